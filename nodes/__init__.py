@@ -1,0 +1,1 @@
+"""The processes of the cluster, and what they are made of."""

@@ -1,0 +1,64 @@
+"""What the parts of a broker share: who it is, its ports, its image, and how it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from nodes.config import NodeConfig
+from nodes.core.controller.image import ClusterImage
+from nodes.storage.disk import Disk
+from transport.driver.calls import Calls, OnAnswer, response
+from transport.driver.ports import LinkId, Origin, Ports
+from transport.driver.timers import Timers
+from transport.kernel import Now
+from transport.wire.codec import Buffer, Envelope
+from transport.wire.ids import BrokerEpoch, NodeId
+from transport.wire.messages import Message
+
+
+class Request(NamedTuple):
+    """An arrived request and the way back."""
+
+    origin: Origin
+    envelope: Envelope
+
+
+@dataclass(slots=True)
+class BrokerContext:
+    """One per broker process; made by its server before any part of it."""
+
+    config: NodeConfig
+    ports: Ports
+    disk: Disk
+    calls: Calls
+    timers: Timers
+    image: ClusterImage = field(default_factory=ClusterImage)
+    """As applied by this broker. Only ``metadata.py`` changes it."""
+    broker_epoch: BrokerEpoch = BrokerEpoch(-1)
+    """Of the present registration; −1 while there is none."""
+    figures: dict[str, int] = field(default_factory=dict)
+    """Counters by name, shown by HEALTH."""
+
+    @property
+    def id(self) -> NodeId:
+        """This broker's node id."""
+        return self.config.id
+
+    def count(self, figure: str, by: int = 1) -> None:
+        """Add to a counter."""
+        self.figures[figure] = self.figures.get(figure, 0) + by
+
+    def reply(self, request: Request, body: Message, payload: tuple[Buffer, ...] = ()) -> None:
+        """Answer a request; dropped (and counted) when its sender is gone."""
+        if not self.ports.wire.reply(request.origin, response(request.envelope, body, payload)):
+            self.count("replies_dropped")
+
+    def ask(
+        self, link: LinkId, body: Message, on_answer: OnAnswer, now: Now, *, cause_id: str = ""
+    ) -> bool:
+        """Send a request of this broker to a peer; False when the link is down."""
+        timeout_ms = self.config.broker.request_timeout_ms
+        return self.calls.request(
+            link, body, on_answer, now, timeout_ms=timeout_ms, cause_id=cause_id
+        )

@@ -1,0 +1,1 @@
+"""The coordinator process: ZooKeeper's job."""

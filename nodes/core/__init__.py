@@ -1,0 +1,1 @@
+"""The pure state machines: no I/O, clock or randomness of their own."""

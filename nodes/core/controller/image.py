@@ -1,0 +1,132 @@
+"""The cluster image: brokers, topics, partitions, and the version they stand at.
+
+``apply`` is the only mutator and is the same on the controller, every other broker, and after a
+restart.  Records that belong together come in one delta; the version grows by one with each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from transport.wire.ids import (
+    NO_METADATA,
+    MetadataPosition,
+    NodeId,
+    PartitionKey,
+    ProducerId,
+    TopicId,
+)
+from transport.wire.messages.metadata import (
+    BrokerRecord,
+    MetadataDelta,
+    MetadataRecord,
+    PartitionRecord,
+    ProducerIdsRecord,
+    RemoveTopicRecord,
+    TopicRecord,
+)
+
+
+class ClusterImage:
+    """What the cluster is, as far as this node has applied it."""
+
+    def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        self.position: MetadataPosition = NO_METADATA
+        self.brokers: dict[NodeId, BrokerRecord] = {}
+        self.topics: dict[TopicId, TopicRecord] = {}
+        self.topic_ids: dict[str, TopicId] = {}
+        self.partitions: dict[TopicId, dict[int, PartitionRecord]] = {}
+        self.next_producer_id: ProducerId = ProducerId(0)
+
+    def apply(self, delta: MetadataDelta) -> None:
+        """Take over the next delta; it must follow this image's version without a gap."""
+        assert delta.version == self.position.version + 1, (delta.version, self.position)
+        assert delta.controller_epoch >= self.position.controller_epoch
+        for record in delta.records:
+            _APPLY[type(record)](self, record)
+        self.position = MetadataPosition(delta.controller_epoch, delta.version)
+
+    def load(self, position: MetadataPosition, records: Iterable[MetadataRecord]) -> None:
+        """Replace everything by ``records``, the whole image at ``position``."""
+        self._clear()
+        for record in records:
+            _APPLY[type(record)](self, record)
+        self.position = position
+
+    def records(self) -> Iterator[MetadataRecord]:
+        """Yield the records that :meth:`load` makes this very image of."""
+        yield from self.brokers.values()
+        yield from self.topics.values()
+        for partitions in self.partitions.values():
+            yield from partitions.values()
+        yield ProducerIdsRecord(self.next_producer_id)
+
+    def partition(self, key: PartitionKey) -> PartitionRecord | None:
+        """Return a partition's record, or None."""
+        return self.partitions.get(key.topic_id, {}).get(key.partition)
+
+    def topic(self, name: str) -> TopicRecord | None:
+        """Return a topic by name, or None."""
+        topic_id = self.topic_ids.get(name)
+        return None if topic_id is None else self.topics[topic_id]
+
+    def live_brokers(self) -> list[BrokerRecord]:
+        """Return the brokers that are alive, by id."""
+        return [self.brokers[node] for node in sorted(self.brokers) if self.brokers[node].alive]
+
+    def is_alive(self, node: NodeId) -> bool:
+        """Tell whether this broker is registered and alive."""
+        broker = self.brokers.get(node)
+        return broker is not None and broker.alive
+
+    def check(self) -> None:
+        """Assert the invariants of the image (docs/guarantees.md, C1–C3)."""
+        for topic_id, partitions in self.partitions.items():
+            assert topic_id in self.topics, "a partition without a topic"
+            for number, record in partitions.items():
+                assert record.partition == number
+                assert set(record.isr) <= set(record.replicas), "ISR ⊆ replicas"
+                assert record.isr, "an ISR is never empty"
+                assert record.leader == -1 or record.leader in record.isr, "leader ∈ ISR or none"
+        assert len(self.topic_ids) == len(self.topics), "topic names are unique"
+
+    def _apply_broker(self, record: BrokerRecord) -> None:
+        known = self.brokers.get(record.id)
+        assert known is None or record.epoch >= known.epoch, "broker epochs never go back"
+        self.brokers[record.id] = record
+
+    def _apply_topic(self, record: TopicRecord) -> None:
+        self.topics[record.topic_id] = record
+        self.topic_ids[record.name] = record.topic_id
+        self.partitions.setdefault(record.topic_id, {})
+
+    def _apply_partition(self, record: PartitionRecord) -> None:
+        partitions = self.partitions[record.topic_id]
+        known = partitions.get(record.partition)
+        if known is not None:
+            assert record.leader_epoch >= known.leader_epoch, "leader epochs never go back"
+            assert record.partition_epoch > known.partition_epoch, "partition epochs grow"
+        partitions[record.partition] = record
+
+    def _apply_remove_topic(self, record: RemoveTopicRecord) -> None:
+        topic = self.topics.pop(record.topic_id, None)
+        if topic is not None:
+            del self.topic_ids[topic.name]
+            del self.partitions[record.topic_id]
+
+    def _apply_producer_ids(self, record: ProducerIdsRecord) -> None:
+        assert record.next_producer_id >= self.next_producer_id, "producer ids never go back"
+        self.next_producer_id = record.next_producer_id
+
+
+_APPLY: dict[type, Callable[[ClusterImage, Any], None]] = {
+    BrokerRecord: ClusterImage._apply_broker,
+    TopicRecord: ClusterImage._apply_topic,
+    PartitionRecord: ClusterImage._apply_partition,
+    RemoveTopicRecord: ClusterImage._apply_remove_topic,
+    ProducerIdsRecord: ClusterImage._apply_producer_ids,
+}

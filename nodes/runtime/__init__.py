@@ -1,0 +1,1 @@
+"""What every node's process has: health, figures, logging."""

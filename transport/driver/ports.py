@@ -1,0 +1,139 @@
+"""The ports: all that a program (a node's server, a client's engine) ever sees of the world.
+
+The real side of these is the loop beside this file; the simulator brings its own.  Programs cannot
+tell which one they run under.  Everything here is called from, and calls back on, one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from random import Random
+from typing import NamedTuple, NewType, Protocol, TypeVar
+
+from transport.kernel import Now
+from transport.wire.codec import Envelope
+
+LinkId = NewType("LinkId", int)
+"""An outgoing connection of this program: a DEALER or a SUB. Never used twice."""
+
+T = TypeVar("T")
+
+
+class Door(Enum):
+    """The two ROUTERs that every node binds."""
+
+    PEERS = "peers"
+    CLIENTS = "clients"
+
+
+class Origin(NamedTuple):
+    """Where an answer to an arrived request goes: a connection of one of our ROUTERs.
+
+    Gone when the peer disconnects; a reply to it is then dropped.
+    """
+
+    door: Door
+    route: bytes
+
+
+class Wire(Protocol):
+    """Sending. Never blocks; what cannot leave now is refused with False, and it was not sent."""
+
+    def connect(self, endpoint: str) -> LinkId:
+        """Open a DEALER to a node's ROUTER. Reconnects by itself until disconnected."""
+        ...
+
+    def subscribe(self, endpoint: str, topics: Sequence[bytes]) -> LinkId:
+        """Open a SUB to a node's PUB. The first events may be missed, and any may be lost."""
+        ...
+
+    def disconnect(self, link: LinkId) -> None:
+        """Close a link; nothing of it arrives any more, not even its end."""
+        ...
+
+    def send(self, link: LinkId, envelope: Envelope) -> bool:
+        """Send over a DEALER. False: the link is down or full."""
+        ...
+
+    def reply(self, origin: Origin, envelope: Envelope) -> bool:
+        """Answer over the ROUTER the request came by. False: the peer is gone or stuck."""
+        ...
+
+    def publish(self, topic: bytes, envelope: Envelope) -> None:
+        """Publish to whoever subscribes now. Events in one topic arrive in order, or not."""
+        ...
+
+
+class Pool(Protocol):
+    """The small disk pool: what may block (sync, unlink, cold reads) runs there."""
+
+    def submit(self, job: Callable[[], T], done: Callable[[T | BaseException, Now], None]) -> None:
+        """Run ``job`` elsewhere, then ``done`` here with its result or what it raised.
+
+        Jobs of one caller may finish in any order.
+        """
+        ...
+
+
+class Ports(Protocol):
+    """Everything together, given to a program before it starts."""
+
+    @property
+    def wire(self) -> Wire:
+        """The network."""
+        ...
+
+    @property
+    def pool(self) -> Pool:
+        """The disk pool."""
+        ...
+
+    @property
+    def random(self) -> Random:
+        """Seeded in the simulator; the only source of chance."""
+        ...
+
+    def exit(self, status: int) -> None:
+        """End the loop after this turn; a node's process then exits with ``status``."""
+        ...
+
+
+class Program(Protocol):
+    """What the loop runs. Calls come in turns: any number of ``on_*``, then one ``end_turn``."""
+
+    def start(self, ports: Ports, now: Now) -> None:
+        """Called once, before anything else."""
+        ...
+
+    def on_message(self, origin: Origin | LinkId, envelope: Envelope, now: Now) -> None:
+        """A message came: over a ROUTER (an Origin) or over one of our links.
+
+        It is decoded and valid in itself; whether it is meant for this program (cluster,
+        destination, incarnation) and makes sense to it is the program's to judge.
+        """
+        ...
+
+    def on_link(self, link: LinkId, up: bool, now: Now) -> None:
+        """A link came up (again) or went down; requests in flight on it then have failed."""
+        ...
+
+    def on_gap(self, gap_ms: int, now: Now) -> None:
+        """The loop was away (stopped, swapped, asleep) for ``gap_ms`` more than it had asked for.
+
+        Called before the inputs that waited are delivered: add the gap to every deadline by which
+        *others* are judged, never to one's own session, check-quorum or leadership.
+        """
+        ...
+
+    def end_turn(self, now: Now) -> None:
+        """All inputs of this turn were delivered: expire what is due, batch what has gathered."""
+        ...
+
+    def next_deadline_ms(self) -> int | None:
+        """Monotonic time of the next turn even if nothing arrives."""
+        ...
+
+    def stop(self, now: Now) -> None:
+        """Asked to end in order: flush, mark clean, then ``ports.exit(0)``."""
+        ...

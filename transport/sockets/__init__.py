@@ -1,0 +1,1 @@
+"""How it travels: ROUTER, DEALER, PUB and SUB endpoints, as ZeroMQ really behaves."""

@@ -1,0 +1,1 @@
+"""What is said: ids, error codes, typed messages, record batches and their bytes. Pure."""

@@ -1,0 +1,215 @@
+"""The one table of error codes.
+
+Numbers up to 999 are Kafka's, negative ones ZooKeeper's (−1 means the same to both), those from
+1000 on our own.  A row says what a caller may do about it, so that clients act on flags and never
+on lists of codes of their own.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class ErrorCode(IntEnum):
+    """Every code that can be in a message."""
+
+    NONE = 0
+    UNKNOWN_SERVER_ERROR = -1
+
+    # Kafka's
+    OFFSET_OUT_OF_RANGE = 1
+    CORRUPT_MESSAGE = 2
+    UNKNOWN_TOPIC_OR_PARTITION = 3
+    LEADER_NOT_AVAILABLE = 5
+    NOT_LEADER_OR_FOLLOWER = 6
+    REQUEST_TIMED_OUT = 7
+    BROKER_NOT_AVAILABLE = 8
+    MESSAGE_TOO_LARGE = 10
+    INVALID_TOPIC = 17
+    RECORD_LIST_TOO_LARGE = 18
+    NOT_ENOUGH_REPLICAS = 19
+    NOT_ENOUGH_REPLICAS_AFTER_APPEND = 20
+    INVALID_REQUIRED_ACKS = 21
+    CLUSTER_AUTHORIZATION_FAILED = 31
+    UNSUPPORTED_VERSION = 35
+    TOPIC_ALREADY_EXISTS = 36
+    INVALID_PARTITIONS = 37
+    INVALID_REPLICATION_FACTOR = 38
+    INVALID_REPLICA_ASSIGNMENT = 39
+    INVALID_CONFIG = 40
+    NOT_CONTROLLER = 41
+    INVALID_REQUEST = 42
+    UNSUPPORTED_FOR_MESSAGE_FORMAT = 43
+    OUT_OF_ORDER_SEQUENCE_NUMBER = 45
+    DUPLICATE_SEQUENCE_NUMBER = 46
+    INVALID_PRODUCER_EPOCH = 47
+    KAFKA_STORAGE_ERROR = 56
+    UNKNOWN_PRODUCER_ID = 59
+    FENCED_LEADER_EPOCH = 74
+    UNKNOWN_LEADER_EPOCH = 75
+    STALE_BROKER_EPOCH = 77
+    OFFSET_NOT_AVAILABLE = 78
+    INVALID_RECORD = 87
+    UNKNOWN_TOPIC_ID = 100
+    INCONSISTENT_TOPIC_ID = 103
+    INCONSISTENT_CLUSTER_ID = 104
+    INVALID_UPDATE_VERSION = 95
+    INELIGIBLE_REPLICA = 107
+    NEW_LEADER_ELECTED = 108
+
+    # ZooKeeper's
+    RUNTIME_INCONSISTENCY = -2
+    DATA_INCONSISTENCY = -3
+    CONNECTION_LOSS = -4
+    MARSHALLING_ERROR = -5
+    UNIMPLEMENTED = -6
+    OPERATION_TIMEOUT = -7
+    BAD_ARGUMENTS = -8
+    UNKNOWN_SESSION = -12
+    NO_NODE = -101
+    NO_AUTH = -102
+    BAD_VERSION = -103
+    NO_CHILDREN_FOR_EPHEMERALS = -108
+    NODE_EXISTS = -110
+    NOT_EMPTY = -111
+    SESSION_EXPIRED = -112
+    INVALID_ACL = -114
+    AUTH_FAILED = -115
+    SESSION_MOVED = -118
+    NOT_READ_ONLY = -119
+    QUOTA_EXCEEDED = -125
+
+    # Odradek's own
+    MALFORMED = 1000
+    UNKNOWN_API = 1001
+    WRONG_NODE = 1002
+    WRONG_INCARNATION = 1003
+    NOT_RAFT_LEADER = 1004
+    NO_QUORUM = 1005
+    SERVER_BEHIND = 1006
+    REQUEST_GAP = 1007
+    DISCONNECTED = 1008
+    OVERLOADED = 1009
+    STOPPING = 1010
+    STALE_CONTROLLER_EPOCH = 1011
+    RESULT_FORGOTTEN = 1012
+
+
+class Meaning(NamedTuple):
+    """What a caller may do about a code."""
+
+    text: str
+    retriable: bool = False
+    refresh_metadata: bool = False
+    """The caller's view of leaders or endpoints is stale: look again before the retry."""
+    fatal: bool = False
+    """This producer, session or client can go no further."""
+
+
+_RETRY = {"retriable": True}
+_REFRESH = {"retriable": True, "refresh_metadata": True}
+_FATAL = {"fatal": True}
+
+MEANINGS: dict[ErrorCode, Meaning] = {
+    ErrorCode.NONE: Meaning("No error."),
+    ErrorCode.UNKNOWN_SERVER_ERROR: Meaning("The node met a condition it did not expect."),
+    ErrorCode.OFFSET_OUT_OF_RANGE: Meaning("The offset is outside the partition's log."),
+    ErrorCode.CORRUPT_MESSAGE: Meaning("A record batch failed its CRC or is cut short.", **_RETRY),
+    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: Meaning("No such topic or partition here.", **_REFRESH),
+    ErrorCode.LEADER_NOT_AVAILABLE: Meaning("The partition has no leader at present.", **_REFRESH),
+    ErrorCode.NOT_LEADER_OR_FOLLOWER: Meaning(
+        "This broker does not lead the partition.", **_REFRESH
+    ),
+    ErrorCode.REQUEST_TIMED_OUT: Meaning("The request was not done within its time.", **_RETRY),
+    ErrorCode.BROKER_NOT_AVAILABLE: Meaning("The broker is not there.", **_REFRESH),
+    ErrorCode.MESSAGE_TOO_LARGE: Meaning("The batch is above max.message.bytes."),
+    ErrorCode.INVALID_TOPIC: Meaning("Not a legal topic name."),
+    ErrorCode.RECORD_LIST_TOO_LARGE: Meaning("The batch is above segment.bytes."),
+    ErrorCode.NOT_ENOUGH_REPLICAS: Meaning(
+        "Fewer in-sync replicas than min.insync.replicas.", **_RETRY
+    ),
+    ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND: Meaning(
+        "Written, but the in-sync replicas fell below min.insync.replicas.", **_RETRY
+    ),
+    ErrorCode.INVALID_REQUIRED_ACKS: Meaning("acks must be 0, 1 or -1 (all)."),
+    ErrorCode.CLUSTER_AUTHORIZATION_FAILED: Meaning("Not allowed on this cluster."),
+    ErrorCode.UNSUPPORTED_VERSION: Meaning("This version of the API is not spoken here."),
+    ErrorCode.TOPIC_ALREADY_EXISTS: Meaning("A topic of that name exists."),
+    ErrorCode.INVALID_PARTITIONS: Meaning("The number of partitions is not possible."),
+    ErrorCode.INVALID_REPLICATION_FACTOR: Meaning("More replicas than brokers, or fewer than one."),
+    ErrorCode.INVALID_REPLICA_ASSIGNMENT: Meaning("The replica assignment is not possible."),
+    ErrorCode.INVALID_CONFIG: Meaning("Unknown or impossible configuration."),
+    ErrorCode.NOT_CONTROLLER: Meaning("This broker is not the active controller.", **_REFRESH),
+    ErrorCode.INVALID_REQUEST: Meaning("The request contradicts itself."),
+    ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT: Meaning("Only record batches of magic 2 are taken."),
+    ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER: Meaning(
+        "A batch of this producer before it is missing."
+    ),
+    ErrorCode.DUPLICATE_SEQUENCE_NUMBER: Meaning("This batch was written long ago."),
+    ErrorCode.INVALID_PRODUCER_EPOCH: Meaning("A newer producer has taken this id.", **_FATAL),
+    ErrorCode.KAFKA_STORAGE_ERROR: Meaning("The log directory is offline or full.", **_REFRESH),
+    ErrorCode.UNKNOWN_PRODUCER_ID: Meaning("The partition remembers nothing of this producer."),
+    ErrorCode.FENCED_LEADER_EPOCH: Meaning("The caller's leader epoch is old.", **_REFRESH),
+    ErrorCode.UNKNOWN_LEADER_EPOCH: Meaning(
+        "This broker is behind the caller's metadata.", **_RETRY
+    ),
+    ErrorCode.STALE_BROKER_EPOCH: Meaning("The broker has registered anew since."),
+    ErrorCode.OFFSET_NOT_AVAILABLE: Meaning(
+        "The new leader's high watermark is not yet known.", **_RETRY
+    ),
+    ErrorCode.INVALID_RECORD: Meaning("A record the topic does not allow."),
+    ErrorCode.UNKNOWN_TOPIC_ID: Meaning("No topic has this id here.", **_REFRESH),
+    ErrorCode.INCONSISTENT_TOPIC_ID: Meaning("The topic was deleted and made again.", **_REFRESH),
+    ErrorCode.INCONSISTENT_CLUSTER_ID: Meaning("The node belongs to another cluster."),
+    ErrorCode.INVALID_UPDATE_VERSION: Meaning("The partition epoch is not the current one."),
+    ErrorCode.INELIGIBLE_REPLICA: Meaning("The replica may not join the ISR now.", **_RETRY),
+    ErrorCode.NEW_LEADER_ELECTED: Meaning("The change elected another leader."),
+    ErrorCode.RUNTIME_INCONSISTENCY: Meaning(
+        "Not tried: an operation of the multi before it failed."
+    ),
+    ErrorCode.DATA_INCONSISTENCY: Meaning("The tree contradicts itself."),
+    ErrorCode.CONNECTION_LOSS: Meaning("The connection to the ensemble was lost.", **_RETRY),
+    ErrorCode.MARSHALLING_ERROR: Meaning("The operation could not be read."),
+    ErrorCode.UNIMPLEMENTED: Meaning("This operation is not offered."),
+    ErrorCode.OPERATION_TIMEOUT: Meaning("The operation was not done within its time.", **_RETRY),
+    ErrorCode.BAD_ARGUMENTS: Meaning("A path or argument is not legal."),
+    ErrorCode.UNKNOWN_SESSION: Meaning("No such session."),
+    ErrorCode.NO_NODE: Meaning("The znode does not exist."),
+    ErrorCode.NO_AUTH: Meaning("Not allowed by the znode's ACL."),
+    ErrorCode.BAD_VERSION: Meaning("The znode's version is another one."),
+    ErrorCode.NO_CHILDREN_FOR_EPHEMERALS: Meaning("An ephemeral znode has no children."),
+    ErrorCode.NODE_EXISTS: Meaning("The znode exists."),
+    ErrorCode.NOT_EMPTY: Meaning("The znode has children."),
+    ErrorCode.SESSION_EXPIRED: Meaning("The session has ended.", **_FATAL),
+    ErrorCode.INVALID_ACL: Meaning("Not a legal ACL."),
+    ErrorCode.AUTH_FAILED: Meaning("Authentication failed.", **_FATAL),
+    ErrorCode.SESSION_MOVED: Meaning("The session is served by another coordinator now.", **_RETRY),
+    ErrorCode.NOT_READ_ONLY: Meaning("This coordinator only reads at present.", **_RETRY),
+    ErrorCode.QUOTA_EXCEEDED: Meaning("The write would pass the quota of its subtree."),
+    ErrorCode.MALFORMED: Meaning("The message could not be read."),
+    ErrorCode.UNKNOWN_API: Meaning("No such request here."),
+    ErrorCode.WRONG_NODE: Meaning("The message was meant for another node.", **_REFRESH),
+    ErrorCode.WRONG_INCARNATION: Meaning(
+        "The message was meant for an earlier process.", **_REFRESH
+    ),
+    ErrorCode.NOT_RAFT_LEADER: Meaning("This coordinator does not lead the quorum.", **_RETRY),
+    ErrorCode.NO_QUORUM: Meaning("No majority of the coordinators can be reached.", **_RETRY),
+    ErrorCode.SERVER_BEHIND: Meaning(
+        "This coordinator is behind what the client has seen.", **_RETRY
+    ),
+    ErrorCode.REQUEST_GAP: Meaning("A write of the session before this one is missing.", **_RETRY),
+    ErrorCode.DISCONNECTED: Meaning("The connection ended before the answer came.", **_REFRESH),
+    ErrorCode.OVERLOADED: Meaning("The node's byte budget is spent.", **_RETRY),
+    ErrorCode.STOPPING: Meaning("The node is stopping.", **_REFRESH),
+    ErrorCode.STALE_CONTROLLER_EPOCH: Meaning("A newer controller has been elected."),
+    ErrorCode.RESULT_FORGOTTEN: Meaning("The write was applied; its result is no longer kept."),
+}
+
+
+def meaning(code: int) -> Meaning:
+    """Return the meaning of ``code``; a number nobody knows is an unexpected condition."""
+    try:
+        return MEANINGS[ErrorCode(code)]
+    except ValueError:
+        return Meaning(f"Unknown error code {code}.")

@@ -1,0 +1,150 @@
+"""Reading partition logs: consumers and followers alike."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from transport.wire.apis import Api
+from transport.wire.ids import NO_NODE, BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicId
+from transport.wire.messages import Message, Part
+
+TIMESTAMP_LATEST = -1
+TIMESTAMP_EARLIEST = -2
+TIMESTAMP_MAX = -3
+
+
+class FetchPartition(Part, frozen=True, array_like=True, gc=False):
+    """From ``offset`` on, at most ``max_bytes`` (the first batch comes whole all the same)."""
+
+    topic_id: TopicId
+    partition: int
+    leader_epoch: LeaderEpoch
+    """As the reader knows it: an old one gets FENCED, a newer one UNKNOWN_LEADER_EPOCH."""
+    offset: Offset
+    max_bytes: int
+    last_fetched_epoch: LeaderEpoch = LeaderEpoch(-1)
+    """Of followers: the leader epoch of the batch before ``offset``; a log that has parted from
+    the leader's is told where (``diverging``)."""
+    durable_offset: Offset = Offset(-1)
+    """Of followers: everything below is synced to disk."""
+
+
+class FetchRequest(Message, frozen=True, array_like=True, gc=False):
+    """A long poll: answered when ``min_bytes`` are there or after ``max_wait_ms``."""
+
+    api: ClassVar[Api] = Api.FETCH
+
+    max_wait_ms: int
+    min_bytes: int
+    max_bytes: int
+    partitions: tuple[FetchPartition, ...]
+    replica_id: NodeId = NO_NODE
+    """−1 for a consumer."""
+    broker_epoch: BrokerEpoch = BrokerEpoch(-1)
+    """Of the follower that asks."""
+    rack: str = ""
+
+
+class Divergence(Part, frozen=True, array_like=True, gc=False):
+    """The follower's log parts from the leader's: the largest common epoch ends at this offset."""
+
+    leader_epoch: LeaderEpoch
+    end_offset: Offset
+
+
+class FetchedPartition(Part, frozen=True, array_like=True, gc=False):
+    """One partition's part of the answer; whole batches in payload frame ``frame``, or −1."""
+
+    topic_id: TopicId
+    partition: int
+    error: int
+    high_watermark: Offset = Offset(-1)
+    log_start_offset: Offset = Offset(-1)
+    frame: int = -1
+    diverging: Divergence | None = None
+    leader: NodeId = NO_NODE
+    """With NOT_LEADER: who leads now, as far as this broker knows."""
+    leader_epoch: LeaderEpoch = LeaderEpoch(-1)
+
+
+class FetchResponse(Message, frozen=True, array_like=True, gc=False):
+    """Only partitions with something to tell (records, an error, a moved high watermark)."""
+
+    api: ClassVar[Api] = Api.FETCH
+
+    error: int
+    partitions: tuple[FetchedPartition, ...] = ()
+
+
+class ListOffset(Part, frozen=True, array_like=True, gc=False):
+    """The first offset at or after ``timestamp_ms``; or −1 latest, −2 earliest, −3 of the newest."""
+
+    topic_id: TopicId
+    partition: int
+    leader_epoch: LeaderEpoch
+    timestamp_ms: int
+
+
+class ListOffsetsRequest(Message, frozen=True, array_like=True, gc=False):
+    """Offsets by time, from the partitions' leader."""
+
+    api: ClassVar[Api] = Api.LIST_OFFSETS
+
+    partitions: tuple[ListOffset, ...]
+
+
+class ListedOffset(Part, frozen=True, array_like=True, gc=False):
+    """``offset`` −1: nothing at or after that time."""
+
+    topic_id: TopicId
+    partition: int
+    error: int
+    offset: Offset = Offset(-1)
+    timestamp_ms: int = -1
+    leader_epoch: LeaderEpoch = LeaderEpoch(-1)
+
+
+class ListOffsetsResponse(Message, frozen=True, array_like=True, gc=False):
+    """One answer per partition, in the order of the request."""
+
+    api: ClassVar[Api] = Api.LIST_OFFSETS
+
+    error: int
+    partitions: tuple[ListedOffset, ...] = ()
+
+
+class EpochEnd(Part, frozen=True, array_like=True, gc=False):
+    """Where does ``leader_epoch`` (or the largest one below it) end in the leader's log?"""
+
+    topic_id: TopicId
+    partition: int
+    current_leader_epoch: LeaderEpoch
+    leader_epoch: LeaderEpoch
+
+
+class OffsetForLeaderEpochRequest(Message, frozen=True, array_like=True, gc=False):
+    """Ends of leader epochs, for followers and consumers that check for truncation (KIP-320)."""
+
+    api: ClassVar[Api] = Api.OFFSET_FOR_LEADER_EPOCH
+
+    partitions: tuple[EpochEnd, ...]
+    replica_id: NodeId = NO_NODE
+
+
+class EpochEnded(Part, frozen=True, array_like=True, gc=False):
+    """``leader_epoch`` is the one that ``end_offset`` is the end of."""
+
+    topic_id: TopicId
+    partition: int
+    error: int
+    leader_epoch: LeaderEpoch = LeaderEpoch(-1)
+    end_offset: Offset = Offset(-1)
+
+
+class OffsetForLeaderEpochResponse(Message, frozen=True, array_like=True, gc=False):
+    """One answer per partition, in the order of the request."""
+
+    api: ClassVar[Api] = Api.OFFSET_FOR_LEADER_EPOCH
+
+    error: int
+    partitions: tuple[EpochEnded, ...] = ()

@@ -1,0 +1,95 @@
+"""Administration of topics: any broker takes these and passes them to the controller."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from transport.wire.apis import Api
+from transport.wire.ids import LeaderEpoch, NodeId, Offset, TopicId
+from transport.wire.messages import Message, Part
+
+
+class NewTopic(Part, frozen=True, array_like=True, gc=False):
+    """−1 partitions or replicas: the cluster's default (clamped to the brokers there are)."""
+
+    name: str
+    partitions: int = -1
+    replication_factor: int = -1
+    configs: dict[str, str] = {}
+
+
+class CreateTopicsRequest(Message, frozen=True, array_like=True, gc=False):
+    """Make topics. ``clamp``: fewer live brokers than replicas asked for is no error."""
+
+    api: ClassVar[Api] = Api.CREATE_TOPICS
+
+    topics: tuple[NewTopic, ...]
+    timeout_ms: int
+    clamp: bool = False
+
+
+class TopicOutcome(Part, frozen=True, array_like=True, gc=False):
+    """What became of one topic; ``text`` names the argument and the fix."""
+
+    name: str
+    error: int
+    text: str = ""
+    topic_id: TopicId = TopicId(b"")
+
+
+class CreateTopicsResponse(Message, frozen=True, array_like=True, gc=False):
+    """One outcome per topic, in order, once the change is committed."""
+
+    api: ClassVar[Api] = Api.CREATE_TOPICS
+
+    error: int
+    topics: tuple[TopicOutcome, ...] = ()
+
+
+class DeleteTopicsRequest(Message, frozen=True, array_like=True, gc=False):
+    """Delete topics by name."""
+
+    api: ClassVar[Api] = Api.DELETE_TOPICS
+
+    topics: tuple[str, ...]
+    timeout_ms: int
+
+
+class DeleteTopicsResponse(Message, frozen=True, array_like=True, gc=False):
+    """One outcome per topic, in order, once the change is committed."""
+
+    api: ClassVar[Api] = Api.DELETE_TOPICS
+
+    error: int
+    topics: tuple[TopicOutcome, ...] = ()
+
+
+class DescribedPartition(Part, frozen=True, array_like=True, gc=False):
+    """What a broker that leads the partition knows of its log."""
+
+    topic_id: TopicId
+    partition: int
+    error: int
+    leader: NodeId = NodeId(-1)
+    leader_epoch: LeaderEpoch = LeaderEpoch(-1)
+    isr: tuple[NodeId, ...] = ()
+    log_start_offset: Offset = Offset(-1)
+    high_watermark: Offset = Offset(-1)
+    log_end_offset: Offset = Offset(-1)
+
+
+class DescribeTopicsRequest(Message, frozen=True, array_like=True, gc=False):
+    """Client to one broker: the partitions of these topics that *you* lead."""
+
+    api: ClassVar[Api] = Api.DESCRIBE_TOPICS
+
+    topics: tuple[TopicId, ...]
+
+
+class DescribeTopicsResponse(Message, frozen=True, array_like=True, gc=False):
+    """The partitions asked for that the answering broker leads."""
+
+    api: ClassVar[Api] = Api.DESCRIBE_TOPICS
+
+    error: int
+    partitions: tuple[DescribedPartition, ...] = ()

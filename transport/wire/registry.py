@@ -1,0 +1,86 @@
+"""Which types each API speaks, by version; conversations are imported when first used."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import NamedTuple
+
+import msgspec
+
+from transport.wire.apis import Api
+from transport.wire.messages import Message
+
+_PACKAGE = "transport.wire.messages"
+
+_CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
+    Api.PRODUCE: ("produce", "ProduceRequest", "ProduceResponse"),
+    Api.INIT_PRODUCER_ID: ("produce", "InitProducerIdRequest", "InitProducerIdResponse"),
+    Api.FETCH: ("fetch", "FetchRequest", "FetchResponse"),
+    Api.LIST_OFFSETS: ("fetch", "ListOffsetsRequest", "ListOffsetsResponse"),
+    Api.OFFSET_FOR_LEADER_EPOCH: (
+        "fetch",
+        "OffsetForLeaderEpochRequest",
+        "OffsetForLeaderEpochResponse",
+    ),
+    Api.METADATA: ("metadata", "MetadataRequest", "MetadataResponse"),
+    Api.METADATA_DELTA: ("metadata", "MetadataDelta", None),
+    Api.FETCH_IMAGE: ("metadata", "FetchImageRequest", "FetchImageResponse"),
+    Api.ALTER_PARTITION: ("metadata", "AlterPartitionRequest", "AlterPartitionResponse"),
+    Api.ALLOCATE_PRODUCER_IDS: (
+        "metadata",
+        "AllocateProducerIdsRequest",
+        "AllocateProducerIdsResponse",
+    ),
+    Api.CREATE_TOPICS: ("topics", "CreateTopicsRequest", "CreateTopicsResponse"),
+    Api.DELETE_TOPICS: ("topics", "DeleteTopicsRequest", "DeleteTopicsResponse"),
+    Api.DESCRIBE_TOPICS: ("topics", "DescribeTopicsRequest", "DescribeTopicsResponse"),
+    Api.OPEN_SESSION: ("coordination", "OpenSessionRequest", "OpenSessionResponse"),
+    Api.OPERATE: ("coordination", "OperateRequest", "OperateResponse"),
+    Api.PING_SESSION: ("coordination", "PingSessionRequest", "PingSessionResponse"),
+    Api.WATCH_EVENT: ("coordination", "WatchEvent", None),
+    Api.FORWARD_WRITES: ("coordination", "ForwardWrites", None),
+    Api.TOUCH_SESSIONS: ("coordination", "TouchSessions", None),
+    Api.RAFT_VOTE_REQUEST: ("raft", "VoteRequest", None),
+    Api.RAFT_VOTE_RESPONSE: ("raft", "VoteResponse", None),
+    Api.RAFT_APPEND_REQUEST: ("raft", "AppendRequest", None),
+    Api.RAFT_APPEND_RESPONSE: ("raft", "AppendResponse", None),
+    Api.RAFT_SNAPSHOT_REQUEST: ("raft", "SnapshotRequest", None),
+    Api.RAFT_SNAPSHOT_RESPONSE: ("raft", "SnapshotResponse", None),
+    Api.RAFT_TIMEOUT_NOW: ("raft", "TimeoutNow", None),
+    Api.RAFT_READ_INDEX_REQUEST: ("raft", "ReadIndexRequest", None),
+    Api.RAFT_READ_INDEX_RESPONSE: ("raft", "ReadIndexResponse", None),
+    Api.DESCRIBE_NODE: ("cluster", "DescribeNodeRequest", "DescribeNodeResponse"),
+    Api.HEARTBEAT: ("cluster", "Heartbeat", None),
+    Api.DEATH_NOTICE: ("cluster", "DeathNotice", "DeathNoticeResponse"),
+    Api.HEALTH: ("cluster", "HealthRequest", "HealthResponse"),
+}
+
+VERSIONS: dict[Api, tuple[int, int]] = dict.fromkeys(_CONVERSATIONS, (0, 0))
+"""(lowest, highest) version of each API that this code speaks."""
+
+
+class Conversation(NamedTuple):
+    """The types of one API: what is asked or told, what is answered (None for one-way ones)."""
+
+    question: type[Message]
+    answer: type[Message] | None
+    question_decoder: msgspec.msgpack.Decoder[Message]
+    answer_decoder: msgspec.msgpack.Decoder[Message] | None
+
+
+@cache
+def conversation(api: Api, version: int) -> Conversation | None:
+    """Return the types of ``api`` in ``version``, or None where that is not spoken."""
+    row = _CONVERSATIONS.get(api)
+    if row is None or not VERSIONS[api][0] <= version <= VERSIONS[api][1]:
+        return None
+    module = import_module(f"{_PACKAGE}.{row[0]}")
+    question = getattr(module, row[1])
+    answer = getattr(module, row[2]) if row[2] else None
+    return Conversation(
+        question,
+        answer,
+        msgspec.msgpack.Decoder(question),
+        msgspec.msgpack.Decoder(answer) if answer else None,
+    )
