@@ -12,6 +12,17 @@ from typing import Any
 from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
+EXIT_STOPPED = 0
+"""Asked to stop, and did."""
+EXIT_BUG = 1
+"""An invariant failed or an exception nobody expected: restart with back-off."""
+EXIT_CONFIG = 2
+"""A setting, a port or a data directory that cannot be: give up until somebody changes it."""
+EXIT_ENVIRONMENT = 3
+"""A full disk, a failed sync, a damaged file: restart for ever, with a capped back-off."""
+EXIT_ORPHANED = 4
+"""The supervisor has died: nobody is there to restart."""
+
 
 class ConfigError(Exception):
     """A setting that cannot be: names the key and the fix. Exit status 2; not worth a restart."""
