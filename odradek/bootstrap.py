@@ -1,0 +1,106 @@
+"""Where a cluster is: addresses from arguments, the environment, or a cluster's own file.
+
+Owns the order in which these are asked, and what addresses look like.  Reads the environment and
+files, so only facades may use it; asking the nodes themselves who else is there is
+:mod:`odradek.discovery`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from odradek.errors import NoClusterError
+
+BOOTSTRAP_VARIABLE = "ODRADEK_BOOTSTRAP"
+DATA_DIR_VARIABLE = "ODRADEK_DATA_DIR"
+CLUSTER_FILE = "cluster.json"
+
+Hosts = str | Sequence[str] | None
+"""What people write: ``"host:port,host:port"``, a list of such, or None: look it up."""
+
+
+class Seeds(NamedTuple):
+    """The nodes to ask first."""
+
+    endpoints: tuple[str, ...]
+    """ZeroMQ endpoints of clients' doors, such as ``tcp://127.0.0.1:9092``."""
+    source: str
+    """Where they were found, for people."""
+
+
+def find_seeds(hosts: Hosts = None) -> Seeds:
+    """Return the nodes to ask first.
+
+    In this order: ``hosts``; ``$ODRADEK_BOOTSTRAP``; ``cluster.json`` in ``$ODRADEK_DATA_DIR``;
+    ``cluster.json`` in the default data directory.  The first one that is given decides: a wrong
+    one raises :class:`NoClusterError` (an address that cannot be: :class:`ValueError`), and the
+    next is not tried.
+    """
+    if hosts is not None:
+        return Seeds(parse_hosts(hosts), "the given addresses")
+    given = os.environ.get(BOOTSTRAP_VARIABLE, "").strip()
+    if given:
+        return Seeds(parse_hosts(given), f"${BOOTSTRAP_VARIABLE}")
+    return seeds_in(default_data_dir())
+
+
+def default_data_dir() -> Path:
+    """Return ``$ODRADEK_DATA_DIR``, else ``odradek`` in the user's XDG data directory."""
+    given = os.environ.get(DATA_DIR_VARIABLE, "").strip()
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_DATA_HOME", "").strip()
+    return (Path(base) if base else Path.home() / ".local" / "share") / "odradek"
+
+
+def seeds_in(data_dir: Path) -> Seeds:
+    """Return the clients' doors of the cluster kept in ``data_dir``, as its ``cluster.json`` says.
+
+    The file is ``{"nodes": [{"clients": "tcp://…", …}, …], …}``.  Raises :class:`NoClusterError`.
+    """
+    path = data_dir / CLUSTER_FILE
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NoClusterError(
+            f"no cluster was named: no addresses given, ${BOOTSTRAP_VARIABLE} is not set, and "
+            f"{path} does not exist; start a cluster with `odradek start`, or name one"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise NoClusterError(f"{path} cannot be read: {error}") from error
+    endpoints = tuple(_clients_doors(described))
+    if not endpoints:
+        raise NoClusterError(f"{path} names no node that clients can reach")
+    return Seeds(endpoints, str(path))
+
+
+def _clients_doors(described: object) -> Iterable[str]:
+    nodes = described.get("nodes") if isinstance(described, dict) else None
+    for node in nodes if isinstance(nodes, list) else ():
+        door = node.get("clients") if isinstance(node, dict) else None
+        if isinstance(door, str) and door:
+            yield to_endpoint(door)
+
+
+def parse_hosts(hosts: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the endpoints of a comma list or a sequence of addresses; ValueError if it has none."""
+    listed = hosts.split(",") if isinstance(hosts, str) else [str(host) for host in hosts]
+    endpoints = tuple(to_endpoint(host) for host in listed if host.strip())
+    if not endpoints:
+        raise ValueError("an empty list of addresses; write host:port, with commas between several")
+    return endpoints
+
+
+def to_endpoint(address: str) -> str:
+    """Return ``host:port`` or ``[v6]:port`` as ``tcp://host:port``; endpoints stay as they are."""
+    address = address.strip()
+    if "://" in address:
+        return address
+    host, colon, port = address.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise ValueError(f"{address!r} is not an address; write host:port, as 127.0.0.1:9092")
+    return f"tcp://{host}:{port}"

@@ -1,0 +1,452 @@
+"""What clients raise: one class per code of the one table, named as users know them.
+
+The flags of each class are read from the table in ``transport.wire.errors``; nothing about a code
+is decided here.  This module must not know how errors travel or who raises them.
+
+::
+
+    Exception
+      OdradekError                   code, retriable, refresh_metadata, fatal
+        ClientError                  raised by the client itself; no node has said so (code NONE)
+          ClientClosedError          used after close(), after a fork, or after its loop failed
+          NoClusterError             no node could be found: says what was tried, and why not
+          BufferFullError            the producer's memory is full and stayed full
+          RolledBackError            a good step of a transaction that failed as a whole
+          ClientTimeoutError         also a TimeoutError; KafkaTimeoutError is the same class
+            DeliveryTimeoutError     a record was not acked within delivery_timeout_ms
+        LogError                     Kafka's codes; KafkaError is the same class
+          OffsetOutOfRangeError, CorruptRecordError, UnknownTopicOrPartitionError,
+          LeaderNotAvailableError, NotLeaderForPartitionError, RequestTimedOutError,
+          BrokerNotAvailableError, MessageSizeTooLargeError, InvalidTopicError,
+          RecordListTooLargeError, NotEnoughReplicasError,
+          NotEnoughReplicasAfterAppendError, InvalidRequiredAcksError,
+          ClusterAuthorizationFailedError, UnsupportedVersionError, TopicAlreadyExistsError,
+          InvalidPartitionsError, InvalidReplicationFactorError,
+          InvalidReplicationAssignmentError, InvalidConfigurationError, NotControllerError,
+          InvalidRequestError, UnsupportedForMessageFormatError,
+          OutOfOrderSequenceNumberError, DuplicateSequenceNumberError,
+          InvalidProducerEpochError, KafkaStorageError, UnknownProducerIdError,
+          FencedLeaderEpochError, UnknownLeaderEpochError, StaleBrokerEpochError,
+          OffsetNotAvailableError, InvalidRecordError, UnknownTopicIdError,
+          InconsistentTopicIdError, InconsistentClusterIdError, InvalidUpdateVersionError,
+          IneligibleReplicaError, NewLeaderElectedError
+        CoordinationError            ZooKeeper's codes; ZookeeperError is the same class
+          RuntimeInconsistency, DataInconsistency, ConnectionLoss, MarshallingError,
+          UnimplementedError, OperationTimeoutError, BadArgumentsError, UnknownSessionError,
+          NoNodeError, NoAuthError, BadVersionError, NoChildrenForEphemeralsError,
+          NodeExistsError, NotEmptyError, SessionExpiredError, InvalidACLError,
+          AuthFailedError, SessionMovedError, NotReadOnlyCallError, QuotaExceededError
+        ClusterError                 Odradek's own codes, and the unexpected
+          UnknownServerError, MalformedMessageError, UnknownApiError, WrongNodeError,
+          WrongIncarnationError, NotRaftLeaderError, NoQuorumError, ServerBehindError,
+          RequestGapError, DisconnectedError, OverloadedError, NodeStoppingError,
+          StaleControllerEpochError, ResultForgottenError
+
+Aliases: NotLeaderOrFollowerError, CorruptRecordException, MessageTooLargeError, UnknownError,
+KafkaError, KafkaTimeoutError, ZookeeperError.
+"""
+
+from __future__ import annotations
+
+from transport.wire.errors import ErrorCode, meaning
+
+_CLASSES: dict[ErrorCode, type[OdradekError]] = {}
+
+
+class OdradekError(Exception):
+    """Everything that an Odradek client raises about the cluster or about itself."""
+
+    code: int = ErrorCode.NONE
+    """The code in the one table; NONE for what no node has said."""
+    retriable: bool = False
+    """The same call may succeed later, unchanged."""
+    refresh_metadata: bool = False
+    """The view of leaders or endpoints was stale: clients look again before the retry."""
+    fatal: bool = False
+    """This producer, session or client can go no further."""
+
+    def __init_subclass__(cls, *, code: ErrorCode | None = None) -> None:
+        super().__init_subclass__()
+        if code is None:
+            return
+        assert code not in _CLASSES, f"{code!r} has two classes"
+        _CLASSES[code] = cls
+        meant = meaning(code)
+        cls.code = code
+        cls.retriable = meant.retriable
+        cls.refresh_metadata = meant.refresh_metadata
+        cls.fatal = meant.fatal
+
+    def __init__(self, text: str = "") -> None:
+        if not text:
+            text = meaning(self.code).text if self.code else (self.__doc__ or "")
+        super().__init__(text)
+
+
+class ClientError(OdradekError):
+    """The client itself gave up; no node has said so."""
+
+
+class ClientClosedError(ClientError):
+    """The client is closed, belongs to the process before a fork, or its loop has failed."""
+
+
+class NoClusterError(ClientError):
+    """No node of a cluster could be found; the text says what was tried and why it failed."""
+
+    retriable = True
+
+
+class BufferFullError(ClientError):
+    """The producer's memory is full of records that were not yet acked, and stayed full."""
+
+    retriable = True
+
+
+class RolledBackError(ClientError):
+    """This step of a transaction was good, but another one failed, so nothing was done."""
+
+
+class ClientTimeoutError(ClientError, TimeoutError):
+    """The call was not done within its time; it may still be done later."""
+
+    retriable = True
+
+
+class DeliveryTimeoutError(ClientTimeoutError):
+    """A record was not acked within delivery_timeout_ms; it may have been written all the same."""
+
+
+class LogError(OdradekError):
+    """A broker's answer, with one of Kafka's codes."""
+
+
+class CoordinationError(OdradekError):
+    """A coordinator's answer, with one of ZooKeeper's codes."""
+
+
+class ClusterError(OdradekError):
+    """A node's answer with a code of Odradek's own, or an unexpected one."""
+
+
+# Kafka's
+
+
+class OffsetOutOfRangeError(LogError, code=ErrorCode.OFFSET_OUT_OF_RANGE):
+    """The offset is outside the partition's log."""
+
+
+class CorruptRecordError(LogError, code=ErrorCode.CORRUPT_MESSAGE):
+    """A record batch failed its CRC or is cut short."""
+
+
+class UnknownTopicOrPartitionError(LogError, code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION):
+    """No such topic or partition here."""
+
+
+class LeaderNotAvailableError(LogError, code=ErrorCode.LEADER_NOT_AVAILABLE):
+    """The partition has no leader at present."""
+
+
+class NotLeaderForPartitionError(LogError, code=ErrorCode.NOT_LEADER_OR_FOLLOWER):
+    """This broker does not lead the partition."""
+
+
+class RequestTimedOutError(LogError, code=ErrorCode.REQUEST_TIMED_OUT):
+    """The request was not done within its time."""
+
+
+class BrokerNotAvailableError(LogError, code=ErrorCode.BROKER_NOT_AVAILABLE):
+    """The broker is not there."""
+
+
+class MessageSizeTooLargeError(LogError, code=ErrorCode.MESSAGE_TOO_LARGE):
+    """The batch is above max.message.bytes."""
+
+
+class InvalidTopicError(LogError, code=ErrorCode.INVALID_TOPIC):
+    """Not a legal topic name."""
+
+
+class RecordListTooLargeError(LogError, code=ErrorCode.RECORD_LIST_TOO_LARGE):
+    """The batch is above segment.bytes."""
+
+
+class NotEnoughReplicasError(LogError, code=ErrorCode.NOT_ENOUGH_REPLICAS):
+    """Fewer in-sync replicas than min.insync.replicas."""
+
+
+class NotEnoughReplicasAfterAppendError(LogError, code=ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND):
+    """Written, but the in-sync replicas fell below min.insync.replicas."""
+
+
+class InvalidRequiredAcksError(LogError, code=ErrorCode.INVALID_REQUIRED_ACKS):
+    """acks must be 0, 1 or -1 (all)."""
+
+
+class ClusterAuthorizationFailedError(LogError, code=ErrorCode.CLUSTER_AUTHORIZATION_FAILED):
+    """Not allowed on this cluster."""
+
+
+class UnsupportedVersionError(LogError, code=ErrorCode.UNSUPPORTED_VERSION):
+    """This version of the API is not spoken here."""
+
+
+class TopicAlreadyExistsError(LogError, code=ErrorCode.TOPIC_ALREADY_EXISTS):
+    """A topic of that name exists."""
+
+
+class InvalidPartitionsError(LogError, code=ErrorCode.INVALID_PARTITIONS):
+    """The number of partitions is not possible."""
+
+
+class InvalidReplicationFactorError(LogError, code=ErrorCode.INVALID_REPLICATION_FACTOR):
+    """More replicas than brokers, or fewer than one."""
+
+
+class InvalidReplicationAssignmentError(LogError, code=ErrorCode.INVALID_REPLICA_ASSIGNMENT):
+    """The replica assignment is not possible."""
+
+
+class InvalidConfigurationError(LogError, code=ErrorCode.INVALID_CONFIG):
+    """Unknown or impossible configuration."""
+
+
+class NotControllerError(LogError, code=ErrorCode.NOT_CONTROLLER):
+    """This broker is not the active controller."""
+
+
+class InvalidRequestError(LogError, code=ErrorCode.INVALID_REQUEST):
+    """The request contradicts itself."""
+
+
+class UnsupportedForMessageFormatError(LogError, code=ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT):
+    """Only record batches of magic 2 are taken."""
+
+
+class OutOfOrderSequenceNumberError(LogError, code=ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER):
+    """A batch of this producer before it is missing."""
+
+
+class DuplicateSequenceNumberError(LogError, code=ErrorCode.DUPLICATE_SEQUENCE_NUMBER):
+    """This batch was written long ago."""
+
+
+class InvalidProducerEpochError(LogError, code=ErrorCode.INVALID_PRODUCER_EPOCH):
+    """A newer producer has taken this id."""
+
+
+class KafkaStorageError(LogError, code=ErrorCode.KAFKA_STORAGE_ERROR):
+    """The log directory is offline or full."""
+
+
+class UnknownProducerIdError(LogError, code=ErrorCode.UNKNOWN_PRODUCER_ID):
+    """The partition remembers nothing of this producer."""
+
+
+class FencedLeaderEpochError(LogError, code=ErrorCode.FENCED_LEADER_EPOCH):
+    """The caller's leader epoch is old."""
+
+
+class UnknownLeaderEpochError(LogError, code=ErrorCode.UNKNOWN_LEADER_EPOCH):
+    """This broker is behind the caller's metadata."""
+
+
+class StaleBrokerEpochError(LogError, code=ErrorCode.STALE_BROKER_EPOCH):
+    """The broker has registered anew since."""
+
+
+class OffsetNotAvailableError(LogError, code=ErrorCode.OFFSET_NOT_AVAILABLE):
+    """The new leader's high watermark is not yet known."""
+
+
+class InvalidRecordError(LogError, code=ErrorCode.INVALID_RECORD):
+    """A record the topic does not allow."""
+
+
+class UnknownTopicIdError(LogError, code=ErrorCode.UNKNOWN_TOPIC_ID):
+    """No topic has this id here."""
+
+
+class InconsistentTopicIdError(LogError, code=ErrorCode.INCONSISTENT_TOPIC_ID):
+    """The topic was deleted and made again."""
+
+
+class InconsistentClusterIdError(LogError, code=ErrorCode.INCONSISTENT_CLUSTER_ID):
+    """The node belongs to another cluster."""
+
+
+class InvalidUpdateVersionError(LogError, code=ErrorCode.INVALID_UPDATE_VERSION):
+    """The partition epoch is not the current one."""
+
+
+class IneligibleReplicaError(LogError, code=ErrorCode.INELIGIBLE_REPLICA):
+    """The replica may not join the ISR now."""
+
+
+class NewLeaderElectedError(LogError, code=ErrorCode.NEW_LEADER_ELECTED):
+    """The change elected another leader."""
+
+
+# ZooKeeper's
+
+
+class RuntimeInconsistency(CoordinationError, code=ErrorCode.RUNTIME_INCONSISTENCY):
+    """Not tried: an operation of the multi before it failed."""
+
+
+class DataInconsistency(CoordinationError, code=ErrorCode.DATA_INCONSISTENCY):
+    """The tree contradicts itself."""
+
+
+class ConnectionLoss(CoordinationError, code=ErrorCode.CONNECTION_LOSS):
+    """The connection to the ensemble was lost."""
+
+
+class MarshallingError(CoordinationError, code=ErrorCode.MARSHALLING_ERROR):
+    """The operation could not be read."""
+
+
+class UnimplementedError(CoordinationError, code=ErrorCode.UNIMPLEMENTED):
+    """This operation is not offered."""
+
+
+class OperationTimeoutError(CoordinationError, code=ErrorCode.OPERATION_TIMEOUT):
+    """The operation was not done within its time."""
+
+
+class BadArgumentsError(CoordinationError, code=ErrorCode.BAD_ARGUMENTS):
+    """A path or argument is not legal."""
+
+
+class UnknownSessionError(CoordinationError, code=ErrorCode.UNKNOWN_SESSION):
+    """No such session."""
+
+
+class NoNodeError(CoordinationError, code=ErrorCode.NO_NODE):
+    """The znode does not exist."""
+
+
+class NoAuthError(CoordinationError, code=ErrorCode.NO_AUTH):
+    """Not allowed by the znode's ACL."""
+
+
+class BadVersionError(CoordinationError, code=ErrorCode.BAD_VERSION):
+    """The znode's version is another one."""
+
+
+class NoChildrenForEphemeralsError(CoordinationError, code=ErrorCode.NO_CHILDREN_FOR_EPHEMERALS):
+    """An ephemeral znode has no children."""
+
+
+class NodeExistsError(CoordinationError, code=ErrorCode.NODE_EXISTS):
+    """The znode exists."""
+
+
+class NotEmptyError(CoordinationError, code=ErrorCode.NOT_EMPTY):
+    """The znode has children."""
+
+
+class SessionExpiredError(CoordinationError, code=ErrorCode.SESSION_EXPIRED):
+    """The session has ended."""
+
+
+class InvalidACLError(CoordinationError, code=ErrorCode.INVALID_ACL):
+    """Not a legal ACL."""
+
+
+class AuthFailedError(CoordinationError, code=ErrorCode.AUTH_FAILED):
+    """Authentication failed."""
+
+
+class SessionMovedError(CoordinationError, code=ErrorCode.SESSION_MOVED):
+    """The session is served by another coordinator now."""
+
+
+class NotReadOnlyCallError(CoordinationError, code=ErrorCode.NOT_READ_ONLY):
+    """This coordinator only reads at present."""
+
+
+class QuotaExceededError(CoordinationError, code=ErrorCode.QUOTA_EXCEEDED):
+    """The write would pass the quota of its subtree."""
+
+
+# Odradek's own
+
+
+class UnknownServerError(ClusterError, code=ErrorCode.UNKNOWN_SERVER_ERROR):
+    """The node met a condition it did not expect."""
+
+
+class MalformedMessageError(ClusterError, code=ErrorCode.MALFORMED):
+    """The message could not be read."""
+
+
+class UnknownApiError(ClusterError, code=ErrorCode.UNKNOWN_API):
+    """No such request here."""
+
+
+class WrongNodeError(ClusterError, code=ErrorCode.WRONG_NODE):
+    """The message was meant for another node."""
+
+
+class WrongIncarnationError(ClusterError, code=ErrorCode.WRONG_INCARNATION):
+    """The message was meant for an earlier process."""
+
+
+class NotRaftLeaderError(ClusterError, code=ErrorCode.NOT_RAFT_LEADER):
+    """This coordinator does not lead the quorum."""
+
+
+class NoQuorumError(ClusterError, code=ErrorCode.NO_QUORUM):
+    """No majority of the coordinators can be reached."""
+
+
+class ServerBehindError(ClusterError, code=ErrorCode.SERVER_BEHIND):
+    """This coordinator is behind what the client has seen."""
+
+
+class RequestGapError(ClusterError, code=ErrorCode.REQUEST_GAP):
+    """A write of the session before this one is missing."""
+
+
+class DisconnectedError(ClusterError, code=ErrorCode.DISCONNECTED):
+    """The connection ended before the answer came."""
+
+
+class OverloadedError(ClusterError, code=ErrorCode.OVERLOADED):
+    """The node's byte budget is spent."""
+
+
+class NodeStoppingError(ClusterError, code=ErrorCode.STOPPING):
+    """The node is stopping."""
+
+
+class StaleControllerEpochError(ClusterError, code=ErrorCode.STALE_CONTROLLER_EPOCH):
+    """A newer controller has been elected."""
+
+
+class ResultForgottenError(ClusterError, code=ErrorCode.RESULT_FORGOTTEN):
+    """The write was applied; its result is no longer kept."""
+
+
+KafkaError = LogError
+KafkaTimeoutError = ClientTimeoutError
+ZookeeperError = CoordinationError
+NotLeaderOrFollowerError = NotLeaderForPartitionError
+CorruptRecordException = CorruptRecordError
+MessageTooLargeError = MessageSizeTooLargeError
+UnknownError = UnknownServerError
+
+
+def error_for(code: int, text: str = "") -> OdradekError:
+    """Return the exception for ``code``, which must not be NONE; an unknown code keeps its number.
+
+    An empty ``text`` becomes the table's.
+    """
+    try:
+        return _CLASSES[ErrorCode(code)](text)
+    except (KeyError, ValueError):
+        error = UnknownServerError(text or meaning(code).text)
+        error.code = code
+        return error
