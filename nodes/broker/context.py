@@ -37,6 +37,9 @@ class BrokerContext:
     """As applied by this broker. Only ``metadata.py`` changes it."""
     broker_epoch: BrokerEpoch = BrokerEpoch(-1)
     """Of the present registration; −1 while there is none."""
+    same_boot: bool = False
+    """The machine has not booted since this data directory was last used: the page cache of a
+    killed predecessor is still there, so its log lost nothing."""
     figures: dict[str, int] = field(default_factory=dict)
     """Counters by name, shown by HEALTH."""
 

@@ -1,0 +1,76 @@
+"""The other brokers: one DEALER to each that is called, one SUB to each one's events.
+
+Owns the links and which of them are up.  Knows endpoints from the config alone, and nothing of what
+is said over them.
+"""
+
+from __future__ import annotations
+
+from nodes.broker.context import BrokerContext
+from transport.driver.ports import LinkId
+from transport.kernel import Now
+from transport.wire.ids import NodeId
+from transport.wire.messages.cluster import NodeEndpoints
+from transport.wire.messages.metadata import EVENT_BEAT, EVENT_DELTA
+
+
+class Peers:
+    """Links to the cluster's other brokers, by node id."""
+
+    def __init__(self, context: BrokerContext) -> None:
+        self._context = context
+        brokers = context.config.with_role("broker")
+        self._endpoints: dict[NodeId, NodeEndpoints] = {
+            node.id: node for node in brokers if node.id != context.id
+        }
+        self._calls: dict[NodeId, LinkId] = {}
+        self._events: dict[LinkId, NodeId] = {}
+        self._owners: dict[LinkId, NodeId] = {}
+        self._up: set[LinkId] = set()
+
+    def start(self) -> None:
+        """Subscribe to the heartbeats and metadata deltas of every other broker."""
+        for node in sorted(self._endpoints):
+            endpoint = self._endpoints[node].events
+            link = self._context.ports.wire.subscribe(endpoint, (EVENT_DELTA, EVENT_BEAT))
+            self._events[link] = node
+
+    def link(self, node: NodeId) -> LinkId | None:
+        """Return the DEALER to a broker's peers door, opened on first use; None: no such broker.
+
+        It may be down: then requests over it are refused, until ``on_link`` says it is up.
+        """
+        known = self._calls.get(node)
+        if known is not None:
+            return known
+        endpoints = self._endpoints.get(node)
+        if endpoints is None:
+            return None
+        link = self._context.ports.wire.connect(endpoints.peers)
+        self._calls[node] = link
+        self._owners[link] = node
+        return link
+
+    def is_up(self, node: NodeId) -> bool:
+        """Tell whether requests to this broker can leave now."""
+        return self._calls.get(node) in self._up
+
+    def owner(self, link: LinkId) -> NodeId | None:
+        """Return the broker behind one of our DEALERs, or None."""
+        return self._owners.get(link)
+
+    def publisher(self, link: LinkId) -> NodeId | None:
+        """Return the broker whose events come over one of our SUBs, or None."""
+        return self._events.get(link)
+
+    def on_link(self, link: LinkId, up: bool, now: Now) -> bool:
+        """Note that a link came up or went down; False when it is none of ours."""
+        if link in self._events:
+            return True
+        if link not in self._owners:
+            return False
+        if up:
+            self._up.add(link)
+        else:
+            self._up.discard(link)
+        return True
