@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import ClassVar
 
 from transport.wire.apis import Api
@@ -90,6 +91,16 @@ class DeathNotice(Message, frozen=True, array_like=True, gc=False):
     name: NodeName
     node_id: NodeId
     incarnation: Incarnation
+    proof: bytes = b""
+    """:func:`death_notice_proof` of the three fields above: nobody else may end a session."""
+
+
+def death_notice_proof(
+    supervisor_key: str, name: NodeName, node_id: NodeId, incarnation: Incarnation
+) -> bytes:
+    """Return what proves that a notice comes from who knows the key (HMAC-SHA-256, 32 bytes)."""
+    words = f"{node_id}/{incarnation}/{name}".encode()
+    return hmac.digest(supervisor_key.encode(), words, "sha256")
 
 
 class DeathNoticeResponse(Message, frozen=True, array_like=True, gc=False):

@@ -131,6 +131,16 @@ class CloseSession(Part, frozen=True, array_like=True, gc=False, tag="close"):
     """End the session and remove its ephemerals."""
 
 
+class Refused(Part, frozen=True, array_like=True, gc=False, tag="refused"):
+    """Stands in the log for a write that its coordinator let no further, such as an oversized one.
+
+    It changes nothing and answers ``error``, but takes the write's number and zxid, so that the
+    writes behind it are no gap.  Never asked for by clients.
+    """
+
+    error: int
+
+
 class GetData(Part, frozen=True, array_like=True, gc=False, tag="get"):
     """Read data and stat; with ``watch`` also hear once of the next change of data."""
 
@@ -158,7 +168,7 @@ class Sync(Part, frozen=True, array_like=True, gc=False, tag="sync"):
     path: str = "/"
 
 
-WriteOperation = Create | Delete | SetData | Check | Multi | CloseSession
+WriteOperation = Create | Delete | SetData | Check | Multi | CloseSession | Refused
 ReadOperation = GetData | Exists | GetChildren | Sync
 Operation = WriteOperation | ReadOperation
 
@@ -272,6 +282,9 @@ class ProposedWrite(Part, frozen=True, array_like=True, gc=False):
     open: OpenedSession | None = None
     expire: tuple[SessionId, ...] = ()
     """Sessions the leader judged dead: ended with their ephemerals."""
+    died: Owner | None = None
+    """A process reported dead: sessions of that name and of no later incarnation are ended.
+    Judged when applied, so that an opening on its way before this entry is ended too."""
 
 
 class OpenedSession(Part, frozen=True, array_like=True, gc=False):
