@@ -6,8 +6,14 @@ reads the people's TOML.  An unknown key is an error that names the nearest know
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
 
 from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
@@ -20,8 +26,6 @@ EXIT_CONFIG = 2
 """A setting, a port or a data directory that cannot be: give up until somebody changes it."""
 EXIT_ENVIRONMENT = 3
 """A full disk, a failed sync, a damaged file: restart for ever, with a capped back-off."""
-EXIT_ORPHANED = 4
-"""The supervisor has died: nobody is there to restart."""
 
 
 class ConfigError(Exception):
@@ -139,12 +143,141 @@ class NodeConfig:
         return tuple(sorted(having, key=lambda node: node.id))
 
 
-def check_bounds(section: object) -> None:
+SectionT = TypeVar("SectionT")
+
+_TOML_NAMES = {"int": "a whole number", "bool": "true or false", "str": "a string"}
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for a misspelt word, or what there is to choose from."""
+    choices = sorted(known)
+    close = get_close_matches(word, choices, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "known: " + ", ".join(choices)
+
+
+def read_section(kind: type[SectionT], table: Mapping[str, Any], where: str) -> SectionT:
+    """Return the settings of one table of the people's file, over their defaults.
+
+    ``where`` is how the table is written there, such as ``[broker]``. Raises ConfigError for an
+    unknown key, a wrong type, or a value outside its bounds; the error names key and fix.
+    """
+    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"{where} has no setting {key!r}; {nearest(key, known)}")
+        wanted = str(known[key].type)
+        if type(value).__name__ != wanted:
+            shown = json.dumps(value, default=str)
+            raise ConfigError(
+                f"{where} {key} = {shown} is not {_TOML_NAMES.get(wanted, wanted)}; "
+                f"write for example {key} = {json.dumps(_example(known[key].default))}"
+            )
+    section = kind(**table)
+    check_bounds(section, where)
+    return section
+
+
+def _example(default: object) -> object:
+    return default if isinstance(default, bool | int | str) else 1
+
+
+def check_bounds(section: object, where: str = "") -> None:
     """Raise ConfigError when a setting of this section is outside its bounds."""
+    place = f"{where} " if where else ""
     for item in fields(section):  # type: ignore[arg-type]
         value = getattr(section, item.name)
         low, high = item.metadata.get("low"), item.metadata.get("high")
         if low is not None and value < low:
-            raise ConfigError(f"{item.name} = {value} is below {low}; raise it")
+            raise ConfigError(f"{place}{item.name} = {value} is below {low}; raise it")
         if high is not None and value > high:
-            raise ConfigError(f"{item.name} = {value} is above {high}; lower it")
+            raise ConfigError(f"{place}{item.name} = {value} is above {high}; lower it")
+
+
+def check_combination(
+    raft: RaftConfig, coordinator: CoordinatorConfig, broker: BrokerConfig
+) -> None:
+    """Raise ConfigError where settings, each fine by itself, cannot work together."""
+    orders = (
+        (
+            raft.election_timeout_min_ms < raft.election_timeout_max_ms,
+            "[raft] election_timeout_min_ms must be below election_timeout_max_ms",
+        ),
+        (
+            raft.heartbeat_interval_ms * 2 <= raft.election_timeout_min_ms,
+            "[raft] heartbeat_interval_ms must be at most half of election_timeout_min_ms",
+        ),
+        (
+            coordinator.session_timeout_min_ms <= coordinator.session_timeout_max_ms,
+            "[coordinator] session_timeout_min_ms must not be above session_timeout_max_ms",
+        ),
+        (
+            coordinator.session_timeout_min_ms
+            <= broker.session_timeout_ms
+            <= coordinator.session_timeout_max_ms,
+            "[broker] session_timeout_ms must lie between session_timeout_min_ms and "
+            "session_timeout_max_ms of [coordinator]",
+        ),
+        (
+            broker.heartbeat_interval_ms * 2 <= broker.session_timeout_ms,
+            "[broker] heartbeat_interval_ms must be at most half of session_timeout_ms",
+        ),
+        (
+            broker.replica_fetch_wait_max_ms < broker.replica_lag_time_max_ms,
+            "[broker] replica_fetch_wait_max_ms must be below replica_lag_time_max_ms",
+        ),
+    )
+    for holds, text in orders:
+        if not holds:
+            raise ConfigError(text)
+
+
+def check_node_config(config: NodeConfig) -> None:
+    """Raise ConfigError unless ``config`` can start a node."""
+    for item in fields(config):
+        section = getattr(config, item.name)
+        if is_dataclass(section):
+            check_bounds(section, f"[{item.name}]")
+    check_combination(config.raft, config.coordinator, config.broker)
+    if config.role not in ("coordinator", "broker"):
+        raise ConfigError(f"role = {config.role!r} is neither 'coordinator' nor 'broker'")
+    if all(node.name != config.name for node in config.nodes):
+        raise ConfigError(f"name = {config.name!r} is not among the cluster's nodes")
+
+
+def encode_node_config(config: NodeConfig) -> bytes:
+    """Return what :func:`load_node_config` reads."""
+    return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
+
+
+def load_node_config(path: str | Path, incarnation: int) -> NodeConfig:
+    """Read what the supervisor wrote for one node, and check it whole.
+
+    The incarnation comes apart, as it grows with each start. Raises ConfigError that names the
+    file and the key.
+    """
+    try:
+        table = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the node's config {path}: {error}") from None
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: the node's config is not a table")
+    table["incarnation"] = incarnation
+    _refuse_unknown_keys(NodeConfig, table, str(path))
+    try:
+        config = msgspec.convert(table, NodeConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    check_node_config(config)
+    return config
+
+
+def _refuse_unknown_keys(kind: Any, table: Mapping[str, Any], where: str) -> None:
+    known = {item.name: item for item in fields(kind)}
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"{where} has no setting {key!r}; {nearest(key, known)}")
+        section: Any = known[key].default_factory
+        if is_dataclass(section) and isinstance(value, dict):
+            _refuse_unknown_keys(section, value, f"{where} [{key}]")

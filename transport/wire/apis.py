@@ -48,3 +48,8 @@ class Api(IntEnum):
     METADATA_DELTA = 1205
     FETCH_IMAGE = 1206
     REFUSAL = 1299
+
+    # People to the supervisor
+    SUPERVISOR_STATUS = 1301
+    SIGNAL_NODE = 1302
+    RESTART_NODE = 1303

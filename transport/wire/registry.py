@@ -54,6 +54,9 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.HEARTBEAT: ("cluster", "Heartbeat", None),
     Api.DEATH_NOTICE: ("cluster", "DeathNotice", "DeathNoticeResponse"),
     Api.HEALTH: ("cluster", "HealthRequest", "HealthResponse"),
+    Api.SUPERVISOR_STATUS: ("supervision", "SupervisorStatusRequest", "SupervisorStatusResponse"),
+    Api.SIGNAL_NODE: ("supervision", "SignalNodeRequest", "SignalNodeResponse"),
+    Api.RESTART_NODE: ("supervision", "RestartNodeRequest", "RestartNodeResponse"),
 }
 
 VERSIONS: dict[Api, tuple[int, int]] = dict.fromkeys(_CONVERSATIONS, (0, 0))

@@ -1,0 +1,105 @@
+"""Commands of people to the running supervisor, and how its nodes are."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from transport.wire.apis import Api
+from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
+from transport.wire.messages import Message, Part
+
+
+class NodeStatus(Part, frozen=True, array_like=True, gc=False):
+    """One node as its supervisor sees it."""
+
+    name: NodeName
+    id: NodeId
+    roles: tuple[str, ...]
+    pid: int
+    """0 while it has no process."""
+    state: str
+    """``starting``, ``ready``, ``stopping`` as the node says; ``unresponsive`` (it runs and does
+    not answer), ``restarting`` (it ended and waits for its next start), ``failed`` (given up),
+    ``ended`` (as it was asked to)."""
+    leader: bool
+    """It leads its quorum."""
+    controller: bool
+    """It is the active controller."""
+    incarnation: Incarnation
+    restarts: int
+    """Since this supervisor started."""
+    uptime_ms: int
+    rss_bytes: int
+    cpu_percent: float
+    """Of one core, since it was last looked at."""
+    leader_count: int
+    """Partitions it leads."""
+    peers: str
+    clients: str
+    events: str
+    note: str = ""
+    """Why it ended last, where it did."""
+
+
+class SupervisorStatusRequest(Message, frozen=True, array_like=True, gc=False):
+    """How is the cluster?"""
+
+    api: ClassVar[Api] = Api.SUPERVISOR_STATUS
+
+    key: str
+    """The cluster's secret: whoever can read the data directory may ask."""
+
+
+class SupervisorStatusResponse(Message, frozen=True, array_like=True, gc=False):
+    """The whole cluster, as its supervisor sees it."""
+
+    api: ClassVar[Api] = Api.SUPERVISOR_STATUS
+
+    error: int
+    cluster: str = ""
+    cluster_id: ClusterId = ClusterId("")
+    mode: str = ""
+    pid: int = 0
+    """The supervisor's."""
+    ready: bool = False
+    """It accepts writes: every node serves, and a controller is active."""
+    nodes: tuple[NodeStatus, ...] = ()
+
+
+class SignalNodeRequest(Message, frozen=True, array_like=True, gc=False):
+    """Send a signal to a node's process."""
+
+    api: ClassVar[Api] = Api.SIGNAL_NODE
+
+    key: str
+    name: NodeName
+    signal: int
+
+
+class SignalNodeResponse(Message, frozen=True, array_like=True, gc=False):
+    """NONE: sent to ``pid``. Otherwise ``text`` says why not, and what would be right."""
+
+    api: ClassVar[Api] = Api.SIGNAL_NODE
+
+    error: int
+    text: str = ""
+    pid: int = 0
+
+
+class RestartNodeRequest(Message, frozen=True, array_like=True, gc=False):
+    """End a node in order and start it again; also one that was given up."""
+
+    api: ClassVar[Api] = Api.RESTART_NODE
+
+    key: str
+    name: NodeName
+
+
+class RestartNodeResponse(Message, frozen=True, array_like=True, gc=False):
+    """NONE: the new process serves. Otherwise ``text`` says why not, and what would be right."""
+
+    api: ClassVar[Api] = Api.RESTART_NODE
+
+    error: int
+    text: str = ""
+    pid: int = 0
