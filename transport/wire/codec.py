@@ -59,6 +59,8 @@ class Envelope(NamedTuple):
     """Relative: how long the sender still waits; −1 for ever."""
     cause_id: str = ""
     """Follows a request across processes, in every log line about it."""
+    received_bytes: int = 0
+    """Of an arrived request: what its sender had received on this connection (its credit)."""
 
     @property
     def api(self) -> Api:
@@ -96,12 +98,13 @@ _HEADER_FIELDS: tuple[tuple[type, str], ...] = (
     (int, "incarnation"),
     (int, "deadline_ms"),
     (str, "cause_id"),
+    (int, "received_bytes"),
     (bytes, "body"),
 )
 
 
-def encode(envelope: Envelope) -> list[Buffer]:
-    """Return the frames of ``envelope``."""
+def encode(envelope: Envelope, received_bytes: int = 0) -> list[Buffer]:
+    """Return the frames of ``envelope``; ``received_bytes`` is the credit its sender gives."""
     header = msgpack.packb(
         (
             WIRE_VERSION,
@@ -114,6 +117,7 @@ def encode(envelope: Envelope) -> list[Buffer]:
             envelope.incarnation,
             envelope.deadline_ms,
             envelope.cause_id,
+            received_bytes,
             _encode_body(envelope.body),
         )
     )
@@ -131,7 +135,7 @@ def decode(frames: list[Buffer]) -> Envelope:
     number = correlation_id if kind == Kind.REQUEST else None
     if version != WIRE_VERSION:
         raise Malformed(ErrorCode.UNSUPPORTED_VERSION, f"wire version {version}", number)
-    body = _decode_body(kind, api, api_version, fields[10], number)
+    body = _decode_body(kind, api, api_version, fields[11], number)
     return Envelope(
         Kind(kind),
         body,
@@ -143,6 +147,7 @@ def decode(frames: list[Buffer]) -> Envelope:
         Incarnation(fields[7]),
         fields[8],
         fields[9],
+        fields[10],
     )
 
 
@@ -154,7 +159,7 @@ def _decode_header(frame: Buffer) -> list[Any]:
     except Exception as error:  # noqa: BLE001 - msgpack raises many kinds on hostile bytes
         raise Malformed(ErrorCode.MALFORMED, f"the header is not MessagePack: {error}") from None
     if not isinstance(fields, list) or len(fields) < len(_HEADER_FIELDS):
-        raise Malformed(ErrorCode.MALFORMED, "the header is not an array of 11 fields")
+        raise Malformed(ErrorCode.MALFORMED, "the header is not an array of 12 fields")
     for value, (expected, name) in zip(fields, _HEADER_FIELDS, strict=False):
         if type(value) is not expected:
             raise Malformed(ErrorCode.MALFORMED, f"header field {name} is not {expected.__name__}")

@@ -55,6 +55,10 @@ class TopicRecord(Part, frozen=True, array_like=True, gc=False, tag="topic"):
     name: str
     topic_id: TopicId
     configs: dict[str, str] = {}
+    partition_count: int = 0
+    """As asked for at creation: a topic with fewer partition records is still being made."""
+    replication_factor: int = 0
+    """As decided at creation."""
 
 
 class PartitionRecord(Part, frozen=True, array_like=True, gc=False, tag="partition"):

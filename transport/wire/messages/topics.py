@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from transport.wire.apis import Api
-from transport.wire.ids import LeaderEpoch, NodeId, Offset, TopicId
+from transport.wire.ids import LeaderEpoch, MetadataVersion, NodeId, Offset, TopicId
 from transport.wire.messages import Message, Part
 
 
@@ -44,6 +44,8 @@ class CreateTopicsResponse(Message, frozen=True, array_like=True, gc=False):
 
     error: int
     topics: tuple[TopicOutcome, ...] = ()
+    version: MetadataVersion = MetadataVersion(0)
+    """The change is in every image of this version or a later one."""
 
 
 class DeleteTopicsRequest(Message, frozen=True, array_like=True, gc=False):
@@ -62,6 +64,8 @@ class DeleteTopicsResponse(Message, frozen=True, array_like=True, gc=False):
 
     error: int
     topics: tuple[TopicOutcome, ...] = ()
+    version: MetadataVersion = MetadataVersion(0)
+    """The change is in every image of this version or a later one."""
 
 
 class DescribedPartition(Part, frozen=True, array_like=True, gc=False):

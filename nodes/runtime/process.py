@@ -1,0 +1,132 @@
+"""A node's process from its first line to its exit status.
+
+Reads the settings, sets up logging, raises the descriptor limit, watches the supervisor, takes
+signals, runs the loop, and turns what ended it into the exit status by which the supervisor judges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from nodes.config import (
+    EXIT_BUG,
+    EXIT_CONFIG,
+    EXIT_ENVIRONMENT,
+    ConfigError,
+    NodeConfig,
+    load_node_config,
+)
+from nodes.storage.disk import Disk, StorageError
+from nodes.storage.real_disk import RealDisk
+from transport.driver.loop import Loop
+from transport.driver.ports import Door, Program
+from transport.sockets.options import PortInUse
+from transport.wire.ids import Incarnation
+
+MakeProgram = Callable[[NodeConfig, Disk, str], Program]
+"""Makes the node's program of its settings, its disk, and the machine's boot id."""
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+ORPHAN_STOP_S = 5.0
+_logger = logging.getLogger("odradek")
+
+
+def run_node(make_program: MakeProgram) -> None:
+    """Run a node as the command line says, and exit with its status."""
+    arguments = _parse_arguments()
+    if not __debug__:
+        _fail(EXIT_CONFIG, "the invariants are asserts: run Python without -O")
+    try:
+        config = load_node_config(arguments.config, Incarnation(arguments.incarnation))
+        _log_to_stderr(config)
+        _raise_descriptor_limit()
+        disk = RealDisk(Path(config.data_dir))
+        status = _run(config, make_program(config, disk, boot_id()))
+    except (ConfigError, PortInUse) as error:
+        _fail(EXIT_CONFIG, str(error))
+    except StorageError as error:
+        _fail(EXIT_ENVIRONMENT, str(error))
+    except Exception:
+        _logger.exception("the node ends because of a fault of its own")
+        sys.exit(EXIT_BUG)
+    sys.exit(status)
+
+
+def _run(config: NodeConfig, program: Program) -> int:
+    here = config.endpoints()
+    loop = Loop(
+        program,
+        doors={Door.PEERS: here.peers, Door.CLIENTS: here.clients},
+        events=here.events,
+    )
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        loop.post(program.stop)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    _watch_supervisor(loop, program)
+    _logger.info("%s incarnation %d is up at %s", config.name, config.incarnation, here.clients)
+    status = loop.run()
+    _logger.info("%s ends with status %d", config.name, status)
+    return status
+
+
+def boot_id() -> str:
+    """Return what identifies this boot of the machine: while it lasts, page caches do too."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _watch_supervisor(loop: Loop, program: Program) -> None:
+    """End this node when its supervisor dies: the pipe at our standard input then ends."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return
+    descriptor = sys.stdin.fileno()
+
+    def watch() -> None:
+        while os.read(descriptor, 1024):
+            pass
+        _logger.warning("the supervisor is gone: ending")
+        loop.post(program.stop)
+        time.sleep(ORPHAN_STOP_S)
+        os._exit(EXIT_BUG)  # the loop hangs, and nobody else is left to end it
+
+    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
+
+
+def _raise_descriptor_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _log_to_stderr(config: NodeConfig) -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        format=f"%(asctime)s {config.name} %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="One node; started by the supervisor.")
+    parser.add_argument("--config", type=Path, required=True, help="the node's settings (JSON)")
+    parser.add_argument("--incarnation", type=int, required=True, help="number of this start")
+    return parser.parse_args()
+
+
+def _fail(status: int, text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.exit(status)

@@ -1,0 +1,354 @@
+"""The loop on real sockets: turns, posts, gaps, the pool, and every trap of ZeroMQ named in docs/wire.md."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
+from random import Random
+
+import pytest
+import zmq
+
+from transport.driver.calls import Calls, response
+from transport.driver.loop import Loop
+from transport.driver.ports import Door, LinkId, Origin, Ports
+from transport.kernel import Now
+from transport.sockets.options import FRAME_BYTES_MAX, PortInUse
+from transport.sockets.router import UNREAD_BYTES_MAX
+from transport.wire.codec import Envelope, Kind, decode, encode
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import ClusterId, Incarnation, NodeName
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.cluster import DescribeNodeRequest, DescribeNodeResponse
+
+WAIT_S = 10.0
+ANY_PORT = "tcp://127.0.0.1:0"
+
+
+class Recorder:
+    """A program that answers DescribeNode and notes what happens to it."""
+
+    def __init__(self, name: str = "node-1", answer: bytes = b"") -> None:
+        self.name = name
+        self.answer = answer
+        self.ports: Ports
+        self.calls = Calls()
+        self.seen: SimpleQueue[tuple[str, object]] = SimpleQueue()
+        self.deadline_ms: int | None = None
+
+    def start(self, ports: Ports, now: Now) -> None:
+        self.ports = ports
+        self.calls.attach(ports.wire)
+        self.seen.put(("start", now))
+
+    def on_message(self, origin: Origin | LinkId, envelope: Envelope, now: Now) -> None:
+        if isinstance(origin, Origin):
+            self.seen.put(("request", envelope.body))
+            body = DescribeNodeResponse(
+                0, ClusterId("c"), "zookeeper", NodeName(self.name), Incarnation(1), ()
+            )
+            sent = self.ports.wire.reply(origin, response(envelope, body, (self.answer,)))
+            self.seen.put(("replied", sent))
+        elif not self.calls.on_message(origin, envelope, now):
+            self.seen.put(("event", envelope.body))
+
+    def on_link(self, link: LinkId, up: bool, now: Now) -> None:
+        self.seen.put(("up" if up else "down", link))
+        if not up:
+            self.calls.on_link_down(link, now)
+
+    def on_gap(self, gap_ms: int, now: Now) -> None:
+        self.seen.put(("gap", gap_ms))
+
+    def end_turn(self, now: Now) -> None:
+        self.calls.expire(now)
+
+    def next_deadline_ms(self) -> int | None:
+        return self.deadline_ms
+
+    def stop(self, now: Now) -> None:
+        self.ports.exit(0)
+
+    def wait_for(self, kind: str) -> object:
+        while True:
+            try:
+                seen, what = self.seen.get(timeout=WAIT_S)
+            except Empty:
+                pytest.fail(f"no {kind} within {WAIT_S} s")
+            if seen == kind:
+                return what
+
+
+class Running:
+    """A loop on a thread of its own."""
+
+    def __init__(self, program: Recorder, *, endpoint: str | None = None) -> None:
+        self.program = program
+        doors = {Door.CLIENTS: endpoint} if endpoint else {}
+        self.loop = Loop(program, doors=doors, events=ANY_PORT if endpoint else None)
+        self.endpoint = self.loop.endpoints.get("clients", "")
+        self.events = self.loop.endpoints.get("events", "")
+        self.status: int | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        self.status = self.loop.run()
+
+    def do(self, action: Callable[[Now], object]) -> object:
+        answers: SimpleQueue[object] = SimpleQueue()
+        self.loop.post(lambda now: answers.put(action(now)))
+        return answers.get(timeout=WAIT_S)
+
+    def end(self) -> None:
+        self.loop.post(self.program.stop)
+        self.thread.join(WAIT_S)
+        assert not self.thread.is_alive()
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    running: list[Running] = []
+
+    def begin(program: Recorder, *, endpoint: str | None = None) -> Running:
+        running.append(Running(program, endpoint=endpoint))
+        return running[-1]
+
+    yield begin
+    for one in running:
+        if one.thread.is_alive():
+            one.end()
+
+
+def connect(client: Running, endpoint: str) -> LinkId:
+    link = client.do(lambda _now: client.program.ports.wire.connect(endpoint))
+    assert client.program.wait_for("up") == link
+    return link  # type: ignore[return-value]
+
+
+def ask(client: Running, link: LinkId, timeout_ms: int = 5_000) -> SimpleQueue[Message]:
+    answers: SimpleQueue[Message] = SimpleQueue()
+
+    def request(now: Now) -> bool:
+        return client.program.calls.request(
+            link,
+            DescribeNodeRequest("test"),
+            lambda body, _payload, _now: answers.put(body),
+            now,
+            timeout_ms=timeout_ms,
+        )
+
+    assert client.do(request), "the link is down"
+    return answers
+
+
+def test_a_request_is_answered(start: Start) -> None:
+    server, client = start(Recorder(), endpoint=ANY_PORT), start(Recorder())
+    answer = ask(client, connect(client, server.endpoint)).get(timeout=WAIT_S)
+    assert isinstance(answer, DescribeNodeResponse)
+    assert answer.name == "node-1"
+
+
+def test_requests_for_a_killed_peer_never_reach_its_successor(start: Start) -> None:
+    server, client = start(Recorder("old"), endpoint=ANY_PORT), start(Recorder())
+    link = connect(client, server.endpoint)
+    server.end()
+    client.program.wait_for("down")
+    sent = client.do(
+        lambda _now: client.program.ports.wire.send(
+            link, Envelope(Kind.REQUEST, DescribeNodeRequest("stale"), correlation_id=77)
+        )
+    )
+    assert sent is False
+    successor = start(Recorder("new"), endpoint=server.endpoint)
+    client.program.wait_for("up")
+    ask(client, link).get(timeout=WAIT_S)
+    assert successor.program.wait_for("request") == DescribeNodeRequest("test")
+
+
+def test_a_disconnect_fails_the_requests_in_flight_at_once(start: Start) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    silent = context.socket(zmq.ROUTER)
+    port = silent.bind_to_random_port("tcp://127.0.0.1")
+    client = start(Recorder())
+    answers = ask(client, connect(client, f"tcp://127.0.0.1:{port}"), timeout_ms=600_000)
+    silent.close(linger=0)
+    refusal = answers.get(timeout=WAIT_S)
+    context.term()
+    assert isinstance(refusal, Refusal)
+    assert refusal.error == ErrorCode.DISCONNECTED
+
+
+def test_a_reply_to_a_peer_that_is_gone_is_refused_not_lost_silently(start: Start) -> None:
+    server = start(Recorder(), endpoint=ANY_PORT)
+    origin = Origin(Door.CLIENTS, b"nobody")
+    envelope = Envelope(Kind.RESPONSE, Refusal(0, ""))
+    assert server.do(lambda _now: server.program.ports.wire.reply(origin, envelope)) is False
+
+
+@pytest.mark.parametrize(
+    ("frames", "error"),
+    [
+        ([b"\xc1 not MessagePack"], None),
+        ([b""], None),
+        (
+            [encode(Envelope(Kind.REQUEST, DescribeNodeRequest("x"), (), 5, api_version=99))[0]],
+            ErrorCode.UNSUPPORTED_VERSION,
+        ),
+    ],
+)
+def test_a_malformed_message_is_counted_answered_and_harms_nothing(
+    start: Start, frames: list[bytes], error: ErrorCode | None
+) -> None:
+    server, client = start(Recorder(), endpoint=ANY_PORT), start(Recorder())
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    hostile = context.socket(zmq.DEALER)
+    hostile.connect(server.endpoint)
+    hostile.send_multipart(frames)
+    if error is not None:
+        assert hostile.poll(int(WAIT_S * 1000))
+        answer = decode(hostile.recv_multipart())  # type: ignore[arg-type]
+        assert isinstance(answer.body, Refusal)
+        assert answer.body.error == error
+        assert answer.correlation_id == 5
+    ask(client, connect(client, server.endpoint)).get(timeout=WAIT_S)
+    counted = server.do(lambda _now: dict(server.loop.figures))
+    assert isinstance(counted, dict)
+    assert sum(counted.values()) == 1
+    hostile.close(linger=0)
+    context.term()
+
+
+def test_an_oversized_frame_ends_only_its_own_connection(start: Start) -> None:
+    server, client = start(Recorder(), endpoint=ANY_PORT), start(Recorder())
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    hostile = context.socket(zmq.DEALER)
+    monitor = hostile.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    hostile.connect(server.endpoint)
+    hostile.send(bytes(FRAME_BYTES_MAX + 1))
+    assert monitor.poll(int(WAIT_S * 1000)), "the connection was not ended"
+    hostile.disable_monitor()
+    monitor.close(linger=0)
+    hostile.close(linger=0)
+    context.term()
+    assert ask(client, connect(client, server.endpoint)).get(timeout=WAIT_S)
+
+
+def test_a_client_that_does_not_read_is_not_sent_more_than_its_budget(start: Start) -> None:
+    answer = bytes(16 * 1024 * 1024)
+    server = start(Recorder(answer=answer), endpoint=ANY_PORT)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    greedy = context.socket(zmq.DEALER)
+    greedy.connect(server.endpoint)
+    frames = encode(Envelope(Kind.REQUEST, DescribeNodeRequest("x"), correlation_id=1))
+    wanted = UNREAD_BYTES_MAX // len(answer) + 5
+    for _ in range(wanted):
+        greedy.send_multipart(frames)
+    replied = [server.program.wait_for("replied") for _ in range(wanted)]
+    assert replied.count(True) <= UNREAD_BYTES_MAX // len(answer) + 1
+    assert False in replied
+    greedy.close(linger=0)
+    context.term()
+
+
+def test_a_late_subscriber_misses_what_was_published_before(start: Start) -> None:
+    server, client = start(Recorder(), endpoint=ANY_PORT), start(Recorder())
+
+    def publish(name: str) -> None:
+        event = Envelope(Kind.EVENT, DescribeNodeRequest(name))
+        server.do(lambda _now: server.program.ports.wire.publish(b"topic", event))
+
+    publish("missed")
+    client.do(lambda _now: client.program.ports.wire.subscribe(server.events, [b"topic"]))
+    client.program.wait_for("up")
+    heard: DescribeNodeRequest | None = None
+    for number in range(1_000):  # join = subscribe, then wait for a beat
+        publish(f"beat-{number}")
+        try:
+            kind, body = client.program.seen.get(timeout=0.05)
+        except Empty:
+            continue
+        assert kind == "event"
+        assert isinstance(body, DescribeNodeRequest)
+        heard = body
+        break
+    assert heard is not None
+    assert heard.client_name.startswith("beat-")
+
+
+def test_a_port_in_use_is_named(start: Start) -> None:
+    server = start(Recorder(), endpoint=ANY_PORT)
+    with pytest.raises(PortInUse, match=server.endpoint):
+        Loop(Recorder(), doors={Door.CLIENTS: server.endpoint})
+
+
+def test_the_pool_reports_results_and_failures_on_the_loop(start: Start) -> None:
+    server = start(Recorder())
+    results: SimpleQueue[object] = SimpleQueue()
+
+    def fail() -> None:
+        raise OSError("disk")
+
+    def submit(_now: Now) -> None:
+        pool = server.program.ports.pool
+        pool.submit(lambda: 42, lambda result, _now: results.put(result))
+        pool.submit(fail, lambda result, _now: results.put(result))
+
+    server.do(submit)
+    got = [results.get(timeout=WAIT_S), results.get(timeout=WAIT_S)]
+    assert 42 in got
+    assert any(isinstance(one, OSError) for one in got)
+
+
+def test_a_loop_that_was_away_reports_the_gap() -> None:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:  # pragma: no cover - the child's own coverage is not collected
+        program = Recorder()
+        loop = Loop(program)
+
+        def report(gap_ms: int, now: Now) -> None:
+            os.write(writing, str(gap_ms).encode())
+            loop.exit(0)
+
+        program.on_gap = report  # type: ignore[method-assign]
+        program.deadline_ms = None
+        loop.post(lambda _now: os.kill(os.getpid(), signal.SIGSTOP))
+        loop.run()
+        os._exit(0)
+    os.waitpid(child, os.WUNTRACED)
+    threading.Event().wait(1.6)  # the length of the gap itself, not a wait for something
+    os.kill(child, signal.SIGCONT)
+    gap_ms = int(os.read(reading, 100))
+    os.waitpid(child, 0)
+    assert gap_ms >= 400
+
+
+def test_calls_expire_in_order_and_answer_exactly_once() -> None:
+    class Sink:
+        def send(self, _link: LinkId, _envelope: Envelope) -> bool:
+            return True
+
+    calls = Calls()
+    calls.attach(Sink())  # type: ignore[arg-type]
+    answered: list[int] = []
+    random = Random(1)
+    for number in range(50):
+        calls.request(
+            LinkId(number % 3),
+            DescribeNodeRequest(""),
+            lambda _body, _payload, _now, number=number: answered.append(number),  # type: ignore[misc]
+            Now(0, 0),
+            timeout_ms=random.randrange(1, 100),
+        )
+    calls.on_link_down(LinkId(1), Now(10, 0))
+    due_ms = calls.next_deadline_ms()
+    while due_ms is not None:
+        calls.expire(Now(due_ms, 0))
+        due_ms = calls.next_deadline_ms()
+    assert sorted(answered) == list(range(50))
+    assert len(calls) == 0

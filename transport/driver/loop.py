@@ -1,0 +1,169 @@
+"""The one loop, of nodes and clients alike.
+
+A turn: sleep until the earliest deadline or the first input; report a gap if the loop was away;
+deliver what is readable, bounded in bytes and messages, peers before clients; run what other
+threads posted; let the program end the turn.  One thread decides; everything that may block is in
+the disk pool.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from random import Random
+
+from transport.driver.pool import DiskPool
+from transport.driver.ports import Door, LinkId, Origin, Pool, Program, Wire
+from transport.driver.switchboard import Switchboard
+from transport.kernel import Now
+from transport.wire.codec import Envelope
+
+SLEEP_MAX_MS = 1_000
+"""Also with nothing to do: a sleep that takes longer than asked is how a gap is noticed."""
+GAP_MIN_MS = 250
+"""Lateness below this is an ordinary busy machine's."""
+GC_THRESHOLD = (20_000, 20, 50)
+"""Young objects here are messages that die by reference count: seldom looking is cheap."""
+
+
+def read_clocks() -> Now:
+    """Read both clocks once."""
+    return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+
+
+class Loop:
+    """Runs one program on real sockets, clocks and disk threads. Its own side of ``Ports``."""
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        doors: Mapping[Door, str] | None = None,
+        events: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Bind the doors (raises ``PortInUse``); nothing runs before :meth:`run`."""
+        self._program = program
+        self._wake_out, self._wake_in = os.pipe()
+        os.set_blocking(self._wake_out, False)
+        os.set_blocking(self._wake_in, False)
+        self._posted: deque[Callable[[Now], None]] = deque()
+        self._pipe_lock = threading.Lock()
+        self._pipe_open = True
+        self._owns_process = bool(doors)
+        try:
+            self._board = Switchboard(doors or {}, events, self._wake_out)
+        except BaseException:
+            self._close_pipe()
+            raise
+        self._pool = DiskPool(self.post)
+        self._random = Random(seed)
+        self._status: int | None = None
+        self._now = read_clocks()
+
+    # Ports
+
+    @property
+    def wire(self) -> Wire:
+        """The network."""
+        return self._board
+
+    @property
+    def pool(self) -> Pool:
+        """The disk pool."""
+        return self._pool
+
+    @property
+    def random(self) -> Random:
+        """The source of chance."""
+        return self._random
+
+    @property
+    def figures(self) -> Mapping[str, int]:
+        """Counters of the transport, by name."""
+        return self._board.figures
+
+    def exit(self, status: int) -> None:
+        """End after this turn; the first status counts."""
+        if self._status is None:
+            self._status = status
+
+    # For other threads, and for whoever runs it
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Where the doors listen, by door name, and ``events``."""
+        return self._board.endpoints
+
+    def post(self, callback: Callable[[Now], None]) -> None:
+        """Run ``callback(now)`` on the loop's thread as soon as it can. Thread-safe."""
+        self._posted.append(callback)
+        with self._pipe_lock:
+            if not self._pipe_open:
+                return  # the loop has ended: nothing runs any more
+            try:
+                os.write(self._wake_in, b"\0")
+            except BlockingIOError:
+                pass  # a full pipe wakes the loop as well
+
+    def run(self) -> int:
+        """Run the program until it exits; returns its status. Closes everything on the way out."""
+        try:
+            self._now = read_clocks()
+            self._program.start(self, self._now)
+            self._program.end_turn(self._now)
+            if self._owns_process:  # a client's loop lives in somebody else's
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(*GC_THRESHOLD)
+            while self._status is None:
+                self._turn()
+        finally:
+            self._pool.close()
+            self._board.close()
+            self._close_pipe()
+        return self._status
+
+    def _turn(self) -> None:
+        program = self._program
+        timeout_ms = self._sleep_ms(program.next_deadline_ms())
+        awaited_ms = self._now.mono_ms + timeout_ms
+        self._board.wait(timeout_ms)
+        now = self._now = read_clocks()
+        gap_ms = now.mono_ms - awaited_ms
+        if gap_ms >= GAP_MIN_MS:
+            program.on_gap(gap_ms, now)
+        self._drain_pipe()
+        for link, up in self._board.link_changes():
+            program.on_link(link, up, now)
+        self._board.deliver(self._take)
+        for _ in range(len(self._posted)):
+            self._posted.popleft()(now)
+        program.end_turn(now)
+
+    def _take(self, origin: Origin | LinkId, envelope: Envelope) -> None:
+        self._program.on_message(origin, envelope, self._now)
+
+    def _sleep_ms(self, deadline_ms: int | None) -> int:
+        if self._posted:
+            return 0
+        if deadline_ms is None:
+            return SLEEP_MAX_MS
+        waited_ms = deadline_ms - read_clocks().mono_ms
+        return max(0, min(SLEEP_MAX_MS, waited_ms))
+
+    def _drain_pipe(self) -> None:
+        try:
+            os.read(self._wake_out, 65_536)
+        except BlockingIOError:
+            pass
+
+    def _close_pipe(self) -> None:
+        with self._pipe_lock:
+            self._pipe_open = False
+            os.close(self._wake_out)
+            os.close(self._wake_in)

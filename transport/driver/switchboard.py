@@ -1,0 +1,199 @@
+"""The real side of the wire port: this program's sockets, polled together.
+
+Decoding happens here: what is no message is answered where it can be, counted, and goes no further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import zmq
+
+from transport.driver.ports import Door, LinkId, Origin
+from transport.sockets.dealer import DealerSocket
+from transport.sockets.pubsub import PublisherSocket, SubscriberSocket
+from transport.sockets.router import RouterSocket
+from transport.wire.codec import Envelope, Kind, Malformed, decode, encode
+from transport.wire.messages import Refusal
+
+TURN_BYTES_MAX = 8 * 1024 * 1024
+"""What one door may deliver in one turn, so that heartbeats and timers come on time."""
+TURN_MESSAGES_MAX = 512
+CONNECTIONS_MAX = 4_096
+
+Deliver = Callable[[Origin | LinkId, Envelope], None]
+Link = DealerSocket | SubscriberSocket
+
+
+class Switchboard:
+    """Every socket of one program."""
+
+    def __init__(self, doors: Mapping[Door, str], events: str | None, wake_fd: int) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._poller = zmq.Poller()
+        self._links: dict[LinkId, Link] = {}
+        self._last_link = 0
+        self._routers: dict[Door, RouterSocket] = {}
+        self._publisher: PublisherSocket | None = None
+        self.figures: dict[str, int] = {}
+        self._readable: list[object] = []
+        self._unsettled: list[LinkId] = []
+        self._poller.register(wake_fd, zmq.POLLIN)
+        try:
+            for door in sorted(doors, key=lambda door: door.value):
+                self._bind(door, doors[door])
+            if events is not None:
+                self._publisher = PublisherSocket(self._context, events)
+        except BaseException:
+            self.close()
+            raise
+
+    def _bind(self, door: Door, endpoint: str) -> None:
+        router = RouterSocket(self._context, endpoint, connections_max=CONNECTIONS_MAX)
+        self._routers[door] = router
+        self._poller.register(router.socket, zmq.POLLIN)
+        self._poller.register(router.monitor.socket, zmq.POLLIN)
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Where this program listens, with the ports it was given."""
+        bound = {door.value: router.endpoint for door, router in self._routers.items()}
+        if self._publisher is not None:
+            bound["events"] = self._publisher.endpoint
+        return bound
+
+    # The wire port
+
+    def connect(self, endpoint: str) -> LinkId:
+        """Open a DEALER."""
+        return self._add(DealerSocket(self._context, endpoint))
+
+    def subscribe(self, endpoint: str, topics: Sequence[bytes]) -> LinkId:
+        """Open a SUB."""
+        return self._add(SubscriberSocket(self._context, endpoint, topics))
+
+    def _add(self, link: Link) -> LinkId:
+        self._last_link += 1
+        number = LinkId(self._last_link)
+        self._links[number] = link
+        self._poller.register(link.socket, zmq.POLLIN)
+        self._poller.register(link.monitor.socket, zmq.POLLIN)
+        return number
+
+    def disconnect(self, link: LinkId) -> None:
+        """Close a link."""
+        closed = self._links.pop(link, None)
+        if closed is not None:
+            self._poller.unregister(closed.socket)
+            self._poller.unregister(closed.monitor.socket)
+            closed.close()
+
+    def send(self, link: LinkId, envelope: Envelope) -> bool:
+        """Send over a DEALER; False when it is down or full."""
+        dealer = self._links.get(link)
+        if not isinstance(dealer, DealerSocket):
+            return False
+        return dealer.send(encode(envelope, dealer.received_bytes))
+
+    def reply(self, origin: Origin, envelope: Envelope) -> bool:
+        """Answer over a ROUTER; False when the peer is gone or stuck."""
+        router = self._routers[origin.door]
+        return router.send(origin.route, encode(envelope), envelope.size_bytes())
+
+    def publish(self, topic: bytes, envelope: Envelope) -> None:
+        """Publish to whoever subscribes."""
+        assert self._publisher is not None, "this program binds no PUB"
+        self._publisher.send(topic, encode(envelope))
+
+    # The loop's side
+
+    def wait(self, timeout_ms: int) -> None:
+        """Sleep until something can be read, or for ``timeout_ms``."""
+        if self._unsettled:
+            timeout_ms = min(timeout_ms, 1)
+        self._readable = [socket for socket, _ in self._poller.poll(timeout_ms)]
+
+    def link_changes(self) -> list[tuple[LinkId, bool]]:
+        """Return the links that came up or went down, in order."""
+        for router in self._routers.values():
+            if router.monitor.socket in self._readable:
+                router.watch_connections()
+        changed = self._unsettled + self._having_news(lambda link: link.monitor.socket)
+        self._unsettled = []
+        changes: list[tuple[LinkId, bool]] = []
+        for number in dict.fromkeys(changed):
+            link = self._links.get(number)
+            if link is not None:
+                changes.extend((number, up) for up in link.changes())
+                if isinstance(link, DealerSocket) and link.unsettled:
+                    self._unsettled.append(number)
+        return changes
+
+    def deliver(self, take: Deliver) -> None:
+        """Hand over what has arrived: links and peers first, clients second, all bounded."""
+        for number in self._having_news(lambda link: link.socket):
+            self._drain_link(number, take)
+        for door in (Door.PEERS, Door.CLIENTS):
+            router = self._routers.get(door)
+            if router is not None and router.socket in self._readable:
+                self._drain_door(door, router, take)
+
+    def _having_news(self, socket_of: Callable[[Link], object]) -> list[LinkId]:
+        return [number for number, link in self._links.items() if socket_of(link) in self._readable]
+
+    def _drain_link(self, number: LinkId, take: Deliver) -> None:
+        budget_bytes = TURN_BYTES_MAX
+        for _ in range(TURN_MESSAGES_MAX):
+            link = self._links.get(number)  # a message may have closed it
+            frames = None if link is None else link.receive()
+            if frames is None:
+                return
+            try:
+                envelope = decode(frames)  # type: ignore[arg-type]
+            except Malformed as fault:
+                self._count_malformed(fault)
+                continue
+            take(number, envelope)
+            budget_bytes -= envelope.size_bytes()
+            if budget_bytes < 0:
+                return
+
+    def _drain_door(self, door: Door, router: RouterSocket, take: Deliver) -> None:
+        budget_bytes = TURN_BYTES_MAX
+        for _ in range(TURN_MESSAGES_MAX):
+            arrived = router.receive()
+            if arrived is None:
+                return
+            route, frames = arrived
+            origin = Origin(door, route)
+            try:
+                envelope = decode(frames)  # type: ignore[arg-type]
+            except Malformed as fault:
+                self._refuse(origin, fault)
+                continue
+            router.credit(route, envelope.received_bytes)
+            take(origin, envelope)
+            budget_bytes -= envelope.size_bytes()
+            if budget_bytes < 0:
+                return
+
+    def _refuse(self, origin: Origin, fault: Malformed) -> None:
+        self._count_malformed(fault)
+        if fault.correlation_id is not None:
+            body = Refusal(fault.error, fault.text)
+            answer = Envelope(Kind.REFUSAL, body, correlation_id=fault.correlation_id)
+            self.reply(origin, answer)
+
+    def _count_malformed(self, fault: Malformed) -> None:
+        name = f"malformed_messages_{fault.error.name.lower()}"
+        self.figures[name] = self.figures.get(name, 0) + 1
+
+    def close(self) -> None:
+        """Close every socket; what is queued has ``LINGER_MS`` to leave."""
+        for link in self._links.values():
+            link.close()
+        for router in self._routers.values():
+            router.close()
+        if self._publisher is not None:
+            self._publisher.close()
+        self._context.term()

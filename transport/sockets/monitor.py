@@ -1,0 +1,50 @@
+"""What a socket tells of its connections: up, down, accepted, refused."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+
+class Change(Enum):
+    """What became of one connection."""
+
+    UP = "up"
+    DOWN = "down"
+    REFUSED = "refused"
+    """A connection could not be accepted: out of descriptors."""
+
+
+_CHANGES: dict[int, Change] = {
+    zmq.EVENT_HANDSHAKE_SUCCEEDED: Change.UP,
+    zmq.EVENT_DISCONNECTED: Change.DOWN,
+    zmq.EVENT_ACCEPT_FAILED: Change.REFUSED,
+}
+_MASK = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_ACCEPT_FAILED
+
+
+class Monitor:
+    """The stream of connection changes of one socket."""
+
+    def __init__(self, watched: zmq.Socket[bytes]) -> None:
+        self._watched = watched
+        self.socket: zmq.Socket[bytes] = watched.get_monitor_socket(_MASK)
+
+    def changes(self) -> list[Change]:
+        """Return what has happened since the last call, in order."""
+        seen: list[Change] = []
+        while True:
+            try:
+                frames = self.socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return seen
+            change = _CHANGES.get(parse_monitor_message(frames)["event"])
+            if change is not None:
+                seen.append(change)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._watched.disable_monitor()
+        self.socket.close(linger=0)

@@ -1,0 +1,57 @@
+"""PUB and SUB: events that are repaired when lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import zmq
+
+from transport.sockets.monitor import Change, Monitor
+from transport.sockets.options import bind, prepare, receive
+
+Buffer = bytes | bytearray | memoryview
+
+
+class PublisherSocket:
+    """One bound PUB. A subscriber that does not keep up misses events; nobody waits for it."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.PUB)
+        prepare(self.socket)
+        self.endpoint = bind(self.socket, endpoint)
+
+    def send(self, topic: bytes, frames: Sequence[Buffer]) -> None:
+        """Publish under ``topic``."""
+        self.socket.send_multipart([topic, *frames], zmq.DONTWAIT)
+
+    def close(self) -> None:
+        """Close."""
+        self.socket.close()
+
+
+class SubscriberSocket:
+    """One SUB, connected to one PUB. Joins late, and misses what was published before."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, topics: Sequence[bytes]
+    ) -> None:
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.SUB)
+        prepare(self.socket)
+        for topic in topics:
+            self.socket.setsockopt(zmq.SUBSCRIBE, topic)
+        self.monitor = Monitor(self.socket)
+        self.socket.connect(endpoint)
+
+    def receive(self) -> list[bytes] | None:
+        """Return the frames of the next event without its topic, or None."""
+        frames = receive(self.socket)
+        return None if frames is None else frames[1:]
+
+    def changes(self) -> list[bool]:
+        """Return the changes of the link since the last call: True up, False down."""
+        return [change is Change.UP for change in self.monitor.changes()]
+
+    def close(self) -> None:
+        """Close."""
+        self.monitor.close()
+        self.socket.close()

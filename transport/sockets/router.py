@@ -1,0 +1,113 @@
+"""A ROUTER: the door at which requests arrive and by which their answers leave.
+
+Memory is bounded in bytes, not messages, by credit: a client's every request says how many bytes
+it has received on this connection so far, and answers beyond ``UNREAD_BYTES_MAX`` are refused.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import zmq
+
+from transport.sockets.monitor import Change, Monitor
+from transport.sockets.options import bind, prepare, receive
+
+UNREAD_BYTES_MAX = 64 * 1024 * 1024
+"""Answers sent to one connection that it has not yet said to have read."""
+ROUTES_MAX = 16_384
+"""Connections whose credit is remembered; the one silent for longest is forgotten."""
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(slots=True)
+class _Credit:
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
+class RouterSocket:
+    """One bound ROUTER."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, *, connections_max: int
+    ) -> None:
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
+        prepare(self.socket)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.endpoint = bind(self.socket, endpoint)
+        self.monitor = Monitor(self.socket)
+        self._connections = 0
+        self._connections_max = connections_max
+        self._open = True
+        self._credits: OrderedDict[bytes, _Credit] = OrderedDict()
+        self.replies_refused = 0
+        """Answers dropped: the peer was gone, stuck, or had not read what it has."""
+        self.connections_refused = 0
+
+    def receive(self) -> tuple[bytes, list[bytes]] | None:
+        """Return (route, frames) of the next message, or None."""
+        frames = receive(self.socket)
+        return None if frames is None else (frames[0], frames[1:])
+
+    def credit(self, route: bytes, received_bytes: int) -> None:
+        """Note what a connection says to have received so far."""
+        known = self._credits.get(route)
+        if known is None:
+            known = self._credits[route] = _Credit()
+            if len(self._credits) > ROUTES_MAX:
+                self._credits.popitem(last=False)
+        else:
+            self._credits.move_to_end(route)
+        known.received_bytes = max(known.received_bytes, received_bytes)
+
+    def send(self, route: bytes, frames: Sequence[Buffer], size_bytes: int) -> bool:
+        """Answer; False when the peer is gone or has too much unread."""
+        credit = self._credits.get(route)
+        if credit is not None:
+            unread_bytes = credit.sent_bytes - credit.received_bytes
+            if unread_bytes > UNREAD_BYTES_MAX:
+                self.replies_refused += 1
+                return False
+        try:
+            self.socket.send_multipart([route, *frames], zmq.DONTWAIT, copy=False)
+        except zmq.Again:
+            self.replies_refused += 1
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self._credits.pop(route, None)
+            self.replies_refused += 1
+            return False
+        if credit is not None:
+            credit.sent_bytes += size_bytes
+        return True
+
+    def watch_connections(self) -> None:
+        """Count connections; at the limit stop listening until some have gone.
+
+        Past the descriptor limit libzmq would spin on ``accept``: refusing early is the cure.
+        """
+        for change in self.monitor.changes():
+            if change is Change.UP:
+                self._connections += 1
+            elif change is Change.DOWN:
+                self._connections = max(0, self._connections - 1)
+            else:
+                self.connections_refused += 1
+        if self._open and self._connections >= self._connections_max:
+            self.socket.unbind(self.endpoint)
+            self._open = False
+            self.connections_refused += 1
+        elif not self._open and self._connections <= self._connections_max * 9 // 10:
+            bind(self.socket, self.endpoint)
+            self._open = True
+
+    def close(self) -> None:
+        """Close; answers still queued have ``LINGER_MS`` to leave."""
+        self.monitor.close()
+        self.socket.close()
