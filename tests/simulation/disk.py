@@ -1,0 +1,205 @@
+"""A simulated disk: a page cache over durable bytes.
+
+A process that is killed loses nothing; a power loss keeps what was synced, and of what was not
+synced any prefix of the bytes (a torn write) and any part of the folder changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from nodes.storage.disk import Buffer, DiskFull, File, StorageError
+
+
+class _Bytes:
+    """One file's content: as processes see it, and as a power loss would leave it."""
+
+    def __init__(self) -> None:
+        self.cached = bytearray()
+        self.durable = bytearray()
+        self.rewritten = False
+        """Cut back since the last sync: the durable bytes are no prefix of the cached ones."""
+
+    def sync(self) -> None:
+        if self.rewritten:
+            self.durable = bytearray(self.cached)
+            self.rewritten = False
+        else:
+            self.durable += self.cached[len(self.durable) :]
+
+    def lose_power(self, random: Random) -> None:
+        if not self.rewritten and len(self.cached) > len(self.durable):
+            kept = random.randint(len(self.durable), len(self.cached))
+            self.durable += self.cached[len(self.durable) : kept]
+        self.cached = bytearray(self.durable)
+        self.rewritten = False
+
+
+class SimulatedFile:
+    """An open file."""
+
+    def __init__(self, disk: SimulatedDisk, path: str, content: _Bytes) -> None:
+        self._disk = disk
+        self._path = path
+        self._content = content
+
+    @property
+    def path(self) -> str:
+        return self._path
+
+    def append(self, buffers: Sequence[Buffer]) -> None:
+        size_bytes = sum(len(buffer) for buffer in buffers)
+        self._disk.take_space(size_bytes, self._path)
+        for buffer in buffers:
+            self._content.cached += buffer
+
+    def read(self, position_bytes: int, size_bytes: int) -> bytes:
+        return bytes(self._content.cached[position_bytes : position_bytes + size_bytes])
+
+    def size_bytes(self) -> int:
+        return len(self._content.cached)
+
+    def truncate(self, size_bytes: int) -> None:
+        self._disk.give_space(len(self._content.cached) - size_bytes)
+        del self._content.cached[size_bytes:]
+        if size_bytes < len(self._content.durable):
+            self._content.rewritten = True
+
+    def sync(self) -> None:
+        self._disk.before_sync(self._path)
+        self._content.sync()
+
+    def close(self) -> None:
+        pass
+
+
+class SimulatedDisk:
+    """One node's data directory. Outlives the node's processes."""
+
+    def __init__(self, capacity_bytes: int = 1 << 40) -> None:
+        self._names: dict[str, _Bytes | None] = {"": None}
+        """Path -> content; None for folders."""
+        self._durable_names: dict[str, _Bytes | None] = {"": None}
+        self._free_bytes = capacity_bytes
+        self.failing_sync = False
+        """The next syncs fail, as of a dying device."""
+
+    # The port
+
+    def open(self, path: str) -> File:
+        path = _clean(path)
+        content = self._names.get(path)
+        if content is None:
+            if path in self._names:
+                raise StorageError(f"{path} is a folder")
+            if _parent(path) not in self._names:
+                raise StorageError(f"{path}: no such folder")
+            content = self._names[path] = _Bytes()
+        return SimulatedFile(self, path, content)
+
+    def exists(self, path: str) -> bool:
+        return _clean(path) in self._names
+
+    def list(self, path: str) -> list[str]:
+        prefix = _clean(path)
+        return sorted(
+            name.rpartition("/")[2] for name in self._names if name and _parent(name) == prefix
+        )
+
+    def make_folder(self, path: str) -> None:
+        whole = ""
+        for part in _clean(path).split("/"):
+            whole = f"{whole}/{part}" if whole else part
+            self._names.setdefault(whole, None)
+
+    def read_file(self, path: str) -> bytes | None:
+        content = self._names.get(_clean(path))
+        return None if content is None else bytes(content.cached)
+
+    def write_file(self, path: str, data: bytes, *, durable: bool) -> None:
+        path = _clean(path)
+        if _parent(path) not in self._names:
+            raise StorageError(f"{path}: no such folder")
+        self.take_space(len(data), path)
+        content = _Bytes()
+        content.cached += data
+        self._names[path] = content
+        if durable:
+            self.before_sync(path)
+            content.sync()
+            self._durable_names[path] = content
+            self._keep_folders(path)
+
+    def rename(self, old: str, new: str) -> None:
+        old, new = _clean(old), _clean(new)
+        for name in [name for name in self._names if name == old or name.startswith(old + "/")]:
+            self._names[new + name[len(old) :]] = self._names.pop(name)
+
+    def remove(self, path: str) -> None:
+        path = _clean(path)
+        for name in [name for name in self._names if name == path or name.startswith(path + "/")]:
+            content = self._names.pop(name)
+            if content is not None:
+                self.give_space(len(content.cached))
+
+    def sync_folder(self, path: str) -> None:
+        folder = _clean(path)
+        self.before_sync(folder)
+        self._keep_folders(folder + "/x" if folder else "x")
+        for name in [name for name in self._durable_names if name and _parent(name) == folder]:
+            if name not in self._names:
+                del self._durable_names[name]
+        for name, content in self._names.items():
+            if name and _parent(name) == folder:
+                self._durable_names[name] = content
+
+    def free_bytes(self) -> int:
+        return self._free_bytes
+
+    # Faults
+
+    def lose_power(self, random: Random) -> None:
+        """Forget what was not synced."""
+        changed = sorted(
+            name
+            for name in {*self._names, *self._durable_names}
+            if self._names.get(name, 0) is not self._durable_names.get(name, 0)
+        )
+        names = dict(self._durable_names)
+        for name in changed:
+            if name in self._names and _parent(name) in names and random.random() < 0.5:
+                names[name] = self._names[name]
+        contents = {id(content): content for content in names.values() if content is not None}
+        for content in contents.values():
+            content.lose_power(random)
+        self._names = names
+        self._durable_names = dict(names)
+
+    def before_sync(self, path: str) -> None:
+        if self.failing_sync:
+            raise StorageError(f"{path}: the device failed a sync")
+
+    def take_space(self, size_bytes: int, path: str) -> None:
+        if size_bytes > self._free_bytes:
+            raise DiskFull(f"{path}: no space left for {size_bytes} bytes")
+        self._free_bytes -= size_bytes
+
+    def give_space(self, size_bytes: int) -> None:
+        self._free_bytes += size_bytes
+
+    def set_free_bytes(self, size_bytes: int) -> None:
+        """Fill or empty the device."""
+        self._free_bytes = size_bytes
+
+    def _keep_folders(self, path: str) -> None:
+        while path := _parent(path):
+            self._durable_names[path] = None
+
+
+def _clean(path: str) -> str:
+    return path.strip("/")
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
