@@ -26,6 +26,8 @@ EXIT_CONFIG = 2
 """A setting, a port or a data directory that cannot be: give up until somebody changes it."""
 EXIT_ENVIRONMENT = 3
 """A full disk, a failed sync, a damaged file: restart for ever, with a capped back-off."""
+EXIT_ORPHANED = 4
+"""The supervisor has died: nobody is there to restart."""
 
 
 class ConfigError(Exception):
