@@ -47,14 +47,18 @@ class ClusterImage:
         assert delta.version == self.position.version + 1, (delta.version, self.position)
         assert delta.controller_epoch >= self.position.controller_epoch
         for record in delta.records:
-            _APPLY[type(record)](self, record)
+            self.apply_record(record)
         self.position = MetadataPosition(delta.controller_epoch, delta.version)
+
+    def apply_record(self, record: MetadataRecord) -> None:
+        """Take over one record of a delta that is still being made (the controller's draft)."""
+        _APPLY[type(record)](self, record)
 
     def load(self, position: MetadataPosition, records: Iterable[MetadataRecord]) -> None:
         """Replace everything by ``records``, the whole image at ``position``."""
         self._clear()
         for record in records:
-            _APPLY[type(record)](self, record)
+            self.apply_record(record)
         self.position = position
 
     def records(self) -> Iterator[MetadataRecord]:

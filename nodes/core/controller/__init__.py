@@ -1,0 +1,42 @@
+"""The controller: decides who leads, who is in sync, and which topics there are.
+
+Design note
+-----------
+One broker is the active controller.  Its core is a pure function of an image and a queue of events;
+what it decides are records, and records become facts when the store has committed them.
+
+* ``image.py``      the cluster image and the one mutator, the same on every broker
+* ``events.py``     what the core is told, its settings, and the shape of a decision
+* ``names.py``      which topic names and configs are legal
+* ``placement.py``  which brokers get the replicas of a new partition
+* ``elections.py``  what a broker's coming and going does to partitions
+* ``isr.py``        judging a leader's proposal of a new ISR (KIP-497, KIP-903)
+* ``topics.py``     creation and deletion
+* ``core.py``       the door: queue, draft, commit, answers
+
+Decisions.  A decision is a generator: it yields records and returns its answer.  The core adds each
+record to a *draft* (a second image, ahead of the committed one by what is being committed) before
+it asks for the next, so a decision always sees what it and its predecessors have decided.  When the
+draft reaches ``commit_bytes_max`` it is committed, and the decision goes on after that: a broker's
+death with a thousand leaders takes a handful of commits.  One commit is in flight at a time; what
+arrives meanwhile forms the next one.  Nothing leaves before its commit: neither answers nor deltas.
+A commit that fails ends this controller; its draft is thrown away, so being ahead is harmless.
+
+Level, not edge.  Liveness arrives as the whole list of registrations, and elections compare it with
+the image when they decide.  A repair is a function of the image alone, so a successor that takes
+over in the middle of one finishes it: its first event sweeps every partition, and a topic that has
+fewer partitions than its record promises is completed.
+
+Rules of elections.  The leader is a live member of the ISR, or there is none (−1): clean elections
+only.  Dead members leave the ISR while a live one remains.  When none remains the ISR stays as it
+is, and each of its members is eligible when it returns: every one of them had all that was
+acknowledged.  A broker that registers anew (a later epoch) has died in between, noticed or not: it
+loses its leaderships and its places in the ISR first.  Leader epochs grow with each change of
+leader, to none included; partition epochs with each change of a partition.
+
+Invariants (docs/guarantees.md): C1 an ISR is a non-empty part of the replicas; C2 the leader is in
+the ISR or there is none; C3 topic names are unique; C4 outside an unfinished decision every leader
+is alive; C5 one commit is in flight at most, and its version follows the committed one.
+
+Left to the server: storing, publishing, elections of the controller itself, who is registered.
+"""

@@ -1,0 +1,292 @@
+"""The controller's door: a queue of events, a draft, one commit at a time, answers after it.
+
+Owns the draft image.  Must not know where the image is stored, who the controller is, or how
+requests came.  The package's docstring is the design note.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from nodes.core.controller.elections import decide_liveness
+from nodes.core.controller.events import (
+    Asked,
+    Committed,
+    ControllerEvent,
+    ControllerSettings,
+    Decision,
+    LiveBrokers,
+    Resigned,
+)
+from nodes.core.controller.image import ClusterImage
+from nodes.core.controller.isr import decide_alteration, is_current_broker
+from nodes.core.controller.topics import Topics, decide_completion, decide_deletion
+from transport.kernel import Answer, Effects, Now, Tick
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import (
+    ControllerEpoch,
+    MetadataVersion,
+    ProducerId,
+    TopicId,
+)
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.metadata import (
+    AllocateProducerIdsRequest,
+    AllocateProducerIdsResponse,
+    AlterPartitionRequest,
+    BrokerRecord,
+    MetadataDelta,
+    MetadataRecord,
+    PartitionRecord,
+    ProducerIdsRecord,
+)
+from transport.wire.messages.topics import (
+    CreateTopicsRequest,
+    CreateTopicsResponse,
+    DeleteTopicsRequest,
+    DeleteTopicsResponse,
+)
+
+ControllerEffects = Effects[MetadataDelta]
+"""``append``: the one delta to commit now. ``publish``: deltas that have been committed."""
+
+_PATH_BYTES = 350
+"""From above: a znode's path (a topic's name has up to 249 characters) and its framing."""
+
+
+def estimated_bytes(record: MetadataRecord) -> int:
+    """Return from above what a record weighs in a commit, whatever store it goes to."""
+    return 2 * len(msgspec.json.encode(record)) + _PATH_BYTES
+
+
+class _Draft:
+    """The records of the next commit and the answers that wait for it."""
+
+    def __init__(self) -> None:
+        self.records: dict[object, MetadataRecord] = {}
+        self.answers: list[Answer] = []
+        self.size_bytes = 0
+        self.sealed = False
+
+    def add(self, record: MetadataRecord) -> None:
+        """Add a record; a later one about the same thing takes its predecessor's place."""
+        self.records[_subject(record)] = record
+        self.size_bytes += estimated_bytes(record)
+
+
+def _subject(record: MetadataRecord) -> object:
+    if isinstance(record, PartitionRecord):
+        return record.topic_id, record.partition
+    if isinstance(record, BrokerRecord):
+        return record.id
+    if isinstance(record, ProducerIdsRecord):
+        return "producer ids"
+    return type(record).__name__, record.topic_id
+
+
+class ControllerCore:
+    """Decides for the cluster, from the image as committed when it was elected.
+
+    ``image`` is only read, and only now.  The first event must be a :class:`LiveBrokers` with
+    ``takeover``.
+    """
+
+    def __init__(
+        self,
+        image: ClusterImage,
+        controller_epoch: ControllerEpoch,
+        settings: ControllerSettings,
+        new_topic_id: Callable[[], TopicId],
+    ) -> None:
+        self._epoch = controller_epoch
+        self._settings = settings
+        self._topics = Topics(settings, new_topic_id)
+        self._image = ClusterImage()
+        self._image.load(image.position, image.records())
+        self._version: MetadataVersion = image.position.version
+        self._waiting: deque[LiveBrokers | Asked] = deque()
+        self._decision: Decision | None = None
+        self._deciding: LiveBrokers | Asked | None = None
+        self._draft = _Draft()
+        self._in_flight: MetadataDelta | None = None
+        self._taken_over = False
+        self._resigned = False
+        self._decide: dict[type[Message], Callable[[ClusterImage, Any], Decision]] = {
+            CreateTopicsRequest: self._topics.decide_creation,
+            DeleteTopicsRequest: decide_deletion,
+            AlterPartitionRequest: decide_alteration,
+            AllocateProducerIdsRequest: self._decide_producer_ids,
+        }
+        self._on: dict[type, Callable[[Any, ControllerEffects], None]] = {
+            LiveBrokers: self._on_live_brokers,
+            Asked: self._on_asked,
+            Committed: self._on_committed,
+            Resigned: self._on_resigned,
+            Tick: lambda _event, _effects: None,
+        }
+
+    def requests(self) -> frozenset[type[Message]]:
+        """Return the types of requests that may be in an :class:`Asked`."""
+        return frozenset(self._decide)
+
+    def step(self, event: ControllerEvent, now: Now) -> ControllerEffects:
+        """Take one event; see :class:`ControllerEffects` for the orders."""
+        effects: ControllerEffects = Effects()
+        if not self._resigned:
+            self._on[type(event)](event, effects)
+        while not self._resigned and self._in_flight is None and self._has_work():
+            self._fill(now)
+            self._send_off(effects)
+        return effects
+
+    def next_deadline_ms(self) -> int | None:
+        """Nothing here waits for time: what is late is found out when its turn comes."""
+        return None
+
+    def check(self) -> None:
+        """Assert C1–C5 (package docstring)."""
+        self._image.check()
+        if self._in_flight is not None:
+            assert self._in_flight.version == self._version + 1, "C5: the next version"
+        else:
+            assert not self._draft.records, "C5: a draft without a commit"
+        if self._taken_over and self._decision is None:
+            for partitions in self._image.partitions.values():
+                for record in partitions.values():
+                    dead = record.leader != -1 and not self._image.is_alive(record.leader)
+                    assert not dead, f"C4: a dead leader: {record}"
+
+    # Events
+
+    def _on_live_brokers(self, event: LiveBrokers, _effects: ControllerEffects) -> None:
+        assert event.takeover or self._taken_over or self._waiting, "takeover comes first"
+        self._waiting.append(event)
+
+    def _on_asked(self, event: Asked, effects: ControllerEffects) -> None:
+        if type(event.request) not in self._decide:
+            refusal = Refusal(ErrorCode.UNKNOWN_API, "the controller has no such request")
+            effects.reply.append(Answer(event.token, refusal))
+        elif len(self._waiting) >= self._settings.waiting_max:
+            refusal = Refusal(ErrorCode.OVERLOADED, "too many requests wait for the controller")
+            effects.reply.append(Answer(event.token, refusal))
+        else:
+            self._waiting.append(event)
+
+    def _on_committed(self, event: Committed, effects: ControllerEffects) -> None:
+        delta = self._in_flight
+        assert delta is not None, "a commit nobody ordered"
+        assert event.version == delta.version, "a commit out of order"
+        self._in_flight = None
+        self._version = delta.version
+        effects.publish.append(delta)
+        self._release(effects)
+
+    def _on_resigned(self, _event: Resigned, effects: ControllerEffects) -> None:
+        """Refuse all: what had its turn may be committed, what had none is certainly not."""
+        self._resigned = True
+        unknown = Refusal(ErrorCode.REQUEST_TIMED_OUT, "resigned; the outcome is not known")
+        for answer in self._draft.answers:
+            effects.reply.append(Answer(answer.token, unknown))
+        if isinstance(self._deciding, Asked):
+            effects.reply.append(Answer(self._deciding.token, unknown))
+        nothing_done = Refusal(ErrorCode.NOT_CONTROLLER, "resigned; nothing was done")
+        for waiting in self._waiting:
+            if isinstance(waiting, Asked):
+                effects.reply.append(Answer(waiting.token, nothing_done))
+        self._waiting.clear()
+        self._decision = self._deciding = None
+        self._in_flight = None
+
+    # The draft
+
+    def _has_work(self) -> bool:
+        return bool(self._waiting) or self._decision is not None
+
+    def _fill(self, now: Now) -> None:
+        """Decide until the draft is full or nothing is left to decide."""
+        draft = self._draft
+        while not draft.sealed and draft.size_bytes < self._settings.commit_bytes_max:
+            if self._decision is None and not self._begin(now):
+                return
+            if self._decision is not None:
+                self._advance(self._decision)
+
+    def _begin(self, now: Now) -> bool:
+        """Begin the next decision. False: there is none, or it must not be in this draft.
+
+        A deletion has a commit of its own: so no commit ever names a topic twice.
+        """
+        if not self._waiting:
+            return False
+        event = self._waiting[0]
+        alone = isinstance(event, Asked) and isinstance(event.request, DeleteTopicsRequest)
+        if alone and self._draft.records:
+            return False
+        self._waiting.popleft()
+        if isinstance(event, LiveBrokers):
+            self._decision = self._decide_liveness(event)
+        elif event.due_ms is not None and event.due_ms <= now.mono_ms:
+            late = Refusal(ErrorCode.REQUEST_TIMED_OUT, "its time was up; nothing was done")
+            self._draft.answers.append(Answer(event.token, late))
+            return True
+        else:
+            self._decision = self._decide[type(event.request)](self._image, event.request)
+        self._deciding = event
+        return True
+
+    def _advance(self, decision: Decision) -> None:
+        """Take the next record of the decision, or its answer."""
+        try:
+            record = next(decision)
+        except StopIteration as end:
+            event, self._decision, self._deciding = self._deciding, None, None
+            if isinstance(event, Asked):
+                self._draft.answers.append(Answer(event.token, end.value))
+                self._draft.sealed = isinstance(event.request, DeleteTopicsRequest)
+        else:
+            self._image.apply_record(record)
+            self._draft.add(record)
+
+    def _send_off(self, effects: ControllerEffects) -> None:
+        """Order the draft's commit, or answer at once when it changes nothing."""
+        if not self._draft.records:
+            self._release(effects)
+            return
+        records = tuple(self._draft.records.values())
+        self._draft.records = {}
+        version = MetadataVersion(self._version + 1)
+        self._in_flight = MetadataDelta(self._epoch, version, records)
+        effects.append.append(self._in_flight)
+
+    def _release(self, effects: ControllerEffects) -> None:
+        """Give out the answers of the draft, which are facts now, and begin a new one."""
+        for answer in self._draft.answers:
+            effects.reply.append(answer._replace(message=self._stamped(answer.message)))
+        self._draft = _Draft()
+
+    def _stamped(self, message: Message) -> Message:
+        if isinstance(message, (CreateTopicsResponse, DeleteTopicsResponse)):
+            return msgspec.structs.replace(message, version=self._version)
+        return message
+
+    # Decisions that need the core's own state
+
+    def _decide_liveness(self, event: LiveBrokers) -> Decision:
+        yield from decide_liveness(self._image, event)
+        if event.takeover:
+            yield from decide_completion(self._image)
+            self._taken_over = True
+        return None
+
+    def _decide_producer_ids(
+        self, image: ClusterImage, request: AllocateProducerIdsRequest
+    ) -> Decision:
+        if not is_current_broker(image, request.broker_id, request.broker_epoch):
+            return AllocateProducerIdsResponse(ErrorCode.STALE_BROKER_EPOCH)
+        first, count = image.next_producer_id, self._settings.producer_id_block
+        yield ProducerIdsRecord(ProducerId(first + count))
+        return AllocateProducerIdsResponse(ErrorCode.NONE, first, count)

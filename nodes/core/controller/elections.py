@@ -1,0 +1,91 @@
+"""What a broker's coming and going does to partitions: clean elections only.
+
+Everything here is a function of the image, so doing it again, or by a successor, is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from nodes.core.controller.events import Decision, LiveBrokers
+from nodes.core.controller.image import ClusterImage
+from transport.wire.ids import NO_NODE, LeaderEpoch, NodeId, PartitionEpoch
+from transport.wire.messages.metadata import BrokerRecord, PartitionRecord
+
+
+def decide_liveness(image: ClusterImage, event: LiveBrokers) -> Decision:
+    """Mark the dead, move what they led; then take in the new, and give them what lacks a leader.
+
+    A registration of a later epoch ends the earlier one first, also where the death in between went
+    unnoticed: the new process knows nothing of what its predecessor led.
+    """
+    seen = {record.id: record for record in event.registered}
+    gone = [broker for broker in image.live_brokers() if _has_gone(broker, seen.get(broker.id))]
+    for broker in gone:
+        yield replace(broker, alive=False)
+    if gone:
+        yield from repairs(image, frozenset(broker.id for broker in gone))
+    back = [seen[node] for node in sorted(seen) if _is_new(image.brokers.get(node), seen[node])]
+    for broker in back:
+        yield replace(broker, alive=True)
+    if back or event.takeover:
+        touched = None if event.takeover else frozenset(broker.id for broker in back)
+        yield from repairs(image, touched)
+    return None
+
+
+def _has_gone(known: BrokerRecord, seen: BrokerRecord | None) -> bool:
+    return seen is None or seen.epoch > known.epoch
+
+
+def _is_new(known: BrokerRecord | None, seen: BrokerRecord) -> bool:
+    """An epoch that has died never comes back: only a later one is news."""
+    return known is None or seen.epoch > known.epoch
+
+
+def repairs(image: ClusterImage, nodes: frozenset[NodeId] | None) -> Iterator[PartitionRecord]:
+    """Yield the repaired records of partitions with a replica on ``nodes`` (None: of all).
+
+    Changes of leader come first: they are what clients wait for.
+    """
+    touched = [
+        record
+        for partitions in image.partitions.values()
+        for record in partitions.values()
+        if nodes is None or not nodes.isdisjoint(record.replicas)
+    ]
+    shrunk: list[PartitionRecord] = []
+    for record in touched:
+        better = repaired(image, record)
+        if better is None:
+            continue
+        if better.leader != record.leader:
+            yield better
+        else:
+            shrunk.append(better)
+    yield from shrunk
+
+
+def repaired(image: ClusterImage, record: PartitionRecord) -> PartitionRecord | None:
+    """Return the record with a live leader and without dead ISR members; None if it is right.
+
+    Without a live member there is no leader, and the ISR stays: every member of it had all that was
+    acknowledged, so each is eligible when it returns.
+    """
+    live = tuple(node for node in record.isr if image.is_alive(node))
+    leader, isr = record.leader, live
+    if not live:
+        leader, isr = NO_NODE, record.isr
+    elif leader not in live:
+        leader = next(node for node in record.replicas if node in live)
+    if (leader, isr) == (record.leader, record.isr):
+        return None
+    return replace(
+        record,
+        isr=isr,
+        leader=leader,
+        leader_epoch=LeaderEpoch(record.leader_epoch + (leader != record.leader)),
+        partition_epoch=PartitionEpoch(record.partition_epoch + 1),
+    )

@@ -1,0 +1,84 @@
+"""Judging a leader's proposals of new in-sync replicas (KIP-497; broker epochs: KIP-903)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from msgspec.structs import replace
+
+from nodes.core.controller.events import Decision
+from nodes.core.controller.image import ClusterImage
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import BrokerEpoch, NodeId, PartitionEpoch, PartitionKey
+from transport.wire.messages.metadata import (
+    AlterPartitionRequest,
+    AlterPartitionResponse,
+    PartitionChange,
+    PartitionChanged,
+    PartitionRecord,
+)
+
+
+def is_current_broker(image: ClusterImage, node: NodeId, epoch: BrokerEpoch) -> bool:
+    """Tell whether this broker lives under this very registration."""
+    return image.is_alive(node) and image.brokers[node].epoch == epoch
+
+
+def decide_alteration(image: ClusterImage, request: AlterPartitionRequest) -> Decision:
+    """Take over the proposals that are right; each other one gets an error of its own.
+
+    All are refused with STALE_BROKER_EPOCH when the asker has registered anew since, or is dead.
+    """
+    if not is_current_broker(image, request.broker_id, request.broker_epoch):
+        return AlterPartitionResponse(ErrorCode.STALE_BROKER_EPOCH)
+    outcomes: list[PartitionChanged] = []
+    for change in request.changes:
+        outcomes.append((yield from _decide_change(image, request.broker_id, change)))
+    return AlterPartitionResponse(ErrorCode.NONE, tuple(outcomes))
+
+
+def _decide_change(
+    image: ClusterImage, asker: NodeId, change: PartitionChange
+) -> Generator[PartitionRecord, None, PartitionChanged]:
+    record = image.partition(PartitionKey(change.topic_id, change.partition))
+    error = _judge(image, asker, change, record)
+    if error != ErrorCode.NONE or record is None:
+        return PartitionChanged(change.topic_id, change.partition, error)
+    members = {member.id for member in change.isr}
+    altered = replace(
+        record,
+        isr=tuple(node for node in record.replicas if node in members),
+        partition_epoch=PartitionEpoch(record.partition_epoch + 1),
+    )
+    yield altered
+    return PartitionChanged(change.topic_id, change.partition, ErrorCode.NONE, altered)
+
+
+def _judge(
+    image: ClusterImage, asker: NodeId, change: PartitionChange, record: PartitionRecord | None
+) -> ErrorCode:
+    """Return NONE for a proposal to take over, or the reason against it."""
+    if record is None:
+        known = change.topic_id in image.topics
+        return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if known else ErrorCode.UNKNOWN_TOPIC_ID
+    if change.leader_epoch < record.leader_epoch:
+        return ErrorCode.FENCED_LEADER_EPOCH
+    if change.leader_epoch > record.leader_epoch:
+        return ErrorCode.UNKNOWN_LEADER_EPOCH
+    if record.leader != asker:
+        return ErrorCode.NOT_LEADER_OR_FOLLOWER
+    if change.partition_epoch != record.partition_epoch:
+        return ErrorCode.INVALID_UPDATE_VERSION
+    proposed = [member.id for member in change.isr]
+    members = set(proposed)
+    if len(members) < len(proposed) or not members <= set(record.replicas):
+        return ErrorCode.INVALID_REQUEST
+    if asker not in members:
+        return ErrorCode.INVALID_REQUEST
+    if not all(is_current_broker(image, *member_of) for member_of in _registrations(change)):
+        return ErrorCode.INELIGIBLE_REPLICA
+    return ErrorCode.NONE
+
+
+def _registrations(change: PartitionChange) -> list[tuple[NodeId, BrokerEpoch]]:
+    return [(member.id, member.broker_epoch) for member in change.isr]

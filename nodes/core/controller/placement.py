@@ -1,0 +1,84 @@
+"""Which brokers get the replicas of a new partition; the first is the preferred leader.
+
+Leaders rotate evenly over the brokers within the topic, then within the cluster; the replicas of a
+partition are on different brokers and, as far as there are racks, in different racks.  No chance is
+involved: equal choices fall to the next broker in the ring, and the ring's stride grows with each
+round, so that a broker's followers are not always the same neighbours.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from transport.wire.ids import NodeId
+from transport.wire.messages.metadata import BrokerRecord, PartitionRecord
+
+
+class Load:
+    """How many preferred leaderships and replicas each broker has."""
+
+    def __init__(self, records: Iterable[PartitionRecord] = ()) -> None:
+        self.leaders: Counter[NodeId] = Counter()
+        self.replicas: Counter[NodeId] = Counter()
+        for record in records:
+            self.add(record.replicas)
+
+    def add(self, replicas: Sequence[NodeId]) -> None:
+        """Count one partition's replicas."""
+        self.leaders[replicas[0]] += 1
+        self.replicas.update(replicas)
+
+
+class Placement:
+    """Places the partitions of one topic, one after the other."""
+
+    def __init__(self, brokers: Sequence[BrokerRecord], topic: Load, cluster: Load) -> None:
+        assert brokers, "placing needs a live broker"
+        self._ring = _ring(brokers)
+        self._racks = {broker.id: broker.rack for broker in brokers}
+        self._topic = topic
+        self._cluster = cluster
+        self._placed = sum(topic.leaders.values())
+
+    def place(self, replication_factor: int) -> tuple[NodeId, ...]:
+        """Return the brokers of the next partition; needs that many brokers."""
+        ring = self._ring
+        assert 1 <= replication_factor <= len(ring)
+        turn, stride = self._placed % len(ring), self._placed // len(ring)
+        first = min(range(len(ring)), key=lambda i: self._leader_cost(i, turn))
+        chosen = [ring[first]]
+        while len(chosen) < replication_factor:
+            free = [i for i in range(len(ring)) if ring[i] not in chosen]
+            used_racks = Counter(self._racks[node] for node in chosen)
+            start = first + 1 + stride
+            best = min(free, key=lambda i: self._follower_cost(i, start, used_racks))
+            chosen.append(ring[best])
+        self._placed += 1
+        self._topic.add(chosen)
+        self._cluster.add(chosen)
+        return tuple(chosen)
+
+    def _leader_cost(self, i: int, turn: int) -> tuple[int, int, int]:
+        node = self._ring[i]
+        distance = (i - turn) % len(self._ring)
+        return self._topic.leaders[node], self._cluster.leaders[node], distance
+
+    def _follower_cost(
+        self, i: int, start: int, used_racks: Counter[str]
+    ) -> tuple[int, int, int, int]:
+        node = self._ring[i]
+        distance = (i - start) % len(self._ring)
+        rack = used_racks[self._racks[node]]
+        return rack, self._topic.replicas[node], self._cluster.replicas[node], distance
+
+
+def _ring(brokers: Sequence[BrokerRecord]) -> list[NodeId]:
+    """Order brokers by id, taking one of each rack in turn."""
+    racks: dict[str, list[NodeId]] = {}
+    for broker in sorted(brokers, key=lambda broker: broker.id):
+        racks.setdefault(broker.rack, []).append(broker.id)
+    ring: list[NodeId] = []
+    for depth in range(max(len(nodes) for nodes in racks.values())):
+        ring.extend(racks[rack][depth] for rack in sorted(racks) if depth < len(racks[rack]))
+    return ring

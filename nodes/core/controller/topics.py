@@ -1,0 +1,142 @@
+"""Creation and deletion of topics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator
+
+from nodes.core.controller.events import ControllerSettings, Decision
+from nodes.core.controller.image import ClusterImage
+from nodes.core.controller.names import PARTITIONS_MAX, config_complaint, topic_name_complaint
+from nodes.core.controller.placement import Load, Placement
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import LeaderEpoch, PartitionEpoch, TopicId
+from transport.wire.messages.metadata import (
+    MetadataRecord,
+    PartitionRecord,
+    RemoveTopicRecord,
+    TopicRecord,
+)
+from transport.wire.messages.topics import (
+    CreateTopicsRequest,
+    CreateTopicsResponse,
+    DeleteTopicsRequest,
+    DeleteTopicsResponse,
+    NewTopic,
+    TopicOutcome,
+)
+
+_DEFAULT = -1
+
+
+class Topics:
+    """Decides on topics; holds the cluster's defaults and the source of topic ids."""
+
+    def __init__(self, settings: ControllerSettings, new_topic_id: Callable[[], TopicId]) -> None:
+        self._settings = settings
+        self._new_topic_id = new_topic_id
+
+    def decide_creation(self, image: ClusterImage, request: CreateTopicsRequest) -> Decision:
+        """Make the topics that can be made; each gets an outcome of its own."""
+        repeated = Counter(topic.name for topic in request.topics)
+        cluster = _cluster_load(image)
+        outcomes: list[TopicOutcome] = []
+        for topic in request.topics:
+            if repeated[topic.name] > 1:
+                text = "the topic is named more than once in this request"
+                outcomes.append(TopicOutcome(topic.name, ErrorCode.INVALID_REQUEST, text))
+                continue
+            record = self._judge(image, topic, request.clamp)
+            if isinstance(record, TopicRecord):
+                yield record
+                yield from missing_partitions(image, record, cluster)
+                record = TopicOutcome(topic.name, ErrorCode.NONE, "", record.topic_id)
+            outcomes.append(record)
+        return CreateTopicsResponse(ErrorCode.NONE, tuple(outcomes))
+
+    def _judge(
+        self, image: ClusterImage, topic: NewTopic, clamp: bool
+    ) -> TopicRecord | TopicOutcome:
+        """Return the record of the topic to be, or why it may not be."""
+        name, live = topic.name, len(image.live_brokers())
+        complaint = topic_name_complaint(name)
+        if complaint is not None:
+            return TopicOutcome(name, ErrorCode.INVALID_TOPIC, complaint)
+        if name in image.topic_ids:
+            return TopicOutcome(name, ErrorCode.TOPIC_ALREADY_EXISTS, f"topic {name} exists")
+        count, factor = topic.partitions, topic.replication_factor
+        if count == _DEFAULT:
+            count = self._settings.num_partitions
+        if not 1 <= count <= PARTITIONS_MAX:
+            text = f"partitions must be from 1 to {PARTITIONS_MAX}, not {count}"
+            return TopicOutcome(name, ErrorCode.INVALID_PARTITIONS, text)
+        if factor == _DEFAULT:
+            factor, clamp = self._settings.default_replication_factor, True
+        if clamp:
+            factor = min(factor, live)
+        if not 1 <= factor <= live:
+            text = f"replication factor {factor} needs as many live brokers; there are {live}"
+            return TopicOutcome(name, ErrorCode.INVALID_REPLICATION_FACTOR, text)
+        complaint = config_complaint(topic.configs)
+        if complaint is not None:
+            return TopicOutcome(name, ErrorCode.INVALID_CONFIG, complaint)
+        return TopicRecord(name, self._new_topic_id(), topic.configs, count, factor)
+
+
+def decide_deletion(image: ClusterImage, request: DeleteTopicsRequest) -> Decision:
+    """Delete the topics that there are; each gets an outcome of its own."""
+    outcomes: list[TopicOutcome] = []
+    for name in request.topics:
+        topic = image.topic(name)
+        if topic is None:
+            text = f"there is no topic {name[:80]!r}"
+            outcomes.append(TopicOutcome(name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, text))
+            continue
+        yield RemoveTopicRecord(topic.topic_id)
+        outcomes.append(TopicOutcome(name, ErrorCode.NONE, "", topic.topic_id))
+    return DeleteTopicsResponse(ErrorCode.NONE, tuple(outcomes))
+
+
+def is_complete(image: ClusterImage, topic: TopicRecord) -> bool:
+    """Tell whether every partition that the topic was created with has its record."""
+    return len(image.partitions[topic.topic_id]) >= topic.partition_count
+
+
+def missing_partitions(
+    image: ClusterImage, topic: TopicRecord, cluster: Load
+) -> Generator[MetadataRecord, None, None]:
+    """Yield the partitions that the topic still lacks: all of a new one.
+
+    All assigned replicas are live and empty: they are the ISR, and the first of them leads.
+    """
+    present = image.partitions[topic.topic_id]
+    brokers = image.live_brokers()
+    if len(present) >= topic.partition_count or not brokers:
+        return
+    placement = Placement(brokers, Load(present.values()), cluster)
+    factor = max(1, min(topic.replication_factor, len(brokers)))
+    for number in range(topic.partition_count):
+        if number not in present:
+            replicas = placement.place(factor)
+            yield PartitionRecord(
+                topic.topic_id,
+                number,
+                replicas,
+                replicas,
+                replicas[0],
+                LeaderEpoch(0),
+                PartitionEpoch(0),
+            )
+
+
+def decide_completion(image: ClusterImage) -> Generator[MetadataRecord, None, None]:
+    """Finish the topics whose creation a predecessor left half done."""
+    unfinished = [topic for topic in image.topics.values() if not is_complete(image, topic)]
+    if unfinished:
+        cluster = _cluster_load(image)
+        for topic in unfinished:
+            yield from missing_partitions(image, topic, cluster)
+
+
+def _cluster_load(image: ClusterImage) -> Load:
+    return Load(record for parts in image.partitions.values() for record in parts.values())
