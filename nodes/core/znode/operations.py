@@ -1,0 +1,248 @@
+"""Operation type -> how it is applied to the tree, or read from it.
+
+Each function judges first and changes afterwards, so that a refused operation has changed nothing.
+The order of the judgements, and so which of several errors is named, is ZooKeeper's
+(PrepRequestProcessor).  Sessions and watches are not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from nodes.core.znode.paths import ROOT, is_valid, is_valid_prefix, parent_of
+from nodes.core.znode.tree import NO_SESSION, Tree, Znode, new_znode
+from nodes.core.znode.watch import TreeChange
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import SessionId, Zxid
+from transport.wire.messages.coordination import (
+    ANY_VERSION,
+    EPHEMERAL,
+    EPHEMERAL_SEQUENTIAL,
+    NODE_CREATED,
+    NODE_DATA_CHANGED,
+    NODE_DELETED,
+    PERSISTENT,
+    PERSISTENT_SEQUENTIAL,
+    Check,
+    CloseSession,
+    Create,
+    Delete,
+    Exists,
+    GetChildren,
+    GetData,
+    Multi,
+    ReadOperation,
+    Refused,
+    Result,
+    SetData,
+    Sync,
+    WriteOperation,
+)
+
+NONE = int(ErrorCode.NONE)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One write operation on its way: under which zxid, when, for whom; and what came of it."""
+
+    zxid: Zxid
+    wall_ms: int
+    """As stamped by the leader."""
+    session_id: SessionId
+    changes: list[TreeChange] = field(default_factory=list)
+    ends_session: bool = False
+
+
+class Mode(NamedTuple):
+    """What a create mode means."""
+
+    ephemeral: bool
+    sequential: bool
+
+
+MODES: dict[int, Mode] = {
+    PERSISTENT: Mode(ephemeral=False, sequential=False),
+    EPHEMERAL: Mode(ephemeral=True, sequential=False),
+    PERSISTENT_SEQUENTIAL: Mode(ephemeral=False, sequential=True),
+    EPHEMERAL_SEQUENTIAL: Mode(ephemeral=True, sequential=True),
+}
+
+
+# Writes
+
+
+def apply(tree: Tree, operation: WriteOperation, attempt: Attempt) -> Result:
+    """Apply one write operation, or answer why not; then the tree is as before."""
+    return _APPLY[type(operation)](tree, operation, attempt)
+
+
+def _create(tree: Tree, operation: Create, attempt: Attempt) -> Result:
+    path = operation.path
+    mode = MODES.get(operation.mode)
+    if mode is None:
+        return _refuse(ErrorCode.BAD_ARGUMENTS, attempt)
+    if not (is_valid_prefix(path) if mode.sequential else is_valid(path)):
+        return _refuse(ErrorCode.BAD_ARGUMENTS, attempt)
+    parent_path = parent_of(path)
+    parent = tree.get(parent_path)
+    if parent is None:
+        return _refuse(ErrorCode.NO_NODE, attempt)
+    if mode.sequential:
+        path = f"{path}{parent.creates:010d}"
+    if tree.get(path) is not None:
+        return _refuse(ErrorCode.NODE_EXISTS, attempt)
+    if parent.owner:
+        return _refuse(ErrorCode.NO_CHILDREN_FOR_EPHEMERALS, attempt)
+    owner = attempt.session_id if mode.ephemeral else NO_SESSION
+    znode = new_znode(operation.data, operation.acl, attempt.zxid, attempt.wall_ms, owner)
+    tree.create(path, znode, parent_path)
+    attempt.changes.append(TreeChange(NODE_CREATED, path, attempt.zxid))
+    return Result(NONE, attempt.zxid, path, None, tree.stat(path, znode))
+
+
+def _delete(tree: Tree, operation: Delete, attempt: Attempt) -> Result:
+    path = operation.path
+    if path == ROOT or not is_valid(path):
+        return _refuse(ErrorCode.BAD_ARGUMENTS, attempt)
+    znode = tree.get(path)
+    if znode is None:
+        return _refuse(ErrorCode.NO_NODE, attempt)
+    if operation.version not in (ANY_VERSION, znode.version):
+        return _refuse(ErrorCode.BAD_VERSION, attempt)
+    if tree.children_count(path):
+        return _refuse(ErrorCode.NOT_EMPTY, attempt)
+    remove(tree, path, attempt)
+    return Result(NONE, attempt.zxid)
+
+
+def remove(tree: Tree, path: str, attempt: Attempt) -> None:
+    """Remove a childless znode that is there: by a delete, or with its session."""
+    tree.delete(path, attempt.zxid)
+    attempt.changes.append(TreeChange(NODE_DELETED, path, attempt.zxid))
+
+
+def _set_data(tree: Tree, operation: SetData, attempt: Attempt) -> Result:
+    path = operation.path
+    znode = tree.get(path)
+    error = _judge(path, znode, operation.version)
+    if znode is None or error is not None:
+        return _refuse(error or ErrorCode.NO_NODE, attempt)
+    znode = znode.with_data(operation.data, attempt.zxid, attempt.wall_ms)
+    tree.replace(path, znode)
+    attempt.changes.append(TreeChange(NODE_DATA_CHANGED, path, attempt.zxid))
+    return Result(NONE, attempt.zxid, "", None, tree.stat(path, znode))
+
+
+def _check(tree: Tree, operation: Check, attempt: Attempt) -> Result:
+    error = _judge(operation.path, tree.get(operation.path), operation.version)
+    return Result(NONE, attempt.zxid) if error is None else _refuse(error, attempt)
+
+
+def _multi(tree: Tree, operation: Multi, attempt: Attempt) -> Result:
+    """All or nothing. After a failure: 0 before it, its code, RUNTIME_INCONSISTENCY behind it."""
+    results: list[Result] = []
+    tree.begin()
+    for step in operation.operations:
+        result = apply(tree, step, attempt)
+        if result.error:
+            tree.roll_back()
+            attempt.changes.clear()
+            return _failed_multi(result.error, len(results), operation, attempt)
+        results.append(result)
+    tree.commit()
+    return Result(NONE, attempt.zxid, results=tuple(results))
+
+
+def _failed_multi(error: int, done: int, operation: Multi, attempt: Attempt) -> Result:
+    behind = len(operation.operations) - done - 1
+    errors = [NONE] * done + [error] + [int(ErrorCode.RUNTIME_INCONSISTENCY)] * behind
+    return Result(error, attempt.zxid, results=tuple([Result(each) for each in errors]))
+
+
+def _close_session(tree: Tree, operation: CloseSession, attempt: Attempt) -> Result:
+    attempt.ends_session = True
+    return Result(NONE, attempt.zxid)
+
+
+def _refused(tree: Tree, operation: Refused, attempt: Attempt) -> Result:
+    return Result(operation.error or int(ErrorCode.BAD_ARGUMENTS), attempt.zxid)
+
+
+def _judge(path: str, znode: Znode | None, version: int) -> ErrorCode | None:
+    if znode is None:
+        return ErrorCode.NO_NODE if is_valid(path) else ErrorCode.BAD_ARGUMENTS
+    return None if version in (ANY_VERSION, znode.version) else ErrorCode.BAD_VERSION
+
+
+def _refuse(error: ErrorCode, attempt: Attempt) -> Result:
+    return Result(int(error), attempt.zxid)
+
+
+_APPLY: dict[type, Callable[[Tree, Any, Attempt], Result]] = {
+    Create: _create,
+    Delete: _delete,
+    SetData: _set_data,
+    Check: _check,
+    Multi: _multi,
+    CloseSession: _close_session,
+    Refused: _refused,
+}
+
+WRITES = frozenset(_APPLY)
+"""Types of operations that take a request id and a place in the log."""
+
+
+# Reads
+
+
+def read(tree: Tree, operation: ReadOperation, zxid: Zxid) -> Result:
+    """Answer one read from the tree as it is, ``zxid`` being the newest write applied."""
+    return _READ[type(operation)](tree, operation, zxid)
+
+
+def _read_data(tree: Tree, operation: GetData, zxid: Zxid) -> Result:
+    path = operation.path
+    znode = tree.get(path)
+    if znode is None:
+        return _missing(path, zxid)
+    return Result(NONE, zxid, "", znode.data, tree.stat(path, znode))
+
+
+def _read_exists(tree: Tree, operation: Exists, zxid: Zxid) -> Result:
+    path = operation.path
+    znode = tree.get(path)
+    if znode is None:
+        return _missing(path, zxid)
+    return Result(NONE, zxid, "", None, tree.stat(path, znode))
+
+
+def _read_children(tree: Tree, operation: GetChildren, zxid: Zxid) -> Result:
+    path = operation.path
+    znode = tree.get(path)
+    if znode is None:
+        return _missing(path, zxid)
+    return Result(NONE, zxid, "", None, tree.stat(path, znode), tree.children(path))
+
+
+def _read_sync(tree: Tree, operation: Sync, zxid: Zxid) -> Result:
+    if not is_valid(operation.path):
+        return Result(int(ErrorCode.BAD_ARGUMENTS), zxid)
+    return Result(NONE, zxid, operation.path)
+
+
+def _missing(path: str, zxid: Zxid) -> Result:
+    return Result(int(ErrorCode.NO_NODE if is_valid(path) else ErrorCode.BAD_ARGUMENTS), zxid)
+
+
+_READ: dict[type, Callable[[Tree, Any, Zxid], Result]] = {
+    GetData: _read_data,
+    Exists: _read_exists,
+    GetChildren: _read_children,
+    Sync: _read_sync,
+}
+
+READS = frozenset(_READ)
+"""Types of operations that any server answers from its own tree, once it is their turn."""

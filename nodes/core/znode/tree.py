@@ -1,0 +1,223 @@
+"""The znodes themselves: a flat table by path, the children of each, and who owns which ephemeral.
+
+Znodes are immutable values; a change replaces one.  So a copy of the table is a consistent picture
+of the whole tree, and taking changes back is putting earlier values in place again.  The tree knows
+nothing of operations, sessions' lives, or watches; it never judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from nodes.core.znode.paths import ROOT, child_of, name_of, parent_of
+from transport.wire.ids import SessionId, Zxid
+from transport.wire.messages.coordination import Acl, Stat
+
+NO_SESSION = SessionId(0)
+
+
+class Znode(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One znode. Times in wall milliseconds. Acyclic, so the collector need not follow it."""
+
+    data: bytes
+    acl: tuple[Acl, ...]
+    czxid: Zxid
+    mzxid: Zxid
+    pzxid: Zxid
+    """The last create or delete of a child; its own creation before that."""
+    ctime: int
+    mtime: int
+    version: int
+    cversion: int
+    aversion: int
+    owner: SessionId
+    """The session of an ephemeral; 0 for others."""
+    creates: int
+    """How many children were ever created: the next sequence number. Deletes do not count."""
+
+    def after_child(self, zxid: Zxid, *, created: bool) -> Znode:
+        """Return this znode as it is once a child was created or deleted under ``zxid``."""
+        return Znode(
+            self.data,
+            self.acl,
+            self.czxid,
+            self.mzxid,
+            zxid,
+            self.ctime,
+            self.mtime,
+            self.version,
+            self.cversion + 1,
+            self.aversion,
+            self.owner,
+            self.creates + created,
+        )
+
+    def with_data(self, data: bytes, zxid: Zxid, wall_ms: int) -> Znode:
+        """Return this znode as it is once its data was set under ``zxid``."""
+        return Znode(
+            data,
+            self.acl,
+            self.czxid,
+            zxid,
+            self.pzxid,
+            self.ctime,
+            wall_ms,
+            self.version + 1,
+            self.cversion,
+            self.aversion,
+            self.owner,
+            self.creates,
+        )
+
+
+def new_znode(
+    data: bytes, acl: tuple[Acl, ...], zxid: Zxid, wall_ms: int, owner: SessionId = NO_SESSION
+) -> Znode:
+    """Return a znode as it is created under ``zxid``."""
+    return Znode(data, acl, zxid, zxid, zxid, wall_ms, wall_ms, 0, 0, 0, owner, 0)
+
+
+class Tree:
+    """All znodes. Begins with the root alone."""
+
+    def __init__(self) -> None:
+        self.znodes: dict[str, Znode] = {ROOT: new_znode(b"", (), Zxid(0), 0)}
+        self._children: dict[str, set[str]] = {}
+        self._ephemerals: dict[SessionId, set[str]] = {}
+        self._journal: list[tuple[str, Znode | None]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.znodes)
+
+    def get(self, path: str) -> Znode | None:
+        """Return the znode at ``path``, or None."""
+        return self.znodes.get(path)
+
+    def children_count(self, path: str) -> int:
+        """Return how many children ``path`` has."""
+        names = self._children.get(path)
+        return len(names) if names else 0
+
+    def children(self, path: str) -> tuple[str, ...]:
+        """Return the sorted names of the children of ``path``."""
+        names = self._children.get(path)
+        return tuple(sorted(names)) if names else ()
+
+    def ephemerals(self, session_id: SessionId) -> list[str]:
+        """Return the sorted paths of the ephemerals of a session."""
+        return sorted(self._ephemerals.get(session_id, ()))
+
+    def stat(self, path: str, znode: Znode) -> Stat:
+        """Return ZooKeeper's Stat of ``znode``, which is at ``path``."""
+        names = self._children.get(path)
+        return Stat(
+            znode.czxid,
+            znode.mzxid,
+            znode.ctime,
+            znode.mtime,
+            znode.version,
+            znode.cversion,
+            znode.aversion,
+            znode.owner,
+            len(znode.data),
+            len(names) if names else 0,
+            znode.pzxid,
+        )
+
+    # Changes
+
+    def create(self, path: str, znode: Znode, parent: str) -> None:
+        """Add ``znode``; its parent must be there and it must not."""
+        self._set(path, znode)
+        self._set(parent, self.znodes[parent].after_child(znode.czxid, created=True))
+
+    def delete(self, path: str, zxid: Zxid) -> None:
+        """Remove a znode that is there and has no children."""
+        parent = parent_of(path)
+        self._set(path, None)
+        self._set(parent, self.znodes[parent].after_child(zxid, created=False))
+
+    def replace(self, path: str, znode: Znode) -> None:
+        """Put the new value of a znode that is there."""
+        self._set(path, znode)
+
+    def begin(self) -> None:
+        """Remember from here on what changes, so that it can be taken back."""
+        assert self._journal is None, "no multi inside a multi"
+        self._journal = []
+
+    def commit(self) -> None:
+        """Keep what was changed since ``begin``."""
+        self._journal = None
+
+    def roll_back(self) -> None:
+        """Take back everything that was changed since ``begin``."""
+        journal, self._journal = self._journal, None
+        assert journal is not None
+        for path, previous in reversed(journal):
+            self._set(path, previous)
+
+    def restore(self, znodes: Iterable[tuple[str, Znode]]) -> None:
+        """Become the tree of these znodes (from a snapshot)."""
+        self.znodes = {}
+        self._children = {}
+        self._ephemerals = {}
+        for path, znode in znodes:
+            self._set(path, znode)
+        assert ROOT in self.znodes, "a snapshot without a root"
+
+    def _set(self, path: str, znode: Znode | None) -> None:
+        previous = self.znodes.get(path)
+        if self._journal is not None:
+            self._journal.append((path, previous))
+        if znode is None:
+            assert previous is not None
+            del self.znodes[path]
+            self._unlink(path, previous)
+            return
+        self.znodes[path] = znode
+        if previous is None and path != ROOT:
+            self._children.setdefault(parent_of(path), set()).add(name_of(path))
+            if znode.owner:
+                self._ephemerals.setdefault(znode.owner, set()).add(path)
+
+    def _unlink(self, path: str, previous: Znode) -> None:
+        parent = parent_of(path)
+        names = self._children[parent]
+        names.discard(name_of(path))
+        if not names:
+            del self._children[parent]
+        if previous.owner:
+            paths = self._ephemerals[previous.owner]
+            paths.discard(path)
+            if not paths:
+                del self._ephemerals[previous.owner]
+
+    # Invariants
+
+    def check(self, newest: Zxid) -> None:
+        """Assert Z-1, Z-3 and the tree's part of Z-4."""
+        assert self._journal is None, "a multi was left open"
+        linked = 0
+        for path, znode in self.znodes.items():
+            assert znode.czxid <= znode.mzxid <= newest, (path, znode)
+            assert znode.czxid <= znode.pzxid <= newest, (path, znode)
+            names = self._children.get(path)
+            assert names is None or names, f"an empty set of children is kept at {path}"
+            assert not (znode.owner and names), f"the ephemeral {path} has children"
+            assert self.children_count(path) <= znode.creates, path
+            linked += len(names or ())
+            for name in sorted(names or ()):
+                assert child_of(path, name) in self.znodes, (path, name)
+        assert linked == len(self.znodes) - 1, "a znode hangs under no parent"
+        owned = [path for paths in self._ephemerals.values() for path in paths]
+        assert len(owned) == sum(1 for znode in self.znodes.values() if znode.owner)
+        for owner, paths in self._ephemerals.items():
+            for path in sorted(paths):
+                assert self.znodes[path].owner == owner, path
+
+    def owners(self) -> list[SessionId]:
+        """Return the sessions that own ephemerals."""
+        return list(self._ephemerals)
