@@ -1,0 +1,1 @@
+"""Reproducible workloads: each prints its figures with the machine they were measured on."""
