@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nodes.core.znode.paths import parent_of
-from nodes.core.znode.tree import Znode
+from nodes.core.znode.tree import Tree
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages.coordination import (
     NODE_CHILDREN_CHANGED,
@@ -113,16 +113,29 @@ class Watches:
             del table[path]
 
 
-def missed(kind: str, znode: Znode | None, seen: Zxid) -> int:
+def missed(tree: Tree, kind: str, path: str, seen: Zxid) -> int:
     """Return the event type that a watch set at ``seen`` missed until now, or 0 for none.
 
-    As ZooKeeper's setWatches: a ``data`` or ``children`` watch was on a znode that existed, an
-    ``exists`` watch on one that may not have.
+    As ZooKeeper's setWatches, with one difference.  An ``exists`` watch of a znode that is not
+    there now may have been set while it was there: unless nothing was created or deleted around it
+    since, its deletion is told.  Told once too often wakes somebody; never told locks somebody out.
     """
+    znode = tree.get(path)
     if znode is None:
-        return 0 if kind == EXISTS else NODE_DELETED
+        if kind != EXISTS:
+            return NODE_DELETED
+        return NODE_DELETED if _neighbourhood_zxid(tree, path) > seen else 0
     if kind == CHILDREN:
         return NODE_CHILDREN_CHANGED if znode.pzxid > seen else 0
     if kind == EXISTS and znode.czxid > seen:
         return NODE_CREATED
     return NODE_DATA_CHANGED if znode.mzxid > seen else 0
+
+
+def _neighbourhood_zxid(tree: Tree, path: str) -> Zxid:
+    """Return when the nearest ancestor that exists last gained or lost a child."""
+    while True:
+        path = parent_of(path)
+        znode = tree.get(path)
+        if znode is not None:
+            return znode.pzxid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodes.core.znode import watch
-from nodes.core.znode.tree import new_znode
+from nodes.core.znode.tree import Tree, new_znode
 from nodes.core.znode.watch import CHILDREN, DATA, EXISTS, TreeChange, Watches, missed
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages.coordination import (
@@ -94,15 +94,32 @@ def test_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missed() -> None:
-    znode = new_znode(b"", (), Zxid(5), 0).with_data(b"", Zxid(7), 0)
-    znode = znode.after_child(Zxid(9), created=True)
-    assert missed(DATA, None, Zxid(3)) == NODE_DELETED
-    assert missed(CHILDREN, None, Zxid(3)) == NODE_DELETED
-    assert missed(EXISTS, None, Zxid(3)) == 0
-    assert missed(DATA, znode, Zxid(6)) == NODE_DATA_CHANGED
-    assert missed(DATA, znode, Zxid(7)) == 0
-    assert missed(EXISTS, znode, Zxid(4)) == NODE_CREATED
-    assert missed(EXISTS, znode, Zxid(5)) == NODE_DATA_CHANGED
-    assert missed(EXISTS, znode, Zxid(8)) == 0
-    assert missed(CHILDREN, znode, Zxid(8)) == NODE_CHILDREN_CHANGED
-    assert missed(CHILDREN, znode, Zxid(9)) == 0
+    tree = Tree()
+    tree.create("/x", new_znode(b"", (), Zxid(5), 0), "/")
+    tree.replace("/x", new_znode(b"", (), Zxid(5), 0).with_data(b"", Zxid(7), 0))
+    tree.create("/x/y", new_znode(b"", (), Zxid(9), 0), "/x")
+
+    def ask(kind: str, seen: int, path: str = "/x") -> int:
+        return missed(tree, kind, path, Zxid(seen))
+
+    assert ask(DATA, 3, "/gone") == NODE_DELETED
+    assert ask(CHILDREN, 3, "/gone") == NODE_DELETED
+    assert ask(DATA, 6) == NODE_DATA_CHANGED
+    assert ask(DATA, 7) == 0
+    assert ask(EXISTS, 4) == NODE_CREATED
+    assert ask(EXISTS, 5) == NODE_DATA_CHANGED
+    assert ask(EXISTS, 8) == 0
+    assert ask(CHILDREN, 8) == NODE_CHILDREN_CHANGED
+    assert ask(CHILDREN, 9) == 0
+
+
+def test_a_missed_deletion_is_told_to_who_asked_whether_it_exists() -> None:
+    tree = Tree()
+    tree.create("/d", new_znode(b"", (), Zxid(1), 0), "/")
+    tree.create("/d/lock", new_znode(b"", (), Zxid(2), 0), "/d")
+    tree.delete("/d/lock", Zxid(3))
+    assert missed(tree, EXISTS, "/d/lock", Zxid(2)) == NODE_DELETED
+    assert missed(tree, EXISTS, "/d/lock", Zxid(3)) == 0
+    tree.delete("/d", Zxid(4))
+    assert missed(tree, EXISTS, "/d/lock", Zxid(3)) == NODE_DELETED
+    assert missed(tree, EXISTS, "/d/lock", Zxid(4)) == 0
