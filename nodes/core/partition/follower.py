@@ -1,0 +1,125 @@
+"""A follower of a partition: takes over what its leader has, cuts what its leader has not.
+
+Truncation is by leader epoch alone, never by high watermark (KIP-101, KIP-279, KIP-595's fetch).
+"""
+
+from __future__ import annotations
+
+from nodes.core.partition.events import (
+    Batch,
+    Fetched,
+    FetchPosition,
+    PartitionEffects,
+)
+from nodes.core.partition.log_state import LogState
+from transport.wire.ids import Offset
+from transport.wire.messages.fetch import Divergence
+from transport.wire.messages.metadata import PartitionRecord
+
+
+class Follower:
+    """The follower of one leader epoch; ``record.leader`` may be nobody for a while."""
+
+    def __init__(self, log: LogState, record: PartitionRecord) -> None:
+        self._log = log
+        self.record = record
+        self._writing: tuple[tuple[Batch, ...], Offset] | None = None
+        self._cutting_to: Offset | None = None
+        # A leader epoch in which this node wrote nothing would look like a divergence.
+        log.epochs.cut(log.log_end_offset)
+
+    def update(self, record: PartitionRecord) -> None:
+        """Take over a newer record of the same leader epoch."""
+        self.record = record
+
+    def position(self) -> FetchPosition:
+        """Return where to fetch from."""
+        log = self._log
+        return FetchPosition(
+            self.record.leader,
+            self.record.leader_epoch,
+            log.log_end_offset,
+            log.last_epoch(),
+            log.durable_offset,
+        )
+
+    def fetched(self, event: Fetched, effects: PartitionEffects) -> None:
+        """Judge the leader's answer: order a cut or an append, or take over the high watermark.
+
+        An answer to a question that is not ours any more is passed over.
+        """
+        assert self._writing is None, "one append at a time"
+        assert self._cutting_to is None, "a cut is carried out at once"
+        log = self._log
+        if event.leader_epoch != self.record.leader_epoch or event.offset != log.log_end_offset:
+            return
+        if event.diverging is not None:
+            self._diverged(event.diverging, effects)
+        elif not self._fits(event.batches):
+            effects.refused = True
+        elif event.batches:
+            self._writing = (event.batches, event.high_watermark)
+            effects.append.extend(event.batches)
+        else:
+            self._learn_high_watermark(event.high_watermark, effects)
+
+    def _diverged(self, diverging: Divergence, effects: PartitionEffects) -> None:
+        """The leader's largest epoch not above ours ends at ``diverging.end_offset`` there.
+
+        Where this log knows that epoch, both are equal up to the smaller end.  Where it does not,
+        only what is older can be common: cut to that, and the next fetch will tell.
+        """
+        log = self._log
+        own = log.epochs.end_of(diverging.leader_epoch, log.log_end_offset)
+        target = own.end_offset
+        if own.leader_epoch == diverging.leader_epoch:
+            target = min(target, diverging.end_offset)
+        target = max(target, log.log_start_offset)
+        if target >= log.log_end_offset:
+            effects.refused = True
+            return
+        self._cutting_to = target
+        effects.truncate_to = target
+
+    def _fits(self, batches: tuple[Batch, ...]) -> bool:
+        offset, epoch = self._log.log_end_offset, self._log.last_epoch()
+        for batch in batches:
+            if batch.base_offset != offset or batch.last_offset < offset:
+                return False
+            if not epoch <= batch.leader_epoch <= self.record.leader_epoch:
+                return False
+            offset, epoch = Offset(batch.last_offset + 1), batch.leader_epoch
+        return True
+
+    def appended(self, effects: PartitionEffects) -> None:
+        """Take over that the batches ordered are written."""
+        assert self._writing is not None, "an append was ordered"
+        batches, high_watermark = self._writing
+        self._writing = None
+        self._log.extend(batches)
+        self._learn_high_watermark(high_watermark, effects)
+
+    def append_failed(self, effects: PartitionEffects) -> None:
+        """Take over that nothing was written."""
+        assert self._writing is not None, "an append was ordered"
+        self._writing = None
+        effects.refused = True
+
+    def truncated(self, log_end_offset: Offset, effects: PartitionEffects) -> None:
+        """Take over where the log ends now."""
+        assert self._cutting_to is not None, "a cut was ordered"
+        assert log_end_offset <= self._cutting_to, "nothing stays behind the cut"
+        self._cutting_to = None
+        effects.rebuild_producers = self._log.cut(log_end_offset)
+
+    def _learn_high_watermark(self, leaders: Offset, effects: PartitionEffects) -> None:
+        """The fetch was from our log's end and did not diverge: up to there both are equal."""
+        learned = min(leaders, self._log.log_end_offset)
+        if learned > self._log.high_watermark:
+            self._log.high_watermark = learned
+            effects.high_watermark_moved = True
+
+    def check(self, node: int) -> None:
+        """Assert P2."""
+        assert self.record.leader != node, "a follower does not lead"
+        assert set(self.record.isr) <= set(self.record.replicas), "P2: ISR ⊆ replicas"

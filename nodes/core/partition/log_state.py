@@ -1,0 +1,67 @@
+"""What the core knows of its replica's log: offsets, high watermark, epochs, producers.
+
+The one mutable value that outlives the roles: a leader that becomes a follower takes it along.
+"""
+
+from __future__ import annotations
+
+from nodes.core.partition.epochs import Epochs
+from nodes.core.partition.events import Batch, LogFacts
+from nodes.core.partition.producer_state import Producers
+from transport.wire.ids import LeaderEpoch, Offset
+
+
+class LogState:
+    """The log as far as it is written. Offsets are exclusive ends."""
+
+    __slots__ = (
+        "durable_offset",
+        "epochs",
+        "high_watermark",
+        "log_end_offset",
+        "log_start_offset",
+        "producers",
+    )
+
+    def __init__(self, facts: LogFacts, producers: Producers) -> None:
+        self.log_start_offset = facts.log_start_offset
+        self.log_end_offset = facts.log_end_offset
+        self.durable_offset = min(facts.durable_offset, facts.log_end_offset)
+        self.epochs = Epochs(facts.epochs)
+        self.producers = producers
+        bounded = min(facts.high_watermark, facts.log_end_offset)
+        self.high_watermark = max(bounded, facts.log_start_offset)
+
+    def extend(self, batches: tuple[Batch, ...]) -> None:
+        """Take over batches that were appended."""
+        for batch in batches:
+            assert batch.base_offset == self.log_end_offset, "a log has no holes"
+            self.epochs.assign(batch.leader_epoch, batch.base_offset)
+            self.producers.record(batch)
+            self.log_end_offset = Offset(batch.last_offset + 1)
+
+    def cut(self, end: Offset) -> bool:
+        """Take over that the log was cut; True: the producers must be rebuilt."""
+        assert self.log_start_offset <= end <= self.log_end_offset, "a cut is inside the log"
+        self.log_end_offset = end
+        self.durable_offset = min(self.durable_offset, end)
+        self.high_watermark = min(self.high_watermark, end)
+        self.epochs.cut(end)
+        return self.producers.truncate(end)
+
+    def last_epoch(self) -> LeaderEpoch:
+        """Return the leader epoch of the last record; −1 for an empty log."""
+        return self.epochs.epoch_before(self.log_end_offset)
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing was ever deleted from its start."""
+        return self.log_start_offset == 0
+
+    def check(self) -> None:
+        """Assert P1, P5 and P6."""
+        assert self.log_start_offset <= self.high_watermark, "P1: log start ≤ high watermark"
+        assert self.high_watermark <= self.log_end_offset, "P1: high watermark ≤ log end"
+        assert self.durable_offset <= self.log_end_offset, "what is synced was written"
+        self.epochs.check(self.log_end_offset)
+        self.producers.check(self.log_end_offset)
