@@ -151,9 +151,9 @@ _TOML_NAMES = {"int": "a whole number", "bool": "true or false", "str": "a strin
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for a misspelt word, or what there is to choose from."""
+    """Return ``did you mean 'x'?`` for a misspelt word, or what there is to choose from."""
     choices = sorted(known)
-    close = get_close_matches(word, choices, n=1, cutoff=0.5)
+    close = get_close_matches(word, choices, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
     return "known: " + ", ".join(choices)

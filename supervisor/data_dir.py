@@ -1,0 +1,277 @@
+"""The data directory: who owns it now, which cluster lives in it, and what each node's process is.
+
+::
+
+    DATA_DIR/
+      supervisor.lock   held by the running supervisor (flock); its pid is inside
+      supervisor.json   where the running supervisor listens
+      supervisor.key    secret of the cluster, for its owner's eyes only
+      cluster.json      the cluster's id and where every node listens
+      nodes/NAME/       config.json, process.json (incarnation and pid), node.log, data/
+
+Every file is replaced atomically, so that a kill at any moment leaves the old or the new one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from nodes.config import ConfigError
+from transport.wire.ids import ClusterId, Incarnation, NodeName
+from transport.wire.messages.cluster import NodeEndpoints
+
+LOCK_FILE = "supervisor.lock"
+SUPERVISOR_FILE = "supervisor.json"
+KEY_FILE = "supervisor.key"
+CLUSTER_FILE = "cluster.json"
+SUPERVISOR_LOG = "supervisor.log"
+
+
+class Cluster(NamedTuple):
+    """What ``cluster.json`` says."""
+
+    name: str
+    cluster_id: ClusterId
+    mode: str
+    nodes: tuple[NodeEndpoints, ...]
+
+
+class SupervisorRecord(NamedTuple):
+    """What ``supervisor.json`` says: the process, and where it takes commands."""
+
+    pid: int
+    control: str
+
+
+class ProcessRecord(NamedTuple):
+    """What ``process.json`` says of a node; pid 0: never started."""
+
+    incarnation: Incarnation
+    pid: int
+    created_s: float
+    """The process's own start time, as the kernel has it: tells it from a later one of its pid."""
+
+
+class DataDir:
+    """One data directory. Making the object touches nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._lock: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def prepare(self) -> None:
+        """Make the directory, and raise ConfigError unless files can be made in it."""
+        probe = self.path / f".probe-{os.getpid()}"
+        try:
+            (self.path / "nodes").mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ConfigError(
+                f"data directory {self.path} cannot be written to ({error.strerror}); "
+                "make it writable, or name another with --data-dir"
+            ) from None
+
+    def lock(self) -> None:
+        """Become the one supervisor here; ConfigError when there is one already.
+
+        The lock goes with the process, however that ends, and children do not inherit it.
+        """
+        descriptor = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if not _take_lock(descriptor):
+            owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise ConfigError(
+                f"data directory {self.path} is in use by the supervisor with pid {owner}; "
+                "end it with `odradek stop`, or name another with --data-dir"
+            ) from None
+        self._lock = descriptor
+        self.write_lock_owner()
+
+    def write_lock_owner(self) -> None:
+        """Note this process in the lock it holds (again, after a fork)."""
+        assert self._lock is not None, "lock() first"
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+
+    def unlock(self) -> None:
+        """Give the directory to the next; last thing of all, when every node has ended."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def owner_pid(self) -> int | None:
+        """Return the pid of the supervisor that runs here, or None."""
+        try:
+            descriptor = os.open(self.path / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.read(descriptor, 32).strip()
+            return int(text) if text.isdigit() else None
+        finally:
+            os.close(descriptor)
+        return None
+
+    def key(self) -> str:
+        """Return the cluster's secret, made at the first call."""
+        path = self.path / KEY_FILE
+        try:
+            return path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            key = secrets.token_hex(32)
+            write_atomically(path, f"{key}\n".encode(), mode=0o600)
+            return key
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read {path}: {error}; give yourself read access") from None
+
+    def read_cluster(self) -> Cluster | None:
+        """Return the cluster that lives here, or None in a new directory."""
+        path = self.path / CLUSTER_FILE
+        table = _read_table(path)
+        if table is None:
+            return None
+        try:
+            nodes = tuple(_node_from(row) for row in table["nodes"])
+            return Cluster(
+                str(table["cluster"]), ClusterId(table["cluster_id"]), str(table["mode"]), nodes
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{path} is damaged ({error!r}); restore it, or name another --data-dir"
+            ) from None
+
+    def write_cluster(self, cluster: Cluster) -> None:
+        """Say where everything listens."""
+        table = {
+            "cluster": cluster.name,
+            "cluster_id": cluster.cluster_id,
+            "mode": cluster.mode,
+            "nodes": [_node_table(node) for node in cluster.nodes],
+        }
+        write_atomically(self.path / CLUSTER_FILE, _dump(table))
+
+    def read_supervisor(self) -> SupervisorRecord | None:
+        """Return where the supervisor takes commands; it may be gone."""
+        table = _read_table(self.path / SUPERVISOR_FILE)
+        if table is None:
+            return None
+        return SupervisorRecord(int(table.get("pid", 0)), str(table.get("control", "")))
+
+    def write_supervisor(self, record: SupervisorRecord) -> None:
+        """Say where this supervisor takes commands."""
+        write_atomically(self.path / SUPERVISOR_FILE, _dump(record._asdict()))
+
+    def forget_supervisor(self) -> None:
+        """Say that none takes commands any more."""
+        (self.path / SUPERVISOR_FILE).unlink(missing_ok=True)
+
+    def node_dir(self, name: str) -> Path:
+        """Return the folder of one node."""
+        return self.path / "nodes" / name
+
+    def node_log(self, name: str) -> Path:
+        """Return where a node's standard output and error go."""
+        return self.node_dir(name) / "node.log"
+
+    def read_process(self, name: str) -> ProcessRecord:
+        """Return what was last started for this node."""
+        table = _read_table(self.node_dir(name) / "process.json") or {}
+        return ProcessRecord(
+            Incarnation(int(table.get("incarnation", 0))),
+            int(table.get("pid", 0)),
+            float(table.get("created_s", 0.0)),
+        )
+
+    def write_process(self, name: str, record: ProcessRecord) -> None:
+        """Note what is started for this node; the incarnation is durable before the start."""
+        write_atomically(self.node_dir(name) / "process.json", _dump(record._asdict()))
+
+    def recorded_nodes(self) -> list[str]:
+        """Return the names of all nodes that ever ran here."""
+        folder = self.path / "nodes"
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def _take_lock(descriptor: int) -> bool:
+    """Take the lock, or tell that another has it; a look at it (``owner_pid``) is waited out."""
+    for pause_s in (*[0.01] * 20, 0.0):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause_s)
+        else:
+            return True
+    return False
+
+
+def new_cluster_id() -> ClusterId:
+    """Return a fresh cluster id: 16 random bytes, as Kafka writes its own."""
+    return ClusterId(secrets.token_urlsafe(16))
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace a small file whole: new file, rename. Raises ConfigError naming the file."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(data)
+        fresh.replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}; free it, or use another --data-dir"
+        ) from None
+
+
+def node_table(node: NodeEndpoints) -> dict[str, str]:
+    """Return a node's endpoints as programs read them."""
+    return {"peers": node.peers, "clients": node.clients, "events": node.events}
+
+
+def named(nodes: Iterable[NodeEndpoints]) -> Mapping[NodeName, NodeEndpoints]:
+    """Return nodes by name."""
+    return {node.name: node for node in nodes}
+
+
+def _node_table(node: NodeEndpoints) -> dict[str, Any]:
+    table: dict[str, Any] = {"name": node.name, "id": node.id, "roles": list(node.roles)}
+    table.update(node_table(node))
+    table["rack"] = node.rack
+    return table
+
+
+def _node_from(table: Mapping[str, Any]) -> NodeEndpoints:
+    row = {"rack": "", **table}
+    return msgspec.convert([row[key] for key in NodeEndpoints.__struct_fields__], NodeEndpoints)
+
+
+def _read_table(path: Path) -> dict[str, Any] | None:
+    try:
+        table = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {error}; restore or remove it") from None
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path} is damaged; restore or remove it")
+    return table
+
+
+def _dump(table: Mapping[str, Any]) -> bytes:
+    return json.dumps(table, indent=2).encode() + b"\n"

@@ -1,0 +1,308 @@
+"""From a config and a data directory to a running cluster, in the foreground or detached.
+
+The nodes are started before anything heavy is imported here: on two cores they are busy importing
+for most of the time that a start takes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nodes.config import EXIT_BUG, EXIT_CONFIG, ConfigError
+from supervisor.data_dir import (
+    SUPERVISOR_LOG,
+    Cluster,
+    DataDir,
+    SupervisorRecord,
+    named,
+    new_cluster_id,
+)
+from supervisor.lives import Started
+from supervisor.plan import ClusterPlan, Settings, load_settings
+from supervisor.ports import assign_endpoints
+from supervisor.spawn import Children, Command, end_orphans, last_line, node_command
+from transport.wire.ids import NodeName
+
+if TYPE_CHECKING:  # zmq stays out until the nodes have been started
+    from supervisor.console import Console
+    from supervisor.engine import Supervisor
+    from transport.driver.loop import Loop
+
+CONTROL_ENDPOINT = "tcp://127.0.0.1:0"
+_NAMESAKE = re.compile(r"supervisor(-[^-]+)*\.(dist|egg)-info", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What ``start`` was asked for."""
+
+    config: str
+    data_dir: Path
+    ready_fd: int | None = None
+    """Where the outcome of the start is written, for whoever waits for it."""
+    command: Command = node_command
+    """How a node is started; tests have stand-ins."""
+
+    @property
+    def must_be_ready(self) -> bool:
+        """Somebody waits: a cluster that is not ready in time is ended."""
+        return self.ready_fd is not None
+
+
+class Outcome:
+    """Tells whoever waits how the start went: one JSON line, ``{"status", "text"}``."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+        self.failure: tuple[int, str] | None = None
+
+    def tell(self, status: int, text: str) -> None:
+        """Write the outcome; only the first counts."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        try:
+            os.write(descriptor, json.dumps({"status": status, "text": text}).encode() + b"\n")
+        except OSError:
+            pass  # nobody waits any more
+        finally:
+            os.close(descriptor)
+
+
+def check_environment() -> None:
+    """Raise ConfigError where this Python could not run a cluster rightly."""
+    if not __debug__:
+        raise ConfigError("the invariants are asserts: run Python without -O and PYTHONOPTIMIZE")
+    folder = find_namesake(sys.path)
+    if folder is not None:
+        raise ConfigError(
+            f"the unrelated distribution `supervisor` is installed in {folder} and uses the same "
+            "import name; uninstall it, or install odradek in an environment of its own"
+        )
+
+
+def find_namesake(path: Sequence[str]) -> str | None:
+    """Return the folder of ``path`` in which the distribution `supervisor` is installed, if any.
+
+    Looks for its metadata by itself: ``importlib.metadata`` takes 40 ms to import.
+    """
+    for folder in path:
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        if any(_NAMESAKE.fullmatch(name) for name in names):
+            return folder
+    return None
+
+
+def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
+    """Return the plan of the cluster in ``data_dir``, which this process then owns.
+
+    Raises ConfigError for whatever a person must put right; nothing was started then.
+    """
+    settings = load_settings(launch.config)
+    data_dir.prepare()
+    data_dir.lock()
+    end_orphans(data_dir)
+    before = data_dir.read_cluster()
+    if before is not None:
+        _check_identity(before, settings, data_dir)
+    endpoints = assign_endpoints(settings.members(), named(before.nodes if before else ()))
+    cluster = Cluster(
+        settings.cluster.name,
+        before.cluster_id if before else new_cluster_id(),
+        settings.cluster.mode,
+        endpoints,
+    )
+    key = data_dir.key()
+    data_dir.write_cluster(cluster)
+    return ClusterPlan(settings, cluster.cluster_id, key, data_dir.path, endpoints)
+
+
+def _check_identity(before: Cluster, settings: Settings, data_dir: DataDir) -> None:
+    """Refuse to start one cluster on the data of another."""
+    wanted = settings.cluster
+    remedy = f"start it with a config that says so, or name another --data-dir than {data_dir}"
+    if before.name != wanted.name:
+        raise ConfigError(
+            f"the data directory belongs to cluster {before.name!r}, "
+            f"not to {wanted.name!r}; {remedy}"
+        )
+    if before.mode != wanted.mode:
+        raise ConfigError(f"the cluster was made with mode = {before.mode!r}; {remedy}")
+    coordinators = sum("coordinator" in node.roles for node in before.nodes)
+    if coordinators != wanted.coordinators:
+        raise ConfigError(
+            f"the cluster was made with coordinators = {coordinators}, and an ensemble's size "
+            f"cannot change by a setting; {remedy}"
+        )
+    brokers = sum("broker" in node.roles for node in before.nodes)
+    if brokers > wanted.brokers:
+        raise ConfigError(
+            f"the cluster has brokers = {brokers}, and fewer would lose replicas; {remedy}"
+        )
+
+
+def run(launch: Launch, console: Console) -> int:
+    """Start the cluster and supervise it until it has ended; returns the exit status."""
+    outcome = Outcome(launch.ready_fd)
+    data_dir = DataDir(launch.data_dir)
+    try:
+        check_environment()
+        plan = prepare(launch, data_dir)
+        children = Children(plan, data_dir, launch.command)
+        try:
+            started = {node.name: children.start(node) for node in plan.nodes}
+            status = _supervise(launch, plan, data_dir, children, started, console, outcome)
+        finally:
+            children.kill_all()
+            data_dir.forget_supervisor()
+    except ConfigError as error:
+        outcome.failure = (EXIT_CONFIG, str(error))
+        status = EXIT_CONFIG
+    except BaseException as error:
+        outcome.tell(EXIT_BUG, f"the supervisor failed: {error!r}")
+        raise
+    finally:
+        data_dir.unlock()
+    if outcome.failure is not None:
+        console.close()
+        sys.stderr.write(f"odradek: {outcome.failure[1]}\n")
+        outcome.tell(*outcome.failure)
+        return outcome.failure[0]
+    outcome.tell(EXIT_BUG, "the cluster was stopped before it was ready")
+    return status
+
+
+def _supervise(
+    launch: Launch,
+    plan: ClusterPlan,
+    data_dir: DataDir,
+    children: Children,
+    started: Mapping[NodeName, Started],
+    console: Console,
+    outcome: Outcome,
+) -> int:
+    from supervisor.engine import Supervisor
+    from supervisor.usage import UsageMeter
+    from transport.driver.loop import Loop
+    from transport.driver.ports import Door
+
+    console.open(plan, outcome)
+    engine = Supervisor(
+        plan,
+        children,
+        console,
+        UsageMeter(),
+        os.getpid(),
+        started=started,
+        must_be_ready=launch.must_be_ready,
+    )
+    loop = Loop(engine, doors={Door.CLIENTS: CONTROL_ENDPOINT})
+    children.report_exits_to(lambda exited: loop.post(lambda now: engine.on_exit(exited, now)))
+    _take_signals(loop, engine)
+    data_dir.write_supervisor(SupervisorRecord(os.getpid(), loop.endpoints[Door.CLIENTS.value]))
+    try:
+        return loop.run()
+    finally:
+        console.close()
+
+
+def _take_signals(loop: Loop, engine: Supervisor) -> None:
+    """Stop on SIGTERM, SIGINT and SIGHUP.
+
+    The number goes through a pipe to a thread: a Python handler would run in the middle of whatever
+    the loop's thread does, and may not take the loop's locks.
+    """
+    taken, noted = os.pipe()
+    os.set_blocking(noted, False)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _note)
+    signal.set_wakeup_fd(noted)
+
+    def pass_on() -> None:
+        while numbers := os.read(taken, 16):
+            for _ in numbers:
+                loop.post(engine.stop)
+
+    threading.Thread(target=pass_on, name="signals", daemon=True).start()
+
+
+def _note(_number: int, _frame: object) -> None:
+    """Do nothing: the number is in the pipe."""
+
+
+def run_detached(launch: Launch) -> int:
+    """Start the cluster in a process of its own; return when it accepts writes, or has failed."""
+    from supervisor.console import PlainConsole
+
+    check_environment()
+    data_dir = DataDir(launch.data_dir)
+    data_dir.prepare()
+    told, tells = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(told)
+        _leave_terminal(data_dir.path / SUPERVISOR_LOG)
+        detached = Launch(launch.config, launch.data_dir, tells, launch.command)
+        os._exit(_run_to_the_end(detached, PlainConsole(sys.stdout)))
+    os.close(tells)
+    os.waitpid(child, 0)
+    try:
+        with os.fdopen(told, "rb") as pipe:
+            outcome = _read_outcome(pipe.read(), data_dir)
+    except KeyboardInterrupt:
+        owner = data_dir.owner_pid()
+        if owner is not None:
+            os.kill(owner, signal.SIGTERM)
+        raise
+    stream = sys.stderr if outcome["status"] else sys.stdout
+    prefix = "odradek: " if outcome["status"] else ""
+    stream.write(f"{prefix}{outcome['text']}\n")
+    return int(outcome["status"])
+
+
+def _run_to_the_end(launch: Launch, console: Console) -> int:
+    """Run after a fork, where no exception may reach what the parent was about to do."""
+    try:
+        return run(launch, console)
+    except BaseException as error:  # noqa: BLE001 - the log is the only place left to say it
+        sys.stderr.write(f"odradek: the supervisor failed: {error!r}\n")
+        return EXIT_BUG
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _leave_terminal(log: Path) -> None:
+    """Become a process that nobody's terminal or shell waits for."""
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for source, target in ((nowhere, 0), (written, 1), (written, 2)):
+        os.dup2(source, target)
+    os.close(nowhere)
+    os.close(written)
+
+
+def _read_outcome(data: bytes, data_dir: DataDir) -> dict[str, Any]:
+    if data:
+        outcome: dict[str, Any] = json.loads(data)
+        return outcome
+    log = data_dir.path / SUPERVISOR_LOG
+    text = f"the supervisor ended without a word ({last_line(log)}); see {log}"
+    return {"status": EXIT_BUG, "text": text}

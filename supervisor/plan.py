@@ -1,0 +1,294 @@
+"""From people's TOML to a cluster's plan: which nodes, with which settings, listening where.
+
+Pure but for reading the file. Where port 0 asks for "any free port", the plan is made with the
+ports that ``supervisor.ports`` has chosen; nothing here looks at the network.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from nodes.config import (
+    BrokerConfig,
+    ConfigError,
+    CoordinatorConfig,
+    LogConfig,
+    NodeConfig,
+    RaftConfig,
+    check_bounds,
+    check_combination,
+    nearest,
+    read_section,
+    setting,
+)
+from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
+from transport.wire.messages.cluster import NodeEndpoints
+
+MODES = ("zookeeper",)
+"""What ``mode`` may be."""
+
+SHIPPED_SUFFIX = ".toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConfig:
+    """What the cluster is made of."""
+
+    name: str = setting("local", "the shipped config's own name")
+    mode: str = setting("zookeeper", "an ensemble of coordinators beside the brokers")
+    coordinators: int = setting(3, "the fewest that outlive one of them", low=1, high=15)
+    brokers: int = setting(3, "room for three replicas", low=1, high=1_000)
+    host: str = setting("127.0.0.1", "nobody else can reach it until somebody says so")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorConfig:
+    """How the supervisor treats its nodes."""
+
+    death_notices: bool = setting(True, "tells the cluster of a death before any timeout could")
+    restart_delay_min_ms: int = setting(100, "the first back-off; less than a start takes", low=1)
+    restart_delay_max_ms: int = setting(
+        5_000, "a node that keeps dying costs little, and is back soon when the cause goes", low=1
+    )
+    healthy_after_ms: int = setting(60_000, "a death after this starts a new count", low=1)
+    stop_timeout_ms: int = setting(
+        10_000, "a flush takes a second; what hangs longer is killed", low=100, high=600_000
+    )
+    start_timeout_ms: int = setting(
+        60_000, "six starts on a busy machine of two cores take a few seconds", low=500
+    )
+    log_bytes_max: int = setting(
+        10 * 1024 * 1024, "a node's log; one older log of the same size is kept", low=4096
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOverride:
+    """One ``[[node]]`` table: what is special about one node."""
+
+    name: str = setting("", "as broker-1")
+    host: str = setting("", "empty: the cluster's")
+    peers_port: int = setting(0, "any free port", low=0, high=65_535)
+    clients_port: int = setting(0, "any free port", low=0, high=65_535)
+    events_port: int = setting(0, "any free port", low=0, high=65_535)
+    rack: str = setting("", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The people's file, read and checked."""
+
+    source: str
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
+    raft: RaftConfig = field(default_factory=RaftConfig)
+    coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
+    broker: BrokerConfig = field(default_factory=BrokerConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    overrides: tuple[NodeOverride, ...] = ()
+
+    def members(self) -> tuple[Member, ...]:
+        """Return every node wanted, coordinators first, each with the ports asked for."""
+        special = {override.name: override for override in self.overrides}
+        counts = (("coordinator", self.cluster.coordinators), ("broker", self.cluster.brokers))
+        found = []
+        for role, count in counts:
+            for number in range(1, count + 1):
+                name = f"{role}-{number}"
+                override = special.get(name, NodeOverride())
+                found.append(
+                    Member(
+                        NodeName(name),
+                        NodeId(number),
+                        role,
+                        override.host or self.cluster.host,
+                        (override.peers_port, override.clients_port, override.events_port),
+                        override.rack,
+                    )
+                )
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node as asked for: its ports may still be 0."""
+
+    name: NodeName
+    id: NodeId
+    role: str
+    host: str
+    ports: tuple[int, int, int]
+    """peers, clients, events."""
+    rack: str = ""
+
+    def endpoints(self, ports: tuple[int, int, int]) -> NodeEndpoints:
+        """Return where it listens, with the ports it was given."""
+        peers, clients, events = (f"tcp://{self.host}:{port}" for port in ports)
+        return NodeEndpoints(self.id, self.name, (self.role,), peers, clients, events, self.rack)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlan:
+    """Everything that is needed to start every node."""
+
+    settings: Settings
+    cluster_id: ClusterId
+    key: str
+    """Authenticates the supervisor to its nodes, and commands to the supervisor."""
+    data_dir: Path
+    nodes: tuple[NodeEndpoints, ...]
+
+    def node_dir(self, name: str) -> Path:
+        """Return the folder of one node: its config, its log, its data."""
+        return self.data_dir / "nodes" / name
+
+    def node_config(self, node: NodeEndpoints, supervisor_pid: int) -> NodeConfig:
+        """Return what a node is started with, but for its incarnation."""
+        settings = self.settings
+        return NodeConfig(
+            name=node.name,
+            id=node.id,
+            role=node.roles[0],
+            mode=settings.cluster.mode,
+            cluster_id=self.cluster_id,
+            incarnation=Incarnation(0),
+            data_dir=str(self.node_dir(node.name) / "data"),
+            nodes=self.nodes,
+            supervisor_pid=supervisor_pid,
+            supervisor_key=self.key,
+            raft=settings.raft,
+            coordinator=settings.coordinator,
+            broker=settings.broker,
+            log=settings.log,
+        )
+
+    def find(self, name: str) -> NodeEndpoints:
+        """Return the node of that name; ConfigError names the nearest."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        known = [str(node.name) for node in self.nodes]
+        raise ConfigError(f"there is no node {name!r}; {nearest(name, known)}")
+
+
+_SECTIONS: dict[str, type[Any]] = {
+    "cluster": ClusterConfig,
+    "supervisor": SupervisorConfig,
+    "raft": RaftConfig,
+    "coordinator": CoordinatorConfig,
+    "broker": BrokerConfig,
+    "log": LogConfig,
+}
+
+
+def shipped_configs_dir() -> Path:
+    """Return the folder of the configs that come along: in a wheel, else in the source tree."""
+    package = Path(__file__).resolve().parent
+    packed = package / "shipped_configs"
+    return packed if packed.is_dir() else package.parent / "configs"
+
+
+def shipped_names() -> list[str]:
+    """Return the names by which the shipped configs can be started."""
+    return sorted(path.stem for path in shipped_configs_dir().glob(f"*{SHIPPED_SUFFIX}"))
+
+
+def load_settings(config: str) -> Settings:
+    """Read a config by its path, or by the name of a shipped one. Raises ConfigError."""
+    path = Path(config)
+    if path.suffix != SHIPPED_SUFFIX and not path.exists():
+        path = shipped_configs_dir() / f"{config}{SHIPPED_SUFFIX}"
+        if not path.exists():
+            names = shipped_names()
+            raise ConfigError(
+                f"config {config!r} is neither a file nor a shipped config; "
+                f"{nearest(config, names)} (shipped: {', '.join(names)})"
+            )
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read config {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config {path} is not TOML: {error}") from None
+    return read_settings(table, str(path))
+
+
+def read_settings(table: Mapping[str, Any], source: str) -> Settings:
+    """Return the checked settings of a TOML table. Raises ConfigError naming key and fix."""
+    try:
+        settings = _read_sections(table, source)
+        _check_settings(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    return settings
+
+
+def _read_sections(table: Mapping[str, Any], source: str) -> Settings:
+    sections: dict[str, Any] = {}
+    for name, content in table.items():
+        if name == "node":
+            continue
+        if name not in _SECTIONS:
+            raise ConfigError(
+                f"there is no section [{name}]; {nearest(name, [*_SECTIONS, 'node'])}"
+            )
+        if not isinstance(content, Mapping):
+            raise ConfigError(f"{name} = … stands outside a section; write [{name}] above its keys")
+        sections[name] = read_section(_SECTIONS[name], content, f"[{name}]")
+    overrides = table.get("node", [])
+    if not isinstance(overrides, list) or not all(isinstance(row, Mapping) for row in overrides):
+        raise ConfigError("node must be a list of tables; write [[node]] above each")
+    rows = tuple(read_section(NodeOverride, row, "[[node]]") for row in overrides)
+    return Settings(source, overrides=rows, **sections)
+
+
+def _check_settings(settings: Settings) -> None:
+    for item in fields(Settings):
+        if item.name in _SECTIONS:
+            check_bounds(getattr(settings, item.name), f"[{item.name}]")
+    check_combination(settings.raft, settings.coordinator, settings.broker)
+    cluster, broker, supervisor = settings.cluster, settings.broker, settings.supervisor
+    if cluster.mode not in MODES:
+        raise ConfigError(
+            f"[cluster] mode = {cluster.mode!r} is not offered; use mode = {MODES[0]!r}"
+        )
+    if not cluster.name or not cluster.host:
+        raise ConfigError("[cluster] name and host must not be empty")
+    if broker.min_insync_replicas > cluster.brokers:
+        raise ConfigError(
+            f"[broker] min_insync_replicas = {broker.min_insync_replicas} can never be reached "
+            f"with [cluster] brokers = {cluster.brokers}; lower the one or raise the other"
+        )
+    if supervisor.restart_delay_min_ms > supervisor.restart_delay_max_ms:
+        raise ConfigError(
+            "[supervisor] restart_delay_min_ms must not be above restart_delay_max_ms"
+        )
+    _check_overrides(settings)
+
+
+def _check_overrides(settings: Settings) -> None:
+    members = settings.members()
+    names = [str(member.name) for member in members]
+    seen: set[str] = set()
+    for override in settings.overrides:
+        if override.name not in names:
+            raise ConfigError(
+                f"[[node]] name = {override.name!r} is not a node of this cluster; "
+                f"{nearest(override.name, names)}"
+            )
+        if override.name in seen:
+            raise ConfigError(f"[[node]] name = {override.name!r} is there twice; join the two")
+        seen.add(override.name)
+    owners: dict[tuple[str, int], str] = {}
+    for member in members:
+        for port in member.ports:
+            owner = owners.setdefault((member.host, port), member.name)
+            if port and (owner != member.name or member.ports.count(port) > 1):
+                raise ConfigError(
+                    f"port {port} is given to {owner} and to {member.name} on {member.host}; "
+                    "give each its own, or 0 for any free one"
+                )

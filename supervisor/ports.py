@@ -1,0 +1,108 @@
+"""Ports of the nodes: chosen once, kept in ``cluster.json``, free when the cluster starts.
+
+"Any free port" is taken from below the range out of which the system serves outgoing connections,
+so that between a node's death and its restart no client of anything can sit on its port.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable, Mapping
+from random import SystemRandom
+
+from nodes.config import ConfigError
+from supervisor.plan import Member
+from transport.wire.ids import NodeName
+from transport.wire.messages.cluster import NodeEndpoints
+
+FIRST_PORT = 20_000
+END_PORT = 32_768
+"""Linux serves outgoing connections from here on (``ip_local_port_range``)."""
+
+
+def assign_endpoints(
+    members: Iterable[Member], kept: Mapping[NodeName, NodeEndpoints]
+) -> tuple[NodeEndpoints, ...]:
+    """Give each member its endpoints: the ports asked for, else those kept, else free ones.
+
+    Raises ConfigError when a port is in use or a host is not of this machine.
+    """
+    wanted = tuple(members)
+    taken: set[int] = {port for member in wanted for port in member.ports if port}
+    for node in kept.values():
+        taken.update(_ports_of(node))
+    supply = _FreePorts(taken)
+    found = []
+    for member in wanted:
+        before = kept.get(member.name)
+        old = _ports_of(before) if before is not None else (0, 0, 0)
+        peers, clients, events = (
+            asked or known or supply.take(member)
+            for asked, known in zip(member.ports, old, strict=True)
+        )
+        for port in (peers, clients, events):
+            check_free(member, port)
+        found.append(member.endpoints((peers, clients, events)))
+    return tuple(found)
+
+
+def check_free(member: Member, port: int) -> None:
+    """Raise ConfigError, naming the port and the fix, unless a node could listen there now."""
+    error = _probe(member.host, port)
+    if error is None:
+        return
+    if error.errno == errno.EADDRINUSE:
+        raise ConfigError(
+            f"port {port} of {member.name} on {member.host} is in use; "
+            f"stop the program that listens there, or give {member.name} another port in [[node]]"
+        )
+    raise ConfigError(
+        f"{member.name} cannot listen on {member.host}:{port}: {error.strerror}; "
+        "set [cluster] host to an address of this machine"
+    )
+
+
+def _ports_of(node: NodeEndpoints) -> tuple[int, int, int]:
+    peers, clients, events = (
+        int(endpoint.rpartition(":")[2]) for endpoint in (node.peers, node.clients, node.events)
+    )
+    return peers, clients, events
+
+
+def _probe(host: str, port: int) -> OSError | None:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen(1)
+    except OSError as error:
+        return error
+    return None
+
+
+class _FreePorts:
+    """Hands out free ports, one after the other from a random place: two clusters that start at
+    the same moment hardly ever try the same ones."""
+
+    def __init__(self, taken: set[int]) -> None:
+        self._taken = taken
+        self._next = SystemRandom().randrange(FIRST_PORT, END_PORT)
+
+    def take(self, member: Member) -> int:
+        for _ in range(END_PORT - FIRST_PORT):
+            port = self._next
+            self._next = port + 1 if port + 1 < END_PORT else FIRST_PORT
+            if port in self._taken:
+                continue
+            error = _probe(member.host, port)
+            if error is None:
+                self._taken.add(port)
+                return port
+            if error.errno != errno.EADDRINUSE:
+                check_free(member, port)
+        raise ConfigError(
+            f"no port between {FIRST_PORT} and {END_PORT} is free on {member.host}; "
+            "stop something that listens there"
+        )

@@ -1,0 +1,167 @@
+"""Takes people's commands to the running supervisor, over its one door.
+
+Whoever can read the data directory's key may command; everybody else on the machine is refused.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from nodes.config import ConfigError
+from supervisor.health import HealthWatch
+from supervisor.lives import Lives
+from supervisor.plan import ClusterPlan
+from supervisor.roster import READY, Node, Roster
+from transport.driver.calls import response
+from transport.driver.ports import Origin, Wire
+from transport.driver.timers import Timers
+from transport.kernel import Now
+from transport.wire.codec import Envelope, Kind
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import Incarnation
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.supervision import (
+    RestartNodeRequest,
+    RestartNodeResponse,
+    SignalNodeRequest,
+    SignalNodeResponse,
+    SupervisorStatusRequest,
+    SupervisorStatusResponse,
+)
+
+RESTART_MAX_MS = 60_000
+RESTARTS_WAITING_MAX = 256
+
+Snapshot = Callable[[Now], SupervisorStatusResponse]
+
+
+@dataclass(slots=True)
+class _Restarting:
+    node: Node
+    before: Incarnation
+    origin: Origin
+    envelope: Envelope
+    until_ms: int
+
+
+class CommandServer:
+    """The handlers, by message type."""
+
+    def __init__(
+        self,
+        plan: ClusterPlan,
+        roster: Roster,
+        lives: Lives,
+        health: HealthWatch,
+        timers: Timers,
+        snapshot: Snapshot,
+    ) -> None:
+        self._plan = plan
+        self._roster = roster
+        self._lives = lives
+        self._health = health
+        self._timers = timers
+        self._snapshot = snapshot
+        self._wire: Wire | None = None
+        self._restarting: list[_Restarting] = []
+        self._handlers: dict[type[Message], Callable[[Origin, Envelope, Any, Now], None]] = {
+            SupervisorStatusRequest: self._status,
+            SignalNodeRequest: self._signal,
+            RestartNodeRequest: self._restart,
+        }
+
+    def start(self, wire: Wire) -> None:
+        """Take the wire that answers go out by."""
+        self._wire = wire
+
+    def on_message(self, origin: Origin, envelope: Envelope, now: Now) -> None:
+        """Serve one command, or refuse it."""
+        if envelope.kind != Kind.REQUEST:
+            return
+        body: Any = envelope.body
+        handler = self._handlers.get(type(body))
+        if handler is None:
+            text = "this is a supervisor; it takes no such request"
+            self._reply(origin, envelope, Refusal(ErrorCode.UNKNOWN_API, text))
+        elif not hmac.compare_digest(body.key.encode(), self._plan.key.encode()):
+            text = "the key is not the cluster's; run the command as the cluster's owner"
+            refusal = Refusal(ErrorCode.CLUSTER_AUTHORIZATION_FAILED, text)
+            self._reply(origin, envelope, refusal)
+        else:
+            handler(origin, envelope, body, now)
+
+    def _reply(self, origin: Origin, envelope: Envelope, body: Message) -> None:
+        assert self._wire is not None, "start() first"
+        self._wire.reply(origin, response(envelope, body))
+
+    def _status(self, origin: Origin, envelope: Envelope, _body: Message, now: Now) -> None:
+        def answer(at: Now) -> None:
+            self._reply(origin, envelope, self._snapshot(at))
+
+        self._health.refresh(now, answer)
+
+    def _find(self, name: str) -> Node | str:
+        try:
+            return self._roster[self._plan.find(name).name]
+        except ConfigError as error:
+            return str(error)
+
+    def _signal(
+        self, origin: Origin, envelope: Envelope, body: SignalNodeRequest, _now: Now
+    ) -> None:
+        node = self._find(body.name)
+        if isinstance(node, str):
+            answer = SignalNodeResponse(ErrorCode.INVALID_REQUEST, node)
+        elif not 0 < body.signal < 65:
+            text = f"{body.signal} is no signal; name one, as KILL, STOP or CONT"
+            answer = SignalNodeResponse(ErrorCode.INVALID_REQUEST, text)
+        else:
+            pid = node.pid
+            if self._lives.signal(node, body.signal):
+                answer = SignalNodeResponse(ErrorCode.NONE, "", pid)
+            else:
+                text = f"{node.name} has no process now; `odradek restart {node.name}` starts it"
+                answer = SignalNodeResponse(ErrorCode.BROKER_NOT_AVAILABLE, text)
+        self._reply(origin, envelope, answer)
+
+    def _restart(
+        self, origin: Origin, envelope: Envelope, body: RestartNodeRequest, now: Now
+    ) -> None:
+        node = self._find(body.name)
+        if isinstance(node, str):
+            answer = RestartNodeResponse(ErrorCode.INVALID_REQUEST, node)
+            self._reply(origin, envelope, answer)
+            return
+        if self._lives.stopping or len(self._restarting) >= RESTARTS_WAITING_MAX:
+            text = "the supervisor is stopping" if self._lives.stopping else "too many restarts"
+            self._reply(origin, envelope, RestartNodeResponse(ErrorCode.STOPPING, text))
+            return
+        until_ms = now.mono_ms + RESTART_MAX_MS
+        waiting = _Restarting(node, node.incarnation, origin, envelope, until_ms)
+        self._restarting.append(waiting)
+        self._timers.at(until_ms, partial(self._restart_too_slow, waiting))
+        self._lives.restart(node, now)
+
+    def _restart_too_slow(self, waiting: _Restarting, now: Now) -> None:
+        if waiting in self._restarting:
+            state = waiting.node.state(now.mono_ms)
+            text = f"{waiting.node.name} is not ready after {RESTART_MAX_MS // 1000} s, but {state}"
+            self._finish(waiting, RestartNodeResponse(ErrorCode.REQUEST_TIMED_OUT, text))
+
+    def _finish(self, waiting: _Restarting, answer: RestartNodeResponse) -> None:
+        self._restarting.remove(waiting)
+        self._reply(waiting.origin, waiting.envelope, answer)
+
+    def end_turn(self, now: Now) -> None:
+        """Answer the restarts that are done, or can never be."""
+        for waiting in tuple(self._restarting):
+            node = waiting.node
+            if node.given_up:
+                text = f"{node.name} {node.note}"
+                self._finish(waiting, RestartNodeResponse(ErrorCode.INVALID_CONFIG, text))
+            elif node.incarnation > waiting.before and node.state(now.mono_ms) == READY:
+                self._finish(waiting, RestartNodeResponse(ErrorCode.NONE, "", node.pid))

@@ -1,0 +1,248 @@
+"""Nodes as child processes: started, signalled, and their ends learned from the kernel at once.
+
+A child has a pipe as its standard input whose other end only this process holds: when this process
+ends, however it ends, the child reads the end of its input and ends itself.  It leads a process
+group of its own, so that Ctrl-C in a terminal reaches the supervisor alone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from nodes.config import ConfigError, encode_node_config
+from supervisor.data_dir import DataDir, ProcessRecord, write_atomically
+from supervisor.lives import Exited, Started
+from supervisor.plan import ClusterPlan
+from transport.wire.ids import Incarnation, NodeName
+from transport.wire.messages.cluster import NodeEndpoints
+
+ORPHAN_WAIT_S = 10.0
+"""How long the nodes of a killed supervisor may take to notice and end; then they are killed."""
+LOG_TAIL_BYTES = 4096
+NEUTRAL_DIR = "/"
+"""Where children run: nothing there can be imported by accident, or kept from being unmounted."""
+
+
+OnExit = Callable[[Exited], None]
+Command = Callable[[NodeEndpoints, Path, Incarnation], Sequence[str]]
+
+
+def node_command(node: NodeEndpoints, config: Path, incarnation: Incarnation) -> Sequence[str]:
+    """Return how a node is started."""
+    return (
+        sys.executable,
+        "-P",
+        "-m",
+        f"nodes.{node.roles[0]}",
+        "--config",
+        str(config),
+        "--incarnation",
+        str(incarnation),
+    )
+
+
+@dataclass(slots=True)
+class _Child:
+    process: subprocess.Popen[bytes]
+    incarnation: Incarnation
+
+
+class Children:
+    """The node processes of one cluster. All methods are for one thread.
+
+    Ends are reported to ``on_exit`` from threads of its own, a child each; until the end is taken
+    by :meth:`reap` the child's pid stays its own, so no signal can reach a stranger.
+    """
+
+    def __init__(
+        self, plan: ClusterPlan, data_dir: DataDir, command: Command = node_command
+    ) -> None:
+        self._plan = plan
+        self._data_dir = data_dir
+        self._command = command
+        self._children: dict[NodeName, _Child] = {}
+        self._on_exit: OnExit | None = None
+        self._unwatched: list[tuple[NodeName, int]] = []
+
+    def running(self) -> list[NodeName]:
+        """Return the names of the children that are not reaped."""
+        return sorted(self._children)
+
+    def pid(self, name: NodeName) -> int | None:
+        """Return the pid of a child that is not reaped."""
+        child = self._children.get(name)
+        return child.process.pid if child else None
+
+    def start(self, node: NodeEndpoints) -> Started:
+        """Start a node with its next incarnation. Raises ConfigError when its files cannot be."""
+        assert node.name not in self._children, f"{node.name} runs"
+        folder = self._data_dir.node_dir(node.name)
+        try:
+            (folder / "data").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot make {folder}: {error.strerror}; make it writable") from None
+        incarnation = Incarnation(self._data_dir.read_process(node.name).incarnation + 1)
+        self._data_dir.write_process(node.name, ProcessRecord(incarnation, 0, 0.0))
+        config = folder / "config.json"
+        settings = encode_node_config(self._plan.node_config(node, os.getpid()))
+        write_atomically(config, settings, mode=0o600)
+        at_ms = time.monotonic_ns() // 1_000_000
+        process = self._spawn(self._command(node, config, incarnation), node.name)
+        self._children[node.name] = _Child(process, incarnation)
+        record = ProcessRecord(incarnation, process.pid, _created_s(process.pid))
+        self._data_dir.write_process(node.name, record)
+        self._watch(node.name, process.pid)
+        return Started(process.pid, incarnation, at_ms)
+
+    def _spawn(self, command: Sequence[str], name: NodeName) -> subprocess.Popen[bytes]:
+        log_path = self._data_dir.node_log(name)
+        bound_log(log_path, self._plan.settings.supervisor.log_bytes_max)
+        try:
+            with log_path.open("ab") as log:
+                return subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    cwd=NEUTRAL_DIR,
+                    process_group=0,
+                )
+        except OSError as error:
+            raise ConfigError(f"cannot start {name}: {error}; free what is short") from None
+
+    def report_exits_to(self, on_exit: OnExit) -> None:
+        """Name who is told of ends; those of children started before are told too."""
+        self._on_exit = on_exit
+        waiting, self._unwatched = self._unwatched, []
+        for name, pid in waiting:
+            self._watch(name, pid)
+
+    def _watch(self, name: NodeName, pid: int) -> None:
+        if self._on_exit is None:
+            self._unwatched.append((name, pid))
+            return
+        on_exit = self._on_exit
+
+        def wait() -> None:
+            end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            assert end is not None  # it is only None with WNOHANG
+            killed = end.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+            on_exit(Exited(name, pid, -end.si_status if killed else end.si_status))
+
+        threading.Thread(target=wait, name=f"watch-{name}", daemon=True).start()
+
+    def reap(self, name: NodeName) -> None:
+        """Take the end of a child that has ended; it can be started again."""
+        child = self._children.pop(name)
+        child.process.wait()
+        if child.process.stdin is not None:
+            child.process.stdin.close()
+        self._data_dir.write_process(name, ProcessRecord(child.incarnation, 0, 0.0))
+
+    def signal(self, name: NodeName, number: int) -> bool:
+        """Send a signal to a child. False: it does not run."""
+        child = self._children.get(name)
+        if child is None:
+            return False
+        os.kill(child.process.pid, number)
+        return True
+
+    def ask_to_end(self, name: NodeName) -> bool:
+        """Ask a child to end in order, also one that was stopped. False: it does not run."""
+        return self.signal(name, signal.SIGTERM) and self.signal(name, signal.SIGCONT)
+
+    def last_words(self, name: NodeName) -> str:
+        """Return the last line of a node's log: why it ended, when it ended by itself."""
+        return last_line(self._data_dir.node_log(name))
+
+    def bound_logs(self) -> None:
+        """Keep the logs within their size."""
+        for name in self._children:
+            bound_log(self._data_dir.node_log(name), self._plan.settings.supervisor.log_bytes_max)
+
+    def kill_all(self) -> None:
+        """Kill and reap whatever still runs: the way out after a fault."""
+        for name in self.running():
+            self.signal(name, signal.SIGKILL)
+        for name in self.running():
+            self.reap(name)
+
+
+def bound_log(path: Path, size_bytes_max: int) -> None:
+    """Move a log that has grown too large aside. Its writer appends, and goes on at the start.
+
+    What is written between the copy and the cut is lost: diagnostics, a few lines at most.
+    """
+    try:
+        if path.stat().st_size <= size_bytes_max:
+            return
+        with path.open("rb+") as log:
+            older = log.read(size_bytes_max)
+            path.with_name(f"{path.name}.1").write_bytes(older)
+            log.truncate(0)
+    except OSError:
+        return  # the disk is full or the log is gone: the node itself will say so
+
+
+def last_line(path: Path) -> str:
+    """Return the last line of a text file that is not empty, or an empty string."""
+    try:
+        with path.open("rb") as file:
+            _seek_to_tail(file)
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _seek_to_tail(file: IO[bytes]) -> None:
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - LOG_TAIL_BYTES))
+
+
+def _created_s(pid: int) -> float:
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return 0.0
+
+
+def end_orphans(data_dir: DataDir, wait_s: float = ORPHAN_WAIT_S) -> None:
+    """Wait until the nodes of a supervisor that was killed are gone; kill those that hang."""
+    orphans = [orphan for orphan in map(_orphan, _records(data_dir)) if orphan is not None]
+    if not orphans:
+        return
+    _, hanging = psutil.wait_procs(orphans, timeout=wait_s)
+    for process in hanging:
+        process.kill()
+    psutil.wait_procs(hanging, timeout=wait_s)
+
+
+def _records(data_dir: DataDir) -> list[ProcessRecord]:
+    return [data_dir.read_process(name) for name in data_dir.recorded_nodes()]
+
+
+def _orphan(record: ProcessRecord) -> psutil.Process | None:
+    """Return the recorded process where it still is that one, and not a later one of its pid."""
+    if not record.pid:
+        return None
+    try:
+        process = psutil.Process(record.pid)
+        if abs(process.create_time() - record.created_s) > 1.0:
+            return None
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+    except psutil.Error:
+        return None
+    return process
