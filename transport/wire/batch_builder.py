@@ -1,13 +1,10 @@
 """Encoding records into a RecordBatch v2, for producers. Knows nothing of topics or networks.
 
-A record is ``length | attributes | timestamp delta | offset delta | key length | key | value length
-| value | header count | headers``, all numbers zigzag varints.  ``extend`` writes a thousand of them
-with a handful of calls into C: the pieces between keys and values depend on lengths only, so they
-come from small tables, and everything is put together by one ``join``.  Each encoded run *begins*
-with the header count of the record before it, which saves a piece per record; ``build`` leaves the
-first one out and adds the last.
-
-Measured on one core of a small machine, 100-byte values without keys: see benchmarks.
+A record is ``length, attributes, timestamp delta, offset delta, key length, key, value length,
+value, header count, headers``, all numbers zigzag varints.  ``extend`` writes a thousand of them
+with a handful of calls into C: what stands between keys and values depends on lengths only and
+comes out of small tables, and one ``join`` puts all together.  To save a piece per record, a piece
+begins with the (zero) header count of the record *before* it.
 """
 
 from __future__ import annotations
@@ -16,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain
 from operator import add
+from typing import Any
 
 from transport.wire import varint
 from transport.wire.batch import (
@@ -38,32 +36,30 @@ Headers = Sequence[tuple[str, bytes | None]]
 NO_PRODUCER_EPOCH = ProducerEpoch(-1)
 BATCH_BYTES_MAX = 0x7FFFFFFF
 
+_CRC_BYTES = 4
 _RUN_RECORDS = 1024
 """Records encoded by one join: enough to make the calls' own cost small."""
 _NO_HEADERS = b"\x00"
 _NULL = b"\x01"
 _ATTRIBUTES = b"\x00"
+_NO_DELTA = b"\x00"
 _TABLE_ENTRIES_MAX = 16_384
 """Above this many different lengths a table is begun anew."""
+_OFFSET_DELTAS_MAX = 65_536
+"""The varints of offset deltas up to here are kept: at most 2.5 MB, in producers only."""
 
 
 class _Lengths(dict[int, bytes]):
-    """varint(length) by length, filled as lengths are met."""
+    """``prefix`` and varint(length), by length; filled as lengths are met."""
 
-    __slots__ = ()
+    __slots__ = ("prefix",)
 
-    def __missing__(self, length: int) -> bytes:
-        found = self[length] = varint.encode(length)
-        return found
-
-
-class _ValueLengths(dict[int, bytes]):
-    """What stands between an offset delta and a value that has no key: null key, value length."""
-
-    __slots__ = ()
+    def __init__(self, prefix: bytes) -> None:
+        super().__init__()
+        self.prefix = prefix
 
     def __missing__(self, length: int) -> bytes:
-        found = self[length] = _NULL + varint.encode(length)
+        found = self[length] = self.prefix + varint.encode(length)
         return found
 
 
@@ -80,47 +76,94 @@ class _Weights(dict[int, int]):
 class _Fronts(dict[int, bytes]):
     """What stands before a record's offset delta, by the weight of its key and value.
 
-    That is: the header count of the record before, the length, attributes and timestamp delta.
+    That is: the header count of the record before; then length, attributes, timestamp delta.
     """
 
-    __slots__ = ("fixed_bytes", "stamp")
+    __slots__ = ("fixed_bytes", "timestamp_delta")
 
     def __init__(self, timestamp_delta: bytes, offset_delta_bytes: int) -> None:
         super().__init__()
-        self.stamp = _ATTRIBUTES + timestamp_delta
-        self.fixed_bytes = len(self.stamp) + offset_delta_bytes + len(_NO_HEADERS)
+        self.timestamp_delta = timestamp_delta
+        self.fixed_bytes = (
+            len(_ATTRIBUTES) + len(timestamp_delta) + offset_delta_bytes + len(_NO_HEADERS)
+        )
+
+    def front(self, weight: int) -> bytes:
+        length = varint.encode(self.fixed_bytes + weight)
+        return _NO_HEADERS + length + _ATTRIBUTES + self.timestamp_delta
 
     def __missing__(self, weight: int) -> bytes:
-        length = varint.encode(self.fixed_bytes + weight)
-        found = self[weight] = _NO_HEADERS + length + self.stamp
+        found = self[weight] = self.front(weight)
         return found
 
 
-_lengths = _Lengths()
-_value_lengths = _ValueLengths()
+class _FrontsWithoutKey(_Fronts):
+    """The same for records without a key, by the length of the value."""
+
+    __slots__ = ()
+
+    def __missing__(self, length: int) -> bytes:
+        found = self[length] = self.front(len(_NULL) + varint.size(length) + length)
+        return found
+
+
+_lengths = _Lengths(b"")
+_value_lengths = _Lengths(_NULL)
 _weights = _Weights()
-_NO_DELTA = varint.encode(0)
 _offset_deltas: list[bytes] = []
-_fronts_now = {size: _Fronts(_NO_DELTA, size) for size in range(1, varint.VARINT_BYTES_MAX + 1)}
+# Of records of the batch's first instant, which are most; by the size of the offset delta.
+_fronts_at_base: dict[type[_Fronts], list[_Fronts]] = {
+    kind: [kind(_NO_DELTA, size) for size in range(varint.VARINT_BYTES_MAX + 1)]
+    for kind in (_Fronts, _FrontsWithoutKey)
+}
 
 
-def _offset_deltas_up_to(end: int) -> list[bytes]:
-    """Return the table of offset deltas, long enough for ``end``."""
+def _offset_deltas_of(first: int, count: int) -> list[bytes]:
+    end = first + count
+    if end > _OFFSET_DELTAS_MAX:
+        return list(map(varint.encode, range(first, end)))
     have = len(_offset_deltas)
     if have < end:
-        _offset_deltas.extend(map(varint.encode, range(have, max(end, have + _RUN_RECORDS))))
-    return _offset_deltas
+        _offset_deltas.extend(map(varint.encode, range(have, end + _RUN_RECORDS)))
+    return _offset_deltas[first:end]
 
 
-def _fronts(timestamp_delta: int, offset_delta_bytes: int) -> _Fronts:
-    if timestamp_delta == 0:
-        fronts = _fronts_now[offset_delta_bytes]
-    else:
-        fronts = _Fronts(varint.encode(timestamp_delta), offset_delta_bytes)
-    for table in (fronts, _lengths, _value_lengths, _weights):
-        if len(table) > _TABLE_ENTRIES_MAX:
-            table.clear()
-    return fronts
+def _same_size_until(delta: int) -> int:
+    """Return the first delta above this one whose varint is longer."""
+    return int(1 << (7 * varint.size(delta) - 1))
+
+
+def _sized(parts: Sequence[bytes | None]) -> list[bytes]:
+    """Return each with its length before it."""
+    return [_NULL if part is None else _lengths[len(part)] + part for part in parts]
+
+
+def _keep_small(table: dict[int, bytes] | dict[int, int]) -> None:
+    if len(table) > _TABLE_ENTRIES_MAX:
+        table.clear()
+
+
+def _encode_record(
+    timestamp_delta_ms: int,
+    offset_delta: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+) -> bytes:
+    _keep_small(_lengths)
+    body = b"".join(
+        (
+            _ATTRIBUTES,
+            varint.encode(timestamp_delta_ms) if timestamp_delta_ms else _NO_DELTA,
+            _lengths[offset_delta],
+            _NULL if key is None else _lengths[len(key)] + key,
+            _NULL if value is None else _lengths[len(value)] + value,
+            _lengths[len(headers)] if headers else _NO_HEADERS,
+        )
+    )
+    for name, content in headers:
+        body += b"".join(_sized((name.encode(), content)))
+    return _lengths[len(body)] + body
 
 
 class BatchBuilder:
@@ -141,7 +184,7 @@ class BatchBuilder:
 
     def __init__(self) -> None:
         self._runs: list[bytes] = []
-        self._compressed: tuple[int, list[bytes]] = (NONE, self._runs)
+        self._compressed: tuple[int, int, bytes] | None = None
         self._base_timestamp_ms = NO_TIMESTAMP_MS
         self._max_timestamp_ms = NO_TIMESTAMP_MS
         self.record_count = 0
@@ -177,51 +220,135 @@ class BatchBuilder:
         """Add (key, value) pairs from index ``start`` on while the batch is within the limit.
 
         Returns how many were taken; at least one if the builder was empty and there is one.
-        Raises TypeError for a key or value that is not bytes; ``record_count`` tells what was
-        taken before it.
+        Raises TypeError for a key or value that is not bytes; ``record_count`` has grown by what
+        was taken before it.
         """
         position = start
         while position < len(pairs):
-            offset = self.record_count
-            run = pairs[position : position + min(_RUN_RECORDS, _same_size_until(offset) - offset)]
-            added = self._extend_run(run, timestamp_ms, size_bytes_max)
-            position += added
-            if added < len(run):
+            # As many as would fit if all were like the first; what is encoded beyond is wasted.
+            like_this = (size_bytes_max - self.size_bytes) // self._size_of(pairs[position])
+            if like_this < 1 and self.record_count:
+                break
+            count = min(max(like_this, 1), _RUN_RECORDS, self._deltas_of_one_size())
+            run = pairs[position : position + count]
+            taken = self._extend_run(run, timestamp_ms, size_bytes_max)
+            position += taken
+            if taken < len(run):
                 break
         return position - start
 
+    def build(
+        self,
+        codec: int = NONE,
+        producer_id: ProducerId = NO_PRODUCER_ID,
+        producer_epoch: ProducerEpoch = NO_PRODUCER_EPOCH,
+        base_sequence: int = NO_SEQUENCE,
+        *,
+        transactional: bool = False,
+    ) -> bytes:
+        """Return the batch. May be called again, as with a new producer epoch."""
+        assert self.record_count > 0, "a batch has at least one record"
+        runs = self._runs if codec == NONE else [self._compress(codec)]
+        header = HEADER.pack(
+            0,
+            HEADER_BYTES - LENGTH_PREFIX_BYTES + sum(map(len, runs)),
+            -1,
+            MAGIC,
+            0,
+            codec | (TRANSACTIONAL if transactional else 0),
+            self.record_count - 1,
+            self._base_timestamp_ms,
+            self._max_timestamp_ms,
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            self.record_count,
+        )
+        crc = crc32c(header[CRC_FROM:])
+        for run in runs:
+            crc = crc32c(run, crc)
+        before = header[: CRC_FROM - _CRC_BYTES]
+        return b"".join((before, crc.to_bytes(_CRC_BYTES, "big"), header[CRC_FROM:], *runs))
+
+    def _compress(self, codec: int) -> bytes:
+        kept = self._compressed
+        if kept is None or kept[:2] != (codec, self.record_count):
+            kept = (codec, self.record_count, compress(codec, b"".join(self._runs)))
+            self._compressed = kept
+        return kept[2]
+
+    def _add(self, run: bytes, record_count: int, timestamp_ms: int) -> None:
+        if self.record_count == 0:
+            self._base_timestamp_ms = timestamp_ms
+        self._max_timestamp_ms = max(self._max_timestamp_ms, timestamp_ms)
+        self._runs.append(run)
+        self.record_count += record_count
+        self.size_bytes += len(run)
+
+    def _size_of(self, pair: Pair) -> int:
+        """Return the size of the next record, the timestamp delta taken as one byte."""
+        weight = sum(1 if part is None else _weights[len(part)] for part in pair)
+        length = 3 + varint.size(self.record_count) + weight
+        return length + varint.size(length)
+
+    def _deltas_of_one_size(self) -> int:
+        return _same_size_until(self.record_count) - self.record_count
+
     def _extend_run(self, run: Sequence[Pair], timestamp_ms: int, size_bytes_max: int) -> int:
         """Take as many of ``run`` as fit; all its offset deltas are varints of one size."""
-        first = self.record_count
-        delta_ms = timestamp_ms - self._base_timestamp_ms if first else 0
-        fronts = _fronts(delta_ms, varint.size(first))
+        keys: tuple[Any, ...]
+        values: tuple[Any, ...]
         keys, values = zip(*run, strict=True)
-        try:
-            value_sizes = list(map(len, values))
-            if keys.count(None) == len(keys):
-                weights = [_weights[size] + 1 for size in value_sizes]
-                middles: list[Iterable[bytes]] = [map(_value_lengths.__getitem__, value_sizes)]
-            else:
-                key_sizes = list(map(len, keys))
-                weights = list(
-                    map(add, map(_weights.__getitem__, key_sizes), map(_weights.__getitem__, value_sizes))
-                )
-                middles = [
-                    map(_lengths.__getitem__, key_sizes),
-                    keys,
-                    map(_lengths.__getitem__, value_sizes),
-                ]
-        except TypeError:
-            # A missing key or value among others (or something that is not bytes).
-            return self._append_each(run, timestamp_ms, size_bytes_max)
-        heads = list(map(fronts.__getitem__, weights))
-        count = self._count_that_fits(weights, heads, varint.size(first), size_bytes_max)
-        if count == 0:
-            return 0
-        deltas = _offset_deltas_up_to(first + count)[first : first + count]
-        pieces = chain.from_iterable(zip(heads, deltas, *middles, values, strict=False))
-        if count < len(run):
-            pieces = islice(pieces, count * (3 + len(middles)))
-        encoded = b"".join(chain(pieces, (_NO_HEADERS,)))
-        self._add(encoded[1:], count, timestamp_ms)
+        if None in values or (None in keys and keys.count(None) != len(keys)):
+            columns = self._mixed_columns(keys, values, timestamp_ms)
+        else:
+            columns = self._columns(keys, values, timestamp_ms)
+        pieces = list(chain.from_iterable(zip(*columns, strict=True)))
+        pieces.append(_NO_HEADERS)
+        encoded = b"".join(pieces)[1:]
+        count = len(run)
+        room_bytes = size_bytes_max - self.size_bytes
+        if len(encoded) > room_bytes:
+            ends = list(accumulate(map(len, pieces)))[len(columns) - 1 :: len(columns)]
+            count = bisect_right(ends, room_bytes) or (0 if self.record_count else 1)
+            if count == 0:
+                return 0
+            encoded = b"".join([*pieces[: count * len(columns)], _NO_HEADERS])[1:]
+        self._add(encoded, count, timestamp_ms)
         return count
+
+    def _columns(
+        self, keys: Sequence[Any], values: Sequence[Any], timestamp_ms: int
+    ) -> list[Iterable[bytes]]:
+        """Return the pieces of a run's records, a column each; either no or all keys are None."""
+        deltas = _offset_deltas_of(self.record_count, len(keys))
+        value_sizes = list(map(len, values))
+        if keys[0] is None:
+            fronts = self._fronts(_FrontsWithoutKey, timestamp_ms, len(deltas[0]))
+            heads = map(fronts.__getitem__, value_sizes)
+            return [heads, deltas, map(_value_lengths.__getitem__, value_sizes), values]
+        fronts = self._fronts(_Fronts, timestamp_ms, len(deltas[0]))
+        key_sizes = list(map(len, keys))
+        weigh, sizes = _weights.__getitem__, _lengths.__getitem__
+        heads = map(fronts.__getitem__, map(add, map(weigh, key_sizes), map(weigh, value_sizes)))
+        return [heads, deltas, map(sizes, key_sizes), keys, map(sizes, value_sizes), values]
+
+    def _mixed_columns(
+        self, keys: Sequence[bytes | None], values: Sequence[bytes | None], timestamp_ms: int
+    ) -> list[Iterable[bytes]]:
+        """The same where some of the keys or values are missing."""
+        deltas = _offset_deltas_of(self.record_count, len(keys))
+        fronts = self._fronts(_Fronts, timestamp_ms, len(deltas[0]))
+        sized_keys, sized_values = _sized(keys), _sized(values)
+        weights = map(add, map(len, sized_keys), map(len, sized_values))
+        return [map(fronts.__getitem__, weights), deltas, sized_keys, sized_values]
+
+    def _fronts(self, kind: type[_Fronts], timestamp_ms: int, offset_delta_bytes: int) -> _Fronts:
+        for table in (_lengths, _value_lengths, _weights):
+            _keep_small(table)
+        delta_ms = timestamp_ms - self._base_timestamp_ms if self.record_count else 0
+        if delta_ms:
+            return kind(varint.encode(delta_ms), offset_delta_bytes)
+        fronts = _fronts_at_base[kind][offset_delta_bytes]
+        _keep_small(fronts)
+        return fronts

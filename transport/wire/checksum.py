@@ -22,10 +22,10 @@ def _load() -> _Checksum:
         if inner is not None and inner.loader is not None:
             module = module_from_spec(inner)
             inner.loader.exec_module(module)
-            return cast(_Checksum, module.crc32c)
+            return cast("_Checksum", module.crc32c)
     import crc32c as whole
 
-    return cast(_Checksum, whole.crc32c)
+    return cast("_Checksum", whole.crc32c)
 
 
 crc32c: _Checksum = _load()

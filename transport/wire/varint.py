@@ -27,12 +27,20 @@ def decode(data: bytes, position: int, bytes_max: int = VARINT_BYTES_MAX) -> tup
 
     Raises IndexError at the end of ``data``, ValueError above ``bytes_max`` bytes.
     """
+    rest, position = decode_unsigned(data, position, bytes_max)
+    return (rest >> 1) ^ -(rest & 1), position
+
+
+def decode_unsigned(
+    data: bytes, position: int, bytes_max: int = VARINT_BYTES_MAX
+) -> tuple[int, int]:
+    """Return the zigzag form at ``position``, and the position after it; raises as ``decode``."""
     shift = rest = 0
     for used in range(bytes_max):
         byte = data[position + used]
         rest |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return (rest >> 1) ^ -(rest & 1), position + used + 1
+            return rest, position + used + 1
         shift += 7
     raise ValueError(f"a varint of more than {bytes_max} bytes")
 
