@@ -137,6 +137,7 @@ def _add_start(tree: Any) -> None:
         help="run in the background; return when the cluster accepts writes",
     )
     start.add_argument("--ready-fd", type=int, default=None, help=argparse.SUPPRESS)
+    start.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
     start.set_defaults(run=_start)
 
 
@@ -205,7 +206,7 @@ def _data_path(given: argparse.Namespace) -> Path:
 def _start(given: argparse.Namespace) -> int:
     from supervisor.launch import Launch, run, run_detached
 
-    launch = Launch(given.config, _data_path(given), given.ready_fd)
+    launch = Launch(given.config, _data_path(given), given.ready_fd, given.until_eof)
     if given.detach:
         return run_detached(launch)
     from supervisor.console import choose_console

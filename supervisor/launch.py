@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from supervisor.data_dir import (
 from supervisor.lives import Started
 from supervisor.plan import ClusterPlan, Settings, load_settings
 from supervisor.ports import assign_endpoints
-from supervisor.spawn import Children, Command, end_orphans, last_line, node_command
+from supervisor.spawn import Children, end_orphans, last_line, node_command
 from transport.wire.ids import NodeName
 
 if TYPE_CHECKING:  # zmq stays out until the nodes have been started
@@ -49,8 +49,8 @@ class Launch:
     data_dir: Path
     ready_fd: int | None = None
     """Where the outcome of the start is written, for whoever waits for it."""
-    command: Command = node_command
-    """How a node is started; tests have stand-ins."""
+    until_eof: bool = False
+    """Stop when standard input ends: whoever started this has gone, however that came."""
 
     @property
     def must_be_ready(self) -> bool:
@@ -160,7 +160,7 @@ def run(launch: Launch, console: Console) -> int:
     try:
         check_environment()
         plan = prepare(launch, data_dir)
-        children = Children(plan, data_dir, launch.command)
+        children = Children(plan, data_dir, node_command)
         try:
             started = {node.name: children.start(node) for node in plan.nodes}
             status = _supervise(launch, plan, data_dir, children, started, console, outcome)
@@ -211,6 +211,8 @@ def _supervise(
     loop = Loop(engine, doors={Door.CLIENTS: CONTROL_ENDPOINT})
     children.report_exits_to(lambda exited: loop.post(lambda now: engine.on_exit(exited, now)))
     _take_signals(loop, engine)
+    if launch.until_eof:
+        _watch_input(loop, engine)
     data_dir.write_supervisor(SupervisorRecord(os.getpid(), loop.endpoints[Door.CLIENTS.value]))
     try:
         return loop.run()
@@ -238,6 +240,15 @@ def _take_signals(loop: Loop, engine: Supervisor) -> None:
     threading.Thread(target=pass_on, name="signals", daemon=True).start()
 
 
+def _watch_input(loop: Loop, engine: Supervisor) -> None:
+    def watch() -> None:
+        while os.read(0, 1024):
+            pass
+        loop.post(engine.stop)
+
+    threading.Thread(target=watch, name="input-watch", daemon=True).start()
+
+
 def _note(_number: int, _frame: object) -> None:
     """Do nothing: the number is in the pipe."""
 
@@ -256,7 +267,7 @@ def run_detached(launch: Launch) -> int:
     if child == 0:
         os.close(told)
         _leave_terminal(data_dir.path / SUPERVISOR_LOG)
-        detached = Launch(launch.config, launch.data_dir, tells, launch.command)
+        detached = replace(launch, ready_fd=tells, until_eof=False)
         os._exit(_run_to_the_end(detached, PlainConsole(sys.stdout)))
     os.close(tells)
     os.waitpid(child, 0)

@@ -23,8 +23,8 @@ from transport.wire.messages.cluster import NodeEndpoints
 START_RETRY_MS = 1_000
 """When the machine cannot start a process now (no memory, no descriptors)."""
 
-HARMLESS_SIGNALS = frozenset({0, signal.SIGSTOP, signal.SIGTSTP, signal.SIGCONT})
-"""After these the process still runs: they announce no end."""
+ENDING_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGKILL})
+"""Asked for by a person, these end a node; its death then says nothing about its health."""
 
 
 class Exited(NamedTuple):
@@ -159,7 +159,7 @@ class Lives:
         """Send a node a signal that a person asked for. False: it has no process."""
         if not node.pid:
             return False
-        if number not in HARMLESS_SIGNALS:
+        if number in ENDING_SIGNALS:
             node.asked_to_end = True
         return self._processes.signal(node.name, number)
 

@@ -73,6 +73,8 @@ class Node:
             return "failed"
         if not self.pid:
             return "restarting" if self.next_start is not None else "ended"
+        if self.asked_to_end:
+            return "stopping"
         if now_ms - self.heard_ms > SILENCE_MAX_MS and self.health is not None:
             return "unresponsive"
         return self.health.state if self.health is not None else "starting"
