@@ -6,7 +6,13 @@ brings a disk of its own that forgets what was not synced when the power goes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Protocol
 
 Buffer = bytes | bytearray | memoryview
@@ -102,3 +108,191 @@ class Disk(Protocol):
     def free_bytes(self) -> int:
         """Return the space left."""
         ...
+
+
+# More than this many pieces in one call are refused by the kernel (UIO_MAXIOV).
+_BUFFERS_MAX = 1024
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+# Not every kernel has fdatasync.
+_sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+
+
+@contextmanager
+def _reported(doing: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        kind = DiskFull if error.errno in _FULL else StorageError
+        raise kind(f"{doing} {path}: {error.strerror or error}") from error
+
+
+class _RealFile:
+    """A file of a RealDisk.
+
+    ``sync`` may run in another thread than the rest; it holds a descriptor of its own meanwhile,
+    so that a file closed (and its number given to another file) under it does no harm.
+    """
+
+    __slots__ = ("_fd", "_lock", "_path", "_size_bytes")
+
+    def __init__(self, path: str, fd: int) -> None:
+        self._path = path
+        self._fd = fd
+        self._lock = threading.Lock()
+        self._size_bytes = os.fstat(fd).st_size
+
+    @property
+    def path(self) -> str:
+        return self._path
+
+    def append(self, buffers: Sequence[Buffer]) -> None:
+        before = end = self._size_bytes
+        with _reported("writing", self._path):
+            try:
+                for start in range(0, len(buffers), _BUFFERS_MAX):
+                    end = self._write(buffers[start : start + _BUFFERS_MAX], end)
+            except OSError:
+                os.ftruncate(self._fd, before)
+                raise
+        self._size_bytes = end
+
+    def _write(self, buffers: Sequence[Buffer], position_bytes: int) -> int:
+        expected = sum(map(len, buffers))
+        written = os.pwritev(self._fd, buffers, position_bytes)
+        position_bytes += written
+        if written < expected:
+            # A full disk takes part of it first and only then says why; and no call writes 2 GiB.
+            rest = memoryview(b"".join(buffers))[written:]
+            while rest:
+                written = os.pwrite(self._fd, rest, position_bytes)
+                position_bytes += written
+                rest = rest[written:]
+        return position_bytes
+
+    def read(self, position_bytes: int, size_bytes: int) -> bytes:
+        with _reported("reading", self._path):
+            data = os.pread(self._fd, size_bytes, position_bytes)
+            if len(data) == size_bytes or position_bytes + len(data) >= self._size_bytes:
+                return data
+            parts = [data]
+            while data:
+                position_bytes += len(data)
+                size_bytes -= len(data)
+                data = os.pread(self._fd, size_bytes, position_bytes)
+                parts.append(data)
+            return b"".join(parts)
+
+    def size_bytes(self) -> int:
+        return self._size_bytes
+
+    def truncate(self, size_bytes: int) -> None:
+        with _reported("cutting", self._path):
+            os.ftruncate(self._fd, size_bytes)
+        self._size_bytes = size_bytes
+
+    def sync(self) -> None:
+        with _reported("syncing", self._path):
+            with self._lock:
+                if self._fd < 0:
+                    raise StorageError(f"syncing {self._path}: it is closed")
+                fd = os.dup(self._fd)
+            try:
+                _sync_data(fd)
+            finally:
+                os.close(fd)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+
+
+class RealDisk:
+    """The disk of this machine below one data directory (which must exist).
+
+    Any thread may use it; a file is for one thread, but for ``sync``.
+    """
+
+    __slots__ = ("_root",)
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def open(self, path: str) -> File:
+        """As Disk; the descriptor is not inherited by children."""
+        with _reported("opening", path):
+            return _RealFile(path, os.open(self._root / path, os.O_RDWR | os.O_CREAT, 0o644))
+
+    def exists(self, path: str) -> bool:
+        """As Disk."""
+        return (self._root / path).exists()
+
+    def list(self, path: str) -> list[str]:
+        """As Disk."""
+        with _reported("listing", path):
+            try:
+                return sorted(os.listdir(self._root / path))
+            except FileNotFoundError:
+                return []
+
+    def make_folder(self, path: str) -> None:
+        """As Disk."""
+        with _reported("making the folder", path):
+            (self._root / path).mkdir(parents=True, exist_ok=True)
+
+    def read_file(self, path: str) -> bytes | None:
+        """As Disk."""
+        with _reported("reading", path):
+            try:
+                return (self._root / path).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def write_file(self, path: str, data: bytes, *, durable: bool) -> None:
+        """As Disk; the new file stands beside the old one as ``PATH.tmp`` for a moment."""
+        new = self._root / f"{path}.tmp"
+        with _reported("writing", path):
+            try:
+                with new.open("wb", buffering=0) as file:
+                    rest = memoryview(data)
+                    while rest:
+                        rest = rest[file.write(rest) :]
+                    if durable:
+                        _sync_data(file.fileno())
+                new.rename(self._root / path)
+            except OSError:
+                with suppress(OSError):
+                    new.unlink()
+                raise
+        if durable:
+            self.sync_folder(path.rpartition("/")[0])
+
+    def rename(self, old: str, new: str) -> None:
+        """As Disk."""
+        with _reported("renaming", old):
+            (self._root / old).rename(self._root / new)
+
+    def remove(self, path: str) -> None:
+        """As Disk."""
+        full = self._root / path
+        with _reported("removing", path), suppress(FileNotFoundError):
+            if full.is_dir():
+                shutil.rmtree(full)
+            else:
+                full.unlink()
+
+    def sync_folder(self, path: str) -> None:
+        """As Disk."""
+        with _reported("syncing the folder", path):
+            fd = os.open(self._root / path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def free_bytes(self) -> int:
+        """As Disk: what an unprivileged process may still write."""
+        with _reported("asking for the space left", ""):
+            found = os.statvfs(self._root)
+            return found.f_bavail * found.f_frsize
