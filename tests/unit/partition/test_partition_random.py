@@ -498,13 +498,17 @@ PLANTED = [
 ]
 
 
+def run_seeds(seeds: int) -> None:
+    for seed in range(seeds):
+        cluster = Cluster(seed)
+        cluster.run(900)
+        cluster.heal()
+
+
 @pytest.mark.parametrize("plant", PLANTED)
 def test_planted_bugs_are_noticed(
     plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
     with pytest.raises(AssertionError):
-        for seed in range(300):
-            cluster = Cluster(seed)
-            cluster.run(900)
-            cluster.heal()
+        run_seeds(300)
