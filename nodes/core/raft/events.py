@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
 from transport.kernel import Effects, Tick
-from transport.wire.ids import LogIndex, NodeId, Term
+from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
 from transport.wire.messages.raft import Entry, RaftMessage
 
 
@@ -26,6 +27,16 @@ class HardState(NamedTuple):
     term: Term
     voted_for: NodeId
     """−1: nobody in this term."""
+
+
+class Stored(NamedTuple):
+    """What the disk held at start: the durable promises, the snapshot, the entries after it."""
+
+    hard_state: HardState = HardState(Term(0), NO_NODE)
+    snapshot_index: LogIndex = LogIndex(0)
+    snapshot_term: Term = Term(0)
+    entries: Sequence[Entry] = ()
+    """From ``snapshot_index + 1`` on, without gaps."""
 
 
 # Events
@@ -90,6 +101,17 @@ class Compacted(NamedTuple):
     last_index: LogIndex
 
 
+class SnapshotReady(NamedTuple):
+    """The bytes asked for by ``snapshot_wanted``: state and log up to ``last_index``, applied here.
+
+    They go to peers as they are; ``last_index`` must not be below the newest Compacted.
+    """
+
+    last_index: LogIndex
+    last_term: Term
+    data: bytes
+
+
 class SnapshotInstalled(NamedTuple):
     """The server has taken over the snapshot that ``install`` named, durably."""
 
@@ -107,6 +129,7 @@ RaftEvent = (
     | TransferLeadership
     | Gap
     | Compacted
+    | SnapshotReady
     | SnapshotInstalled
     | Tick
 )
@@ -140,3 +163,5 @@ class RaftEffects(Effects[Entry]):
     install: tuple[LogIndex, Term, bytes] | None = None
     """A whole snapshot received from the leader: (last index, its term, bytes). Take it over,
     make it durable, then report SnapshotInstalled."""
+    snapshot_wanted: bool = False
+    """A follower is too far behind for the log: answer with SnapshotReady. Asked once until then."""

@@ -1,0 +1,171 @@
+"""The state that every part of the core shares, and the few ways to change it.
+
+Owns: term, vote, role, known leader, log, commit index, durability, the election time-out, and the
+effects of the step under way.  It decides nothing: the parts beside it (election, replication,
+reads, transfer) do, and the door (``core.py``) sees what changed and tells the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from nodes.core.raft.durability import Durability
+from nodes.core.raft.events import HardState, RaftEffects, Role, Stored
+from nodes.core.raft.log import Log
+from nodes.core.raft.timing import Timing
+from transport.kernel import Now, Outgoing
+from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
+from transport.wire.messages.raft import Entry, RaftMessage
+
+FIRST_ELECTION_MIN_MS = 20
+FIRST_ELECTION_MAX_MS = 120
+"""A new ensemble has nobody to disturb: it elects as soon as it is connected."""
+SECOND_ELECTION_MIN_MS = 100
+SECOND_ELECTION_MAX_MS = 300
+"""When the first vote split: long enough for slow disks, still far below two seconds."""
+
+
+class Member:
+    """One member of the quorum: itself, without any behaviour."""
+
+    __slots__ = (
+        "_timeout_ms",
+        "commit_index",
+        "config",
+        "durability",
+        "effects",
+        "election_due_ms",
+        "heard_ms",
+        "installing",
+        "log",
+        "node",
+        "now_ms",
+        "peers",
+        "raft_leader",
+        "random",
+        "rejected_messages",
+        "role",
+        "term",
+        "voted_for",
+        "voters",
+    )
+
+    def __init__(
+        self,
+        node: NodeId,
+        voters: tuple[NodeId, ...],
+        config: Timing,
+        stored: Stored,
+        random: Random,
+        now: Now,
+    ) -> None:
+        assert node in voters, "a member votes"
+        assert len(set(voters)) == len(voters), "a voter is named once"
+        self.node = node
+        self.voters = tuple(sorted(voters))
+        self.peers = tuple(peer for peer in self.voters if peer != node)
+        self.config = config
+        self.random = random
+        self.now_ms = now.mono_ms
+        self.term, self.voted_for = stored.hard_state
+        self.role = Role.FOLLOWER
+        self.raft_leader = NO_NODE
+        self.log = Log(stored.snapshot_index, stored.snapshot_term, stored.entries)
+        self.commit_index = stored.snapshot_index
+        self.durability = Durability(self.log.last_index)
+        self.heard_ms: int | None = None
+        """When the known leader was last heard; None: never."""
+        self.installing = False
+        """A snapshot is being taken over: the log is about to be replaced."""
+        self.rejected_messages = 0
+        self.effects = RaftEffects()
+        self._timeout_ms = 0
+        self.election_due_ms = 0
+        self.draw_timeout()
+
+    # Orders
+
+    def send(self, to: NodeId, message: RaftMessage) -> None:
+        """Send what promises nothing that the disk does not know."""
+        self.effects.send_now.append(Outgoing(to, message))
+
+    def send_after_sync(self, to: NodeId, message: RaftMessage) -> None:
+        """Send what holds only once everything ordered so far is durable."""
+        self.effects.send_after_sync.append(Outgoing(to, message))
+
+    def answer(self, to: NodeId, message: RaftMessage) -> None:
+        """Send what promises the present term and vote, and nothing about the log."""
+        if self.durability.hard_state_pending or self.effects.hard_state is not None:
+            self.send_after_sync(to, message)
+        else:
+            self.send(to, message)
+
+    # Changes
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Append to the log, in memory and on disk."""
+        self.log.append(entries)
+        self.effects.append.extend(entries)
+
+    def truncate(self, from_index: LogIndex) -> None:
+        """Drop entries from ``from_index`` on: they conflict with the leader's."""
+        assert from_index > self.commit_index, "a committed entry would be dropped"
+        self.log.truncate(from_index)
+        self.durability.truncate(from_index)
+        self.effects.truncate_from = from_index
+
+    def commit_to(self, index: int) -> None:
+        """Move the commit index forward (it never moves back) and hand out what to apply."""
+        if index > self.commit_index:
+            assert index <= self.log.last_index, "a commit beyond the log"
+            self.effects.committed += self.log.between(self.commit_index + 1, index)
+            self.commit_index = LogIndex(index)
+
+    def promise(self, term: Term, voted_for: NodeId) -> None:
+        """Set term and vote; answers wait until they are durable."""
+        assert term >= self.term, "a term goes back"
+        if term == self.term and self.voted_for != NO_NODE:
+            assert voted_for == self.voted_for, "a second vote in one term"
+        if (term, voted_for) != (self.term, self.voted_for):
+            self.term, self.voted_for = term, voted_for
+            self.effects.hard_state = HardState(term, voted_for)
+
+    def become_follower(self, term: Term) -> None:
+        """Follow in ``term``; its leader is not known yet."""
+        led = self.role is Role.LEADER
+        if term > self.term:
+            self.promise(term, NO_NODE)
+        self.role = Role.FOLLOWER
+        self.raft_leader = NO_NODE
+        if led:
+            self.draw_timeout()
+
+    def follow(self, term: Term, leader: NodeId) -> None:
+        """A message of the leader of ``term``, not below ours, was just received."""
+        self.heard_ms = self.now_ms
+        if self.raft_leader == leader and term == self.term:
+            self.restart_timeout()
+            return
+        self.become_follower(term)
+        self.raft_leader = leader
+        self.draw_timeout()
+
+    # The election time-out
+
+    def draw_timeout(self) -> None:
+        """Draw a new time-out and start it now."""
+        low, high = self.config.election_timeout_min_ms, self.config.election_timeout_max_ms
+        if len(self.voters) == 1:
+            low = high = 0
+        elif self.log.last_index == 0 and self.raft_leader == NO_NODE:
+            # Nothing was ever written: nobody can be disturbed, so the first election is quick.
+            first = self.term == 0
+            low = min(low, FIRST_ELECTION_MIN_MS if first else SECOND_ELECTION_MIN_MS)
+            high = min(high, FIRST_ELECTION_MAX_MS if first else SECOND_ELECTION_MAX_MS)
+        self._timeout_ms = self.random.randint(low, max(low, high))
+        self.restart_timeout()
+
+    def restart_timeout(self) -> None:
+        """Start the drawn time-out anew: the leader was heard, or a vote was given."""
+        self.election_due_ms = self.now_ms + self._timeout_ms
