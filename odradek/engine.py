@@ -73,6 +73,11 @@ class _Running:
         error.__cause__ = self.failure
         return error
 
+    def forget(self, future: Future[Any]) -> None:
+        """A future was settled."""
+        with self.lock:
+            self.pending.pop(future, None)
+
     def stop(self) -> None:
         """Ask the program to end in order; said once, however often it is called."""
         if os.getpid() != self.pid:
@@ -129,29 +134,33 @@ class Engine:
 
         return self.ask(settle)
 
-    def ask(self, fn: Callable[[Future[T], Now], None]) -> Future[T]:
+    def ask(
+        self, fn: Callable[[Future[T], Now], None], future: Future[T] | None = None
+    ) -> Future[T]:
         """Run ``fn(future, now)`` on the loop's thread, which settles the future when it can.
+
+        ``future`` is the one to settle, if its caller wants one of its own kind.
 
         What ``fn`` raises becomes the future's exception.  A future that is still open when the
         loop ends fails with :class:`ClientClosedError`: none is ever left behind.
         """
-        future: Future[T] = Future()
+        open_future: Future[T] = Future() if future is None else future
 
         def run(now: Now) -> None:
             try:
-                fn(future, now)
+                fn(open_future, now)
             except Exception as error:  # noqa: BLE001 - it is the caller's
-                _settle(future, error=error)
+                _settle(open_future, error=error)
 
         self._check()
         running = self._running
         with running.lock:
             if running.ended or running.stopping:
                 raise running.closed_error()
-            running.pending[future] = None
-        future.add_done_callback(self._forget)
+            running.pending[open_future] = None
+        open_future.add_done_callback(running.forget)
         running.loop.post(run)
-        return future
+        return open_future
 
     def run(self, fn: Callable[[Now], T], timeout_s: float | None = None) -> T:
         """As :meth:`call`, and wait; :class:`ClientTimeoutError` after ``timeout_s``."""
@@ -192,10 +201,6 @@ class Engine:
             )
         if running.ended or running.stopping:
             raise running.closed_error()
-
-    def _forget(self, future: Future[Any]) -> None:
-        with self._running.lock:
-            self._running.pending.pop(future, None)
 
 
 def _real_loop(program: Program) -> LoopLike:

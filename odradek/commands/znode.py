@@ -1,0 +1,181 @@
+"""``odradek znode create|get|set|delete|ls|stat``.
+
+Owns what these commands take and print; the client does the work.  Exit status: 0 done, 1 the
+cluster said no, 2 a wrong argument.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from odradek.bootstrap import Hosts, seeds_in
+from odradek.coordination import CoordinationClient
+from odradek.errors import BadArgumentsError, NoClusterError, OdradekError
+
+EXIT_FAILED = 1
+EXIT_WRONG = 2
+
+Handler = Callable[[argparse.Namespace, CoordinationClient], None]
+
+_EXAMPLES = """\
+examples:
+  odradek znode create /app/config '{"workers": 4}' --makepath
+  odradek znode get /app/config
+  odradek znode set /app/config '{"workers": 8}' --version 0
+  odradek znode ls / --recursive
+  odradek znode stat /app/config --json
+  odradek znode delete /app --recursive
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Mount ``znode`` and its commands on the command line's tree."""
+    znode = subparsers.add_parser(
+        "znode",
+        help="create, read, change and delete znodes",
+        description="Read and change the znode tree of the coordinators.",
+        epilog=_EXAMPLES,
+    )
+    tree = znode.add_subparsers(dest="znode_command", metavar="COMMAND", required=True)
+    create = _add(tree, "create", create_znode, "create a znode, and print its path")
+    create.add_argument("value", nargs="?", default="", help="its data (default: none)")
+    create.add_argument("--sequence", action="store_true", help="append ten digits to the path")
+    create.add_argument("--makepath", action="store_true", help="create missing parents")
+    _add(tree, "get", get_znode, "print the data of a znode")
+    set_ = _add(tree, "set", set_znode, "replace the data of a znode")
+    set_.add_argument("value", help="its new data")
+    _add_version(set_)
+    delete = _add(tree, "delete", delete_znode, "delete a znode")
+    delete.add_argument("--recursive", action="store_true", help="with everything below it")
+    _add_version(delete)
+    ls = _add(tree, "ls", list_znodes, "print the names of the children", path="/")
+    ls.add_argument("--recursive", action="store_true", help="print all paths below")
+    ls.add_argument("--json", action="store_true", help="print a JSON list")
+    stat = _add(tree, "stat", stat_znode, "print the stat of a znode")
+    stat.add_argument("--json", action="store_true", help="print a JSON object")
+
+
+def _add(
+    tree: Any, name: str, handler: Handler, text: str, *, path: str | None = None
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = tree.add_parser(name, help=text, description=text)
+    if path is None:
+        parser.add_argument("path", help="the znode, as /app/config")
+    else:
+        parser.add_argument("path", nargs="?", default=path, help=f"the znode (default: {path})")
+    parser.add_argument(
+        "--bootstrap",
+        metavar="HOST:PORT,…",
+        help="any node's client address (default: $ODRADEK_BOOTSTRAP, else the data directory's)",
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="where the cluster lives on this machine"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, metavar="S", help="seconds to wait (default: 10)"
+    )
+    parser.set_defaults(run=lambda given: run(given, handler))
+    return parser
+
+
+def _add_version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--version", type=int, default=-1, metavar="N", help="only if it has this version"
+    )
+
+
+def run(given: argparse.Namespace, handler: Handler) -> int:
+    """Run one command with a client of its own; returns the exit status."""
+    try:
+        client = CoordinationClient(_hosts(given), operation_timeout=given.timeout)
+        try:
+            client.start(given.timeout)
+            handler(given, client)
+        finally:
+            client.stop()
+    except (BadArgumentsError, ValueError) as error:
+        sys.stderr.write(f"odradek znode: {error}\n")
+        return EXIT_WRONG
+    except NoClusterError as error:
+        sys.stderr.write(f"odradek znode: {error}\n")
+        return EXIT_FAILED
+    except OdradekError as error:
+        sys.stderr.write(f"odradek znode {given.znode_command}: {error}\n")
+        return EXIT_FAILED
+    return 0
+
+
+def _hosts(given: argparse.Namespace) -> Hosts:
+    if given.bootstrap:
+        hosts: str = given.bootstrap
+        return hosts
+    return seeds_in(given.data_dir).endpoints if given.data_dir else None
+
+
+def create_znode(given: argparse.Namespace, client: CoordinationClient) -> None:
+    """Create, and print the path made."""
+    path = client.create(
+        given.path, given.value.encode(), sequence=given.sequence, makepath=given.makepath
+    )
+    print(path)
+
+
+def get_znode(given: argparse.Namespace, client: CoordinationClient) -> None:
+    """Print the data as it is, with a line end only where people read it."""
+    data, _ = client.get(given.path)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    if sys.stdout.isatty() and not data.endswith(b"\n"):
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
+
+
+def set_znode(given: argparse.Namespace, client: CoordinationClient) -> None:
+    """Replace the data, and print the new version."""
+    print(f"version {client.set(given.path, given.value.encode(), given.version).version}")
+
+
+def delete_znode(given: argparse.Namespace, client: CoordinationClient) -> None:
+    """Delete; prints nothing."""
+    client.delete(given.path, given.version, recursive=given.recursive)
+
+
+def list_znodes(given: argparse.Namespace, client: CoordinationClient) -> None:
+    """Print the names of the children, or all paths below."""
+    names = _below(client, given.path) if given.recursive else client.get_children(given.path)
+    if given.json:
+        print(json.dumps(names))
+    elif names:
+        print("\n".join(names))
+
+
+def _below(client: CoordinationClient, path: str) -> list[str]:
+    """Return all paths below, each parent before its children; one round trip per level."""
+    children = client.get_children(path)
+    prefix = path.rstrip("/")
+    level = [f"{prefix}/{name}" for name in children]
+    found: list[str] = []
+    while level:
+        found.extend(level)
+        listed = [(each, client.get_children_async(each)) for each in level]
+        level = []
+        for each, result in listed:
+            if result.wait() and result.successful():  # what has gone meanwhile is passed over
+                level.extend(f"{each}/{name}" for name in result.get())
+    return sorted(found)
+
+
+def stat_znode(given: argparse.Namespace, client: CoordinationClient) -> None:
+    """Print the stat, a field per line or as JSON."""
+    _, stat = client.get(given.path)
+    fields = stat._asdict()
+    if given.json:
+        print(json.dumps(fields))
+        return
+    for name, value in fields.items():
+        print(f"{name} = {value}")
