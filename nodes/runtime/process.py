@@ -26,8 +26,7 @@ from nodes.config import (
     NodeConfig,
     load_node_config,
 )
-from nodes.storage.disk import Disk, StorageError
-from nodes.storage.real_disk import RealDisk
+from nodes.storage.disk import Disk, RealDisk, StorageError
 from transport.driver.loop import Loop
 from transport.driver.ports import Door, Program
 from transport.sockets.options import PortInUse

@@ -12,8 +12,10 @@ Partition = tuple[str, int]
 class LogHistory:
     """Sends and reads as clients saw them. Every value is sent once, by one producer."""
 
-    sent: dict[Partition, list[bytes]] = field(default_factory=lambda: defaultdict(list))
-    """In the order of sending, per partition."""
+    sent: dict[tuple[Partition, str], list[bytes]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """In the order of sending, per partition and producer."""
     acked: dict[bytes, tuple[Partition, int]] = field(default_factory=dict)
     """Value -> where its producer was told that it is."""
     read: dict[str, dict[Partition, list[tuple[int, bytes]]]] = field(
@@ -21,9 +23,9 @@ class LogHistory:
     )
     """Reader -> partition -> (offset, value) in the order of reading."""
 
-    def note_sent(self, partition: Partition, value: bytes) -> None:
+    def note_sent(self, partition: Partition, value: bytes, producer: str = "") -> None:
         """A producer sends ``value``."""
-        self.sent[partition].append(value)
+        self.sent[(partition, producer)].append(value)
 
     def note_acked(self, partition: Partition, offset: int, value: bytes) -> None:
         """A producer was told that ``value`` is at ``offset``."""
@@ -83,8 +85,9 @@ class LogHistory:
 
     def check_producer_order(self) -> None:
         """G3: what one producer sent to a partition stands there in the order of sending."""
-        for reader, partitions in self.read.items():
-            for partition, records in partitions.items():
-                place = {value: number for number, value in enumerate(self.sent[partition])}
-                order = [place[value] for _, value in records if value in place]
-                assert order == sorted(order), f"G3: {reader} read {partition} out of order"
+        for (partition, producer), values in self.sent.items():
+            place = {value: number for number, value in enumerate(values)}
+            for reader, partitions in self.read.items():
+                order = [place[value] for _, value in partitions[partition] if value in place]
+                story = f"{reader} read {producer}'s records of {partition} out of order"
+                assert order == sorted(order), f"G3: {story}"

@@ -96,6 +96,6 @@ def test_a_duplicate_is_seen() -> None:
 
 def test_records_out_of_order_are_seen() -> None:
     history = good_history()
-    history.sent[HERE].reverse()
+    history.sent[(HERE, "")].reverse()
     with pytest.raises(AssertionError, match="out of order"):
         history.check()
