@@ -1,0 +1,274 @@
+"""The blocking producer: a thin, thread-safe facade over :mod:`odradek.producer_engine`.
+
+Owns the checks of arguments, the serializers, and the futures that callers hold.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from itertools import islice
+from types import TracebackType
+from typing import Any
+
+from odradek.accumulator import Headers, Pair
+from odradek.bootstrap import Hosts, find_seeds
+from odradek.engine import Engine
+from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError
+from odradek.futures import ManyFuture, RecordFuture
+from odradek.inbox import FlushItem, Inbox, RunItem, SingleItem
+from odradek.metadata import TopicView
+from odradek.partitioner import Partitioner
+from odradek.producer_engine import RECORD_OVERHEAD_BYTES, ProducerEngine, Single
+from odradek.sender import BATCH_SIZE_BYTES, REQUEST_BYTES_MAX, ProducerSettings
+from transport.kernel import Now
+from transport.wire.messages.produce import ACKS_ALL, ACKS_LEADER, ACKS_NONE
+from transport.wire.records import CODECS
+
+Serializer = Callable[[Any], bytes]
+
+CHUNK_RECORDS = 2048
+"""Of ``send_many``, handed to the loop at once: some 200 KiB, so the first leave while the rest come."""
+_ACKS = {"all": ACKS_ALL, -1: ACKS_ALL, 1: ACKS_LEADER, 0: ACKS_NONE, "1": 1, "0": 0, "-1": -1}
+_BYTES_OR_NONE = frozenset((bytes, type(None)))
+
+
+def producer_settings(  # noqa: PLR0913 - the arguments of Producer
+    bootstrap_servers: Hosts = None,
+    *,
+    acks: str | int = "all",
+    linger_ms: int = 0,
+    batch_size: int = BATCH_SIZE_BYTES,
+    max_request_size: int = REQUEST_BYTES_MAX,
+    compression_type: str | None = None,
+    enable_idempotence: bool | None = None,
+    buffer_memory: int = 32 * 1024 * 1024,
+    max_block_ms: int = 60_000,
+    delivery_timeout_ms: int = 120_000,
+    request_timeout_ms: int = 10_000,
+    max_in_flight: int = 5,
+    client_id: str = "odradek-producer",
+) -> ProducerSettings:
+    """Return the settings that these arguments mean; ValueError for one that cannot be."""
+    if acks not in _ACKS:
+        raise ValueError(f"acks={acks!r} is not possible; use 'all', 1 or 0")
+    codec = CODECS.get(compression_type or "none")
+    if codec is None:
+        names = ", ".join(sorted(CODECS))
+        raise ValueError(f"compression_type={compression_type!r} is not known; use one of {names}")
+    idempotent = _ACKS[acks] == ACKS_ALL if enable_idempotence is None else enable_idempotence
+    return ProducerSettings(
+        bootstrap=find_seeds(bootstrap_servers).endpoints,
+        acks=_ACKS[acks],
+        idempotent=idempotent,
+        linger_ms=linger_ms,
+        batch_size_bytes=min(batch_size, max_request_size),
+        request_bytes_max=max_request_size,
+        codec=codec,
+        buffer_memory_bytes=buffer_memory,
+        max_block_ms=max_block_ms,
+        delivery_timeout_ms=delivery_timeout_ms,
+        request_timeout_ms=request_timeout_ms,
+        in_flight_max=max_in_flight,
+        client_id=client_id,
+    )
+
+
+class Producer:
+    """Writes records to topics. Thread-safe; use one per process, from as many threads as you like.
+
+    ``enable_idempotence`` (on with ``acks='all'``, its default) writes each record once and in
+    order, whatever is retried.  ``bootstrap_servers`` may name any node of the cluster; without it
+    ``$ODRADEK_BOOTSTRAP``, ``$ODRADEK_DATA_DIR`` and the default data directory are looked at.
+    A key decides the partition as Kafka's clients do (murmur2); records without a key stay with
+    one partition per batch.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: Hosts = None,
+        *,
+        key_serializer: Serializer | None = None,
+        value_serializer: Serializer | None = None,
+        partitioner: Partitioner | None = None,
+        **settings: Any,
+    ) -> None:
+        """Take the arguments of :func:`producer_settings`, serializers and a partitioner."""
+        self._settings = producer_settings(bootstrap_servers, **settings)
+        self._key_serializer = key_serializer
+        self._value_serializer = value_serializer
+        self._block_s = self._settings.max_block_ms / 1000
+        program = ProducerEngine(self._settings, partitioner)
+        self._inbox = inbox = Inbox(program, self._settings.buffer_memory_bytes)
+        self._engine = Engine(program, name="odradek-producer")
+        self._closed = False
+        # Open as long as the loop runs: how we hear that it ended, in order or not.
+        end: Future[None] = self._engine.ask(_leave_open)
+        end.add_done_callback(lambda ended: _loop_ended(program, inbox, ended))
+
+    def send(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        partition: int | None = None,
+        headers: Headers | None = None,
+        timestamp_ms: int | None = None,
+    ) -> RecordFuture:
+        """Hand over one record; the future gives its :class:`RecordMetadata`.
+
+        Blocks only while ``buffer_memory`` is full, at most ``max_block_ms``; then
+        :class:`BufferFullError`.  TypeError for what is not bytes and was not made so.
+        """
+        key, value = self._serialize(key, value)
+        _check_bytes(key, value)
+        stamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
+        future = RecordFuture(stamp_ms, self)
+        record = Single(partition, key, value, headers or (), stamp_ms, future.settle)
+        size_bytes = len(key or b"") + len(value or b"") + RECORD_OVERHEAD_BYTES
+        self._put(SingleItem(topic, record, size_bytes))
+        return future
+
+    def send_many(
+        self,
+        topic: str,
+        pairs: Iterable[tuple[Any, Any]],
+        *,
+        timestamp_ms: int | None = None,
+    ) -> ManyFuture:
+        """Hand over many ``(key, value)`` pairs; one future of all their metadata, in order.
+
+        The quickest way in: about a microsecond per record.  Blocks as :meth:`send` does, and takes
+        an iterator as it comes.  The future fails if any record does.
+        """
+        stamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
+        many = ManyFuture(topic, stamp_ms, self)
+        count = 0
+        try:
+            for chunk in _chunks(pairs):
+                ready = self._serialize_all(chunk)
+                size_bytes = _check_pairs(ready)
+                self._put(RunItem(topic, ready, size_bytes, stamp_ms, many.part(count)))
+                count += len(ready)
+        except OdradekError as error:
+            many.abandon(count, error)
+            return many
+        many.expect(count)
+        return many
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until every record handed over before has met its end, well or not.
+
+        :class:`ClientTimeoutError` after ``timeout`` seconds.
+        """
+        flushed = threading.Event()
+        self._put(FlushItem(flushed.set))
+        if not flushed.wait(timeout):
+            raise ClientTimeoutError(f"records were not acked within {timeout} s")
+
+    def partitions_for(self, topic: str) -> set[int]:
+        """Return the topic's partitions; the topic is created if the cluster does that."""
+
+        def ask(future: Future[set[int]], now: Now) -> None:
+            def told(known: TopicView | OdradekError, _now: Now) -> None:
+                if isinstance(known, OdradekError):
+                    future.set_exception(known)
+                else:
+                    future.set_result(set(known.partitions))
+
+            self._program().with_topic(topic, told, now)
+
+        return self._engine.wait(self._engine.ask(ask))
+
+    def close(self, timeout: float | None = None) -> None:
+        """Flush, at most for ``timeout`` seconds (for ever if None), and end the client's thread.
+
+        What was not acked by then fails with :class:`ClientClosedError`.  May be called again.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.flush(timeout)
+        except (ClientTimeoutError, ClientClosedError):
+            pass  # their futures say so, one by one
+        self._engine.close()
+
+    def __enter__(self) -> Producer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _program(self) -> ProducerEngine:
+        return self._inbox.program
+
+    def _put(self, item: SingleItem | RunItem | FlushItem) -> None:
+        if self._inbox.put(item, self._block_s):
+            self._engine.post(_nothing)
+
+    def _serialize(self, key: Any, value: Any) -> tuple[Any, Any]:
+        if self._key_serializer is not None and key is not None:
+            key = self._key_serializer(key)
+        if self._value_serializer is not None and value is not None:
+            value = self._value_serializer(value)
+        return key, value
+
+    def _serialize_all(self, pairs: Sequence[tuple[Any, Any]]) -> Sequence[Pair]:
+        if self._key_serializer is None and self._value_serializer is None:
+            return pairs
+        return [self._serialize(key, value) for key, value in pairs]
+
+
+def _chunks(pairs: Iterable[tuple[Any, Any]]) -> Iterator[Sequence[tuple[Any, Any]]]:
+    if isinstance(pairs, list):
+        for start in range(0, len(pairs), CHUNK_RECORDS):
+            yield pairs[start : start + CHUNK_RECORDS]
+        return
+    source = iter(pairs)
+    while chunk := list(islice(source, CHUNK_RECORDS)):
+        yield chunk
+
+
+def _check_pairs(pairs: Sequence[Pair]) -> int:
+    """Return the bytes of all keys and values; TypeError for what is not bytes."""
+    keys, values = zip(*pairs, strict=True)
+    kinds = {*map(type, keys), *map(type, values)}
+    if not kinds <= _BYTES_OR_NONE:
+        for key, value in pairs:
+            _check_bytes(key, value)
+    if type(None) not in kinds:
+        return sum(map(len, keys)) + sum(map(len, values))
+    return sum(len(key or b"") + len(value or b"") for key, value in pairs)
+
+
+def _check_bytes(key: object, value: object) -> None:
+    for name, given in (("key", key), ("value", value)):
+        if given is not None and not isinstance(given, bytes):
+            raise TypeError(
+                f"a {name} must be bytes or None, not {type(given).__name__}; "
+                f"encode it, or give the producer a {name}_serializer"
+            )
+
+
+def _leave_open(_future: Future[None], _now: Now) -> None:
+    """Settled only by the end of the loop."""
+
+
+def _nothing(_now: Now) -> None:
+    """Only to wake the loop."""
+
+
+def _loop_ended(program: ProducerEngine, inbox: Inbox, ended: Future[None]) -> None:
+    """Fail whatever is left when the loop has ended, in order or by a failure."""
+    error = ended.exception()
+    closed = error if isinstance(error, ClientClosedError) else ClientClosedError()
+    inbox.close(closed)
+    program.give_up(closed, Now(0, 0))

@@ -1,0 +1,431 @@
+"""The producer as a program: takes records, chooses partitions, sends, tells each one's end.
+
+The blocking and the asyncio producer are thin facades over it, and the simulator drives it as it
+is.  Owns what waits for a topic to be known.  It must not know of threads.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from odradek.accumulator import Accumulator, Batch, Headers, Lane, OnDone, Outcome, Pair, Run
+from odradek.client_program import ClientProgram
+from odradek.errors import (
+    BufferFullError,
+    ClientClosedError,
+    ClientTimeoutError,
+    NoClusterError,
+    OdradekError,
+    error_for,
+)
+from odradek.metadata import TopicView
+from odradek.partitioner import MurmurPartitioner, Partitioner
+from odradek.sender import ProducerSettings, Sender
+from transport.kernel import Now, earliest
+from transport.wire.errors import ErrorCode, meaning
+
+RECORD_OVERHEAD_BYTES = 12
+"""About what a record takes beside its key, value and headers."""
+BATCH_ROOM_BYTES = 64
+"""What a batch's header takes from max.message.bytes, and a little more."""
+
+OnTopic = Callable[[TopicView | OdradekError, Now], None]
+
+
+class _Parked(NamedTuple):
+    """Something that waits for its topic to be known."""
+
+    deadline_ms: int
+    size_bytes: int
+    on_topic: OnTopic
+
+
+class Single(NamedTuple):
+    """One record on its way to a partition (None: to be chosen)."""
+
+    partition: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int
+    on_done: OnDone
+
+    def size_bytes(self) -> int:
+        """Return about what it takes in a batch."""
+        size_bytes = len(self.key or b"") + len(self.value or b"") + RECORD_OVERHEAD_BYTES
+        for name, content in self.headers:
+            size_bytes += len(name) + len(content or b"")
+        return size_bytes
+
+    def fail(self, topic: str, error: OdradekError) -> None:
+        """End it without having been placed."""
+        partition = -1 if self.partition is None else self.partition
+        self.on_done(Outcome(topic, partition, -1, error), 0, None)
+
+
+class ProducerEngine(ClientProgram):
+    """A producer, pure of I/O. All methods are called on the loop's thread.
+
+    A record's end comes by ``on_done(outcome, index, positions)``: see ``accumulator.OnDone``.
+    """
+
+    def __init__(self, settings: ProducerSettings, partitioner: Partitioner | None = None) -> None:
+        super().__init__(settings.bootstrap, client_id=settings.client_id)
+        self.settings = settings
+        self.on_room: Callable[[Now], bool] | None = None
+        """Called once a turn while there is room; True: there is more to come at once."""
+        self._murmur = MurmurPartitioner()
+        self._partitioner = partitioner
+        self._accumulator = Accumulator(
+            batch_size_bytes=settings.batch_size_bytes,
+            delivery_timeout_ms=settings.delivery_timeout_ms,
+        )
+        self._sender = Sender(settings, self.view, self.calls, self.errands, self._accumulator)
+        self._parked: dict[str, deque[_Parked]] = {}
+        self._parked_bytes = 0
+        self._sticky: dict[str, Batch] = {}
+        self._sticky_lanes: dict[str, Lane] = {}
+        self._flushes: list[tuple[int, Callable[[Now], None]]] = []
+        self._generation = -1
+        self._more = False
+
+    # What a caller may ask
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What is held for records whose end is not known, in bytes."""
+        return self._accumulator.buffered_bytes + self._parked_bytes
+
+    def has_room(self) -> bool:
+        """Return whether another record is taken: the bound is passed by one piece at most."""
+        return self.buffered_bytes < self.settings.buffer_memory_bytes
+
+    def send(
+        self,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        on_done: OnDone,
+        now: Now,
+        *,
+        headers: Headers = (),
+        timestamp_ms: int | None = None,
+    ) -> None:
+        """Take one record; ``on_done`` is called exactly once, perhaps before this returns.
+
+        It is refused with BufferFullError when ``has_room()`` is False.
+        """
+        stamp_ms = now.wall_ms if timestamp_ms is None else timestamp_ms
+        self.take(topic, Single(partition, key, value, headers, stamp_ms, on_done), now)
+
+    def take(self, topic: str, record: Single, now: Now) -> None:
+        """Take one record, as :meth:`send`."""
+        known = self.view.topic(topic)
+        if known is not None and topic not in self._parked and self._open():
+            self._append(known, record, now)
+            return
+
+        def on_topic(told: TopicView | OdradekError, now: Now) -> None:
+            if isinstance(told, OdradekError):
+                record.fail(topic, told)
+            else:
+                self._append(told, record, now)
+
+        self._place(topic, record.size_bytes(), on_topic, now)
+
+    def _append(self, topic: TopicView, record: Single, now: Now) -> None:
+        partition = self._partition_for(topic, record.partition, record.key)
+        if isinstance(partition, OdradekError):
+            record.fail(topic.name, partition)
+            return
+        sticky = partition is None
+        lane = (
+            self._sticky_lane(topic, now)
+            if partition is None
+            else self._lane(topic.name, partition)
+        )
+        batch = self._accumulator.append(
+            lane,
+            record.key,
+            record.value,
+            record.headers,
+            record.timestamp_ms,
+            record.on_done,
+            now,
+            self._limit_bytes(topic),
+        )
+        self._after(lane, batch, sticky=sticky)
+
+    def send_run(
+        self,
+        topic: str,
+        pairs: Sequence[Pair],
+        size_bytes: int,
+        on_done: OnDone,
+        now: Now,
+        *,
+        timestamp_ms: int | None = None,
+    ) -> None:
+        """Take many records without headers; ``on_done`` is called once per part of them.
+
+        ``size_bytes`` is that of all keys and values; ``positions`` says which records a part has.
+        """
+        record_bytes = size_bytes // max(1, len(pairs)) + RECORD_OVERHEAD_BYTES
+        stamp_ms = now.wall_ms if timestamp_ms is None else timestamp_ms
+        run = Run(pairs, range(len(pairs)), record_bytes, stamp_ms, on_done)
+
+        def place(known: TopicView | OdradekError, now: Now) -> None:
+            if isinstance(known, OdradekError):
+                on_done(Outcome(topic, -1, -1, known), 0, run.positions)
+            else:
+                self._place_run(known, run, now)
+
+        self._place(topic, record_bytes * len(pairs), place, now)
+
+    def flush(self, on_done: Callable[[Now], None], now: Now) -> None:
+        """Call ``on_done`` when every record taken so far has met its end."""
+        if self._parked:  # they get their batches later: look again when the last has its place
+            queue = next(reversed(self._parked.values()))
+            deadline_ms = queue[-1].deadline_ms
+            queue.append(_Parked(deadline_ms, 0, lambda _topic, now: self.flush(on_done, now)))
+            return
+        self._flushes.append((self._accumulator.newest, on_done))
+        self._sender.flushing = True
+
+    def with_topic(self, topic: str, on_topic: OnTopic, now: Now) -> None:
+        """Call ``on_topic`` when the topic is known, or with the error that keeps it from it."""
+        self._place(topic, 0, on_topic, now)
+
+    # Program
+
+    def begin(self, now: Now) -> None:
+        """Take the ports."""
+        self._sender.attach(self.ports)
+
+    def work(self, now: Now) -> None:
+        """Place what was parked, take more, send, tell."""
+        if self._parked:
+            self._unpark(now)
+        self._more = False
+        if self.on_room is not None and self.has_room():
+            self._more = self.on_room(now)
+        self._sender.pump(now)
+        if self._flushes:
+            self._end_flushes(now)
+
+    def own_deadline_ms(self) -> int | None:
+        """Return when the next batch, pause or parked record is due."""
+        parked = [queue[0].deadline_ms for queue in self._parked.values()]
+        more = 0 if self._more and self.has_room() else None
+        return earliest(more, self._sender.next_deadline_ms(), *parked)
+
+    def finish(self, now: Now) -> None:
+        """Fail whatever has not met its end."""
+        self.give_up(ClientClosedError("the producer was closed before the record was acked"), now)
+
+    def give_up(self, error: OdradekError, now: Now) -> None:
+        """End everything with ``error``; nothing is taken any more."""
+        self._sender.failed = error
+        for queue in list(self._parked.values()):
+            while queue:
+                self._release(queue.popleft(), error, now)
+        self._parked.clear()
+        self._sender.fail_all(error)
+        self._end_flushes(now)
+
+    def check(self) -> None:
+        """Assert the invariants; for tests and the simulator."""
+        self._accumulator.check()
+        self._sender.check()
+        parked = sum(one.size_bytes for queue in self._parked.values() for one in queue)
+        assert parked == self._parked_bytes, "the account of parked bytes is wrong"
+
+    # Waiting for a topic
+
+    def _open(self) -> bool:
+        return self._sender.failed is None and self.has_room()
+
+    def _place(self, topic: str, size_bytes: int, on_topic: OnTopic, now: Now) -> None:
+        """Go on with the topic now, or when it is known; what came first goes first."""
+        if self._sender.failed is not None:
+            on_topic(self._sender.failed, now)
+            return
+        if size_bytes and not self.has_room():
+            on_topic(BufferFullError(), now)
+            return
+        known = self.view.topic(topic)
+        if known is not None and topic not in self._parked:
+            on_topic(known, now)
+            return
+        self.view.watch(topic, now)
+        deadline_ms = now.mono_ms + self.settings.max_block_ms
+        self._parked_bytes += size_bytes
+        self._parked.setdefault(topic, deque()).append(_Parked(deadline_ms, size_bytes, on_topic))
+
+    def _unpark(self, now: Now) -> None:
+        changed = self._generation != self.view.generation
+        self._generation = self.view.generation
+        for name in list(self._parked):
+            queue = self._parked[name]
+            known = self.view.topic(name) if changed else None
+            refusal = self._refusal(name) if changed and known is None else None
+            due = list(queue)
+            verdict = known or refusal
+            if verdict is None:
+                verdict = self._unknown(name)
+                due = [parked for parked in queue if parked.deadline_ms <= now.mono_ms]
+            if len(due) == len(queue):
+                del self._parked[name]
+            for parked in due:
+                if name in self._parked:
+                    queue.popleft()
+                self._release(parked, verdict, now)
+
+    def _release(self, parked: _Parked, verdict: TopicView | OdradekError, now: Now) -> None:
+        self._parked_bytes -= parked.size_bytes
+        parked.on_topic(verdict, now)
+
+    def _refusal(self, name: str) -> OdradekError | None:
+        """Return the error that no waiting will cure."""
+        topic = self.view.topics.get(name)
+        if topic is None or not topic.asked or topic.error == ErrorCode.NONE:
+            return None
+        return None if meaning(topic.error).retriable else error_for(topic.error, f"topic {name!r}")
+
+    def _unknown(self, name: str) -> OdradekError:
+        if not self.view.fetched:
+            return NoClusterError(f"no broker could be reached: {self.view.tried()}")
+        topic = self.view.topics.get(name)
+        if topic is not None and topic.asked and topic.error != ErrorCode.NONE:
+            return error_for(topic.error, f"topic {name!r}: {meaning(topic.error).text}")
+        time_ms = self.settings.max_block_ms
+        return ClientTimeoutError(f"nothing was heard of topic {name!r} within {time_ms} ms")
+
+    # Choosing partitions
+
+    def _lane(self, topic: str, partition: int) -> Lane:
+        return self._accumulator.lane(topic, partition)
+
+    def _partition_for(
+        self, topic: TopicView, partition: int | None, key: bytes | None
+    ) -> int | OdradekError | None:
+        """Return the partition of one record; None: where the sticky choice is."""
+        if partition is not None:
+            if partition in topic.partitions:
+                return partition
+            return error_for(
+                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+                f"topic {topic.name!r} has partitions 0 to {len(topic.partitions) - 1}, "
+                f"not {partition}",
+            )
+        if key is None:
+            return None
+        if self._partitioner is None:
+            return self._murmur.hashes[key] % len(topic.partitions)
+        available = [p.partition for p in topic.partitions.values() if p.leader >= 0]
+        chosen = self._partitioner(key, list(topic.partitions), available)
+        return self._partition_for(topic, chosen, None)
+
+    def _place_run(self, topic: TopicView, run: Run, now: Now) -> None:
+        keys = [pair[0] for pair in run.pairs]
+        if keys.count(None) == len(keys):
+            self._place_unkeyed(topic, run, now)
+            return
+        if self._partitioner is None and None not in keys:
+            chosen: list[int] = self._murmur.spread(keys, len(topic.partitions))  # type: ignore[arg-type]
+            groups: dict[int | None, array[int]] = {}
+            for position, partition in enumerate(chosen):
+                group = groups.get(partition)
+                if group is None:
+                    group = groups[partition] = array("i")
+                group.append(position)
+        else:
+            groups = self._group_one_by_one(topic, run, keys)
+        for part, positions in groups.items():
+            pairs = [run.pairs[position] for position in positions]
+            some = run._replace(pairs=pairs, positions=positions)
+            if part is None:
+                self._place_unkeyed(topic, some, now)
+            else:
+                self._fill(topic, self._lane(topic.name, part), some, now)
+
+    def _group_one_by_one(
+        self, topic: TopicView, run: Run, keys: Sequence[bytes | None]
+    ) -> dict[int | None, array[int]]:
+        groups: dict[int | None, array[int]] = {}
+        for position, key in enumerate(keys):
+            chosen = self._partition_for(topic, None, key)
+            if isinstance(chosen, OdradekError):
+                run.on_done(Outcome(topic.name, -1, -1, chosen), 0, (position,))
+            else:
+                groups.setdefault(chosen, array("i")).append(position)
+        return groups
+
+    def _place_unkeyed(self, topic: TopicView, run: Run, now: Now) -> None:
+        start = 0
+        limit = self._limit_bytes(topic)
+        while start < len(run.pairs):
+            lane = self._sticky_lane(topic, now)
+            taken = self._accumulator.extend(lane, run, start, now, limit)
+            self._after(lane, taken.batch, sticky=True)
+            start += taken.records
+
+    def _fill(self, topic: TopicView, lane: Lane, run: Run, now: Now) -> None:
+        start = 0
+        limit = self._limit_bytes(topic)
+        while start < len(run.pairs):
+            taken = self._accumulator.extend(lane, run, start, now, limit)
+            self._after(lane, taken.batch, sticky=False)
+            start += taken.records
+
+    def _sticky_lane(self, topic: TopicView, now: Now) -> Lane:
+        """Return the lane that unkeyed records go to until its open batch is full or sent."""
+        batch = self._sticky.get(topic.name)
+        if batch is not None and not batch.full:
+            return self._sticky_lanes[topic.name]
+        able = [p for p in topic.partitions if self.view.leader(topic.name, p, now) is not None]
+        choices = able or list(topic.partitions)
+        random = self.ports.random
+        one, other = self._lane(topic.name, random.choice(choices)), None
+        if len(choices) > 1:
+            other = self._lane(topic.name, random.choice(choices))
+        # Of two by chance the emptier one: a slow partition gets less, as KIP-794 has it.
+        if other is not None and _queued(other) < _queued(one):
+            return other
+        return one
+
+    def _after(self, lane: Lane, batch: Batch, *, sticky: bool) -> None:
+        if sticky:
+            self._sticky[lane.topic], self._sticky_lanes[lane.topic] = batch, lane
+        size_bytes = batch.builder.size_bytes
+        if batch.builder.record_count == 1 and size_bytes > self.settings.request_bytes_max:
+            text = (
+                f"a record of about {size_bytes} bytes is above max_request_size "
+                f"({self.settings.request_bytes_max})"
+            )
+            error = error_for(ErrorCode.MESSAGE_TOO_LARGE, text)
+            batch.full = True
+            self._accumulator.finish(lane, batch, Outcome(lane.topic, lane.partition, -1, error))
+
+    def _limit_bytes(self, topic: TopicView) -> int:
+        """Return how large a batch of this topic may be: its own limit wins over ours."""
+        given = topic.configs.get("max.message.bytes", "")
+        if not given.isdecimal():
+            return self.settings.request_bytes_max
+        return max(1, min(self.settings.request_bytes_max, int(given) - BATCH_ROOM_BYTES))
+
+    def _end_flushes(self, now: Now) -> None:
+        oldest = self._accumulator.oldest
+        done = [one for one in self._flushes if oldest is None or oldest > one[0]]
+        self._flushes = [one for one in self._flushes if one not in done]
+        self._sender.flushing = bool(self._flushes)
+        for _, on_done in done:
+            on_done(now)
+
+
+def _queued(lane: Lane) -> int:
+    return len(lane.queue) + len(lane.sent)

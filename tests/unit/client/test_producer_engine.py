@@ -1,0 +1,445 @@
+"""The producer's program against scripted brokers: batching, order, retries, bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, pairwise
+from typing import Any
+
+import pytest
+
+from odradek.accumulator import Outcome
+from odradek.errors import (
+    BufferFullError,
+    ClientClosedError,
+    DeliveryTimeoutError,
+    MessageSizeTooLargeError,
+    UnknownTopicOrPartitionError,
+)
+from odradek.producer_engine import ProducerEngine
+from odradek.sender import ProducerSettings
+from transport.wire.errors import ErrorCode
+from transport.wire.messages.produce import (
+    ACKS_NONE,
+    InitProducerIdRequest,
+    ProducedPartition,
+    ProduceRequest,
+    ProduceResponse,
+)
+
+
+class Ends:
+    """Collects the ends of records."""
+
+    def __init__(self) -> None:
+        self.by_tag: dict[object, Outcome] = {}
+        self.offsets: dict[object, int] = {}
+        self.order: list[object] = []
+
+    def of(self, tag: object) -> Any:
+        def done(outcome: Outcome, first: int, positions: Sequence[int] | None) -> None:
+            for index, position in enumerate(positions if positions is not None else (None,)):
+                name = tag if position is None else (tag, position)
+                assert name not in self.by_tag, f"{name} ended twice"
+                self.by_tag[name] = outcome
+                self.offsets[name] = outcome.offset(first + index)
+                self.order.append(name)
+
+        return done
+
+    def errors(self) -> dict[object, str]:
+        return {
+            tag: type(outcome.error).__name__
+            for tag, outcome in self.by_tag.items()
+            if outcome.error is not None
+        }
+
+
+def make(cluster: Any, **settings: Any) -> ProducerEngine:
+    engine = ProducerEngine(ProducerSettings(bootstrap=cluster.bootstrap, **settings))
+    cluster.start(engine)
+    return engine
+
+
+def send(
+    engine: ProducerEngine, cluster: Any, ends: Ends, *numbers: int, partition: int = 0
+) -> None:
+    for number in numbers:
+        engine.send("t", partition, None, b"%d" % number, ends.of(number), cluster.now)
+
+
+def values(cluster: Any, partition: int = 0) -> list[int]:
+    return [int(value) for value in cluster.topics["t"].partitions[partition].values()]
+
+
+def test_a_record_is_written_and_its_end_names_the_offset(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster), Ends()
+    send(engine, cluster, ends, 0)
+    cluster.settle()
+    send(engine, cluster, ends, 1)
+    cluster.settle()
+    assert values(cluster) == [0, 1]
+    assert ends.offsets == {0: 0, 1: 1}
+    assert ends.errors() == {}
+    assert engine.buffered_bytes == 0
+
+
+def test_what_comes_while_a_request_is_in_flight_goes_together(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster), Ends()
+    send(engine, cluster, ends, 0)
+    cluster.settle()
+    cluster.held = {1}
+    for number in range(1, 101):
+        send(engine, cluster, ends, number)
+        cluster.settle()
+    cluster.release()
+    cluster.settle()
+    assert values(cluster) == list(range(101))
+    assert cluster.count(ProduceRequest) == 3  # the first, the held one, and all the rest
+
+
+def test_linger_waits_and_flush_does_not(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, linger_ms=50), Ends()
+    send(engine, cluster, ends, 0)
+    cluster.settle()
+    assert values(cluster) == []
+    cluster.advance(50)
+    assert values(cluster) == [0]
+    send(engine, cluster, ends, 1)
+    flushed: list[int] = []
+    engine.flush(lambda now: flushed.append(now.mono_ms), cluster.now)
+    cluster.settle()
+    assert values(cluster) == [0, 1]
+    assert flushed == [cluster.now.mono_ms]
+
+
+def test_batches_of_several_partitions_share_a_request_per_broker(cluster: Any) -> None:
+    cluster.topic("t", 6)
+    engine, ends = make(cluster), Ends()
+    send(engine, cluster, ends, 99)
+    cluster.settle()
+    before = cluster.count(ProduceRequest)
+    for partition in range(6):
+        send(engine, cluster, ends, partition, partition=partition)
+    cluster.settle()
+    assert cluster.count(ProduceRequest) - before == 3
+    assert [values(cluster, partition)[-1] for partition in range(6)] == list(range(6))
+
+
+def test_a_run_keeps_its_order_and_splits_by_key(cluster: Any) -> None:
+    cluster.topic("t", 3)
+    engine, ends = make(cluster, batch_size_bytes=2_000), Ends()
+    pairs = [(b"key-%d" % (number % 7), b"%d" % number) for number in range(1_000)]
+    engine.send_run("t", pairs, sum(len(k) + len(v) for k, v in pairs), ends.of("r"), cluster.now)
+    cluster.settle()
+    written = [values(cluster, partition) for partition in range(3)]
+    assert sorted(chain.from_iterable(written)) == list(range(1_000))
+    for numbers in written:
+        assert numbers == sorted(numbers)
+        assert len({number % 7 for number in numbers}) < 7
+    for (_, position), offset in ends.offsets.items():  # type: ignore[misc]
+        outcome = ends.by_tag["r", position]  # type: ignore[has-type]
+        assert values(cluster, outcome.partition)[offset] == position  # type: ignore[has-type]
+
+
+def test_unkeyed_records_stick_to_a_partition_per_batch(cluster: Any) -> None:
+    cluster.topic("t", 3)
+    engine, ends = make(cluster, batch_size_bytes=1_000), Ends()
+    pairs = [(None, b"%08d" % number) for number in range(2_000)]
+    engine.send_run("t", pairs, 16_000, ends.of("r"), cluster.now)
+    cluster.settle()
+    written = [values(cluster, partition) for partition in range(3)]
+    assert sorted(chain.from_iterable(written)) == list(range(2_000))
+    assert all(written), "every partition got some"
+    breaks = sum(b != a + 1 for numbers in written for a, b in pairwise(numbers))
+    assert breaks < 50
+
+
+def test_a_lost_answer_is_asked_for_again_and_nothing_is_written_twice(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, request_timeout_ms=500), Ends()
+    cluster.lose_answers = {1}
+    for number in range(5):
+        send(engine, cluster, ends, number)
+        cluster.turn()
+        engine.flush(lambda _now: None, cluster.now)
+    cluster.advance(400)
+    cluster.lose_answers = set()
+    cluster.advance(1_500)
+    assert values(cluster) == list(range(5))
+    assert ends.offsets == {number: number for number in range(5)}
+
+
+def full_batches(engine: ProducerEngine, cluster: Any, ends: Ends, start: int, count: int) -> None:
+    """Send ``count`` records that fill a batch each, so that all may be in flight at once."""
+    for number in range(start, start + count):
+        value = b"%0100d" % number
+        engine.send("t", 0, None, value, ends.of(number), cluster.now)
+
+
+def test_five_in_flight_keep_their_order_when_the_first_fails(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, batch_size_bytes=100), Ends()
+    full_batches(engine, cluster, ends, 0, 1)
+    cluster.settle()
+    cluster.held = {1}
+    full_batches(engine, cluster, ends, 1, 9)
+    cluster.turn()
+    cluster.turn()
+    # The first of five is refused; the four behind it find a gap before them.
+    cluster.refuse_once(ProduceRequest, ErrorCode.NOT_ENOUGH_REPLICAS)
+    cluster.release()
+    cluster.advance(2_000)
+    assert values(cluster) == list(range(10))
+    assert ends.errors() == {}
+    assert cluster.count(InitProducerIdRequest) == 1, "a retriable error needs no new id"
+
+
+def test_a_new_leader_is_used_when_it_is_announced(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, batch_size_bytes=100), Ends()
+    full_batches(engine, cluster, ends, 0, 2)
+    cluster.settle()
+    cluster.held = {1}  # hung: takes requests, answers nothing
+    full_batches(engine, cluster, ends, 2, 8)
+    cluster.settle()
+    assert values(cluster) == [0, 1]
+    cluster.elect("t", 0, 2)
+    cluster.settle()  # no time passes
+    assert values(cluster) == list(range(10))
+    assert ends.errors() == {}
+    cluster.release()  # the old leader wakes up: what it was sent is fenced, its answers are late
+    cluster.advance(1_000)
+    assert values(cluster) == list(range(10))
+    assert ends.offsets == {number: number for number in range(10)}
+
+
+def test_a_killed_leader_costs_no_record(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, batch_size_bytes=100), Ends()
+    full_batches(engine, cluster, ends, 0, 2)
+    cluster.settle()
+    cluster.lose_answers = {1}  # written and replicated, but the producer never hears of it
+    full_batches(engine, cluster, ends, 2, 3)
+    cluster.turn()
+    cluster.turn()
+    cluster.kill(1)
+    full_batches(engine, cluster, ends, 5, 5)
+    cluster.settle()
+    assert values(cluster) == list(range(10))
+    assert ends.offsets == {number: number for number in range(10)}
+    assert ends.errors() == {}
+
+
+def test_an_announcement_that_was_lost_shows_in_the_next_beat(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster), Ends()
+    send(engine, cluster, ends, 0)
+    cluster.settle()
+    cluster.held = {1}
+    cluster.elect("t", 0, 2, lost=True)
+    send(engine, cluster, ends, 1)
+    cluster.settle()
+    assert values(cluster) == [0]
+    cluster.advance(200)
+    assert values(cluster) == [0, 1]
+
+
+def test_delivery_time_ends_and_the_partition_goes_on_under_a_new_id(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, delivery_timeout_ms=1_000, request_timeout_ms=300), Ends()
+    send(engine, cluster, ends, 0)
+    cluster.settle()
+    cluster.held = {1, 2, 3}
+    send(engine, cluster, ends, 1)
+    cluster.advance(1_000)
+    assert isinstance(ends.by_tag[1].error, DeliveryTimeoutError)
+    cluster._parked.clear()  # what was sent never arrives
+    cluster.release()
+    send(engine, cluster, ends, 2, 3)
+    cluster.advance(3_000)
+    assert values(cluster) == [0, 2, 3]
+    assert cluster.count(InitProducerIdRequest) == 2
+    assert engine.buffered_bytes == 0
+
+
+def test_what_follows_an_expired_batch_is_not_written_twice(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, delivery_timeout_ms=1_000, batch_size_bytes=100), Ends()
+    full_batches(engine, cluster, ends, 0, 1)
+    cluster.settle()
+    cluster.lose_answers = {1}
+    full_batches(engine, cluster, ends, 1, 1)
+    cluster.settle()
+    cluster.advance(500)
+    full_batches(engine, cluster, ends, 2, 2)  # younger: they outlive it
+    cluster.advance(600)
+    assert isinstance(ends.by_tag[1].error, DeliveryTimeoutError)
+    cluster.lose_answers = set()
+    cluster.elect("t", 0, 2)
+    cluster.settle()
+    full_batches(engine, cluster, ends, 4, 1)
+    cluster.advance(1_000)
+    assert values(cluster) == [0, 1, 2, 3, 4]
+    assert list(ends.errors()) == [1]
+
+
+def test_a_refused_batch_leaves_a_gap_that_a_new_id_closes(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, batch_size_bytes=100), Ends()
+    full_batches(engine, cluster, ends, 0, 1)
+    cluster.settle()
+    cluster.held = {1}
+    full_batches(engine, cluster, ends, 1, 8)
+    cluster.turn()
+    cluster.turn()
+    topic_id = cluster.topics["t"].id
+
+    def refuse(_node: int, envelope: Any) -> Any:
+        cluster.before.clear()
+        part = ProducedPartition(topic_id, 0, ErrorCode.INVALID_RECORD)
+        return ProduceResponse(0, (part,))
+
+    cluster.before.append(refuse)
+    cluster.release()
+    cluster.advance(2_000)
+    assert values(cluster) == [0, 2, 3, 4, 5, 6, 7, 8]
+    assert list(ends.errors()) == [1]
+    assert cluster.count(InitProducerIdRequest) == 2
+
+
+def test_a_fatal_error_ends_the_producer(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster), Ends()
+    cluster.refuse_once(ProduceRequest, ErrorCode.INVALID_PRODUCER_EPOCH)
+    send(engine, cluster, ends, 0)
+    cluster.settle()
+    send(engine, cluster, ends, 1)
+    assert set(ends.errors().values()) == {"InvalidProducerEpochError"}
+    assert len(ends.errors()) == 2
+
+
+def test_memory_is_bounded(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, buffer_memory_bytes=10_000), Ends()
+    cluster.held = {1}
+    sent = 0
+    while engine.has_room():
+        engine.send("t", 0, None, bytes(500), ends.of(sent), cluster.now)
+        cluster.turn()
+        sent += 1
+    assert engine.buffered_bytes < 11_000
+    engine.send("t", 0, None, b"x", ends.of("refused"), cluster.now)
+    assert isinstance(ends.by_tag["refused"].error, BufferFullError)
+    cluster.release()
+    cluster.settle()
+    assert engine.has_room()
+    assert len(ends.by_tag) == sent + 1
+
+
+def test_room_is_asked_for_when_there_is_some(cluster: Any) -> None:
+    cluster.topic("t")
+    engine = make(cluster)
+    asked: list[int] = []
+
+    def on_room(_now: Any) -> bool:
+        asked.append(1)
+        return len(asked) < 3
+
+    engine.on_room = on_room
+    cluster.settle()
+    assert len(asked) == 3
+
+
+def test_records_wait_for_their_topic_and_keep_their_order(cluster: Any) -> None:
+    cluster.auto_create = 1
+    cluster.held = {1, 2, 3}
+    engine, ends = make(cluster), Ends()
+    send(engine, cluster, ends, 0, 1)
+    flushed: list[object] = []
+    engine.flush(flushed.append, cluster.now)
+    cluster.settle()
+    assert not flushed
+    cluster.release()
+    cluster.advance(2_000)
+    assert values(cluster) == [0, 1]
+    assert len(flushed) == 1
+
+
+def test_a_topic_that_never_comes_is_an_error_after_max_block(cluster: Any) -> None:
+    engine, ends = make(cluster, max_block_ms=500), Ends()
+    send(engine, cluster, ends, 0)
+    flushed: list[object] = []
+    engine.flush(flushed.append, cluster.now)
+    cluster.advance(490)
+    assert not ends.by_tag
+    cluster.advance(20)
+    assert isinstance(ends.by_tag[0].error, UnknownTopicOrPartitionError)
+    assert len(flushed) == 1
+    assert engine.buffered_bytes == 0
+
+
+def test_a_partition_that_is_not_there_is_refused_at_once(cluster: Any) -> None:
+    cluster.topic("t", 2)
+    engine, ends = make(cluster), Ends()
+    send(engine, cluster, ends, 0)
+    cluster.settle()
+    send(engine, cluster, ends, 1, partition=2)
+    assert "partitions 0 to 1" in str(ends.by_tag[1].error)
+
+
+def test_a_record_above_the_limit_is_refused_alone(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, request_bytes_max=10_000, batch_size_bytes=1_000), Ends()
+    send(engine, cluster, ends, 0)
+    engine.send("t", 0, None, bytes(20_000), ends.of("large"), cluster.now)
+    send(engine, cluster, ends, 1)
+    cluster.settle()
+    assert isinstance(ends.by_tag["large"].error, MessageSizeTooLargeError)
+    assert values(cluster) == [0, 1]
+
+
+def test_a_topic_made_again_begins_with_new_sequences(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster), Ends()
+    send(engine, cluster, ends, 0)
+    cluster.settle()
+    cluster.drop("t")
+    cluster.settle()
+    cluster.topic("t")
+    send(engine, cluster, ends, 1)
+    cluster.advance(2_000)
+    assert values(cluster) == [1]
+    assert ends.errors() == {}
+
+
+def test_acks_0_is_told_and_not_asked(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, acks=ACKS_NONE, idempotent=False), Ends()
+    send(engine, cluster, ends, 0, 1)
+    cluster.settle()
+    assert values(cluster) == [0, 1]
+    assert ends.offsets == {0: -1, 1: -1}
+
+
+def test_stop_fails_what_is_left(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster), Ends()
+    cluster.held = {1, 2, 3}
+    send(engine, cluster, ends, 0)
+    engine.send("unknown", 0, None, b"", ends.of("parked"), cluster.now)
+    cluster.turn()
+    engine.stop(cluster.now)
+    assert isinstance(ends.by_tag[0].error, ClientClosedError)
+    assert isinstance(ends.by_tag["parked"].error, ClientClosedError)
+    assert cluster.status == 0
+
+
+def test_idempotence_needs_its_settings() -> None:
+    with pytest.raises(ValueError, match="acks='all'"):
+        ProducerSettings(bootstrap=(), acks=1)
+    with pytest.raises(ValueError, match="1 to 5"):
+        ProducerSettings(bootstrap=(), in_flight_max=6)
