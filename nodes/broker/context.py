@@ -12,7 +12,7 @@ from transport.driver.calls import Calls, OnAnswer, response
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.driver.timers import Timers
 from transport.kernel import Now
-from transport.wire.codec import Buffer, Envelope
+from transport.wire.codec import NO_DEADLINE_MS, Buffer, Envelope
 from transport.wire.ids import BrokerEpoch, NodeId
 from transport.wire.messages import Message
 
@@ -22,6 +22,16 @@ class Request(NamedTuple):
 
     origin: Origin
     envelope: Envelope
+
+    def due_ms(self, now: Now, timeout_ms: int) -> int:
+        """Return the monotonic time after which nobody waits for the answer.
+
+        ``timeout_ms`` is the longest time that the request's API allows.
+        """
+        deadline_ms = self.envelope.deadline_ms
+        if deadline_ms != NO_DEADLINE_MS:
+            timeout_ms = min(timeout_ms, deadline_ms)
+        return now.mono_ms + max(0, timeout_ms)
 
 
 @dataclass(slots=True)

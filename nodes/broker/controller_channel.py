@@ -20,6 +20,9 @@ from transport.wire.messages import Message, Refusal
 AskHere = Callable[[Message, OnAnswer, Now], None]
 """The controller of this broker: takes a request and calls back once."""
 
+ASK_AGAIN_MS = 50
+"""While a controller is being elected: a fraction of what that takes."""
+
 
 class ControllerChannel:
     """Asks the active controller."""
@@ -55,6 +58,22 @@ class ControllerChannel:
             self._refuse(on_answer, "no controller is known at present", now)
         elif not self._context.ask(link, body, on_answer, now, cause_id=cause_id):
             self._refuse(on_answer, f"broker {self.controller} cannot be reached now", now)
+
+    def ask_until(self, body: Message, on_answer: OnAnswer, due_ms: int, now: Now) -> None:
+        """Ask, and again while NOT_CONTROLLER says that nothing was done, until ``due_ms``.
+
+        Ends in exactly one call of ``on_answer``, as :meth:`ask` does.
+        """
+
+        def on_one(answer: Message, payload: tuple[Buffer, ...], now: Now) -> None:
+            again_ms = now.mono_ms + ASK_AGAIN_MS
+            nobody = isinstance(answer, Refusal) and answer.error == ErrorCode.NOT_CONTROLLER
+            if nobody and again_ms < due_ms:
+                self._context.timers.at(again_ms, lambda later: self.ask(body, on_one, later))
+            else:
+                on_answer(answer, payload, now)
+
+        self.ask(body, on_one, now)
 
     def _deferred(self, on_answer: OnAnswer) -> OnAnswer:
         def answer(body: Message, payload: tuple[Buffer, ...], now: Now) -> None:

@@ -1,0 +1,184 @@
+"""Who the controller is: the race for ``/controller``, and the watch on it.
+
+Owns the knowledge of the claim in the tree.  States, per session: looking → following (somebody
+else's claim) or reigning (ours) → looking again when the claim changes or goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nodes.broker import znodes
+from nodes.broker.context import BrokerContext
+from nodes.broker.metadata_store import Reign
+from nodes.broker.scripts import Script, Session, play
+from odradek.watches import EXISTS
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NO_NODE, ControllerEpoch, NodeId
+from transport.wire.messages import Refusal
+from transport.wire.messages.coordination import (
+    EPHEMERAL,
+    Check,
+    Create,
+    Delete,
+    Exists,
+    GetData,
+    Multi,
+    SetData,
+    WatchEvent,
+)
+
+LOOK_AGAIN_MS = 500
+"""After a look that told nothing, and after resigning: somebody else may do better."""
+
+
+class _Claimed(NamedTuple):
+    """Somebody holds the claim."""
+
+    claim: znodes.ControllerClaim
+
+
+class Election:
+    """Takes part in the race whenever nobody is controller."""
+
+    def __init__(
+        self,
+        context: BrokerContext,
+        *,
+        on_elected: Callable[[Session, Reign, Now], None],
+        on_deposed: Callable[[Now], None],
+        on_controller: Callable[[NodeId, Now], None],
+    ) -> None:
+        self._context = context
+        self._on_elected = on_elected
+        self._on_deposed = on_deposed
+        self._on_controller = on_controller
+        self._session: Session | None = None
+        self._reign: Reign | None = None
+        self._looking = False
+        self._watching = False
+        self._changed = False
+        self._resting = False
+
+    def begin(self, session: Session, now: Now) -> None:
+        """Take part, on a new session under which this broker is registered."""
+        assert self._session is None, "lost() first"
+        self._session = session
+        self._looking = self._watching = self._changed = self._resting = False
+        self._look(now)
+
+    def lost(self, now: Now) -> None:
+        """The session has ended, and our claim with it."""
+        self._session = None
+        self._depose(now)
+
+    def resign(self, now: Now) -> None:
+        """Give the claim up, if it is still ours; take part again a little later."""
+        session, reign = self._session, self._reign
+        self._depose(now)
+        if session is None or reign is None:
+            return
+        give_up = Multi(
+            (Check(znodes.CONTROLLER_EPOCH, reign.epoch_version), Delete(znodes.CONTROLLER))
+        )
+        self._rest(now)
+        session.submit([give_up], lambda _results, _now: None, now)
+
+    def _depose(self, now: Now) -> None:
+        if self._reign is not None:
+            self._reign = None
+            self._on_deposed(now)
+
+    # Looking
+
+    def _look(self, now: Now) -> None:
+        session = self._session
+        if session is None or self._resting:
+            return
+        if self._looking:
+            self._changed = True
+            return
+        self._looking, self._changed = True, False
+
+        def on_end(found: _Claimed | Reign | Refusal | None, now: Now) -> None:
+            if session is self._session:
+                self._looking = False
+                self._on_found(session, found, now)
+
+        play(session, self._script(session), on_end, now)
+
+    def _script(self, session: Session) -> Script[_Claimed | Reign | None]:
+        watch = not self._watching
+        if watch:
+            self._watching = True
+            session.watch(
+                znodes.CONTROLLER, EXISTS, lambda event, now: self._on_event(session, event, now)
+            )
+        _, claim, epoch = yield [
+            Exists(znodes.CONTROLLER, watch),
+            GetData(znodes.CONTROLLER),
+            GetData(znodes.CONTROLLER_EPOCH),
+        ]
+        try:
+            if claim.error == ErrorCode.NONE:
+                return _Claimed(znodes.decode_claim(claim.data))
+            if claim.error != ErrorCode.NO_NODE or epoch.stat is None or self._reign is not None:
+                return None
+            reign = Reign(
+                ControllerEpoch(znodes.decode_epoch(epoch.data) + 1), epoch.stat.version + 1
+            )
+        except znodes.UnreadableZnode:
+            self._context.count("unreadable_claims")
+            return None
+        mine = znodes.encode_claim(self._context.id, reign.epoch)
+        (won,) = yield [
+            Multi(
+                (
+                    Create(znodes.CONTROLLER, mine, EPHEMERAL),
+                    SetData(znodes.CONTROLLER_EPOCH, b"%d" % reign.epoch, epoch.stat.version),
+                )
+            )
+        ]
+        return reign if won.error == ErrorCode.NONE else None
+
+    def _on_event(self, session: Session, _event: WatchEvent, now: Now) -> None:
+        if session is self._session:
+            self._watching = False
+            self._look(now)
+
+    def _on_found(
+        self, session: Session, found: _Claimed | Reign | Refusal | None, now: Now
+    ) -> None:
+        if isinstance(found, Reign):
+            self._reign = found
+            self._context.count("elections_won")
+            self._on_controller(self._context.id, now)
+            self._on_elected(session, found, now)
+        elif isinstance(found, _Claimed):
+            self._follow(found.claim, now)
+        else:
+            self._depose(now)
+            self._context.timers.after(now, LOOK_AGAIN_MS, self._look)
+        if self._changed:
+            self._look(now)
+
+    def _follow(self, claim: znodes.ControllerClaim, now: Now) -> None:
+        ours = claim.broker == self._context.id
+        if self._reign is not None and (not ours or claim.epoch != self._reign.epoch):
+            self._depose(now)
+        if ours and self._reign is None:
+            # Of an earlier session of this process, about to end; its end is watched.
+            self._on_controller(NO_NODE, now)
+        else:
+            self._on_controller(NodeId(claim.broker), now)
+
+    def _rest(self, now: Now) -> None:
+        self._resting = True
+
+        def wake(later: Now) -> None:
+            self._resting = False
+            self._look(later)
+
+        self._context.timers.after(now, LOOK_AGAIN_MS, wake)

@@ -1,0 +1,50 @@
+"""Whose data directory this is, and whether the machine has booted since it was last used.
+
+``meta.json`` names the cluster and the node; ``boot-id`` the boot under which the node last ran.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from nodes.config import ConfigError, NodeConfig
+from nodes.storage.disk import Disk
+
+META_FILE = "meta.json"
+BOOT_FILE = "boot-id"
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    cluster_id: str
+    name: str
+
+
+def claim_directory(disk: Disk, config: NodeConfig) -> None:
+    """Take a new data directory for this node; raise ConfigError for one that belongs elsewhere."""
+    data = disk.read_file(META_FILE)
+    mine = _Meta(config.cluster_id, config.name)
+    if data is None:
+        disk.write_file(META_FILE, msgspec.json.encode(mine), durable=True)
+        return
+    try:
+        found = msgspec.json.decode(data, type=_Meta)
+    except msgspec.DecodeError as error:
+        text = f"{config.data_dir}/{META_FILE} is damaged ({error}): restore it, or use another"
+        raise ConfigError(f"{text} data_dir") from None
+    if found != mine:
+        raise ConfigError(
+            f"data_dir = {config.data_dir} belongs to {found.name} of cluster {found.cluster_id},"
+            f" not to {mine.name} of cluster {mine.cluster_id}: use another data_dir"
+        )
+
+
+def note_boot(disk: Disk, boot_id: str) -> bool:
+    """Record the present boot; tell whether it is the one of the last run.
+
+    Under the same boot a killed process has lost nothing: the page cache is still there.  An empty
+    ``boot_id`` (not known) counts as another boot.
+    """
+    now, before = boot_id.encode(), disk.read_file(BOOT_FILE)
+    if before != now:
+        disk.write_file(BOOT_FILE, now, durable=True)
+    return bool(now) and before == now

@@ -1,0 +1,266 @@
+"""The image of this broker: kept up with the controller's, and told on to its clients.
+
+The one place that changes ``context.image``.  Deltas come by PUB and are applied in the order of
+their versions; what was missed is noticed by a gap or by the number in a heartbeat, and fetched
+from the controller, one fetch at a time.  Each applied delta goes to the replicas, then to clients.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+from nodes.broker.context import BrokerContext, Request
+from nodes.broker.controller_channel import ControllerChannel
+from nodes.core.controller.image import ClusterImage
+from transport.kernel import Now, earliest
+from transport.wire.codec import Buffer, Envelope, Kind
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import (
+    NO_NODE,
+    MetadataPosition,
+    MetadataVersion,
+    PartitionKey,
+    TopicId,
+)
+from transport.wire.messages import Message
+from transport.wire.messages.cluster import Heartbeat
+from transport.wire.messages.metadata import (
+    EVENT_DELTA,
+    EVENT_METADATA,
+    FetchImageRequest,
+    FetchImageResponse,
+    MetadataDelta,
+    MetadataRecord,
+    PartitionRecord,
+    RemoveTopicRecord,
+    TopicRecord,
+)
+
+HISTORY_DELTAS = 1_000
+HISTORY_RECORDS = 20_000
+"""Deltas kept for those who missed some; beyond either bound the oldest go."""
+WAITING_MAX = 10_000
+
+OnApplied = Callable[[bool, Now], None]
+"""True: this broker's image is at the version waited for. False: not within the time."""
+
+
+class ImageFollower(Protocol):
+    """Whoever acts on changes of the image: the replicas."""
+
+    def apply(self, changed: Iterable[PartitionKey], removed: Iterable[TopicId], now: Now) -> None:
+        """The image has these changes now."""
+        ...
+
+
+class _Waiting(NamedTuple):
+    version: MetadataVersion
+    due_ms: int
+    on_applied: OnApplied
+
+
+class Metadata:
+    """Applies, fetches, publishes, and keeps the last deltas for those who missed them."""
+
+    def __init__(
+        self, context: BrokerContext, channel: ControllerChannel, follower: ImageFollower
+    ) -> None:
+        self._context = context
+        self._channel = channel
+        self._follower = follower
+        self._history: deque[MetadataDelta] = deque()
+        self._history_records = 0
+        self._fetching = False
+        self._fetch_ms: int | None = None
+        """When to fetch; None: nothing is known to be missing."""
+        self._newest_heard = MetadataVersion(0)
+        self._waiting: list[_Waiting] = []
+
+    @property
+    def image(self) -> ClusterImage:
+        """What this broker has applied."""
+        return self._context.image
+
+    # Changes
+
+    def on_delta(self, delta: MetadataDelta, now: Now) -> None:
+        """Take a delta that another broker, as controller, has published."""
+        if delta.version <= self.image.position.version:
+            return
+        self._hear(delta.version)
+        if self._follows(delta):
+            self._apply(delta, now)
+        else:
+            self._context.count("metadata_gaps")
+            self._want(now.mono_ms)
+
+    def on_beat(self, beat: Heartbeat, now: Now) -> None:
+        """Notice by a heartbeat what was missed; anybody's, but the controller's at once."""
+        if self._channel.controller == NO_NODE and beat.is_controller:
+            self._channel.learn(beat.node_id)
+            self._want(now.mono_ms)
+        if beat.metadata_version > self.image.position.version:
+            self._hear(beat.metadata_version)
+            patience_ms = 0 if beat.is_controller else self._retry_ms()
+            self._want(now.mono_ms + patience_ms)
+
+    def on_controller(self, now: Now) -> None:
+        """Somebody else may be the controller now: what it has committed may be news."""
+        self._want(now.mono_ms)
+
+    def take(self, delta: MetadataDelta, now: Now) -> None:
+        """Take the delta that this broker's own controller has committed, and spread it."""
+        assert self._follows(delta), (delta.version, self.image.position)
+        self._publish(EVENT_DELTA, delta)
+        self._apply(delta, now)
+
+    def install(
+        self, position: MetadataPosition, records: Iterable[MetadataRecord], now: Now
+    ) -> None:
+        """Replace the image by a newer one, known as a whole."""
+        old = dict(self.image.partitions)
+        self.image.load(position, records)
+        self._history.clear()
+        self._history_records = 0
+        changed = [
+            PartitionKey(topic_id, number)
+            for topic_id, partitions in self.image.partitions.items()
+            for number, record in partitions.items()
+            if old.get(topic_id, {}).get(number) != record
+        ]
+        removed = [topic_id for topic_id in old if topic_id not in self.image.partitions]
+        self._follower.apply(changed, removed, now)
+        self._applied(now)
+
+    def _follows(self, delta: MetadataDelta) -> bool:
+        position = self.image.position
+        in_order = delta.controller_epoch >= position.controller_epoch
+        return delta.version == position.version + 1 and in_order
+
+    def _apply(self, delta: MetadataDelta, now: Now) -> None:
+        changed: dict[PartitionKey, None] = {}
+        removed: list[TopicId] = []
+        for record in delta.records:
+            if isinstance(record, PartitionRecord):
+                changed[PartitionKey(record.topic_id, record.partition)] = None
+            elif isinstance(record, RemoveTopicRecord):
+                removed.append(record.topic_id)
+            elif isinstance(record, TopicRecord):
+                known = self.image.partitions.get(record.topic_id, {})
+                changed.update((PartitionKey(record.topic_id, number), None) for number in known)
+        self.image.apply(delta)
+        self._remember(delta)
+        self._follower.apply(list(changed), removed, now)
+        self._publish(EVENT_METADATA, delta)
+        self._applied(now)
+
+    def _publish(self, topic: bytes, delta: MetadataDelta) -> None:
+        envelope = Envelope(Kind.EVENT, delta, cluster_id=self._context.config.cluster_id)
+        self._context.ports.wire.publish(topic, envelope)
+
+    def _applied(self, now: Now) -> None:
+        version = self.image.position.version
+        if version >= self._newest_heard:
+            self._fetch_ms = None
+        due = [waiting for waiting in self._waiting if waiting.version <= version]
+        if due:
+            self._waiting = [waiting for waiting in self._waiting if waiting.version > version]
+            for waiting in due:
+                waiting.on_applied(True, now)
+
+    def when_applied(
+        self, version: MetadataVersion, on_applied: OnApplied, due_ms: int, now: Now
+    ) -> None:
+        """Call back once the image is at ``version`` or later, or at ``due_ms``."""
+        if version <= self.image.position.version:
+            on_applied(True, now)
+        elif len(self._waiting) >= WAITING_MAX:
+            on_applied(False, now)
+        else:
+            self._hear(version)
+            self._want(now.mono_ms + self._retry_ms())
+            self._waiting.append(_Waiting(version, due_ms, on_applied))
+
+    # History, for the others
+
+    def _remember(self, delta: MetadataDelta) -> None:
+        self._history.append(delta)
+        self._history_records += len(delta.records)
+        while len(self._history) > HISTORY_DELTAS or self._history_records > HISTORY_RECORDS:
+            self._history_records -= len(self._history.popleft().records)
+
+    def answer_image(self, request: Request, now: Now) -> None:
+        """Answer a FETCH_IMAGE: the deltas after a version, or everything. For the controller."""
+        body = request.envelope.body
+        assert isinstance(body, FetchImageRequest)
+        self._context.reply(request, self._image_after(body.from_version))
+
+    def _image_after(self, version: MetadataVersion) -> FetchImageResponse:
+        epoch, newest = self.image.position
+        if version == newest:
+            return FetchImageResponse(ErrorCode.NONE, epoch, newest)
+        if self._history and self._history[0].version - 1 <= version < newest:
+            deltas = tuple(delta for delta in self._history if delta.version > version)
+            return FetchImageResponse(ErrorCode.NONE, epoch, newest, deltas=deltas)
+        records = tuple(self.image.records())
+        return FetchImageResponse(ErrorCode.NONE, epoch, newest, full=True, records=records)
+
+    # Fetching what was missed
+
+    def _hear(self, version: MetadataVersion) -> None:
+        self._newest_heard = max(self._newest_heard, version)
+
+    def _retry_ms(self) -> int:
+        return self._context.config.broker.heartbeat_interval_ms
+
+    def _want(self, at_ms: int) -> None:
+        self._fetch_ms = at_ms if self._fetch_ms is None else min(self._fetch_ms, at_ms)
+
+    def _fetch(self, now: Now) -> None:
+        self._fetch_ms = None
+        if self._channel.controller == self._context.id:
+            return  # what the controller itself lacks comes from the store
+        self._fetching = True
+        self._context.count("image_fetches")
+        request = FetchImageRequest(self._context.id, self.image.position.version)
+        self._channel.ask(request, self._on_image, now)
+
+    def _on_image(self, body: Message, _payload: tuple[Buffer, ...], now: Now) -> None:
+        self._fetching = False
+        if not isinstance(body, FetchImageResponse) or body.error != ErrorCode.NONE:
+            self._want(now.mono_ms + self._retry_ms())
+            return
+        if body.full and body.version > self.image.position.version:
+            position = MetadataPosition(body.controller_epoch, body.version)
+            self.install(position, body.records, now)
+        for delta in body.deltas:
+            if self._follows(delta):
+                self._apply(delta, now)
+        if self.image.position.version < self._newest_heard:
+            self._want(now.mono_ms + self._retry_ms())
+
+    # Time
+
+    def end_turn(self, now: Now) -> None:
+        """Fetch if that is due; give up waiting where the time is up."""
+        if self._fetch_ms is not None and self._fetch_ms <= now.mono_ms and not self._fetching:
+            self._fetch(now)
+        late = [waiting for waiting in self._waiting if waiting.due_ms <= now.mono_ms]
+        if late:
+            self._waiting = [waiting for waiting in self._waiting if waiting.due_ms > now.mono_ms]
+            for waiting in late:
+                waiting.on_applied(False, now)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when to fetch, or when somebody has waited long enough."""
+        fetch_ms = None if self._fetching else self._fetch_ms
+        return earliest(fetch_ms, min((w.due_ms for w in self._waiting), default=None))
+
+    def check(self) -> None:
+        """Assert that the image is sound, and the history a gapless end of it."""
+        self.image.check()
+        versions = [delta.version for delta in self._history]
+        newest = self.image.position.version
+        assert versions == list(range(newest - len(versions) + 1, newest + 1))

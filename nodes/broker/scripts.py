@@ -1,0 +1,99 @@
+"""Scripts: several steps on a coordination session, written one below the other.
+
+A script is a generator that yields operations and is sent their results, in order.  Any refusal
+(the session was lost or is full) ends it: what it was about is then judged anew by its owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+from odradek.lane import OnResults
+from odradek.watches import OnEvent
+from transport.driver.calls import Calls
+from transport.driver.ports import LinkId, Ports
+from transport.kernel import Now
+from transport.wire.codec import Envelope
+from transport.wire.ids import SessionId
+from transport.wire.messages import Refusal
+from transport.wire.messages.coordination import Operation, Result
+
+T = TypeVar("T")
+
+Script = Generator[Sequence[Operation], Sequence[Result], T]
+
+OPERATIONS_AT_ONCE = 1_000
+
+
+class Session(Protocol):
+    """What a broker uses of :class:`odradek.session.CoordinationSession`."""
+
+    session_id: SessionId
+
+    def start(self, ports: Ports, calls: Calls, endpoints: Sequence[str], now: Now) -> None:
+        """Open it at one of these coordinators."""
+        ...
+
+    def submit(self, operations: Sequence[Operation], on_results: OnResults, now: Now) -> None:
+        """Do these after all submitted before; one call back."""
+        ...
+
+    def watch(self, path: str, kind: str, callback: OnEvent) -> None:
+        """Hear once of a change; called just before the read that asks for it."""
+        ...
+
+    def on_message(self, link: LinkId, envelope: Envelope, now: Now) -> bool:
+        """Take a message; False: not its own."""
+        ...
+
+    def on_link(self, link: LinkId, up: bool, now: Now) -> bool:
+        """Take a change of a link; False: not its own."""
+        ...
+
+    def end_turn(self, now: Now) -> None:
+        """Do what is due."""
+        ...
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when it wants a turn."""
+        ...
+
+    def close(self, now: Now) -> None:
+        """End it on the server, too."""
+        ...
+
+
+def play(
+    session: Session, script: Script[T], on_end: Callable[[T | Refusal, Now], None], now: Now
+) -> None:
+    """Run ``script`` on ``session``; ends in one call of ``on_end``: its result, or the refusal."""
+
+    def on_results(results: Sequence[Result] | Refusal, now: Now) -> None:
+        if isinstance(results, Refusal):
+            script.close()
+            on_end(results, now)
+        else:
+            advance(results, now)
+
+    def advance(results: Sequence[Result] | None, now: Now) -> None:
+        try:
+            operations = next(script) if results is None else script.send(results)
+        except StopIteration as end:
+            on_end(end.value, now)
+        else:
+            session.submit(operations, on_results, now)
+
+    advance(None, now)
+
+
+def in_batches(operations: Sequence[Operation]) -> Script[list[Result]]:
+    """Do many operations, a bounded number at a time; returns all results, in order."""
+    results: list[Result] = []
+    for start in _starts(len(operations)):
+        results += yield operations[start : start + OPERATIONS_AT_ONCE]
+    return results
+
+
+def _starts(count: int) -> Iterator[int]:
+    return iter(range(0, count, OPERATIONS_AT_ONCE))

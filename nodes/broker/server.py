@@ -1,0 +1,284 @@
+"""A broker: the program that composes its parts and hands them what arrives.
+
+Parts, each in its file: membership (session, registration), election (who is controller),
+controller (when it is this one), metadata (the image), replicas (partitions), and the APIs.  They
+meet here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from nodes.broker.context import BrokerContext
+from nodes.broker.controller import Controller
+from nodes.broker.controller_channel import ControllerChannel
+from nodes.broker.dispatch import Dispatch, Handler
+from nodes.broker.election import Election
+from nodes.broker.heartbeat import Beating
+from nodes.broker.identity import claim_directory, note_boot
+from nodes.broker.membership import MakeSession, Membership
+from nodes.broker.metadata import ImageFollower, Metadata
+from nodes.broker.metadata_api import MetadataApi
+from nodes.broker.node_api import Condition, NodeApi
+from nodes.broker.peers import Peers
+from nodes.broker.producer_ids import ProducerIds
+from nodes.broker.replicas import Replicas
+from nodes.broker.topics import TopicAdministration
+from nodes.config import EXIT_STOPPED, NodeConfig
+from nodes.storage.disk import Disk
+from odradek.session import CoordinationSession
+from transport.driver.calls import Calls
+from transport.driver.ports import LinkId, Origin, Ports
+from transport.driver.timers import Timers
+from transport.kernel import Now, earliest
+from transport.wire.codec import Envelope
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NodeId
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.cluster import HealthRequest, Heartbeat
+from transport.wire.messages.fetch import FetchRequest, OffsetForLeaderEpochRequest
+from transport.wire.messages.metadata import (
+    AllocateProducerIdsRequest,
+    AlterPartitionRequest,
+    FetchImageRequest,
+    MetadataDelta,
+)
+from transport.wire.messages.topics import CreateTopicsRequest, DeleteTopicsRequest
+
+STOP_MAX_MS = 1_000
+"""A session that cannot be closed by then ends by its time-out."""
+
+
+class ReplicaPart(ImageFollower, Protocol):
+    """What the server uses of :class:`nodes.broker.replicas.Replicas`."""
+
+    @property
+    def handlers(self) -> Mapping[type[Message], Handler]:
+        """What it answers, at either door."""
+        ...
+
+    def on_message(self, link: LinkId, envelope: Envelope, now: Now) -> bool:
+        """Take a message of one of its links."""
+        ...
+
+    def on_link(self, link: LinkId, up: bool, now: Now) -> bool:
+        """Take a change of one of its links."""
+        ...
+
+    def end_turn(self, now: Now) -> None:
+        """Do what has gathered."""
+        ...
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when it wants a turn."""
+        ...
+
+    def stop(self, now: Now) -> None:
+        """Flush and mark clean."""
+        ...
+
+    def check(self) -> None:
+        """Assert its invariants."""
+        ...
+
+    def leader_count(self) -> int:
+        """Return how many partitions it leads."""
+        ...
+
+    def replica_count(self) -> int:
+        """Return how many replicas it has."""
+        ...
+
+
+MakeReplicas = Callable[[BrokerContext, Peers, ControllerChannel], ReplicaPart]
+
+
+class BrokerServer:
+    """The program of a broker's process. ``boot_id`` is the machine's; empty: not known."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        disk: Disk,
+        boot_id: str = "",
+        *,
+        make_replicas: MakeReplicas = Replicas,
+        make_session: MakeSession = CoordinationSession,
+    ) -> None:
+        self._config = config
+        self._disk = disk
+        self._boot_id = boot_id
+        self._make_replicas = make_replicas
+        self._make_session = make_session
+        self._started = False
+        self._stopping = False
+        self._exited = False
+        self.context: BrokerContext
+
+    # Program
+
+    def start(self, ports: Ports, now: Now) -> None:
+        """Claim the data directory, then join; ConfigError when the directory is another's."""
+        claim_directory(self._disk, self._config)
+        calls, timers = Calls(), Timers()
+        calls.attach(ports.wire)
+        calls.cluster_id = self._config.cluster_id
+        self.context = context = BrokerContext(self._config, ports, self._disk, calls, timers)
+        context.same_boot = note_boot(self._disk, self._boot_id)
+        self._compose(context)
+        self.peers.start()
+        self.membership.start(now)
+        self._beating.start(now)
+        self._started = True
+
+    def _compose(self, context: BrokerContext) -> None:
+        self.peers = Peers(context)
+        self.channel = ControllerChannel(context, self.peers)
+        self.replicas = self._make_replicas(context, self.peers, self.channel)
+        self.metadata = Metadata(context, self.channel, self.replicas)
+        self.controller = Controller(context, self.metadata, on_failed=self._on_failed)
+        self.election = Election(
+            context,
+            on_elected=self.controller.elected,
+            on_deposed=self.controller.deposed,
+            on_controller=self._on_controller,
+        )
+        self.channel.serve_here(self.controller.ask_here)
+        self.membership = Membership(
+            context,
+            on_registered=self.election.begin,
+            on_lost=self.election.lost,
+            make_session=self._make_session,
+        )
+        self._beating = Beating(
+            context,
+            session_id=lambda: self.membership.session_id,
+            is_controller=lambda: self.controller.is_active,
+        )
+        self.dispatch = self._tables(context)
+
+    def _tables(self, context: BrokerContext) -> Dispatch:
+        node_api = NodeApi(context, self._condition)
+        replicas = self.replicas.handlers
+        clients: dict[type[Message], Handler] = {
+            **replicas,
+            **MetadataApi(context, self.channel, self.metadata).handlers,
+            **TopicAdministration(context, self.channel, self.metadata).handlers,
+            **ProducerIds(context, self.channel).handlers,
+            **node_api.handlers,
+        }
+        from_peers = (FetchRequest, OffsetForLeaderEpochRequest)
+        peers: dict[type[Message], Handler] = {
+            **{kind: replicas[kind] for kind in from_peers if kind in replicas},
+            AlterPartitionRequest: self.controller.on_request,
+            AllocateProducerIdsRequest: self.controller.on_request,
+            CreateTopicsRequest: self.controller.on_request,
+            DeleteTopicsRequest: self.controller.on_request,
+            FetchImageRequest: self.controller.on_fetch_image,
+            HealthRequest: node_api.handlers[HealthRequest],
+        }
+        events: dict[type[Message], Callable[..., None]] = {
+            MetadataDelta: self.metadata.on_delta,
+            Heartbeat: self.metadata.on_beat,
+        }
+        return Dispatch(context, clients=clients, peers=peers, events=events)
+
+    def on_message(self, origin: Origin | LinkId, envelope: Envelope, now: Now) -> None:
+        """Hand a request to its handler, an event or answer to whoever waits for it."""
+        if isinstance(origin, Origin):
+            self.dispatch.on_request(origin, envelope, now)
+        elif self.peers.publisher(origin) is not None:
+            self.dispatch.on_event(envelope, now)
+        elif not (
+            self.context.calls.on_message(origin, envelope, now)
+            or self.membership.on_message(origin, envelope, now)
+            or self.replicas.on_message(origin, envelope, now)
+        ):
+            self.context.count("late_answers")
+
+    def on_link(self, link: LinkId, up: bool, now: Now) -> None:
+        """Tell every part: several may use one link."""
+        if not up:
+            self.context.calls.on_link_down(link, now)
+        self.peers.on_link(link, up, now)
+        self.membership.on_link(link, up, now)
+        self.replicas.on_link(link, up, now)
+
+    def on_gap(self, gap_ms: int, now: Now) -> None:
+        """Give the others the time that this loop was away; our own session gets none."""
+        self.context.count("loop_gaps")
+        self.context.calls.delay(gap_ms)
+
+    def end_turn(self, now: Now) -> None:
+        """Do what is due, then send what has gathered."""
+        self.context.timers.fire(now)
+        self.context.calls.expire(now)
+        self.metadata.end_turn(now)
+        self.replicas.end_turn(now)
+        self.membership.end_turn(now)
+        if self._stopping and self.membership.closed:
+            self._exit(now)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when the first of the parts wants a turn."""
+        return earliest(
+            self.context.timers.next_deadline_ms(),
+            self.context.calls.next_deadline_ms(),
+            self.metadata.next_deadline_ms(),
+            self.replicas.next_deadline_ms(),
+            self.membership.next_deadline_ms(),
+        )
+
+    def stop(self, now: Now) -> None:
+        """Refuse what is new, flush, close the session, exit."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self.dispatch.refuse_all = Refusal(ErrorCode.STOPPING, f"{self._config.name} is stopping")
+        self.replicas.stop(now)
+        self.membership.stop(now)
+        self.context.timers.after(now, STOP_MAX_MS, self._exit)
+
+    def _exit(self, _now: Now) -> None:
+        if not self._exited:
+            self._exited = True
+            self.context.ports.exit(EXIT_STOPPED)
+
+    # State
+
+    def is_ready(self) -> bool:
+        """Tell whether this broker serves: registered, and known as such to itself."""
+        if not self._started:
+            return False
+        me = self.context.image.brokers.get(self._config.id)
+        return (
+            self.membership.is_registered
+            and me is not None
+            and me.alive
+            and me.epoch == self.context.broker_epoch
+        )
+
+    def check(self) -> None:
+        """Assert the invariants of every part, once they are there."""
+        if not self._started:
+            return
+        self.metadata.check()
+        self.controller.check()
+        self.replicas.check()
+
+    def _condition(self) -> Condition:
+        state = "ready" if self.is_ready() else "starting"
+        return Condition(
+            "stopping" if self._stopping else state,
+            self.controller.is_active,
+            self.replicas.leader_count(),
+            self.replicas.replica_count(),
+        )
+
+    def _on_failed(self, now: Now) -> None:
+        self.election.resign(now)
+
+    def _on_controller(self, controller: NodeId, now: Now) -> None:
+        self.channel.learn(controller)
+        self.metadata.on_controller(now)

@@ -1,0 +1,193 @@
+"""Where the cluster's metadata lives in the znode tree, and how it looks there.
+
+Everything is JSON with named fields, so that people can read it with ``znode get``; ids are hex.
+Reading validates: what somebody has written there by hand may be anything.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import Any, TypeVar
+
+import msgspec
+
+from transport.wire.ids import (
+    NO_NODE,
+    BrokerEpoch,
+    ControllerEpoch,
+    Incarnation,
+    MetadataPosition,
+    MetadataVersion,
+    NodeId,
+    NodeName,
+    ProducerId,
+)
+from transport.wire.messages.cluster import NodeEndpoints
+from transport.wire.messages.metadata import (
+    BrokerRecord,
+    PartitionRecord,
+    ProducerIdsRecord,
+    TopicRecord,
+)
+
+BROKERS = "/brokers"
+BROKER_IDS = "/brokers/ids"
+REGISTERED = "/brokers/registered"
+TOPICS = "/brokers/topics"
+PRODUCER_IDS = "/producer_ids"
+METADATA_VERSION = "/metadata_version"
+CONTROLLER_EPOCH = "/controller_epoch"
+CONTROLLER = "/controller"
+
+REMOVED_TOPIC = b'{"removed":true}'
+"""Data of a deleted topic's znode until its children and itself are gone."""
+
+StoredRecord = BrokerRecord | TopicRecord | PartitionRecord | ProducerIdsRecord
+RecordT = TypeVar("RecordT", BrokerRecord, TopicRecord, PartitionRecord, ProducerIdsRecord)
+
+
+class UnreadableZnode(Exception):
+    """The data of a znode is not what belongs there."""
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """Data of ``/brokers/ids/N``."""
+
+    name: str
+    incarnation: int
+    peers: str
+    clients: str
+    events: str
+    rack: str = ""
+
+
+class ControllerClaim(msgspec.Struct, frozen=True):
+    """Data of ``/controller``."""
+
+    broker: int = NO_NODE
+    epoch: int = 0
+
+
+class _Version(msgspec.Struct, frozen=True):
+    controller_epoch: int
+    version: int
+
+
+def roots() -> tuple[tuple[str, bytes], ...]:
+    """Return the znodes that whoever comes first makes, parents first, with their first data."""
+    return (
+        (BROKERS, b""),
+        (BROKER_IDS, b""),
+        (REGISTERED, b""),
+        (TOPICS, b""),
+        (PRODUCER_IDS, encode_record(ProducerIdsRecord(ProducerId(0)))),
+        (METADATA_VERSION, encode_position(ControllerEpoch(0), MetadataVersion(0))),
+        (CONTROLLER_EPOCH, b"0"),
+    )
+
+
+def broker_id_path(node: NodeId) -> str:
+    """Return the path of a broker's ephemeral registration."""
+    return f"{BROKER_IDS}/{node}"
+
+
+def topic_path(name: str) -> str:
+    """Return the path of a topic's record, the parent of its partitions'."""
+    return f"{TOPICS}/{name}"
+
+
+def partition_path(name: str, partition: int) -> str:
+    """Return the path of a partition's record."""
+    return f"{TOPICS}/{name}/{partition}"
+
+
+def registered_path(node: NodeId) -> str:
+    """Return the path of a broker's record as the controller keeps it."""
+    return f"{REGISTERED}/{node}"
+
+
+def encode_record(record: StoredRecord) -> bytes:
+    """Return a record as JSON with named fields."""
+    fields = {name: getattr(record, name) for name in record.__struct_fields__}
+    if "topic_id" in fields:
+        fields["topic_id"] = fields["topic_id"].hex()
+    return msgspec.json.encode(fields)
+
+
+def decode_record(kind: type[RecordT], data: bytes | None) -> RecordT:
+    """Read a record; raises :class:`UnreadableZnode`."""
+    fields = _decode(dict[str, Any], data)
+    try:
+        if isinstance(fields.get("topic_id"), str):
+            fields["topic_id"] = bytes.fromhex(fields["topic_id"])
+        tag = kind.__struct_config__.tag
+        values: list[Any] = [
+            fields[name] for name in takewhile(fields.__contains__, kind.__struct_fields__)
+        ]
+        return msgspec.convert([tag, *values], kind, builtin_types=(bytes,))
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UnreadableZnode(f"{kind.__name__}: {error}") from None
+
+
+def encode_registration(node: NodeEndpoints, incarnation: Incarnation) -> bytes:
+    """Return the data of a broker's registration."""
+    return msgspec.json.encode(
+        Registration(node.name, incarnation, node.peers, node.clients, node.events, node.rack)
+    )
+
+
+def decode_registration(data: bytes | None) -> Registration:
+    """Read a registration; raises :class:`UnreadableZnode`."""
+    return _decode(Registration, data)
+
+
+def broker_record(node: NodeId, epoch: BrokerEpoch, data: bytes | None) -> BrokerRecord:
+    """Return the record of a live broker; raises :class:`UnreadableZnode`."""
+    told = decode_registration(data)
+    return BrokerRecord(
+        node,
+        NodeName(told.name),
+        epoch,
+        Incarnation(told.incarnation),
+        told.peers,
+        told.clients,
+        told.events,
+        told.rack,
+        True,
+    )
+
+
+def encode_claim(node: NodeId, epoch: ControllerEpoch) -> bytes:
+    """Return the data of ``/controller``."""
+    return msgspec.json.encode(ControllerClaim(node, epoch))
+
+
+def decode_claim(data: bytes | None) -> ControllerClaim:
+    """Read ``/controller``; raises :class:`UnreadableZnode`."""
+    return _decode(ControllerClaim, data)
+
+
+def encode_position(epoch: ControllerEpoch, version: MetadataVersion) -> bytes:
+    """Return the data of ``/metadata_version``."""
+    return msgspec.json.encode(_Version(epoch, version))
+
+
+def decode_position(data: bytes | None) -> MetadataPosition:
+    """Read ``/metadata_version``; raises :class:`UnreadableZnode`."""
+    told = _decode(_Version, data)
+    return MetadataPosition(ControllerEpoch(told.controller_epoch), MetadataVersion(told.version))
+
+
+def decode_epoch(data: bytes | None) -> ControllerEpoch:
+    """Read ``/controller_epoch``; raises :class:`UnreadableZnode`."""
+    return ControllerEpoch(_decode(int, data))
+
+
+DecodedT = TypeVar("DecodedT")
+
+
+def _decode(kind: type[DecodedT], data: bytes | None) -> DecodedT:
+    try:
+        return msgspec.json.decode(data or b"", type=kind)
+    except msgspec.DecodeError as error:
+        raise UnreadableZnode(str(error)) from None
