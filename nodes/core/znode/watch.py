@@ -85,6 +85,10 @@ class Watches:
             )
         return events
 
+    def sessions(self) -> list[SessionId]:
+        """Return the sessions that watch something."""
+        return list(self._by_session)
+
     def check(self) -> None:
         """Assert that both directions of the table say the same."""
         for session_id, watched in self._by_session.items():

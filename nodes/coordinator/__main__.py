@@ -1,0 +1,16 @@
+"""The coordinator's process: ``python -P -m nodes.coordinator --config PATH --incarnation N``."""
+
+from __future__ import annotations
+
+from nodes.config import NodeConfig
+from nodes.coordinator.server import CoordinatorServer
+from nodes.runtime.process import run_node
+from nodes.storage.disk import Disk
+
+
+def _make(config: NodeConfig, disk: Disk, _boot_id: str) -> CoordinatorServer:
+    return CoordinatorServer(config, disk)
+
+
+if __name__ == "__main__":
+    run_node(_make)

@@ -1,0 +1,56 @@
+"""What the parts of a coordinator share: who it is, its ports, its state machine, how it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from nodes.config import NodeConfig
+from nodes.core.znode.core import ZnodeCore
+from nodes.core.znode.watch import Watches
+from nodes.storage.disk import Disk
+from transport.driver.calls import response
+from transport.driver.ports import Origin, Ports
+from transport.driver.timers import Timers
+from transport.wire.codec import Envelope
+from transport.wire.ids import NodeId
+from transport.wire.messages import Message
+
+
+class Request(NamedTuple):
+    """An arrived request and the way back."""
+
+    origin: Origin
+    envelope: Envelope
+
+
+@dataclass(slots=True)
+class CoordinatorContext:
+    """One per coordinator process; made by its server before any part of it."""
+
+    config: NodeConfig
+    ports: Ports
+    disk: Disk
+    timers: Timers = field(default_factory=Timers)
+    core: ZnodeCore = field(default_factory=ZnodeCore)
+    """Tree and sessions as applied here. Only ``replica.py`` changes it."""
+    watches: Watches = field(default_factory=Watches)
+    figures: dict[str, int] = field(default_factory=dict)
+    """Counters by name, shown by HEALTH."""
+    stopping: bool = False
+
+    @property
+    def id(self) -> NodeId:
+        """This coordinator's node id, which is its number in the quorum too."""
+        return self.config.id
+
+    def count(self, figure: str, by: int = 1) -> None:
+        """Add to a counter."""
+        self.figures[figure] = self.figures.get(figure, 0) + by
+
+    def reply(self, request: Request, body: Message) -> bool:
+        """Answer a request. False (and counted): its sender is gone or stuck."""
+        if self.ports.wire.reply(request.origin, response(request.envelope, body)):
+            return True
+        self.count("replies_dropped")
+        return False

@@ -1,0 +1,80 @@
+"""Who this node is and how it does: DESCRIBE_NODE and HEALTH."""
+
+from __future__ import annotations
+
+from nodes.coordinator.context import CoordinatorContext, Request
+from nodes.coordinator.lanes import Lanes
+from nodes.coordinator.quorum import Quorum
+from nodes.coordinator.replica import Replica
+from transport.kernel import Now
+from transport.wire.apis import Api
+from transport.wire.errors import ErrorCode
+from transport.wire.messages.cluster import DescribeNodeResponse, HealthResponse
+from transport.wire.registry import VERSIONS
+
+SPOKEN = (
+    Api.OPEN_SESSION,
+    Api.OPERATE,
+    Api.PING_SESSION,
+    Api.DESCRIBE_NODE,
+    Api.HEALTH,
+    Api.DEATH_NOTICE,
+)
+
+
+class Introductions:
+    """Answers about the node itself; changes nothing."""
+
+    def __init__(
+        self, context: CoordinatorContext, quorum: Quorum, replica: Replica, lanes: Lanes
+    ) -> None:
+        self._context = context
+        self._quorum = quorum
+        self._replica = replica
+        self._lanes = lanes
+
+    def on_describe(self, request: Request, now: Now) -> None:
+        """Name every node of the cluster, and what this one speaks."""
+        config = self._context.config
+        self._context.reply(
+            request,
+            DescribeNodeResponse(
+                int(ErrorCode.NONE),
+                config.cluster_id,
+                config.mode,
+                config.name,
+                config.incarnation,
+                config.nodes,
+                {int(api): VERSIONS[api] for api in SPOKEN},
+            ),
+        )
+
+    def on_health(self, request: Request, now: Now) -> None:
+        """Ready: part of a working quorum, so that sessions can be served."""
+        config = self._context.config
+        ready = self._quorum.hears_leader(now)
+        self._context.reply(
+            request,
+            HealthResponse(
+                int(ErrorCode.NONE),
+                config.name,
+                config.incarnation,
+                "ready" if ready else "starting",
+                leader=self._quorum.leads,
+                controller=False,
+                figures=self._figures(),
+            ),
+        )
+
+    def _figures(self) -> dict[str, int]:
+        core = self._context.core
+        return {
+            **self._context.figures,
+            **self._quorum.figures(),
+            "zxid": core.zxid,
+            "applied_index": self._replica.applied_index,
+            "znodes": len(core.tree),
+            "sessions": len(core.sessions),
+            "sessions_served": len(self._lanes),
+            "watches": len(self._context.watches),
+        }

@@ -1,0 +1,215 @@
+"""Sessions opened and attached to: OPEN_SESSION.
+
+An opening is an entry of the log and is answered when it is applied here.  An attachment asks the
+quorum for a barrier first, so that this server knows of the session's opening, of its end, and of
+everything its client has seen anywhere; then it sets the watches anew and fires what was missed.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+from nodes.coordinator.barriers import Barriers
+from nodes.coordinator.context import CoordinatorContext, Request
+from nodes.coordinator.lanes import Lanes
+from nodes.coordinator.presence import Presence
+from nodes.coordinator.writes import Writes
+from nodes.core.znode.core import Opening
+from nodes.core.znode.session import Session
+from nodes.core.znode.watch import KINDS, missed
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import SessionId, Zxid
+from transport.wire.messages.coordination import (
+    OpenedSession,
+    OpenSessionRequest,
+    OpenSessionResponse,
+    ProposedWrite,
+    WatchEvent,
+    WatchRegistration,
+)
+
+NONCE_BYTES_MAX = 64
+PASSWORD_BYTES = 16
+"""ZooKeeper's."""
+OPENINGS_MAX = 10_000
+"""Openings and attachments waiting at one time; more are told to try elsewhere."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    request: Request
+    write: ProposedWrite | None
+    """The opening's entry; None for an attachment."""
+    done: bool = False
+
+
+class Openings:
+    """Openings and attachments that are not answered yet."""
+
+    def __init__(
+        self,
+        context: CoordinatorContext,
+        barriers: Barriers,
+        writes: Writes,
+        lanes: Lanes,
+        presence: Presence,
+    ) -> None:
+        self._context = context
+        self._core = context.core
+        self._barriers = barriers
+        self._writes = writes
+        self._lanes = lanes
+        self._presence = presence
+        self._openings: dict[bytes, _Waiting] = {}
+        self._attachments = 0
+
+    # Requests
+
+    def on_open(self, request: Request, now: Now) -> None:
+        """Open a session or attach to one. Waits for the quorum, but not for ever (NO_QUORUM)."""
+        body = cast("OpenSessionRequest", request.envelope.body)
+        if len(self._openings) + self._attachments >= OPENINGS_MAX:
+            self._refuse(request, ErrorCode.OVERLOADED)
+        elif body.session_id != 0:
+            self._attach(request, now)
+        elif len(body.nonce) > NONCE_BYTES_MAX or body.timeout_ms < 0:
+            self._refuse(request, ErrorCode.BAD_ARGUMENTS)
+        else:
+            self._open(request, body, now)
+
+    def _open(self, request: Request, body: OpenSessionRequest, now: Now) -> None:
+        random, config = self._context.ports.random, self._context.config.coordinator
+        nonce = body.nonce or random.randbytes(NONCE_BYTES_MAX)
+        earlier = self._openings.get(nonce)
+        if earlier is not None:
+            # The client lost patience or its connection; the newest one gets the answer.
+            earlier.done = True
+        timeout_ms = min(
+            max(body.timeout_ms, config.session_timeout_min_ms), config.session_timeout_max_ms
+        )
+        opened = OpenedSession(timeout_ms, random.randbytes(PASSWORD_BYTES), body.owner, nonce)
+        waiting = _Waiting(request, ProposedWrite(self._new_id(), 0, open=opened))
+        self._openings[nonce] = waiting
+        self._offer(waiting)
+        self._limit(waiting, now)
+
+    def _new_id(self) -> SessionId:
+        """Return a number nobody else gives: the node's id, and chance. Positive in 64 bits."""
+        number = (self._context.id & 0x7F) << 56 | self._context.ports.random.getrandbits(56)
+        return SessionId(number or 1)
+
+    def _attach(self, request: Request, now: Now) -> None:
+        waiting = _Waiting(request, None)
+        self._attachments += 1
+        self._barriers.want(partial(self._barrier_passed, waiting))
+        self._limit(waiting, now)
+
+    def _limit(self, waiting: _Waiting, now: Now) -> None:
+        """Give up when the client does, or after two elections' worth of time."""
+        patience_ms = 2 * self._context.config.raft.election_timeout_max_ms
+        if waiting.request.envelope.deadline_ms >= 0:
+            patience_ms = min(patience_ms, waiting.request.envelope.deadline_ms)
+        self._context.timers.after(now, patience_ms, partial(self._give_up, waiting))
+
+    def _give_up(self, waiting: _Waiting, _: Now) -> None:
+        if waiting.done:
+            return
+        self._settle(waiting)
+        self._refuse(waiting.request, ErrorCode.NO_QUORUM)
+
+    def _settle(self, waiting: _Waiting) -> None:
+        waiting.done = True
+        if waiting.write is None:
+            self._attachments -= 1
+        elif waiting.write.open is not None:
+            self._openings.pop(waiting.write.open.nonce, None)
+
+    # Openings
+
+    def propose_again(self) -> None:
+        """Offer every opening again: it may have been lost."""
+        for waiting in self._openings.values():
+            self._offer(waiting)
+
+    def _offer(self, waiting: _Waiting) -> None:
+        assert waiting.write is not None
+        self._writes.submit((waiting.write,))
+
+    def on_applied(self, opening: Opening, now: Now) -> None:
+        """An opening was applied: if it was asked for here, its session is served here."""
+        session = opening.session
+        if session is not None:
+            self._presence.opened(session, now)
+        waiting = self._openings.get(opening.nonce)
+        if waiting is None:
+            return
+        self._settle(waiting)
+        if session is None and opening.error == ErrorCode.NODE_EXISTS:
+            # Another session drew the same number: draw again.
+            self.on_open(waiting.request, now)
+        elif session is None:
+            self._refuse(waiting.request, opening.error)
+        else:
+            self._serve(waiting.request, session, now)
+
+    # Attachments
+
+    def _barrier_passed(self, waiting: _Waiting, now: Now) -> None:
+        if waiting.done:
+            return
+        self._settle(waiting)
+        body = cast("OpenSessionRequest", waiting.request.envelope.body)
+        session = self._core.sessions.get(body.session_id)
+        if session is None or not hmac.compare_digest(session.password, body.password):
+            self._refuse(waiting.request, ErrorCode.SESSION_EXPIRED)
+        elif body.last_zxid > self._core.zxid:
+            # More than the quorum has ever committed: this client was elsewhere.
+            self._refuse(waiting.request, ErrorCode.SERVER_BEHIND)
+        else:
+            self._serve(waiting.request, session, now)
+
+    def _serve(self, request: Request, session: Session, now: Now) -> None:
+        body = cast("OpenSessionRequest", request.envelope.body)
+        self._lanes.attach(session.id, request.origin)
+        self._presence.spoke(session.id, now)
+        # Missed events first: once the answer has named our zxid, they must not get lost.
+        self._lanes.tell(self._set_watches(session.id, body.watches, body.last_zxid))
+        if not self._lanes.serves(session.id):
+            return
+        answer = OpenSessionResponse(
+            int(ErrorCode.NONE),
+            session.id,
+            session.password,
+            session.timeout_ms,
+            self._core.zxid,
+            session.last_request_id,
+        )
+        if not self._context.reply(request, answer):
+            self._lanes.detach(session.id)
+
+    def _set_watches(
+        self, session_id: SessionId, watches: tuple[WatchRegistration, ...], seen: Zxid
+    ) -> list[WatchEvent]:
+        """Set watches anew; returns the events of those that were missed, which are not set."""
+        events: dict[WatchEvent, None] = {}
+        for path, kind in [(watch.path, watch.kind) for watch in watches]:
+            if kind not in KINDS:
+                continue
+            event = missed(self._core.tree, kind, path, seen)
+            if event:
+                events[WatchEvent(session_id, event, path, self._core.zxid)] = None
+            else:
+                self._context.watches.add(session_id, kind, path)
+        return list(events)
+
+    def _refuse(self, request: Request, error: ErrorCode) -> None:
+        self._context.reply(request, OpenSessionResponse(int(error), zxid=self._core.zxid))
+
+    def check(self) -> None:
+        """Assert that every opening kept is still waited for."""
+        assert all(not waiting.done for waiting in self._openings.values())
+        assert self._attachments >= 0

@@ -1,0 +1,218 @@
+"""Runs the Raft core: its messages, its disk, its ticks; and tells the server what it decided.
+
+Knows nothing of znodes: what is committed is bytes to it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from nodes.config import EXIT_ENVIRONMENT
+from nodes.coordinator.context import CoordinatorContext
+from nodes.coordinator.journal import Journal
+from nodes.coordinator.peers import Peers
+from nodes.core.raft.core import RaftCore
+from nodes.core.raft.events import (
+    Contact,
+    DiskSynced,
+    Gap,
+    HardState,
+    Propose,
+    RaftEffects,
+    RaftEvent,
+    Received,
+    Role,
+    Stored,
+)
+from nodes.storage.disk import StorageError
+from nodes.storage.raft_log import RaftLog
+from transport.driver.ports import LinkId
+from transport.kernel import TICK, Now
+from transport.wire.codec import Envelope
+from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
+from transport.wire.messages import Message
+from transport.wire.messages.raft import Entry, RaftMessage
+
+_logger = logging.getLogger("odradek.quorum")
+
+
+class QuorumUser(Protocol):
+    """Who is told what the quorum decided. Called within a step: it must not step in turn."""
+
+    def on_leader(self, now: Now) -> None:
+        """The known leader, or this member's own role, is another one now."""
+        ...
+
+    def on_committed(self, entries: Sequence[Entry], now: Now) -> None:
+        """Apply these."""
+        ...
+
+    def on_reads(self, reads: Sequence[tuple[int, LogIndex]], failed: Sequence[int]) -> None:
+        """ReadIndex tokens answered, with the index to have applied, and failed ones."""
+        ...
+
+    def on_rejected(self, count: int, now: Now) -> None:
+        """So many proposals were not taken."""
+        ...
+
+    def on_install(self, last_index: LogIndex, last_term: Term, data: bytes) -> None:
+        """Take over this snapshot, durably, then report SnapshotInstalled."""
+        ...
+
+    def on_snapshot_wanted(self) -> None:
+        """Report SnapshotReady."""
+        ...
+
+
+class Quorum:
+    """This member of the quorum. Every change of the Raft core goes through :meth:`step`."""
+
+    def __init__(
+        self,
+        context: CoordinatorContext,
+        peers: Peers,
+        log: RaftLog,
+        user: QuorumUser,
+        now: Now,
+    ) -> None:
+        config = context.config
+        self._context = context
+        self._peers = peers
+        self._user = user
+        voters = tuple(node.id for node in config.with_role("coordinator"))
+        found = log.stored()
+        stored = Stored(HardState(*found.hard_state), *found[1:])
+        self._raft = RaftCore(config.id, voters, config.raft, stored, context.ports.random, now)
+        self._journal = Journal(log, context.ports.pool, self._durable, self.failed)
+        self._failed = False
+
+    # What others may ask
+
+    @property
+    def leader(self) -> NodeId:
+        """The Raft leader as far as known here; −1: none."""
+        return self._raft.raft_leader
+
+    @property
+    def leads(self) -> bool:
+        """This member leads."""
+        return self._raft.role is Role.LEADER
+
+    @property
+    def is_durable(self) -> bool:
+        """True when everything written to the log is synced."""
+        return self._journal.is_durable
+
+    def hears_leader(self, now: Now) -> bool:
+        """Tell whether what is said here has the word of a working quorum behind it."""
+        return self._raft.has_quorum_contact(now)
+
+    def figures(self) -> dict[str, int]:
+        """Return what HEALTH shows of the quorum."""
+        raft = self._raft
+        return {
+            "raft_term": raft.term,
+            "raft_leader": raft.raft_leader,
+            "raft_commit_index": raft.commit_index,
+            "raft_last_index": raft.last_index,
+            "raft_messages_rejected": raft.rejected_messages,
+        }
+
+    # Events
+
+    def on_message(self, envelope: Envelope, now: Now) -> None:
+        """Take a Raft message of a peer."""
+        self.step(Received(cast("RaftMessage", envelope.body)), now)
+
+    def on_link(self, link: LinkId, up: bool, now: Now) -> NodeId | None:
+        """Take a change of a link; returns the coordinator behind it, or None."""
+        node = self._peers.node_of(link)
+        if node is not None:
+            self.step(Contact(node, up), now)
+        return node
+
+    def on_gap(self, gap_ms: int, now: Now) -> None:
+        """The loop was away: a follower's patience grows, a leader doubts itself at once."""
+        self.step(Gap(gap_ms), now)
+        self.step(TICK, now)
+
+    def tick(self, now: Now) -> None:
+        """Give the core its Tick if it is due."""
+        deadline_ms = self._raft.next_deadline_ms()
+        if deadline_ms is not None and deadline_ms <= now.mono_ms:
+            self.step(TICK, now)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when the core wants its next Tick."""
+        return self._raft.next_deadline_ms()
+
+    def propose(self, payloads: tuple[bytes, ...], now: Now) -> None:
+        """Append entries to the log, if this member leads."""
+        self.step(Propose(payloads), now)
+
+    def tell_leader(self, message: Message) -> bool:
+        """Send to the leader, which must be another member. False: not sent."""
+        return self.leader != NO_NODE and self._peers.send(self.leader, message)
+
+    def step(self, event: RaftEvent, now: Now) -> None:
+        """Give the core one fact and carry out its orders."""
+        if self._failed:
+            return
+        effects = self._raft.step(event, now)
+        try:
+            self._journal.write(effects)
+        except StorageError as error:
+            self.failed(error)
+            return
+        self._send(effects)
+        self._tell(effects, now)
+
+    def end_turn(self) -> None:
+        """All of the turn is written: one sync for it."""
+        if not self._failed:
+            self._journal.sync()
+
+    def failed(self, error: BaseException) -> None:
+        """The disk failed: this process can promise nothing any more."""
+        if not isinstance(error, StorageError):
+            raise error
+        self._failed = True
+        _logger.error("the log cannot be written: %s", error)
+        self._context.ports.exit(EXIT_ENVIRONMENT)
+
+    def check(self) -> None:
+        """Assert the invariants of the Raft core."""
+        self._raft.check()
+
+    # Orders
+
+    def _send(self, effects: RaftEffects) -> None:
+        for to, message, payload in effects.send_now:
+            if not self._peers.send(to, message, payload):
+                self._context.count("raft_messages_unsent")
+        for to, message, payload in self._journal.hold(effects.send_after_sync):
+            self._peers.send(to, message, payload)
+
+    def _tell(self, effects: RaftEffects, now: Now) -> None:
+        user = self._user
+        # The leader first: what waits for one must be done before later writes are applied.
+        if effects.role is not None or effects.raft_leader is not None:
+            _logger.info("%s; raft leader %d", self._raft.role.value, self._raft.raft_leader)
+            user.on_leader(now)
+        if effects.committed:
+            user.on_committed(effects.committed, now)
+        if effects.reads or effects.reads_failed:
+            user.on_reads(effects.reads, effects.reads_failed)
+        if effects.rejected:
+            user.on_rejected(len(effects.rejected), now)
+        if effects.install is not None:
+            user.on_install(*effects.install)
+        if effects.snapshot_wanted:
+            user.on_snapshot_wanted()
+
+    def _durable(self, sequence: int, now: Now) -> None:
+        for to, message, payload in self._journal.release():
+            self._peers.send(to, message, payload)
+        self.step(DiskSynced(sequence), now)
