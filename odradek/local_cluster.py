@@ -63,6 +63,7 @@ class Cluster:
         self._process = process
         self._outcome_fd: int | None = outcome_fd
         self._owned_dir: Path | None = None
+        self._closed = False
 
     @classmethod
     def start(
@@ -270,7 +271,6 @@ class Cluster:
         if hung:
             self._process.kill()
             self._wait_ended(STOP_MAX_S)
-        self._close_pipes()
         left = self._left_running()
         for pid in left:
             os.kill(pid, signal.SIGKILL)
@@ -286,9 +286,11 @@ class Cluster:
 
     def close(self) -> None:
         """Stop, and remove the temporary directory. Does nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
         try:
-            if self._process.poll() is None or self._outcome_fd is not None:
-                self.stop()
+            self.stop()
         finally:
             if self._owned_dir is not None:
                 shutil.rmtree(self._owned_dir, ignore_errors=True)
@@ -298,6 +300,7 @@ class Cluster:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return False
+        self._close_pipes()
         return True
 
     def _has_ended(self) -> bool:

@@ -135,7 +135,10 @@ class Children:
         on_exit = self._on_exit
 
         def wait() -> None:
-            end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            try:
+                end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            except ChildProcessError:
+                return  # reaped by kill_all: nobody wants to know
             assert end is not None  # it is only None with WNOHANG
             killed = end.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
             on_exit(Exited(name, pid, -end.si_status if killed else end.si_status))

@@ -1,0 +1,108 @@
+"""The command line: what it says of wrong words, and that it stays quick."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from supervisor.cli import CLIENT_COMMANDS, main
+from supervisor.commands import signal_number
+
+
+def run(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    try:
+        status: int | str | None = main(words)
+    except SystemExit as end:
+        status = end.code
+    captured = capsys.readouterr()
+    assert isinstance(status, int)
+    return status, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["strat"], "there is no 'strat'; did you mean 'start'?"),
+        (["statsu"], "did you mean 'status'?"),
+        (["produse"], "did you mean 'produce'?"),
+        (["start", "lcal"], "did you mean 'local'?"),
+        (["start", "no/such/file.toml"], "no/such/file.toml"),
+        (["kill", "broker-1", "--signal", "KIL"], "did you mean 'SIGKILL'?"),
+        (["logs", "broker-1"], "no node has run in"),
+    ],
+)
+def test_a_wrong_word_gets_one_line_with_what_would_be_right(
+    words: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = words[0] in ("start", "kill", "logs")
+    status, _, err = run([*words, *(["--data-dir", str(tmp_path)] if known else [])], capsys)
+    assert status == 2
+    assert text in err
+    assert err.count("\n") == 1
+
+
+def test_a_wrong_option_names_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["odradek", "start", "--detatch"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "did you mean '--detach'?" in capsys.readouterr().err
+
+
+def test_without_a_supervisor_commands_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["status"], ["status", "--json"], ["kill", "broker-1"], ["restart", "broker-1"]):
+        status, out, err = run([*words, "--data-dir", str(tmp_path)], capsys)
+        assert (status, out) == (1, "")
+        assert f"no supervisor runs on {tmp_path}; start one with `odradek start`" in err
+    status, out, _ = run(["stop", "--data-dir", str(tmp_path)], capsys)
+    assert (status, out.startswith("nothing to stop")) == (0, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_data_dir_option_wins_over_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ODRADEK_DATA_DIR", str(tmp_path / "environment"))
+    assert "environment" in run(["status"], capsys)[2]
+    assert "option" in run(["status", "--data-dir", str(tmp_path / "option")], capsys)[2]
+
+
+def test_help_shows_every_command_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(["--help"], capsys)
+    assert status == 0
+    assert "examples:" in out
+    for command in ("start", "status", "stop", "kill", "restart", "logs", *CLIENT_COMMANDS):
+        assert f"\n    {command} " in out
+    assert "example" in run(["start", "--help"], capsys)[1]
+    assert "--ready-fd" not in run(["start", "--help"], capsys)[1]
+
+
+def test_help_and_start_import_no_client_and_no_zmq() -> None:
+    code = (
+        "import sys; from supervisor.cli import build_parser; build_parser(['start']);"
+        "import supervisor.launch;"
+        "heavy = {'zmq', 'rich', 'asyncio', 'odradek.producer'} & set(sys.modules);"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_without_asserts_nothing_is_started(tmp_path: Path) -> None:
+    command = [sys.executable, "-O", "-m", "supervisor", "start", "--data-dir", str(tmp_path / "d")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "run Python without -O" in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
+def test_signals_go_by_name_or_number() -> None:
+    assert {signal_number(word) for word in ("KILL", "kill", "SIGKILL", "9")} == {9}

@@ -1,0 +1,592 @@
+"""The supervisor's program, in a world of plain values: no process, no socket, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+import pytest
+
+from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, ConfigError
+from supervisor.engine import EXIT_NOT_READY, Supervisor
+from supervisor.lives import Exited, Started
+from supervisor.plan import ClusterConfig, ClusterPlan, Settings, SupervisorConfig
+from supervisor.roster import Usage
+from supervisor.status import status_json, status_text
+from transport.driver.ports import Door, LinkId, Origin, Ports
+from transport.kernel import Now
+from transport.wire.codec import Envelope, Kind
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import ClusterId, Incarnation, NodeName
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.cluster import (
+    DeathNotice,
+    DeathNoticeResponse,
+    HealthRequest,
+    HealthResponse,
+    NodeEndpoints,
+    death_notice_proof,
+)
+from transport.wire.messages.supervision import (
+    RestartNodeRequest,
+    RestartNodeResponse,
+    SignalNodeRequest,
+    SignalNodeResponse,
+    SupervisorStatusRequest,
+    SupervisorStatusResponse,
+)
+
+T = TypeVar("T")
+KEY = "the key"
+KILLED = -9
+PERSON = Origin(Door.CLIENTS, b"person")
+
+
+@dataclass(slots=True)
+class FakePool:
+    def submit(self, job: Callable[[], T], done: Callable[[T | BaseException, Now], None]) -> None:
+        raise AssertionError("a supervisor has nothing for the pool")
+
+
+@dataclass(slots=True)
+class FakePorts:
+    """The wire, and what became of the program."""
+
+    endpoints: dict[LinkId, str] = field(default_factory=dict)
+    down: set[str] = field(default_factory=set)
+    sent: list[tuple[str, Envelope]] = field(default_factory=list)
+    replies: list[Message] = field(default_factory=list)
+    status: int | None = None
+
+    @property
+    def wire(self) -> FakePorts:
+        return self
+
+    @property
+    def pool(self) -> FakePool:
+        return FakePool()
+
+    @property
+    def random(self) -> Random:
+        return Random(0)
+
+    def exit(self, status: int) -> None:
+        self.status = status
+
+    def connect(self, endpoint: str) -> LinkId:
+        link = LinkId(len(self.endpoints) + 1)
+        self.endpoints[link] = endpoint
+        return link
+
+    def subscribe(self, endpoint: str, topics: Sequence[bytes]) -> LinkId:
+        raise AssertionError("a supervisor subscribes to nothing")
+
+    def disconnect(self, link: LinkId) -> None:
+        del self.endpoints[link]
+
+    def send(self, link: LinkId, envelope: Envelope) -> bool:
+        endpoint = self.endpoints[link]
+        if endpoint in self.down:
+            return False
+        self.sent.append((endpoint, envelope))
+        return True
+
+    def reply(self, origin: Origin, envelope: Envelope) -> bool:
+        self.replies.append(envelope.body)
+        return True
+
+    def publish(self, topic: bytes, envelope: Envelope) -> None:
+        raise AssertionError("a supervisor publishes nothing")
+
+
+@dataclass(slots=True)
+class FakeProcesses:
+    """Children that live in a dictionary."""
+
+    clock: World
+    started: list[str] = field(default_factory=list)
+    signals: list[tuple[str, int]] = field(default_factory=list)
+    asked_to_end: list[str] = field(default_factory=list)
+    refuse: bool = False
+    incarnations: dict[str, int] = field(default_factory=dict)
+
+    def start(self, node: NodeEndpoints) -> Started:
+        if self.refuse:
+            raise ConfigError("no memory")
+        self.started.append(node.name)
+        number = self.incarnations[node.name] = self.incarnations.get(node.name, 0) + 1
+        pid = 1_000 + 10 * len(self.started)
+        return Started(pid, Incarnation(number), self.clock.now.mono_ms)
+
+    def reap(self, name: NodeName) -> None:
+        pass
+
+    def signal(self, name: NodeName, number: int) -> bool:
+        self.signals.append((name, number))
+        return True
+
+    def ask_to_end(self, name: NodeName) -> bool:
+        self.asked_to_end.append(name)
+        return True
+
+    def last_words(self, name: NodeName) -> str:
+        return "its last words"
+
+    def bound_logs(self) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class FakeObserver:
+    said: list[str] = field(default_factory=list)
+    shown: list[SupervisorStatusResponse] = field(default_factory=list)
+    was_ready: list[SupervisorStatusResponse] = field(default_factory=list)
+    failures: list[tuple[int, str]] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def show(self, status: SupervisorStatusResponse) -> None:
+        self.shown.append(status)
+
+    def ready(self, status: SupervisorStatusResponse) -> None:
+        self.was_ready.append(status)
+
+    def failed(self, exit_status: int, text: str) -> None:
+        self.failures.append((exit_status, text))
+
+
+class FakeMeter:
+    def measure(self, pid: int) -> Usage:
+        return Usage(pid * 1_000, 1.5) if pid else Usage()
+
+
+class World:
+    """A supervisor of one coordinator more than there are brokers: 2 and 1."""
+
+    def __init__(self, *, must_be_ready: bool = False, death_notices: bool = True) -> None:
+        self.now = Now(100_000, 0)
+        self.ports = FakePorts()
+        self.processes = FakeProcesses(self)
+        self.observer = FakeObserver()
+        settings = Settings(
+            "test",
+            cluster=ClusterConfig(brokers=1, coordinators=2),
+            supervisor=SupervisorConfig(death_notices=death_notices, start_timeout_ms=5_000),
+        )
+        nodes = tuple(
+            member.endpoints((port, port + 1, port + 2))
+            for port, member in zip((10, 20, 30), settings.members(), strict=True)
+        )
+        self.plan = ClusterPlan(settings, ClusterId("c"), KEY, Path("/nowhere"), nodes)
+        self.peers = {str(node.name): node.peers for node in nodes}
+        started = {node.name: self.processes.start(node) for node in nodes}
+        self.engine = Supervisor(
+            self.plan,
+            self.processes,
+            self.observer,
+            FakeMeter(),
+            77,
+            started=started,
+            must_be_ready=must_be_ready,
+        )
+        ports: Ports = self.ports
+        self.engine.start(ports, self.now)
+        self.engine.end_turn(self.now)
+
+    # What the test does
+
+    def link(self, name: str) -> LinkId:
+        return next(link for link, door in self.ports.endpoints.items() if door == self.peers[name])
+
+    def connect_all(self) -> None:
+        for name in self.peers:
+            self.engine.on_link(self.link(name), True, self.now)
+        self.engine.end_turn(self.now)
+
+    def advance(self, ms: int, *, well: bool = True) -> None:
+        """Let time pass in small steps; ``well``: nodes answer HEALTH at once."""
+        until_ms = self.now.mono_ms + ms
+        while self.now.mono_ms < until_ms:
+            self.now = Now(min(until_ms, self.now.mono_ms + 5), 0)
+            self.engine.end_turn(self.now)
+            if well:
+                self.answer_health()
+
+    def take(self, kind: type[Message]) -> list[tuple[str, Envelope]]:
+        taken = [row for row in self.ports.sent if isinstance(row[1].body, kind)]
+        self.ports.sent = [row for row in self.ports.sent if row not in taken]
+        return taken
+
+    def answer(self, endpoint: str, question: Envelope, body: Message) -> None:
+        name = next(name for name, door in self.peers.items() if door == endpoint)
+        envelope = Envelope(Kind.RESPONSE, body, correlation_id=question.correlation_id)
+        self.engine.on_message(self.link(name), envelope, self.now)
+        self.engine.end_turn(self.now)
+
+    def answer_health(self, *, silent: str = "", state: str = "ready") -> None:
+        for endpoint, question in self.take(HealthRequest):
+            name = question.destination
+            if name != silent:
+                first = name.endswith("-1")
+                incarnation = question.incarnation
+                leads, controls = first and "coord" in name, "broker" in name
+                word = HealthResponse(0, name, incarnation, state, leads, controls, 5)
+                self.answer(endpoint, question, word)
+
+    def become_ready(self) -> None:
+        self.connect_all()
+        self.answer_health()
+        assert len(self.observer.was_ready) == 1
+
+    def die(self, name: str, status: int = KILLED) -> None:
+        node = self.engine.roster[NodeName(name)]
+        self.engine.on_exit(Exited(node.name, node.pid, status), self.now)
+        self.engine.end_turn(self.now)
+
+    def command(self, body: Message) -> list[Message]:
+        self.ports.replies = []
+        self.engine.on_message(PERSON, Envelope(Kind.REQUEST, body, correlation_id=9), self.now)
+        self.engine.end_turn(self.now)
+        self.answer_health()
+        return self.ports.replies
+
+    def state(self, name: str) -> str:
+        return self.engine.roster[NodeName(name)].state(self.now.mono_ms)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_it_is_ready_when_every_node_serves_and_a_controller_is_active(world: World) -> None:
+    world.connect_all()
+    world.answer_health(silent="broker-1")
+    assert not world.observer.was_ready
+    world.advance(1_100)
+    assert len(world.observer.was_ready) == 1
+    assert world.observer.was_ready[0].ready
+
+
+def test_a_node_that_says_starting_is_asked_again_soon(world: World) -> None:
+    world.connect_all()
+    world.answer_health(state="starting")
+    world.advance(40, well=False)
+    assert len(world.take(HealthRequest)) == 3
+
+
+def test_every_coordinator_is_told_of_a_death_at_once_with_proof(world: World) -> None:
+    world.become_ready()
+    world.die("broker-1")
+    notices = world.take(DeathNotice)
+    assert [door for door, _ in notices] == [
+        world.peers["coordinator-1"],
+        world.peers["coordinator-2"],
+    ]
+    name, number = NodeName("broker-1"), world.plan.find("broker-1").id
+    proof = death_notice_proof(KEY, name, number, Incarnation(1))
+    assert notices[0][1].body == DeathNotice(name, number, Incarnation(1), proof)
+
+
+def test_a_notice_is_repeated_until_one_coordinator_has_acted_on_it(world: World) -> None:
+    world.become_ready()
+    world.ports.down.update(world.peers.values())
+    world.die("broker-1")
+    assert world.take(DeathNotice) == []
+    world.ports.down.clear()
+    world.advance(60, well=False)
+    first, second = world.take(DeathNotice)
+    world.answer(*first, DeathNoticeResponse(ErrorCode.NOT_RAFT_LEADER))
+    world.advance(60, well=False)
+    again = world.take(DeathNotice)
+    assert [door for door, _ in again] == [world.peers["coordinator-1"]]
+    world.answer(*second, DeathNoticeResponse(ErrorCode.NONE))
+    world.answer(*again[0], DeathNoticeResponse(ErrorCode.NOT_RAFT_LEADER))
+    world.advance(500, well=False)
+    assert world.take(DeathNotice) == []
+
+
+def test_a_notice_ends_when_the_next_process_serves(world: World) -> None:
+    world.become_ready()
+    world.die("broker-1")
+    assert len(world.engine.notices) == 1
+    world.advance(100)
+    assert len(world.engine.notices) == 0
+
+
+def test_a_notice_that_nobody_acts_on_ends_when_no_session_can_be_left(world: World) -> None:
+    world.become_ready()
+    world.processes.refuse = True
+    world.die("broker-1")
+    world.advance(29_000, well=False)
+    assert len(world.engine.notices) == 1
+    world.advance(2_000, well=False)
+    assert len(world.engine.notices) == 0
+
+
+def test_a_coordinator_is_not_told_of_its_own_death(world: World) -> None:
+    world.become_ready()
+    world.die("coordinator-1", EXIT_BUG)
+    assert [door for door, _ in world.take(DeathNotice)] == [world.peers["coordinator-2"]]
+
+
+def test_notices_can_be_switched_off() -> None:
+    world = World(death_notices=False)
+    world.become_ready()
+    world.die("broker-1")
+    world.advance(200)
+    assert world.take(DeathNotice) == []
+
+
+def test_a_killed_node_is_started_at_once_and_a_failing_one_after_a_delay(world: World) -> None:
+    world.become_ready()
+    world.die("broker-1")
+    assert world.processes.started.count("broker-1") == 2
+    assert world.state("broker-1") == "starting"
+    world.die("broker-1", EXIT_ENVIRONMENT)
+    assert world.state("broker-1") == "restarting"
+    world.advance(190)
+    assert world.processes.started.count("broker-1") == 2
+    world.advance(20)
+    assert world.processes.started.count("broker-1") == 3
+    assert world.engine.roster[NodeName("broker-1")].restarts == 2
+
+
+def test_an_exit_that_was_already_taken_is_passed_over(world: World) -> None:
+    world.become_ready()
+    old = Exited(NodeName("broker-1"), world.engine.roster[NodeName("broker-1")].pid, KILLED)
+    world.die("broker-1")
+    world.engine.on_exit(old, world.now)
+    assert world.processes.started.count("broker-1") == 2
+
+
+def test_a_process_that_cannot_be_started_now_is_tried_again(world: World) -> None:
+    world.become_ready()
+    world.processes.refuse = True
+    world.die("broker-1")
+    assert world.state("broker-1") == "restarting"
+    world.processes.refuse = False
+    world.advance(1_010)
+    assert world.processes.started.count("broker-1") == 2
+
+
+def test_wrong_settings_at_the_start_end_everything_with_the_nodes_own_words(
+    world: World,
+) -> None:
+    world.die("broker-1", EXIT_CONFIG)
+    [(status, text)] = world.observer.failures
+    assert status == EXIT_CONFIG
+    assert "broker-1 cannot run with these settings: its last words" in text
+    assert world.processes.asked_to_end == ["coordinator-1", "coordinator-2"]
+    world.die("coordinator-1", 0)
+    assert world.ports.status is None
+    world.die("coordinator-2", 0)
+    assert world.ports.status == EXIT_CONFIG
+
+
+def test_wrong_settings_later_give_up_that_node_alone(world: World) -> None:
+    world.become_ready()
+    world.die("broker-1", EXIT_CONFIG)
+    world.advance(10_000)
+    assert world.state("broker-1") == "failed"
+    assert world.processes.asked_to_end == []
+    assert world.observer.failures == []
+
+
+def test_a_start_that_somebody_waits_for_fails_in_time_and_says_what_is_missing() -> None:
+    world = World(must_be_ready=True)
+    world.connect_all()
+    world.answer_health(silent="broker-1")
+    world.advance(5_100, well=False)
+    [(status, text)] = world.observer.failures
+    assert status == EXIT_NOT_READY
+    assert "not ready after 5 s" in text
+    assert "broker-1 starting" in text
+    for name in list(world.peers):
+        world.die(name, 0)
+    assert world.ports.status == EXIT_NOT_READY
+
+
+def test_stop_ends_all_at_once_and_kills_what_hangs(world: World) -> None:
+    world.become_ready()
+    world.engine.stop(world.now)
+    assert world.processes.asked_to_end == list(world.peers)
+    world.die("coordinator-1", 0)
+    world.die("broker-1", 0)
+    world.advance(9_000)
+    assert world.processes.signals == []
+    world.advance(1_100)
+    assert world.processes.signals == [("coordinator-2", 9)]
+    world.die("coordinator-2")
+    assert world.ports.status == 0
+    assert world.processes.started == list(world.peers)
+
+
+def test_a_second_stop_kills_at_once(world: World) -> None:
+    world.become_ready()
+    world.engine.stop(world.now)
+    world.engine.stop(world.now)
+    assert world.processes.signals == [(name, 9) for name in world.peers]
+
+
+def test_a_node_that_waits_for_its_next_start_does_not_start_during_a_stop(world: World) -> None:
+    world.become_ready()
+    world.die("broker-1", EXIT_BUG)
+    world.engine.stop(world.now)
+    world.advance(1_000)
+    assert world.processes.started.count("broker-1") == 1
+
+
+def test_a_node_that_hangs_is_unresponsive_and_leads_nothing(world: World) -> None:
+    world.become_ready()
+    for _ in range(800):
+        world.now = Now(world.now.mono_ms + 5, 0)
+        world.engine.end_turn(world.now)
+        world.answer_health(silent="broker-1")
+    assert world.state("broker-1") == "unresponsive"
+    shown = {str(node.name): node for node in world.observer.shown[-1].nodes}
+    assert not shown["broker-1"].controller
+    assert shown["coordinator-1"].leader
+    assert not world.observer.shown[-1].ready
+
+
+def test_after_a_gap_of_our_own_nobody_is_blamed(world: World) -> None:
+    world.become_ready()
+    world.now = Now(world.now.mono_ms + 60_000, 0)
+    world.engine.on_gap(59_000, world.now)
+    assert world.state("broker-1") == "ready"
+
+
+# Commands
+
+
+def test_status_is_fresh_and_has_every_key_that_programs_rely_on(world: World) -> None:
+    world.become_ready()
+    [status] = world.command(SupervisorStatusRequest(KEY))
+    assert isinstance(status, SupervisorStatusResponse)
+    table = status_json(status)
+    assert list(table) == ["cluster", "mode", "supervisor", "nodes"]
+    assert table["supervisor"] == {"pid": 77}
+    assert table["nodes"][2] == {
+        "name": "broker-1",
+        "roles": ["broker"],
+        "id": 1,
+        "pid": 1030,
+        "state": "ready",
+        "leader": False,
+        "controller": True,
+        "restarts": 0,
+        "rss_bytes": 1_030_000,
+        "endpoints": {
+            "peers": "tcp://127.0.0.1:30",
+            "clients": "tcp://127.0.0.1:31",
+            "events": "tcp://127.0.0.1:32",
+        },
+    }
+    assert "broker (controller)" in status_text(status)
+
+
+def test_status_waits_for_a_hanging_node_a_moment_only(world: World) -> None:
+    world.become_ready()
+    world.ports.replies = []
+    request = Envelope(Kind.REQUEST, SupervisorStatusRequest(KEY), correlation_id=9)
+    world.engine.on_message(PERSON, request, world.now)
+    world.advance(290, well=False)
+    assert world.ports.replies == []
+    world.advance(20, well=False)
+    assert len(world.ports.replies) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        SupervisorStatusRequest("wrong"),
+        SignalNodeRequest("wrong", NodeName("broker-1"), 9),
+        RestartNodeRequest("ключ", NodeName("broker-1")),
+    ],
+)
+def test_whoever_does_not_know_the_key_is_refused(world: World, body: Message) -> None:
+    world.become_ready()
+    [refusal] = world.command(body)
+    assert isinstance(refusal, Refusal)
+    assert refusal.error == ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+    assert world.processes.signals == []
+
+
+def test_a_request_meant_for_nodes_is_refused(world: World) -> None:
+    [refusal] = world.command(HealthRequest())
+    assert isinstance(refusal, Refusal)
+    assert refusal.error == ErrorCode.UNKNOWN_API
+
+
+def test_a_node_killed_by_a_person_is_started_at_once_each_time(world: World) -> None:
+    world.become_ready()
+    for kills in range(1, 6):
+        [answer] = world.command(SignalNodeRequest(KEY, NodeName("broker-1"), 9))
+        assert isinstance(answer, SignalNodeResponse)
+        assert answer.error == ErrorCode.NONE
+        assert world.state("broker-1") == "stopping"
+        world.die("broker-1")
+        assert world.processes.started.count("broker-1") == kills + 1
+
+
+def test_a_frozen_node_is_not_taken_for_one_that_ends(world: World) -> None:
+    world.become_ready()
+    world.command(SignalNodeRequest(KEY, NodeName("broker-1"), 19))
+    assert world.processes.signals == [("broker-1", 19)]
+    assert world.state("broker-1") == "ready"
+
+
+def test_wrong_names_and_signals_are_answered_with_what_would_be_right(world: World) -> None:
+    world.become_ready()
+    [answer] = world.command(SignalNodeRequest(KEY, NodeName("brokr-1"), 9))
+    assert isinstance(answer, SignalNodeResponse)
+    assert "did you mean 'broker-1'?" in answer.text
+    [answer] = world.command(SignalNodeRequest(KEY, NodeName("broker-1"), 99))
+    assert isinstance(answer, SignalNodeResponse)
+    assert "99 is no signal" in answer.text
+    [restart] = world.command(RestartNodeRequest(KEY, NodeName("brokr-1")))
+    assert isinstance(restart, RestartNodeResponse)
+    assert "did you mean 'broker-1'?" in restart.text
+
+
+def test_restart_answers_when_the_new_process_serves(world: World) -> None:
+    world.become_ready()
+    assert world.command(RestartNodeRequest(KEY, NodeName("broker-1"))) == []
+    assert world.processes.asked_to_end == ["broker-1"]
+    world.die("broker-1", 0)
+    assert world.ports.replies == []
+    world.advance(100)
+    [answer] = world.ports.replies
+    assert answer == RestartNodeResponse(0, "", world.engine.roster[NodeName("broker-1")].pid)
+
+
+def test_restart_brings_back_a_node_that_was_given_up(world: World) -> None:
+    world.become_ready()
+    world.die("broker-1", EXIT_CONFIG)
+    assert world.state("broker-1") == "failed"
+    world.command(RestartNodeRequest(KEY, NodeName("broker-1")))
+    world.advance(100)
+    assert world.state("broker-1") == "ready"
+
+
+def test_restart_of_a_node_that_cannot_run_says_why(world: World) -> None:
+    world.become_ready()
+    world.command(RestartNodeRequest(KEY, NodeName("broker-1")))
+    world.die("broker-1", 0)
+    world.die("broker-1", EXIT_CONFIG)
+    [answer] = world.ports.replies
+    assert isinstance(answer, RestartNodeResponse)
+    assert answer.error == ErrorCode.INVALID_CONFIG
+    assert "its last words" in answer.text
+
+
+def test_a_node_that_does_not_end_for_a_restart_is_killed(world: World) -> None:
+    world.become_ready()
+    world.command(RestartNodeRequest(KEY, NodeName("broker-1")))
+    world.advance(10_010)
+    assert world.processes.signals == [("broker-1", 9)]

@@ -1,0 +1,258 @@
+"""Whole supervisors with stand-ins for nodes: real processes, real sockets, the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from odradek.testing import Cluster, ClusterError, wait_until
+from supervisor.data_dir import DataDir
+from supervisor.launch import find_namesake
+
+STAND_IN = (sys.executable, "-P", str(Path(__file__).with_name("stand_in_supervisor.py")))
+SMALL = "[cluster]\nname = 'small'\nbrokers = 1\ncoordinators = 1\n"
+
+
+class StandInCluster(Cluster):
+    command = STAND_IN
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with StandInCluster.start(brokers=2, coordinators=1) as started:
+        yield started
+
+
+def odradek(
+    data_dir: Path, *words: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*STAND_IN, *words, "--data-dir", str(data_dir)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    config = tmp_path / "small.toml"
+    config.write_text(SMALL)
+    return config
+
+
+def running_in(data_dir: Path) -> list[int]:
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline", "status"])
+        if process.info["status"] != psutil.STATUS_ZOMBIE
+        and any(str(data_dir) in word for word in process.info["cmdline"] or ())
+    ]
+
+
+def test_a_killed_node_comes_back_and_the_coordinators_hear_of_it(cluster: Cluster) -> None:
+    before = cluster.kill("broker-2")
+    cluster.wait_ready()
+    assert cluster.pids()["broker-2"] not in (0, before)
+    told = "heard of the death of broker-2 1"
+    wait_until(lambda: told in cluster.logs()["coordinator-1"], "the notice has come")
+    status = {str(node.name): node for node in cluster.status().nodes}
+    assert status["broker-2"].restarts == 1
+    assert "killed by SIGKILL" in status["broker-2"].note
+
+
+def test_a_frozen_node_is_seen_and_thawed_and_restarted(cluster: Cluster) -> None:
+    cluster.freeze("broker-1")
+
+    def state() -> str:
+        return next(node.state for node in cluster.status().nodes if node.name == "broker-1")
+
+    wait_until(lambda: state() == "unresponsive", "it is seen")
+    cluster.thaw("broker-1")
+    cluster.wait_ready()
+    before = cluster.pids()["broker-1"]
+    cluster.freeze("broker-1")
+    cluster.restart("broker-1")
+    assert cluster.pids()["broker-1"] != before
+
+
+def test_wrong_names_are_answered_with_the_nearest(cluster: Cluster) -> None:
+    with pytest.raises(ClusterError, match="did you mean 'broker-1'"):
+        cluster.kill("brokr-1")
+    done = odradek(cluster.data_dir, "logs", "brokr-1")
+    assert (done.returncode, "did you mean 'broker-1'" in done.stderr) == (2, True)
+
+
+def test_the_commands_work_on_a_running_cluster(cluster: Cluster) -> None:
+    shown = json.loads(odradek(cluster.data_dir, "status", "--json").stdout)
+    assert shown["supervisor"] == {"pid": cluster.pids()["supervisor"]}
+    assert [node["name"] for node in shown["nodes"]] == cluster.node_names()
+    assert "broker-2" in odradek(cluster.data_dir, "status").stdout
+    assert odradek(cluster.data_dir, "kill", "broker-1").stdout.startswith("sent SIGKILL")
+    assert "is ready again" in odradek(cluster.data_dir, "restart", "broker-1").stdout
+    heard = odradek(cluster.data_dir, "logs", "coordinator-1")
+    assert "heard of the death of broker-1" in heard.stdout
+
+
+def test_a_second_supervisor_is_refused_and_harms_nothing(cluster: Cluster) -> None:
+    pids = cluster.pids()
+    for words in (("start",), ("start", "--detach")):
+        done = odradek(cluster.data_dir, *words)
+        assert done.returncode == 2
+        assert f"in use by the supervisor with pid {pids['supervisor']}" in done.stderr
+    assert cluster.pids() == pids
+
+
+def test_detach_returns_when_ready_and_stop_when_all_have_ended(
+    tmp_path: Path, small: Path
+) -> None:
+    data_dir = tmp_path / "data"
+    started = odradek(data_dir, "start", str(small), "--detach")
+    assert (started.returncode, started.stderr) == (0, "")
+    assert "cluster 'small' is ready after" in started.stdout
+    assert f"export ODRADEK_DATA_DIR={data_dir}" in started.stdout
+    first = json.loads((data_dir / "cluster.json").read_text())
+    stopped = odradek(data_dir, "stop")
+    assert (stopped.returncode, stopped.stdout) == (0, "stopped\n")
+    assert running_in(data_dir) == []
+    assert odradek(data_dir, "start", str(small), "--detach").returncode == 0
+    assert json.loads((data_dir / "cluster.json").read_text()) == first
+    assert odradek(data_dir, "stop").returncode == 0
+    assert running_in(data_dir) == []
+
+
+def test_nodes_of_a_killed_supervisor_end_and_the_next_start_takes_over(
+    tmp_path: Path, small: Path
+) -> None:
+    data_dir = tmp_path / "data"
+    assert odradek(data_dir, "start", str(small), "--detach").returncode == 0
+    owner = DataDir(data_dir).owner_pid()
+    assert owner is not None
+    os.kill(owner, signal.SIGKILL)
+    assert odradek(data_dir, "start", str(small), "--detach").returncode == 0
+    assert DataDir(data_dir).owner_pid() not in (None, owner)
+    assert odradek(data_dir, "stop").returncode == 0
+    assert running_in(data_dir) == []
+
+
+def test_a_node_that_cannot_run_fails_the_start_with_its_own_words(
+    tmp_path: Path, small: Path
+) -> None:
+    data_dir = tmp_path / "data"
+    node = data_dir / "nodes" / "broker-1"
+    node.mkdir(parents=True)
+    (node / "behaviour").write_text("exit 2")
+    for words in (("--detach",), ()):
+        done = odradek(data_dir, "start", str(small), *words)
+        assert done.returncode == 2
+        assert "broker-1 cannot run with these settings: this is why it ends" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert running_in(data_dir) == []
+
+
+def test_a_cluster_that_does_not_become_ready_in_time_is_ended(tmp_path: Path) -> None:
+    config = tmp_path / "slow.toml"
+    config.write_text(SMALL + "[supervisor]\nstart_timeout_ms = 1500\n")
+    data_dir = tmp_path / "data"
+    node = data_dir / "nodes" / "broker-1"
+    node.mkdir(parents=True)
+    (node / "behaviour").write_text("mute")
+    done = odradek(data_dir, "start", str(config), "--detach")
+    assert done.returncode == 1
+    assert "not ready after 1.5 s (broker-1 starting)" in done.stderr
+    assert running_in(data_dir) == []
+
+
+def test_what_hangs_at_a_stop_is_killed(tmp_path: Path) -> None:
+    config = tmp_path / "stubborn.toml"
+    config.write_text(SMALL + "[supervisor]\nstop_timeout_ms = 500\n")
+    data_dir = tmp_path / "data"
+    node = data_dir / "nodes" / "broker-1"
+    node.mkdir(parents=True)
+    (node / "behaviour").write_text("stubborn")
+    assert odradek(data_dir, "start", str(config), "--detach").returncode == 0
+    pid = DataDir(data_dir).read_process("coordinator-1").pid
+    os.kill(pid, signal.SIGSTOP)  # what is frozen ends in order, too
+    assert odradek(data_dir, "stop").returncode == 0
+    assert running_in(data_dir) == []
+
+
+def test_a_port_in_use_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = tmp_path / "c.toml"
+        config.write_text(f"{SMALL}[[node]]\nname = 'broker-1'\nclients_port = {port}\n")
+        for words in (("--detach",), ()):
+            done = odradek(tmp_path / "data", "start", str(config), *words)
+            assert done.returncode == 2
+            assert f"port {port} of broker-1" in done.stderr
+            assert done.stderr.count("\n") == 1
+    assert running_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ("name = 'small'", "name = 'other'", "belongs to cluster 'small', not to 'other'"),
+        ("coordinators = 1", "coordinators = 3", "was made with coordinators = 1"),
+        ("brokers = 2", "brokers = 1", "the cluster has brokers = 2"),
+    ],
+)
+def test_another_cluster_is_not_started_on_the_data_of_this_one(
+    tmp_path: Path, before: str, after: str, text: str
+) -> None:
+    data_dir = tmp_path / "data"
+    config = tmp_path / "c.toml"
+    config.write_text(SMALL.replace("brokers = 1", "brokers = 2"))
+    assert odradek(data_dir, "start", str(config), "--detach").returncode == 0
+    assert odradek(data_dir, "stop").returncode == 0
+    config.write_text(config.read_text().replace(before, after))
+    done = odradek(data_dir, "start", str(config), "--detach")
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert running_in(data_dir) == []
+
+
+def test_a_cluster_for_tests_says_why_it_cannot_start() -> None:
+    with pytest.raises(ClusterError, match="did you mean 'num_partitions'"):
+        StandInCluster.start(settings={"broker": {"num_partition": 1}})
+
+
+def test_the_nodes_of_a_cluster_for_tests_end_when_its_supervisor_is_killed() -> None:
+    with StandInCluster.start(brokers=1, coordinators=1) as cluster:
+        data_dir = cluster.data_dir
+        cluster.kill_supervisor()
+        assert running_in(data_dir) == []
+    assert not data_dir.exists()
+
+
+def test_a_cluster_for_tests_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from odradek.testing import Cluster;"
+        f"Cluster.command = {STAND_IN!r};"
+        f"Cluster.start(brokers=1, coordinators=1, data_dir=Path({str(tmp_path)!r}));"
+        "os._exit(7)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=50)
+    assert done.returncode == 7
+    wait_until(lambda: running_in(tmp_path) == [], "everything has ended")
+
+
+def test_the_unrelated_distribution_of_our_name_is_found(tmp_path: Path) -> None:
+    assert find_namesake(sys.path) is None
+    for name in ("supervisor_tools-1.dist-info", "supervisord.py", "supervisor"):
+        (tmp_path / name).mkdir()
+    assert find_namesake([str(tmp_path / "nowhere"), str(tmp_path)]) is None
+    (tmp_path / "supervisor-4.3.0.dist-info").mkdir()
+    assert find_namesake([str(tmp_path)]) == str(tmp_path)

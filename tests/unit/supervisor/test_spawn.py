@@ -1,0 +1,201 @@
+"""Real child processes: their ends are learned at once, and none outlives its supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from queue import Queue
+
+import psutil
+import pytest
+
+from nodes.config import load_node_config
+from supervisor.data_dir import DataDir, ProcessRecord
+from supervisor.lives import Exited
+from supervisor.plan import ClusterConfig, ClusterPlan, Settings, SupervisorConfig
+from supervisor.spawn import Children, bound_log, end_orphans, last_line, node_command
+from transport.wire.ids import ClusterId, Incarnation, NodeName
+from transport.wire.messages.cluster import NodeEndpoints
+
+NAME = NodeName("broker-1")
+WAITS = "import sys; print('up', flush=True); sys.stdin.read(); sys.exit(4)"
+END_MAX_S = 20
+
+
+class Nursery:
+    """Children that run one line of Python."""
+
+    def __init__(self, folder: Path, code: str) -> None:
+        self.data_dir = DataDir(folder)
+        self.data_dir.prepare()
+        settings = Settings(
+            "test",
+            cluster=ClusterConfig(brokers=1, coordinators=1),
+            supervisor=SupervisorConfig(log_bytes_max=4096),
+        )
+        nodes = tuple(member.endpoints((1, 2, 3)) for member in settings.members())
+        plan = ClusterPlan(settings, ClusterId("c"), "key", folder, nodes)
+        self.node = plan.find(NAME)
+        self.code = code
+        self.children = Children(plan, self.data_dir, self._command)
+        self.exits: Queue[Exited] = Queue()
+
+    def _command(self, _node: NodeEndpoints, config: Path, number: Incarnation) -> Sequence[str]:
+        return (sys.executable, "-c", self.code, str(config), str(number))
+
+    def start(self) -> int:
+        pid = self.children.start(self.node).pid
+        self.children.report_exits_to(self.exits.put)
+        return pid
+
+    def wait_exit(self) -> Exited:
+        return self.exits.get(timeout=END_MAX_S)
+
+
+@pytest.fixture
+def nursery(tmp_path: Path) -> Iterator[Nursery]:
+    made = Nursery(tmp_path / "data", WAITS)
+    yield made
+    made.children.kill_all()
+
+
+def test_an_exit_status_is_learned_and_the_last_words_are_kept(nursery: Nursery) -> None:
+    nursery.code = "import sys; print('first'); print('why\\n', file=sys.stderr); sys.exit(3)"
+    pid = nursery.start()
+    assert nursery.wait_exit() == Exited(NAME, pid, 3)
+    nursery.children.reap(NAME)
+    assert nursery.children.last_words(NAME) in ("why", "first")
+    assert nursery.children.running() == []
+
+
+def test_a_kill_is_learned_with_its_signal_and_the_pid_is_held_until_it_is_reaped(
+    nursery: Nursery,
+) -> None:
+    pid = nursery.start()
+    assert nursery.children.signal(NAME, signal.SIGKILL)
+    assert nursery.wait_exit() == Exited(NAME, pid, -signal.SIGKILL)
+    assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    nursery.children.reap(NAME)
+    assert not psutil.pid_exists(pid)
+    assert not nursery.children.signal(NAME, signal.SIGKILL)
+
+
+def test_an_exit_before_anybody_listened_is_told_when_somebody_does(nursery: Nursery) -> None:
+    nursery.code = "raise SystemExit(2)"
+    pid = nursery.children.start(nursery.node).pid
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    nursery.children.report_exits_to(nursery.exits.put)
+    assert nursery.wait_exit() == Exited(NAME, pid, 2)
+
+
+def test_a_child_is_in_a_process_group_of_its_own_and_elsewhere(nursery: Nursery) -> None:
+    pid = nursery.start()
+    assert os.getpgid(pid) == pid
+    assert psutil.Process(pid).cwd() == "/"
+
+
+def test_each_start_has_the_next_incarnation_also_after_a_kill(nursery: Nursery) -> None:
+    numbers = []
+    for _ in range(3):
+        numbers.append(nursery.children.start(nursery.node).incarnation)
+        nursery.children.kill_all()
+    assert numbers == [1, 2, 3]
+    again = Children(nursery.children._plan, nursery.data_dir, nursery.children._command)
+    assert again.start(nursery.node).incarnation == 4
+    again.kill_all()
+
+
+def test_the_config_is_the_nodes_own_and_for_its_owner_only(nursery: Nursery) -> None:
+    nursery.start()
+    path = nursery.data_dir.node_dir(NAME) / "config.json"
+    assert path.stat().st_mode & 0o077 == 0
+    config = load_node_config(path, 1)
+    assert (config.name, config.supervisor_pid) == (NAME, os.getpid())
+    assert Path(config.data_dir).is_dir()
+
+
+def test_a_real_node_is_started_by_its_role() -> None:
+    node = Settings("x").members()[0].endpoints((1, 2, 3))
+    command = node_command(node, Path("/c.json"), Incarnation(5))
+    assert command[1:] == (
+        *("-P", "-m", "nodes.coordinator", "--config", "/c.json"),
+        *("--incarnation", "5"),
+    )
+
+
+SUPERVISOR_THAT_DIES = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from supervisor.data_dir import DataDir
+from supervisor.plan import ClusterConfig, ClusterPlan, Settings
+from supervisor.spawn import Children
+folder = Path({folder!r})
+data_dir = DataDir(folder)
+data_dir.prepare()
+settings = Settings("test", cluster=ClusterConfig(brokers=1, coordinators=1))
+nodes = tuple(member.endpoints((1, 2, 3)) for member in settings.members())
+plan = ClusterPlan(settings, "c", "key", folder, nodes)
+children = Children(plan, data_dir, lambda *_: (sys.executable, "-c", {code!r}))
+for node in nodes:
+    children.start(node)
+log = data_dir.node_log(nodes[0].name)
+while not all(data_dir.node_log(node.name).stat().st_size for node in nodes):
+    os.sched_yield()
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(WAITS, id="it sees the end of its input"),
+        pytest.param("import time; print(1, flush=True); time.sleep(60)", id="it hangs"),
+    ],
+)
+def test_no_child_outlives_a_supervisor_that_was_killed(tmp_path: Path, code: str) -> None:
+    script = SUPERVISOR_THAT_DIES.format(here=str(Path.cwd()), folder=str(tmp_path), code=code)
+    with psutil.Popen([sys.executable, "-c", script]) as process:
+        assert process.wait(END_MAX_S) == -signal.SIGKILL
+    data_dir = DataDir(tmp_path)
+    pids = [data_dir.read_process(name).pid for name in data_dir.recorded_nodes()]
+    assert len(pids) == 2
+    assert all(pids)
+    end_orphans(data_dir, wait_s=END_MAX_S if code is WAITS else 0.3)
+    for pid in pids:
+        assert not psutil.pid_exists(pid) or (
+            psutil.Process(pid).status() == psutil.STATUS_ZOMBIE  # nobody reaps in a container
+        )
+
+
+def test_a_stranger_with_the_pid_of_a_node_of_old_is_left_alone(tmp_path: Path) -> None:
+    data_dir = DataDir(tmp_path)
+    data_dir.prepare()
+    data_dir.node_dir("broker-1").mkdir()
+    stranger = ProcessRecord(Incarnation(1), os.getpid(), 12.0)
+    data_dir.write_process("broker-1", stranger)
+    end_orphans(data_dir, wait_s=0.0)
+
+
+def test_a_log_that_grew_too_large_is_moved_aside_and_its_writer_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "node.log"
+    with path.open("ab", buffering=0) as writer:
+        writer.write(b"x" * 50)
+        bound_log(path, 50)
+        assert path.stat().st_size == 50
+        writer.write(b"y")
+        bound_log(path, 50)
+        assert path.stat().st_size == 0
+        writer.write(b"new\n")
+    assert path.read_bytes() == b"new\n"
+    assert path.with_name("node.log.1").stat().st_size == 50
+
+
+def test_the_last_line_is_the_last_that_says_something(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    assert last_line(path) == ""
+    path.write_bytes(b"a" * 10_000 + b"\nwhy \xff it ended\n\n  \n")
+    assert last_line(path) == "why \ufffd it ended"
