@@ -16,20 +16,33 @@ from transport.wire.messages import Message, Refusal
 from transport.wire.messages.cluster import DescribeNodeRequest, DescribeNodeResponse
 
 ATTEMPT_MIN_MS = 250
-"""A seed that has not answered by then is passed over; doubled each round, for slow networks."""
+"""A seed that has not answered by then is let go; doubled each round, for slow networks."""
 ATTEMPT_MAX_MS = 4_000
+HEDGE_MS = 50
+"""Without an answer by then the next seed is asked as well: a dead one costs no more than that."""
 PAUSE_MIN_MS = 50
 PAUSE_MAX_MS = 1_000
 
 OnFound = Callable[[DescribeNodeResponse, Now], None]
 
 
-class Discovery:
-    """Asks one seed after the other, in random order, with a jittered pause after each round.
+class _Attempt:
+    """One seed being asked."""
 
-    ``on_found`` is called exactly once, unless :meth:`close` comes first; there is no end of
-    trying, so a client may be started before its cluster.  While nobody has answered,
-    :meth:`tried` says what was tried and why it failed.
+    __slots__ = ("asked", "deadline_ms", "seed")
+
+    def __init__(self, seed: str, deadline_ms: int) -> None:
+        self.seed = seed
+        self.deadline_ms = deadline_ms
+        self.asked = False
+
+
+class Discovery:
+    """Asks the seeds in random order, one more each HEDGE_MS, with a jittered pause after a round.
+
+    ``on_found`` is called exactly once, with the first answer, unless :meth:`close` comes first;
+    there is no end of trying, so a client may be started before its cluster.  While nobody has
+    answered, :meth:`tried` says what was tried and why it failed.
     """
 
     def __init__(self, seeds: Sequence[str], on_found: OnFound, *, client_name: str = "") -> None:
@@ -40,10 +53,8 @@ class Discovery:
         self._calls: Calls | None = None
         self._left: list[str] = []
         self._rounds = 0
-        self._link: LinkId | None = None
-        self._seed = ""
-        self._asked = False
-        self._deadline_ms: int | None = None
+        self._attempts: dict[LinkId, _Attempt] = {}
+        self._next_ms = 0
         self._failures: dict[str, str] = {}
 
     def start(self, ports: Ports, calls: Calls, now: Now) -> None:
@@ -58,37 +69,47 @@ class Discovery:
 
     def tried(self) -> str:
         """Say which seeds were tried and why each failed, for the text of NoClusterError."""
-        said = [f"{seed}: {self._failures.get(seed, 'not tried yet')}" for seed in self._seeds]
+        said = [f"{seed}: {self._failures.get(seed, 'no answer yet')}" for seed in self._seeds]
         return "; ".join(said)
 
     def on_link(self, link: LinkId, up: bool, now: Now) -> bool:
-        """Take a change of our link; False: not ours."""
-        if link != self._link:
+        """Take a change of one of our links; False: not ours."""
+        if link not in self._attempts:
             return False
         if up:
-            self._ask(now)
+            self._ask(link, now)
         else:
-            self._fail("the connection ended", now)
+            self._fail(link, "the connection ended", now)
         return True
 
     def end_turn(self, now: Now) -> None:
-        """Leave a seed that was given its time; begin the next round when the pause is over."""
-        if self._deadline_ms is None or now.mono_ms < self._deadline_ms:
+        """Let go of seeds that were given their time; ask the next one when its turn has come."""
+        if self._ports is None:
             return
-        if self._link is None:
+        for link, attempt in list(self._attempts.items()):
+            if now.mono_ms >= attempt.deadline_ms:
+                self._fail(link, "no answer" if attempt.asked else "no connection", now)
+        if now.mono_ms < self._next_ms:
+            return
+        if self._left:
+            self._try_next(now)
+        elif not self._attempts:
             self._next_round(now)
-        else:
-            self._fail("no answer" if self._asked else "no connection", now)
 
     def next_deadline_ms(self) -> int | None:
         """Return when this wants a turn."""
-        return self._deadline_ms
+        if self._ports is None:
+            return None
+        deadlines = [attempt.deadline_ms for attempt in self._attempts.values()]
+        if self._left or not self._attempts:
+            deadlines.append(self._next_ms)
+        return min(deadlines)
 
     def close(self) -> None:
         """Stop asking; ``on_found`` is not called any more."""
-        self._drop()
+        for link in list(self._attempts):
+            self._drop(link)
         self._ports = self._calls = None
-        self._deadline_ms = None
 
     def _next_round(self, now: Now) -> None:
         assert self._ports is not None
@@ -99,47 +120,46 @@ class Discovery:
 
     def _try_next(self, now: Now) -> None:
         assert self._ports is not None
-        if not self._left:
-            pause_ms = min(PAUSE_MAX_MS, PAUSE_MIN_MS << min(self._rounds, 10))
-            self._deadline_ms = now.mono_ms + self._ports.random.randint(pause_ms // 2, pause_ms)
-            return
-        self._seed = self._left.pop()
-        self._asked = False
-        self._deadline_ms = now.mono_ms + self._attempt_ms()
-        self._link = self._ports.wire.connect(self._seed)
-        self._ask(now)  # links of the simulator may be up at once; others say so later
+        patience_ms = min(ATTEMPT_MAX_MS, ATTEMPT_MIN_MS << min(self._rounds - 1, 10))
+        seed = self._left.pop()
+        link = self._ports.wire.connect(seed)
+        self._attempts[link] = _Attempt(seed, now.mono_ms + patience_ms)
+        self._next_ms = now.mono_ms + HEDGE_MS
+        self._ask(link, now)  # links of the simulator may be up at once; others say so later
 
-    def _ask(self, now: Now) -> None:
-        if self._asked or self._link is None or self._calls is None:
+    def _ask(self, link: LinkId, now: Now) -> None:
+        attempt = self._attempts[link]
+        if attempt.asked or self._calls is None:
             return
-        link = self._link
 
         def answered(body: Message, _payload: object, now: Now) -> None:
-            if link == self._link:
-                self._answered(body, now)
+            if link in self._attempts:
+                self._answered(link, body, now)
 
         request = DescribeNodeRequest(self._client_name)
-        self._asked = self._calls.request(link, request, answered, now, timeout_ms=ATTEMPT_MAX_MS)
+        attempt.asked = self._calls.request(link, request, answered, now, timeout_ms=ATTEMPT_MAX_MS)
 
-    def _attempt_ms(self) -> int:
-        return min(ATTEMPT_MAX_MS, ATTEMPT_MIN_MS << min(self._rounds - 1, 10))
-
-    def _answered(self, body: Message, now: Now) -> None:
+    def _answered(self, link: LinkId, body: Message, now: Now) -> None:
         if isinstance(body, DescribeNodeResponse) and body.error == ErrorCode.NONE and body.nodes:
             self.close()
             self._on_found(body, now)
         elif isinstance(body, DescribeNodeResponse | Refusal):
             text = body.text if isinstance(body, Refusal) else ""
-            self._fail(text or meaning(body.error).text, now)
+            self._fail(link, text or meaning(body.error).text, now)
         else:
-            self._fail("an answer of another kind", now)
+            self._fail(link, "an answer of another kind", now)
 
-    def _fail(self, reason: str, now: Now) -> None:
-        self._failures[self._seed] = reason
-        self._drop()
-        self._try_next(now)
+    def _fail(self, link: LinkId, reason: str, now: Now) -> None:
+        self._failures[self._attempts[link].seed] = reason
+        self._drop(link)
+        assert self._ports is not None
+        if self._left:
+            self._next_ms = now.mono_ms
+        elif not self._attempts:
+            pause_ms = min(PAUSE_MAX_MS, PAUSE_MIN_MS << min(self._rounds, 10))
+            self._next_ms = now.mono_ms + self._ports.random.randint(pause_ms // 2, pause_ms)
 
-    def _drop(self) -> None:
-        link, self._link = self._link, None
-        if link is not None and self._ports is not None:
+    def _drop(self, link: LinkId) -> None:
+        del self._attempts[link]
+        if self._ports is not None:
             self._ports.wire.disconnect(link)

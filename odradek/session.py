@@ -43,7 +43,7 @@ from transport.wire.messages.coordination import (
     WatchEvent,
 )
 
-CONNECT_MIN_MS = 200
+CONNECT_MIN_MS = 100
 """A coordinator that is not connected by then is passed over; doubled each round, up to a third of
 the session timeout: short, so that a frozen one is left quickly."""
 OPEN_MIN_MS = 500

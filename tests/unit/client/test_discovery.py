@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from odradek.discovery import ATTEMPT_MAX_MS, PAUSE_MAX_MS, Discovery
+from odradek.discovery import ATTEMPT_MAX_MS, ATTEMPT_MIN_MS, HEDGE_MS, PAUSE_MAX_MS, Discovery
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId
 from transport.kernel import Now
@@ -55,7 +55,7 @@ class World:
         return link in self.up
 
     def link_up(self) -> None:
-        (link,) = self.links
+        link = max(self.links)
         self.up.add(link)
         assert self.discovery.on_link(link, True, self.now)
 
@@ -84,13 +84,29 @@ def test_seeds_that_fail_are_passed_over_at_once_and_named_with_their_reason() -
     world = World("a", "b", "c")
     world.link_up()
     world.answer(Refusal(ErrorCode.STOPPING))
+    world.pass_time(0)
     (link,) = world.links
     assert world.discovery.on_link(link, False, world.now)
+    world.pass_time(0)
     world.pass_time(ATTEMPT_MAX_MS)
     assert sorted(world.dialled) == ["a", "b", "c"]
     tried = world.discovery.tried()
     for reason in ("The node is stopping.", "the connection ended", "no connection"):
         assert reason in tried
+
+
+def test_a_silent_seed_does_not_hold_up_the_next_one() -> None:
+    world = World("a", "b", "c")
+    world.link_up()
+    world.pass_time(HEDGE_MS - 1)
+    assert len(world.dialled) == 1
+    world.pass_time(1)
+    assert len(world.dialled) == 2
+    world.link_up()
+    world.asked.pop(0)
+    world.answer(FOUND)
+    assert world.found == [FOUND]
+    assert world.links == {}
 
 
 def test_a_frozen_seed_is_left_and_asked_again_in_the_next_round() -> None:
@@ -109,7 +125,8 @@ def test_a_frozen_seed_is_left_and_asked_again_in_the_next_round() -> None:
 def test_a_late_answer_of_a_seed_that_was_left_is_ignored() -> None:
     world = World("a", "b")
     world.link_up()
-    world.pass_time(300)
+    world.pass_time(ATTEMPT_MIN_MS)
+    assert len(world.links) == 1
     world.answer(FOUND)
     assert world.found == []
 
