@@ -159,6 +159,8 @@ class Election:
         elif isinstance(found, _Claimed):
             self._follow(found.claim, now)
         else:
+            if isinstance(found, Refusal):
+                self._watching = False
             self._depose(now)
             self._context.timers.after(now, LOOK_AGAIN_MS, self._look)
         if self._changed:

@@ -28,12 +28,12 @@ class Beating:
 
     def start(self, now: Now) -> None:
         """Beat now, and from now on."""
-        self.beat(now)
+        self._beat()
         interval_ms = self._context.config.broker.heartbeat_interval_ms
         self._context.timers.after(now, interval_ms, self.start)
 
-    def beat(self, now: Now) -> None:
-        """Publish one heartbeat; also between two, when there is news for all."""
+    def _beat(self) -> None:
+        """Publish one heartbeat."""
         config, position = self._context.config, self._context.image.position
         beat = Heartbeat(
             config.id,

@@ -98,13 +98,19 @@ class Metadata:
 
     def on_beat(self, beat: Heartbeat, now: Now) -> None:
         """Notice by a heartbeat what was missed; anybody's, but the controller's at once."""
-        if self._channel.controller == NO_NODE and beat.is_controller:
+        if beat.is_controller and self._is_news(beat):
             self._channel.learn(beat.node_id)
             self._want(now.mono_ms)
         if beat.metadata_version > self.image.position.version:
             self._hear(beat.metadata_version)
             patience_ms = 0 if beat.is_controller else self._retry_ms()
             self._want(now.mono_ms + patience_ms)
+
+    def _is_news(self, beat: Heartbeat) -> bool:
+        """Tell whether a beat knows the controller better than we: without our session we know
+        only what we last saw in the tree."""
+        later = beat.controller_epoch > self.image.position.controller_epoch
+        return self._channel.controller == NO_NODE or later
 
     def on_controller(self, now: Now) -> None:
         """Somebody else may be the controller now: what it has committed may be news."""

@@ -1,0 +1,295 @@
+"""The znode store: what is written, what is fenced, and that loading gives back what was there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nodes.broker import znodes
+from nodes.broker.metadata_store import Loaded, Reign, ZnodeMetadataStore
+from nodes.core.controller.image import ClusterImage
+from tests.simulation.world import World
+from tests.unit.broker.stand_ins import Tree, TreeSession
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import (
+    NO_METADATA,
+    BrokerEpoch,
+    ControllerEpoch,
+    Incarnation,
+    LeaderEpoch,
+    MetadataPosition,
+    MetadataVersion,
+    NodeId,
+    NodeName,
+    PartitionEpoch,
+    ProducerId,
+    TopicId,
+)
+from transport.wire.messages.coordination import Create, Multi, SetData
+from transport.wire.messages.metadata import (
+    BrokerRecord,
+    MetadataDelta,
+    MetadataRecord,
+    PartitionRecord,
+    ProducerIdsRecord,
+    RemoveTopicRecord,
+    TopicRecord,
+)
+
+NOW = Now(0, 0)
+TOPIC = TopicId(bytes(range(16)))
+OTHER = TopicId(b"o" * 16)
+
+
+class Process:
+    """Runs what sessions call back, at once."""
+
+    alive = True
+
+    def do(self, action: Any) -> None:
+        action(NOW)
+
+
+class Shelf:
+    """A tree with its roots, and stores on it."""
+
+    def __init__(self) -> None:
+        self.world = World(1)
+        self.tree = Tree(self.world)
+        self.session = self.open()
+        for path, data in znodes.roots():
+            self.tree.perform(self.session, Create(path, data))
+
+    def open(self) -> TreeSession:
+        session = TreeSession(self.tree, timeout_ms=1, owner=None, on_state=lambda *_: None)
+        session.process = Process()
+        self.tree.open(session)
+        return session
+
+    def reign(self, epoch: int) -> ZnodeMetadataStore:
+        """Win an election: a new epoch, on a new session."""
+        result = self.tree.perform(self.session, SetData(znodes.CONTROLLER_EPOCH, b"%d" % epoch))
+        assert result.error == ErrorCode.NONE
+        version = self.tree.znodes[znodes.CONTROLLER_EPOCH].version
+        return ZnodeMetadataStore(self.open(), Reign(ControllerEpoch(epoch), version))
+
+    def load(
+        self, store: ZnodeMetadataStore, have: MetadataPosition = NO_METADATA
+    ) -> Loaded | None:
+        answers: list[Loaded | None] = []
+        store.load(have, lambda loaded, _now: answers.append(loaded), NOW)
+        self.world.run_for(1_000)
+        (answer,) = answers
+        return answer
+
+    def image(self) -> ClusterImage:
+        """Load what is there into a new image, as a successor would."""
+        found = self.load(self.reign(99), MetadataPosition(ControllerEpoch(-1), MetadataVersion(0)))
+        assert found is not None
+        assert found.records is not None
+        image = ClusterImage()
+        image.load(found.position, found.records)
+        image.check()
+        return image
+
+
+class Author:
+    """Commits deltas through one store."""
+
+    def __init__(self, shelf: Shelf, epoch: int = 1) -> None:
+        self.shelf = shelf
+        self.epoch = ControllerEpoch(epoch)
+        self.store = shelf.reign(epoch)
+        self.image = ClusterImage()
+        loaded = shelf.load(self.store)
+        assert loaded is not None
+        if loaded.records is not None:
+            self.image.load(loaded.position, loaded.records)
+
+    def delta(self, *records: MetadataRecord) -> MetadataDelta:
+        version = MetadataVersion(self.image.position.version + 1)
+        return MetadataDelta(self.epoch, version, records)
+
+    def commit(self, *records: MetadataRecord) -> bool:
+        done: list[bool] = []
+        delta = self.delta(*records)
+        self.store.commit(self.image, delta, lambda ok, _now: done.append(ok), NOW)
+        self.shelf.world.run_for(10)
+        if done == [True]:
+            self.image.apply(delta)
+        (answer,) = done
+        return answer
+
+
+def broker(node: int, epoch: int = 5, *, alive: bool = True) -> BrokerRecord:
+    name = NodeName(f"broker-{node}")
+    return BrokerRecord(
+        NodeId(node), name, BrokerEpoch(epoch), Incarnation(2), "p", "c", "e", "r", alive
+    )
+
+
+def partition(number: int, topic_id: TopicId = TOPIC, epoch: int = 0) -> PartitionRecord:
+    nodes = (NodeId(1), NodeId(2))
+    return PartitionRecord(
+        topic_id, number, nodes, nodes, nodes[0], LeaderEpoch(epoch), PartitionEpoch(epoch)
+    )
+
+
+def topic(name: str = "t", topic_id: TopicId = TOPIC, partitions: int = 2) -> TopicRecord:
+    return TopicRecord(name, topic_id, {"retention.ms": "-1"}, partitions, 2)
+
+
+def same(one: ClusterImage, other: ClusterImage) -> bool:
+    return (
+        one.position == other.position
+        and one.brokers == other.brokers
+        and one.topics == other.topics
+        and one.partitions == other.partitions
+        and one.next_producer_id == other.next_producer_id
+    )
+
+
+def test_what_was_committed_is_what_a_successor_loads() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    assert author.commit(broker(1), broker(2))
+    assert author.commit(topic(), partition(0), partition(1))
+    assert author.commit(broker(1, alive=False), partition(0, epoch=1))
+    assert author.commit(ProducerIdsRecord(ProducerId(1_000)))
+    assert same(shelf.image(), author.image)
+
+
+def test_what_the_caller_has_is_not_read_again() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    author.commit(broker(1))
+    found = shelf.load(shelf.reign(2), author.image.position)
+    assert found == Loaded(author.image.position, None)
+
+
+def test_many_topics_and_partitions_are_read_in_batches() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    for number in range(30):
+        topic_id = TopicId(number.to_bytes(16, "big"))
+        name = f"topic-{number}"
+        records = [partition(p, topic_id) for p in range(100)]
+        assert author.commit(topic(name, topic_id, 100), *records)
+    assert same(shelf.image(), author.image)
+
+
+def test_a_predecessor_changes_nothing_after_an_election() -> None:
+    shelf = Shelf()
+    old = Author(shelf, 1)
+    assert old.commit(broker(1))
+    new = Author(shelf, 2)
+    before = {path: znode.data for path, znode in shelf.tree.znodes.items()}
+    assert not old.commit(broker(2))
+    assert {path: znode.data for path, znode in shelf.tree.znodes.items()} == before
+    assert new.commit(broker(3))
+
+
+def test_a_store_that_missed_a_version_is_refused() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    shelf.tree.znodes[znodes.METADATA_VERSION].version += 1
+    assert not author.commit(broker(1))
+
+
+def test_a_commit_on_a_lost_session_is_not_taken_for_done() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    shelf.tree.expire(shelf.tree.sessions[len(shelf.tree.sessions)])
+    assert not author.commit(broker(1))
+
+
+def test_one_commit_is_one_multi() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    author.commit(topic(), partition(0), partition(1), broker(1))
+    (done,) = shelf.tree.multis
+    assert isinstance(done[1], Multi)
+    assert len(done[1].operations) == 2 + 4
+
+
+@pytest.mark.parametrize("partitions", [1, 2_500])
+def test_a_removed_topic_leaves_nothing_and_its_name_is_free(partitions: int) -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    author.commit(topic(partitions=partitions), *(partition(n) for n in range(partitions)))
+    done: list[bool] = []
+    removal = author.delta(RemoveTopicRecord(TOPIC))
+    author.store.commit(author.image, removal, lambda ok, _now: done.append(ok), NOW)
+    author.image.apply(removal)
+    again = author.delta(topic("t", OTHER, 1), partition(0, OTHER))
+    author.store.commit(author.image, again, lambda ok, _now: done.append(ok), NOW)
+    shelf.world.run_for(100)
+    assert done == [True, True]
+    assert shelf.tree.children("/brokers/topics/t") == ["0"]
+    assert list(shelf.image().topics) == [OTHER]
+    assert all(len(multi.operations) <= 1_002 for _, multi, _ in shelf.tree.multis[1:])
+
+
+def test_a_refused_removal_removes_nothing() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    author.commit(topic(), partition(0), partition(1))
+    shelf.tree.znodes[znodes.METADATA_VERSION].version += 5
+    assert not author.commit(RemoveTopicRecord(TOPIC))
+    assert shelf.tree.children("/brokers/topics/t") == ["0", "1"]
+
+
+def test_a_successor_finishes_a_removal() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    author.commit(topic(), partition(0), partition(1))
+    author.commit(topic("u", OTHER, 1), partition(0, OTHER))
+    shelf.tree.znodes["/brokers/topics/t"].data = znodes.REMOVED_TOPIC
+    assert list(shelf.image().topics) == [OTHER]
+    assert "/brokers/topics/t" not in shelf.tree.znodes
+    assert "/brokers/topics/t/0" not in shelf.tree.znodes
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("/metadata_version", b""),
+        ("/metadata_version", b'{"version":1}'),
+        ("/producer_ids", b"[]"),
+        ("/brokers/topics/t", b'{"name":7}'),
+        ("/brokers/topics/t", b'{"name":"t","topic_id":"xyz"}'),
+        ("/brokers/topics/t/0", b"{}"),
+        ("/brokers/topics/t/x", b"{}"),
+        ("/brokers/registered/1", b"\xff"),
+    ],
+)
+def test_what_cannot_be_read_is_not_loaded(path: str, data: bytes) -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    author.commit(broker(1), topic(), partition(0), partition(1))
+    if path in shelf.tree.znodes:
+        shelf.tree.znodes[path].data = data
+    else:
+        shelf.tree.perform(shelf.session, Create(path, data))
+    have = MetadataPosition(ControllerEpoch(-1), MetadataVersion(0))
+    assert shelf.load(shelf.reign(2), have) is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [broker(7), topic(), partition(3), ProducerIdsRecord(ProducerId(5))],
+    ids=lambda record: type(record).__name__,
+)
+def test_records_are_json_that_people_can_read(record: Any) -> None:
+    data = znodes.encode_record(record)
+    assert data.startswith(b"{")
+    assert znodes.decode_record(type(record), data) == record
+    if not isinstance(record, BrokerRecord | ProducerIdsRecord):
+        assert TOPIC.hex().encode() in data
+
+
+def test_a_record_of_an_older_version_has_its_defaults() -> None:
+    old = b'{"name":"t","topic_id":"%s"}' % TOPIC.hex().encode()
+    assert znodes.decode_record(TopicRecord, old) == TopicRecord("t", TOPIC)
