@@ -15,6 +15,7 @@ from nodes.core.raft.events import (
     Compacted,
     Contact,
     DiskSynced,
+    Found,
     Gap,
     PeerDied,
     Propose,
@@ -25,7 +26,6 @@ from nodes.core.raft.events import (
     Role,
     SnapshotInstalled,
     SnapshotReady,
-    Stored,
     TransferLeadership,
 )
 from nodes.core.raft.follower import Follower
@@ -60,7 +60,7 @@ class RaftCore:
         node: NodeId,
         voters: tuple[NodeId, ...],
         config: Timing,
-        stored: Stored,
+        stored: Found,
         random: Random,
         now: Now,
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from transport.kernel import Effects, Tick
 from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
@@ -37,6 +37,30 @@ class Stored(NamedTuple):
     snapshot_term: Term = Term(0)
     entries: Sequence[Entry] = ()
     """From ``snapshot_index + 1`` on, without gaps."""
+
+
+class Found(Protocol):
+    """Anything of the shape of Stored, such as what the Raft log on disk reports."""
+
+    @property
+    def hard_state(self) -> tuple[Term, NodeId]:
+        """Term, and vote in it."""
+        ...
+
+    @property
+    def snapshot_index(self) -> LogIndex:
+        """The last entry that the snapshot covers."""
+        ...
+
+    @property
+    def snapshot_term(self) -> Term:
+        """The term of that entry."""
+        ...
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The entries after it."""
+        ...
 
 
 # Events

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from random import Random
 
 from nodes.core.raft.durability import Durability
-from nodes.core.raft.events import HardState, RaftEffects, Role, Stored
+from nodes.core.raft.events import Found, HardState, RaftEffects, Role
 from nodes.core.raft.log import Log
 from nodes.core.raft.timing import Timing
 from transport.kernel import Now, Outgoing
@@ -56,7 +56,7 @@ class Member:
         node: NodeId,
         voters: tuple[NodeId, ...],
         config: Timing,
-        stored: Stored,
+        stored: Found,
         random: Random,
         now: Now,
     ) -> None:
