@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from odradek.accumulator import Outcome
+from odradek.consumer_engine import ConsumerEngine, Given
 from odradek.coordination_program import CoordinationProgram
+from odradek.errors import OdradekError
+from odradek.fetching import ConsumerSettings
 from odradek.producer_engine import ProducerEngine
 from odradek.sender import ProducerSettings
 from tests.simulation.checkers.linearizable import (
@@ -84,6 +87,43 @@ class Producers:
                 self._world.note(f"{value.decode()} failed: {outcome.error}")
 
         engine.send(self.topic, partition, None, value, done, now)
+
+
+class Reader:
+    """A consumer that reads one topic from its beginning, for as long as it is let."""
+
+    def __init__(self, cluster: Cluster, history: LogHistory, topic: str, name: str) -> None:
+        self.world = cluster.world
+        self.history = history
+        self.name = name
+        self.topic = topic
+        self.next_offset: dict[int, int] = {}
+        settings = ConsumerSettings(
+            bootstrap=tuple(cluster.bootstrap), auto_offset_reset="earliest"
+        )
+        self.engine = ConsumerEngine(settings)
+        self.process = cluster.add_client(self.engine, name)
+        self.process.do(lambda now: self.engine.subscribe([topic], now))
+        self.process.do(self._poll)
+
+    def has_read(self, values: int) -> bool:
+        """Tell whether so many values were read."""
+        return sum(map(len, self.history.read[self.name].values())) >= values
+
+    def _poll(self, now: Now) -> None:
+        self.engine.poll(500, 200, self._given, now)
+
+    def _given(self, given: Given | OdradekError, now: Now) -> None:
+        if isinstance(given, OdradekError):
+            self.world.note(f"{self.name}: {given}")
+            self.world.after(50_000, lambda: self.process.do(self._poll))
+            return
+        for key, records in given.items():
+            for record in records:
+                where = (key.topic, key.partition)
+                self.history.note_read(self.name, where, record.offset, record.value)
+                self.world.mark(record.value)
+        self.process.do(self._poll)
 
 
 class Setters:
