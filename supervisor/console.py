@@ -11,7 +11,7 @@ from typing import Any, Protocol, TextIO
 from odradek.bootstrap import default_data_dir
 from supervisor.launch import Outcome
 from supervisor.plan import ClusterPlan
-from supervisor.status import describe_ready, roles_text, uptime_text
+from supervisor.status import describe_ready, uptime_text
 from transport.wire.messages.supervision import NodeStatus, SupervisorStatusResponse
 
 NEWS_LINES_MAX = 8
@@ -155,15 +155,18 @@ def render_table(status: SupervisorStatusResponse) -> Any:
 
     state = "ready" if status.ready else "not ready"
     title = f"cluster {status.cluster} · {status.mode} · {state} · supervisor pid {status.pid}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
     for column in ("node", "roles", "state"):
         table.add_column(column, no_wrap=True)
-    for column in ("pid", "CPU %", "MB", "uptime", "restarts", "leads"):
+    for column in ("pid", "CPU", "MB", "uptime", "restarts", "leads"):
         table.add_column(column, justify="right", no_wrap=True)
     for node in status.nodes:
         table.add_row(*_row(node), style=None if node.state == "ready" else "yellow")
     total_mb = sum(node.rss_bytes for node in status.nodes) / 1e6
-    table.caption = f"{total_mb:,.0f} MB in all nodes · Ctrl-C stops everything"
+    table.caption = (
+        f"{total_mb:,.0f} MB in all nodes · * leads the quorum, is the active controller\n"
+        "Ctrl-C stops everything"
+    )
     table.caption_justify = "left"
     return table
 
@@ -171,7 +174,7 @@ def render_table(status: SupervisorStatusResponse) -> Any:
 def _row(node: NodeStatus) -> tuple[str, ...]:
     return (
         node.name,
-        roles_text(node),
+        ",".join(node.roles) + ("*" if node.leader or node.controller else ""),
         node.state,
         str(node.pid or "–"),
         f"{node.cpu_percent:.0f}",
