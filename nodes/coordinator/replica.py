@@ -42,10 +42,8 @@ class Replica:
         self.applied_since_snapshot = 0
 
     def apply(self, entries: Sequence[Entry], now: Now) -> None:
-        """Apply committed entries, in order; those that the snapshot covers are passed over."""
+        """Apply committed entries, in order."""
         for entry in entries:
-            if entry.index <= self.applied_index:
-                continue
             assert entry.index == self.applied_index + 1, (entry.index, self.applied_index)
             if entry.kind == ENTRY_DATA:
                 write = decode_write(entry.data)

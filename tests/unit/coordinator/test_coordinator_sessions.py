@@ -109,6 +109,8 @@ def test_an_impatient_client_gets_one_session(ensemble: Ensemble) -> None:
     assert isinstance(answer, OpenSessionResponse)
     assert answer.error == 0
     assert ensemble.health(ensemble.leader()).figures["sessions"] == 1
+    ensemble.run(1500)
+    assert client.answer(numbers[0]) is None
 
 
 def test_an_opening_lost_on_the_way_is_offered_again(ensemble: Ensemble) -> None:
@@ -412,14 +414,31 @@ def test_nobody_waits_for_a_leader_reported_dead(ensemble: Ensemble) -> None:
     while not any(ensemble.health(follower).leader for follower in followers):
         ensemble.run(5)
     assert ensemble.now.mono_ms - before_ms < 200
+
+
+def test_a_repeated_notice_does_not_touch_the_restarted_leader(ensemble: Ensemble) -> None:
+    leader = ensemble.leader()
+    followers = ensemble.followers()
+    word = notice(ensemble.nodes[leader].config.name, leader)
+    ensemble.kill(leader)
+    for follower in followers:
+        supervisor(ensemble, follower).ask(word)
+    ensemble.leader()
     ensemble.start(leader)
-    ensemble.run(200)
-    new_leader = ensemble.leader()
-    term = ensemble.health(new_leader).figures["raft_term"]
+    for _ in range(20):  # until the restarted one leads again
+        now_leads = ensemble.leader()
+        if now_leads == leader:
+            break
+        ensemble.cut(now_leads, *[number for number in ensemble.nodes if number != now_leads])
+        ensemble.run(1000)
+        ensemble.heal()
+        ensemble.run(200)
+    assert ensemble.leader() == leader
+    term = ensemble.health(leader).figures["raft_term"]
     for follower in followers:
         assert supervisor(ensemble, follower).ask(word).error == 0
     ensemble.run(1000)
-    assert ensemble.health(new_leader).figures["raft_term"] == term
+    assert ensemble.health(leader).figures["raft_term"] == term
 
 
 # What is not for this node
