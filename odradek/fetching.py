@@ -1,0 +1,379 @@
+"""Fetching ahead: long polls to leaders, bounded in bytes, always one on its way.
+
+Owns the fetch requests in flight and what their answers and errors mean for a partition.  It must
+not know who takes the records.
+
+Per broker two fetches may be in flight: one long poll of the quiet partitions, and one of those
+that move, so that a busy partition does not wait for a quiet one.  After a change of leader the
+position is checked against the new leader's log (KIP-320) before reading on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from odradek.errands import error_of
+from odradek.errors import OdradekError, error_for
+from odradek.metadata import ClusterView, Leader
+from odradek.offsets import Found, OffsetLookups
+from odradek.records import FetchedBatch, Reading, unknown_offset
+from odradek.subscription import Assigned, Buffered, Subscription
+from transport.driver.calls import Calls
+from transport.driver.ports import LinkId, Ports
+from transport.kernel import Now, earliest
+from transport.wire.codec import Buffer
+from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import LeaderEpoch, NodeId, Offset, TopicPartition
+from transport.wire.messages import Message
+from transport.wire.messages.fetch import (
+    TIMESTAMP_EARLIEST,
+    TIMESTAMP_LATEST,
+    EpochEnd,
+    FetchedPartition,
+    FetchPartition,
+    FetchRequest,
+    FetchResponse,
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
+)
+from transport.wire.records import RecordError, iterate_headers, view_batches
+
+FETCHES_IN_FLIGHT_MAX = 2
+PARKED_MAX = 8
+"""Those that a seek has made void included: the broker ends them after fetch_max_wait_ms."""
+ROOM_SHARE = 4
+"""One fetch may fill a quarter of the room there is, so that other brokers find some too."""
+ANSWER_TIME_MS = 5_000
+"""For a broker to answer beyond the long poll's own wait."""
+LOOKUP_TIMEOUT_MS = 30_000
+RETRY_MIN_MS = 20
+RETRY_MAX_MS = 500
+CORRUPT_TRIES = 3
+"""A batch that is damaged on its way is fetched again; one damaged at rest stays so."""
+
+RESETS = {"earliest": TIMESTAMP_EARLIEST, "latest": TIMESTAMP_LATEST, "none": None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerSettings:
+    """How a consumer reads; Kafka's names and defaults where there is no reason given."""
+
+    bootstrap: tuple[str, ...]
+    auto_offset_reset: str = "latest"
+    fetch_min_bytes: int = 1
+    fetch_max_wait_ms: int = 500
+    fetch_max_bytes: int = 50 * 1024 * 1024
+    partition_fetch_bytes: int = 1024 * 1024
+    prefetch_bytes: int = 16 * 1024 * 1024
+    """Fetched and not taken, all partitions together: passed by the fetches in flight."""
+    check_crcs: bool = True
+    auto_create: bool = True
+    client_id: str = "odradek-consumer"
+
+    def __post_init__(self) -> None:
+        if self.auto_offset_reset not in RESETS:
+            raise ValueError(
+                f"auto_offset_reset={self.auto_offset_reset!r} is not possible; "
+                "use 'earliest', 'latest' or 'none'"
+            )
+
+
+class _Flight(NamedTuple):
+    """One partition in one request."""
+
+    one: Assigned
+    generation: int
+    epoch: int
+    offset: int
+
+    @property
+    def valid(self) -> bool:
+        return self.one.generation == self.generation
+
+
+Flights = dict[tuple[bytes, int], _Flight]
+"""One request: what it asks, by topic id and partition."""
+
+
+class Fetcher:
+    """Keeps the buffers of a subscription filled; driven by ``pump`` once per turn."""
+
+    def __init__(
+        self,
+        settings: ConsumerSettings,
+        subscription: Subscription,
+        view: ClusterView,
+        calls: Calls,
+        lookups: OffsetLookups,
+        reading: Reading,
+    ) -> None:
+        self._settings = settings
+        self._subscription = subscription
+        self._view = view
+        self._calls = calls
+        self._lookups = lookups
+        self._reading = reading
+        self._ports: Ports | None = None
+        self._in_flight: dict[LinkId, list[Flights]] = {}
+        self._generation = -1
+        self._wake_ms: int | None = None
+
+    def attach(self, ports: Ports) -> None:
+        """Take the ports, once the program has them."""
+        self._ports = ports
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when the next pause of a partition is over."""
+        return self._wake_ms
+
+    def pump(self, now: Now) -> None:
+        """Ask for whatever there is room for."""
+        self._wake_ms = None
+        if self._generation != self._view.generation:
+            self._generation = self._view.generation
+            self._recall(now)
+        lost: dict[TopicPartition, Assigned] = {}
+        rounds: dict[NodeId, tuple[Leader, list[Assigned]]] = {}
+        for key, one in self._subscription.assigned.items():
+            if one.busy or one.error is not None or self._held(one, now):
+                continue
+            if one.position is None:
+                lost[key] = one
+                continue
+            leader = self._view.leader(key.topic, key.partition, now)
+            if leader is None or one.paused:
+                continue
+            if leader.epoch > one.leader_epoch and one.fetched_epoch >= 0:
+                self._check_epoch(one, leader, now)
+            elif one.buffered_bytes < self._settings.partition_fetch_bytes:
+                rounds.setdefault(leader.node, (leader, []))[1].append(one)
+        if lost:
+            self._find(lost, now)
+        for leader, ones in rounds.values():
+            self._fetch(leader, ones, now)
+
+    def _held(self, one: Assigned, now: Now) -> bool:
+        if now.mono_ms >= one.retry_at_ms:
+            return False
+        self._wake_ms = earliest(self._wake_ms, one.retry_at_ms)
+        return True
+
+    def _recall(self, now: Now) -> None:
+        """Take partitions back from leaders that are none any more."""
+        for key, one in self._subscription.assigned.items():
+            leader = self._view.leader(key.topic, key.partition, now)
+            if leader is None or one.position is None:
+                continue
+            if one.busy and leader.epoch > one.leader_epoch:
+                one.recall()
+
+    # Positions
+
+    def _find(self, lost: dict[TopicPartition, Assigned], now: Now) -> None:
+        wanted: dict[TopicPartition, int] = {}
+        for key, one in lost.items():
+            if one.reset_to_ms is None:
+                one.fail(unknown_offset())
+                continue
+            one.busy = True
+            wanted[key] = one.reset_to_ms
+        for key, timestamp_ms in wanted.items():
+            # One look-up each: a partition without a leader holds up no other.
+            self._lookups.find(
+                {key: timestamp_ms},
+                self._on_position(key, lost[key]),
+                now,
+                timeout_ms=LOOKUP_TIMEOUT_MS,
+            )
+
+    def _on_position(
+        self, key: TopicPartition, one: Assigned
+    ) -> Callable[[Found | OdradekError, Now], None]:
+        generation = one.generation
+
+        def found(result: Found | OdradekError, now: Now) -> None:
+            if one.generation != generation:
+                return
+            one.busy = False
+            if not isinstance(result, OdradekError):
+                one.seek(max(0, result[key].offset))
+            elif result.retriable:
+                self._pause(one, now)
+            else:
+                one.fail(result)
+
+        return found
+
+    def _out_of_range(self, one: Assigned, offset: int) -> None:
+        timestamp_ms = RESETS[self._settings.auto_offset_reset]
+        if timestamp_ms is None:
+            text = f"{one.key}: offset {offset} is not in the log, and auto_offset_reset is 'none'"
+            one.fail(error_for(ErrorCode.OFFSET_OUT_OF_RANGE, text))
+        else:
+            one.reset(timestamp_ms)
+
+    # The new leader's log
+
+    def _check_epoch(self, one: Assigned, leader: Leader, now: Now) -> None:
+        """Ask where the epoch of what was read last ends: below our position it was truncated."""
+        flight = _Flight(one, one.generation, leader.epoch, one.next_fetch)
+        asked = EpochEnd(
+            leader.topic_id, one.key.partition, leader.epoch, LeaderEpoch(one.fetched_epoch)
+        )
+
+        def answered(body: Message, _payload: object, now: Now) -> None:
+            if flight.valid:
+                one.busy = False
+                self._on_epoch_end(flight, body, now)
+
+        request = OffsetForLeaderEpochRequest((asked,))
+        one.busy = self._calls.request(
+            leader.link, request, answered, now, timeout_ms=ANSWER_TIME_MS
+        )
+        if not one.busy:
+            self._view.links.refused(leader.link, now)
+
+    def _on_epoch_end(self, flight: _Flight, body: Message, now: Now) -> None:
+        one = flight.one
+        code, end_offset = error_of(body), -1
+        if isinstance(body, OffsetForLeaderEpochResponse) and len(body.partitions) == 1:
+            code, end_offset = body.partitions[0].error, body.partitions[0].end_offset
+        if code != ErrorCode.NONE and meaning(code).retriable:
+            self._retry(one, code, now)
+            return
+        # A broker that does not offer the check is read from all the same.
+        one.leader_epoch = flight.epoch
+        if code != ErrorCode.NONE or end_offset < 0 or end_offset >= flight.offset:
+            return
+        if RESETS[self._settings.auto_offset_reset] is None:
+            text = f"{one.key}: the log was cut at {end_offset}, below what was read already"
+            one.fail(error_for(ErrorCode.OFFSET_OUT_OF_RANGE, text))
+        else:
+            one.seek(end_offset)
+            one.leader_epoch = flight.epoch
+
+    # Fetches
+
+    def _fetch(self, leader: Leader, ones: list[Assigned], now: Now) -> None:
+        parked = self._in_flight.setdefault(leader.link, [])
+        wanted = sum(any(flight.valid for flight in flights.values()) for flights in parked)
+        if wanted >= FETCHES_IN_FLIGHT_MAX or len(parked) >= PARKED_MAX:
+            return
+        settings = self._settings
+        room_bytes = settings.prefetch_bytes - self._subscription.buffered_bytes
+        if room_bytes <= 0:
+            return
+        size_bytes = min(
+            settings.fetch_max_bytes,
+            settings.partition_fetch_bytes * len(ones),
+            max(settings.partition_fetch_bytes, room_bytes // ROOM_SHARE),
+        )
+        parts: list[FetchPartition] = []
+        flights: Flights = {}
+        for one in ones:
+            known = self._view.leader(one.key.topic, one.key.partition, now)
+            assert known is not None
+            offset = Offset(one.next_fetch)
+            parts.append(
+                FetchPartition(
+                    known.topic_id,
+                    one.key.partition,
+                    known.epoch,
+                    offset,
+                    settings.partition_fetch_bytes,
+                )
+            )
+            one.busy, one.leader_epoch, one.topic_id = True, known.epoch, known.topic_id
+            flights[known.topic_id, one.key.partition] = _Flight(
+                one, one.generation, known.epoch, offset
+            )
+        request = FetchRequest(
+            settings.fetch_max_wait_ms, settings.fetch_min_bytes, size_bytes, tuple(parts)
+        )
+
+        def answered(body: Message, payload: tuple[Buffer, ...], now: Now) -> None:
+            parked.remove(flights)
+            self._answered(flights, body, payload, now)
+
+        timeout_ms = settings.fetch_max_wait_ms + ANSWER_TIME_MS
+        if self._calls.request(leader.link, request, answered, now, timeout_ms=timeout_ms):
+            parked.append(flights)
+            return
+        self._view.links.refused(leader.link, now)
+        for one in ones:
+            one.busy = False
+
+    def _answered(
+        self,
+        flights: Flights,
+        body: Message,
+        payload: tuple[Buffer, ...],
+        now: Now,
+    ) -> None:
+        for flight in flights.values():
+            if flight.valid:
+                flight.one.busy = False
+        code = error_of(body)
+        if isinstance(body, FetchResponse) and code == ErrorCode.NONE:
+            for part in body.partitions:
+                flight_of = flights.get((part.topic_id, part.partition))
+                if flight_of is not None and flight_of.valid:
+                    self._take(flight_of, part, payload, now)
+            return
+        for flight in flights.values():
+            if flight.valid:
+                self._retry(flight.one, code or ErrorCode.UNKNOWN_SERVER_ERROR, now)
+
+    def _take(
+        self, flight: _Flight, part: FetchedPartition, payload: tuple[Buffer, ...], now: Now
+    ) -> None:
+        one = flight.one
+        if part.error == ErrorCode.OFFSET_OUT_OF_RANGE:
+            self._out_of_range(one, flight.offset)
+            return
+        if part.error != ErrorCode.NONE:
+            self._retry(one, part.error, now)
+            return
+        one.high_watermark = max(one.high_watermark, part.high_watermark)
+        if not 0 <= part.frame < len(payload):
+            return
+        try:
+            self._add(one, payload[part.frame])
+        except RecordError as error:
+            if one.tries >= CORRUPT_TRIES:
+                one.fail(error_for(error.error, f"{one.key}: {error.text}"))
+            else:
+                self._pause(one, now)
+            return
+        one.tries = 0
+
+    def _add(self, one: Assigned, frame: Buffer) -> None:
+        start = Offset(one.next_fetch)
+        views = view_batches(frame, start, check_crc=self._settings.check_crcs)
+        for view in views:
+            batch = FetchedBatch(one.key.topic, one.key.partition, view, self._reading)
+            one.add(Buffered(batch, view, len(view), view.header.size_bytes))
+        # What only brokers read, such as a transaction's end, is passed over.
+        last = -1
+        for _, header in iterate_headers(frame):
+            last = header.next_offset
+        one.next_fetch = max(one.next_fetch, last)
+        if not one.buffer:
+            one.position = one.next_fetch
+
+    def _retry(self, one: Assigned, code: int, now: Now) -> None:
+        meant = meaning(code)
+        if not meant.retriable:
+            one.fail(error_for(code, f"{one.key}: {meant.text}"))
+            return
+        if meant.refresh_metadata:
+            self._view.refresh_later(now)
+        self._pause(one, now)
+
+    def _pause(self, one: Assigned, now: Now) -> None:
+        assert self._ports is not None
+        pause_ms = min(RETRY_MAX_MS, RETRY_MIN_MS << min(one.tries, 10))
+        one.tries += 1
+        one.retry_at_ms = now.mono_ms + self._ports.random.randint(pause_ms // 2, pause_ms)

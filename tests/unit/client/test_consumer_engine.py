@@ -1,0 +1,353 @@
+"""The consumer's program against scripted brokers: positions, resets, leaders, bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from odradek.consumer_engine import ConsumerEngine
+from odradek.errors import (
+    CorruptRecordError,
+    OdradekError,
+    OffsetOutOfRangeError,
+    UnknownTopicOrPartitionError,
+)
+from odradek.fetching import ConsumerSettings
+from odradek.records import Reading
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import TopicPartition
+from transport.wire.messages.fetch import (
+    FetchedPartition,
+    FetchRequest,
+    FetchResponse,
+    OffsetForLeaderEpochRequest,
+)
+from transport.wire.records import BatchBuilder
+
+T0 = TopicPartition("t", 0)
+T1 = TopicPartition("t", 1)
+
+
+def make(cluster: Any, *topics: str, **settings: Any) -> ConsumerEngine:
+    settings.setdefault("auto_offset_reset", "earliest")
+    engine = ConsumerEngine(ConsumerSettings(bootstrap=cluster.bootstrap, **settings))
+    cluster.start(engine)
+    if topics:
+        engine.subscribe(topics, cluster.now)
+    cluster.settle()
+    return engine
+
+
+def write(cluster: Any, *numbers: int, partition: int = 0, topic: str = "t") -> None:
+    """Write one batch, and let parked fetches see it."""
+    builder = BatchBuilder()
+    for number in numbers:
+        builder.append(b"k", b"%d" % number, (), 1_000 + number)
+    cluster.topics[topic].partitions[partition].append(builder.build())
+    cluster.release()
+
+
+def poll(
+    engine: ConsumerEngine, cluster: Any, timeout_ms: int = 0, records_max: int = 500
+) -> dict[TopicPartition, list[int]]:
+    told: list[Any] = []
+    engine.poll(records_max, timeout_ms, lambda given, _now: told.append(given), cluster.now)
+    cluster.settle()
+    while not told:
+        cluster.advance(10)
+    if isinstance(told[0], OdradekError):
+        raise told[0]
+    return {key: [int(record.value) for record in records] for key, records in told[0].items()}
+
+
+def position(engine: ConsumerEngine, cluster: Any, key: TopicPartition = T0) -> int:
+    told: list[Any] = []
+    engine.position(key, 1_000, lambda known, _now: told.append(known), cluster.now)
+    cluster.settle()
+    assert told
+    return int(told[0])
+
+
+def test_earliest_reads_everything_once_and_in_order(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0, 1, 2)
+    write(cluster, 3)
+    engine = make(cluster, "t")
+    assert poll(engine, cluster) == {T0: [0, 1, 2, 3]}
+    assert position(engine, cluster) == 4
+    assert poll(engine, cluster) == {}
+    write(cluster, 4)
+    assert poll(engine, cluster, 100) == {T0: [4]}
+
+
+def test_latest_reads_only_what_comes(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0, 1)
+    engine = make(cluster, "t", auto_offset_reset="latest")
+    assert position(engine, cluster) == 2
+    write(cluster, 2)
+    assert poll(engine, cluster, 100) == {T0: [2]}
+
+
+def test_none_asks_for_a_seek(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0, 1)
+    engine = make(cluster, "t", auto_offset_reset="none")
+    with pytest.raises(OffsetOutOfRangeError, match="seek"):
+        poll(engine, cluster)
+    engine.seek(T0, 1)
+    assert poll(engine, cluster, 100) == {T0: [1]}
+
+
+def test_max_records_cuts_batches_and_positions_follow(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, *range(10))
+    engine = make(cluster, "t")
+    assert poll(engine, cluster, 100, 4) == {T0: [0, 1, 2, 3]}
+    assert position(engine, cluster) == 4
+    assert poll(engine, cluster, 100, 4) == {T0: [4, 5, 6, 7]}
+    assert poll(engine, cluster, 100, 4) == {T0: [8, 9]}
+    assert position(engine, cluster) == 10
+
+
+def test_records_below_the_position_are_dropped(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, *range(10))
+    engine = make(cluster, "t")
+    engine.seek(T0, 7)
+    assert poll(engine, cluster, 100, 2) == {T0: [7, 8]}
+    assert position(engine, cluster) == 9
+    engine.seek(T0, 3)
+    assert poll(engine, cluster, 100) == {T0: [3, 4, 5, 6, 7, 8, 9]}
+
+
+def test_a_seek_voids_what_is_under_way(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, *range(10))
+    cluster_hold = cluster.held
+    engine = make(cluster)
+    engine.assign([T0], cluster.now)
+    engine.seek(T0, 0)
+    cluster_hold.add(1)
+    cluster.settle()  # a fetch from 0 is on its way
+    engine.seek(T0, 5)
+    cluster.release()
+    assert poll(engine, cluster, 100) == {T0: [5, 6, 7, 8, 9]}
+
+
+def test_out_of_range_follows_the_policy(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0, 1)
+    engine = make(cluster, "t")
+    engine.seek(T0, 99)
+    assert poll(engine, cluster, 500) == {T0: [0, 1]}
+    strict = make(cluster, "t", auto_offset_reset="none")
+    strict.seek(T0, 99)
+    with pytest.raises(OffsetOutOfRangeError, match="99"):
+        poll(strict, cluster, 500)
+
+
+def test_partitions_share_a_poll_and_take_turns(cluster: Any) -> None:
+    cluster.topic("t", 2)
+    write(cluster, *range(10))
+    write(cluster, *range(100, 110), partition=1)
+    engine = make(cluster, "t")
+    first = poll(engine, cluster, 100, 10)
+    second = poll(engine, cluster, 100, 10)
+    assert {*first, *second} == {T0, T1}
+
+
+def test_a_new_leader_is_read_when_it_is_announced(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0)
+    engine = make(cluster, "t")
+    assert poll(engine, cluster, 100) == {T0: [0]}
+    cluster.held = {1}  # hung, with our long poll
+    cluster.settle()
+    cluster.elect("t", 0, 2)
+    builder = BatchBuilder()
+    builder.append(None, b"1", (), 1)
+    cluster.topics["t"].partitions[0].append(builder.build())
+    cluster.settle()  # no time passes
+    assert poll(engine, cluster) == {T0: [1]}
+    assert cluster.count(OffsetForLeaderEpochRequest) == 1
+    cluster.release()
+    cluster.advance(500)
+    assert poll(engine, cluster) == {}
+    assert position(engine, cluster) == 2
+
+
+def test_a_killed_leader_is_followed_by_the_next(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0)
+    engine = make(cluster, "t")
+    assert poll(engine, cluster, 100) == {T0: [0]}
+    cluster.kill(1)
+    write(cluster, 1)
+    assert poll(engine, cluster, 1_000) == {T0: [1]}
+
+
+def test_a_log_that_was_cut_is_noticed(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0)
+    write(cluster, 1)
+    write(cluster, 2)
+    engine = make(cluster, "t")
+    assert poll(engine, cluster, 100) == {T0: [0, 1, 2]}
+    state = cluster.topics["t"].partitions[0]
+    del state.batches[1:]
+    state.end = 1
+    cluster.elect("t", 0, 2)
+    cluster.settle()
+    write(cluster, 7)
+    assert poll(engine, cluster, 500) == {T0: [7]}
+    assert position(engine, cluster) == 2
+
+
+def test_new_partitions_are_read_from_their_beginning(cluster: Any) -> None:
+    cluster.topic("t")
+    engine = make(cluster, "t", auto_offset_reset="latest")
+    assert position(engine, cluster) == 0
+    made = cluster.topics["t"]
+    state = type(made.partitions[0])(2, [1, 2, 3])
+    made.partitions[1] = state
+    write(cluster, 100, partition=1)
+    cluster.announce(cluster._record(made, 1))
+    assert poll(engine, cluster, 1_000) == {T1: [100]}
+
+
+def test_a_topic_made_after_subscribing_is_read_from_its_beginning(cluster: Any) -> None:
+    engine = make(cluster, "t", auto_offset_reset="latest", auto_create=False)
+    cluster.topic("t")
+    write(cluster, 0)
+    assert poll(engine, cluster, 2_000) == {T0: [0]}
+
+
+def test_a_topic_made_again_is_read_anew(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0, 1, 2)
+    engine = make(cluster, "t", auto_create=False)
+    assert poll(engine, cluster, 100) == {T0: [0, 1, 2]}
+    cluster.drop("t")
+    cluster.settle()
+    cluster.topic("t")
+    write(cluster, 9)
+    assert poll(engine, cluster, 3_000) == {T0: [9]}
+
+
+def test_paused_partitions_give_nothing(cluster: Any) -> None:
+    cluster.topic("t", 2)
+    write(cluster, 0)
+    write(cluster, 100, partition=1)
+    engine = make(cluster, "t")
+    engine.pause([T0], True)
+    assert poll(engine, cluster, 100) == {T1: [100]}
+    assert poll(engine, cluster) == {}
+    engine.pause([T0], False)
+    assert poll(engine, cluster, 100) == {T0: [0]}
+
+
+def test_prefetch_is_bounded_and_goes_on_when_taken(cluster: Any) -> None:
+    cluster.topic("t")
+    for number in range(100):
+        write(cluster, *range(number * 10, number * 10 + 10))
+    engine = make(cluster, "t", partition_fetch_bytes=600)
+    held = engine.subscription.assigned[T0]
+    assert held.buffered_bytes < 2 * 600
+    seen: list[int] = []
+    while len(seen) < 1_000:
+        seen += poll(engine, cluster, 100)[T0]
+        assert held.buffered_bytes < 2 * 600
+    assert seen == list(range(1_000))
+
+
+def test_all_partitions_together_are_bounded(cluster: Any) -> None:
+    cluster.topic("t", 30)
+    for partition in range(30):
+        for number in range(10):
+            write(cluster, *range(number * 10, number * 10 + 10), partition=partition)
+    engine = make(cluster, "t", partition_fetch_bytes=1_000, prefetch_bytes=4_000)
+    for _ in range(500):
+        if sum(len(numbers) for numbers in poll(engine, cluster, 50, 50).values()) == 0:
+            break
+    assert all(one.position == 100 for one in engine.subscription.assigned.values())
+
+
+def test_errors_of_a_fetch_are_retried_as_the_table_says(cluster: Any) -> None:
+    cluster.topic("t")
+    engine = make(cluster, "t")
+    cluster.refuse_once(FetchRequest, ErrorCode.OVERLOADED)
+    cluster.advance(600)
+    write(cluster, 0)
+    assert poll(engine, cluster, 2_000) == {T0: [0]}
+
+
+def test_a_damaged_batch_is_an_error_after_some_tries(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0)
+    state = cluster.topics["t"].partitions[0]
+    state.batches[0] = state.batches[0][:-1] + b"\xff"
+    cluster.before.append(
+        lambda _node, envelope: (
+            FetchResponse(0, (FetchedPartition(cluster.topics["t"].id, 0, 0, frame=9),))
+            if cluster.count(FetchRequest) == 1 and isinstance(envelope.body, FetchRequest)
+            else None
+        )
+    )
+    engine = make(cluster, "t")
+    with pytest.raises(CorruptRecordError):
+        poll(engine, cluster, 5_000)
+    assert cluster.count(FetchRequest) > 3
+
+
+def test_a_poll_waits_no_longer_than_asked(cluster: Any) -> None:
+    cluster.topic("t")
+    engine = make(cluster, "t")
+    began_ms = cluster.now.mono_ms
+    assert poll(engine, cluster, 200) == {}
+    assert cluster.now.mono_ms == began_ms + 200
+
+
+def test_offsets_are_found_by_time(cluster: Any) -> None:
+    cluster.topic("t", 3)
+    write(cluster, *range(10), partition=1)
+    engine = make(cluster)
+    told: list[Any] = []
+    wanted = {T1: 1_004, TopicPartition("t", 2): -1, T0: -2}
+    engine.offsets(wanted, 1_000, lambda found, _now: told.append(found), cluster.now)
+    cluster.settle()
+    assert {key: part.offset for key, part in told[0].items()} == {
+        T1: 4,
+        TopicPartition("t", 2): 0,
+        T0: 0,
+    }
+
+
+def test_offsets_of_no_topic_are_an_error(cluster: Any) -> None:
+    engine = make(cluster, auto_create=False)
+    told: list[Any] = []
+    engine.offsets({T0: -1}, 300, lambda found, _now: told.append(found), cluster.now)
+    cluster.advance(400)
+    assert isinstance(told[0], UnknownTopicOrPartitionError)
+
+
+def test_headers_times_and_deserializers(cluster: Any) -> None:
+    cluster.topic("t")
+    builder = BatchBuilder()
+    builder.append(b"k", b"41", [("h", b"v"), ("n", None)], 1_234)
+    builder.append(None, None, (), 1_235)
+    cluster.topics["t"].partitions[0].append(builder.build())
+    settings = ConsumerSettings(bootstrap=cluster.bootstrap, auto_offset_reset="earliest")
+    engine = ConsumerEngine(settings, Reading(None, lambda data: int(data) + 1))
+    cluster.start(engine)
+    engine.subscribe(["t"], cluster.now)
+    cluster.settle()
+    told: list[Any] = []
+    engine.poll(10, 100, lambda given, _now: told.append(given), cluster.now)
+    cluster.settle()
+    first, second = told[0][T0]
+    assert first == ("t", 0, 0, 1_234, b"k", 42, (("h", b"v"), ("n", None)), 0, 1)
+    assert (second.offset, second.key, second.value, second.timestamp) == (1, None, None, 1_235)
+    assert told[0][T0][1] == second
+    assert told[0][T0][-2:] == [first, second]
