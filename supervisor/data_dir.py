@@ -34,6 +34,7 @@ SUPERVISOR_FILE = "supervisor.json"
 KEY_FILE = "supervisor.key"
 CLUSTER_FILE = "cluster.json"
 SUPERVISOR_LOG = "supervisor.log"
+PROCESS_FILE = "process.json"
 
 
 class Cluster(NamedTuple):
@@ -134,7 +135,7 @@ class DataDir:
             return path.read_text(encoding="ascii").strip()
         except FileNotFoundError:
             key = secrets.token_hex(32)
-            write_atomically(path, f"{key}\n".encode(), mode=0o600)
+            write_atomically(path, f"{key}\n".encode(), mode=0o600, durable=True)
             return key
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read {path}: {error}; give yourself read access") from None
@@ -163,7 +164,7 @@ class DataDir:
             "mode": cluster.mode,
             "nodes": [_node_table(node) for node in cluster.nodes],
         }
-        write_atomically(self.path / CLUSTER_FILE, _dump(table))
+        write_atomically(self.path / CLUSTER_FILE, _dump(table), durable=True)
 
     def read_supervisor(self) -> SupervisorRecord | None:
         """Return where the supervisor takes commands; it may be gone."""
@@ -190,16 +191,32 @@ class DataDir:
 
     def read_process(self, name: str) -> ProcessRecord:
         """Return what was last started for this node."""
-        table = _read_table(self.node_dir(name) / "process.json") or {}
+        table = _read_table(self.node_dir(name) / PROCESS_FILE) or {}
         return ProcessRecord(
             Incarnation(int(table.get("incarnation", 0))),
             int(table.get("pid", 0)),
             float(table.get("created_s", 0.0)),
         )
 
+    def write_incarnation(self, name: str, incarnation: Incarnation) -> None:
+        """Note which start of a node comes next; it is durable before the process is there.
+
+        A number used twice would let an old process's word pass for a new one's.
+        """
+        record = ProcessRecord(incarnation, 0, 0.0)
+        path = self.node_dir(name) / PROCESS_FILE
+        write_atomically(path, _dump(record._asdict()), durable=True)
+
     def write_process(self, name: str, record: ProcessRecord) -> None:
-        """Note what is started for this node; the incarnation is durable before the start."""
-        write_atomically(self.node_dir(name) / "process.json", _dump(record._asdict()))
+        """Note which process runs for this node, where that can be written.
+
+        A full disk must not end a supervisor: a note that is missing or old is seen through by the
+        process's start time, and costs at worst an "in use" at the next start.
+        """
+        try:
+            write_atomically(self.node_dir(name) / PROCESS_FILE, _dump(record._asdict()))
+        except ConfigError:
+            pass
 
     def recorded_nodes(self) -> list[str]:
         """Return the names of all nodes that ever ran here."""
@@ -224,24 +241,35 @@ def new_cluster_id() -> ClusterId:
     return ClusterId(secrets.token_urlsafe(16))
 
 
-def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace a small file whole: new file, rename. Raises ConfigError naming the file."""
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = False) -> None:
+    """Replace a small file whole: new file, rename. Raises ConfigError naming the file.
+
+    ``durable``: what was written outlives a power cut, too.
+    """
     fresh = path.with_name(f".{path.name}.new")
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
             file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
         fresh.replace(path)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise ConfigError(
             f"cannot write {path}: {error.strerror}; free it, or use another --data-dir"
         ) from None
 
 
-def node_table(node: NodeEndpoints) -> dict[str, str]:
-    """Return a node's endpoints as programs read them."""
-    return {"peers": node.peers, "clients": node.clients, "events": node.events}
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def named(nodes: Iterable[NodeEndpoints]) -> Mapping[NodeName, NodeEndpoints]:
@@ -251,8 +279,7 @@ def named(nodes: Iterable[NodeEndpoints]) -> Mapping[NodeName, NodeEndpoints]:
 
 def _node_table(node: NodeEndpoints) -> dict[str, Any]:
     table: dict[str, Any] = {"name": node.name, "id": node.id, "roles": list(node.roles)}
-    table.update(node_table(node))
-    table["rack"] = node.rack
+    table.update(peers=node.peers, clients=node.clients, events=node.events, rack=node.rack)
     return table
 
 

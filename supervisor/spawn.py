@@ -21,7 +21,7 @@ from typing import IO
 import psutil
 
 from nodes.config import ConfigError, encode_node_config
-from supervisor.data_dir import DataDir, ProcessRecord, write_atomically
+from supervisor.data_dir import SUPERVISOR_LOG, DataDir, ProcessRecord, write_atomically
 from supervisor.lives import Exited, Started
 from supervisor.plan import ClusterPlan
 from transport.wire.ids import Incarnation, NodeName
@@ -93,7 +93,7 @@ class Children:
         except OSError as error:
             raise ConfigError(f"cannot make {folder}: {error.strerror}; make it writable") from None
         incarnation = Incarnation(self._data_dir.read_process(node.name).incarnation + 1)
-        self._data_dir.write_process(node.name, ProcessRecord(incarnation, 0, 0.0))
+        self._data_dir.write_incarnation(node.name, incarnation)
         config = folder / "config.json"
         settings = encode_node_config(self._plan.node_config(node, os.getpid()))
         write_atomically(config, settings, mode=0o600)
@@ -170,9 +170,11 @@ class Children:
         return last_line(self._data_dir.node_log(name))
 
     def bound_logs(self) -> None:
-        """Keep the logs within their size."""
+        """Keep the logs within their size, the supervisor's own among them."""
+        size_bytes_max = self._plan.settings.supervisor.log_bytes_max
         for name in self._children:
-            bound_log(self._data_dir.node_log(name), self._plan.settings.supervisor.log_bytes_max)
+            bound_log(self._data_dir.node_log(name), size_bytes_max)
+        bound_log(self._data_dir.path / SUPERVISOR_LOG, size_bytes_max)
 
     def kill_all(self) -> None:
         """Kill and reap whatever still runs: the way out after a fault."""

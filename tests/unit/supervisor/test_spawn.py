@@ -12,7 +12,7 @@ from queue import Queue
 import psutil
 import pytest
 
-from nodes.config import load_node_config
+from nodes.config import ConfigError, load_node_config
 from supervisor.data_dir import DataDir, ProcessRecord
 from supervisor.lives import Exited
 from supervisor.plan import ClusterConfig, ClusterPlan, Settings, SupervisorConfig
@@ -115,6 +115,20 @@ def test_the_config_is_the_nodes_own_and_for_its_owner_only(nursery: Nursery) ->
     config = load_node_config(path, 1)
     assert (config.name, config.supervisor_pid) == (NAME, os.getpid())
     assert Path(config.data_dir).is_dir()
+
+
+def test_a_disk_that_takes_no_notes_ends_no_supervisor_and_starts_no_node(
+    nursery: Nursery,
+) -> None:
+    nursery.start()
+    blocked = nursery.data_dir.node_dir(NAME) / ".process.json.new"
+    blocked.mkdir()
+    nursery.children.kill_all()
+    assert nursery.children.running() == []
+    with pytest.raises(ConfigError, match=r"cannot write .*process\.json"):
+        nursery.children.start(nursery.node)
+    blocked.rmdir()
+    assert nursery.children.start(nursery.node).incarnation == 2
 
 
 def test_a_real_node_is_started_by_its_role() -> None:
