@@ -46,7 +46,7 @@ from transport.wire.messages.metadata import (
 )
 from transport.wire.messages.topics import CreateTopicsRequest, DeleteTopicsRequest
 
-STOP_MAX_MS = 1_000
+STOP_MAX_MS = 500
 """A session that cannot be closed by then ends by its time-out."""
 
 
@@ -66,6 +66,10 @@ class ReplicaPart(ImageFollower, Protocol):
         """Take a change of one of its links."""
         ...
 
+    def on_gap(self, gap_ms: int, now: Now) -> None:
+        """Give the others the time that this loop was away."""
+        ...
+
     def end_turn(self, now: Now) -> None:
         """Do what has gathered."""
         ...
@@ -75,7 +79,7 @@ class ReplicaPart(ImageFollower, Protocol):
         ...
 
     def stop(self, now: Now) -> None:
-        """Flush and mark clean."""
+        """Flush, mark clean, close; blocks, and nothing may follow."""
         ...
 
     def check(self) -> None:
@@ -209,6 +213,7 @@ class BrokerServer:
         """Give the others the time that this loop was away; our own session gets none."""
         self.context.count("loop_gaps")
         self.context.calls.delay(gap_ms)
+        self.replicas.on_gap(gap_ms, now)
 
     def end_turn(self, now: Now) -> None:
         """Do what is due, then send what has gathered."""
@@ -231,18 +236,18 @@ class BrokerServer:
         )
 
     def stop(self, now: Now) -> None:
-        """Refuse what is new, flush, close the session, exit."""
+        """Refuse what is new, close the session so that others take over, flush, exit."""
         if self._stopping:
             return
         self._stopping = True
         self.dispatch.refuse_all = Refusal(ErrorCode.STOPPING, f"{self._config.name} is stopping")
-        self.replicas.stop(now)
         self.membership.stop(now)
         self.context.timers.after(now, STOP_MAX_MS, self._exit)
 
-    def _exit(self, _now: Now) -> None:
+    def _exit(self, now: Now) -> None:
         if not self._exited:
             self._exited = True
+            self.replicas.stop(now)
             self.context.ports.exit(EXIT_STOPPED)
 
     # State

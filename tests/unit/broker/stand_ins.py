@@ -342,6 +342,8 @@ class StandInReplicas:
     def next_deadline_ms(self) -> int | None:
         return None
 
+    def on_gap(self, gap_ms: int, now: Now) -> None: ...
+
     def stop(self, now: Now) -> None:
         self.stopped = True
 
