@@ -25,7 +25,7 @@ from nodes.broker.peers import Peers
 from nodes.broker.producer_ids import ProducerIds
 from nodes.broker.replicas import Replicas
 from nodes.broker.topics import TopicAdministration
-from nodes.config import EXIT_STOPPED, NodeConfig
+from nodes.config import EXIT_STOPPED, ConfigError, NodeConfig
 from nodes.storage.disk import Disk
 from odradek.session import CoordinationSession
 from transport.driver.calls import Calls
@@ -123,7 +123,12 @@ class BrokerServer:
     # Program
 
     def start(self, ports: Ports, now: Now) -> None:
-        """Claim the data directory, then join; ConfigError when the directory is another's."""
+        """Claim the data directory, then join.
+
+        Raises ConfigError for another's directory, and for a cluster without coordinators.
+        """
+        if not self._config.with_role("coordinator"):
+            raise ConfigError("nodes: a broker needs at least one coordinator; add one")
         claim_directory(self._disk, self._config)
         calls, timers = Calls(), Timers()
         calls.attach(ports.wire)

@@ -540,6 +540,14 @@ def test_a_directory_of_another_node_is_refused(fleet: Fleet) -> None:
         fleet.world.run_for(1)
 
 
+def test_a_cluster_without_coordinators_is_refused(fleet: Fleet) -> None:
+    fleet.kill(1)
+    fleet.nodes = fleet.nodes[1:]
+    fleet.start(1)
+    with pytest.raises(ConfigError, match="at least one coordinator"):
+        fleet.world.run_for(1)
+
+
 def test_another_boot_is_noticed() -> None:
     fleet = Fleet(1)
     fleet.settle()
