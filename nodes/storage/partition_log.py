@@ -1,0 +1,486 @@
+"""The log of one partition replica: a folder of segments, as one run of record batches.
+
+Owns offsets, segments, the leader epochs found in the batches, and how far all is durable.  Knows
+nothing of roles, replicas or high watermarks, and never opens a batch, but to find a record by its
+time.  Made lazily: a log that was never written to has no folder.
+
+Everything is called on one thread except ``sync``, which may run in the disk pool while appends go
+on.  A power loss leaves what was synced and some part of the rest; see ``recovery``.
+
+Source: Apache Kafka, "Log" in its design documentation; KIP-101 for leader epochs.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nodes.storage.disk import Buffer, Disk, DiskFull, StorageError
+from nodes.storage.log_files import (
+    DELETED_SUFFIX,
+    EPOCHS_NAME,
+    METADATA_NAME,
+    EpochEntry,
+    encode_epochs,
+    encode_metadata,
+)
+from nodes.storage.log_opening import Opened, open_segments
+from nodes.storage.segment import NO_LEADER_EPOCH, Batch, Segment
+from transport.wire.batch import HEADER_BYTES, BatchHeader, RecordError, check_batches
+from transport.wire.batch_reader import decode_rows
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import LeaderEpoch, Offset, TopicId
+
+_SEGMENT_BYTES_MAX = 0x7FFFFFFF
+_OFFSETS_MAX = 0x7FFFFFFF
+"""The indexes hold positions and relative offsets in 31 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """A partition log's settings, as its topic has them; defaults are Kafka's."""
+
+    segment_bytes: int = 1024 * 1024 * 1024
+    segment_ms: int = 7 * 24 * 3600 * 1000
+    index_interval_bytes: int = 4096
+
+
+class OffsetOutOfRange(Exception):
+    """The offset is before the log's start or after its end."""
+
+
+class TimedOffset(NamedTuple):
+    """A record found by time."""
+
+    offset: Offset
+    timestamp_ms: int
+    leader_epoch: LeaderEpoch
+
+
+class PartitionLog:
+    """One replica's log. ``log_end_offset`` is exclusive, ``log_start_offset`` inclusive."""
+
+    __slots__ = (
+        "_bases",
+        "_disk",
+        "_fault",
+        "_folder_dirty",
+        "_generation",
+        "_has_folder",
+        "_lock",
+        "_metadata_dirty",
+        "_segments",
+        "cut_bytes",
+        "epochs",
+        "folder",
+        "log_start_offset",
+        "recovery_point",
+        "settings",
+        "topic_id",
+    )
+
+    def __init__(
+        self, disk: Disk, folder: str, settings: LogSettings, opened: Opened, recovery_point: Offset
+    ) -> None:
+        self._disk = disk
+        self._lock = threading.Lock()
+        """Held by a sync as it ends, and by whatever takes away what it has synced."""
+        self._generation = 0
+        """Grows with every cut: a sync that began before one must not report what it synced."""
+        self._fault = ""
+        self._segments = opened.segments
+        self._bases = [segment.base_offset for segment in opened.segments]
+        self._has_folder = opened.has_folder
+        self._folder_dirty = bool(opened.segments)
+        self._metadata_dirty = self._folder_dirty
+        self.folder = folder
+        self.settings = settings
+        self.topic_id: TopicId | None = opened.topic_id
+        self.cut_bytes = opened.cut_bytes
+        """Cut off as torn when the log was opened, for the log line about it."""
+        self.log_start_offset: Offset = opened.start_offset
+        self.epochs: list[EpochEntry] = opened.epochs
+        """(leader epoch, offset of its first record), growing. To be read only."""
+        self.recovery_point: Offset = min(recovery_point, opened.end_offset)
+        """Everything below is durable."""
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        folder: str,
+        settings: LogSettings,
+        *,
+        recovery_point: Offset,
+        clean: bool,
+        topic_id: TopicId | None = None,
+    ) -> PartitionLog:
+        """Open the log in ``folder`` (``…/topic-partition``), or an empty one if there is none.
+
+        ``recovery_point``: everything below was synced, as last written down by the caller (who
+        must write it down anew after a cut below it, before anything is appended).  ``clean``: the
+        log was closed in order, or nothing but the process was lost and no write interrupted;
+        then sizes and indexes are trusted.  Otherwise everything past the recovery point is read.
+
+        Raises InconsistentTopicId when the folder belongs to another topic than ``topic_id``,
+        Damaged when it was changed in the middle, StorageError when it cannot be read.
+        """
+        opened = open_segments(
+            disk,
+            folder,
+            settings.index_interval_bytes,
+            recovery_point=recovery_point,
+            clean=clean,
+            topic_id=topic_id,
+        )
+        return cls(disk, folder, settings, opened, recovery_point)
+
+    # What there is
+
+    @property
+    def log_end_offset(self) -> Offset:
+        """The offset that the next record will have."""
+        return self._segments[-1].next_offset if self._segments else self.log_start_offset
+
+    @property
+    def last_epoch(self) -> LeaderEpoch:
+        """Leader epoch of the last batch; −1 in an empty log."""
+        return self.epochs[-1][0] if self.epochs else NO_LEADER_EPOCH
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all segments, indexes not counted."""
+        return sum(segment.size_bytes for segment in self._segments)
+
+    @property
+    def segment_count(self) -> int:
+        """How many segments there are; 0 before the first append."""
+        return len(self._segments)
+
+    # Writing
+
+    def append(self, batch: Sequence[Buffer], header: BatchHeader, now_ms: int) -> None:
+        """Append one stamped batch, given in pieces; ``header`` has its final offsets and epoch.
+
+        All or StorageError (DiskFull: try again later; after another the log takes no more).
+        """
+        self.append_all(((batch, header),), now_ms)
+
+    def append_all(self, batches: Sequence[Batch], now_ms: int) -> None:
+        """Append stamped batches in order, all or none; raises as ``append``."""
+        if self._fault:
+            raise StorageError(f"{self.folder} takes no more after this: {self._fault}")
+        before = self.log_end_offset
+        waiting: list[Batch] = []
+        try:
+            segment, end, size_bytes = self._active(now_ms)
+            for batch in batches:
+                header = batch[1]
+                assert header.base_offset >= end, "batches follow each other"
+                if self._must_roll(segment, size_bytes, header, now_ms):
+                    self._write(segment, waiting)
+                    waiting = []
+                    segment, size_bytes = self._roll(end, now_ms), 0
+                waiting.append(batch)
+                size_bytes += header.size_bytes
+                end = header.next_offset
+            self._write(segment, waiting)
+        except StorageError as error:
+            if not isinstance(error, DiskFull):
+                self._fault = str(error)
+            if self.log_end_offset > before:
+                self.truncate_to(before)
+            raise
+
+    def append_many(self, buffer: Buffer, now_ms: int) -> list[BatchHeader]:
+        """Check and append a fetched run of whole stamped batches, all or none.
+
+        Returns their headers.  Raises RecordError (a CRC, a batch cut short, offsets that do not
+        follow the log's), else as ``append``.
+        """
+        found = check_batches(buffer)
+        if found and found[0][1].base_offset < self.log_end_offset:
+            text = f"offset {found[0][1].base_offset} is in the log, which ends at"
+            raise RecordError(ErrorCode.INVALID_RECORD, f"{text} {self.log_end_offset}")
+        view = memoryview(buffer)
+        batches: list[Batch] = [
+            ((view[position : position + header.size_bytes],), header) for position, header in found
+        ]
+        if batches:
+            self.append_all(batches, now_ms)
+        return [header for _, header in found]
+
+    def truncate_to(self, offset: Offset) -> None:
+        """Cut the log: no record at or after ``offset`` stays.
+
+        A batch that ``offset`` lies inside goes whole, so ``log_end_offset`` may be below it after.
+        Before the log's start: as ``reset_to``.
+        """
+        if offset >= self.log_end_offset:
+            return
+        if offset < self.log_start_offset:
+            self.reset_to(offset)
+            return
+        with self._lock:
+            self._generation += 1
+            self._drop_segments_from(self._segment_at(offset) + 1)
+            last = self._segments[-1]
+            last.truncate(last.position_of(offset), offset)
+            self._cut_epochs()
+            self.recovery_point = min(self.recovery_point, self.log_end_offset)
+
+    def reset_to(self, offset: Offset) -> None:
+        """Forget everything; the log is empty and begins at ``offset``."""
+        with self._lock:
+            self._generation += 1
+            self._drop_segments_from(0)
+            self.log_start_offset = offset
+            self.recovery_point = offset
+            self.epochs.clear()
+            self._cut_epochs()
+            if self._has_folder:
+                # Its name is what remembers the offset when the node starts again.
+                self._add_segment(offset)
+
+    # Reading
+
+    def read(self, offset: Offset, size_bytes_max: int, up_to: Offset) -> bytes:
+        """Return whole batches from the one that holds ``offset``; none reaches beyond ``up_to``.
+
+        At most ``size_bytes_max``, but for the first batch, which comes whole all the same; from
+        one segment only.  Empty at the end.  Raises OffsetOutOfRange.
+        """
+        end = self.log_end_offset
+        if not self.log_start_offset <= offset <= end:
+            raise OffsetOutOfRange(
+                f"offset {offset} is not within {self.log_start_offset} and {end}"
+            )
+        for segment in self._segments[self._segment_at(offset) :]:
+            start = segment.position_of(offset)
+            stop = segment.position_of(up_to)
+            if start >= stop:
+                if up_to <= segment.next_offset:
+                    break
+                continue
+            limit = start + size_bytes_max
+            if stop > limit:
+                stop = segment.boundary_before(limit, start)
+            if stop <= start:
+                stop = start + next(segment.headers(start))[1].size_bytes
+            return segment.file().read(start, stop - start)
+        return b""
+
+    def headers_from(self, offset: Offset) -> Iterator[BatchHeader]:
+        """Give the headers of all batches from the one that holds ``offset`` on."""
+        for segment in self._segments[self._segment_at(offset) :]:
+            for _, header in segment.headers(segment.position_of(offset)):
+                yield header
+
+    def end_offset_for_epoch(self, epoch: LeaderEpoch) -> EpochEntry:
+        """Return the largest leader epoch at or below ``epoch`` and where it ends (exclusive).
+
+        Below all there are: ``epoch`` itself and the start of the first, as nothing is in common.
+        """
+        after = bisect_right(self.epochs, epoch, key=lambda entry: entry[0])
+        end = self.epochs[after][1] if after < len(self.epochs) else self.log_end_offset
+        return (self.epochs[after - 1][0] if after else epoch), end
+
+    def offset_for_timestamp(self, timestamp_ms: int, up_to: Offset) -> TimedOffset | None:
+        """Return the first record below ``up_to`` that is not older than ``timestamp_ms``."""
+        for segment in self._segments:
+            if segment.newest()[0] < timestamp_ms:
+                continue
+            position = segment.position_for_timestamp(timestamp_ms)
+            for at, header in segment.headers(position):
+                if header.base_offset >= up_to:
+                    return None
+                if header.max_timestamp_ms < timestamp_ms:
+                    continue
+                found = self._first_not_older(segment, at, header, timestamp_ms)
+                if found is not None:
+                    return found if found.offset < up_to else None
+        return None
+
+    def max_timestamp(self, up_to: Offset) -> TimedOffset | None:
+        """Return the first record below ``up_to`` with the largest timestamp of them."""
+        best = -1
+        for segment in self._segments:
+            if segment.base_offset >= up_to:
+                break
+            newest_ms, _ = segment.newest()
+            if segment.next_offset > up_to and newest_ms > best:
+                within = (h for _, h in segment.headers(0) if h.next_offset <= up_to)
+                newest_ms = max((header.max_timestamp_ms for header in within), default=-1)
+            best = max(best, newest_ms)
+        return self.offset_for_timestamp(best, up_to) if best >= 0 else None
+
+    # Durability and the end
+
+    def sync(self) -> Offset:
+        """Make everything appended so far durable, move and return ``recovery_point``.
+
+        May run in another thread while appends go on; one at a time.  Raises StorageError, after
+        which the log takes no more: what a failed sync has lost no later one can bring back.
+        """
+        with self._lock:
+            generation, end = self._generation, self.log_end_offset
+            dirty = [segment for segment in self._segments if segment.is_dirty]
+            handles = [segment.open_for_sync() for segment in dirty]
+        try:
+            for segment, handle in zip(dirty, handles, strict=True):
+                segment.sync(handle)
+            self._sync_folder()
+        except StorageError as error:
+            # A cut took away what was being synced: that is no fault of the disk.
+            if self._generation != generation:
+                return self.recovery_point
+            self._fault = str(error)
+            raise
+        with self._lock:
+            if self._generation == generation:
+                self._finish_sync(end)
+        return self.recovery_point
+
+    def _finish_sync(self, end: Offset) -> None:
+        if self._metadata_dirty:
+            self._write_metadata(durable=True)
+        for segment in self._segments[:-1]:
+            if segment.index_dirty:
+                segment.write_indexes(durable=True)
+        self.recovery_point = max(self.recovery_point, end)
+
+    def release(self) -> None:
+        """Give back descriptors and memory of what is not being written: an idle log is cheap."""
+        for segment in self._segments:
+            segment.release()
+
+    def close(self) -> None:
+        """Write the caches and give descriptors back; nothing is synced by it."""
+        with self._lock:
+            self._generation += 1
+            if not self._fault and self._has_folder:
+                self._write_epochs()
+                for segment in self._segments:
+                    if segment.index_dirty:
+                        segment.seal()
+                        segment.write_indexes(durable=False)
+            for segment in self._segments:
+                segment.close()
+
+    def delete(self) -> None:
+        """Close the log and remove its folder; may take long, so closed logs do it in the pool."""
+        with self._lock:
+            self._generation += 1
+            for segment in self._segments:
+                segment.close()
+            self._segments, self._bases, self.epochs = [], [], []
+            if self._has_folder:
+                self._has_folder = False
+                gone = self.folder + DELETED_SUFFIX
+                self._disk.remove(gone)
+                self._disk.rename(self.folder, gone)
+                self._disk.remove(gone)
+
+    # Inside
+
+    def _segment_at(self, offset: Offset) -> int:
+        return max(0, bisect_right(self._bases, offset) - 1)
+
+    def _active(self, now_ms: int) -> tuple[Segment, Offset, int]:
+        if not self._segments:
+            self._add_segment(self.log_start_offset)
+        segment = self._segments[-1]
+        if segment.size_bytes == 0:
+            segment.opened_ms = now_ms
+        elif segment.opened_ms is None:
+            first_ms = next(segment.headers(0, HEADER_BYTES))[1].base_timestamp_ms
+            segment.opened_ms = min(now_ms, first_ms) if first_ms > 0 else now_ms
+        return segment, segment.next_offset, segment.size_bytes
+
+    def _must_roll(
+        self, segment: Segment, size_bytes: int, header: BatchHeader, now_ms: int
+    ) -> bool:
+        if size_bytes == 0:
+            return False
+        if size_bytes + header.size_bytes > min(self.settings.segment_bytes, _SEGMENT_BYTES_MAX):
+            return True
+        if header.last_offset - segment.base_offset > _OFFSETS_MAX:
+            return True
+        assert segment.opened_ms is not None
+        return now_ms - segment.opened_ms > self.settings.segment_ms
+
+    def _roll(self, end: Offset, now_ms: int) -> Segment:
+        self._segments[-1].seal()
+        # A power loss must not leave the new segment without the one before it.
+        self._sync_folder()
+        segment = self._add_segment(end)
+        segment.opened_ms = now_ms
+        return segment
+
+    def _add_segment(self, base_offset: Offset) -> Segment:
+        if not self._has_folder:
+            self._disk.make_folder(self.folder)
+            self._write_metadata(durable=False)
+            self._has_folder = True
+        segment = Segment(self._disk, self.folder, base_offset, self.settings.index_interval_bytes)
+        segment.create()
+        self._folder_dirty = True
+        self._segments.append(segment)
+        self._bases.append(base_offset)
+        return segment
+
+    def _drop_segments_from(self, first: int) -> None:
+        """Remove segments, the newest first, and make that durable: none may come back alone."""
+        if first >= len(self._segments):
+            return
+        while len(self._segments) > first:
+            self._bases.pop()
+            self._segments.pop().remove()
+        self._disk.sync_folder(self.folder)
+
+    def _write(self, segment: Segment, batches: Sequence[Batch]) -> None:
+        if not batches:
+            return
+        segment.append(batches)
+        for _, header in batches:
+            if header.leader_epoch > self.last_epoch:
+                self.epochs.append((header.leader_epoch, header.base_offset))
+
+    def _cut_epochs(self) -> None:
+        while self.epochs and self.epochs[-1][1] >= self.log_end_offset:
+            self.epochs.pop()
+        if self._has_folder:
+            self._write_epochs()
+
+    def _write_epochs(self) -> None:
+        data = encode_epochs(self.epochs)
+        self._disk.write_file(f"{self.folder}/{EPOCHS_NAME}", data, durable=False)
+
+    def _write_metadata(self, *, durable: bool) -> None:
+        if self.topic_id is not None:
+            data = encode_metadata(self.topic_id)
+            self._disk.write_file(f"{self.folder}/{METADATA_NAME}", data, durable=durable)
+        self._metadata_dirty = not durable
+
+    def _sync_folder(self) -> None:
+        if self._folder_dirty:
+            self._folder_dirty = False
+            self._disk.sync_folder(self.folder)
+            self._disk.sync_folder(self.folder.rpartition("/")[0])
+
+    @staticmethod
+    def _first_not_older(
+        segment: Segment, position: int, header: BatchHeader, timestamp_ms: int
+    ) -> TimedOffset | None:
+        """Find the record within a batch; a batch that cannot be opened counts as one record."""
+        try:
+            rows = decode_rows(segment.file().read(position, header.size_bytes))
+        except RecordError:
+            return TimedOffset(header.base_offset, header.max_timestamp_ms, header.leader_epoch)
+        for row in rows:
+            if row[1] >= timestamp_ms:
+                return TimedOffset(row[0], row[1], header.leader_epoch)
+        return None

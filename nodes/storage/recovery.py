@@ -1,0 +1,148 @@
+"""Bringing a segment back after a process or a machine has stopped in the middle of a write.
+
+Reads a segment's batches in order, checks the CRC of those past the recovery point, and decides
+what the first bad one is: the torn tail of an interrupted write, which is cut, or damage, which
+nobody may cut away silently: bytes that were written whole are different now.  The sign of damage
+is a valid batch behind the bad one.  Source: Apache Kafka, LogSegment.recover; Raft practice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from nodes.storage.disk import Damaged, File
+from nodes.storage.segment import Segment
+from transport.wire.batch import CRC_FROM, HEADER_BYTES, BatchHeader, RecordError, read_header
+from transport.wire.checksum import crc32c
+from transport.wire.ids import LeaderEpoch, Offset
+
+_WINDOW_BYTES = 1024 * 1024
+_MAGIC_AT = 16
+_MAGIC = b"\x02"
+_OFFSETS_AHEAD = 1 << 31
+"""A batch behind the bad one is at most so far ahead: a segment holds no more offsets."""
+
+
+class Scanned(NamedTuple):
+    """What a scan of a segment found."""
+
+    cut_bytes: int
+    """Of a torn tail, cut away."""
+    whole_but_wrong: bool
+    """The tail was a batch of full length that fails its CRC: not what a torn write leaves."""
+
+
+def scan_segment(segment: Segment, recovery_point: Offset, last_epoch: LeaderEpoch) -> Scanned:
+    """Read a segment, rebuild its indexes, and cut a torn tail off.
+
+    CRCs are checked of batches that end past ``recovery_point``.  Raises Damaged, naming file and
+    position, when a valid batch stands behind a bad one.
+    """
+    file = segment.file()
+    size_bytes = file.size_bytes()
+    segment.begin_scan()
+    walk = _Walk(file, size_bytes, segment.base_offset, last_epoch)
+    for header in walk.batches(recovery_point):
+        segment.note(header)
+    cut_bytes = size_bytes - segment.size_bytes
+    if cut_bytes:
+        _refuse_damage(file, segment.size_bytes, size_bytes, walk)
+        file.truncate(segment.size_bytes)
+    return Scanned(cut_bytes, walk.whole_but_wrong)
+
+
+class _Walk:
+    """One pass over a file's batches; ends at the first that is not sound."""
+
+    __slots__ = ("_end", "_file", "expected", "fault", "last_epoch", "whole_but_wrong")
+
+    def __init__(self, file: File, end: int, expected: Offset, last_epoch: LeaderEpoch) -> None:
+        self._file = file
+        self._end = end
+        self.expected = expected
+        self.last_epoch = last_epoch
+        self.fault = ""
+        self.whole_but_wrong = False
+
+    def batches(self, recovery_point: Offset) -> Iterator[BatchHeader]:
+        position, start, window = 0, 0, b""
+        while position < self._end:
+            if position - start + HEADER_BYTES > len(window):
+                window, start = self._file.read(position, _WINDOW_BYTES), position
+            try:
+                header = read_header(window, position - start)
+            except RecordError as error:
+                self.fault = error.text
+                return
+            self.fault = self._contradiction(header, position)
+            if self.fault:
+                return
+            if header.next_offset > recovery_point:
+                inside = position - start + header.size_bytes <= len(window)
+                if not inside and header.size_bytes <= _WINDOW_BYTES:
+                    window, start, inside = self._file.read(position, _WINDOW_BYTES), position, True
+                body = memoryview(window)[position - start + CRC_FROM :]
+                body = body[: header.size_bytes - CRC_FROM]
+                crc = crc32c(body) if inside else crc_of(self._file, position, header.size_bytes)
+                if crc != header.crc:
+                    self.fault, self.whole_but_wrong = "it fails its CRC", True
+                    return
+            self.expected, self.last_epoch = header.next_offset, header.leader_epoch
+            yield header
+            position += header.size_bytes
+
+    def _contradiction(self, header: BatchHeader, position: int) -> str:
+        if position + header.size_bytes > self._end:
+            return "it is cut short"
+        if not self.expected <= header.base_offset < self.expected + _OFFSETS_AHEAD:
+            return f"its offset is {header.base_offset}, after {self.expected - 1}"
+        if header.last_offset_delta < 0 or header.leader_epoch < self.last_epoch:
+            return f"its leader epoch is {header.leader_epoch}, after {self.last_epoch}"
+        return ""
+
+
+def crc_of(file: File, position: int, size_bytes: int) -> int:
+    """Return the CRC-32C of a batch in a file, read in pieces: its length may be a lie."""
+    crc, at, end = 0, position + CRC_FROM, position + size_bytes
+    while at < end:
+        piece = file.read(at, min(_WINDOW_BYTES, end - at))
+        if not piece:
+            break
+        crc = crc32c(piece, crc)
+        at += len(piece)
+    return crc
+
+
+def _refuse_damage(file: File, position: int, end: int, walk: _Walk) -> None:
+    """Raise Damaged if a valid batch stands anywhere behind the bad one at ``position``."""
+    at = position + 1
+    while end - at >= HEADER_BYTES:
+        window = file.read(at, _WINDOW_BYTES)
+        found = window.find(_MAGIC, _MAGIC_AT)
+        while 0 <= found <= len(window) - (HEADER_BYTES - _MAGIC_AT):
+            there = at + found - _MAGIC_AT
+            later = _later_batch(file, there, end, window, found - _MAGIC_AT, walk.expected)
+            if later is not None:
+                raise Damaged(
+                    f"{file.path} is damaged at position {position} ({walk.fault}): a whole"
+                    f" batch at offset {later} follows at position {there}"
+                )
+            found = window.find(_MAGIC, found + 1)
+        # The next window begins where a header may have been cut by the end of this one.
+        at += max(len(window) - HEADER_BYTES, 1) if len(window) == _WINDOW_BYTES else len(window)
+
+
+def _later_batch(
+    file: File, there: int, end: int, window: bytes, position: int, expected: Offset
+) -> Offset | None:
+    """Return the base offset of the sound batch at ``there``, if there is one."""
+    try:
+        header = read_header(window, position)
+    except RecordError:
+        return None
+    if not expected <= header.base_offset < expected + _OFFSETS_AHEAD:
+        return None
+    if there + header.size_bytes > end:
+        return None
+    return header.base_offset if crc_of(file, there, header.size_bytes) == header.crc else None

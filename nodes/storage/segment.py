@@ -1,0 +1,360 @@
+"""One segment of a partition log: a file of batches and its two sparse indexes.
+
+Owns positions in the file; knows nothing of other segments, epochs or recovery points.  The file
+is opened and the indexes are loaded when first needed, and ``release`` gives both back.  Indexes
+live in memory and are written when the segment is synced or closed, not at every append: what a
+crash takes of them is rebuilt from batch headers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+from nodes.storage.disk import Buffer, Damaged, Disk, File
+from nodes.storage.index import NO_TIMESTAMP_MS, OffsetIndex, TimeIndex
+from nodes.storage.log_files import INDEX, LOG, TIME_INDEX, segment_stem
+from transport.wire.batch import HEADER_BYTES, BatchHeader, RecordError, read_header
+from transport.wire.ids import LeaderEpoch, Offset
+
+Batch = tuple[Sequence[Buffer], BatchHeader]
+"""A stamped batch in pieces, and its header with its final offsets."""
+
+NO_LEADER_EPOCH = LeaderEpoch(-1)
+
+_SCAN_BYTES = 64 * 1024
+"""Read at once when many headers are walked over."""
+_PROBE_BYTES = 8 * 1024
+"""Read at once to find one batch between two index entries."""
+_RECENT_MAX = 512
+"""Batches at the end whose positions are kept exactly: those that followers and tails read."""
+
+
+class Segment:
+    """The batches from ``base_offset`` up to ``next_offset``."""
+
+    __slots__ = (
+        "_bytes_since_entry",
+        "_disk",
+        "_file",
+        "_index",
+        "_index_interval_bytes",
+        "_max_timestamp_ms",
+        "_max_timestamp_offset",
+        "_recent_ends",
+        "_recent_positions",
+        "_stem",
+        "_times",
+        "base_offset",
+        "index_dirty",
+        "last_epoch",
+        "next_offset",
+        "opened_ms",
+        "size_bytes",
+        "synced_bytes",
+    )
+
+    def __init__(
+        self, disk: Disk, folder: str, base_offset: Offset, index_interval_bytes: int
+    ) -> None:
+        self._disk = disk
+        self._stem = f"{folder}/{segment_stem(base_offset)}"
+        self._index_interval_bytes = index_interval_bytes
+        self._file: File | None = None
+        self._index: OffsetIndex | None = None
+        self._times: TimeIndex | None = None
+        self.base_offset = base_offset
+        self.next_offset = base_offset
+        self.size_bytes = 0
+        self.synced_bytes = 0
+        """What is known to be durable."""
+        self.index_dirty = False
+        """The index files are not those of this segment."""
+        self.opened_ms: int | None = None
+        """Wall time from which its age counts; None: not known yet."""
+        self.last_epoch = NO_LEADER_EPOCH
+        """Of the last batch of a segment that may still grow."""
+        self._bytes_since_entry = 0
+        self._max_timestamp_ms = NO_TIMESTAMP_MS
+        self._max_timestamp_offset = base_offset
+        self._recent_ends: list[Offset] = []
+        self._recent_positions: list[int] = []
+
+    @property
+    def path(self) -> str:
+        """Of the log file."""
+        return self._stem + LOG
+
+    def file(self) -> File:
+        """Return the log file, opened when it is not."""
+        if self._file is None:
+            self._file = self._disk.open(self.path)
+        return self._file
+
+    # Life
+
+    def create(self) -> None:
+        """Make the empty file, over whatever index files an earlier one has left."""
+        self._disk.remove(self._stem + INDEX)
+        self._disk.remove(self._stem + TIME_INDEX)
+        self.file().truncate(0)
+        self._begin_indexes()
+
+    def adopt_size(self, next_offset: Offset) -> None:
+        """Take over a closed segment as it lies there, trusting it to end at ``next_offset``."""
+        self.size_bytes = self.file().size_bytes()
+        self.next_offset = next_offset
+        self.release()
+
+    def load_tail(self) -> bool:
+        """Find the end of a segment that may still grow, from its last index entry on.
+
+        False when its last batch is not whole: then it must be scanned.
+        """
+        self.size_bytes = self.file().size_bytes()
+        self._load_indexes()
+        return self._walk_tail()
+
+    def begin_scan(self) -> None:
+        """Forget everything about the content; ``note`` then takes each batch from the first."""
+        self.size_bytes = 0
+        self._begin_indexes()
+        self._forget_batches()
+
+    def release(self) -> None:
+        """Give back descriptor and memory, as far as nothing of them must still be written."""
+        if not self.is_dirty:
+            self.close()
+            if not self.index_dirty:
+                self._index = self._times = None
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def remove(self) -> None:
+        """Remove all its files, the log first: indexes alone mean nothing."""
+        self.close()
+        for ending in (LOG, INDEX, TIME_INDEX):
+            self._disk.remove(self._stem + ending)
+
+    def seal(self) -> None:
+        """Complete the time index: the segment is full, or being closed."""
+        self._load_indexes()
+        assert self._times is not None
+        if self._max_timestamp_ms > NO_TIMESTAMP_MS:
+            self._times.append(self._max_timestamp_ms, self._max_timestamp_offset)
+
+    def write_indexes(self, *, durable: bool) -> None:
+        """Write the index files as they are in memory; a sealed segment's in any thread."""
+        if self._index is None or self._times is None or not self.index_dirty:
+            return
+        self._disk.write_file(self._stem + INDEX, self._index.encode(), durable=durable)
+        self._disk.write_file(self._stem + TIME_INDEX, self._times.encode(), durable=durable)
+        self.index_dirty = False
+
+    # Syncing, in another thread
+
+    @property
+    def is_dirty(self) -> bool:
+        """Some of its batches are not known to be durable."""
+        return self.size_bytes > self.synced_bytes
+
+    def open_for_sync(self) -> File:
+        """Return a file to hand to ``sync``: the open one, or one more (two threads may open)."""
+        return self._file or self._disk.open(self.path)
+
+    def sync(self, file: File) -> None:
+        """Make the log file durable as far as it is written now."""
+        size_bytes = self.size_bytes
+        file.sync()
+        self.synced_bytes = size_bytes
+        if file is not self._file:
+            file.close()
+
+    # Writing
+
+    def append(self, batches: Sequence[Batch]) -> None:
+        """Write batches at the end with one call; all or StorageError."""
+        self._load_indexes()
+        self.file().append([buffer for buffers, _ in batches for buffer in buffers])
+        for _, header in batches:
+            self.note(header)
+
+    def note(self, header: BatchHeader) -> None:
+        """Take over the batch that follows in the file."""
+        assert self._index is not None
+        assert self._times is not None
+        if header.max_timestamp_ms > self._max_timestamp_ms:
+            self._max_timestamp_ms = header.max_timestamp_ms
+            self._max_timestamp_offset = header.last_offset
+        if self._bytes_since_entry > self._index_interval_bytes:
+            self._index.append(header.last_offset, self.size_bytes)
+            if self._max_timestamp_ms > NO_TIMESTAMP_MS:
+                self._times.append(self._max_timestamp_ms, self._max_timestamp_offset)
+            self._bytes_since_entry = 0
+        position = self.size_bytes
+        self.index_dirty = True
+        # The size first: a sync that sees the new end must see that there is something to sync.
+        self.size_bytes += header.size_bytes
+        self._remember(header, position)
+
+    def truncate(self, position: int, end_offset: Offset) -> None:
+        """Cut the file at the beginning of a batch; what is left ends at ``end_offset``."""
+        self._load_indexes()
+        assert self._index is not None
+        assert self._times is not None
+        self.file().truncate(position)
+        self.size_bytes = position
+        self.synced_bytes = min(self.synced_bytes, position)
+        self._index.truncate(position)
+        self._times.truncate(end_offset)
+        whole = self._walk_tail()
+        assert whole, "a cut is at the beginning of a batch"
+        self._disk.remove(self._stem + INDEX)
+        self._disk.remove(self._stem + TIME_INDEX)
+        self.index_dirty = True
+
+    # Finding
+
+    def locate(self, offset: Offset) -> tuple[int, BatchHeader] | None:
+        """Return the first batch that ends after ``offset`` and its position; None at the end."""
+        for position, header in self.headers(self._position_near(offset), _PROBE_BYTES):
+            if header.next_offset > offset:
+                return position, header
+        return None
+
+    def position_of(self, offset: Offset) -> int:
+        """Return where the first batch that ends after ``offset`` begins, or the file's end."""
+        if offset >= self.next_offset:
+            return self.size_bytes
+        recent = bisect_right(self._recent_ends, offset)
+        if 0 < recent < len(self._recent_ends):
+            return self._recent_positions[recent]
+        found = self.locate(offset)
+        return found[0] if found else self.size_bytes
+
+    def boundary_before(self, position: int, start: int) -> int:
+        """Return the last end of a batch at or before ``position``, but not before ``start``."""
+        if position >= self.size_bytes:
+            return self.size_bytes
+        recent = bisect_right(self._recent_positions, position) - 1
+        if recent >= 0:
+            return max(start, self._recent_positions[recent])
+        self._load_indexes()
+        assert self._index is not None
+        end = max(start, self._index.position_before(position))
+        for at, header in self.headers(end, _PROBE_BYTES):
+            if at + header.size_bytes > position:
+                break
+            end = at + header.size_bytes
+        return end
+
+    def headers(
+        self, position: int, window_bytes: int = _SCAN_BYTES
+    ) -> Iterator[tuple[int, BatchHeader]]:
+        """Walk over the batches from the one that begins at ``position``; ends before a torn one.
+
+        Raises Damaged where something else than a batch begins.
+        """
+        return self._walk(position, self.size_bytes, window_bytes)
+
+    def _walk(
+        self, position: int, end: int, window_bytes: int
+    ) -> Iterator[tuple[int, BatchHeader]]:
+        window, start = b"", position
+        while end - position >= HEADER_BYTES:
+            if position - start + HEADER_BYTES > len(window):
+                wanted = min(window_bytes, end - position)
+                window, start = self.file().read(position, wanted), position
+            try:
+                header = read_header(window, position - start)
+            except RecordError as error:
+                raise Damaged(f"{self.path} at position {position}: {error.text}") from None
+            if position + header.size_bytes > end:
+                return
+            yield position, header
+            position += header.size_bytes
+
+    def first_epoch(self) -> LeaderEpoch:
+        """Return the leader epoch of the first batch; −1 in an empty segment."""
+        for _, header in self.headers(0, HEADER_BYTES):
+            return header.leader_epoch
+        return NO_LEADER_EPOCH
+
+    def newest(self) -> tuple[int, Offset]:
+        """Return (largest timestamp, last offset of a batch that has it); −1 when there is none."""
+        self._load_indexes()
+        assert self._times is not None
+        known = self._max_timestamp_ms, self._max_timestamp_offset
+        return max(known, self._times.newest(), key=lambda entry: entry[0])
+
+    def position_for_timestamp(self, timestamp_ms: int) -> int:
+        """Return the position of a batch before which everything is older."""
+        self._load_indexes()
+        assert self._times is not None
+        return self.position_of(self._times.lookup(timestamp_ms))
+
+    # Inside
+
+    def _forget_batches(self) -> None:
+        self.next_offset = self.base_offset
+        self.last_epoch = NO_LEADER_EPOCH
+        self._bytes_since_entry = 0
+        self._max_timestamp_ms = NO_TIMESTAMP_MS
+        self._max_timestamp_offset = self.base_offset
+        self._recent_ends.clear()
+        self._recent_positions.clear()
+
+    def _begin_indexes(self) -> None:
+        self._index = OffsetIndex(self.base_offset)
+        self._times = TimeIndex(self.base_offset)
+
+    def _remember(self, header: BatchHeader, position: int) -> None:
+        self._bytes_since_entry += header.size_bytes
+        self.next_offset = header.next_offset
+        self.last_epoch = header.leader_epoch
+        self._recent_ends.append(header.next_offset)
+        self._recent_positions.append(position)
+        if len(self._recent_ends) > _RECENT_MAX:
+            del self._recent_ends[: _RECENT_MAX // 2]
+            del self._recent_positions[: _RECENT_MAX // 2]
+
+    def _position_near(self, offset: Offset) -> int:
+        self._load_indexes()
+        assert self._index is not None
+        return self._index.lookup(offset)
+
+    def _load_indexes(self) -> None:
+        if self._index is not None and self._times is not None:
+            return
+        read = self._disk.read_file
+        index = OffsetIndex.decode(read(self._stem + INDEX), self.base_offset, self.size_bytes)
+        times = TimeIndex.decode(read(self._stem + TIME_INDEX), self.base_offset)
+        if index is not None and times is not None:
+            self._index, self._times = index, times
+            return
+        size_bytes, next_offset = self.size_bytes, self.next_offset
+        headers = self.headers(0)
+        self.begin_scan()
+        for _, header in headers:
+            self.note(header)
+        self.seal()
+        self.size_bytes, self.next_offset = size_bytes, next_offset
+
+    def _walk_tail(self) -> bool:
+        """Take over the batches after the last index entry; False when the last is not whole."""
+        assert self._index is not None
+        assert self._times is not None
+        end = self._index.position_before(self.size_bytes)
+        self._forget_batches()
+        self._max_timestamp_ms, self._max_timestamp_offset = self._times.newest()
+        for position, header in self.headers(end):
+            if header.max_timestamp_ms > self._max_timestamp_ms:
+                self._max_timestamp_ms = header.max_timestamp_ms
+                self._max_timestamp_offset = header.last_offset
+            self._remember(header, position)
+            end = position + header.size_bytes
+        return end == self.size_bytes

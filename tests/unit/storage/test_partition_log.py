@@ -1,0 +1,463 @@
+"""A partition's log: appending, reading, cutting, rolling, finding by epoch and by time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import pytest
+
+from nodes.storage.disk import DiskFull, RealDisk, StorageError
+from nodes.storage.log_opening import InconsistentTopicId
+from nodes.storage.partition_log import LogSettings, OffsetOutOfRange, PartitionLog
+from nodes.storage.segment import Batch, Segment
+from transport.wire.ids import LeaderEpoch, Offset, TopicId
+from transport.wire.records import (
+    BatchBuilder,
+    BatchHeader,
+    RecordError,
+    iterate_headers,
+    read_header,
+    stamp,
+)
+
+FOLDER = "logs/topic-0"
+SMALL = LogSettings(segment_bytes=3000, index_interval_bytes=200)
+TOPIC = TopicId(bytes(range(16)))
+
+
+class Made(NamedTuple):
+    data: bytes
+    header: BatchHeader
+
+
+def batch_at(
+    offset: int, count: int = 1, *, epoch: int = 0, timestamp_ms: int = 1, size: int = 30
+) -> Made:
+    builder = BatchBuilder()
+    for number in range(count):
+        builder.append(None, b"v" * size, (), timestamp_ms + number)
+    head, rest = stamp(Offset(offset), LeaderEpoch(epoch), builder.build())
+    data = head + bytes(rest)
+    return Made(data, read_header(data))
+
+
+def open_log(
+    tmp_path: Path,
+    settings: LogSettings = SMALL,
+    *,
+    recovery_point: int = 0,
+    clean: bool = False,
+    topic_id: TopicId | None = None,
+) -> PartitionLog:
+    return PartitionLog.open(
+        RealDisk(tmp_path),
+        FOLDER,
+        settings,
+        recovery_point=Offset(recovery_point),
+        clean=clean,
+        topic_id=topic_id,
+    )
+
+
+def put(log: PartitionLog, made: Made, now_ms: int = 1) -> Made:
+    # In two pieces, as a broker has them after stamping.
+    log.append((made.data[:16], memoryview(made.data)[16:]), made.header, now_ms)
+    return made
+
+
+def fill(log: PartitionLog, random: Random, count: int) -> list[Made]:
+    """Append batches of several sizes under rising leader epochs; return them."""
+    batches = []
+    epoch = max(0, log.last_epoch)
+    for number in range(count):
+        epoch += random.random() < 0.1
+        timestamp_ms = 1000 + 10 * number + random.randrange(50)
+        made = batch_at(
+            log.log_end_offset,
+            random.randrange(1, 5),
+            epoch=epoch,
+            timestamp_ms=timestamp_ms,
+            size=random.choice((0, 10, 60, 300)),
+        )
+        batches.append(put(log, made))
+    return batches
+
+
+def everything(log: PartitionLog) -> bytes:
+    offset, out = log.log_start_offset, b""
+    while offset < log.log_end_offset:
+        data = log.read(offset, 500, log.log_end_offset)
+        assert data
+        out += data
+        for _, header in iterate_headers(data):
+            offset = header.next_offset
+    return out
+
+
+def joined(batches: list[Made]) -> bytes:
+    return b"".join(made.data for made in batches)
+
+
+def epochs_of(batches: list[Made]) -> list[tuple[int, int]]:
+    epochs: list[tuple[int, int]] = []
+    for _, header in batches:
+        if not epochs or header.leader_epoch > epochs[-1][0]:
+            epochs.append((header.leader_epoch, header.base_offset))
+    return epochs
+
+
+def test_a_log_that_was_never_written_to_has_no_folder(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    assert (log.log_start_offset, log.log_end_offset, log.last_epoch) == (0, 0, -1)
+    assert log.read(Offset(0), 100, Offset(0)) == b""
+    assert log.end_offset_for_epoch(LeaderEpoch(5)) == (5, 0)
+    assert list(log.headers_from(Offset(0))) == []
+    assert log.offset_for_timestamp(0, Offset(0)) is None
+    assert log.max_timestamp(Offset(0)) is None
+    log.sync()
+    log.close()
+    assert not (tmp_path / "logs").exists()
+    put(log, batch_at(0))
+    assert (tmp_path / "logs/topic-0/00000000000000000000.log").exists()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_was_appended_is_read_from_every_offset(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    log = open_log(tmp_path)
+    batches = fill(log, random, 150)
+    assert log.segment_count > 4
+    assert log.size_bytes == len(joined(batches))
+    assert log.epochs == epochs_of(batches)
+    assert everything(log) == joined(batches)
+    reopened = random.choice((False, True))
+    if reopened:
+        log.close()
+        log = open_log(tmp_path, clean=random.choice((False, True)))
+    for offset in range(log.log_end_offset):
+        up_to = random.choice((log.log_end_offset, random.randrange(log.log_end_offset + 1)))
+        size_bytes_max = random.choice((1, 100, 500, 2000, 100_000))
+        data = log.read(Offset(offset), size_bytes_max, Offset(up_to))
+        whole = [made for made in batches if made.header.next_offset > offset]
+        allowed = [made for made in whole if made.header.next_offset <= up_to]
+        if not allowed:
+            assert data == b""
+            continue
+        assert joined(whole).startswith(data)
+        found = [header for _, header in iterate_headers(data)]
+        assert sum(header.size_bytes for header in found) == len(data)
+        assert found[0] == whole[0].header
+        assert found[-1].next_offset <= up_to
+        assert len(found) == 1 or len(data) <= size_bytes_max
+        # It stops early only for the limit or at the end of a segment.
+        if len(found) < len(allowed):
+            following = allowed[len(found)].header
+            too_large = len(data) + following.size_bytes > size_bytes_max
+            assert too_large or (tmp_path / FOLDER / f"{following.base_offset:020d}.log").exists()
+
+
+def test_offsets_outside_the_log_are_refused(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    log.reset_to(Offset(10))
+    put(log, batch_at(10))
+    for offset in (-1, 9, 12):
+        with pytest.raises(OffsetOutOfRange, match=str(offset)):
+            log.read(Offset(offset), 100, Offset(11))
+    assert log.read(Offset(11), 100, Offset(11)) == b""
+
+
+def test_segments_roll_by_size_and_by_age(tmp_path: Path) -> None:
+    log = open_log(tmp_path, LogSettings(segment_bytes=1000, segment_ms=100))
+    put(log, batch_at(0, size=800), 1)
+    put(log, batch_at(1, size=800), 2)
+    assert log.segment_count == 2
+    put(log, batch_at(2, size=5), 102)
+    assert log.segment_count == 2
+    put(log, batch_at(3, size=5), 103)
+    assert log.segment_count == 3
+    put(log, batch_at(4, size=5000), 104)
+    assert log.segment_count == 4
+
+
+def test_the_age_of_a_reopened_segment_is_that_of_its_first_batch(tmp_path: Path) -> None:
+    settings = LogSettings(segment_ms=100)
+    log = open_log(tmp_path, settings)
+    put(log, batch_at(0, timestamp_ms=5000), 5000)
+    log.close()
+    log = open_log(tmp_path, settings, clean=True)
+    put(log, batch_at(1), 5100)
+    assert log.segment_count == 1
+    put(log, batch_at(2), 5101)
+    assert log.segment_count == 2
+
+
+def test_fetched_runs_are_checked_and_appended_whole(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    batches = [batch_at(0, 3), batch_at(3, 2, epoch=1), batch_at(5, 4, epoch=1, size=900)]
+    headers = log.append_many(memoryview(joined(batches)), 1)
+    assert headers == [made.header for made in batches]
+    assert everything(log) == joined(batches)
+    assert log.epochs == [(0, 0), (1, 3)]
+    following = joined([batch_at(9), batch_at(10)])
+    with pytest.raises(RecordError):
+        log.append_many(following[:-1], 1)
+    with pytest.raises(RecordError):
+        log.append_many(following[:-1] + b"!", 1)
+    with pytest.raises(RecordError, match="ends at 9"):
+        log.append_many(joined([batch_at(8)]), 1)
+    assert log.append_many(b"", 1) == []
+    assert log.log_end_offset == 9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_log_is_cut_at_every_offset(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    for end in range(0, 60, 3):
+        path = tmp_path / str(end)
+        path.mkdir()
+        log = open_log(path)
+        batches = fill(log, random, 40)
+        log.sync()
+        if random.random() < 0.5:
+            log.close()
+            log = open_log(path, recovery_point=log.recovery_point, clean=True)
+        log.truncate_to(Offset(end))
+        kept = [made for made in batches if made.header.next_offset <= end]
+        if end >= batches[-1].header.next_offset:
+            kept = batches
+        expected_end = kept[-1].header.next_offset if kept else 0
+        assert log.log_end_offset == expected_end
+        assert log.recovery_point <= expected_end
+        assert everything(log) == joined(kept)
+        assert log.epochs == epochs_of(kept)
+        kept += fill(log, random, 20)
+        assert everything(log) == joined(kept)
+        if random.random() < 0.5:
+            log.close()
+        reopened = open_log(path, clean=random.random() < 0.5)
+        assert everything(reopened) == joined(kept)
+        assert reopened.epochs == epochs_of(kept)
+
+
+def test_a_reset_log_begins_at_its_offset_also_when_opened_again(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    fill(log, Random(1), 50)
+    log.truncate_to(Offset(0))
+    assert log.log_end_offset == 0
+    fill(log, Random(1), 50)
+    log.reset_to(Offset(7000))
+    assert (log.log_start_offset, log.log_end_offset, log.recovery_point) == (7000, 7000, 7000)
+    assert log.epochs == []
+    log.close()
+    log = open_log(tmp_path, clean=True)
+    assert (log.log_start_offset, log.log_end_offset) == (7000, 7000)
+    put(log, batch_at(7000, epoch=3))
+    assert log.epochs == [(3, 7000)]
+    log.truncate_to(Offset(6000))
+    assert (log.log_start_offset, log.log_end_offset) == (6000, 6000)
+
+
+def test_epochs_end_where_the_next_begins(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    for offset, epoch in ((0, 2), (1, 2), (2, 5), (3, 9)):
+        put(log, batch_at(offset, epoch=epoch))
+    ends = {epoch: log.end_offset_for_epoch(LeaderEpoch(epoch)) for epoch in (1, 2, 4, 5, 8, 9, 12)}
+    assert ends == {1: (1, 0), 2: (2, 2), 4: (2, 2), 5: (5, 3), 8: (5, 3), 9: (9, 4), 12: (9, 4)}
+
+
+def test_headers_are_walked_from_any_offset(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    batches = fill(log, Random(4), 80)
+    for offset in range(0, log.log_end_offset + 1, 7):
+        expected = [made.header for made in batches if made.header.next_offset > offset]
+        assert list(log.headers_from(Offset(offset))) == expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_records_are_found_by_time(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    log = open_log(tmp_path)
+    batches = fill(log, random, 100)
+    if seed % 2:
+        log.close()
+        log = open_log(tmp_path, clean=seed == 1)
+    records = [
+        (made.header.base_timestamp_ms + number, made.header.base_offset + number)
+        for made in batches
+        for number in range(made.header.record_count)
+    ]
+    for timestamp_ms in range(990, 2100, 13):
+        up_to = random.choice((log.log_end_offset, random.randrange(log.log_end_offset)))
+        expected = next((r for r in records if r[0] >= timestamp_ms and r[1] < up_to), None)
+        found = log.offset_for_timestamp(timestamp_ms, Offset(up_to))
+        assert (found and (found.timestamp_ms, found.offset)) == expected
+    newest = log.max_timestamp(log.log_end_offset)
+    assert newest is not None
+    largest = max(timestamp_ms for timestamp_ms, _ in records)
+    assert (newest.timestamp_ms, newest.offset) == next(r for r in records if r[0] == largest)
+
+
+def test_gaps_of_compaction_are_kept_and_read_over(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    first, second = batch_at(5, 2), batch_at(50, 2)
+    put(log, first)
+    put(log, second)
+    assert log.read(Offset(0), 10_000, Offset(52)) == joined([first, second])
+    assert log.read(Offset(20), 10_000, Offset(52)) == second.data
+    log.truncate_to(Offset(30))
+    assert log.log_end_offset == 7
+
+
+def test_a_full_disk_leaves_the_log_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log(tmp_path)
+    batches = [put(log, batch_at(0))]
+    run = [batch_at(1), batch_at(2, size=5000), batch_at(3, size=5000)]
+    pieces = [((made.data,), made.header) for made in run]
+    write, calls = Segment.append, 0
+
+    def second_is_refused(segment: Segment, batches: Sequence[Batch]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise DiskFull("no space")
+        write(segment, batches)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Segment, "append", second_is_refused)
+        with pytest.raises(DiskFull):
+            log.append_all(pieces, 1)
+    assert (log.log_end_offset, log.segment_count) == (1, 1)
+    assert everything(log) == joined(batches)
+    log.append_all(pieces, 1)
+    assert everything(log) == joined(batches + run)
+
+
+def test_after_a_failed_sync_the_log_takes_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log(tmp_path)
+    made = put(log, batch_at(0))
+
+    def fail(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("nodes.storage.disk._sync_data", fail)
+    with pytest.raises(StorageError, match=r"syncing .*Input/output"):
+        log.sync()
+    monkeypatch.undo()
+    with pytest.raises(StorageError, match="takes no more"):
+        put(log, batch_at(1))
+    assert log.recovery_point == 0
+    assert log.read(Offset(0), 1000, Offset(1)) == made.data
+
+
+def test_a_sync_moves_the_recovery_point_to_where_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log(tmp_path, topic_id=TOPIC)
+    put(log, batch_at(0, 3))
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(fd: int) -> None:
+        began.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr("nodes.storage.disk._sync_data", slow)
+    thread = threading.Thread(target=log.sync)
+    thread.start()
+    assert began.wait(10)
+    put(log, batch_at(3, 3))
+    go_on.set()
+    thread.join(10)
+    assert (log.recovery_point, log.log_end_offset) == (3, 6)
+    assert log.sync() == 6
+
+
+def test_a_cut_during_a_sync_takes_back_what_it_would_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log(tmp_path)
+    batches = fill(log, Random(5), 60)
+    assert log.segment_count > 2
+    began, go_on = threading.Event(), threading.Event()
+    results: list[Offset] = []
+
+    def slow(fd: int) -> None:
+        began.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr("nodes.storage.disk._sync_data", slow)
+    thread = threading.Thread(target=lambda: results.append(log.sync()))
+    thread.start()
+    assert began.wait(10)
+    log.truncate_to(batches[2].header.next_offset)
+    put(log, batch_at(log.log_end_offset, 500, epoch=99))
+    go_on.set()
+    thread.join(10)
+    assert results == [0]
+    assert log.recovery_point == 0
+    assert log.sync() == log.log_end_offset
+
+
+def test_a_released_log_works_on_and_holds_no_descriptors(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    batches = fill(log, Random(6), 60)
+    log.sync()
+    log.release()
+    assert all(segment._file is None for segment in log._segments)
+    assert all(segment._index is None for segment in log._segments[:-1])
+    assert everything(log) == joined(batches)
+    log.release()
+    batches += fill(log, Random(7), 60)
+    assert everything(log) == joined(batches)
+
+
+def test_a_folder_of_another_topic_is_recognised(tmp_path: Path) -> None:
+    log = open_log(tmp_path, topic_id=TOPIC)
+    put(log, batch_at(0))
+    log.close()
+    text = (tmp_path / FOLDER / "partition.metadata").read_text()
+    assert text == "version: 0\ntopic_id: AAECAwQFBgcICQoLDA0ODw\n"
+    assert open_log(tmp_path, topic_id=TOPIC).log_end_offset == 1
+    assert open_log(tmp_path).topic_id == TOPIC
+    with pytest.raises(InconsistentTopicId) as caught:
+        open_log(tmp_path, topic_id=TopicId(bytes(16)))
+    assert caught.value.found == TOPIC
+    (tmp_path / FOLDER / "partition.metadata").write_text("version: 0\ntop")
+    with pytest.raises(InconsistentTopicId):
+        open_log(tmp_path, topic_id=TOPIC)
+
+
+def test_a_deleted_log_leaves_nothing(tmp_path: Path) -> None:
+    log = open_log(tmp_path, topic_id=TOPIC)
+    put(log, batch_at(0))
+    log.delete()
+    assert list((tmp_path / "logs").iterdir()) == []
+    open_log(tmp_path).delete()
+
+
+def test_the_files_are_kafkas(tmp_path: Path) -> None:
+    log = open_log(tmp_path, LogSettings(index_interval_bytes=1))
+    for offset, epoch, timestamp_ms in ((0, 0, 10), (2, 0, 30), (4, 3, 20), (6, 3, 40)):
+        put(log, batch_at(offset, 2, epoch=epoch, timestamp_ms=timestamp_ms))
+    size = len(batch_at(0, 2).data)
+    log.close()
+    folder = tmp_path / FOLDER
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "00000000000000000000.index",
+        "00000000000000000000.log",
+        "00000000000000000000.timeindex",
+        "leader-epoch-checkpoint",
+    ]
+    assert (folder / "leader-epoch-checkpoint").read_text() == "0\n2\n0 0\n3 4\n"
+    numbers = (3, size, 5, 2 * size, 7, 3 * size)
+    index = b"".join(number.to_bytes(4, "big") for number in numbers)
+    assert (folder / "00000000000000000000.index").read_bytes() == index
+    times = b"".join(t.to_bytes(8, "big") + o.to_bytes(4, "big") for t, o in ((31, 3), (41, 7)))
+    assert (folder / "00000000000000000000.timeindex").read_bytes() == times
