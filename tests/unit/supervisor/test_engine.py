@@ -361,7 +361,7 @@ def test_an_exit_that_was_already_taken_is_passed_over(world: World) -> None:
     old = Exited(NodeName("broker-1"), world.engine.roster[NodeName("broker-1")].pid, KILLED)
     world.die("broker-1")
     world.engine.on_exit(old, world.now)
-    assert world.processes.started.count("broker-1") == 2
+    assert world.state("broker-1") == "starting"
 
 
 def test_a_process_that_cannot_be_started_now_is_tried_again(world: World) -> None:
@@ -563,6 +563,14 @@ def test_restart_answers_when_the_new_process_serves(world: World) -> None:
     world.advance(100)
     [answer] = world.ports.replies
     assert answer == RestartNodeResponse(0, "", world.engine.roster[NodeName("broker-1")].pid)
+
+
+def test_the_process_after_a_restart_is_not_killed_for_the_one_before(world: World) -> None:
+    world.become_ready()
+    world.command(RestartNodeRequest(KEY, NodeName("broker-1")))
+    world.die("broker-1", 0)
+    world.advance(11_000)
+    assert world.processes.signals == []
 
 
 def test_restart_brings_back_a_node_that_was_given_up(world: World) -> None:

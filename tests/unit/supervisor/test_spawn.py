@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -189,9 +190,11 @@ def test_a_stranger_with_the_pid_of_a_node_of_old_is_left_alone(tmp_path: Path) 
     data_dir = DataDir(tmp_path)
     data_dir.prepare()
     data_dir.node_dir("broker-1").mkdir()
-    stranger = ProcessRecord(Incarnation(1), os.getpid(), 12.0)
-    data_dir.write_process("broker-1", stranger)
-    end_orphans(data_dir, wait_s=0.0)
+    with psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        data_dir.write_process("broker-1", ProcessRecord(Incarnation(1), stranger.pid, 12.0))
+        end_orphans(data_dir, wait_s=0.1)
+        assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_a_log_that_grew_too_large_is_moved_aside_and_its_writer_goes_on(tmp_path: Path) -> None:
