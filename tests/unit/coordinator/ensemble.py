@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, TypeVar, cast
 
-from nodes.config import CoordinatorConfig, NodeConfig
+from nodes.config import CoordinatorConfig, NodeConfig, RaftConfig
 from nodes.coordinator.server import CoordinatorServer
 from tests.simulation.disk import SimulatedDisk
 from transport.driver.ports import Door, LinkId, Origin
@@ -263,7 +263,12 @@ class SessionClient(Client):
 class Ensemble:
     """Coordinators 1 to ``size`` and a broker's name; virtual time from 1,000 ms."""
 
-    def __init__(self, size: int = 3, coordinator: CoordinatorConfig | None = None) -> None:
+    def __init__(
+        self,
+        size: int = 3,
+        coordinator: CoordinatorConfig | None = None,
+        raft: RaftConfig | None = None,
+    ) -> None:
         self.now = Now(1_000, 1_700_000_000_000)
         self.clients: dict[bytes, Client] = {}
         self.cuts: set[tuple[str, str]] = set()
@@ -294,6 +299,7 @@ class Ensemble:
                     nodes=endpoints,
                     supervisor_key=KEY,
                     coordinator=coordinator or CoordinatorConfig(),
+                    raft=raft or RaftConfig(),
                 )
                 self.nodes[node_id] = Node(self, config)
         for number in self.nodes:
