@@ -19,8 +19,19 @@ DOUBT_MS = 10_000
 
 REFUSED_FOR_GOOD = frozenset({ErrorCode.INELIGIBLE_REPLICA, ErrorCode.INVALID_REQUEST})
 """The controller has judged and changed nothing: the proposal is off the table."""
-NOTHING_DONE = frozenset({ErrorCode.NOT_CONTROLLER, ErrorCode.INVALID_UPDATE_VERSION})
-"""This attempt changed nothing (an earlier one may have): the proposal stays."""
+NOTHING_DONE = frozenset(
+    {
+        ErrorCode.NOT_CONTROLLER,
+        ErrorCode.STALE_BROKER_EPOCH,
+        ErrorCode.INVALID_UPDATE_VERSION,
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.FENCED_LEADER_EPOCH,
+        ErrorCode.UNKNOWN_LEADER_EPOCH,
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode.UNKNOWN_TOPIC_ID,
+    }
+)
+"""This attempt changed nothing (an earlier one may have): the proposal stays, the image will tell."""
 
 
 class Progress:

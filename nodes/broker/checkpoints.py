@@ -1,0 +1,60 @@
+"""Small files beside the logs: how far each partition is committed, and how far it is synced.
+
+Text as Kafka's ``replication-offset-checkpoint``: a version, a count, then ``topic partition offset``
+per line.  What cannot be read counts as missing: both files only spare work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nodes.storage.disk import Disk
+from transport.wire.ids import Offset, TopicPartition
+
+HIGH_WATERMARKS = "high-watermark-checkpoint"
+RECOVERY_POINTS = "recovery-point-checkpoint"
+CLEAN_STOP = "clean-stop"
+"""Is there only between an orderly stop and the next start."""
+VERSION = "0"
+
+
+def read_checkpoint(disk: Disk, name: str) -> dict[TopicPartition, Offset]:
+    """Return the offsets of a checkpoint file; empty when it is missing or damaged."""
+    data = disk.read_file(name)
+    if data is None:
+        return {}
+    try:
+        version, count, *lines = data.decode("ascii").splitlines()
+        offsets = dict(_read_line(line) for line in lines)
+        whole = version == VERSION and int(count) == len(lines) == len(offsets)
+    except ValueError:
+        return {}
+    return offsets if whole else {}
+
+
+def _read_line(line: str) -> tuple[TopicPartition, Offset]:
+    topic, partition, offset = line.split(" ")
+    return TopicPartition(topic, int(partition)), Offset(int(offset))
+
+
+def write_checkpoint(
+    disk: Disk, name: str, offsets: Mapping[TopicPartition, Offset], *, durable: bool
+) -> None:
+    """Replace a checkpoint file; StorageError when the disk refuses."""
+    lines = [f"{topic} {partition} {offset}" for (topic, partition), offset in offsets.items()]
+    text = "\n".join([VERSION, str(len(lines)), *sorted(lines), ""])
+    disk.write_file(name, text.encode("ascii"), durable=durable)
+
+
+def take_clean_stop(disk: Disk) -> bool:
+    """Tell whether the last stop was an orderly one, and take the mark away for good."""
+    if not disk.exists(CLEAN_STOP):
+        return False
+    disk.remove(CLEAN_STOP)
+    disk.sync_folder("")
+    return True
+
+
+def mark_clean_stop(disk: Disk) -> None:
+    """Note that everything is synced and nothing will be written before the next start."""
+    disk.write_file(CLEAN_STOP, b"", durable=True)

@@ -1,0 +1,291 @@
+"""Following: one long poll per leader, over all partitions that are followed from it.
+
+Owns who is followed where, the polls in flight, and the pauses after errors.  An answer is written
+and the next poll leaves in the same turn; a changed assignment does not wait for the poll under
+way, because the leader sends an older one back when a newer one comes.
+"""
+
+from __future__ import annotations
+
+from nodes.broker.context import BrokerContext
+from nodes.broker.log_folders import batch_of
+from nodes.broker.peers import Peers
+from nodes.broker.replica import FetchedBatch, Replica
+from nodes.core.partition.events import Fetched, FetchPosition
+from transport.driver.ports import LinkId
+from transport.kernel import Now, earliest
+from transport.wire.codec import Buffer
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NodeId, PartitionKey
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.fetch import (
+    FetchedPartition,
+    FetchPartition,
+    FetchRequest,
+    FetchResponse,
+)
+from transport.wire.records import RecordError, check_batches
+
+PARTITION_BYTES_MAX = 2 * 1024 * 1024
+"""Of one partition in one answer: keeps the others' share while one catches up."""
+PAUSE_MIN_MS = 50
+PAUSE_MAX_MS = 100
+"""After an error: soon enough for a new leader, seldom enough for a dead one."""
+NEWER_AFTER_MS = 10
+"""Changes of assignment within this time share one poll."""
+PARTITIONS_MAX = 4_000
+"""In one poll, as the leader allows; the rest takes turns."""
+
+
+class _Poll:
+    """One fetch in flight."""
+
+    __slots__ = ("asked", "sent_ms")
+
+    def __init__(self, asked: dict[PartitionKey, FetchPosition], sent_ms: int) -> None:
+        self.asked = asked
+        self.sent_ms = sent_ms
+
+
+class Fetcher:
+    """Follows one leader."""
+
+    def __init__(self, context: BrokerContext, peers: Peers, leader: NodeId) -> None:
+        self._context = context
+        self._peers = peers
+        self.leader = leader
+        self.replicas: dict[PartitionKey, Replica] = {}
+        self._paused: dict[PartitionKey, int] = {}
+        self._newest: _Poll | None = None
+        self._changed = False
+        self._not_before_ms = 0
+        self._first = 0
+
+    def change(self) -> None:
+        """Something is to be asked that the poll under way does not ask."""
+        self._changed = True
+
+    def forget(self, key: PartitionKey) -> None:
+        """Follow this partition here no longer."""
+        self.replicas.pop(key, None)
+        self._paused.pop(key, None)
+
+    def on_link(self, up: bool) -> None:
+        """The way to the leader is open again: no reason to wait; or it ended."""
+        if up:
+            self._not_before_ms = 0
+            self._paused.clear()
+
+    # Sending
+
+    def end_turn(self, now: Now) -> None:
+        """Poll, if there is something to ask and nothing that answers it is under way."""
+        for key in [key for key, until in self._paused.items() if until <= now.mono_ms]:
+            del self._paused[key]
+            self._changed = True
+        if now.mono_ms >= self._due_ms():
+            self._send(now)
+
+    def _due_ms(self) -> int:
+        """The moment of the next poll as far as is known now."""
+        if self._newest is None:
+            return self._not_before_ms
+        if self._changed:
+            return max(self._not_before_ms, self._newest.sent_ms + NEWER_AFTER_MS)
+        return 1 << 62
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when to poll, or when a pause ends."""
+        until = min(self._paused.values(), default=None)
+        if len(self._paused) == len(self.replicas):
+            return until
+        due = self._due_ms()
+        return earliest(until, due if due < 1 << 62 else None)
+
+    def _send(self, now: Now) -> None:
+        asked = self._positions()
+        self._changed = False
+        if not asked:
+            self._pause_all(now)
+            return
+        config = self._context.config.broker
+        body = FetchRequest(
+            config.replica_fetch_wait_max_ms,
+            1,
+            config.replica_fetch_bytes_max,
+            tuple(_part(key, position) for key, position in asked.items()),
+            self._context.id,
+            self._context.broker_epoch,
+        )
+        poll = _Poll(asked, now.mono_ms)
+
+        def on_answer(body: Message, payload: tuple[Buffer, ...], now: Now) -> None:
+            self._answered(poll, body, payload, now)
+
+        link = self._peers.link(self.leader)
+        timeout_ms = config.replica_fetch_wait_max_ms + config.request_timeout_ms
+        calls = self._context.calls
+        if link is not None and calls.request(link, body, on_answer, now, timeout_ms=timeout_ms):
+            self._newest = poll
+        else:
+            self._pause_all(now)
+
+    def _positions(self) -> dict[PartitionKey, FetchPosition]:
+        asked: dict[PartitionKey, FetchPosition] = {}
+        keys = list(self.replicas)
+        if len(keys) > PARTITIONS_MAX:
+            self._first = (self._first + PARTITIONS_MAX) % len(keys)
+            keys = (keys[self._first :] + keys[: self._first])[:PARTITIONS_MAX]
+        for key in keys:
+            core = self.replicas[key].core
+            position = None if core is None else core.fetch_position()
+            if position is None or position.leader != self.leader or key in self._paused:
+                continue
+            asked[key] = position
+        return asked
+
+    # Answers
+
+    def _answered(self, poll: _Poll, body: Message, payload: tuple[Buffer, ...], now: Now) -> None:
+        newest = poll is self._newest
+        if newest:
+            self._newest = None
+        if not isinstance(body, FetchResponse) or body.error != ErrorCode.NONE:
+            if newest:
+                code = body.error if isinstance(body, Refusal | FetchResponse) else -1
+                self._context.count(f"polls_refused_{code}")
+                self._pause_all(now)
+            return
+        for part in body.partitions:
+            key = PartitionKey(part.topic_id, part.partition)
+            replica, asked = self.replicas.get(key), poll.asked.get(key)
+            if replica is not None and asked is not None:
+                self._take(replica, asked, part, payload, now)
+        empty = not body.partitions
+        if newest and empty and now.mono_ms - poll.sent_ms < PAUSE_MIN_MS:
+            # Neither news nor waiting: never ask such a leader as fast as it answers.
+            self._pause_all(now)
+
+    def _take(
+        self,
+        replica: Replica,
+        asked: FetchPosition,
+        part: FetchedPartition,
+        payload: tuple[Buffer, ...],
+        now: Now,
+    ) -> None:
+        if part.error != ErrorCode.NONE:
+            self._context.count("partitions_not_fetched")
+            self._pause(replica.key, now)
+            return
+        try:
+            batches = _batches(part, payload)
+        except RecordError:
+            self._context.count("batches_damaged_on_the_way")
+            self._pause(replica.key, now)
+            return
+        event = Fetched(
+            asked.leader_epoch,
+            asked.offset,
+            part.high_watermark,
+            tuple(batch_of(header) for header, _ in batches),
+            part.diverging,
+        )
+        if not replica.take_fetched(event, batches, now):
+            self._pause(replica.key, now)
+
+    # Pauses
+
+    def _pause(self, key: PartitionKey, now: Now) -> None:
+        self._paused[key] = now.mono_ms + self._pause_ms()
+
+    def _pause_all(self, now: Now) -> None:
+        self._not_before_ms = now.mono_ms + self._pause_ms()
+
+    def _pause_ms(self) -> int:
+        return self._context.ports.random.randint(PAUSE_MIN_MS, PAUSE_MAX_MS)
+
+    def check(self) -> None:
+        """Assert that everything here follows this leader."""
+        for replica in self.replicas.values():
+            assert not replica.is_leader, "a leader follows nobody"
+        assert set(self._paused) <= set(self.replicas), "only what is followed is paused"
+
+
+class Fetchers:
+    """All leaders that this broker follows."""
+
+    def __init__(self, context: BrokerContext, peers: Peers) -> None:
+        self._context = context
+        self._peers = peers
+        self._fetchers: dict[NodeId, Fetcher] = {}
+        self._leaders: dict[PartitionKey, NodeId] = {}
+
+    def assign(self, replica: Replica) -> None:
+        """Follow the replica's leader from now on, or nobody, as its core says."""
+        position = None if replica.core is None else replica.core.fetch_position()
+        self.drop(replica)
+        if position is None:
+            return
+        leader = position.leader
+        fetcher = self._fetchers.get(leader)
+        if fetcher is None:
+            fetcher = self._fetchers[leader] = Fetcher(self._context, self._peers, leader)
+        fetcher.replicas[replica.key] = replica
+        fetcher.change()
+        self._leaders[replica.key] = leader
+
+    def drop(self, replica: Replica) -> None:
+        """Follow nobody for this replica; another one of the same partition goes on."""
+        leader = self._leaders.get(replica.key)
+        if leader is None or self._fetchers[leader].replicas[replica.key] is not replica:
+            return
+        del self._leaders[replica.key]
+        self._fetchers[leader].forget(replica.key)
+
+    def on_link(self, link: LinkId, up: bool) -> bool:
+        """Tell the fetcher whose link this is."""
+        owner = self._peers.owner(link)
+        fetcher = None if owner is None else self._fetchers.get(owner)
+        if fetcher is None:
+            return False
+        fetcher.on_link(up)
+        return True
+
+    def end_turn(self, now: Now) -> None:
+        """Send the polls that are due."""
+        for fetcher in self._fetchers.values():
+            fetcher.end_turn(now)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when the next poll is due."""
+        return earliest(*(fetcher.next_deadline_ms() for fetcher in self._fetchers.values()))
+
+    def check(self) -> None:
+        """Assert that the two tables agree."""
+        followed = {key: f.leader for f in self._fetchers.values() for key in f.replicas}
+        assert followed == self._leaders, "one fetcher per followed partition"
+        for fetcher in self._fetchers.values():
+            fetcher.check()
+
+
+def _part(key: PartitionKey, position: FetchPosition) -> FetchPartition:
+    return FetchPartition(
+        key.topic_id,
+        key.partition,
+        position.leader_epoch,
+        position.offset,
+        PARTITION_BYTES_MAX,
+        position.last_fetched_epoch,
+        position.durable_offset,
+    )
+
+
+def _batches(part: FetchedPartition, payload: tuple[Buffer, ...]) -> list[FetchedBatch]:
+    if part.frame < 0:
+        return []
+    if part.frame >= len(payload):
+        raise RecordError(ErrorCode.INVALID_REQUEST, f"no frame {part.frame}")
+    view = memoryview(payload[part.frame])
+    found = check_batches(view)
+    return [(header, view[position : position + header.size_bytes]) for position, header in found]

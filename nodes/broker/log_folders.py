@@ -1,0 +1,116 @@
+"""The folders of partition logs: opening, setting aside, removing.
+
+Everything here blocks on the disk and knows nothing of roles; what may take long is run in the disk
+pool.  A folder is named ``topic-partition`` as Kafka's, and names its topic id inside, so that the
+log of a topic that was deleted and made again is never taken for the new one's.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from nodes.config import LogConfig
+from nodes.core.partition.events import Batch, LogFacts
+from nodes.core.partition.producer_state import Producers
+from nodes.storage.disk import Disk
+from nodes.storage.log_files import DELETED_SUFFIX
+from nodes.storage.log_opening import InconsistentTopicId
+from nodes.storage.partition_log import LogSettings, PartitionLog
+from transport.wire.ids import Offset, PartitionKey, TopicPartition
+from transport.wire.records import BatchHeader
+
+LOGS = "logs"
+DAMAGED = ".damaged"
+
+
+class OpenedLog(NamedTuple):
+    """A log and all that a core must know of it."""
+
+    log: PartitionLog
+    facts: LogFacts
+    producers: Producers
+
+
+class OpeningPlan(NamedTuple):
+    """How to open a log. Offsets are as last written down."""
+
+    key: PartitionKey
+    name: TopicPartition
+    settings: LogConfig
+    high_watermark: Offset
+    recovery_point: Offset
+    clean: bool
+
+
+def folder_of(name: TopicPartition) -> str:
+    """Return the folder of a partition's log."""
+    return f"{LOGS}/{name}"
+
+
+def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
+    """Open the log of a partition, and recover it unless all was closed in order.
+
+    The log of a topic of the same name that is gone is removed.  Raises Damaged for a log damaged
+    before its tail, StorageError when the disk refuses.
+    """
+    high_watermark = plan.high_watermark
+    try:
+        log = _open(disk, plan, plan.recovery_point)
+    except InconsistentTopicId:
+        disk.remove(set_aside(disk, folder_of(plan.name), DELETED_SUFFIX))
+        log = _open(disk, plan, Offset(0))
+        high_watermark = Offset(0)
+    producers = Producers()
+    producers.rebuild(read_batches(log))
+    facts = LogFacts(
+        log.log_start_offset,
+        log.log_end_offset,
+        high_watermark,
+        log.recovery_point,
+        tuple(log.epochs),
+    )
+    return OpenedLog(log, facts, producers)
+
+
+def _open(disk: Disk, plan: OpeningPlan, recovery_point: Offset) -> PartitionLog:
+    config = plan.settings
+    return PartitionLog.open(
+        disk,
+        folder_of(plan.name),
+        LogSettings(config.segment_bytes, config.segment_ms, config.index_interval_bytes),
+        recovery_point=recovery_point,
+        clean=plan.clean,
+        topic_id=plan.key.topic_id,
+    )
+
+
+def set_aside(disk: Disk, folder: str, ending: str) -> str:
+    """Rename a folder out of the way and return its new name."""
+    number = 0
+    while disk.exists(f"{folder}.{number}{ending}"):
+        number += 1
+    aside = f"{folder}.{number}{ending}"
+    disk.rename(folder, aside)
+    return aside
+
+
+def read_batches(log: PartitionLog) -> list[Batch]:
+    """Return what the core needs of every batch of a log; Damaged when one cannot be read."""
+    return [batch_of(header) for header in log.headers_from(log.log_start_offset)]
+
+
+def batch_of(header: BatchHeader) -> Batch:
+    """Return what the core needs of a batch."""
+    return Batch(
+        header.base_offset,
+        header.last_offset,
+        header.leader_epoch,
+        header.producer_id,
+        header.producer_epoch,
+        header.base_sequence,
+    )
+
+
+def leftovers(disk: Disk) -> list[str]:
+    """Return the folders set aside for removal by a process that did not live to remove them."""
+    return [f"{LOGS}/{name}" for name in disk.list(LOGS) if name.endswith(DELETED_SUFFIX)]

@@ -1,0 +1,170 @@
+"""Opening, replacing and removing the logs of replicas, with the disk pool for what may take long.
+
+Owns which folders are being opened.  A folder is opened by one at a time; a log that does not exist
+yet is opened at once, so that a new topic waits for nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nodes.broker.context import BrokerContext
+from nodes.broker.log_folders import (
+    DAMAGED,
+    LOGS,
+    OpenedLog,
+    OpeningPlan,
+    folder_of,
+    leftovers,
+    open_log,
+    set_aside,
+)
+from nodes.broker.replica import Replica, ReplicaState
+from nodes.broker.upkeep import Upkeep
+from nodes.storage.disk import Damaged, StorageError
+from nodes.storage.log_files import DELETED_SUFFIX, METADATA_NAME, decode_metadata
+from transport.kernel import Now
+from transport.wire.ids import NO_METADATA
+
+STRAYS_AFTER_MS = 60_000
+"""By then the image is whole: a folder of a topic that it does not know belongs to nobody."""
+
+OnUnusable = Callable[[Replica, Now], None]
+
+
+class LogShelf:
+    """The folder of logs of this broker."""
+
+    def __init__(self, context: BrokerContext, upkeep: Upkeep, on_unusable: OnUnusable) -> None:
+        self._context = context
+        self._upkeep = upkeep
+        self._on_unusable = on_unusable
+        self._busy: set[str] = set()
+        self._waiting: dict[str, Replica] = {}
+        self._started = False
+
+    def start(self, now: Now) -> None:
+        """Remove what an earlier process did not live to remove; again does nothing."""
+        if self._started:
+            return
+        self._started = True
+        self._context.timers.after(now, STRAYS_AFTER_MS, self._remove_strays)
+        try:
+            for folder in leftovers(self._context.disk):
+                self._discard(folder)
+        except StorageError:
+            self._context.count("folders_not_removed")
+
+    # Opening
+
+    def open(self, replica: Replica, now: Now) -> None:
+        """Open a replica's log: at once where there is none yet, else in the pool."""
+        folder = folder_of(replica.name)
+        if folder in self._busy:
+            self._waiting[folder] = replica
+            return
+        disk = self._context.disk
+        plan = OpeningPlan(
+            replica.key,
+            replica.name,
+            replica.settings.log,
+            self._upkeep.high_watermark(replica.name),
+            self._upkeep.recovery_point(replica.name),
+            self._upkeep.was_clean or self._context.same_boot,
+        )
+        try:
+            if not disk.exists(folder):
+                self._opened(replica, open_log(disk, plan), now)
+                return
+        except StorageError as error:
+            self._failed(replica, error, now)
+            return
+        self._busy.add(folder)
+
+        def done(result: OpenedLog | BaseException, now: Now) -> None:
+            self._busy.discard(folder)
+            if isinstance(result, OpenedLog):
+                self._opened(replica, result, now)
+            else:
+                self._failed(replica, result, now)
+            following = self._waiting.pop(folder, None)
+            if following is not None and following.state is ReplicaState.OPENING:
+                self.open(following, now)
+
+        self._context.ports.pool.submit(lambda: open_log(disk, plan), done)
+
+    def _opened(self, replica: Replica, opened: OpenedLog, now: Now) -> None:
+        if replica.state is not ReplicaState.OPENING:
+            opened.log.close()
+            if replica.state is ReplicaState.GONE:
+                self.remove(replica)
+            return
+        if opened.log.cut_bytes:
+            self._context.count("torn_tails_cut")
+        replica.opened(opened, now)
+        noted = self._upkeep.high_watermark(replica.name), self._upkeep.recovery_point(replica.name)
+        if noted[0] > opened.log.log_end_offset or noted[1] > opened.log.recovery_point:
+            # Of an earlier log of this name: it must not be believed of this one after a crash.
+            self._upkeep.note_all(durable=True)
+
+    def _failed(self, replica: Replica, error: BaseException, now: Now) -> None:
+        if replica.state is not ReplicaState.OPENING:
+            return
+        if not isinstance(error, StorageError):
+            raise error
+        replica.fail(error, now)
+        if isinstance(error, Damaged):
+            self._context.count("logs_damaged")
+            replica.is_damaged = True
+            self._on_unusable(replica, now)
+
+    def replace(self, damaged: Replica, anew: Replica, now: Now) -> None:
+        """Put a damaged log aside, where people can look at it, and begin an empty one."""
+        try:
+            set_aside(self._context.disk, folder_of(damaged.name), DAMAGED)
+        except StorageError as error:
+            anew.fail(error, now)
+            return
+        self._context.count("logs_fetched_anew")
+        self.open(anew, now)
+
+    # Removing
+
+    def remove(self, replica: Replica) -> None:
+        """Remove the log of a replica that is gone; one that is being opened, right after that."""
+        folder = folder_of(replica.name)
+        if folder in self._busy:
+            if self._waiting.get(folder) is replica:
+                del self._waiting[folder]
+            return
+        try:
+            if self._context.disk.exists(folder):
+                self._discard(set_aside(self._context.disk, folder, DELETED_SUFFIX))
+        except StorageError:
+            self._context.count("folders_not_removed")
+
+    def _discard(self, aside: str) -> None:
+        disk = self._context.disk
+
+        def done(result: BaseException | None, now: Now) -> None:
+            if isinstance(result, BaseException):
+                self._context.count("folders_not_removed")
+
+        self._context.ports.pool.submit(lambda: disk.remove(aside), done)
+
+    def _remove_strays(self, now: Now) -> None:
+        """Topics that were deleted while this broker was away leave folders behind."""
+        image, disk = self._context.image, self._context.disk
+        if image.position == NO_METADATA:
+            return
+        try:
+            for name in disk.list(LOGS):
+                folder = f"{LOGS}/{name}"
+                topic_id = decode_metadata(disk.read_file(f"{folder}/{METADATA_NAME}"))
+                if topic_id is None or topic_id in image.topics or name.endswith(DAMAGED):
+                    continue
+                if folder not in self._busy:
+                    self._context.count("strays_removed")
+                    self._discard(set_aside(disk, folder, DELETED_SUFFIX))
+        except StorageError:
+            self._context.count("folders_not_removed")

@@ -1,0 +1,145 @@
+"""Questions about offsets: by time, by leader epoch, and what a leader knows of its partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from nodes.broker.context import BrokerContext, Request
+from nodes.broker.produce import FindReplica
+from nodes.broker.replica import Replica
+from nodes.core.partition.core import PartitionCore
+from nodes.storage.disk import StorageError
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import LeaderEpoch, Offset, PartitionKey, TopicId
+from transport.wire.messages.fetch import (
+    TIMESTAMP_EARLIEST,
+    TIMESTAMP_LATEST,
+    TIMESTAMP_MAX,
+    EpochEnd,
+    EpochEnded,
+    ListedOffset,
+    ListOffset,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
+)
+from transport.wire.messages.topics import (
+    DescribedPartition,
+    DescribeTopicsRequest,
+    DescribeTopicsResponse,
+)
+
+Found = tuple[ErrorCode, Offset, int]
+"""(error, offset or −1, timestamp in wall milliseconds or −1)"""
+
+NOT_YET: Found = (ErrorCode.OFFSET_NOT_AVAILABLE, Offset(-1), -1)
+
+
+class Offsets:
+    """Answers ListOffsets, OffsetForLeaderEpoch and DescribeTopics."""
+
+    def __init__(
+        self,
+        context: BrokerContext,
+        find: FindReplica,
+        of_topic: Callable[[TopicId], Iterable[Replica]],
+    ) -> None:
+        self._context = context
+        self._find = find
+        self._of_topic = of_topic
+
+    def on_list_offsets(self, request: Request, now: Now) -> None:
+        """Answer at once: offsets by time, of what is committed."""
+        body = request.envelope.body
+        assert isinstance(body, ListOffsetsRequest), "by the dispatch table"
+        listed = tuple(self._list(part, now) for part in body.partitions)
+        self._context.reply(request, ListOffsetsResponse(ErrorCode.NONE, listed))
+
+    def _list(self, part: ListOffset, now: Now) -> ListedOffset:
+        replica = self._find(PartitionKey(part.topic_id, part.partition))
+        if isinstance(replica, ErrorCode):
+            return ListedOffset(part.topic_id, part.partition, replica)
+        core = replica.core
+        if core is None:
+            return ListedOffset(part.topic_id, part.partition, replica.absence)
+        error = core.judge_leadership(part.leader_epoch)
+        if error is not ErrorCode.NONE:
+            return ListedOffset(part.topic_id, part.partition, error)
+        error, offset, timestamp_ms = self._find_offset(replica, core, part.timestamp_ms, now)
+        epoch = LeaderEpoch(-1) if core.record is None else core.record.leader_epoch
+        return ListedOffset(part.topic_id, part.partition, error, offset, timestamp_ms, epoch)
+
+    @staticmethod
+    def _find_offset(replica: Replica, core: PartitionCore, timestamp_ms: int, now: Now) -> Found:
+        """As Kafka's: a new leader names the end only once it is sure of it (KIP-207)."""
+        if timestamp_ms == TIMESTAMP_EARLIEST:
+            return ErrorCode.NONE, core.log_start_offset, -1
+        if timestamp_ms == TIMESTAMP_LATEST:
+            if not core.is_high_watermark_sure():
+                return NOT_YET
+            return ErrorCode.NONE, core.high_watermark, -1
+        if timestamp_ms < 0 and timestamp_ms != TIMESTAMP_MAX:
+            return ErrorCode.INVALID_REQUEST, Offset(-1), -1
+        log, up_to = replica.log, core.high_watermark
+        assert log is not None, "it has a core that leads"
+        try:
+            if timestamp_ms == TIMESTAMP_MAX:
+                found = log.max_timestamp(up_to)
+            else:
+                found = log.offset_for_timestamp(timestamp_ms, up_to)
+        except StorageError as error:
+            replica.fail(error, now)
+            return ErrorCode.KAFKA_STORAGE_ERROR, Offset(-1), -1
+        if found is not None:
+            return ErrorCode.NONE, found.offset, found.timestamp_ms
+        if not core.is_high_watermark_sure():
+            return NOT_YET
+        return ErrorCode.NONE, Offset(-1), -1
+
+    def on_epoch_ends(self, request: Request, now: Now) -> None:
+        """Answer at once: where leader epochs end in the logs led here."""
+        body = request.envelope.body
+        assert isinstance(body, OffsetForLeaderEpochRequest), "by the dispatch table"
+        ended = tuple(self._end(part) for part in body.partitions)
+        self._context.reply(request, OffsetForLeaderEpochResponse(ErrorCode.NONE, ended))
+
+    def _end(self, part: EpochEnd) -> EpochEnded:
+        replica = self._find(PartitionKey(part.topic_id, part.partition))
+        if isinstance(replica, ErrorCode):
+            return EpochEnded(part.topic_id, part.partition, replica)
+        if replica.core is None:
+            return EpochEnded(part.topic_id, part.partition, replica.absence)
+        error, end = replica.core.end_of_epoch(part.current_leader_epoch, part.leader_epoch)
+        return EpochEnded(part.topic_id, part.partition, error, end.leader_epoch, end.end_offset)
+
+    def on_describe(self, request: Request, now: Now) -> None:
+        """Answer at once: the partitions led here, of the topics asked for."""
+        body = request.envelope.body
+        assert isinstance(body, DescribeTopicsRequest), "by the dispatch table"
+        described = [
+            _describe(replica)
+            for topic_id in dict.fromkeys(body.topics)
+            for replica in self._of_topic(topic_id)
+            if replica.is_leader
+        ]
+        self._context.reply(request, DescribeTopicsResponse(ErrorCode.NONE, tuple(described)))
+
+
+def _describe(replica: Replica) -> DescribedPartition:
+    core = replica.core
+    assert core is not None, "it leads"
+    record = core.record
+    assert record is not None, "it leads"
+    return DescribedPartition(
+        replica.key.topic_id,
+        replica.key.partition,
+        ErrorCode.NONE,
+        record.leader,
+        record.leader_epoch,
+        core.isr,
+        core.log_start_offset,
+        core.high_watermark,
+        core.log_end_offset,
+    )

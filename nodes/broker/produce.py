@@ -1,0 +1,179 @@
+"""Produce requests: taken apart into batches, put together again from the partitions' outcomes.
+
+Owns the requests that wait for some of their batches.  Judges nothing but the request itself and
+the batch's bytes; the rest is the partition core's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nodes.broker.context import BrokerContext, Request
+from nodes.broker.replica import Replica
+from nodes.core.partition.events import NO_EPOCH, NO_OFFSET, Batch, Produce, Produced
+from transport.kernel import Now
+from transport.wire.codec import Buffer
+from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import Offset, PartitionKey
+from transport.wire.messages.produce import (
+    ACKS_ALL,
+    ACKS_LEADER,
+    ACKS_NONE,
+    ProducedPartition,
+    ProducePartition,
+    ProduceRequest,
+    ProduceResponse,
+)
+from transport.wire.records import BatchHeader, RecordError, check_batch
+
+TIMEOUT_MAX_MS = 300_000
+"""Nobody waits longer, whatever is asked."""
+
+FindReplica = Callable[[PartitionKey], Replica | ErrorCode]
+"""Returns the replica hosted here, or why there is none."""
+
+
+class _Waiting:
+    """A request some of whose batches have no outcome yet."""
+
+    __slots__ = ("left", "outcomes", "request")
+
+    def __init__(self, request: Request, batches: int) -> None:
+        self.request = request
+        self.outcomes: list[ProducedPartition | None] = [None] * batches
+        self.left = batches
+
+
+class _Token(NamedTuple):
+    """Goes through the core and comes back with the outcome."""
+
+    waiting: _Waiting
+    place: int
+
+
+class Produces:
+    """Answers ProduceRequest."""
+
+    def __init__(self, context: BrokerContext, find: FindReplica) -> None:
+        self._context = context
+        self._find = find
+        self._waiting = 0
+
+    @property
+    def waiting_count(self) -> int:
+        """How many requests wait."""
+        return self._waiting
+
+    def on_request(self, request: Request, now: Now) -> None:
+        """Judge a request and give each batch to its partition."""
+        body = request.envelope.body
+        assert isinstance(body, ProduceRequest), "by the dispatch table"
+        waiting = _Waiting(request, len(body.partitions))
+        self._waiting += 1
+        error = _refusal(body)
+        if error is not ErrorCode.NONE or not body.partitions:
+            self._finish(waiting, error)
+            return
+        due_ms = request.due_ms(now, min(body.timeout_ms, TIMEOUT_MAX_MS))
+        for place, part in enumerate(body.partitions):
+            self._produce(waiting, place, part, due_ms, now)
+
+    def _produce(
+        self, waiting: _Waiting, place: int, part: ProducePartition, due_ms: int, now: Now
+    ) -> None:
+        replica = self._find(PartitionKey(part.topic_id, part.partition))
+        if isinstance(replica, ErrorCode):
+            self._end(waiting, place, replica)
+            return
+        body, payload = waiting.request.envelope.body, waiting.request.envelope.payload
+        assert isinstance(body, ProduceRequest), "by the dispatch table"
+        if not 0 <= part.frame < len(payload):
+            self._end(waiting, place, ErrorCode.INVALID_REQUEST, text=f"no frame {part.frame}")
+            return
+        try:
+            header = self._check(replica, payload[part.frame])
+        except RecordError as refused:
+            self._context.count("batches_refused")
+            self._end(waiting, place, refused.error, text=refused.text)
+            return
+        event = Produce(
+            _Token(waiting, place), _batch_of(header), body.acks, part.leader_epoch, due_ms
+        )
+        replica.produce(event, header, payload[part.frame], now)
+
+    @staticmethod
+    def _check(replica: Replica, buffer: Buffer) -> BatchHeader:
+        settings = replica.settings.log
+        header = check_batch(buffer, size_bytes_max=settings.message_bytes_max)
+        if header.size_bytes > settings.segment_bytes:
+            text = f"a record batch of {header.size_bytes} bytes fits no segment"
+            raise RecordError(ErrorCode.RECORD_LIST_TOO_LARGE, text)
+        if header.is_transactional:
+            raise RecordError(ErrorCode.INVALID_RECORD, "a batch of a transaction nobody began")
+        return header
+
+    def on_produced(self, replica: Replica, produced: Produced) -> None:
+        """Take the outcome of one batch; the last one of a request answers it."""
+        token = produced.token
+        assert isinstance(token, _Token), "made by _produce"
+        start = NO_OFFSET if replica.core is None else replica.core.log_start_offset
+        self._end(
+            token.waiting,
+            token.place,
+            produced.error,
+            base_offset=produced.base_offset,
+            start=start,
+        )
+
+    def _end(
+        self,
+        waiting: _Waiting,
+        place: int,
+        error: ErrorCode,
+        *,
+        base_offset: Offset = NO_OFFSET,
+        start: Offset = NO_OFFSET,
+        text: str = "",
+    ) -> None:
+        body = waiting.request.envelope.body
+        assert isinstance(body, ProduceRequest), "by the dispatch table"
+        assert waiting.outcomes[place] is None, "every batch has one outcome"
+        part = body.partitions[place]
+        if error is not ErrorCode.NONE and not text:
+            text = meaning(error).text
+        waiting.outcomes[place] = ProducedPartition(
+            part.topic_id, part.partition, error, base_offset, start, text
+        )
+        waiting.left -= 1
+        if not waiting.left:
+            self._finish(waiting, ErrorCode.NONE)
+
+    def _finish(self, waiting: _Waiting, error: ErrorCode) -> None:
+        self._waiting -= 1
+        body = waiting.request.envelope.body
+        assert isinstance(body, ProduceRequest), "by the dispatch table"
+        if body.acks == ACKS_NONE:
+            return
+        outcomes = tuple(outcome for outcome in waiting.outcomes if outcome is not None)
+        self._context.reply(waiting.request, ProduceResponse(error, outcomes))
+
+
+def _refusal(body: ProduceRequest) -> ErrorCode:
+    if body.acks not in (ACKS_NONE, ACKS_LEADER, ACKS_ALL):
+        return ErrorCode.INVALID_REQUIRED_ACKS
+    if body.transactional_id is not None:
+        return ErrorCode.INVALID_REQUEST
+    return ErrorCode.NONE
+
+
+def _batch_of(header: BatchHeader) -> Batch:
+    """A producer's batch has no place yet: its offsets only tell its length."""
+    return Batch(
+        Offset(0),
+        Offset(header.last_offset_delta),
+        NO_EPOCH,
+        header.producer_id,
+        header.producer_epoch,
+        header.base_sequence,
+    )

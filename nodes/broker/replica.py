@@ -1,0 +1,339 @@
+"""One hosted replica: its core, its log, and the orders of the one carried out on the other.
+
+States: OPENING (the pool reads the log) → ONLINE → OFFLINE (the log has failed) or GONE (deleted).
+Knows nothing of requests: who waits for what is the business of its host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from nodes.broker.context import BrokerContext
+from nodes.broker.log_folders import OpenedLog, read_batches
+from nodes.broker.topic_settings import TopicSettings
+from nodes.core.partition.core import PartitionCore
+from nodes.core.partition.events import (
+    Appended,
+    AppendFailed,
+    Assigned,
+    Fetched,
+    LogFailed,
+    PartitionEffects,
+    PartitionEvent,
+    Produce,
+    Produced,
+    ProducersRebuilt,
+    Synced,
+    Truncated,
+)
+from nodes.storage.disk import DiskFull, StorageError
+from nodes.storage.partition_log import PartitionLog
+from transport.kernel import Now
+from transport.wire.codec import Buffer
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import Offset, PartitionKey, TopicPartition
+from transport.wire.messages.metadata import PartitionChange, PartitionRecord
+from transport.wire.records import BatchHeader, stamp
+
+FetchedBatch = tuple[BatchHeader, Buffer]
+"""A whole batch as its leader sent it, stamped by that leader."""
+
+
+class Seen(NamedTuple):
+    """What others wait for of a replica."""
+
+    log_end_offset: int
+    high_watermark: int
+    leader: int
+    """Whom it follows, or itself; −1 without a role."""
+    leader_epoch: int
+    durable_offset: int
+    """Of a follower that must tell of it (``flush.policy=commit``), else 0."""
+
+
+NOTHING_SEEN = Seen(-1, -1, -1, -1, 0)
+
+
+class ReplicaState(Enum):
+    """See the module."""
+
+    OPENING = "opening"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    GONE = "gone"
+
+
+class ReplicaHost(Protocol):
+    """What a replica tells its host. Nothing of it calls back into the replica at once."""
+
+    def on_produced(self, replica: Replica, produced: Produced, now: Now) -> None:
+        """The end of one produce."""
+        ...
+
+    def on_propose(self, replica: Replica, change: PartitionChange) -> None:
+        """An ISR change for the controller."""
+        ...
+
+    def on_cut(self, replica: Replica) -> None:
+        """The log was cut: a recovery point noted above its end is wrong before the next append."""
+        ...
+
+    def on_moved(self, replica: Replica) -> None:
+        """Log end, high watermark, role or state may be others now."""
+        ...
+
+
+class Replica:
+    """One replica of one partition on this broker."""
+
+    def __init__(
+        self,
+        context: BrokerContext,
+        host: ReplicaHost,
+        key: PartitionKey,
+        name: TopicPartition,
+        record: PartitionRecord,
+        settings: TopicSettings,
+    ) -> None:
+        self._context = context
+        self._host = host
+        self.key = key
+        self.name = name
+        self.record = record
+        """The newest one of the image."""
+        self.settings = settings
+        self.state = ReplicaState.OPENING
+        self.core: PartitionCore | None = None
+        self._log: PartitionLog | None = None
+        self._syncing = False
+        self.failure = ""
+        """Why it is offline."""
+        self.is_damaged = False
+        """It is offline because its bytes are wrong; fetched again, they can be right."""
+        self.seen = NOTHING_SEEN
+        """What it was at the end of the last turn; the host's."""
+
+    # Life
+
+    def opened(self, opened: OpenedLog, now: Now) -> None:
+        """Begin with the log as it was found."""
+        assert self.state is ReplicaState.OPENING, "opened once"
+        self._log = opened.log
+        self.core = PartitionCore(self._context.id, opened.facts, opened.producers)
+        self.state = ReplicaState.ONLINE
+        self.step(Assigned(self.record, self.settings.partition), now)
+
+    def assign(self, record: PartitionRecord, settings: TopicSettings, now: Now) -> None:
+        """Take over what the image says now."""
+        self.record = record
+        self.settings = settings
+        if self.core is not None:
+            self.step(Assigned(record, settings.partition), now)
+
+    def fail(self, error: BaseException, now: Now) -> None:
+        """Take this replica offline: its log cannot be used."""
+        self.state = ReplicaState.OFFLINE
+        self.failure = f"{self.name}: {error}"
+        self._context.count("replicas_failed")
+        self._end(ErrorCode.KAFKA_STORAGE_ERROR, now)
+
+    def retire(self, error: ErrorCode, now: Now) -> None:
+        """End: whoever waits is told ``error``. The folder is the host's to keep or remove."""
+        self.state = ReplicaState.GONE
+        self._end(error, now)
+
+    def _end(self, error: ErrorCode, now: Now) -> None:
+        if self.core is not None:
+            self._carry_out(self.core.step(LogFailed(error), now), now)
+        self.close()
+        self._host.on_moved(self)
+
+    def flush(self) -> bool:
+        """Sync now, in this thread; False: not everything has reached the disk."""
+        if self._log is None:
+            return True
+        try:
+            if self.sync_pending:
+                self._log.sync()
+        except StorageError:
+            self._context.count("syncs_failed")
+            return False
+        return not self._syncing
+
+    def close(self) -> None:
+        """Give the files back; the broker ends. Nobody is told anything."""
+        if self._log is not None:
+            log, self._log = self._log, None
+            try:
+                log.close()
+            except StorageError:
+                self._context.count("replicas_not_closed")
+
+    def check(self) -> None:
+        """Assert the invariants of the core, and that the log is where the core believes it."""
+        if self.core is not None:
+            self.core.check()
+        if self.core is not None and self._log is not None:
+            assert self.core.log_end_offset == self._log.log_end_offset, "core and log agree"
+
+    # What others ask
+
+    def look(self) -> Seen:
+        """Return what others may wait for."""
+        core = self.core
+        record = None if core is None else core.record
+        if core is None or record is None:
+            return NOTHING_SEEN
+        durable = 0
+        if self.settings.partition.flush_commit and core.is_follower:
+            position = core.fetch_position()
+            durable = 0 if position is None else position.durable_offset
+        return Seen(
+            core.log_end_offset,
+            core.high_watermark,
+            record.leader,
+            record.leader_epoch,
+            durable,
+        )
+
+    @property
+    def is_leader(self) -> bool:
+        """It leads its partition."""
+        return self.core is not None and self.core.is_leader
+
+    @property
+    def absence(self) -> ErrorCode:
+        """Why there is no core, or none that works."""
+        if self.state is ReplicaState.OFFLINE:
+            return ErrorCode.KAFKA_STORAGE_ERROR
+        return ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+    @property
+    def log(self) -> PartitionLog | None:
+        """The log while it is usable; for reading only."""
+        return self._log
+
+    @property
+    def sync_pending(self) -> bool:
+        """Something written has not reached the disk."""
+        log = self._log
+        return log is not None and log.recovery_point < log.log_end_offset
+
+    def read(self, offset: Offset, size_bytes_max: int, up_to: Offset, now: Now) -> bytes | None:
+        """Return whole batches from ``offset`` on; None: the log has failed, and is offline."""
+        if self._log is None:
+            return None
+        try:
+            return self._log.read(offset, size_bytes_max, up_to)
+        except StorageError as error:
+            self.fail(error, now)
+            return None
+
+    # Steps
+
+    def step(self, event: PartitionEvent, now: Now) -> None:
+        """Step the core with an event that orders no append."""
+        if self.core is not None:
+            self._carry_out(self.core.step(event, now), now)
+
+    def produce(self, event: Produce, header: BatchHeader, batch: Buffer, now: Now) -> None:
+        """Step the core with a checked batch of a producer, and append it if so ordered."""
+        core = self.core
+        if core is None:
+            self._host.on_produced(self, Produced(event.token, self.absence), now)
+            return
+        effects = core.step(event, now)
+        self._carry_out(effects, now)
+        if effects.append:
+            (order,) = effects.append
+            stamped = header._replace(
+                base_offset=order.base_offset, leader_epoch=order.leader_epoch
+            )
+            buffers = stamp(order.base_offset, order.leader_epoch, batch)
+            self._append([(buffers, stamped)], now)
+
+    def take_fetched(self, event: Fetched, batches: Sequence[FetchedBatch], now: Now) -> bool:
+        """Step the core with the leader's answer; False: it did not fit, or was not written."""
+        core = self.core
+        if core is None:
+            return False
+        effects = core.step(event, now)
+        self._carry_out(effects, now)
+        if effects.append:
+            return self._append([((batch,), header) for header, batch in batches], now)
+        return not effects.refused
+
+    def _append(self, batches: Sequence[tuple[Sequence[Buffer], BatchHeader]], now: Now) -> bool:
+        core, log = self.core, self._log
+        assert core is not None, "it has ordered this"
+        assert log is not None, "it has a core"
+        try:
+            log.append_all(batches, now.wall_ms)
+        except StorageError as error:
+            self._context.count("appends_failed")
+            self._carry_out(core.step(AppendFailed(), now), now)
+            # A full disk is waited for: what is there can still be read.
+            if not isinstance(error, DiskFull):
+                self.fail(error, now)
+            return False
+        self._carry_out(core.step(Appended(), now), now)
+        if self.settings.partition.flush_commit:
+            self.sync(now)
+        return True
+
+    def _carry_out(self, effects: PartitionEffects, now: Now) -> None:
+        if effects.truncate_to is not None:
+            self._truncate(effects.truncate_to, now)
+        if effects.rebuild_producers:
+            self._rebuild_producers(now)
+        for produced in effects.produced:
+            self._host.on_produced(self, produced, now)
+        if effects.propose is not None:
+            self._host.on_propose(self, effects.propose)
+        self._host.on_moved(self)
+
+    def _truncate(self, end: Offset, now: Now) -> None:
+        assert self.core is not None, "it has ordered this"
+        assert self._log is not None, "it has a core"
+        self._context.count("logs_truncated")
+        try:
+            self._log.truncate_to(end)
+        except StorageError as error:
+            self.fail(error, now)
+            return
+        self._host.on_cut(self)
+        self._carry_out(self.core.step(Truncated(self._log.log_end_offset), now), now)
+
+    def _rebuild_producers(self, now: Now) -> None:
+        assert self.core is not None, "it has ordered this"
+        assert self._log is not None, "it has a core"
+        try:
+            batches = tuple(read_batches(self._log))
+        except StorageError as error:
+            self.fail(error, now)
+            return
+        self.core.step(ProducersRebuilt(batches), now)
+
+    # Syncing
+
+    def sync(self, now: Now) -> None:
+        """Have the pool sync what is written; one sync at a time, the next one takes the rest."""
+        log = self._log
+        if log is None or self._syncing or not self.sync_pending:
+            return
+        self._syncing = True
+
+        def done(result: Offset | BaseException, now: Now) -> None:
+            self._syncing = False
+            if self._log is not log:
+                return
+            if isinstance(result, BaseException):
+                self.fail(result, now)
+                return
+            self.step(Synced(result), now)
+            if self.settings.partition.flush_commit:
+                self.sync(now)
+
+        self._context.ports.pool.submit(log.sync, done)

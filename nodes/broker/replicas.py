@@ -1,0 +1,230 @@
+"""The partitions of a broker: which replicas it hosts, and the parts that serve them.
+
+Follows the image (``apply``), opens and removes logs, and composes produce, fetch, offsets,
+fetchers, ISR changes and upkeep, which never meet but here.  Decides nothing about a partition:
+that is the partition core's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from nodes.broker.context import BrokerContext, Request
+from nodes.broker.controller_channel import ControllerChannel
+from nodes.broker.fetch import Fetches, Movement
+from nodes.broker.fetchers import Fetchers
+from nodes.broker.isr_changes import IsrChanges
+from nodes.broker.log_shelf import LogShelf
+from nodes.broker.offsets import Offsets
+from nodes.broker.peers import Peers
+from nodes.broker.produce import Produces
+from nodes.broker.replica import Replica
+from nodes.broker.topic_settings import topic_settings
+from nodes.broker.upkeep import Upkeep
+from nodes.broker.wakeups import Wakeups
+from nodes.core.partition.events import Gap, Produced
+from transport.driver.ports import LinkId
+from transport.kernel import TICK, Now, earliest
+from transport.wire.codec import Envelope
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NO_NODE, PartitionKey, TopicId, TopicPartition
+from transport.wire.messages import Message
+from transport.wire.messages.fetch import (
+    FetchRequest,
+    ListOffsetsRequest,
+    OffsetForLeaderEpochRequest,
+)
+from transport.wire.messages.metadata import PartitionChange, PartitionRecord
+from transport.wire.messages.produce import ProduceRequest
+from transport.wire.messages.topics import DescribeTopicsRequest
+
+Handler = Callable[[Request, Now], None]
+
+
+class Replicas:
+    """Hosts this broker's replicas."""
+
+    def __init__(self, context: BrokerContext, peers: Peers, channel: ControllerChannel) -> None:
+        self._context = context
+        self._topics: dict[TopicId, dict[int, Replica]] = {}
+        self._moved: dict[Replica, None] = {}
+        self._wakeups = Wakeups()
+        self._upkeep = Upkeep(context, self._all)
+        self._shelf = LogShelf(context, self._upkeep, self._on_unusable)
+        self._fetchers = Fetchers(context, peers)
+        self._isr_changes = IsrChanges(context, channel)
+        self._produces = Produces(context, self._find)
+        self._fetches = Fetches(context, self._find)
+        offsets = Offsets(context, self._find, self._of_topic)
+        self.handlers: dict[type[Message], Handler] = {
+            ProduceRequest: self._produces.on_request,
+            FetchRequest: self._fetches.on_request,
+            ListOffsetsRequest: offsets.on_list_offsets,
+            OffsetForLeaderEpochRequest: offsets.on_epoch_ends,
+            DescribeTopicsRequest: offsets.on_describe,
+        }
+
+    # The table
+
+    def _all(self) -> Iterator[Replica]:
+        for replicas in self._topics.values():
+            yield from replicas.values()
+
+    def _of_topic(self, topic_id: TopicId) -> Iterable[Replica]:
+        return self._topics.get(topic_id, {}).values()
+
+    def _find(self, key: PartitionKey) -> Replica | ErrorCode:
+        replica = self._topics.get(key.topic_id, {}).get(key.partition)
+        if replica is not None:
+            return replica
+        if key.topic_id not in self._context.image.topics:
+            return ErrorCode.UNKNOWN_TOPIC_ID
+        if self._context.image.partition(key) is None:
+            return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        return ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+    def find(self, key: PartitionKey) -> Replica | None:
+        """Return the replica hosted here, for tests and for the parts to come."""
+        return self._topics.get(key.topic_id, {}).get(key.partition)
+
+    def leader_count(self) -> int:
+        """Return how many partitions this broker leads."""
+        return sum(replica.is_leader for replica in self._all())
+
+    def replica_count(self) -> int:
+        """Return how many replicas this broker hosts."""
+        return sum(map(len, self._topics.values()))
+
+    # The image
+
+    def apply(self, changed: Iterable[PartitionKey], removed: Iterable[TopicId], now: Now) -> None:
+        """Take over what has changed in the image: host, lead, follow, remove."""
+        self._upkeep.start(now)
+        self._shelf.start(now)
+        for topic_id in removed:
+            for replica in self._topics.pop(topic_id, {}).values():
+                self._remove(replica, ErrorCode.UNKNOWN_TOPIC_ID, now)
+        for key in changed:
+            record = self._context.image.partition(key)
+            if record is not None:
+                self._assign(key, record, now)
+
+    def _assign(self, key: PartitionKey, record: PartitionRecord, now: Now) -> None:
+        replica = self.find(key)
+        if self._context.id not in record.replicas:
+            if replica is not None:
+                del self._topics[key.topic_id][key.partition]
+                self._remove(replica, ErrorCode.NOT_LEADER_OR_FOLLOWER, now)
+            return
+        topic = self._context.image.topics[key.topic_id]
+        settings = topic_settings(self._context.config, topic)
+        if replica is None:
+            name = TopicPartition(topic.name, key.partition)
+            replica = Replica(self._context, self, key, name, record, settings)
+            self._topics.setdefault(key.topic_id, {})[key.partition] = replica
+            self._shelf.open(replica, now)
+        else:
+            replica.assign(record, settings, now)
+            if replica.is_damaged:
+                self._on_unusable(replica, now)
+
+    def _remove(self, replica: Replica, error: ErrorCode, now: Now) -> None:
+        replica.retire(error, now)
+        self._fetchers.drop(replica)
+        self._shelf.remove(replica)
+
+    def _on_unusable(self, replica: Replica, now: Now) -> None:
+        """A damaged log of a follower is put aside, and fetched again from its leader."""
+        leader = replica.record.leader
+        if leader in (NO_NODE, self._context.id) or self.find(replica.key) is not replica:
+            return
+        self._fetchers.drop(replica)
+        anew = Replica(
+            self._context, self, replica.key, replica.name, replica.record, replica.settings
+        )
+        self._topics[replica.key.topic_id][replica.key.partition] = anew
+        self._shelf.replace(replica, anew, now)
+
+    # What replicas tell
+
+    def on_produced(self, replica: Replica, produced: Produced, now: Now) -> None:
+        """As ReplicaHost."""
+        self._produces.on_produced(replica, produced)
+
+    def on_propose(self, replica: Replica, change: PartitionChange) -> None:
+        """As ReplicaHost."""
+        self._isr_changes.add(replica, change)
+
+    def on_cut(self, replica: Replica) -> None:
+        """As ReplicaHost."""
+        self._upkeep.note_cut(replica)
+
+    def on_moved(self, replica: Replica) -> None:
+        """As ReplicaHost."""
+        self._moved[replica] = None
+
+    # Turns
+
+    def on_message(self, link: LinkId, envelope: Envelope, now: Now) -> bool:
+        """Nothing comes over links but answers, which find their way by their numbers."""
+        return False
+
+    def on_link(self, link: LinkId, up: bool, now: Now) -> bool:
+        """A way to a leader opened: poll at once. False: none of those followed."""
+        return self._fetchers.on_link(link, up)
+
+    def on_gap(self, gap_ms: int, now: Now) -> None:
+        """Judge followers and producers later by what this loop was away."""
+        for replica in self._all():
+            replica.step(Gap(gap_ms), now)
+
+    def end_turn(self, now: Now) -> None:
+        """Do what is due, answer fetches, propose ISR changes, poll leaders."""
+        for replica in self._wakeups.due(now.mono_ms):
+            replica.step(TICK, now)
+        moved, self._moved = self._moved, {}
+        movements = [movement for replica in moved if (movement := self._movement(replica))]
+        self._fetches.end_turn(movements, now)
+        for replica in [*moved, *self._moved]:
+            deadline_ms = None if replica.core is None else replica.core.next_deadline_ms()
+            self._wakeups.set(replica, deadline_ms)
+        self._isr_changes.end_turn(now)
+        self._fetchers.end_turn(now)
+
+    def _movement(self, replica: Replica) -> Movement | None:
+        """Compare a replica with what it was when its readers were last told."""
+        seen, is_now = replica.seen, replica.look()
+        if seen == is_now:
+            return None
+        replica.seen = is_now
+        role = (seen.leader, seen.leader_epoch) != (is_now.leader, is_now.leader_epoch)
+        if role or seen.durable_offset != is_now.durable_offset:
+            self._fetchers.assign(replica)
+        return Movement(
+            replica,
+            seen.log_end_offset != is_now.log_end_offset,
+            seen.high_watermark != is_now.high_watermark,
+            role,
+        )
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when a replica, a fetch or a poll is due."""
+        if self._moved:
+            return 0
+        return earliest(
+            self._wakeups.next_deadline_ms(),
+            self._fetches.next_deadline_ms(),
+            self._fetchers.next_deadline_ms(),
+        )
+
+    def stop(self, now: Now) -> None:
+        """Sync, note and close everything; blocks until it is done."""
+        for replica in self._all():
+            self._fetchers.drop(replica)
+        self._upkeep.stop()
+
+    def check(self) -> None:
+        """Assert the invariants of every replica and of the tables."""
+        for replica in self._all():
+            replica.check()
+        self._fetchers.check()
