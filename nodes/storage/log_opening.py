@@ -107,7 +107,7 @@ def _trust(segments: list[Segment], recovery_point: Offset) -> int:
         whole = last.load_tail()
     except Damaged:
         whole = False
-    return 0 if whole else scan_segment(last, recovery_point, NO_LEADER_EPOCH).cut_bytes
+    return 0 if whole else scan_segment(last, recovery_point).cut_bytes
 
 
 def _recover(segments: list[Segment], recovery_point: Offset) -> int:
@@ -118,7 +118,10 @@ def _recover(segments: list[Segment], recovery_point: Offset) -> int:
         if following is not None and following <= recovery_point:
             segment.adopt_size(following)
             continue
-        scanned = scan_segment(segment, recovery_point, last_epoch)
+        scanned = scan_segment(segment, recovery_point)
+        if segment.size_bytes and segment.first_epoch() < last_epoch:
+            # Removed by a cut, and brought back by a power loss: the log has gone on without it.
+            return scanned.cut_bytes + _drop(segments, number)
         last_epoch = max(last_epoch, segment.last_epoch)
         if following is None:
             return scanned.cut_bytes

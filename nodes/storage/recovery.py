@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from nodes.storage.disk import Damaged, File
-from nodes.storage.segment import Segment
+from nodes.storage.segment import NO_LEADER_EPOCH, Segment
 from transport.wire.batch import CRC_FROM, HEADER_BYTES, BatchHeader, RecordError, read_header
 from transport.wire.checksum import crc32c
-from transport.wire.ids import LeaderEpoch, Offset
+from transport.wire.ids import Offset
 
 _WINDOW_BYTES = 1024 * 1024
 _MAGIC_AT = 16
@@ -33,7 +33,7 @@ class Scanned(NamedTuple):
     """The tail was a batch of full length that fails its CRC: not what a torn write leaves."""
 
 
-def scan_segment(segment: Segment, recovery_point: Offset, last_epoch: LeaderEpoch) -> Scanned:
+def scan_segment(segment: Segment, recovery_point: Offset) -> Scanned:
     """Read a segment, rebuild its indexes, and cut a torn tail off.
 
     CRCs are checked of batches that end past ``recovery_point``.  Raises Damaged, naming file and
@@ -42,7 +42,7 @@ def scan_segment(segment: Segment, recovery_point: Offset, last_epoch: LeaderEpo
     file = segment.file()
     size_bytes = file.size_bytes()
     segment.begin_scan()
-    walk = _Walk(file, size_bytes, segment.base_offset, last_epoch)
+    walk = _Walk(file, size_bytes, segment.base_offset)
     for header in walk.batches(recovery_point):
         segment.note(header)
     cut_bytes = size_bytes - segment.size_bytes
@@ -57,11 +57,11 @@ class _Walk:
 
     __slots__ = ("_end", "_file", "expected", "fault", "last_epoch", "whole_but_wrong")
 
-    def __init__(self, file: File, end: int, expected: Offset, last_epoch: LeaderEpoch) -> None:
+    def __init__(self, file: File, end: int, expected: Offset) -> None:
         self._file = file
         self._end = end
         self.expected = expected
-        self.last_epoch = last_epoch
+        self.last_epoch = NO_LEADER_EPOCH
         self.fault = ""
         self.whole_but_wrong = False
 
