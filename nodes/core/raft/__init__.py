@@ -6,7 +6,7 @@ stickiness §6.2 and §4.2.3, ReadIndex §6.4, transfer §3.10, parallel disk wr
 
 The parts, from the bottom; each knows only those above it in this list:
 
-* ``events``      what the core is told and what it orders;
+* ``events``      what the core is told and what it orders; ``timing``: the settings it needs;
 * ``log``         entries in memory after a base: terms, slices, conflict hints;
 * ``quorum``      majority arithmetic;
 * ``durability``  which disk batches are in flight and what they will prove;

@@ -158,7 +158,7 @@ class RaftCore:
         if message.term == member.term and member.raft_leader not in (NO_NODE, message.sender):
             member.rejected_messages += 1
             return False
-        if message.term >= member.term:
+        if message.term >= member.term and not member.is_dead(message.sender, message.term):
             self._election.leader_heard()
         return True
 

@@ -61,6 +61,8 @@ class Election:
         member = self._member
         if died.node != member.raft_leader or died.node == member.node:
             return
+        member.dead_leader = (died.node, member.term)
+        member.dead_until_ms = member.now_ms + member.config.election_timeout_min_ms
         member.become_follower(member.term)
         member.election_due_ms = member.now_ms + member.random.randint(0, DEATH_STAGGER_MS)
         self._forced_left = DEATH_RETRIES

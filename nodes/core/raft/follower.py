@@ -127,7 +127,10 @@ class Follower:
         )
 
     def _follow(self, sender: NodeId, term: Term) -> bool:
-        """Take ``sender`` for the leader of ``term``, unless that term is over."""
+        """Take ``sender`` for the leader of ``term``, unless that term is over.
+
+        The last words of a dead leader are taken into the log, but do not make it live.
+        """
         member = self._member
         if term < member.term:
             return False
@@ -187,11 +190,11 @@ class Follower:
         member.log.reset(event.last_index, event.last_term)
         member.durability.reset(event.last_index)
         member.commit_index = event.last_index
-        if coming is not None and coming[:2] == (member.raft_leader, member.term):
+        if coming is not None and coming[1] == member.term:
             response = SnapshotResponse(
                 member.node, member.term, event.last_index, 0, True, self._installing_round
             )
-            member.answer(member.raft_leader, response)
+            member.answer(coming[0], response)
 
     def _report(self, message: SnapshotRequest, position_bytes: int) -> None:
         response = self._state(message, position_bytes, installed=False)

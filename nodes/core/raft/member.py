@@ -33,6 +33,8 @@ class Member:
         "_timeout_ms",
         "commit_index",
         "config",
+        "dead_leader",
+        "dead_until_ms",
         "durability",
         "effects",
         "election_due_ms",
@@ -76,6 +78,9 @@ class Member:
         self.durability = Durability(self.log.last_index)
         self.heard_ms: int | None = None
         """When the known leader was last heard; None: never."""
+        self.dead_leader: tuple[NodeId, Term] | None = None
+        """Its process has ended; what it sent before may still arrive for a moment."""
+        self.dead_until_ms = 0
         self.installing = False
         """A snapshot is being taken over: the log is about to be replaced."""
         self.rejected_messages = 0
@@ -143,6 +148,8 @@ class Member:
 
     def follow(self, term: Term, leader: NodeId) -> None:
         """A message of the leader of ``term``, not below ours, was just received."""
+        if self.is_dead(leader, term):
+            return
         self.heard_ms = self.now_ms
         if self.raft_leader == leader and term == self.term:
             self.restart_timeout()
@@ -150,6 +157,10 @@ class Member:
         self.become_follower(term)
         self.raft_leader = leader
         self.draw_timeout()
+
+    def is_dead(self, leader: NodeId, term: Term) -> bool:
+        """Tell whether a message is the last words of a leader that is known to be dead."""
+        return self.dead_leader == (leader, term) and self.now_ms < self.dead_until_ms
 
     # The election time-out
 

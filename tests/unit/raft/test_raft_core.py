@@ -214,6 +214,17 @@ def test_pipelining_is_bounded_and_refills() -> None:
     assert member.core.term == term
 
 
+def test_an_entry_of_an_earlier_term_commits_only_with_one_of_this_term() -> None:
+    member = Member(Stored(HardState(Term(4), NO_NODE), entries=[entry(2, 1), entry(2, 2)]))
+    member.wait()
+    member.hear(VoteResponse(TWO, Term(5), True, True))
+    member.hear(VoteResponse(TWO, Term(5), True, False))
+    assert not member.answer(TWO, 2).committed
+    assert not member.core.is_ready_leader
+    assert [e.index for e in member.answer(TWO, 3).committed] == [1, 2, 3]
+    assert member.core.is_ready_leader
+
+
 def test_a_lost_append_shows_in_the_next_heartbeat() -> None:
     member = Member()
     term = Term(member.lead())
@@ -241,8 +252,9 @@ def test_a_follower_whose_disk_was_replaced_is_filled_anew() -> None:
 def test_contact_is_dated_by_the_round_and_not_by_the_arrival() -> None:
     member = Member()
     member.lead()
-    member.now_ms += 5_000  # Stopped, with an answer to an old round waiting to be read.
-    member.answer(TWO, 1)
+    member.wait()  # Begins round 2.
+    member.now_ms += 5_000  # Stopped, with the answer waiting to be read.
+    member.answer(TWO, 1, number=2)
     assert not member.core.has_quorum_contact(member.now)
     assert member.step(TICK).role is Role.FOLLOWER
 
@@ -270,6 +282,24 @@ def test_survivors_campaign_within_milliseconds_of_a_death() -> None:
         requests = messages(member.wait(), VoteRequest)
         assert len(requests) == 2
         assert all(isinstance(r, VoteRequest) and r.forced for r in requests)
+
+
+def test_the_last_words_of_a_dead_leader_are_kept_and_do_not_revive_it() -> None:
+    member = Member()
+    member.hear(append(1, (0, 0), entry(1, 1)))
+    member.step(PeerDied(TWO))
+    due_ms = member.core.next_deadline_ms()
+    effects = member.hear(append(1, (1, 1), entry(1, 2), commit=1))
+    assert member.core.last_index == 2
+    assert [e.index for e in effects.committed] == [1]
+    assert member.core.raft_leader == NO_NODE
+    assert member.core.next_deadline_ms() == due_ms
+    member.wait()
+    member.hear(append(1, (1, 2)))
+    assert member.core.role is Role.PRE_CANDIDATE
+    member.now_ms += 300  # The notice was wrong after all.
+    member.hear(append(1, (1, 2)))
+    assert member.core.raft_leader == TWO
 
 
 def test_a_survivor_gives_way_to_a_quicker_one() -> None:

@@ -27,7 +27,7 @@ from nodes.core.raft.events import (
 from tests.transcripts.ensemble import Ensemble, Host, Watcher
 from transport.kernel import TICK, Outgoing
 from transport.wire.ids import NodeId, Term
-from transport.wire.messages.raft import AppendRequest, Entry, VoteResponse
+from transport.wire.messages.raft import AppendRequest, AppendResponse, Entry, VoteResponse
 
 CONFIG = RaftConfig(
     election_timeout_min_ms=100,
@@ -76,6 +76,8 @@ class Judge(Watcher):
         life = (node, host.lives)
         assert core.commit_index >= self.commit_indexes.get(life, 0), "the commit index fell"
         self.commit_indexes[life] = core.commit_index
+        if effects.committed and core.role is Role.LEADER:
+            assert effects.committed[-1].term == core.term, "committed by counting alone"
         for entry in effects.committed:
             if entry.index not in self.committed:
                 self.committed[entry.index] = entry
@@ -92,7 +94,7 @@ class Judge(Watcher):
             vote = self.votes.setdefault((source, message.term), outgoing.to)
             assert vote == outgoing.to, "two votes in one term"
             assert self.of.hosts[source].disk.hard_state.term >= message.term, "a vote not durable"
-        if isinstance(message, AppendRequest):
+        if isinstance(message, (AppendRequest, AppendResponse)):
             assert self.of.hosts[source].disk.hard_state.term >= message.term, "a term not durable"
 
 
@@ -108,11 +110,13 @@ class Chaos:
         self.loss = self.random.choice([0.0, 0.02, 0.2])
         self.reorder = self.random.choice([0.0, 0.1, 0.5])
         self.sync_rate = self.random.choice([0.1, 0.4, 1.0])
-        self.crash_rate = self.random.choice([0.0, 0.01, 0.03])
+        self.crash_rate = self.random.choice([0.0, 0.02, 0.06])
+        self.notice_rate = self.random.choice([0.0, 0.1, 0.4])
+        self.pace = self.random.choice([1, 1, 4, 12])
         self.number = 0
 
     def act(self) -> None:
-        self.of.now_ms += self.random.choice([0, 0, 1, 1, 2, 5])
+        self.of.now_ms += self.random.choice([0, 0, 1, 1, 2, 5]) * self.pace
         self._tick()
         draw = self.random.random()
         if draw < 0.62 and self.of.wire:
@@ -160,7 +164,7 @@ class Chaos:
         self.number += 1
         leaders = [h for h in self.of.alive() if h.core is not None and h.core.role is Role.LEADER]
         if self.random.random() < 0.7 and leaders:
-            host = leaders[-1]
+            host = self.random.choice(leaders)  # Perhaps one that does not know of its successor.
         draw = self.random.random()
         if draw < 0.7:
             payloads = [
@@ -178,7 +182,9 @@ class Chaos:
     def _accident(self) -> None:
         host = self._some()
         draw = self.random.random()
-        if draw < self.crash_rate * 10 and host is not None:
+        if host is not None and self.random.random() < self.notice_rate:
+            self._false_notice(host)
+        elif draw < self.crash_rate * 10 and host is not None:
             self.of.crash(host.node, self.random.randint(0, len(host.disk.pending)))
             for other in self.of.alive():
                 if self.random.random() < 0.5:
@@ -187,16 +193,31 @@ class Chaos:
             for other in self.of.hosts.values():
                 if other.core is None and self.random.random() < 0.7:
                     self.of.start(other.node)
-        elif draw < 0.85 and host is not None:
-            a, b = self.random.choice(self.of.voters), self.random.choice(self.of.voters)
-            self.of.cut.add((a, b))
-        elif draw < 0.95 or host is None:
+        elif draw < 0.88 and host is not None:
+            self._netsplit(host.node)
+        elif draw < 0.96 or host is None:
             self.of.cut.clear()
         elif draw < 0.98:
             peer = self.random.choice(self.of.voters)
             self.of.step(host.node, Contact(peer, self.random.random() < 0.5))
         else:
             self.of.step(host.node, Gap(self.random.randint(1, 300)))
+
+    def _netsplit(self, node: NodeId) -> None:
+        """Cut one direction of one link, or a member off from all others."""
+        other = self.random.choice(self.of.voters)
+        if self.random.random() < 0.5:
+            self.of.cut.add((node, other))
+            return
+        for voter in self.of.voters:
+            self.of.cut |= {(node, voter), (voter, node)}
+            if voter != node and self.random.random() < 0.5:
+                self._false_notice(self.of.hosts[voter])
+
+    def _false_notice(self, host: Host) -> None:
+        """A leader that lives is reported dead: that may cost an election, and nothing else."""
+        if host.core is not None and host.core.raft_leader > 0:
+            self.of.step(host.node, PeerDied(host.core.raft_leader))
 
     def heal(self) -> None:
         """End all faults; everybody must come to agree."""

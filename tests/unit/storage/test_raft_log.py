@@ -246,6 +246,16 @@ def test_segments_are_bounded_and_compacted_whole() -> None:
         reopen(disk, 3, 1)
 
 
+@pytest.mark.parametrize("index", range(1, 30))
+def test_compaction_drops_nothing_that_is_needed(index: int) -> None:
+    disk = MemoryDisk()
+    log = reopen(disk, segment_bytes=150)
+    for each in range(1, 31):
+        log.write(None, entries(1, each, 1), hard(1))
+    log.compact(LogIndex(index), Term(1))
+    assert found(disk, index, 1).entries == entries(1, index + 1, 30 - index)
+
+
 def test_a_cut_below_a_dropped_segment_is_understood() -> None:
     disk = MemoryDisk()
     log = reopen(disk, segment_bytes=300)
