@@ -8,13 +8,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from odradek.admin import AdminClient, NewTopic
+    from odradek.consumer import Consumer, OffsetAndTimestamp
     from odradek.coordination import CoordinationClient
+    from odradek.producer import Producer
+    from odradek.records import ConsumerRecord, RecordMetadata
+    from transport.wire.ids import TopicPartition
 
-__all__ = ["CoordinationClient"]
+__all__ = [
+    "AdminClient",
+    "Consumer",
+    "ConsumerRecord",
+    "CoordinationClient",
+    "NewTopic",
+    "OffsetAndTimestamp",
+    "Producer",
+    "RecordMetadata",
+    "TopicPartition",
+]
 
 __version__ = "0.1.0"
 
-_HOMES = {"CoordinationClient": "odradek.coordination"}
+_HOMES = {
+    "AdminClient": "odradek.admin",
+    "Consumer": "odradek.consumer",
+    "ConsumerRecord": "odradek.records",
+    "CoordinationClient": "odradek.coordination",
+    "NewTopic": "odradek.admin",
+    "OffsetAndTimestamp": "odradek.consumer",
+    "Producer": "odradek.producer",
+    "RecordMetadata": "odradek.records",
+    "TopicPartition": "transport.wire.ids",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -24,3 +49,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

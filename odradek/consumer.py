@@ -6,9 +6,10 @@ consumer reads all partitions of its topics, or those it is assigned.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -74,6 +75,8 @@ def consumer_settings(  # noqa: PLR0913 - the arguments of Consumer
 class Consumer:
     """Reads records of topics, in order within each partition, while it fetches the next ahead.
 
+    Its questions may be asked from any thread; poll or iterate from one at a time.
+
     ``Consumer("t")`` reads all partitions of ``t``, those to come included.  It begins where
     ``auto_offset_reset`` says: ``latest`` (only what is new; partitions and topics made later are
     read from their beginning, as all of that is new), ``earliest``, or ``none`` (an error unless
@@ -105,6 +108,7 @@ class Consumer:
         self._current: Iterator[ConsumerRecord] = iter(())
         self._current_key: TopicPartition | None = None
         self._next_offset = 0
+        self._taken: Future[Polled] | None = None
         if topics:
             self.subscribe(topics)
 
@@ -163,43 +167,63 @@ class Consumer:
         records_max = self._max_poll_records if max_records is None else max_records
         if records_max < 1:
             raise ValueError("max_records must be at least 1")
-        left = self._take_polled()
+        left = self.take_polled()
         if left:
             return left
-        return self._poll(records_max, int(min(timeout_ms, WAIT_SLICE_MS)))
+        return self._poll(records_max, timeout_ms)
 
-    def _poll(self, records_max: int, timeout_ms: int) -> Polled:
+    def _poll(self, records_max: int, timeout_ms: float) -> Polled:
+        taken, self._taken = self._taken, None
+        future = taken or self.begin_poll(records_max, timeout_ms)
+        try:
+            return self._engine.wait(future)
+        except BaseException:
+            if not future.done() and not future.cancel():
+                self._taken = future  # interrupted, and the records are taken: for the next poll
+            raise
+
+    def begin_poll(self, records_max: int, timeout_ms: float) -> Future[Polled]:
+        """Ask the loop for records; cancelled before any were taken, the future takes none."""
+        wait_ms = int(min(timeout_ms, WAIT_SLICE_MS))
+
         def ask(future: Future[Polled], now: Now) -> None:
-            self._program.poll(records_max, timeout_ms, _settle(future), now)
+            claim = future.set_running_or_notify_cancel
+            self._program.poll(records_max, wait_ms, settle(future), now, claim)
 
-        return self._engine.wait(self._engine.ask(ask))
+        return self._engine.ask(ask)
 
     def __iter__(self) -> Consumer:
         return self
 
     def __next__(self) -> ConsumerRecord:
         while True:
+            record = self.next_polled()
+            if record is not None:
+                return record
+            polled = self._poll(self._max_poll_records, self._consumer_timeout_ms)
+            if not polled and self._consumer_timeout_ms < WAIT_SLICE_MS:
+                raise StopIteration
+            self.keep_polled(polled)
+
+    def next_polled(self) -> ConsumerRecord | None:
+        """Return the next of the records kept for iteration; None when there are no more."""
+        while True:
             for record in self._current:
                 self._next_offset = record.offset + 1
                 return record
             self._current_key = None
             if not self._left:
-                self._left.extend(self._poll_or_stop().items())
+                return None
             self._current_key, records = self._left.popleft()
             self._current = iter(records)
             self._next_offset = records[0].offset
 
-    def _poll_or_stop(self) -> Polled:
-        while True:
-            wait_ms = int(min(self._consumer_timeout_ms, WAIT_SLICE_MS))
-            polled = self._poll(self._max_poll_records, wait_ms)
-            if polled:
-                return polled
-            if wait_ms < WAIT_SLICE_MS:
-                raise StopIteration
+    def keep_polled(self, polled: Polled) -> None:
+        """Keep what was polled for iteration."""
+        self._left.extend(polled.items())
 
-    def _take_polled(self) -> Polled:
-        """Return what the iterator has polled and not given."""
+    def take_polled(self) -> Polled:
+        """Return what the iteration was to give next."""
         left: Polled = {}
         if self._current_key is not None:
             rest = list(self._current)
@@ -244,7 +268,7 @@ class Consumer:
                 return records[0].offset
 
         def ask(future: Future[int], now: Now) -> None:
-            self._program.position(partition, timeout_ms, _settle(future), now)
+            self._program.position(partition, timeout_ms, settle(future), now)
 
         return self._engine.wait(self._engine.ask(ask))
 
@@ -278,7 +302,7 @@ class Consumer:
 
     def _find(self, wanted: dict[TopicPartition, int], timeout_ms: int) -> Found:
         def ask(future: Future[Found], now: Now) -> None:
-            self._program.offsets(wanted, timeout_ms, _settle(future), now)
+            self._program.offsets(wanted, timeout_ms, settle(future), now)
 
         return self._engine.wait(self._engine.ask(ask))
 
@@ -299,7 +323,7 @@ class Consumer:
 
     def _metadata(self, topics: tuple[str, ...] | None) -> MetadataResponse:
         def ask(future: Future[Message], now: Now) -> None:
-            self._program.metadata(topics, QUESTION_TIMEOUT_MS, _settle(future), now)
+            self._program.metadata(topics, QUESTION_TIMEOUT_MS, settle(future), now)
 
         return metadata_told(self._engine.wait(self._engine.ask(ask)))
 
@@ -330,15 +354,14 @@ def metadata_told(answer: Message) -> MetadataResponse:
     raise error_for(error_of(answer) or ErrorCode.UNKNOWN_SERVER_ERROR, text)
 
 
-def _settle(future: Future[Any]) -> Callable[[Any, Now], None]:
+def settle(future: Future[Any]) -> Callable[[Any, Now], None]:
     """Return a callback that settles ``future``, unless nobody waits for it any more."""
 
     def done(result: Any, _now: Now) -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        if isinstance(result, OdradekError):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
+        with contextlib.suppress(InvalidStateError):
+            if isinstance(result, OdradekError):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
 
     return done

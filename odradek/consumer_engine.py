@@ -97,14 +97,26 @@ class ConsumerEngine(ClientProgram):
 
     # What is asked
 
-    def poll(self, records_max: int, timeout_ms: int, on_given: OnGiven, now: Now) -> None:
-        """Give up to ``records_max`` records as soon as there are any, or nothing in the end."""
+    def poll(
+        self,
+        records_max: int,
+        timeout_ms: int,
+        on_given: OnGiven,
+        now: Now,
+        claim: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Give up to ``records_max`` records as soon as there are any, or nothing in the end.
+
+        ``claim`` is asked right before records are taken: False, nobody waits for them any more.
+        """
 
         def look() -> Given | None:
             refused = self._refused()
             if refused is not None:
                 raise refused
-            return self.subscription.take(records_max) if self.subscription.ready() else None
+            if not self.subscription.ready():
+                return None
+            return self.subscription.take(records_max) if claim() else {}
 
         self._wait(_Waiting(now.mono_ms + timeout_ms, look, dict, on_given), now)
 

@@ -36,7 +36,9 @@ def error_of(body: Message) -> int:
 
 
 @dataclass(slots=True)
-class _Errand:
+class Errand:
+    """One request until its end."""
+
     number: int
     body: Message
     on_done: OnDone
@@ -44,6 +46,8 @@ class _Errand:
     backoff: Backoff = field(default_factory=lambda: Backoff(PAUSE_MIN_MS, PAUSE_MAX_MS))
     last: str = ""
     """Why the last try failed."""
+    doubtful: bool = False
+    """An earlier try may have been done, although its answer was no answer."""
 
 
 class Errands:
@@ -54,21 +58,22 @@ class Errands:
         self._calls = calls
         self._timers = timers
         self._ports: Ports | None = None
-        self._open: dict[int, _Errand] = {}
+        self._open: dict[int, Errand] = {}
         self._numbers = count()
 
     def attach(self, ports: Ports) -> None:
         """Take the ports, once the program has them."""
         self._ports = ports
 
-    def ask(self, body: Message, on_done: OnDone, now: Now, *, timeout_ms: int) -> None:
+    def ask(self, body: Message, on_done: OnDone, now: Now, *, timeout_ms: int) -> Errand:
         """Ask ``body`` of some broker; ``on_done`` gets its answer, or a Refusal in the end.
 
         An answer whose own ``error`` is retriable is asked again, elsewhere if that may help.
         """
-        errand = _Errand(next(self._numbers), body, on_done, now.mono_ms + timeout_ms)
+        errand = Errand(next(self._numbers), body, on_done, now.mono_ms + timeout_ms)
         self._open[errand.number] = errand
         self._try(errand, now)
+        return errand
 
     def close(self, now: Now) -> None:
         """End all that are open: the client is closing."""
@@ -76,7 +81,7 @@ class Errands:
         for errand in open_errands:
             errand.on_done(Refusal(ErrorCode.STOPPING, "the client was closed"), now)
 
-    def _try(self, errand: _Errand, now: Now) -> None:
+    def _try(self, errand: Errand, now: Now) -> None:
         if errand.number not in self._open:
             return
         left_ms = errand.deadline_ms - now.mono_ms
@@ -96,27 +101,28 @@ class Errands:
             self._view.links.refused(link, now)
         self._again(errand, now)
 
-    def _answered(self, errand: _Errand, node: NodeId, body: Message, now: Now) -> None:
+    def _answered(self, errand: Errand, node: NodeId, body: Message, now: Now) -> None:
         code = error_of(body)
         if code == ErrorCode.NONE or not meaning(code).retriable:
             self._finish(errand, body, now)
             return
         errand.last = (body.text if isinstance(body, Refusal) else "") or meaning(code).text
+        errand.doubtful = True
         self._view.avoid(node, now)
         if meaning(code).refresh_metadata:
             self._view.refresh_later(now)
         self._again(errand, now)
 
-    def _again(self, errand: _Errand, now: Now) -> None:
+    def _again(self, errand: Errand, now: Now) -> None:
         assert self._ports is not None
         due_ms = now.mono_ms + errand.backoff.next_ms(self._ports.random)
         self._timers.at(min(due_ms, errand.deadline_ms), lambda now: self._try(errand, now))
 
-    def _out_of_time(self, errand: _Errand) -> Refusal:
+    def _out_of_time(self, errand: Errand) -> Refusal:
         if not self._view.fetched:
             return Refusal(ErrorCode.BROKER_NOT_AVAILABLE, self._view.tried())
         return Refusal(ErrorCode.REQUEST_TIMED_OUT, errand.last or "no broker could be asked")
 
-    def _finish(self, errand: _Errand, body: Message, now: Now) -> None:
+    def _finish(self, errand: Errand, body: Message, now: Now) -> None:
         if self._open.pop(errand.number, None) is not None:
             errand.on_done(body, now)

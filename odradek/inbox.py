@@ -108,16 +108,9 @@ class Inbox:
             self._bytes += item.size_bytes
             return len(self._items) == 1
 
-    def offer(self, item: Item) -> bool | None:
-        """Leave ``item`` if there is room, without waiting: as :meth:`put`; None if it is full."""
-        with self._lock:
-            if self._closed is not None:
-                raise self._closed
-            if item.size_bytes and self._full():
-                return None
-            self._items.append(item)
-            self._bytes += item.size_bytes
-            return len(self._items) == 1
+    def has_room(self) -> bool:
+        """Return whether :meth:`put` would not wait."""
+        return not self._full()
 
     def drain(self, now: Now) -> bool:
         """Move what there is room for into the program; True: there is more to move at once."""

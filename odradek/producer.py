@@ -32,7 +32,9 @@ Serializer = Callable[[Any], bytes]
 CHUNK_RECORDS = 2048
 """Of ``send_many``, handed to the loop at once: some 200 KiB, so the first leave while the rest come."""
 _ACKS = {"all": ACKS_ALL, -1: ACKS_ALL, 1: ACKS_LEADER, 0: ACKS_NONE, "1": 1, "0": 0, "-1": -1}
-_BYTES_OR_NONE = frozenset((bytes, type(None)))
+_ONLY_BYTES = frozenset((bytes,))
+_ONLY_NONE = frozenset((type(None),))
+_BYTES_OR_NONE = _ONLY_BYTES | _ONLY_NONE
 
 
 def producer_settings(  # noqa: PLR0913 - the arguments of Producer
@@ -130,6 +132,10 @@ class Producer:
         size_bytes = len(key or b"") + len(value or b"") + RECORD_OVERHEAD_BYTES
         self._put(SingleItem(topic, record, size_bytes))
         return future
+
+    def has_room(self) -> bool:
+        """Return whether ``send`` would take a record now without blocking."""
+        return self._inbox.has_room()
 
     def send_many(
         self,
@@ -240,12 +246,15 @@ def _chunks(pairs: Iterable[tuple[Any, Any]]) -> Iterator[Sequence[tuple[Any, An
 def _check_pairs(pairs: Sequence[Pair]) -> int:
     """Return the bytes of all keys and values; TypeError for what is not bytes."""
     keys, values = zip(*pairs, strict=True)
-    kinds = {*map(type, keys), *map(type, values)}
-    if not kinds <= _BYTES_OR_NONE:
+    key_kinds, value_kinds = set(map(type, keys)), set(map(type, values))
+    if not key_kinds | value_kinds <= _BYTES_OR_NONE:
         for key, value in pairs:
             _check_bytes(key, value)
-    if type(None) not in kinds:
-        return sum(map(len, keys)) + sum(map(len, values))
+    if value_kinds == _ONLY_BYTES:
+        if key_kinds == _ONLY_NONE:
+            return sum(map(len, values))
+        if key_kinds == _ONLY_BYTES:
+            return sum(map(len, keys)) + sum(map(len, values))
     return sum(len(key or b"") + len(value or b"") for key, value in pairs)
 
 

@@ -9,11 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from odradek.aio.admin import AdminClient
+    from odradek.aio.consumer import Consumer
     from odradek.aio.coordination import CoordinationClient
+    from odradek.aio.producer import Producer
 
-__all__ = ["CoordinationClient"]
+__all__ = ["AdminClient", "Consumer", "CoordinationClient", "Producer"]
 
-_HOMES = {"CoordinationClient": "odradek.aio.coordination"}
+_HOMES = {
+    "AdminClient": "odradek.aio.admin",
+    "Consumer": "odradek.aio.consumer",
+    "CoordinationClient": "odradek.aio.coordination",
+    "Producer": "odradek.aio.producer",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,332 @@
+"""Administration as a program: creates, deletes and describes topics, describes the cluster.
+
+The blocking and the asyncio admin client are thin facades over it.  Owns the waiting until a new
+topic can be used.  It must not know of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from odradek.client_program import ClientProgram
+from odradek.errands import Errand, error_of
+from odradek.errors import (
+    ClientTimeoutError,
+    OdradekError,
+    TopicAlreadyExistsError,
+    error_for,
+)
+from transport.driver.ports import LinkId
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import NodeId, TopicId
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.metadata import (
+    BrokerInfo,
+    MetadataRequest,
+    MetadataResponse,
+    PartitionInfo,
+)
+from transport.wire.messages.topics import (
+    CreateTopicsRequest,
+    CreateTopicsResponse,
+    DeleteTopicsRequest,
+    DeleteTopicsResponse,
+    DescribedPartition,
+    DescribeTopicsRequest,
+    DescribeTopicsResponse,
+    NewTopic,
+    TopicOutcome,
+)
+
+LOOK_PAUSE_MS = 20
+"""Between two looks at a topic that is coming to be: about what an election takes."""
+LEADER_TIMEOUT_MS = 2_000
+"""For a leader to describe its partitions; it answers from memory."""
+
+
+class PartitionDescription(NamedTuple):
+    """One partition, as its leader says; offsets are −1 and the leader is None where there is none."""
+
+    partition: int
+    leader: int | None
+    leader_epoch: int
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+    high_watermark: int
+    log_end_offset: int
+
+    @property
+    def complete(self) -> bool:
+        """True when its leader answers for it and every replica is in sync."""
+        return self.high_watermark >= 0 and set(self.isr) == set(self.replicas)
+
+
+class TopicDescription(NamedTuple):
+    """One topic; its partitions by number."""
+
+    name: str
+    topic_id: bytes
+    configs: dict[str, str]
+    partitions: tuple[PartitionDescription, ...]
+
+
+class ClusterDescription(NamedTuple):
+    """The live brokers, and which of them is the controller."""
+
+    cluster_id: str
+    controller_id: int | None
+    brokers: tuple[BrokerInfo, ...]
+
+
+OnTopics = Callable[[list[TopicDescription] | OdradekError, Now], None]
+OnDone = Callable[[OdradekError | None, Now], None]
+
+
+@dataclass(slots=True)
+class _Description:
+    """A description under way: waits for every leader's answer."""
+
+    told: MetadataResponse
+    on_done: OnTopics
+    parts: dict[tuple[TopicId, int], DescribedPartition] = field(default_factory=dict)
+    missing: int = 0
+
+
+class AdminEngine(ClientProgram):
+    """An admin client, pure of I/O. Results come by callbacks, each called exactly once."""
+
+    def __init__(self, bootstrap: Sequence[str], *, client_id: str = "odradek-admin") -> None:
+        super().__init__(bootstrap, client_id=client_id, auto_create=False)
+
+    # Topics
+
+    def create_topics(
+        self, topics: Sequence[NewTopic], timeout_ms: int, on_done: OnDone, now: Now
+    ) -> None:
+        """Create topics; done when every partition has a leader that answers, and its full ISR."""
+        deadline_ms = now.mono_ms + timeout_ms
+        names = [topic.name for topic in topics]
+        tries: list[Errand] = []
+
+        def created(body: Message, now: Now) -> None:
+            answers = body.topics if isinstance(body, CreateTopicsResponse) else None
+            error = _first_error(body, answers)
+            made_before = tries and tries[-1].doubtful
+            if made_before and isinstance(error, TopicAlreadyExistsError):
+                error = None  # most likely by our own try whose answer was lost
+            if error is not None and error.retriable and now.mono_ms < deadline_ms:
+                self.timers.after(now, LOOK_PAUSE_MS, ask)
+            elif error is not None:
+                on_done(error, now)
+            else:
+                self._await_complete(names, deadline_ms, on_done, now)
+
+        def ask(now: Now) -> None:
+            left_ms = max(1, deadline_ms - now.mono_ms)
+            request = CreateTopicsRequest(tuple(topics), left_ms)
+            tries.append(self.errands.ask(request, created, now, timeout_ms=left_ms))
+
+        ask(now)
+
+    def delete_topics(
+        self, names: Sequence[str], timeout_ms: int, on_done: OnDone, now: Now
+    ) -> None:
+        """Delete topics; done when the change is committed."""
+
+        def deleted(body: Message, now: Now) -> None:
+            answers = body.topics if isinstance(body, DeleteTopicsResponse) else None
+            on_done(_first_error(body, answers), now)
+
+        request = DeleteTopicsRequest(tuple(names), timeout_ms)
+        self.errands.ask(request, deleted, now, timeout_ms=timeout_ms)
+
+    def list_topics(
+        self,
+        timeout_ms: int,
+        on_done: Callable[[list[str] | OdradekError, Now], None],
+        now: Now,
+    ) -> None:
+        """Tell the names of all topics, sorted."""
+
+        def told(body: Message, now: Now) -> None:
+            metadata = _metadata(body)
+            if isinstance(metadata, OdradekError):
+                on_done(metadata, now)
+            else:
+                on_done(sorted(topic.name for topic in metadata.topics), now)
+
+        self.errands.ask(MetadataRequest(None), told, now, timeout_ms=timeout_ms)
+
+    def describe_topics(
+        self, names: Sequence[str] | None, timeout_ms: int, on_done: OnTopics, now: Now
+    ) -> None:
+        """Describe topics (None: all), in the order asked: the metadata, then what leaders say."""
+
+        def told(body: Message, now: Now) -> None:
+            metadata = _metadata(body)
+            if isinstance(metadata, OdradekError):
+                on_done(metadata, now)
+                return
+            for topic in metadata.topics:
+                if topic.error != ErrorCode.NONE:
+                    text = f"topic {topic.name!r}: {meaning(topic.error).text}"
+                    on_done(error_for(topic.error, text), now)
+                    return
+            self._ask_leaders(_Description(metadata, on_done), now)
+
+        request = MetadataRequest(None if names is None else tuple(names))
+        self.errands.ask(request, told, now, timeout_ms=timeout_ms)
+
+    def describe_cluster(
+        self,
+        timeout_ms: int,
+        on_done: Callable[[ClusterDescription | OdradekError, Now], None],
+        now: Now,
+    ) -> None:
+        """Tell the brokers and the controller."""
+
+        def told(body: Message, now: Now) -> None:
+            metadata = _metadata(body)
+            if isinstance(metadata, OdradekError):
+                on_done(metadata, now)
+                return
+            controller = None if metadata.controller_id < 0 else int(metadata.controller_id)
+            on_done(ClusterDescription(metadata.cluster_id, controller, metadata.brokers), now)
+
+        self.errands.ask(MetadataRequest(()), told, now, timeout_ms=timeout_ms)
+
+    # Inside
+
+    def _await_complete(
+        self, names: Sequence[str], deadline_ms: int, on_done: OnDone, now: Now
+    ) -> None:
+        """Look again and again until every partition is complete."""
+
+        def looked(topics: list[TopicDescription] | OdradekError, now: Now) -> None:
+            trouble = _incomplete(topics)
+            if trouble is None:
+                on_done(None, now)
+            elif isinstance(topics, OdradekError) and not topics.retriable:
+                on_done(topics, now)
+            elif now.mono_ms >= deadline_ms:
+                text = f"the topic was created, but in the time given {trouble}"
+                on_done(ClientTimeoutError(text), now)
+            else:
+                self.timers.after(now, LOOK_PAUSE_MS, look)
+
+        def look(now: Now) -> None:
+            left_ms = max(1, deadline_ms - now.mono_ms)
+            self.describe_topics(names, left_ms, looked, now)
+
+        look(now)
+
+    def _ask_leaders(self, description: _Description, now: Now) -> None:
+        by_leader: dict[NodeId, dict[TopicId, None]] = {}
+        for topic in description.told.topics:
+            for part in topic.partitions:
+                if part.leader >= 0:
+                    by_leader.setdefault(part.leader, {})[topic.topic_id] = None
+        brokers = {broker.id: broker for broker in description.told.brokers}
+        asked = {node: ids for node, ids in by_leader.items() if node in brokers}
+        description.missing = len(asked)
+        if not asked:
+            self._finish_description(description, now)
+        for node in sorted(asked):
+            link = self.view.links.open(brokers[node].clients)
+            self._ask_leader(description, link, DescribeTopicsRequest(tuple(asked[node])), now)
+
+    def _ask_leader(
+        self, description: _Description, link: LinkId, request: DescribeTopicsRequest, now: Now
+    ) -> None:
+        give_up_ms = now.mono_ms + LEADER_TIMEOUT_MS
+
+        def answered(body: Message, _payload: object, now: Now) -> None:
+            if isinstance(body, DescribeTopicsResponse):
+                for part in body.partitions:
+                    if part.error == ErrorCode.NONE:
+                        description.parts[part.topic_id, part.partition] = part
+            description.missing -= 1
+            if description.missing == 0:
+                self._finish_description(description, now)
+
+        def ask(now: Now) -> None:
+            left_ms = give_up_ms - now.mono_ms
+            if left_ms <= 0:
+                answered(Refusal(ErrorCode.REQUEST_TIMED_OUT), (), now)
+            elif not self.calls.request(link, request, answered, now, timeout_ms=left_ms):
+                self.timers.after(now, LOOK_PAUSE_MS, ask)  # a link that is still connecting
+
+        ask(now)
+
+    def _finish_description(self, description: _Description, now: Now) -> None:
+        topics = [
+            TopicDescription(
+                topic.name,
+                topic.topic_id,
+                topic.configs,
+                tuple(
+                    _describe(part, description.parts.get((topic.topic_id, part.partition)))
+                    for part in sorted(topic.partitions, key=lambda part: part.partition)
+                ),
+            )
+            for topic in description.told.topics
+        ]
+        description.on_done(topics, now)
+
+
+def _describe(known: PartitionInfo, told: DescribedPartition | None) -> PartitionDescription:
+    """Put together what the metadata and the leader say: the newer epoch wins."""
+    if told is not None and told.leader_epoch >= known.leader_epoch:
+        return PartitionDescription(
+            known.partition,
+            int(told.leader),
+            told.leader_epoch,
+            known.replicas,
+            told.isr,
+            told.high_watermark,
+            told.log_end_offset,
+        )
+    leader = None if known.leader < 0 else int(known.leader)
+    return PartitionDescription(
+        known.partition, leader, known.leader_epoch, known.replicas, known.isr, -1, -1
+    )
+
+
+def _incomplete(topics: list[TopicDescription] | OdradekError) -> str | None:
+    """Say what is missing until every partition can be used; None: nothing."""
+    if isinstance(topics, OdradekError):
+        return f"it could not be described: {topics}"
+    for topic in topics:
+        if not topic.partitions:
+            return f"{topic.name} had no partitions yet"
+        for part in topic.partitions:
+            if not part.complete:
+                if part.high_watermark < 0:
+                    return f"{topic.name}-{part.partition} had no leader that answers"
+                return f"{topic.name}-{part.partition} had ISR {part.isr} of {part.replicas}"
+    return None
+
+
+def _metadata(body: Message) -> MetadataResponse | OdradekError:
+    if isinstance(body, MetadataResponse) and body.error == ErrorCode.NONE:
+        return body
+    return _refused(body)
+
+
+def _refused(body: Message) -> OdradekError:
+    text = body.text if isinstance(body, Refusal) else ""
+    return error_for(error_of(body) or ErrorCode.UNKNOWN_SERVER_ERROR, text)
+
+
+def _first_error(body: Message, outcomes: Sequence[TopicOutcome] | None) -> OdradekError | None:
+    """Return the error of an answer as a whole, else of its first topic that failed."""
+    if outcomes is None or error_of(body) != ErrorCode.NONE:
+        return _refused(body)
+    for outcome in outcomes:
+        if outcome.error != ErrorCode.NONE:
+            text = outcome.text or meaning(outcome.error).text
+            return error_for(outcome.error, f"topic {outcome.name!r}: {text}")
+    return None

@@ -1,0 +1,64 @@
+"""The admin client for asyncio: the blocking one, awaited on another thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from types import TracebackType
+
+from odradek import admin as blocking
+from odradek.admin import ClusterDescription, NewTopic, TopicDescription
+from odradek.bootstrap import Hosts
+
+
+class AdminClient:
+    """Creates, deletes and describes topics, for asyncio; see :class:`odradek.AdminClient`."""
+
+    def __init__(
+        self,
+        bootstrap_servers: Hosts = None,
+        *,
+        client_id: str = "odradek-admin",
+        request_timeout_ms: int = blocking.TIMEOUT_MS,
+    ) -> None:
+        """Take the arguments of :class:`odradek.AdminClient`."""
+        self._admin = blocking.AdminClient(
+            bootstrap_servers, client_id=client_id, request_timeout_ms=request_timeout_ms
+        )
+
+    async def create_topics(
+        self, new_topics: Iterable[NewTopic | str], timeout_ms: int | None = None
+    ) -> None:
+        """Create topics; returns when every partition has a leader and its full ISR."""
+        await asyncio.to_thread(self._admin.create_topics, new_topics, timeout_ms)
+
+    async def delete_topics(self, topics: Iterable[str], timeout_ms: int | None = None) -> None:
+        """Delete topics and their records."""
+        await asyncio.to_thread(self._admin.delete_topics, topics, timeout_ms)
+
+    async def list_topics(self) -> list[str]:
+        """Return the names of all topics, sorted."""
+        return await asyncio.to_thread(self._admin.list_topics)
+
+    async def describe_topics(self, topics: Iterable[str] | None = None) -> list[TopicDescription]:
+        """Describe topics, or all."""
+        return await asyncio.to_thread(self._admin.describe_topics, topics)
+
+    async def describe_cluster(self) -> ClusterDescription:
+        """Return the cluster's id, its live brokers and its controller."""
+        return await asyncio.to_thread(self._admin.describe_cluster)
+
+    async def close(self) -> None:
+        """End the client's thread."""
+        await asyncio.to_thread(self._admin.close)
+
+    async def __aenter__(self) -> AdminClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

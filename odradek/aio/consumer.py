@@ -1,0 +1,192 @@
+"""The consumer for asyncio: the blocking one's engine, awaited.
+
+A poll that is cancelled loses no record: what it had taken already is given by the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, TypeVar
+
+from odradek import consumer as blocking
+from odradek.bootstrap import Hosts
+from odradek.consumer import (
+    MAX_POLL_RECORDS,
+    QUESTION_TIMEOUT_MS,
+    OffsetAndTimestamp,
+    Polled,
+)
+from odradek.records import ConsumerRecord, Deserializer
+from transport.wire.ids import TopicPartition
+
+T = TypeVar("T")
+
+
+class Consumer:
+    """Reads records of topics, for asyncio; see :class:`odradek.Consumer`.
+
+    ::
+
+        async with Consumer("t", auto_offset_reset="earliest") as consumer:
+            async for record in consumer:
+                ...
+    """
+
+    def __init__(
+        self,
+        *topics: str,
+        bootstrap_servers: Hosts = None,
+        max_poll_records: int = MAX_POLL_RECORDS,
+        key_deserializer: Deserializer | None = None,
+        value_deserializer: Deserializer | None = None,
+        consumer_timeout_ms: float = float("inf"),
+        **settings: Any,
+    ) -> None:
+        """Take the arguments of :class:`odradek.Consumer`."""
+        self._consumer = blocking.Consumer(
+            *topics,
+            bootstrap_servers=bootstrap_servers,
+            max_poll_records=max_poll_records,
+            key_deserializer=key_deserializer,
+            value_deserializer=value_deserializer,
+            consumer_timeout_ms=consumer_timeout_ms,
+            **settings,
+        )
+        self._max_poll_records = max_poll_records
+        self._consumer_timeout_ms = consumer_timeout_ms
+        self._taken: Future[Polled] | None = None
+
+    # Records
+
+    async def poll(self, timeout_ms: float = 0, max_records: int | None = None) -> Polled:
+        """Return the next records by partition, waiting up to ``timeout_ms`` for the first."""
+        left = self._consumer.take_polled()
+        if left:
+            return left
+        return await self._poll(max_records or self._max_poll_records, timeout_ms)
+
+    async def _poll(self, records_max: int, timeout_ms: float) -> Polled:
+        taken, self._taken = self._taken, None
+        future = taken or self._consumer.begin_poll(records_max, timeout_ms)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(future))
+        except asyncio.CancelledError:
+            if not future.cancel():
+                self._taken = future
+            raise
+
+    def __aiter__(self) -> Consumer:
+        return self
+
+    async def __anext__(self) -> ConsumerRecord:
+        while (record := self._consumer.next_polled()) is None:
+            polled = await self._poll(self._max_poll_records, self._consumer_timeout_ms)
+            if not polled and self._consumer_timeout_ms < blocking.WAIT_SLICE_MS:
+                raise StopAsyncIteration
+            self._consumer.keep_polled(polled)
+        return record
+
+    # What is read
+
+    async def subscribe(self, topics: str | Iterable[str]) -> None:
+        """Read these topics instead of whatever was read before."""
+        await self._call(self._consumer.subscribe, topics)
+
+    async def assign(self, partitions: Iterable[TopicPartition | tuple[str, int]]) -> None:
+        """Read exactly these partitions."""
+        await self._call(self._consumer.assign, partitions)
+
+    async def unsubscribe(self) -> None:
+        """Read nothing."""
+        await self._call(self._consumer.unsubscribe)
+
+    async def subscription(self) -> set[str]:
+        """Return the topics subscribed to."""
+        return await self._call(self._consumer.subscription)
+
+    async def assignment(self) -> set[TopicPartition]:
+        """Return the partitions that are read now."""
+        return await self._call(self._consumer.assignment)
+
+    async def pause(self, *partitions: TopicPartition) -> None:
+        """Give nothing of these partitions until ``resume``."""
+        await self._call(self._consumer.pause, *partitions)
+
+    async def resume(self, *partitions: TopicPartition) -> None:
+        """Give records of these partitions again."""
+        await self._call(self._consumer.resume, *partitions)
+
+    async def paused(self) -> set[TopicPartition]:
+        """Return the partitions that are paused."""
+        return await self._call(self._consumer.paused)
+
+    # Positions
+
+    async def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Go on at ``offset``."""
+        await self._call(self._consumer.seek, partition, offset)
+
+    async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
+        """Go on at the oldest record."""
+        await self._call(self._consumer.seek_to_beginning, *partitions)
+
+    async def seek_to_end(self, *partitions: TopicPartition) -> None:
+        """Go on with what comes from now on."""
+        await self._call(self._consumer.seek_to_end, *partitions)
+
+    async def position(
+        self, partition: TopicPartition, timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> int:
+        """Return the offset of the next record that will be given."""
+        return await self._call(self._consumer.position, partition, timeout_ms)
+
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition], timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> dict[TopicPartition, int]:
+        """Return the offset of the oldest record of each partition."""
+        return await self._call(self._consumer.beginning_offsets, partitions, timeout_ms)
+
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition], timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> dict[TopicPartition, int]:
+        """Return the offset after the newest record of each partition."""
+        return await self._call(self._consumer.end_offsets, partitions, timeout_ms)
+
+    async def offsets_for_times(
+        self, timestamps: dict[TopicPartition, int], timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        """Return the first record at or after each time (in milliseconds), or None."""
+        return await self._call(self._consumer.offsets_for_times, timestamps, timeout_ms)
+
+    # Topics
+
+    async def topics(self) -> set[str]:
+        """Return the names of all topics."""
+        return await self._call(self._consumer.topics)
+
+    async def partitions_for_topic(self, topic: str) -> set[int] | None:
+        """Return the topic's partitions, or None if there is no such topic."""
+        return await self._call(self._consumer.partitions_for_topic, topic)
+
+    # End
+
+    async def close(self) -> None:
+        """End the client's thread."""
+        await self._call(self._consumer.close)
+
+    async def __aenter__(self) -> Consumer:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _call(self, method: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.to_thread(method, *arguments)

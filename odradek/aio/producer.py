@@ -1,0 +1,154 @@
+"""The producer for asyncio: the blocking one's engine, awaited.
+
+Owns what waits for room, so that the event loop is never blocked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+from odradek import producer as blocking
+from odradek.accumulator import Headers
+from odradek.bootstrap import Hosts
+from odradek.errors import ClientTimeoutError
+from odradek.futures import WatchedFuture
+from odradek.partitioner import Partitioner
+from odradek.records import RecordMetadata
+
+T = TypeVar("T")
+Begin = Callable[[], WatchedFuture[Any]]
+
+
+class Producer:
+    """Writes records to topics, for asyncio; see :class:`odradek.Producer`.
+
+    ``send`` returns at once with an :class:`asyncio.Future`: await it for the record's metadata, or
+    gather many.  Records go in the order of the calls.  While the memory is full they wait their
+    turn, so await now and then, or ``flush``.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: Hosts = None,
+        *,
+        key_serializer: blocking.Serializer | None = None,
+        value_serializer: blocking.Serializer | None = None,
+        partitioner: Partitioner | None = None,
+        **settings: Any,
+    ) -> None:
+        """Take the arguments of :class:`odradek.Producer`."""
+        self._producer = blocking.Producer(
+            bootstrap_servers,
+            key_serializer=key_serializer,
+            value_serializer=value_serializer,
+            partitioner=partitioner,
+            **settings,
+        )
+        self._backlog: deque[tuple[Begin, asyncio.Future[Any]]] = deque()
+        self._drain: asyncio.Task[None] | None = None
+
+    def send(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        partition: int | None = None,
+        headers: Headers | None = None,
+        timestamp_ms: int | None = None,
+    ) -> asyncio.Future[RecordMetadata]:
+        """Hand over one record; awaiting the future gives its :class:`RecordMetadata`."""
+        return self._begin(
+            lambda: self._producer.send(topic, value, key, partition, headers, timestamp_ms)
+        )
+
+    def send_many(
+        self,
+        topic: str,
+        pairs: Iterable[tuple[Any, Any]],
+        *,
+        timestamp_ms: int | None = None,
+    ) -> asyncio.Future[Sequence[RecordMetadata]]:
+        """Hand over many ``(key, value)`` pairs; awaiting gives all their metadata, in order."""
+        return self._queue(
+            lambda: self._producer.send_many(topic, pairs, timestamp_ms=timestamp_ms)
+        )
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Wait until every record handed over before has met its end, well or not."""
+        try:
+            async with asyncio.timeout(timeout):
+                if self._drain is not None:
+                    await asyncio.shield(self._drain)
+                await asyncio.to_thread(self._producer.flush, timeout)
+        except TimeoutError as error:
+            raise ClientTimeoutError(f"records were not acked within {timeout} s") from error
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        """Return the topic's partitions; the topic is created if the cluster does that."""
+        return await asyncio.to_thread(self._producer.partitions_for, topic)
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Flush, at most for ``timeout`` seconds, and end the client's thread."""
+        if self._drain is not None:
+            await asyncio.wait([self._drain], timeout=timeout)
+            self._drain.cancel()
+        await asyncio.to_thread(self._producer.close, timeout)
+
+    async def __aenter__(self) -> Producer:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _backlog_needed(self) -> bool:
+        return bool(self._backlog) or self._drain is not None or not self._producer.has_room()
+
+    def _begin(self, begin: Begin) -> asyncio.Future[Any]:
+        if self._backlog_needed():
+            return self._queue(begin)
+        return asyncio.wrap_future(begin())
+
+    def _queue(self, begin: Begin) -> asyncio.Future[Any]:
+        """Let ``begin``, which may block, run on another thread after those before it."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._backlog.append((begin, future))
+        if self._drain is None:
+            self._drain = asyncio.get_running_loop().create_task(self._work_off())
+        return future
+
+    async def _work_off(self) -> None:
+        try:
+            while self._backlog:
+                begin, future = self._backlog[0]
+                try:
+                    begun = await asyncio.to_thread(begin)
+                except Exception as error:  # noqa: BLE001 - it is the caller's
+                    if not future.done():
+                        future.set_exception(error)
+                else:
+                    _pass_on(asyncio.wrap_future(begun), future)
+                self._backlog.popleft()
+        finally:
+            self._drain = None
+
+
+def _pass_on(source: asyncio.Future[Any], target: asyncio.Future[Any]) -> None:
+    def done(source: asyncio.Future[Any]) -> None:
+        error = None if source.cancelled() else source.exception()
+        if target.done() or source.cancelled():
+            return
+        if error is not None:
+            target.set_exception(error)
+        else:
+            target.set_result(source.result())
+
+    source.add_done_callback(done)
