@@ -1,0 +1,84 @@
+"""Arguments that the commands around topics share, and how their errors are told.
+
+Exit status: 0 done, 1 the cluster said no or could not be found, 2 a wrong argument.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from odradek.bootstrap import Hosts, seeds_in
+from odradek.errors import (
+    InvalidConfigurationError,
+    InvalidPartitionsError,
+    InvalidReplicationFactorError,
+    InvalidTopicError,
+    NoClusterError,
+    OdradekError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
+
+EXIT_FAILED = 1
+EXIT_WRONG = 2
+
+_ADVICE: tuple[tuple[type[OdradekError], str], ...] = (
+    (NoClusterError, "see `odradek status`, or name a node with --bootstrap"),
+    (UnknownTopicOrPartitionError, "see `odradek topic list`, or make it: `odradek topic create`"),
+    (TopicAlreadyExistsError, "see `odradek topic describe`"),
+    (InvalidReplicationFactorError, "see `odradek status` for the brokers there are"),
+    (InvalidPartitionsError, "give --partitions 1 or more"),
+    (InvalidTopicError, "use letters, digits, '.', '_' and '-', at most 249 of them"),
+    (InvalidConfigurationError, "give --config as Kafka's topic configs: retention.ms=60000"),
+)
+
+
+def add_addresses(parser: argparse.ArgumentParser) -> None:
+    """Add ``--bootstrap`` and ``--data-dir``."""
+    parser.add_argument(
+        "--bootstrap",
+        metavar="HOST:PORT,…",
+        help="any node's client address (default: $ODRADEK_BOOTSTRAP, else the data directory's)",
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="where the cluster lives on this machine"
+    )
+
+
+def hosts(given: argparse.Namespace) -> Hosts:
+    """Return where to look for the cluster: --bootstrap, else --data-dir, else the environment."""
+    if given.bootstrap:
+        named: str = given.bootstrap
+        return named
+    return seeds_in(given.data_dir).endpoints if given.data_dir else None
+
+
+def guarded(name: str, command: Callable[[], int]) -> int:
+    """Run a command; an error becomes one line on stderr that says what to do."""
+    try:
+        return command()
+    except OdradekError as error:
+        advice = next((text for kind, text in _ADVICE if isinstance(error, kind)), "")
+        sys.stderr.write(f"odradek {name}: {_one_line(error)}{'; ' if advice else ''}{advice}\n")
+        return EXIT_FAILED
+    except ValueError as error:
+        sys.stderr.write(f"odradek {name}: {_one_line(error)}\n")
+        return EXIT_WRONG
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1, for argparse."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number

@@ -1,0 +1,168 @@
+"""``odradek topic create|list|describe|delete``.
+
+Owns what these commands take and print; the admin client does the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from odradek.admin import AdminClient, NewTopic, TopicDescription
+from odradek.commands.arguments import add_addresses, guarded, hosts, positive
+
+Handler = Callable[[argparse.Namespace, AdminClient], None]
+
+_EXAMPLES = """\
+examples:
+  odradek topic create words --partitions 3 --replication-factor 3
+  odradek topic create events --partitions 6 --config retention.ms=60000
+  odradek topic list
+  odradek topic describe words --json
+  odradek topic delete words
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Mount ``topic`` and its commands on the command line's tree."""
+    topic = subparsers.add_parser(
+        "topic",
+        help="create, list, describe and delete topics",
+        description="Create, list, describe and delete topics.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    tree = topic.add_subparsers(dest="topic_command", metavar="COMMAND", required=True)
+    create = _add(tree, "create", _create, "create a topic; returns when it can be used")
+    create.add_argument("name", metavar="NAME", help="letters, digits, '.', '_' and '-'")
+    create.add_argument(
+        "--partitions", type=positive, default=-1, metavar="N", help="default: the cluster's"
+    )
+    create.add_argument(
+        "--replication-factor",
+        type=positive,
+        default=-1,
+        metavar="R",
+        help="copies of each partition (default: the cluster's)",
+    )
+    create.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="a topic config of Kafka's name, as retention.ms=60000; may be given again",
+    )
+    list_ = _add(tree, "list", _list, "print the names of all topics")
+    list_.add_argument("--json", action="store_true", help="print a JSON list")
+    describe = _add(tree, "describe", _describe, "print leader, replicas, ISR and offsets")
+    describe.add_argument("name", metavar="NAME")
+    describe.add_argument("--json", action="store_true", help="print a JSON object")
+    delete = _add(tree, "delete", _delete, "delete a topic with all its records")
+    delete.add_argument("name", metavar="NAME")
+
+
+def _add(tree: Any, name: str, handler: Handler, text: str) -> argparse.ArgumentParser:
+    examples = [line for line in _EXAMPLES.splitlines() if f" topic {name}" in line]
+    parser: argparse.ArgumentParser = tree.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog="\n".join(["examples:", *examples]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_addresses(parser)
+    parser.add_argument(
+        "--timeout", type=float, default=30.0, metavar="S", help="seconds to wait (default: 30)"
+    )
+    parser.set_defaults(run=lambda given: run(given, handler))
+    return parser
+
+
+def run(given: argparse.Namespace, handler: Handler) -> int:
+    """Run one command with a client of its own; returns the exit status."""
+
+    def command() -> int:
+        timeout_ms = max(1, int(given.timeout * 1000))
+        with AdminClient(hosts(given), request_timeout_ms=timeout_ms) as admin:
+            handler(given, admin)
+        return 0
+
+    return guarded(f"topic {given.topic_command}", command)
+
+
+def _create(given: argparse.Namespace, admin: AdminClient) -> None:
+    configs: dict[str, object] = {}
+    for pair in given.config:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--config {pair!r} is not K=V; write --config retention.ms=60000")
+        configs[name] = value
+    topic = NewTopic(given.name, given.partitions, given.replication_factor, configs)
+    admin.create_topics([topic])
+    print(f"created topic {given.name}")
+
+
+def _list(given: argparse.Namespace, admin: AdminClient) -> None:
+    names = admin.list_topics()
+    if given.json:
+        print(json.dumps(names))
+    else:
+        sys.stdout.writelines(f"{name}\n" for name in names)
+
+
+def _delete(given: argparse.Namespace, admin: AdminClient) -> None:
+    admin.delete_topics([given.name])
+    print(f"deleted topic {given.name}")
+
+
+def _describe(given: argparse.Namespace, admin: AdminClient) -> None:
+    (topic,) = admin.describe_topics([given.name])
+    if given.json:
+        print(json.dumps(as_json(topic)))
+        return
+    configs = " ".join(f"{name}={value}" for name, value in sorted(topic.configs.items()))
+    print(f"topic {topic.name}: {len(topic.partitions)} partitions {configs}".rstrip())
+    rows = [("partition", "leader", "epoch", "replicas", "isr", "high watermark", "log end")]
+    for part in topic.partitions:
+        rows.append(
+            (
+                str(part.partition),
+                "none" if part.leader is None else str(part.leader),
+                str(part.leader_epoch),
+                ",".join(map(str, part.replicas)),
+                ",".join(map(str, part.isr)),
+                _known(part.high_watermark),
+                _known(part.log_end_offset),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells))
+
+
+def _known(offset: int) -> str:
+    return "unknown" if offset < 0 else str(offset)
+
+
+def as_json(topic: TopicDescription) -> dict[str, object]:
+    """Return what ``describe --json`` prints: programs rely on these names."""
+    return {
+        "name": topic.name,
+        "configs": topic.configs,
+        "partitions": [
+            {
+                "partition": part.partition,
+                "leader": part.leader,
+                "leader_epoch": part.leader_epoch,
+                "replicas": list(part.replicas),
+                "isr": list(part.isr),
+                "high_watermark": part.high_watermark,
+                "log_end_offset": part.log_end_offset,
+            }
+            for part in topic.partitions
+        ],
+    }
