@@ -15,6 +15,9 @@ from nodes.core.raft.events import ReadIndex
 from transport.kernel import Now
 from transport.wire.ids import NO_NODE, LogIndex
 
+RETRY_MS = 20
+"""After a question failed: a leader that is none any more refuses as fast as it is asked."""
+
 Callback = Callable[[Now], None]
 
 
@@ -26,6 +29,7 @@ class Barriers:
         self._asked: dict[int, list[Callback]] = {}
         self._waiting: list[tuple[LogIndex, int, list[Callback]]] = []
         self._next_token = 1
+        self._not_before_ms = 0
         self._order = count()
 
     def want(self, callback: Callback) -> None:
@@ -34,16 +38,21 @@ class Barriers:
 
     def ask(self, quorum: Quorum, now: Now) -> None:
         """Put what has gathered to the quorum, if there is one to ask."""
-        if not self._wanted or quorum.leader == NO_NODE:
+        due_ms = self.next_deadline_ms(quorum)
+        if due_ms is None or due_ms > now.mono_ms:
             return
         token, self._next_token = self._next_token, self._next_token + 1
         self._asked[token], self._wanted = self._wanted, []
         quorum.step(ReadIndex(token), now)
 
-    def on_reads(self, reads: Sequence[tuple[int, LogIndex]], failed: Sequence[int]) -> None:
+    def on_reads(
+        self, reads: Sequence[tuple[int, LogIndex]], failed: Sequence[int], now: Now
+    ) -> None:
         """Take the quorum's answers."""
         for token, index in reads:
             heapq.heappush(self._waiting, (index, next(self._order), self._asked.pop(token)))
+        if failed:
+            self._not_before_ms = now.mono_ms + RETRY_MS
         for token in failed:
             self._wanted += self._asked.pop(token)
 
@@ -53,6 +62,10 @@ class Barriers:
             for callback in heapq.heappop(self._waiting)[2]:
                 callback(now)
 
-    def wants_turn(self, quorum: Quorum) -> bool:
-        """Tell whether something could be asked that has not been."""
-        return bool(self._wanted) and quorum.leader != NO_NODE
+    def on_leader(self) -> None:
+        """Another leader may answer what the one before did not."""
+        self._not_before_ms = 0
+
+    def next_deadline_ms(self, quorum: Quorum) -> int | None:
+        """Return when there is something to ask, and somebody to ask it; None otherwise."""
+        return self._not_before_ms if self._wanted and quorum.leader != NO_NODE else None

@@ -11,8 +11,7 @@ from transport.wire.codec import ANY_INCARNATION, ANY_NODE, NO_CLUSTER, Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages import Message
-
-BEAT_TOPIC = b"beat"
+from transport.wire.messages.metadata import EVENT_BEAT
 
 
 class Peers:
@@ -35,7 +34,7 @@ class Peers:
                 self._nodes[link] = node.id
                 self._names[node.id] = node.name
         for node in self._config.with_role("broker"):
-            wire.subscribe(node.events, (BEAT_TOPIC,))
+            wire.subscribe(node.events, (EVENT_BEAT,))
 
     def node_of(self, link: LinkId) -> NodeId | None:
         """Return the coordinator behind a link; None for a link that is not one of a coordinator."""

@@ -42,14 +42,16 @@ class QuorumUser(Protocol):
     """Who is told what the quorum decided. Called within a step: it must not step in turn."""
 
     def on_leader(self, now: Now) -> None:
-        """The known leader, or this member's own role, is another one now."""
+        """The known leader, its term, or this member's own role is another one now."""
         ...
 
     def on_committed(self, entries: Sequence[Entry], now: Now) -> None:
         """Apply these."""
         ...
 
-    def on_reads(self, reads: Sequence[tuple[int, LogIndex]], failed: Sequence[int]) -> None:
+    def on_reads(
+        self, reads: Sequence[tuple[int, LogIndex]], failed: Sequence[int], now: Now
+    ) -> None:
         """ReadIndex tokens answered, with the index to have applied, and failed ones."""
         ...
 
@@ -87,6 +89,7 @@ class Quorum:
         self._raft = RaftCore(config.id, voters, config.raft, stored, context.ports.random, now)
         self._journal = Journal(log, context.ports.pool, self._durable, self.failed)
         self._failed = False
+        self._standing = (self._raft.role, self._raft.raft_leader, self._raft.term)
 
     # What others may ask
 
@@ -94,6 +97,11 @@ class Quorum:
     def leader(self) -> NodeId:
         """The Raft leader as far as known here; −1: none."""
         return self._raft.raft_leader
+
+    @property
+    def reign(self) -> tuple[NodeId, Term]:
+        """The known leader and its term: what one reign was sent, the next may never have seen."""
+        return self._raft.raft_leader, self._raft.term
 
     @property
     def leads(self) -> bool:
@@ -198,13 +206,15 @@ class Quorum:
     def _tell(self, effects: RaftEffects, now: Now) -> None:
         user = self._user
         # The leader first: what waits for one must be done before later writes are applied.
-        if effects.role is not None or effects.raft_leader is not None:
-            _logger.info("%s; raft leader %d", self._raft.role.value, self._raft.raft_leader)
+        standing = (self._raft.role, self._raft.raft_leader, self._raft.term)
+        if standing != self._standing:
+            self._standing = standing
+            _logger.info("%s, raft leader %d, term %d", standing[0].value, *standing[1:])
             user.on_leader(now)
         if effects.committed:
             user.on_committed(effects.committed, now)
         if effects.reads or effects.reads_failed:
-            user.on_reads(effects.reads, effects.reads_failed)
+            user.on_reads(effects.reads, effects.reads_failed, now)
         if effects.rejected:
             user.on_rejected(len(effects.rejected), now)
         if effects.install is not None:

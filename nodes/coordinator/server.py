@@ -100,7 +100,7 @@ class CoordinatorServer:
         self._introductions = Introductions(context, quorum, self._replica, self._lanes)
         self._dispatch = self._tables()
         self._patience_ms = 2 * self._config.raft.election_timeout_max_ms
-        self._leader_known = NO_NODE
+        self._reign = quorum.reign
         self._started = True
         peers.connect()
         self._offer_late(now)
@@ -138,9 +138,8 @@ class CoordinatorServer:
 
     def next_deadline_ms(self) -> int | None:
         """Return when the next turn is due even if nothing comes."""
-        if self._barriers.wants_turn(self._quorum):
-            return 0
         return earliest(
+            self._barriers.next_deadline_ms(self._quorum),
             self._quorum.next_deadline_ms(),
             self._context.timers.next_deadline_ms(),
             self._presence.next_deadline_ms(),
@@ -167,9 +166,10 @@ class CoordinatorServer:
         self._presence.on_leader(now)
         self._notices.on_leader()
         self._lanes.leader_heard(now)
-        if self._quorum.leader != self._leader_known:
-            self._leader_known = self._quorum.leader
-            if self._leader_known != NO_NODE:
+        if self._quorum.reign != self._reign:
+            self._reign = self._quorum.reign
+            if self._quorum.leader != NO_NODE:
+                self._barriers.on_leader()
                 self._offer_again(now)
 
     def on_committed(self, entries: Sequence[Entry], now: Now) -> None:
@@ -178,9 +178,11 @@ class CoordinatorServer:
         self._replica.apply(entries, now)
         self._barriers.release(self._replica.applied_index, now)
 
-    def on_reads(self, reads: Sequence[tuple[int, LogIndex]], failed: Sequence[int]) -> None:
+    def on_reads(
+        self, reads: Sequence[tuple[int, LogIndex]], failed: Sequence[int], now: Now
+    ) -> None:
         """Barriers were answered; those that are due are released at the end of the turn."""
-        self._barriers.on_reads(reads, failed)
+        self._barriers.on_reads(reads, failed, now)
 
     def on_rejected(self, count: int, now: Now) -> None:
         """Proposals were turned away: too many at once, or leadership is being handed over."""
