@@ -1,0 +1,352 @@
+"""Replicas under faults: deaths, freezes, full and failing disks, damage, power cuts, restarts."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from nodes.broker.checkpoints import CLEAN_STOP, HIGH_WATERMARKS, RECOVERY_POINTS, read_checkpoint
+from nodes.broker.replica import ReplicaState
+from nodes.config import LogConfig
+from tests.unit.broker.partition_fleet import Answer, PartitionFleet, fetch_request, make_batch
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import PartitionKey, TopicPartition
+from transport.wire.messages.produce import ACKS_LEADER
+
+LOG_FILE = "logs/t-0/00000000000000000000.log"
+
+
+def make_fleet(seed: int = 1, **settings: Any) -> PartitionFleet:
+    fleet = PartitionFleet(
+        seed=seed, min_insync_replicas=2, replica_lag_time_max_ms=2_000, **settings
+    )
+    fleet.settle()
+    return fleet
+
+
+@pytest.fixture
+def fleet() -> PartitionFleet:
+    return make_fleet()
+
+
+def followers(fleet: PartitionFleet, key: PartitionKey) -> list[int]:
+    leader = fleet.leader(key)
+    return [number for number in fleet.alive() if number != leader]
+
+
+def whole(fleet: PartitionFleet, key: PartitionKey, *, limit_ms: int = 10_000) -> None:
+    """Wait until all are in sync, and have and know everything."""
+    fleet.wait(lambda: len(fleet.isr(key)) == 3 and fleet.in_step(key), limit_ms)
+
+
+# Deaths and freezes
+
+
+def test_a_dead_leader_is_replaced_and_nothing_acked_is_lost(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    before = fleet.leader(key)
+    fleet.kill(before)
+    before_us = fleet.world.now_us
+    assert fleet.write(key, b"b").base_offset == 1
+    assert fleet.world.now_us - before_us < 150_000
+    assert fleet.leader(key) != before
+    fleet.start(before)
+    whole(fleet, key)
+    assert fleet.logs(key) == [[b"a", b"b"]] * 3
+
+
+def test_a_tail_that_nobody_else_has_is_cut_when_its_leader_comes_back(
+    fleet: PartitionFleet,
+) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    leader = fleet.leader(key)
+    for number in followers(fleet, key):
+        fleet.network.cut(f"broker-{leader}", f"broker-{number}")
+    assert fleet.produce(leader, key, make_batch(b"lost"), acks=ACKS_LEADER).error == 0
+    fleet.kill(leader)
+    fleet.network.heal()
+    fleet.write(key, b"b")
+    fleet.start(leader)
+    whole(fleet, key)
+    assert fleet.logs(key) == [[b"a", b"b"]] * 3
+    assert fleet.server(leader).context.figures["logs_truncated"] == 1
+
+
+def test_a_frozen_follower_leaves_the_isr_and_returns(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    slow = followers(fleet, key)[0]
+    leader = fleet.leader(key)
+    fleet.network.cut(f"broker-{leader}", f"broker-{slow}")
+    outcome = fleet.produce(leader, key, make_batch(b"b"), timeout_ms=4_900)
+    assert outcome.error == ErrorCode.NONE
+    assert slow not in fleet.isr(key)
+    fleet.network.heal()
+    whole(fleet, key)
+    assert fleet.logs(key) == [[b"a", b"b"]] * 3
+
+
+def test_a_quiet_follower_that_has_everything_stays_in_the_isr(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    whole(fleet, key)
+    fleet.world.run_for(10_000)
+    assert len(fleet.isr(key)) == 3
+
+
+def test_waiting_produces_hear_of_lost_leadership(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    leader = fleet.leader(key)
+    for number in followers(fleet, key):
+        fleet.network.cut(f"broker-{leader}", f"broker-{number}")
+    answers: list[ErrorCode] = []
+    fleet.world.after(
+        500_000, lambda: fleet.expire(leader)
+    )  # its session ends though it still runs
+    fleet.world.after(500_000, fleet.network.heal)
+    outcome = fleet.produce(leader, key, make_batch(b"b"), timeout_ms=4_900)
+    answers.append(ErrorCode(outcome.error))
+    assert answers[0] in (
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    )
+
+
+# Disks
+
+
+def test_a_full_disk_refuses_writes_serves_reads_and_recovers(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    leader = fleet.leader(key)
+    fleet.disks[leader].set_free_bytes(10)
+    outcome = fleet.produce(leader, key, make_batch(b"b"))
+    assert outcome.error == ErrorCode.KAFKA_STORAGE_ERROR
+    _, (data,) = fleet.fetch(leader, key)
+    assert data
+    assert fleet.replica(leader, key).state is ReplicaState.ONLINE
+    fleet.disks[leader].set_free_bytes(1 << 30)
+    assert fleet.write(key, b"c").base_offset == 1
+    assert fleet.logs(key) == [[b"a", b"c"]] * 3
+
+
+def test_a_follower_with_a_full_disk_tries_again(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    full = followers(fleet, key)[0]
+    fleet.disks[full].set_free_bytes(10)
+    outcome = fleet.produce(fleet.leader(key), key, make_batch(b"b"), timeout_ms=4_900)
+    assert outcome.error == ErrorCode.NONE
+    assert full not in fleet.isr(key)
+    assert fleet.server(full).context.figures["appends_failed"] < 100
+    fleet.disks[full].set_free_bytes(1 << 30)
+    whole(fleet, key)
+    assert fleet.logs(key) == [[b"a", b"b"]] * 3
+
+
+def test_a_failed_sync_takes_the_partition_offline(fleet: PartitionFleet) -> None:
+    fleet = make_fleet(log=LogConfig(recovery_checkpoint_interval_ms=300))
+    key = fleet.create()
+    leader = fleet.leader(key)
+    fleet.disks[leader].failing_sync = True
+    fleet.write(key, b"a")
+    fleet.wait(lambda: fleet.replica(leader, key).state is ReplicaState.OFFLINE)
+    outcome = fleet.produce(leader, key, make_batch(b"b"))
+    assert outcome.error == ErrorCode.KAFKA_STORAGE_ERROR
+    assert fleet.server(leader).context.figures["replicas_failed"] == 1
+
+
+def damage(fleet: PartitionFleet, number: int) -> None:
+    """Change a byte in the middle of a log, as a dying device would."""
+    content = fleet.disks[number]._names[LOG_FILE]
+    assert content is not None
+    content.cached[70] ^= 0xFF
+    content.durable[70:71] = content.cached[70:71]
+
+
+@pytest.mark.parametrize("leads", [False, True])
+def test_a_damaged_log_is_put_aside_and_fetched_again(leads: bool) -> None:
+    fleet = make_fleet()
+    fleet.same_boot = False
+    key = fleet.create()
+    other = fleet.create("u")
+    for value in (b"a", b"b", b"c"):
+        fleet.write(key, value)
+        fleet.write(other, value)
+    whole(fleet, key)
+    victim = fleet.leader(key) if leads else followers(fleet, key)[0]
+    fleet.kill(victim)
+    fleet.write(key, b"d")
+    damage(fleet, victim)
+    fleet.start(victim)
+    whole(fleet, key)
+    whole(fleet, other)
+    assert fleet.logs(key) == [[b"a", b"b", b"c", b"d"]] * 3
+    figures = fleet.server(victim).context.figures
+    assert (figures["logs_damaged"], figures["logs_fetched_anew"]) == (1, 1)
+    assert fleet.disks[victim].list("logs") == ["t-0", "t-0.0.damaged", "u-0"]
+
+
+def test_a_damaged_log_without_a_leader_to_fetch_from_is_offline() -> None:
+    fleet = PartitionFleet(1)
+    fleet.same_boot = False
+    fleet.settle()
+    key = fleet.create()
+    other = fleet.create("u")
+    for value in (b"a", b"b", b"c"):
+        fleet.write(key, value)
+    fleet.write(other, b"x")
+    fleet.kill(1)
+    damage(fleet, 1)
+    fleet.start(1)
+    fleet.wait(lambda: fleet.server(1).is_ready() and fleet.hosted(1).replica_count() == 2)
+    fleet.wait(lambda: fleet.replica(1, key).state is ReplicaState.OFFLINE)
+    assert fleet.produce(1, key, make_batch()).error == ErrorCode.KAFKA_STORAGE_ERROR
+    assert fleet.write(other, b"y").base_offset == 1
+
+
+# Restarts
+
+
+def test_a_restarted_broker_keeps_its_log_and_its_high_watermark(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a", b"b")
+    whole(fleet, key)
+    fleet.world.run_for(6_000)
+    for number in fleet.alive():
+        noted = read_checkpoint(fleet.disks[number], HIGH_WATERMARKS)
+        assert noted == {TopicPartition("t", 0): 2}
+    for number in fleet.alive():
+        fleet.kill(number)
+    for number in fleet.numbers:
+        fleet.start(number)
+    fleet.settle()
+    assert fleet.write(key, b"c").base_offset == 2
+    whole(fleet, key)
+    assert fleet.logs(key) == [[b"a", b"b", b"c"]] * 3
+
+
+def test_producers_are_remembered_across_a_restart_of_all(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    batch = make_batch(b"a", producer=4, sequence=0)
+    assert fleet.produce(fleet.leader(key), key, batch).base_offset == 0
+    for number in fleet.alive():
+        fleet.kill(number)
+    for number in fleet.numbers:
+        fleet.start(number)
+    fleet.settle()
+    outcome = fleet.produce(fleet.leader(key), key, batch)
+    assert (outcome.error, outcome.base_offset) == (ErrorCode.NONE, 0)
+
+
+def stop(fleet: PartitionFleet, number: int) -> None:
+    process = fleet.processes[number]
+    process.do(process.program.stop)
+    fleet.wait(lambda: not process.alive)
+
+
+def test_an_orderly_stop_is_clean_and_a_start_ends_that(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    whole(fleet, key)
+    stop(fleet, 3)
+    disk = fleet.disks[3]
+    assert disk.exists(CLEAN_STOP)
+    assert read_checkpoint(disk, RECOVERY_POINTS) == {TopicPartition("t", 0): 1}
+    disk.lose_power(Random(1))
+    fleet.start(3)
+    fleet.settle()
+    whole(fleet, key)
+    assert not disk.exists(CLEAN_STOP)
+    assert fleet.logs(key) == [[b"a"]] * 3
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_power_cut_of_one_broker_is_healed(seed: int) -> None:
+    fleet = make_fleet(seed, log=LogConfig(recovery_checkpoint_interval_ms=400))
+    fleet.same_boot = False
+    key = fleet.create()
+    for number in range(12):
+        fleet.write(key, b"%d" % number)
+        fleet.world.run_for(100)
+    victim = fleet.alive()[seed % 3]
+    fleet.kill(victim)
+    fleet.disks[victim].lose_power(Random(seed))
+    fleet.write(key, b"more")
+    fleet.start(victim)
+    whole(fleet, key)
+    assert fleet.logs(key) == [[*(b"%d" % number for number in range(12)), b"more"]] * 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_flush_commit_survives_a_power_cut_everywhere(seed: int) -> None:
+    fleet = make_fleet(seed)
+    fleet.same_boot = False
+    key = fleet.create(configs={"flush.policy": "commit"})
+    for number in range(5):
+        fleet.write(key, b"%d" % number)
+    for number in fleet.alive():
+        fleet.kill(number)
+    for number in fleet.numbers:
+        fleet.disks[number].lose_power(Random(seed * 10 + number))
+        fleet.start(number)
+    fleet.settle()
+    fleet.write(key, b"more")
+    assert fleet.logs(key)[fleet.leader(key) - 1] == [b"0", b"1", b"2", b"3", b"4", b"more"]
+
+
+def test_a_topic_made_again_begins_empty_even_where_its_folder_was_left(
+    fleet: PartitionFleet,
+) -> None:
+    key = fleet.create()
+    fleet.write(key, b"old", b"old")
+    whole(fleet, key)
+    away = followers(fleet, key)[0]
+    fleet.world.run_for(6_000)
+    fleet.kill(away)
+    fleet.settle()
+    fleet.delete()
+    fleet.start(away)
+    fleet.settle()
+    assert fleet.disks[away].exists(LOG_FILE)
+    again = fleet.create()
+    assert fleet.write(again, b"new").base_offset == 0
+    whole(fleet, again)
+    assert fleet.logs(again) == [[b"new"]] * 3
+    assert read_checkpoint(fleet.disks[away], HIGH_WATERMARKS) == {}
+
+
+def test_deleted_logs_are_removed_and_strays_too(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    whole(fleet, key)
+    away = followers(fleet, key)[0]
+    fleet.kill(away)
+    fleet.settle()
+    fleet.delete()
+    fleet.wait(lambda: all(fleet.disks[number].list("logs") == [] for number in fleet.alive()))
+    fleet.start(away)
+    fleet.settle()
+    assert fleet.disks[away].list("logs") == ["t-0"]
+    fleet.world.run_for(61_000)
+    assert fleet.disks[away].list("logs") == []
+
+
+def test_a_new_leader_hides_a_high_watermark_it_is_not_sure_of(fleet: PartitionFleet) -> None:
+    """The followers have the record; only the leader has seen it committed."""
+    key = fleet.create()
+    fleet.write(key, b"a")
+    old = fleet.leader(key)
+    answers: list[Answer] = []
+    fleet.kill(old)
+    leader = fleet.leader(key)
+    fleet.post_whole(leader, fetch_request(key, 0, max_wait_ms=500), answers)
+    fleet.wait(lambda: bool(answers))
+    told = answers[0][0].partitions[0].high_watermark  # type: ignore[attr-defined]
+    assert told in (-1, 1)
+    assert fleet.fetch(leader, key, max_wait_ms=500)[0].partitions[0].high_watermark == 1
