@@ -328,6 +328,22 @@ def test_a_link_that_breaks_fails_the_reads_on_it() -> None:
     assert member.step(Contact(TWO, False)).reads_failed == [1]
 
 
+def test_a_late_answer_to_an_earlier_request_serves_no_later_read() -> None:
+    member = Member()
+    member.hear(append(1, (0, 0)))
+    (first,) = messages(member.step(ReadIndex(1)), ReadIndexRequest)
+    member.now_ms += 300
+    assert member.step(TICK).reads_failed == [1]
+    member.hear(append(1, (0, 0)))
+    (second,) = messages(member.step(ReadIndex(2)), ReadIndexRequest)
+    assert isinstance(first, ReadIndexRequest)
+    assert isinstance(second, ReadIndexRequest)
+    late = ReadIndexResponse(TWO, Term(1), first.token, LogIndex(5))
+    assert member.hear(late).reads == []
+    answer = ReadIndexResponse(TWO, Term(1), second.token, LogIndex(8))
+    assert member.hear(answer).reads == [(2, 8)]
+
+
 def snapshot(data: bytes, position: int, *, done: bool, last: int = 10) -> SnapshotRequest:
     return SnapshotRequest(TWO, Term(3), LogIndex(last), Term(2), position, data, done, 4)
 
