@@ -354,7 +354,7 @@ class Fetcher:
         views = view_batches(frame, start, check_crc=self._settings.check_crcs)
         for view in views:
             batch = FetchedBatch(one.key.topic, one.key.partition, view, self._reading)
-            one.add(Buffered(batch, view, len(view), view.header.size_bytes))
+            one.add(Buffered(batch, view, batch.count, view.header.size_bytes))
         # What only brokers read, such as a transaction's end, is passed over.
         last = -1
         for _, header in iterate_headers(frame):
