@@ -116,6 +116,8 @@ class Fetches:
         self._order = count()
         self._told: dict[NodeId, _Told] = {}
         self._turn = 0
+        self._read_now: dict[tuple[PartitionKey, Offset, int, Offset], bytes] = {}
+        """What was read in this turn: followers in step all want the same bytes."""
         self.waiting_count = 0
         """How many fetches have no answer yet."""
 
@@ -193,6 +195,7 @@ class Fetches:
         for fetch in look_at:
             if not fetch.done:
                 self._look_at(fetch, now)
+        self._read_now.clear()
 
     def _look_at(self, fetch: _Fetch, now: Now) -> None:
         gathered = self._gather(fetch, now)
@@ -258,11 +261,14 @@ class Fetches:
             return
         if verdict.up_to <= part.offset:
             return
-        size_bytes_max = max(0, min(part.max_bytes, left_bytes))
-        data = replica.read(part.offset, size_bytes_max, verdict.up_to, now)
+        wanted = (key, part.offset, max(0, min(part.max_bytes, left_bytes)), verdict.up_to)
+        data = self._read_now.get(wanted)
+        if data is None:
+            data = replica.read(*wanted[1:], now)
         if data is None:
             self._add_error(key, ErrorCode.KAFKA_STORAGE_ERROR, gathered)
         elif data:
+            self._read_now[wanted] = data
             told = self._describe(replica, fetch)
             gathered.partitions[key] = FetchedPartition(*told, frame=len(gathered.frames))
             gathered.frames.append(data)
