@@ -52,7 +52,7 @@ class Loop:
         os.set_blocking(self._wake_out, False)
         os.set_blocking(self._wake_in, False)
         self._posted: deque[Callable[[Now], None]] = deque()
-        self._pipe_lock = threading.Lock()
+        self._pipe_lock = threading.RLock()  # a signal handler may post too
         self._pipe_open = True
         self._owns_process = bool(doors)
         try:
