@@ -112,6 +112,7 @@ class Disk(Protocol):
 
 # More than this many pieces in one call are refused by the kernel (UIO_MAXIOV).
 _BUFFERS_MAX = 1024
+_SYNCING = "syncing"
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 # Not every kernel has fdatasync.
 _sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
@@ -122,7 +123,9 @@ def _reported(doing: str, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = DiskFull if error.errno in _FULL else StorageError
+        # A sync that meets a full disk has lost what it should have kept: no mere refusal.
+        refused = error.errno in _FULL and doing != _SYNCING
+        kind = DiskFull if refused else StorageError
         raise kind(f"{doing} {path}: {error.strerror or error}") from error
 
 
@@ -191,7 +194,7 @@ class _RealFile:
         self._size_bytes = size_bytes
 
     def sync(self) -> None:
-        with _reported("syncing", self._path):
+        with _reported(_SYNCING, self._path):
             with self._lock:
                 if self._fd < 0:
                     raise StorageError(f"syncing {self._path}: it is closed")

@@ -43,6 +43,7 @@ class Opened(NamedTuple):
     segments: list[Segment]
     epochs: list[EpochEntry]
     has_folder: bool
+    has_metadata: bool
     topic_id: TopicId | None
     cut_bytes: int = 0
 
@@ -72,30 +73,35 @@ def open_segments(
     found = decode_metadata(disk.read_file(f"{folder}/{METADATA_NAME}")) if names else None
     if bases and topic_id is not None and found != topic_id:
         raise InconsistentTopicId(folder, found)
+    if found != topic_id and topic_id is not None:
+        found = None
     topic_id = topic_id or found
     has_folder = bool(names) or disk.exists(folder)
     if not bases:
-        return Opened([], [], has_folder, topic_id)
+        return Opened([], [], has_folder, found is not None, topic_id)
     for name in names:
         if name.endswith(".tmp"):
             disk.remove(f"{folder}/{name}")
     segments = [Segment(disk, folder, base, index_interval_bytes) for base in bases]
+    checkpoint = decode_epochs(disk.read_file(f"{folder}/{EPOCHS_NAME}"))
     if clean:
         cut_bytes = _trust(segments, recovery_point)
-        epochs = decode_epochs(disk.read_file(f"{folder}/{EPOCHS_NAME}"))
-        if epochs is None or not _ends_like(epochs, segments):
-            epochs = _epochs_of(segments)
+        fits = checkpoint is not None and _ends_like(checkpoint, segments)
+        epochs = checkpoint if checkpoint and fits else _epochs_of(segments)
     else:
         before = len(segments)
         cut_bytes = _recover(segments, recovery_point)
         if len(segments) < before:
             disk.sync_folder(folder)
         epochs = _epochs_of(segments)
+        if checkpoint != epochs:
+            disk.remove(f"{folder}/{EPOCHS_NAME}")
     for segment in segments:
-        if segment.next_offset <= recovery_point:
-            segment.synced_bytes = segment.size_bytes
+        # The last one may have been cut just before: its length is not known to be durable.
+        known = segment is not segments[-1] and segment.next_offset <= recovery_point
+        segment.synced_bytes = segment.size_bytes if known else -1
         segment.close()
-    return Opened(segments, epochs, has_folder, topic_id, cut_bytes)
+    return Opened(segments, epochs, has_folder, found is not None, topic_id, cut_bytes)
 
 
 def _trust(segments: list[Segment], recovery_point: Offset) -> int:
@@ -115,7 +121,8 @@ def _recover(segments: list[Segment], recovery_point: Offset) -> int:
     last_epoch = NO_LEADER_EPOCH
     for number, segment in enumerate(segments):
         following = segments[number + 1].base_offset if segment is not segments[-1] else None
-        if following is not None and following <= recovery_point:
+        # Only a sync that reached the next segment has made this one's indexes durable too.
+        if following is not None and following < recovery_point:
             segment.adopt_size(following)
             continue
         scanned = scan_segment(segment, recovery_point)

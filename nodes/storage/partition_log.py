@@ -70,9 +70,11 @@ class PartitionLog:
         "_folder_dirty",
         "_generation",
         "_has_folder",
+        "_has_metadata",
         "_lock",
         "_metadata_dirty",
         "_segments",
+        "_syncing",
         "cut_bytes",
         "epochs",
         "folder",
@@ -88,14 +90,16 @@ class PartitionLog:
         self._disk = disk
         self._lock = threading.Lock()
         """Held by a sync as it ends, and by whatever takes away what it has synced."""
+        self._syncing = False
         self._generation = 0
         """Grows with every cut: a sync that began before one must not report what it synced."""
         self._fault = ""
         self._segments = opened.segments
         self._bases = [segment.base_offset for segment in opened.segments]
         self._has_folder = opened.has_folder
+        self._has_metadata = opened.has_metadata
         self._folder_dirty = bool(opened.segments)
-        self._metadata_dirty = self._folder_dirty
+        self._metadata_dirty = opened.has_folder
         self.folder = folder
         self.settings = settings
         self.topic_id: TopicId | None = opened.topic_id
@@ -326,36 +330,46 @@ class PartitionLog:
         which the log takes no more: what a failed sync has lost no later one can bring back.
         """
         with self._lock:
+            assert not self._syncing, "one sync at a time"
             generation, end = self._generation, self.log_end_offset
             dirty = [segment for segment in self._segments if segment.is_dirty]
             handles = [segment.open_for_sync() for segment in dirty]
+            self._syncing = True
         try:
             for segment, handle in zip(dirty, handles, strict=True):
                 segment.sync(handle)
             self._sync_folder()
+            with self._lock:
+                if self._generation == generation:
+                    self._finish_sync(end)
         except StorageError as error:
-            # A cut took away what was being synced: that is no fault of the disk.
-            if self._generation != generation:
-                return self.recovery_point
-            self._fault = str(error)
-            raise
-        with self._lock:
+            # After a cut, what was being synced may be gone: that is no fault of the disk.  And
+            # what did not fit on it are caches: nothing was lost, the next sync may do better.
             if self._generation == generation:
-                self._finish_sync(end)
+                if not isinstance(error, DiskFull):
+                    self._fault = str(error)
+                raise
+        finally:
+            self._syncing = False
         return self.recovery_point
 
     def _finish_sync(self, end: Offset) -> None:
         if self._metadata_dirty:
             self._write_metadata(durable=True)
         for segment in self._segments[:-1]:
-            if segment.index_dirty:
+            if segment.index_dirty and segment.is_sealed:
                 segment.write_indexes(durable=True)
         self.recovery_point = max(self.recovery_point, end)
 
     def release(self) -> None:
-        """Give back descriptors and memory of what is not being written: an idle log is cheap."""
-        for segment in self._segments:
-            segment.release()
+        """Give back descriptors and memory, all of which come again when needed.
+
+        Makes an idle log cheap; does nothing while a sync is under way.
+        """
+        with self._lock:
+            if not self._syncing:
+                for segment in self._segments:
+                    segment.release()
 
     def close(self) -> None:
         """Write the caches and give descriptors back; nothing is synced by it."""
@@ -413,7 +427,11 @@ class PartitionLog:
         return now_ms - segment.opened_ms > self.settings.segment_ms
 
     def _roll(self, end: Offset, now_ms: int) -> Segment:
-        self._segments[-1].seal()
+        full = self._segments[-1]
+        full.seal()
+        if full.is_dirty and full.next_offset <= self.recovery_point:
+            # Cut, and not written to since: nobody would ever look again for what was cut off.
+            full.sync(full.file())
         # A power loss must not leave the new segment without the one before it.
         self._sync_folder()
         segment = self._add_segment(end)
@@ -421,10 +439,11 @@ class PartitionLog:
         return segment
 
     def _add_segment(self, base_offset: Offset) -> Segment:
-        if not self._has_folder:
+        if not self._segments:
             self._disk.make_folder(self.folder)
-            self._write_metadata(durable=False)
             self._has_folder = True
+        if not self._has_metadata:
+            self._write_metadata(durable=False)
         segment = Segment(self._disk, self.folder, base_offset, self.settings.index_interval_bytes)
         segment.create()
         self._folder_dirty = True
@@ -463,6 +482,7 @@ class PartitionLog:
         if self.topic_id is not None:
             data = encode_metadata(self.topic_id)
             self._disk.write_file(f"{self.folder}/{METADATA_NAME}", data, durable=durable)
+            self._has_metadata = True
         self._metadata_dirty = not durable
 
     def _sync_folder(self) -> None:

@@ -47,6 +47,7 @@ class Segment:
         "_times",
         "base_offset",
         "index_dirty",
+        "is_sealed",
         "last_epoch",
         "next_offset",
         "opened_ms",
@@ -67,9 +68,11 @@ class Segment:
         self.next_offset = base_offset
         self.size_bytes = 0
         self.synced_bytes = 0
-        """What is known to be durable."""
+        """What is known to be durable; −1: not even the file's length is, since it was cut."""
         self.index_dirty = False
         """The index files are not those of this segment."""
+        self.is_sealed = False
+        """Nothing is added to the indexes in memory: another thread may write them."""
         self.opened_ms: int | None = None
         """Wall time from which its age counts; None: not known yet."""
         self.last_epoch = NO_LEADER_EPOCH
@@ -94,9 +97,8 @@ class Segment:
     # Life
 
     def create(self) -> None:
-        """Make the empty file, over whatever index files an earlier one has left."""
-        self._disk.remove(self._stem + INDEX)
-        self._disk.remove(self._stem + TIME_INDEX)
+        """Make the empty file, over whatever an earlier one has left."""
+        self._remove_indexes()
         self.file().truncate(0)
         self._begin_indexes()
 
@@ -118,15 +120,15 @@ class Segment:
     def begin_scan(self) -> None:
         """Forget everything about the content; ``note`` then takes each batch from the first."""
         self.size_bytes = 0
+        self._remove_indexes()
         self._begin_indexes()
         self._forget_batches()
 
     def release(self) -> None:
-        """Give back descriptor and memory, as far as nothing of them must still be written."""
-        if not self.is_dirty:
-            self.close()
-            if not self.index_dirty:
-                self._index = self._times = None
+        """Give back the descriptor, and memory unless it must still be written."""
+        self.close()
+        if not self.index_dirty:
+            self._index = self._times = None
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -137,8 +139,8 @@ class Segment:
     def remove(self) -> None:
         """Remove all its files, the log first: indexes alone mean nothing."""
         self.close()
-        for ending in (LOG, INDEX, TIME_INDEX):
-            self._disk.remove(self._stem + ending)
+        self._disk.remove(self.path)
+        self._remove_indexes()
 
     def seal(self) -> None:
         """Complete the time index: the segment is full, or being closed."""
@@ -146,6 +148,7 @@ class Segment:
         assert self._times is not None
         if self._max_timestamp_ms > NO_TIMESTAMP_MS:
             self._times.append(self._max_timestamp_ms, self._max_timestamp_offset)
+        self.is_sealed = True
 
     def write_indexes(self, *, durable: bool) -> None:
         """Write the index files as they are in memory; a sealed segment's in any thread."""
@@ -208,14 +211,12 @@ class Segment:
         assert self._times is not None
         self.file().truncate(position)
         self.size_bytes = position
-        self.synced_bytes = min(self.synced_bytes, position)
+        self.synced_bytes = -1
         self._index.truncate(position)
         self._times.truncate(end_offset)
         whole = self._walk_tail()
         assert whole, "a cut is at the beginning of a batch"
-        self._disk.remove(self._stem + INDEX)
-        self._disk.remove(self._stem + TIME_INDEX)
-        self.index_dirty = True
+        self._remove_indexes()
 
     # Finding
 
@@ -307,6 +308,12 @@ class Segment:
         self._max_timestamp_offset = self.base_offset
         self._recent_ends.clear()
         self._recent_positions.clear()
+
+    def _remove_indexes(self) -> None:
+        self._disk.remove(self._stem + INDEX)
+        self._disk.remove(self._stem + TIME_INDEX)
+        self.index_dirty = True
+        self.is_sealed = False
 
     def _begin_indexes(self) -> None:
         self._index = OffsetIndex(self.base_offset)

@@ -244,9 +244,7 @@ def test_only_what_is_past_the_recovery_point_is_read(tmp_path: Path) -> None:
     files[1].write_bytes(damaged)
     with pytest.raises(Damaged):
         open_log(tmp_path)
-    with pytest.raises(Damaged):
-        open_log(tmp_path, recovery_point=int(files[2].stem) - 100)
-    check_same(open_log(tmp_path, recovery_point=int(files[2].stem)), headers)
+    check_same(open_log(tmp_path, recovery_point=int(files[2].stem) + 1), headers)
     check_same(open_log(tmp_path, clean=True), headers)
 
 
