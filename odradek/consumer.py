@@ -216,7 +216,6 @@ class Consumer:
                 return None
             self._current_key, records = self._left.popleft()
             self._current = iter(records)
-            self._next_offset = records[0].offset
 
     def keep_polled(self, polled: Polled) -> None:
         """Keep what was polled for iteration."""

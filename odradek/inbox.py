@@ -17,6 +17,8 @@ from odradek.errors import BufferFullError, OdradekError
 from odradek.producer_engine import ProducerEngine, Single
 from transport.kernel import Now
 
+RUN_RECORDS_MAX = 1024
+"""Single records of one millisecond that are encoded together: a fifth of the cost each."""
 TURN_BYTES_MAX = 1024 * 1024
 """What is encoded in one turn of the loop, some four milliseconds, before it looks at answers."""
 
@@ -45,6 +47,7 @@ class RunItem(NamedTuple):
     size_bytes: int
     timestamp_ms: int
     on_done: OnDone
+    partition: int | None = None
 
     def place(self, program: ProducerEngine, now: Now) -> None:
         """Hand it to the program."""
@@ -54,6 +57,7 @@ class RunItem(NamedTuple):
             self.size_bytes,
             self.on_done,
             now,
+            partition=self.partition,
             timestamp_ms=self.timestamp_ms,
         )
 
@@ -87,6 +91,8 @@ class Inbox:
         self.program = program
         self._limit_bytes = limit_bytes
         self._items: deque[Item] = deque()
+        self._taken: deque[Item] = deque()
+        """What the loop has fetched from there and not placed; only the loop's thread uses it."""
         self._bytes = 0
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
@@ -114,26 +120,51 @@ class Inbox:
 
     def drain(self, now: Now) -> bool:
         """Move what there is room for into the program; True: there is more to move at once."""
-        program, items = self.program, self._items
-        budget_bytes = TURN_BYTES_MAX
-        while items and budget_bytes > 0 and program.has_room():
-            item = items[0]
-            item.place(program, now)
-            budget_bytes -= item.size_bytes
-            with self._lock:
-                items.popleft()
-                self._bytes -= item.size_bytes
-        if self._waiting:
-            with self._lock:
-                if not self._full():
-                    self._room.notify_all()
-        return bool(items)
+        taken = self._taken
+        with self._lock:
+            taken.extend(self._items)
+            self._items.clear()
+        placed_bytes = 0
+        while taken and placed_bytes < TURN_BYTES_MAX and self.program.has_room():
+            item = self._next()
+            item.place(self.program, now)
+            placed_bytes += item.size_bytes
+        with self._lock:
+            self._bytes -= placed_bytes
+            if self._waiting and not self._full():
+                self._room.notify_all()
+        return bool(taken)
+
+    def _next(self) -> Item:
+        """Take the next item: single records that are alike in all but key and value as one run."""
+        taken = self._taken
+        first = taken.popleft()
+        if type(first) is not SingleItem or first.record.headers:
+            return first
+        partition, stamp_ms = first.record.partition, first.record.timestamp_ms
+        records = [first.record]
+        size_bytes = first.size_bytes
+        while taken and len(records) < RUN_RECORDS_MAX:
+            item = taken[0]
+            if type(item) is not SingleItem or item.topic != first.topic:
+                break
+            record = item.record
+            if record.partition != partition or record.timestamp_ms != stamp_ms or record.headers:
+                break
+            records.append(record)
+            size_bytes += item.size_bytes
+            taken.popleft()
+        if len(records) == 1:
+            return first
+        pairs = [(record.key, record.value) for record in records]
+        return RunItem(first.topic, pairs, size_bytes, stamp_ms, _one_by_one(records), partition)
 
     def close(self, error: OdradekError) -> None:
         """Fail what is left and whoever waits; nothing is taken any more."""
         with self._lock:
             self._closed = error
-            left = list(self._items)
+            left = [*self._taken, *self._items]
+            self._taken.clear()
             self._items.clear()
             self._bytes = 0
             self._room.notify_all()
@@ -154,3 +185,14 @@ class Inbox:
                     )
         finally:
             self._waiting -= 1
+
+
+def _one_by_one(records: Sequence[Single]) -> OnDone:
+    """Return the ``on_done`` of a run that tells the end of each of these records to its own."""
+
+    def on_done(outcome: Outcome, first: int, positions: Sequence[int] | None) -> None:
+        assert positions is not None
+        for index, position in enumerate(positions, first):
+            records[position].on_done(outcome, index, None)
+
+    return on_done

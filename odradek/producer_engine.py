@@ -168,6 +168,7 @@ class ProducerEngine(ClientProgram):
         on_done: OnDone,
         now: Now,
         *,
+        partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> None:
         """Take many records without headers; ``on_done`` is called once per part of them.
@@ -182,7 +183,7 @@ class ProducerEngine(ClientProgram):
             if isinstance(known, OdradekError):
                 on_done(Outcome(topic, -1, -1, known), 0, run.positions)
             else:
-                self._place_run(known, run, now)
+                self._place_run(known, run, partition, now)
 
         self._place(topic, record_bytes * len(pairs), place, now)
 
@@ -330,18 +331,25 @@ class ProducerEngine(ClientProgram):
         chosen = self._partitioner(key, list(topic.partitions), available)
         return self._partition_for(topic, chosen, None)
 
-    def _place_run(self, topic: TopicView, run: Run, now: Now) -> None:
+    def _place_run(self, topic: TopicView, run: Run, partition: int | None, now: Now) -> None:
+        if partition is not None:
+            chosen = self._partition_for(topic, partition, None)
+            if isinstance(chosen, OdradekError):
+                run.on_done(Outcome(topic.name, partition, -1, chosen), 0, run.positions)
+            else:
+                self._fill(topic, self._lane(topic.name, partition), run, now)
+            return
         keys = [pair[0] for pair in run.pairs]
         if keys.count(None) == len(keys):
             self._place_unkeyed(topic, run, now)
             return
         if self._partitioner is None and None not in keys:
-            chosen: list[int] = self._murmur.spread(keys, len(topic.partitions))  # type: ignore[arg-type]
+            spread: list[int] = self._murmur.spread(keys, len(topic.partitions))  # type: ignore[arg-type]
             groups: dict[int | None, array[int]] = {}
-            for position, partition in enumerate(chosen):
-                group = groups.get(partition)
+            for position, place in enumerate(spread):
+                group = groups.get(place)
                 if group is None:
-                    group = groups[partition] = array("i")
+                    group = groups[place] = array("i")
                 group.append(position)
         else:
             groups = self._group_one_by_one(topic, run, keys)

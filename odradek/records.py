@@ -223,15 +223,7 @@ class FetchedRecords(Sequence[ConsumerRecord]):
     def __iter__(self) -> Iterator[ConsumerRecord]:
         if self._records is not None:
             return iter(self._records)
-        return self._by_batch()
-
-    def _by_batch(self) -> Iterator[ConsumerRecord]:
-        for batch, start, stop in self._pieces:
-            if start == 0 and stop == batch.count:
-                # Read through once as a rule: records that die young cost the collector nothing.
-                yield from batch.decode()
-            else:
-                yield from batch.records()[start:stop]
+        return _by_batch(self._pieces)
 
     @overload
     def __getitem__(self, index: int) -> ConsumerRecord: ...
@@ -242,6 +234,15 @@ class FetchedRecords(Sequence[ConsumerRecord]):
 
     def __repr__(self) -> str:
         return f"FetchedRecords({self._count} records)"
+
+
+def _by_batch(pieces: Sequence[Piece]) -> Iterator[ConsumerRecord]:
+    for batch, start, stop in pieces:
+        if start == 0 and stop == batch.count:
+            # Read through once as a rule: records that die young cost the collector nothing.
+            yield from batch.decode()
+        else:
+            yield from batch.records()[start:stop]
 
 
 def unknown_offset() -> OdradekError:
