@@ -32,7 +32,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from odradek import AdminClient, Consumer, NewTopic, Producer
+from odradek import AdminClient, Consumer, NewTopic, Producer, TopicPartition
 from odradek.testing import Cluster
 
 TOPIC = "stdlib"
@@ -170,10 +170,10 @@ def read_everything(cluster: Cluster, outcome: Outcome, progress: Progress) -> N
     with Consumer(
         TOPIC, bootstrap_servers=cluster.bootstrap, auto_offset_reset="earliest"
     ) as consumer:
-        partitions = consumer.assignment()
-        ends = consumer.end_offsets(partitions)
+        ends = consumer.end_offsets([TopicPartition(TOPIC, one) for one in range(PARTITIONS)])
+        wanted = sum(ends.values())
         read = 0
-        while any(consumer.position(one) < end for one, end in ends.items()):
+        while read < wanted:
             if time.perf_counter() > deadline:
                 break
             for records in consumer.poll(timeout_ms=500, max_records=100_000).values():
