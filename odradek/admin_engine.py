@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from odradek.client_program import ClientProgram
-from odradek.errands import Errand, error_of
+from odradek.errands import Errand, error_of, failure_of
 from odradek.errors import (
     ClientTimeoutError,
     OdradekError,
@@ -43,6 +43,8 @@ from transport.wire.messages.topics import (
 
 LOOK_PAUSE_MS = 20
 """Between two looks at a topic that is coming to be: about what an election takes."""
+UNKNOWN_TIME_MS = 500
+"""For a broker that is behind to hear of a topic that another one knows already."""
 LEADER_TIMEOUT_MS = 2_000
 """For a leader to describe its partitions; it answers from memory."""
 
@@ -164,6 +166,7 @@ class AdminEngine(ClientProgram):
         self, names: Sequence[str] | None, timeout_ms: int, on_done: OnTopics, now: Now
     ) -> None:
         """Describe topics (None: all), in the order asked: the metadata, then what leaders say."""
+        unknown_until_ms = now.mono_ms + min(timeout_ms, UNKNOWN_TIME_MS)
 
         def told(body: Message, now: Now) -> None:
             metadata = _metadata(body)
@@ -171,14 +174,22 @@ class AdminEngine(ClientProgram):
                 on_done(metadata, now)
                 return
             for topic in metadata.topics:
-                if topic.error != ErrorCode.NONE:
-                    text = f"topic {topic.name!r}: {meaning(topic.error).text}"
+                if topic.error == ErrorCode.NONE:
+                    continue
+                meant = meaning(topic.error)
+                if meant.retriable and now.mono_ms < unknown_until_ms:
+                    self.timers.after(now, LOOK_PAUSE_MS, ask)
+                else:
+                    text = f"topic {topic.name!r}: {meant.text}"
                     on_done(error_for(topic.error, text), now)
-                    return
+                return
             self._ask_leaders(_Description(metadata, on_done), now)
 
-        request = MetadataRequest(None if names is None else tuple(names))
-        self.errands.ask(request, told, now, timeout_ms=timeout_ms)
+        def ask(now: Now) -> None:
+            request = MetadataRequest(None if names is None else tuple(names))
+            self.errands.ask(request, told, now, timeout_ms=timeout_ms)
+
+        ask(now)
 
     def describe_cluster(
         self,
@@ -313,18 +324,13 @@ def _incomplete(topics: list[TopicDescription] | OdradekError) -> str | None:
 def _metadata(body: Message) -> MetadataResponse | OdradekError:
     if isinstance(body, MetadataResponse) and body.error == ErrorCode.NONE:
         return body
-    return _refused(body)
-
-
-def _refused(body: Message) -> OdradekError:
-    text = body.text if isinstance(body, Refusal) else ""
-    return error_for(error_of(body) or ErrorCode.UNKNOWN_SERVER_ERROR, text)
+    return failure_of(body)
 
 
 def _first_error(body: Message, outcomes: Sequence[TopicOutcome] | None) -> OdradekError | None:
     """Return the error of an answer as a whole, else of its first topic that failed."""
     if outcomes is None or error_of(body) != ErrorCode.NONE:
-        return _refused(body)
+        return failure_of(body)
     for outcome in outcomes:
         if outcome.error != ErrorCode.NONE:
             text = outcome.text or meaning(outcome.error).text

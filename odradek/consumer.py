@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from odradek.bootstrap import Hosts, find_seeds
 from odradek.consumer_engine import ConsumerEngine
 from odradek.engine import Engine
-from odradek.errands import error_of
+from odradek.errands import failure_of
 from odradek.errors import OdradekError, error_for
 from odradek.fetching import ConsumerSettings
 from odradek.offsets import Found
@@ -24,7 +24,7 @@ from odradek.records import ConsumerRecord, Deserializer, Reading
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import TopicPartition
-from transport.wire.messages import Message, Refusal
+from transport.wire.messages import Message
 from transport.wire.messages.fetch import TIMESTAMP_EARLIEST, TIMESTAMP_LATEST
 from transport.wire.messages.metadata import MetadataResponse
 
@@ -349,8 +349,7 @@ def metadata_told(answer: Message) -> MetadataResponse:
     """Return the answer to a METADATA request, or raise what it says instead."""
     if isinstance(answer, MetadataResponse) and answer.error == ErrorCode.NONE:
         return answer
-    text = answer.text if isinstance(answer, Refusal) else ""
-    raise error_for(error_of(answer) or ErrorCode.UNKNOWN_SERVER_ERROR, text)
+    raise failure_of(answer)
 
 
 def settle(future: Future[Any]) -> Callable[[Any, Now], None]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from odradek.backoff import Backoff
+from odradek.errors import NoClusterError, OdradekError, error_for
 from odradek.metadata import ClusterView
 from transport.driver.calls import Calls
 from transport.driver.ports import Ports
@@ -33,6 +34,15 @@ def error_of(body: Message) -> int:
     """Return the error code of an answer as a whole."""
     code = getattr(body, "error", ErrorCode.NONE)
     return code if isinstance(code, int) else ErrorCode.NONE
+
+
+def failure_of(body: Message) -> OdradekError:
+    """Return the exception for an answer that is none: a refusal, ours included."""
+    text = body.text if isinstance(body, Refusal) else ""
+    code = error_of(body) or ErrorCode.UNKNOWN_SERVER_ERROR
+    if code == ErrorCode.BROKER_NOT_AVAILABLE:
+        return NoClusterError(f"no broker could be reached: {text}")
+    return error_for(code, text)
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from odradek.accumulator import Accumulator, Batch, Identity, Lane, Outcome
-from odradek.errands import Errands, error_of
+from odradek.errands import Errands, error_of, failure_of
 from odradek.errors import DeliveryTimeoutError, OdradekError, error_for
 from odradek.metadata import ClusterView, Leader
 from transport.driver.calls import Calls
@@ -254,8 +254,7 @@ class Sender:
         if isinstance(body, InitProducerIdResponse) and code == ErrorCode.NONE:
             self._identity = Identity(body.producer_id, body.producer_epoch)
         elif not meaning(code).retriable:
-            text = body.text if isinstance(body, Refusal) else ""
-            self.fail_all(error_for(code or ErrorCode.UNKNOWN_SERVER_ERROR, text))
+            self.fail_all(failure_of(body))
         # else: asked again in this turn's pump, as long as somebody wants to send
 
     # Requests

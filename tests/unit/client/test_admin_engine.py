@@ -1,0 +1,174 @@
+"""The admin client's program against scripted brokers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from odradek.admin import NewTopic
+from odradek.admin_engine import AdminEngine
+from odradek.errors import (
+    ClientTimeoutError,
+    NoClusterError,
+    OdradekError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
+from transport.wire.errors import ErrorCode
+from transport.wire.messages.topics import CreateTopicsRequest, DescribeTopicsRequest
+
+
+def make(cluster: Any) -> AdminEngine:
+    engine = AdminEngine(cluster.bootstrap)
+    cluster.start(engine)
+    return engine
+
+
+def create(engine: AdminEngine, cluster: Any, *topics: NewTopic, timeout_ms: int = 2_000) -> Any:
+    told: list[Any] = []
+    wanted = [topic.on_the_wire() for topic in topics]
+    engine.create_topics(wanted, timeout_ms, lambda end, _now: told.append(end), cluster.now)
+    cluster.settle()
+    return told
+
+
+def test_a_topic_is_created_and_described(cluster: Any) -> None:
+    engine = make(cluster)
+    configs = {"retention.ms": 5, "preallocate": True}
+    assert create(engine, cluster, NewTopic("t", 3, 3, configs)) == [None]
+    assert cluster.topics["t"].configs == {"retention.ms": "5", "preallocate": "true"}
+    told: list[Any] = []
+    engine.describe_topics(["t"], 1_000, lambda topics, _now: told.append(topics), cluster.now)
+    cluster.settle()
+    (topic,) = told[0]
+    assert (topic.name, topic.configs["retention.ms"]) == ("t", "5")
+    assert [part.partition for part in topic.partitions] == [0, 1, 2]
+    assert [part.leader for part in topic.partitions] == [1, 2, 3]
+    assert all(part.high_watermark == part.log_end_offset == 0 for part in topic.partitions)
+    assert all(part.isr == part.replicas == (1, 2, 3) for part in topic.partitions)
+
+
+def test_creating_waits_for_the_full_isr(cluster: Any) -> None:
+    engine = make(cluster)
+    told: list[Any] = []
+    engine.create_topics(
+        [NewTopic("t", 1, 3).on_the_wire()], 5_000, lambda end, _: told.append(end), cluster.now
+    )
+    cluster.turn()
+    cluster.topics["t"].partitions[0].isr = (1,)
+    cluster.advance(300)
+    assert told == []
+    cluster.topics["t"].partitions[0].isr = (1, 2, 3)
+    cluster.advance(100)
+    assert told == [None]
+
+
+def test_a_topic_that_is_not_complete_in_time_says_what_is_missing(cluster: Any) -> None:
+    engine = make(cluster)
+    cluster.held = set()
+    told: list[Any] = []
+    engine.create_topics(
+        [NewTopic("t", 1, 3).on_the_wire()], 500, lambda end, _: told.append(end), cluster.now
+    )
+    cluster.turn()
+    cluster.topics["t"].partitions[0].isr = (1,)
+    cluster.advance(1_000)
+    assert isinstance(told[0], ClientTimeoutError)
+    assert "ISR (1,)" in str(told[0])
+
+
+def test_a_topic_that_exists_is_an_error(cluster: Any) -> None:
+    cluster.topic("t")
+    (error,) = create(make(cluster), cluster, NewTopic("t"))
+    assert isinstance(error, TopicAlreadyExistsError)
+    assert "'t'" in str(error)
+
+
+def test_a_topic_made_by_a_try_whose_answer_was_lost_is_no_error(cluster: Any) -> None:
+    engine = make(cluster)
+    told: list[Any] = []
+    cluster.lose_answers = {1, 2, 3}
+    engine.create_topics(
+        [NewTopic("t").on_the_wire()], 20_000, lambda end, _: told.append(end), cluster.now
+    )
+    cluster.settle()
+    assert "t" in cluster.topics
+    cluster.lose_answers = set()
+    cluster.advance(6_000, step_ms=50)
+    assert told == [None]
+    assert cluster.count(CreateTopicsRequest) == 2
+
+
+def test_a_refusal_is_asked_again_elsewhere(cluster: Any) -> None:
+    engine = make(cluster)
+    cluster.refuse_once(CreateTopicsRequest, ErrorCode.NOT_CONTROLLER)
+    told = create(engine, cluster, NewTopic("t"))
+    cluster.advance(200)
+    assert told == [None]
+
+
+def test_deleting_and_listing(cluster: Any) -> None:
+    engine = make(cluster)
+    for name in ("b", "a"):
+        cluster.topic(name)
+    told: list[Any] = []
+    engine.list_topics(1_000, lambda names, _now: told.append(names), cluster.now)
+    engine.delete_topics(["b"], 1_000, lambda end, _now: told.append(end), cluster.now)
+    cluster.settle()
+    engine.delete_topics(["b"], 1_000, lambda end, _now: told.append(end), cluster.now)
+    cluster.settle()
+    assert told[:2] == [["a", "b"], None]
+    assert isinstance(told[2], UnknownTopicOrPartitionError)
+    assert "'b'" in str(told[2])
+
+
+def test_describing_goes_on_without_a_leader_that_is_gone(cluster: Any) -> None:
+    cluster.topic("t", 3)
+    engine = make(cluster)
+    cluster.kill(2, elect=False)
+    cluster.settle()
+    told: list[Any] = []
+    engine.describe_topics(["t"], 10_000, lambda topics, _now: told.append(topics), cluster.now)
+    cluster.advance(3_000)
+    (topic,) = told[0]
+    assert [part.high_watermark for part in topic.partitions] == [0, -1, 0]
+    assert not topic.partitions[1].complete
+
+
+def test_no_leader_is_none(cluster: Any) -> None:
+    cluster.topic("t")
+    engine = make(cluster)
+    cluster.elect("t", 0, -1)
+    told: list[Any] = []
+    engine.describe_topics(["t"], 1_000, lambda topics, _now: told.append(topics), cluster.now)
+    cluster.settle()
+    assert told[0][0].partitions[0].leader is None
+    assert cluster.count(DescribeTopicsRequest) == 0
+
+
+def test_an_unknown_topic_cannot_be_described(cluster: Any) -> None:
+    engine = make(cluster)
+    told: list[Any] = []
+    engine.describe_topics(["x"], 300, lambda topics, _now: told.append(topics), cluster.now)
+    cluster.advance(400)
+    assert isinstance(told[0], UnknownTopicOrPartitionError)
+
+
+def test_the_cluster_is_described(cluster: Any) -> None:
+    engine = make(cluster)
+    told: list[Any] = []
+    engine.describe_cluster(1_000, lambda described, _now: told.append(described), cluster.now)
+    cluster.settle()
+    assert (told[0].cluster_id, told[0].controller_id) == ("scripted", 1)
+    assert [broker.id for broker in told[0].brokers] == [1, 2, 3]
+
+
+def test_a_cluster_that_is_not_there_is_told_as_such(cluster: Any) -> None:
+    for node in (1, 2, 3):
+        cluster.brokers[node] = False
+    engine = make(cluster)
+    told: list[Any] = []
+    engine.list_topics(1_000, lambda names, _now: told.append(names), cluster.now)
+    cluster.advance(2_000)
+    assert isinstance(told[0], OdradekError)
+    assert isinstance(told[0], NoClusterError)
+    assert "tcp://h:9001" in str(told[0])

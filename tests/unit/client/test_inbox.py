@@ -1,0 +1,152 @@
+"""What threads hand to the producer's loop: bounded, in order, and ended whatever happens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from odradek.accumulator import Outcome
+from odradek.errors import BufferFullError, ClientClosedError
+from odradek.inbox import FlushItem, Inbox, RunItem, SingleItem
+from odradek.producer_engine import ProducerEngine, Single
+from odradek.sender import ProducerSettings
+
+
+def make(cluster: Any, limit_bytes: int = 1_000_000) -> tuple[ProducerEngine, Inbox]:
+    cluster.topic("t", 2)
+    engine = ProducerEngine(ProducerSettings(bootstrap=cluster.bootstrap))
+    inbox = Inbox(engine, limit_bytes)
+    cluster.start(engine)
+    return engine, inbox
+
+
+class Ends:
+    def __init__(self) -> None:
+        self.offsets: dict[int, int] = {}
+        self.errors: dict[int, Exception] = {}
+
+    def of(self, number: int) -> Any:
+        def done(outcome: Outcome, first: int, positions: Sequence[int] | None) -> None:
+            for index, position in enumerate(positions or (0,), first):
+                name = number + position
+                assert name not in self.offsets
+                if outcome.error is not None:
+                    self.errors[name] = outcome.error
+                self.offsets[name] = outcome.offset(index)
+
+        return done
+
+
+def single(ends: Ends, number: int, *, partition: int = 0, ms: int = 5, **more: Any) -> SingleItem:
+    record = Single(partition, None, b"%d" % number, more.get("headers", ()), ms, ends.of(number))
+    return SingleItem(more.get("topic", "t"), record, 10)
+
+
+def values(cluster: Any, partition: int) -> list[int]:
+    return [int(value) for value in cluster.topics["t"].partitions[partition].values()]
+
+
+def test_order_is_kept_whether_records_go_together_or_not(cluster: Any) -> None:
+    _, inbox = make(cluster)
+    ends = Ends()
+    for number in range(300):
+        # Runs of the same millisecond, broken by times, partitions, headers and bulk.
+        if number % 50 == 20:
+            pairs = [(None, b"%d" % (1_000 + number))]
+            inbox.put(RunItem("t", pairs, 4, 7, ends.of(1_000 + number), 0), 1)
+        partition, ms = number // 40 % 2, number // 15
+        headers = (("h", b""),) if number % 33 == 0 else ()
+        inbox.put(single(ends, number, partition=partition, ms=ms, headers=headers), 1)
+    cluster.settle()
+    for partition in range(2):
+        singles = [number for number in values(cluster, partition) if number < 1_000]
+        assert singles == [number for number in range(300) if number // 40 % 2 == partition]
+    assert not ends.errors
+    for number in range(300):
+        written = values(cluster, number // 40 % 2)
+        assert written[ends.offsets[number]] == number
+
+
+def test_records_of_one_millisecond_keep_their_own_timestamp(cluster: Any) -> None:
+    _, inbox = make(cluster)
+    for ms in (5, 5, 5, 6, 6, 9):
+        inbox.put(single(Ends(), 0, ms=ms), 1)
+    cluster.settle()
+    from transport.wire.records import decode_batch
+
+    batches = cluster.topics["t"].partitions[0].batches
+    assert [r.timestamp_ms for batch in batches for r in decode_batch(batch)] == [5, 5, 5, 6, 6, 9]
+
+
+def test_only_the_first_record_wakes_the_loop(cluster: Any) -> None:
+    _, inbox = make(cluster)
+    assert inbox.put(single(Ends(), 0), 1)
+    assert not inbox.put(single(Ends(), 1), 1)
+    cluster.settle()
+    assert inbox.put(single(Ends(), 2), 1)
+
+
+def test_a_full_memory_blocks_until_something_is_acked(cluster: Any) -> None:
+    _, inbox = make(cluster, limit_bytes=100)
+    ends = Ends()
+    for number in range(10):
+        inbox.put(single(ends, number), 1)
+    assert not inbox.has_room()
+    with pytest.raises(BufferFullError, match="100 bytes"):
+        inbox.put(single(ends, 99), 0.01)
+    put: list[bool] = []
+    thread = threading.Thread(target=lambda: put.append(inbox.put(single(ends, 10), 20)))
+    thread.start()
+    while thread.is_alive():
+        cluster.settle()
+    thread.join()
+    cluster.settle()
+    assert values(cluster, 0) == list(range(11))
+    assert len(put) == 1
+
+
+def test_flush_hears_of_everything_before_it(cluster: Any) -> None:
+    _, inbox = make(cluster)
+    ends = Ends()
+    flushed: list[int] = []
+    inbox.put(single(ends, 0), 1)
+    inbox.put(FlushItem(lambda: flushed.append(len(ends.offsets))), 1)
+    inbox.put(single(ends, 1), 1)
+    cluster.settle()
+    assert flushed
+    assert flushed[0] >= 1
+
+
+def test_closing_ends_what_was_never_placed_and_whoever_waits(cluster: Any) -> None:
+    _, inbox = make(cluster, limit_bytes=20)
+    ends = Ends()
+    inbox.put(single(ends, 0), 1)
+    inbox.put(RunItem("t", [(None, b"1"), (None, b"2")], 10, 0, ends.of(1)), 1)
+    raised: list[Exception] = []
+
+    def block() -> None:
+        try:
+            inbox.put(single(ends, 9), 20)
+        except ClientClosedError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=block)
+    thread.start()
+    inbox.close(ClientClosedError())
+    thread.join()
+    assert len(raised) == 1
+    assert set(ends.errors) == {0, 1, 2}
+    with pytest.raises(ClientClosedError):
+        inbox.put(single(ends, 3), 1)
+
+
+def test_a_partition_that_is_not_there_fails_each_record(cluster: Any) -> None:
+    _, inbox = make(cluster)
+    ends = Ends()
+    for number in range(3):
+        inbox.put(single(ends, number, partition=7), 1)
+    cluster.settle()
+    assert set(ends.errors) == {0, 1, 2}
