@@ -355,7 +355,7 @@ class ClusterView:
             or (topic.usable and all(p.leader >= 0 for p in topic.partitions.values()))
             for topic in self.topics.values()
         )
-        return known and self.position >= self._newest
+        return known and not behind and self.position >= self._newest
 
     def _take_topic(self, info: TopicInfo, *, behind: bool) -> None:
         topic = self.topics.get(info.name)

@@ -328,6 +328,13 @@ class ScriptedCluster:
         if elect:
             self.elect_others(node)
 
+    def revive(self, node: int) -> None:
+        """Start a broker again where it was: links to it come up by themselves."""
+        self.brokers[NodeId(node)] = True
+        for link, (at, _) in self._links.items():
+            if at == node:
+                self._changes.append((link, True))
+
     def elect_others(self, node: int) -> None:
         gone = NodeId(node)
         records: list[Any] = []

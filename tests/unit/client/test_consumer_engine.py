@@ -15,6 +15,8 @@ from odradek.errors import (
 )
 from odradek.fetching import ConsumerSettings
 from odradek.records import Reading
+from transport.wire.batch import CONTROL
+from transport.wire.checksum import crc32c
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import TopicPartition
 from transport.wire.messages.fetch import (
@@ -299,6 +301,22 @@ def test_a_damaged_batch_is_an_error_after_some_tries(cluster: Any) -> None:
     with pytest.raises(CorruptRecordError):
         poll(engine, cluster, 5_000)
     assert cluster.count(FetchRequest) > 3
+
+
+def test_what_only_brokers_read_is_passed_over(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0)
+    builder = BatchBuilder()
+    builder.append(bytes(4), bytes(6), (), 1)
+    marker = bytearray(builder.build())
+    marker[22] |= CONTROL
+    marker[17:21] = crc32c(bytes(marker[21:])).to_bytes(4, "big")
+    cluster.topics["t"].partitions[0].append(bytes(marker))
+    write(cluster, 2)
+    engine = make(cluster, "t", partition_fetch_bytes=1)  # a batch at a time
+    assert poll(engine, cluster, 100) == {T0: [0]}
+    assert poll(engine, cluster, 100) == {T0: [2]}
+    assert position(engine, cluster) == 3
 
 
 def test_a_poll_waits_no_longer_than_asked(cluster: Any) -> None:

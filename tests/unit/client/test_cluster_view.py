@@ -1,0 +1,198 @@
+"""The client's view of the cluster: bootstrap, announcements, gaps, brokers that die or hang."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from odradek.client_program import ClientProgram
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NodeId
+from transport.wire.messages.cluster import DescribeNodeRequest
+from transport.wire.messages.metadata import MetadataRequest
+
+
+def make(cluster: Any, *topics: str, auto_create: bool = False) -> ClientProgram:
+    program = ClientProgram(cluster.bootstrap, auto_create=auto_create)
+    cluster.start(program)
+    for name in topics:
+        program.view.watch(name, cluster.now)
+    cluster.settle()
+    return program
+
+
+def leader(program: ClientProgram, cluster: Any, name: str = "t", partition: int = 0) -> int:
+    found = program.view.leader(name, partition, cluster.now)
+    return -1 if found is None else int(found.node)
+
+
+def test_any_node_is_enough_to_find_the_others(cluster: Any) -> None:
+    cluster.topic("t", 3)
+    program = ClientProgram(cluster.bootstrap[1:2])
+    cluster.start(program)
+    program.view.watch("t", cluster.now)
+    cluster.settle()
+    assert sorted(program.view.brokers) == [1, 2, 3]
+    assert [leader(program, cluster, "t", index) for index in range(3)] == [1, 2, 3]
+    assert program.view.cluster_id == "scripted"
+
+
+def test_a_seed_that_is_down_is_passed_over(cluster: Any) -> None:
+    cluster.topic("t")
+    cluster.brokers[NodeId(2)] = cluster.brokers[NodeId(3)] = False
+    program = make(cluster, "t")
+    cluster.advance(2_000)
+    assert leader(program, cluster) == 1
+
+
+def test_announcements_are_enough(cluster: Any) -> None:
+    cluster.topic("t")
+    program = make(cluster, "t")
+    asked = cluster.count(MetadataRequest)
+    for target in (2, 3, 1):
+        cluster.elect("t", 0, target)
+        cluster.settle()
+        assert leader(program, cluster) == target
+    assert cluster.count(MetadataRequest) == asked
+
+
+def test_changes_of_other_topics_cost_no_request(cluster: Any) -> None:
+    cluster.topic("t")
+    cluster.topic("other")
+    program = make(cluster, "t")
+    asked = cluster.count(MetadataRequest)
+    for _ in range(20):
+        cluster.elect("other", 0, 2)
+    cluster.advance(1_000)
+    assert cluster.count(MetadataRequest) == asked
+    assert program.view.position.version == cluster.version
+
+
+def test_a_gap_is_repaired_by_a_request_and_the_newer_word_stands_at_once(cluster: Any) -> None:
+    cluster.topic("t", 2)
+    program = make(cluster, "t")
+    asked = cluster.count(MetadataRequest)
+    cluster.elect("t", 0, 3, lost=True)
+    cluster.elect("t", 1, 3)  # heard, but one before it is missing
+    cluster.settle()
+    assert leader(program, cluster, "t", 1) == 3
+    assert leader(program, cluster, "t", 0) == 3
+    assert cluster.count(MetadataRequest) == asked + 1
+    assert program.view.position.version == cluster.version
+
+
+def test_an_old_word_never_wins_over_a_newer_epoch(cluster: Any) -> None:
+    cluster.topic("t")
+    program = make(cluster, "t")
+    old = cluster._record(cluster.topics["t"], 0)
+    cluster.elect("t", 0, 2)
+    cluster.settle()
+    cluster.announce(old)
+    cluster.settle()
+    assert leader(program, cluster) == 2
+
+
+def test_a_broker_that_is_behind_does_not_turn_the_view_back(cluster: Any) -> None:
+    cluster.topic("t")
+    program = make(cluster, "t")
+    stale: list[Any] = []
+
+    def answer_old(_node: int, envelope: Any) -> Any:
+        if isinstance(envelope.body, MetadataRequest) and stale:
+            return stale[0]
+        return None
+
+    stale_now, _ = cluster._metadata(NodeId(1), MetadataRequest(("t",)), ())
+    cluster.elect("t", 0, 2)
+    cluster.settle()
+    stale.append(stale_now)
+    cluster.before.append(answer_old)
+    asked = cluster.count(MetadataRequest)
+    program.view.refresh(cluster.now)
+    cluster.settle()
+    assert leader(program, cluster) == 2
+    assert program.view.position.version == cluster.version
+    stale.clear()
+    cluster.advance(100)
+    assert cluster.count(MetadataRequest) > asked + 1, "asked again until it is not behind"
+
+
+def test_a_killed_announcer_is_replaced(cluster: Any) -> None:
+    cluster.topic("t")
+    program = make(cluster, "t")
+    heard = program.view._announcements.listening_to()
+    assert len(heard) == 2
+    cluster.kill(heard[0], elect=False)
+    cluster.advance(50)
+    assert heard[0] not in program.view._announcements.listening_to()
+    cluster.elect("t", 0, int(heard[1]))
+    cluster.settle()
+    assert leader(program, cluster) == heard[1]
+
+
+def test_a_silent_announcer_is_replaced(cluster: Any) -> None:
+    cluster.topic("t")
+    program = make(cluster, "t")
+    cluster.advance(300)
+    heard = program.view._announcements.listening_to()
+    cluster.held = {heard[0]}
+    cluster.advance(1_500)
+    assert heard[0] not in program.view._announcements.listening_to()
+
+
+def test_a_hung_broker_does_not_keep_metadata_from_us(cluster: Any) -> None:
+    cluster.topic("t")
+    program = make(cluster, "t")
+    cluster.topic("u")
+    heard = program.view._announcements.listening_to()
+    cluster.held = {heard[0]}
+    program.view.watch("u", cluster.now)
+    cluster.advance(1_500)
+    assert leader(program, cluster, "u") in (1, 2, 3)
+
+
+def test_a_topic_that_is_made_is_known_without_a_pause(cluster: Any) -> None:
+    program = make(cluster, "t")
+    cluster.advance(3_000)
+    assert program.view.topic("t") is None
+    assert program.view.topics["t"].error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    cluster.topic("t", 3)
+    cluster.settle()
+    known = program.view.topic("t")
+    assert known is not None
+    assert len(known.partitions) == 3
+
+
+def test_a_missing_topic_is_asked_for_ever_more_seldom(cluster: Any) -> None:
+    make(cluster, "t")
+    cluster.advance(5_000)
+    asked = cluster.count(MetadataRequest)
+    cluster.advance(5_000)
+    assert cluster.count(MetadataRequest) - asked <= 12
+
+
+def test_a_deleted_topic_is_not_made_again_by_looking(cluster: Any) -> None:
+    cluster.auto_create = 1
+    program = make(cluster, "t", auto_create=True)
+    assert program.view.topic("t") is not None
+    cluster.drop("t")
+    cluster.advance(3_000)
+    program.view.refresh(cluster.now)
+    cluster.settle()
+    assert "t" not in cluster.topics
+    program.view.watch("t", cluster.now)
+    cluster.settle()
+    assert "t" in cluster.topics
+
+
+def test_a_cluster_that_has_moved_is_found_by_the_seeds(cluster: Any) -> None:
+    program = make(cluster, "t")
+    asked = cluster.count(DescribeNodeRequest)
+    for node in (1, 2, 3):
+        cluster.kill(node, elect=False)
+    cluster.advance(6_000)
+    for node in (1, 2, 3):
+        cluster.revive(node)
+    cluster.topic("t")
+    cluster.advance(8_000)
+    assert cluster.count(DescribeNodeRequest) > asked
+    assert leader(program, cluster) in (1, 2, 3)

@@ -1,0 +1,158 @@
+"""The commands around topics: what they read, print and refuse, without a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from odradek.admin_engine import PartitionDescription, TopicDescription
+from odradek.commands import consume, produce, topic
+from odradek.commands.arguments import guarded
+from odradek.errors import NoClusterError, TopicAlreadyExistsError
+from odradek.records import ConsumerRecord
+
+RECORD = ConsumerRecord("t", 3, 42, 1_234, b"k", b"v", (), 0, 1)
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="odradek")
+    tree = parser.add_subparsers(dest="command", required=True)
+    for command in (topic, produce, consume):
+        command.add_parser(tree)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("%v\\n", b"v\n"),
+        ("%k %v %p %o\\n", b"k v 3 42\n"),
+        ("%t@%T\\t100%%\\\\", b"t@1234\t100%\\"),
+        ("\\0", b"\0"),
+        ("", b""),
+        ("ü%v", "üv".encode()),
+    ],
+)
+def test_formats(text: str, line: bytes) -> None:
+    assert consume.compile_format(text)(RECORD) == line
+
+
+def test_a_missing_key_is_empty() -> None:
+    assert consume.compile_format("%k:%v")(RECORD._replace(key=None, value=None)) == b":"
+
+
+@pytest.mark.parametrize("text", ["%x", "%", "\\q", "a%"])
+def test_an_unknown_format_says_what_there_is(text: str) -> None:
+    with pytest.raises(ValueError, match="%k %v %p %o"):
+        consume.compile_format(text)
+
+
+def test_lines_come_as_they_are_written_and_the_last_may_lack_its_end() -> None:
+    reader, writer = os.pipe()
+    lines = produce._lines(reader)
+    os.write(writer, b"a\nb\nc")
+    assert next(lines) == [b"a", b"b"]
+    os.write(writer, b"c\n\n")
+    assert next(lines) == [b"cc", b""]
+    os.write(writer, b"end")
+    os.close(writer)
+    assert list(lines) == [[b"end"]]
+    os.close(reader)
+
+
+def test_keys_are_split_at_the_first_separator() -> None:
+    assert produce._pairs([b"k:v:w", b":x"], b":", 0) == ([(b"k", b"v:w"), (b"", b"x")], None)
+    assert produce._pairs([b"k:v"], None, 0) == ([(None, b"k:v")], None)
+    pairs, wrong = produce._pairs([b"k:v", b"nothing", b"l:w"], b":", 10)
+    assert pairs == [(b"k", b"v")]
+    assert wrong is not None
+    assert "line 12" in wrong
+
+
+def test_describe_prints_what_programs_rely_on() -> None:
+    part = PartitionDescription(0, None, 4, (1, 2), (2,), -1, -1)
+    described = TopicDescription("t", b"", {"a": "b"}, (part,))
+    assert json.loads(json.dumps(topic.as_json(described))) == {
+        "name": "t",
+        "configs": {"a": "b"},
+        "partitions": [
+            {
+                "partition": 0,
+                "leader": None,
+                "leader_epoch": 4,
+                "replicas": [1, 2],
+                "isr": [2],
+                "high_watermark": -1,
+                "log_end_offset": -1,
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("topic", "create", "t", "--partitions", "0"),
+        ("topic", "create", "t", "--replication-factor", "x"),
+        ("topic", "create"),
+        ("produce",),
+        ("produce", "t", "--acks", "2"),
+        ("consume", "t", "--max-messages", "-1"),
+    ],
+)
+def test_wrong_words_end_with_status_2(words: tuple[str, ...], capsys: Any) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(*words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["topic", "produce", "consume"])
+def test_help_has_examples(command: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        parse(command, "--help")
+    assert f"  odradek {command}" in capsys.readouterr().out
+
+
+def test_help_shows_formats_as_they_are_written(capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        parse("consume", "--help")
+    assert "--format '%k %v %p %o\\n'" in capsys.readouterr().out
+
+
+def test_errors_are_one_line_that_says_what_to_do(capsys: Any) -> None:
+    def fails(error: Exception) -> Any:
+        def command() -> int:
+            raise error
+
+        return command
+
+    assert guarded("topic create", fails(TopicAlreadyExistsError("topic 't': it exists."))) == 1
+    assert guarded("consume", fails(NoClusterError("nobody\nanswers"))) == 1
+    assert guarded("produce", fails(ValueError("acks=7 is not possible"))) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "odradek topic create: topic 't': it exists; see `odradek topic describe`",
+        "odradek consume: nobody answers; see `odradek status`, or name a node with --bootstrap",
+        "odradek produce: acks=7 is not possible",
+    ]
+
+
+def test_a_data_directory_without_a_cluster_is_told(tmp_path: Path, capsys: Any) -> None:
+    for words in (("topic", "list"), ("produce", "t"), ("consume", "t")):
+        given = parse(*words, "--data-dir", str(tmp_path))
+        assert given.run(given) == 1
+        told = capsys.readouterr().err
+        assert str(tmp_path) in told
+        assert told.count("\n") == 1
+
+
+def test_a_config_without_a_value_is_refused(capsys: Any) -> None:
+    given = parse("topic", "create", "t", "--config", "retention", "--bootstrap", "127.0.0.1:1")
+    assert given.run(given) == 2
+    assert "K=V" in capsys.readouterr().err
