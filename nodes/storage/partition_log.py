@@ -65,6 +65,7 @@ class PartitionLog:
 
     __slots__ = (
         "_bases",
+        "_closed",
         "_disk",
         "_fault",
         "_folder_dirty",
@@ -73,6 +74,7 @@ class PartitionLog:
         "_has_metadata",
         "_lock",
         "_metadata_dirty",
+        "_one_sync",
         "_segments",
         "_syncing",
         "cut_bytes",
@@ -90,7 +92,9 @@ class PartitionLog:
         self._disk = disk
         self._lock = threading.Lock()
         """Held by a sync as it ends, and by whatever takes away what it has synced."""
+        self._one_sync = threading.Lock()
         self._syncing = False
+        self._closed = False
         self._generation = 0
         """Grows with every cut: a sync that began before one must not report what it synced."""
         self._fault = ""
@@ -326,16 +330,26 @@ class PartitionLog:
     def sync(self) -> Offset:
         """Make everything appended so far durable, move and return ``recovery_point``.
 
-        May run in another thread while appends go on; one at a time.  Raises StorageError, after
+        May run in another thread while appends go on; a second one waits.  Raises StorageError, after
         which the log takes no more: what a failed sync has lost no later one can bring back.
         """
-        with self._lock:
-            assert not self._syncing, "one sync at a time"
-            generation, end = self._generation, self.log_end_offset
-            dirty = [segment for segment in self._segments if segment.is_dirty]
-            handles = [segment.open_for_sync() for segment in dirty]
+        with self._one_sync:
             self._syncing = True
+            try:
+                self._sync()
+            finally:
+                self._syncing = False
+            return self.recovery_point
+
+    def _sync(self) -> None:
+        with self._lock:
+            generation, end = self._generation, self.log_end_offset
+            if self._closed:
+                return
         try:
+            with self._lock:
+                dirty = [segment for segment in self._segments if segment.is_dirty]
+                handles = [segment.open_for_sync() for segment in dirty]
             for segment, handle in zip(dirty, handles, strict=True):
                 segment.sync(handle)
             self._sync_folder()
@@ -349,9 +363,6 @@ class PartitionLog:
                 if not isinstance(error, DiskFull):
                     self._fault = str(error)
                 raise
-        finally:
-            self._syncing = False
-        return self.recovery_point
 
     def _finish_sync(self, end: Offset) -> None:
         if self._metadata_dirty:
@@ -375,6 +386,7 @@ class PartitionLog:
         """Write the caches and give descriptors back; nothing is synced by it."""
         with self._lock:
             self._generation += 1
+            self._closed = True
             if not self._fault and self._has_folder:
                 self._write_epochs()
                 for segment in self._segments:
@@ -388,6 +400,7 @@ class PartitionLog:
         """Close the log and remove its folder; may take long, so closed logs do it in the pool."""
         with self._lock:
             self._generation += 1
+            self._closed = True
             for segment in self._segments:
                 segment.close()
             self._segments, self._bases, self.epochs = [], [], []

@@ -125,8 +125,11 @@ def test_a_log_that_was_never_written_to_has_no_folder(tmp_path: Path) -> None:
     assert (tmp_path / "logs/topic-0/00000000000000000000.log").exists()
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_what_was_appended_is_read_from_every_offset(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("reopened", ["not", "clean", "not clean"])
+def test_what_was_appended_is_read_from_every_offset(
+    tmp_path: Path, seed: int, reopened: str
+) -> None:
     random = Random(seed)
     log = open_log(tmp_path)
     batches = fill(log, random, 150)
@@ -134,10 +137,9 @@ def test_what_was_appended_is_read_from_every_offset(tmp_path: Path, seed: int) 
     assert log.size_bytes == len(joined(batches))
     assert log.epochs == epochs_of(batches)
     assert everything(log) == joined(batches)
-    reopened = random.choice((False, True))
-    if reopened:
+    if reopened != "not":
         log.close()
-        log = open_log(tmp_path, clean=random.choice((False, True)))
+        log = open_log(tmp_path, clean=reopened == "clean")
     for offset in range(log.log_end_offset):
         up_to = random.choice((log.log_end_offset, random.randrange(log.log_end_offset + 1)))
         size_bytes_max = random.choice((1, 100, 500, 2000, 100_000))
@@ -299,6 +301,47 @@ def test_records_are_found_by_time(tmp_path: Path, seed: int) -> None:
     assert newest is not None
     largest = max(timestamp_ms for timestamp_ms, _ in records)
     assert (newest.timestamp_ms, newest.offset) == next(r for r in records if r[0] == largest)
+
+
+def test_times_that_were_cut_off_are_forgotten(tmp_path: Path) -> None:
+    log = open_log(tmp_path, LogSettings(index_interval_bytes=1))
+    for offset in range(10):
+        put(log, batch_at(offset, timestamp_ms=10 * offset))
+    log.truncate_to(Offset(3))
+    newest = log.max_timestamp(log.log_end_offset)
+    assert newest == (2, 20, 0)
+    put(log, batch_at(3, timestamp_ms=200))
+    assert log.offset_for_timestamp(65, log.log_end_offset) == (3, 200, 0)
+
+
+def test_a_second_sync_waits_for_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = open_log(tmp_path)
+    put(log, batch_at(0))
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(fd: int) -> None:
+        began.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr("nodes.storage.disk._sync_data", slow)
+    threads = [threading.Thread(target=log.sync) for _ in range(2)]
+    threads[0].start()
+    assert began.wait(10)
+    put(log, batch_at(1))
+    threads[1].start()
+    log.release()
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert log.recovery_point == 2
+
+
+def test_a_closed_log_is_not_synced(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    put(log, batch_at(0))
+    log.delete()
+    assert log.sync() == 0
+    assert list((tmp_path / "logs").iterdir()) == []
 
 
 def test_gaps_of_compaction_are_kept_and_read_over(tmp_path: Path) -> None:

@@ -173,6 +173,17 @@ def test_damage_far_before_the_next_whole_batch_is_found(tmp_path: Path) -> None
         file.write_bytes(file.read_bytes()[: sum(header.size_bytes for header in headers)])
 
 
+def test_a_whole_batch_is_found_wherever_the_search_reads_on(tmp_path: Path) -> None:
+    write_log(tmp_path, 1, settings=LogSettings())
+    (file,) = log_files(tmp_path)
+    before = file.read_bytes()
+    good = make_batch(1001, 1, 99, 10)
+    for size_bytes in range(1024 * 1024 - 70, 1024 * 1024 + 10, 9):
+        file.write_bytes(before + b"?" * size_bytes + good)
+        with pytest.raises(Damaged, match="offset 1001 follows"):
+            open_log(tmp_path)
+
+
 def test_large_batches_are_checked_in_pieces(tmp_path: Path) -> None:
     write_log(tmp_path, 2, settings=LogSettings())
     (file,) = log_files(tmp_path)

@@ -378,6 +378,14 @@ def test_damage_behind_a_valid_crc_is_a_record_error(seed: int) -> None:
     assert set(codes) == {ErrorCode.INVALID_RECORD}
 
 
+def test_a_record_that_lies_about_its_length_is_refused() -> None:
+    batch = bytearray(batch_of(3))
+    for lie in (0, 1, 50, 51, 53, 54, 100):
+        batch[HEADER_BYTES] = lie
+        with pytest.raises(RecordError, match="length"):
+            decode_batch(with_crc(bytes(batch)))
+
+
 def test_counts_that_cannot_be_are_refused_before_memory_is_taken() -> None:
     for count in (-1, 2, 4, 0x7FFFFFFF):
         with pytest.raises(RecordError):
