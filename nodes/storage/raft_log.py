@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
-from crc32c import crc32c
 
 from nodes.storage.disk import Damaged, Disk, File
+from transport.wire.checksum import crc32c
 from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
 from transport.wire.messages.raft import Entry
 

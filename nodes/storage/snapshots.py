@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import struct
 
-from crc32c import crc32c
-
 from nodes.storage.disk import Damaged, Disk
+from transport.wire.checksum import crc32c
 from transport.wire.ids import LogIndex, Term
 
 KEPT = 2

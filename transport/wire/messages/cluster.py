@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import ClassVar
 
 from transport.wire.apis import Api
@@ -99,6 +98,8 @@ def death_notice_proof(
     supervisor_key: str, name: NodeName, node_id: NodeId, incarnation: Incarnation
 ) -> bytes:
     """Return what proves that a notice comes from who knows the key (HMAC-SHA-256, 32 bytes)."""
+    import hmac  # loads OpenSSL: only those who tell and judge deaths need it
+
     words = f"{node_id}/{incarnation}/{name}".encode()
     return hmac.digest(supervisor_key.encode(), words, "sha256")
 
