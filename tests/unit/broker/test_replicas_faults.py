@@ -18,9 +18,9 @@ from transport.wire.messages.produce import ACKS_LEADER
 LOG_FILE = "logs/t-0/00000000000000000000.log"
 
 
-def make_fleet(seed: int = 1, **settings: Any) -> PartitionFleet:
+def make_fleet(seed: int = 1, *, lag_ms: int = 2_000, **settings: Any) -> PartitionFleet:
     fleet = PartitionFleet(
-        seed=seed, min_insync_replicas=2, replica_lag_time_max_ms=2_000, **settings
+        seed=seed, min_insync_replicas=2, replica_lag_time_max_ms=lag_ms, **settings
     )
     fleet.settle()
     return fleet
@@ -74,6 +74,29 @@ def test_a_tail_that_nobody_else_has_is_cut_when_its_leader_comes_back(
     whole(fleet, key)
     assert fleet.logs(key) == [[b"a", b"b"]] * 3
     assert fleet.server(leader).context.figures["logs_truncated"] == 1
+
+
+def test_a_cut_below_the_recovery_point_is_noted_before_the_next_append() -> None:
+    """Else a power cut would trust bytes that were never synced."""
+    fleet = make_fleet(lag_ms=60_000, log=LogConfig(recovery_checkpoint_interval_ms=300))
+    key = fleet.create()
+    fleet.write(key, b"a")
+    leader = fleet.leader(key)
+    for number in followers(fleet, key):
+        fleet.network.cut(f"broker-{leader}", f"broker-{number}")
+    assert fleet.produce(leader, key, make_batch(b"lost"), acks=ACKS_LEADER).error == 0
+    name = TopicPartition("t", 0)
+    disk = fleet.disks[leader]
+    fleet.wait(lambda: fleet.replica(leader, key).sync_pending is False)
+    fleet.world.run_for(5_000)
+    fleet.kill(leader)
+    assert read_checkpoint(disk, RECOVERY_POINTS) == {name: 2}
+    fleet.network.heal()
+    fleet.start(leader)
+    fleet.wait(lambda: leader in fleet.started())
+    figures = fleet.server(leader).context.figures
+    fleet.wait(lambda: figures.get("logs_truncated") == 1)
+    assert read_checkpoint(disk, RECOVERY_POINTS) == {name: 1}
 
 
 def test_a_frozen_follower_leaves_the_isr_and_returns(fleet: PartitionFleet) -> None:
