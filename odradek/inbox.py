@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from odradek.accumulator import OnDone, Outcome, Pair
 from odradek.errors import BufferFullError, OdradekError
-from odradek.producer_engine import ProducerEngine, Single
+from odradek.placement import Single
+from odradek.producer_engine import ProducerEngine
 from transport.kernel import Now
 
 RUN_RECORDS_MAX = 1024

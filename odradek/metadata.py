@@ -8,14 +8,14 @@ not know what the client does with topics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from odradek.announcements import Announcements
 from odradek.backoff import Backoff
 from odradek.discovery import Discovery
 from odradek.links import Links
+from odradek.topic_map import TopicMap, TopicView
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Ports
 from transport.kernel import Now, earliest
@@ -37,11 +37,6 @@ from transport.wire.messages.metadata import (
     MetadataDelta,
     MetadataRequest,
     MetadataResponse,
-    PartitionInfo,
-    PartitionRecord,
-    RemoveTopicRecord,
-    TopicInfo,
-    TopicRecord,
 )
 
 METADATA_TIMEOUT_MS = 1_000
@@ -53,26 +48,6 @@ REFRESH_MAX_MS = 1_000
 NOWHERE_MS = 3_000
 """Without any broker's answer for this long, the seeds are asked again where the cluster is."""
 AVOID_MS = 2_000
-
-
-@dataclass(slots=True)
-class TopicView:
-    """A topic as known now. ``error`` other than NONE: it cannot be used, and why."""
-
-    name: str
-    topic_id: TopicId = TopicId(b"")
-    partitions: dict[int, PartitionInfo] = field(default_factory=dict)
-    configs: dict[str, str] = field(default_factory=dict)
-    error: int = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    asked: bool = False
-    """An answer has said something about it."""
-    removed: bool = False
-    """It was deleted while we watched: not created again unless somebody asks for it again."""
-
-    @property
-    def usable(self) -> bool:
-        """True when it exists and its partitions are known."""
-        return self.error == ErrorCode.NONE and bool(self.partitions)
 
 
 class Leader(NamedTuple):
@@ -96,7 +71,6 @@ class ClusterView:
         self.position: MetadataPosition = NO_METADATA
         self.controller_id: NodeId = NodeId(-1)
         self.brokers: dict[NodeId, BrokerInfo] = {}
-        self.topics: dict[str, TopicView] = {}
         self.fetched = False
         """A broker has answered METADATA at least once."""
         self._seeds = tuple(seeds)
@@ -107,19 +81,13 @@ class ClusterView:
         self._announcements = Announcements(self._on_event)
         self._discovery: Discovery | None = None
         self._newest: MetadataPosition = NO_METADATA
-        self._names: dict[TopicId, str] = {}
         self._avoided_until_ms: dict[NodeId, int] = {}
         self._backoff = Backoff(REFRESH_MIN_MS, REFRESH_MAX_MS)
         self._due_ms: int | None = None
         self._asking = False
         self._again = False
         self._answered_ms = 0
-        self._records: dict[type, Callable[[Any, Now], None]] = {
-            TopicRecord: self._on_topic,
-            PartitionRecord: self._on_partition,
-            RemoveTopicRecord: self._on_remove_topic,
-            BrokerRecord: self._on_broker,
-        }
+        self._map = TopicMap()
 
     # Questions
 
@@ -127,6 +95,11 @@ class ClusterView:
     def cluster_id(self) -> ClusterId:
         """The cluster's id; empty until a node has said it."""
         return self._calls.cluster_id
+
+    @property
+    def topics(self) -> dict[str, TopicView]:
+        """The topics that are watched."""
+        return self._map.topics
 
     def tried(self) -> str:
         """Say which addresses were tried and why each failed."""
@@ -178,19 +151,8 @@ class ClusterView:
 
     def watch(self, name: str, now: Now) -> None:
         """Care about a topic from now on."""
-        topic = self.topics.get(name)
-        if topic is None:
-            self.topics[name] = TopicView(name)
+        if self._map.watch(name):
             self.refresh(now)
-        elif topic.removed:
-            topic.removed = False
-            self.refresh(now)
-
-    def unwatch(self, name: str) -> None:
-        """Care no longer."""
-        topic = self.topics.pop(name, None)
-        if topic is not None:
-            self._names.pop(topic.topic_id, None)
 
     def avoid(self, node: NodeId, now: Now) -> None:
         """Ask others first for a while: this one did not answer as it should."""
@@ -348,7 +310,7 @@ class ClusterView:
             self.controller_id = told.controller_id
             self._take_brokers(told.brokers, now)
         for info in told.topics:
-            self._take_topic(info, behind=behind)
+            self._map.take(info, behind=behind)
         self.generation += 1
         known = all(
             topic.removed
@@ -356,27 +318,6 @@ class ClusterView:
             for topic in self.topics.values()
         )
         return known and not behind and self.position >= self._newest
-
-    def _take_topic(self, info: TopicInfo, *, behind: bool) -> None:
-        topic = self.topics.get(info.name)
-        if topic is None:
-            return
-        topic.asked = True
-        same = topic.topic_id == info.topic_id
-        if behind and (not same or info.error != ErrorCode.NONE):
-            return  # what an old view says of a topic's existence may be over
-        topic.error = info.error
-        if info.error != ErrorCode.NONE:
-            topic.partitions = {}
-            return
-        old = topic.partitions if same else {}
-        self._names.pop(topic.topic_id, None)
-        self._names[info.topic_id] = topic.name
-        topic.topic_id, topic.configs, topic.removed = info.topic_id, info.configs, False
-        topic.partitions = {
-            new.partition: _newer(old.get(new.partition), new, behind=behind)
-            for new in sorted(info.partitions, key=lambda one: one.partition)
-        }
 
     # Events
 
@@ -397,43 +338,15 @@ class ClusterView:
             return
         follows = self.fetched and delta.version == self.position.version + 1
         for record in delta.records:
-            take = self._records.get(type(record))
-            if take is not None:
-                take(record, now)
+            if isinstance(record, BrokerRecord):
+                self._on_broker(record, now)
+            elif self._map.apply(record):
+                self.refresh(now)
         self.generation += 1
         if follows:
             self.position = position
         else:
             self._notice(position, now)  # what was announced stands; what was missed is asked for
-
-    def _on_topic(self, record: TopicRecord, now: Now) -> None:
-        topic = self.topics.get(record.name)
-        if topic is None:
-            return
-        if topic.topic_id == record.topic_id and topic.error == ErrorCode.NONE:
-            topic.configs = record.configs
-        else:  # made (again): its partitions may be spread over deltas; an answer has all of them
-            self.refresh(now)
-
-    def _on_partition(self, record: PartitionRecord, now: Now) -> None:
-        topic = self.topics.get(self._names.get(record.topic_id, ""))
-        if topic is None or topic.error != ErrorCode.NONE:
-            return
-        known = topic.partitions.get(record.partition)
-        if known is None:
-            self.refresh(now)  # more partitions: keys must not be spread over a part of them
-            return
-        if record.leader_epoch >= known.leader_epoch:
-            topic.partitions[record.partition] = PartitionInfo(
-                record.partition, record.leader, record.leader_epoch, record.replicas, record.isr
-            )
-
-    def _on_remove_topic(self, record: RemoveTopicRecord, _now: Now) -> None:
-        topic = self.topics.get(self._names.pop(record.topic_id, ""))
-        if topic is not None:
-            topic.error = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-            topic.partitions = {}
-            topic.removed = True
 
     def _on_broker(self, record: BrokerRecord, now: Now) -> None:
         if record.alive:
@@ -443,12 +356,3 @@ class ClusterView:
             )
         else:
             self._take_brokers([b for b in self.brokers.values() if b.id != record.id], now)
-
-
-def _newer(known: PartitionInfo | None, told: PartitionInfo, *, behind: bool) -> PartitionInfo:
-    """Of two states of one partition of one topic, return the newer: never an older leader epoch."""
-    if known is None or told.leader_epoch > known.leader_epoch:
-        return told
-    if behind or told.leader_epoch < known.leader_epoch:
-        return known
-    return told

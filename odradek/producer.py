@@ -19,10 +19,11 @@ from odradek.engine import Engine
 from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError
 from odradek.futures import ManyFuture, RecordFuture
 from odradek.inbox import FlushItem, Inbox, RunItem, SingleItem
-from odradek.metadata import TopicView
 from odradek.partitioner import Partitioner
-from odradek.producer_engine import RECORD_OVERHEAD_BYTES, ProducerEngine, Single
+from odradek.placement import RECORD_OVERHEAD_BYTES, Single
+from odradek.producer_engine import ProducerEngine
 from odradek.sender import BATCH_SIZE_BYTES, REQUEST_BYTES_MAX, ProducerSettings
+from odradek.topic_map import TopicView
 from transport.kernel import Now
 from transport.wire.messages.produce import ACKS_ALL, ACKS_LEADER, ACKS_NONE
 from transport.wire.records import CODECS
@@ -32,6 +33,7 @@ Serializer = Callable[[Any], bytes]
 CHUNK_RECORDS = 2048
 """Of ``send_many``, handed to the loop at once: some 200 KiB, so the first leave while the rest come."""
 _ACKS = {"all": ACKS_ALL, -1: ACKS_ALL, 1: ACKS_LEADER, 0: ACKS_NONE, "1": 1, "0": 0, "-1": -1}
+TIMESTAMP_MAX_MS = 1 << 62
 _ONLY_BYTES = frozenset((bytes,))
 _ONLY_NONE = frozenset((type(None),))
 _BYTES_OR_NONE = _ONLY_BYTES | _ONLY_NONE
@@ -126,6 +128,8 @@ class Producer:
         """
         key, value = self._serialize(key, value)
         _check_bytes(key, value)
+        if headers or timestamp_ms is not None or type(topic) is not str:
+            _check_rest(topic, headers or (), timestamp_ms)
         stamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
         future = RecordFuture(stamp_ms, self)
         record = Single(partition, key, value, headers or (), stamp_ms, future.settle)
@@ -149,6 +153,7 @@ class Producer:
         The quickest way in: about a microsecond per record.  Blocks as :meth:`send` does, and takes
         an iterator as it comes.  The future fails if any record does.
         """
+        _check_rest(topic, (), timestamp_ms)
         stamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
         many = ManyFuture(topic, stamp_ms, self)
         count = 0
@@ -265,6 +270,17 @@ def _check_bytes(key: object, value: object) -> None:
                 f"a {name} must be bytes or None, not {type(given).__name__}; "
                 f"encode it, or give the producer a {name}_serializer"
             )
+
+
+def _check_rest(topic: object, headers: Headers, timestamp_ms: int | None) -> None:
+    if not isinstance(topic, str):
+        raise TypeError(f"a topic's name must be str, not {type(topic).__name__}")
+    if timestamp_ms is not None and not 0 <= timestamp_ms < TIMESTAMP_MAX_MS:
+        raise ValueError(f"timestamp_ms={timestamp_ms} is not milliseconds since the Unix epoch")
+    for header in headers:
+        name, content = header
+        if not isinstance(name, str) or not isinstance(content, bytes | None):
+            raise TypeError(f"a header is (str, bytes or None), not {header!r}")
 
 
 def _leave_open(_future: Future[None], _now: Now) -> None:

@@ -1,4 +1,4 @@
-"""The producer as a program: takes records, chooses partitions, sends, tells each one's end.
+"""The producer as a program: takes records, has them placed and sent, tells each one's end.
 
 The blocking and the asyncio producer are thin facades over it, and the simulator drives it as it
 is.  Owns what waits for a topic to be known.  It must not know of threads.
@@ -6,12 +6,11 @@ is.  Owns what waits for a topic to be known.  It must not know of threads.
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from odradek.accumulator import Accumulator, Batch, Headers, Lane, OnDone, Outcome, Pair, Run
+from odradek.accumulator import Accumulator, Headers, OnDone, Outcome, Pair, Run
 from odradek.client_program import ClientProgram
 from odradek.errors import (
     BufferFullError,
@@ -21,16 +20,12 @@ from odradek.errors import (
     OdradekError,
     error_for,
 )
-from odradek.metadata import TopicView
-from odradek.partitioner import MurmurPartitioner, Partitioner
+from odradek.partitioner import Partitioner
+from odradek.placement import RECORD_OVERHEAD_BYTES, Placement, Single
 from odradek.sender import ProducerSettings, Sender
+from odradek.topic_map import TopicView
 from transport.kernel import Now, earliest
 from transport.wire.errors import ErrorCode, meaning
-
-RECORD_OVERHEAD_BYTES = 12
-"""About what a record takes beside its key, value and headers."""
-BATCH_ROOM_BYTES = 64
-"""What a batch's header takes from max.message.bytes, and a little more."""
 
 OnTopic = Callable[[TopicView | OdradekError, Now], None]
 
@@ -41,29 +36,6 @@ class _Parked(NamedTuple):
     deadline_ms: int
     size_bytes: int
     on_topic: OnTopic
-
-
-class Single(NamedTuple):
-    """One record on its way to a partition (None: to be chosen)."""
-
-    partition: int | None
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    timestamp_ms: int
-    on_done: OnDone
-
-    def size_bytes(self) -> int:
-        """Return about what it takes in a batch."""
-        size_bytes = len(self.key or b"") + len(self.value or b"") + RECORD_OVERHEAD_BYTES
-        for name, content in self.headers:
-            size_bytes += len(name) + len(content or b"")
-        return size_bytes
-
-    def fail(self, topic: str, error: OdradekError) -> None:
-        """End it without having been placed."""
-        partition = -1 if self.partition is None else self.partition
-        self.on_done(Outcome(topic, partition, -1, error), 0, None)
 
 
 class ProducerEngine(ClientProgram):
@@ -77,17 +49,19 @@ class ProducerEngine(ClientProgram):
         self.settings = settings
         self.on_room: Callable[[Now], bool] | None = None
         """Called once a turn while there is room; True: there is more to come at once."""
-        self._murmur = MurmurPartitioner()
-        self._partitioner = partitioner
         self._accumulator = Accumulator(
             batch_size_bytes=settings.batch_size_bytes,
             delivery_timeout_ms=settings.delivery_timeout_ms,
         )
         self._sender = Sender(settings, self.view, self.calls, self.errands, self._accumulator)
+        self._placement = Placement(
+            self.view,
+            self._accumulator,
+            record_bytes_max=settings.request_bytes_max,
+            partitioner=partitioner,
+        )
         self._parked: dict[str, deque[_Parked]] = {}
         self._parked_bytes = 0
-        self._sticky: dict[str, Batch] = {}
-        self._sticky_lanes: dict[str, Lane] = {}
         self._flushes: list[tuple[int, Callable[[Now], None]]] = []
         self._generation = -1
         self._more = False
@@ -126,39 +100,16 @@ class ProducerEngine(ClientProgram):
         """Take one record, as :meth:`send`."""
         known = self.view.topic(topic)
         if known is not None and topic not in self._parked and self._open():
-            self._append(known, record, now)
+            self._placement.place(known, record, now)
             return
 
         def on_topic(told: TopicView | OdradekError, now: Now) -> None:
             if isinstance(told, OdradekError):
                 record.fail(topic, told)
             else:
-                self._append(told, record, now)
+                self._placement.place(told, record, now)
 
         self._place(topic, record.size_bytes(), on_topic, now)
-
-    def _append(self, topic: TopicView, record: Single, now: Now) -> None:
-        partition = self._partition_for(topic, record.partition, record.key)
-        if isinstance(partition, OdradekError):
-            record.fail(topic.name, partition)
-            return
-        sticky = partition is None
-        lane = (
-            self._sticky_lane(topic, now)
-            if partition is None
-            else self._lane(topic.name, partition)
-        )
-        batch = self._accumulator.append(
-            lane,
-            record.key,
-            record.value,
-            record.headers,
-            record.timestamp_ms,
-            record.on_done,
-            now,
-            self._limit_bytes(topic),
-        )
-        self._after(lane, batch, sticky=sticky)
 
     def send_run(
         self,
@@ -183,7 +134,7 @@ class ProducerEngine(ClientProgram):
             if isinstance(known, OdradekError):
                 on_done(Outcome(topic, -1, -1, known), 0, run.positions)
             else:
-                self._place_run(known, run, partition, now)
+                self._placement.place_run(known, run, partition, now)
 
         self._place(topic, record_bytes * len(pairs), place, now)
 
@@ -206,6 +157,7 @@ class ProducerEngine(ClientProgram):
     def begin(self, now: Now) -> None:
         """Take the ports."""
         self._sender.attach(self.ports)
+        self._placement.attach(self.ports.random)
 
     def work(self, now: Now) -> None:
         """Place what was parked, take more, send, tell."""
@@ -306,126 +258,6 @@ class ProducerEngine(ClientProgram):
         time_ms = self.settings.max_block_ms
         return ClientTimeoutError(f"nothing was heard of topic {name!r} within {time_ms} ms")
 
-    # Choosing partitions
-
-    def _lane(self, topic: str, partition: int) -> Lane:
-        return self._accumulator.lane(topic, partition)
-
-    def _partition_for(
-        self, topic: TopicView, partition: int | None, key: bytes | None
-    ) -> int | OdradekError | None:
-        """Return the partition of one record; None: where the sticky choice is."""
-        if partition is not None:
-            if partition in topic.partitions:
-                return partition
-            return error_for(
-                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-                f"topic {topic.name!r} has partitions 0 to {len(topic.partitions) - 1}, "
-                f"not {partition}",
-            )
-        if key is None:
-            return None
-        if self._partitioner is None:
-            return self._murmur.hashes[key] % len(topic.partitions)
-        available = [p.partition for p in topic.partitions.values() if p.leader >= 0]
-        chosen = self._partitioner(key, list(topic.partitions), available)
-        return self._partition_for(topic, chosen, None)
-
-    def _place_run(self, topic: TopicView, run: Run, partition: int | None, now: Now) -> None:
-        if partition is not None:
-            chosen = self._partition_for(topic, partition, None)
-            if isinstance(chosen, OdradekError):
-                run.on_done(Outcome(topic.name, partition, -1, chosen), 0, run.positions)
-            else:
-                self._fill(topic, self._lane(topic.name, partition), run, now)
-            return
-        keys = [pair[0] for pair in run.pairs]
-        if keys.count(None) == len(keys):
-            self._place_unkeyed(topic, run, now)
-            return
-        if self._partitioner is None and None not in keys:
-            spread: list[int] = self._murmur.spread(keys, len(topic.partitions))  # type: ignore[arg-type]
-            groups: dict[int | None, array[int]] = {}
-            for position, place in enumerate(spread):
-                group = groups.get(place)
-                if group is None:
-                    group = groups[place] = array("i")
-                group.append(position)
-        else:
-            groups = self._group_one_by_one(topic, run, keys)
-        for part, positions in groups.items():
-            pairs = [run.pairs[position] for position in positions]
-            some = run._replace(pairs=pairs, positions=positions)
-            if part is None:
-                self._place_unkeyed(topic, some, now)
-            else:
-                self._fill(topic, self._lane(topic.name, part), some, now)
-
-    def _group_one_by_one(
-        self, topic: TopicView, run: Run, keys: Sequence[bytes | None]
-    ) -> dict[int | None, array[int]]:
-        groups: dict[int | None, array[int]] = {}
-        for position, key in enumerate(keys):
-            chosen = self._partition_for(topic, None, key)
-            if isinstance(chosen, OdradekError):
-                run.on_done(Outcome(topic.name, -1, -1, chosen), 0, (position,))
-            else:
-                groups.setdefault(chosen, array("i")).append(position)
-        return groups
-
-    def _place_unkeyed(self, topic: TopicView, run: Run, now: Now) -> None:
-        start = 0
-        limit = self._limit_bytes(topic)
-        while start < len(run.pairs):
-            lane = self._sticky_lane(topic, now)
-            taken = self._accumulator.extend(lane, run, start, now, limit)
-            self._after(lane, taken.batch, sticky=True)
-            start += taken.records
-
-    def _fill(self, topic: TopicView, lane: Lane, run: Run, now: Now) -> None:
-        start = 0
-        limit = self._limit_bytes(topic)
-        while start < len(run.pairs):
-            taken = self._accumulator.extend(lane, run, start, now, limit)
-            self._after(lane, taken.batch, sticky=False)
-            start += taken.records
-
-    def _sticky_lane(self, topic: TopicView, now: Now) -> Lane:
-        """Return the lane that unkeyed records go to until its open batch is full or sent."""
-        batch = self._sticky.get(topic.name)
-        if batch is not None and not batch.full:
-            return self._sticky_lanes[topic.name]
-        able = [p for p in topic.partitions if self.view.leader(topic.name, p, now) is not None]
-        choices = able or list(topic.partitions)
-        random = self.ports.random
-        one, other = self._lane(topic.name, random.choice(choices)), None
-        if len(choices) > 1:
-            other = self._lane(topic.name, random.choice(choices))
-        # Of two by chance the emptier one: a slow partition gets less, as KIP-794 has it.
-        if other is not None and _queued(other) < _queued(one):
-            return other
-        return one
-
-    def _after(self, lane: Lane, batch: Batch, *, sticky: bool) -> None:
-        if sticky:
-            self._sticky[lane.topic], self._sticky_lanes[lane.topic] = batch, lane
-        size_bytes = batch.builder.size_bytes
-        if batch.builder.record_count == 1 and size_bytes > self.settings.request_bytes_max:
-            text = (
-                f"a record of about {size_bytes} bytes is above max_request_size "
-                f"({self.settings.request_bytes_max})"
-            )
-            error = error_for(ErrorCode.MESSAGE_TOO_LARGE, text)
-            batch.full = True
-            self._accumulator.finish(lane, batch, Outcome(lane.topic, lane.partition, -1, error))
-
-    def _limit_bytes(self, topic: TopicView) -> int:
-        """Return how large a batch of this topic may be: its own limit wins over ours."""
-        given = topic.configs.get("max.message.bytes", "")
-        if not given.isdecimal():
-            return self.settings.request_bytes_max
-        return max(1, min(self.settings.request_bytes_max, int(given) - BATCH_ROOM_BYTES))
-
     def _end_flushes(self, now: Now) -> None:
         oldest = self._accumulator.oldest
         done = [one for one in self._flushes if oldest is None or oldest > one[0]]
@@ -433,7 +265,3 @@ class ProducerEngine(ClientProgram):
         self._sender.flushing = bool(self._flushes)
         for _, on_done in done:
             on_done(now)
-
-
-def _queued(lane: Lane) -> int:
-    return len(lane.queue) + len(lane.sent)

@@ -40,7 +40,8 @@ from transport.wire.messages.produce import (
 )
 
 BATCH_SIZE_BYTES = 128 * 1024
-"""Measured: see docs; above this a batch costs no less per record, and keeps its first one longer."""
+"""Measured on 2 cores that three brokers share, 100-byte values: 16 KiB 170,000 records/s, 32 KiB
+250,000, 64 KiB 310,000, 128 KiB 400,000; twice and four times that are no faster."""
 REQUEST_BYTES_MAX = 1024 * 1024
 SEQUENCED_IN_FLIGHT_MAX = 5
 """A broker remembers the last five batches of a producer."""

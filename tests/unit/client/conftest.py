@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from queue import Empty, Queue
 from random import Random
+from threading import RLock
 from typing import Any
 
 import pytest
@@ -139,6 +141,7 @@ class ScriptedCluster:
         self.random = Random(7)
         self.now = Now(1_000, 1_700_000_000_000)
         self.program: Any = None
+        self.lock = RLock()
         self.status: int | None = None
         self.brokers = {NodeId(number): True for number in range(1, brokers + 1)}
         self.topics: dict[str, ScriptedTopic] = {}
@@ -228,6 +231,9 @@ class ScriptedCluster:
         self.program = program
         program.start(self, self.now)
         self.settle()
+
+    def alive(self) -> bool:
+        return self.status is None
 
     def settle(self) -> None:
         """Let everything that needs no time happen."""
@@ -582,6 +588,44 @@ class ScriptedCluster:
             if state.leader == node
         )
         return DescribeTopicsResponse(0, told), ()
+
+
+class ScriptedLoop:
+    """A loop on the client's own thread over the scripted cluster; its time flies when idle."""
+
+    def __init__(self, cluster: ScriptedCluster, program: Any) -> None:
+        self._cluster = cluster
+        self._program = program
+        self._posted: Queue[Callable[[Now], None]] = Queue()
+
+    def post(self, fn: Callable[[Now], None]) -> None:
+        self._posted.put(fn)
+
+    def run(self) -> int:
+        cluster = self._cluster
+        with cluster.lock:
+            cluster.status = None
+            cluster.start(self._program)
+        while cluster.alive():
+            try:
+                posted = self._posted.get(timeout=0.001)
+            except Empty:
+                with cluster.lock:
+                    cluster.program = self._program
+                    cluster.advance(10)
+                continue
+            with cluster.lock:
+                posted(cluster.now)
+                if cluster.alive():
+                    cluster.settle()
+        return 0
+
+
+@pytest.fixture
+def real_loop(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> ScriptedCluster:
+    """The cluster, for clients that start threads of their own: one such client at a time."""
+    monkeypatch.setattr("odradek.engine._real_loop", lambda program: ScriptedLoop(cluster, program))
+    return cluster
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 from odradek.accumulator import Outcome
 from odradek.errors import BufferFullError, ClientClosedError
 from odradek.inbox import FlushItem, Inbox, RunItem, SingleItem
-from odradek.producer_engine import ProducerEngine, Single
+from odradek.placement import Single
+from odradek.producer_engine import ProducerEngine
 from odradek.sender import ProducerSettings
 
 

@@ -1,0 +1,144 @@
+"""What a client knows of the topics it cares about, and how news changes it.
+
+Pure.  News comes as answers (a whole topic, from a broker that may be behind) and as announced
+records (one partition, as of now).  The rule for both: an older leader epoch never wins, and the
+number of partitions is only taken from an answer, since keys must not be spread over a part of
+them.  It must not know where news comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import TopicId
+from transport.wire.messages.metadata import (
+    MetadataRecord,
+    PartitionInfo,
+    PartitionRecord,
+    RemoveTopicRecord,
+    TopicInfo,
+    TopicRecord,
+)
+
+
+@dataclass(slots=True)
+class TopicView:
+    """A topic as known now. ``error`` other than NONE: it cannot be used, and why."""
+
+    name: str
+    topic_id: TopicId = TopicId(b"")
+    partitions: dict[int, PartitionInfo] = field(default_factory=dict)
+    configs: dict[str, str] = field(default_factory=dict)
+    error: int = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    asked: bool = False
+    """An answer has said something about it."""
+    removed: bool = False
+    """It was deleted while we watched: not created again unless somebody asks for it again."""
+
+    @property
+    def usable(self) -> bool:
+        """True when it exists and its partitions are known."""
+        return self.error == ErrorCode.NONE and bool(self.partitions)
+
+
+class TopicMap:
+    """The watched topics by name."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, TopicView] = {}
+        self._names: dict[TopicId, str] = {}
+        self._appliers: dict[type, Callable[[Any], bool]] = {
+            TopicRecord: self._on_topic,
+            PartitionRecord: self._on_partition,
+            RemoveTopicRecord: self._on_remove_topic,
+        }
+
+    def watch(self, name: str) -> bool:
+        """Care about a topic; True: ask for it."""
+        topic = self.topics.get(name)
+        if topic is None:
+            self.topics[name] = TopicView(name)
+            return True
+        asked_again, topic.removed = topic.removed, False
+        return asked_again
+
+    def missing(self) -> bool:
+        """Return whether a topic is watched that does not exist as far as is known."""
+        return any(not topic.usable and not topic.removed for topic in self.topics.values())
+
+    def complete(self) -> bool:
+        """Return whether every watched topic is known, and every partition has a leader."""
+        return all(
+            topic.removed
+            or (topic.usable and all(part.leader >= 0 for part in topic.partitions.values()))
+            for topic in self.topics.values()
+        )
+
+    def take(self, info: TopicInfo, *, behind: bool) -> None:
+        """Take an answer about a topic; ``behind``: of a broker that knows less than we do."""
+        topic = self.topics.get(info.name)
+        if topic is None:
+            return
+        topic.asked = True
+        same = topic.topic_id == info.topic_id
+        if behind and (not same or info.error != ErrorCode.NONE):
+            return  # what an old view says of a topic's existence may be over
+        topic.error = info.error
+        if info.error != ErrorCode.NONE:
+            topic.partitions = {}
+            return
+        old = topic.partitions if same else {}
+        self._names.pop(topic.topic_id, None)
+        self._names[info.topic_id] = topic.name
+        topic.topic_id, topic.configs, topic.removed = info.topic_id, info.configs, False
+        topic.partitions = {
+            new.partition: _newer(old.get(new.partition), new, behind=behind)
+            for new in sorted(info.partitions, key=lambda one: one.partition)
+        }
+
+    def apply(self, record: MetadataRecord) -> bool:
+        """Take an announced record; True: it tells of more than it says, so ask."""
+        applier = self._appliers.get(type(record))
+        return applier is not None and applier(record)
+
+    def _on_topic(self, record: TopicRecord) -> bool:
+        topic = self.topics.get(record.name)
+        if topic is None:
+            return False
+        if topic.topic_id == record.topic_id and topic.error == ErrorCode.NONE:
+            topic.configs = record.configs
+            return False
+        return True  # made (again): its partitions may be spread over deltas
+
+    def _on_partition(self, record: PartitionRecord) -> bool:
+        topic = self.topics.get(self._names.get(record.topic_id, ""))
+        if topic is None or topic.error != ErrorCode.NONE:
+            return False
+        known = topic.partitions.get(record.partition)
+        if known is None:
+            return True
+        if record.leader_epoch >= known.leader_epoch:
+            topic.partitions[record.partition] = PartitionInfo(
+                record.partition, record.leader, record.leader_epoch, record.replicas, record.isr
+            )
+        return False
+
+    def _on_remove_topic(self, record: RemoveTopicRecord) -> bool:
+        topic = self.topics.get(self._names.pop(record.topic_id, ""))
+        if topic is not None:
+            topic.error = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            topic.partitions = {}
+            topic.removed = True
+        return False
+
+
+def _newer(known: PartitionInfo | None, told: PartitionInfo, *, behind: bool) -> PartitionInfo:
+    """Of two states of one partition of one topic, return the newer: never an older leader epoch."""
+    if known is None or told.leader_epoch > known.leader_epoch:
+        return told
+    if behind or told.leader_epoch < known.leader_epoch:
+        return known
+    return told

@@ -1,0 +1,270 @@
+"""The blocking and asyncio clients, each on its own thread, against scripted brokers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+import odradek
+from odradek import (
+    AdminClient,
+    Consumer,
+    NewTopic,
+    Producer,
+    RecordMetadata,
+    TopicPartition,
+    aio,
+)
+from odradek.errors import (
+    ClientClosedError,
+    ClientError,
+    ClientTimeoutError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
+
+T0 = TopicPartition("t", 0)
+WAIT_S = 20
+
+
+def values(cluster: Any, partition: int = 0) -> list[Any]:
+    with cluster.lock:
+        found: list[Any] = cluster.topics["t"].partitions[partition].values()
+        return found
+
+
+def fill(cluster: Any, count: int) -> None:
+    with Producer(cluster.bootstrap) as producer:
+        producer.send_many("t", [(b"k", b"%d" % n) for n in range(count)]).get(WAIT_S)
+
+
+def test_send_many_threads_and_flush(real_loop: Any) -> None:
+    real_loop.topic("t")
+    with Producer(real_loop.bootstrap) as producer:
+        assert producer.send("t", b"0", timestamp_ms=7).get(WAIT_S) == RecordMetadata("t", 0, 0, 7)
+        threads = [
+            threading.Thread(target=lambda: [producer.send("t", b"x") for _ in range(100)])
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        producer.flush(WAIT_S)
+        assert len(values(real_loop)) == 401
+        assert producer.partitions_for("t") == {0}
+    with pytest.raises(ClientClosedError):
+        producer.send("t", b"late")
+    producer.close()
+
+
+def test_send_many_takes_any_iterable_and_serializes(real_loop: Any) -> None:
+    real_loop.topic("t")
+    with Producer(
+        real_loop.bootstrap, key_serializer=str.encode, value_serializer=lambda n: b"%d" % n
+    ) as producer:
+        many = producer.send_many("t", ((f"k{n}", n) for n in range(5_000)))
+        written = many.result(WAIT_S)
+        one = producer.send("t", 5_000, key=None, headers=[("h", b"v")]).get(WAIT_S)
+    assert [int(value) for value in values(real_loop)] == list(range(5_001))
+    assert (len(written), written[4_999].offset, one.offset) == (5_000, 4_999, 5_000)
+
+
+def test_wrong_arguments_are_told_at_once(real_loop: Any) -> None:
+    real_loop.topic("t")
+    with Producer(real_loop.bootstrap) as producer:
+        with pytest.raises(TypeError, match="value_serializer"):
+            producer.send("t", "text")
+        with pytest.raises(TypeError, match="key_serializer"):
+            producer.send_many("t", [(1, b"")])
+        with pytest.raises(TypeError, match="header"):
+            producer.send("t", b"", headers=[("h", "text")])  # type: ignore[list-item]
+        with pytest.raises(TypeError, match="topic"):
+            producer.send(b"t", b"")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="timestamp_ms"):
+            producer.send("t", b"", timestamp_ms=-1)
+        assert producer.send("t", b"fine").get(WAIT_S).offset == 0
+    for wrong in ({"acks": 2}, {"compression_type": "zip"}, {"max_in_flight": 9}):
+        with pytest.raises(ValueError, match=r"acks|zip|max_in_flight"):
+            Producer(real_loop.bootstrap, **wrong)
+
+
+def test_a_partitioner_that_fails_fails_its_record_only(real_loop: Any) -> None:
+    real_loop.topic("t", 2)
+
+    def choose(key: bytes, partitions: Any, available: Any) -> int:
+        assert list(partitions) == list(available) == [0, 1]
+        return int(key)
+
+    with Producer(real_loop.bootstrap, partitioner=choose) as producer:
+        with pytest.raises(ClientError, match="partitioner"):
+            producer.send("t", b"", key=b"x").get(WAIT_S)
+        with pytest.raises(UnknownTopicOrPartitionError):
+            producer.send("t", b"", key=b"7").get(WAIT_S)
+        assert producer.send("t", b"", key=b"1").get(WAIT_S).partition == 1
+
+
+def test_close_gives_up_after_its_time_and_tells_each_record(real_loop: Any) -> None:
+    real_loop.topic("t")
+    producer = Producer(real_loop.bootstrap)
+    producer.send("t", b"0").get(WAIT_S)
+    with real_loop.lock:
+        real_loop.held = {1, 2, 3}
+    future = producer.send("t", b"1")
+    with pytest.raises(ClientTimeoutError):
+        producer.flush(0.01)
+    producer.close(0.01)
+    with pytest.raises(ClientClosedError):
+        future.get(WAIT_S)
+
+
+def test_a_failed_loop_fails_what_was_in_flight(real_loop: Any) -> None:
+    real_loop.topic("t")
+    producer = Producer(real_loop.bootstrap)
+    with real_loop.lock:
+        real_loop.held = {1, 2, 3}
+    future = producer.send("t", b"1")
+
+    def break_it(_now: Any) -> None:
+        raise RuntimeError("a bug")
+
+    producer._engine.post(break_it)
+    with pytest.raises(ClientClosedError, match="a bug"):
+        future.get(WAIT_S)
+    with pytest.raises(ClientClosedError):
+        producer.send("t", b"2")
+
+
+def test_a_dropped_producer_delivers_and_goes(real_loop: Any) -> None:
+    real_loop.topic("t")
+    producer = Producer(real_loop.bootstrap)
+    thread = producer._engine._running.thread
+    assert thread is not None
+    gone = weakref.ref(producer)
+    future = producer.send("t", b"0")
+    del producer
+    assert future.get(WAIT_S).offset == 0
+    del future
+    gc.collect()
+    assert gone() is None
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+
+
+def test_consuming_by_poll_and_by_iteration(real_loop: Any) -> None:
+    real_loop.topic("t")
+    fill(real_loop, 1_000)
+    with Consumer(
+        "t",
+        bootstrap_servers=real_loop.bootstrap,
+        auto_offset_reset="earliest",
+        value_deserializer=int,
+        consumer_timeout_ms=200,
+        max_poll_records=70,
+    ) as consumer:
+        polled = consumer.poll(1_000, max_records=10)
+        assert [record.value for record in polled[T0]] == list(range(10))
+        assert consumer.position(T0) == 10
+        assert next(consumer).value == 10
+        assert consumer.position(T0) == 11, "of what was given, not of what was polled"
+        rest = consumer.poll()
+        assert rest[T0][0].value == 11
+        consumer.seek(T0, 500)
+        assert [record.value for record in consumer] == list(range(500, 1_000))
+        assert consumer.position(T0) == 1_000
+        assert consumer.end_offsets([T0]) == {T0: 1_000}
+        assert consumer.beginning_offsets([T0]) == {T0: 0}
+        consumer.seek_to_beginning()
+        assert next(consumer).value == 0
+        consumer.seek_to_end(T0)
+        assert consumer.position(T0) == 1_000
+        assert consumer.poll(10) == {}
+
+
+def test_what_a_consumer_tells_of_topics(real_loop: Any) -> None:
+    real_loop.topic("t", 2)
+    with Consumer(bootstrap_servers=real_loop.bootstrap) as consumer:
+        assert consumer.topics() == {"t"}
+        assert consumer.partitions_for_topic("t") == {0, 1}
+        assert consumer.partitions_for_topic("x") is None
+        consumer.assign([T0])
+        assert consumer.assignment() == {T0}
+        consumer.pause(T0)
+        assert consumer.paused() == {T0}
+        consumer.resume(T0)
+        assert consumer.paused() == set()
+        consumer.subscribe("t")
+        assert consumer.subscription() == {"t"}
+        with pytest.raises(ValueError, match="not assigned"):
+            consumer.seek(TopicPartition("x", 0), 0)
+        with pytest.raises(ValueError, match="at least"):
+            consumer.poll(0, max_records=0)
+    with pytest.raises(ValueError, match="auto_offset_reset"):
+        Consumer(bootstrap_servers=real_loop.bootstrap, auto_offset_reset="first")
+
+
+def test_administration(real_loop: Any) -> None:
+    with AdminClient(real_loop.bootstrap) as admin:
+        admin.create_topics([NewTopic("t", 2), "u"])
+        assert admin.list_topics() == ["t", "u"]
+        assert [len(topic.partitions) for topic in admin.describe_topics()] == [2, 1]
+        with pytest.raises(TopicAlreadyExistsError):
+            admin.create_topics(["t"])
+        admin.delete_topics(["u"])
+        assert admin.list_topics() == ["t"]
+        assert admin.describe_cluster().cluster_id == "scripted"
+        with pytest.raises(TypeError, match="list"):
+            admin.delete_topics("t")
+
+
+def test_asyncio_produces_and_consumes(real_loop: Any) -> None:
+    real_loop.topic("t")
+
+    async def produce() -> None:
+        async with aio.Producer(real_loop.bootstrap, buffer_memory=2_000) as producer:
+            assert (await producer.send("t", b"0")).offset == 0
+            futures = [producer.send("t", b"%d" % number) for number in range(1, 300)]
+            written = await asyncio.gather(*futures)
+            assert [metadata.offset for metadata in written] == list(range(1, 300))
+            assert len(await producer.send_many("t", [(None, b"300"), (None, b"301")])) == 2
+            await producer.flush(WAIT_S)
+            with pytest.raises(TypeError):
+                await producer.send("t", "text")
+
+    async def consume() -> None:
+        async with aio.Consumer(
+            "t",
+            bootstrap_servers=real_loop.bootstrap,
+            auto_offset_reset="earliest",
+            consumer_timeout_ms=200,
+        ) as consumer:
+            assert [int(record.value) async for record in consumer] == list(range(302))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(consumer.poll(1_000_000), 0.02)
+            await consumer.seek(T0, 300)
+            assert await consumer.position(T0) == 300
+            polled = await consumer.poll(1_000)
+            assert [record.value for record in polled[T0]] == [b"300", b"301"]
+
+    async def administer() -> None:
+        async with aio.AdminClient(real_loop.bootstrap) as admin:
+            assert await admin.list_topics() == ["t"]
+
+    asyncio.run(produce())
+    assert [int(value) for value in values(real_loop)] == list(range(302))
+    asyncio.run(consume())
+    asyncio.run(administer())
+
+
+def test_everything_promised_can_be_imported() -> None:
+    for name in odradek.__all__:
+        assert getattr(odradek, name).__name__ == name
+    for name in aio.__all__:
+        assert getattr(aio, name).__name__ == name
+    with pytest.raises(AttributeError):
+        odradek.Nothing  # noqa: B018 - the access is what is tested
