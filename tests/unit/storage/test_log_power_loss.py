@@ -140,7 +140,7 @@ class Trial:
         assert self.log.recovery_point <= self.log.log_end_offset
 
 
-@pytest.mark.parametrize("seed", [*range(20), 149, 430, 1127])
+@pytest.mark.parametrize("seed", [*range(15), 2033, 2135, 2245])
 def test_what_was_synced_survives_and_the_rest_is_whole(seed: int) -> None:
     trial = Trial(seed)
     does = [trial.append, trial.sync, trial.cut, trial.reset, trial.stop, trial.kill]
