@@ -1,0 +1,90 @@
+"""Every command and every program printed in the README and the docs is run, in order."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+COMMAND_MAX_S = 60
+BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+START, STOP = "odradek start --detach", "odradek stop"
+NEEDS_TOPIC = {"docs/operating.md": "odradek topic create greetings --partitions 3"}
+
+
+@pytest.fixture
+def shell() -> Iterator[dict[str, str]]:
+    """An environment in which the docs' commands find a running cluster of their own."""
+    with tempfile.TemporaryDirectory(prefix="odradek-docs-") as folder:
+        environment = {
+            **os.environ,
+            "ODRADEK_DATA_DIR": folder,
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        }
+        environment.pop("ODRADEK_BOOTSTRAP", None)
+        run(START, environment)
+        try:
+            yield environment
+        finally:
+            run(STOP, environment)
+
+
+def run(command: str, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        ["/bin/bash", "-c", command],
+        cwd=environment["ODRADEK_DATA_DIR"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=COMMAND_MAX_S,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def blocks(document: str) -> list[tuple[str, str]]:
+    """Return (language, text) of each block of a document."""
+    return BLOCK.findall((ROOT / document).read_text(encoding="utf-8"))
+
+
+def steps(text: str) -> list[tuple[str, str]]:
+    """Return (command, output printed below it) of each command in a console block."""
+    parts = re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]
+    return [(command.strip(), output) for command, _, output in (p.partition("\n") for p in parts)]
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/operating.md"])
+def test_the_commands_of_a_document_work_as_printed(document: str, shell: dict[str, str]) -> None:
+    if document in NEEDS_TOPIC:
+        run(NEEDS_TOPIC[document], shell)
+    ran = 0
+    for language, text in blocks(document):
+        if language == "python":
+            run(f"{sys.executable} - <<'PROGRAM'\n{text}PROGRAM\n", shell)
+            continue
+        for command, output in steps(text):
+            if command in (START, STOP) or command.startswith(". "):
+                continue  # the fixture's; the environment's
+            if command.startswith("make "):
+                subprocess.run(
+                    ["/usr/bin/env", "make", "-n", command.removeprefix("make ")],
+                    cwd=ROOT,
+                    check=True,
+                    capture_output=True,
+                )
+                continue
+            printed = run(command, shell)
+            ran += 1
+            if output and "…" not in output:
+                assert printed.strip() == output.strip(), f"$ {command}"
+    assert ran >= 4
