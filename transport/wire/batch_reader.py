@@ -125,15 +125,13 @@ def _damaged(header: BatchHeader, text: str) -> RecordError:
     )
 
 
-def _read_rows(  # noqa: C901, PLR0912, PLR0915 - see the docstring
+# One long function on purpose: a call per number would triple the time per record.  Numbers are
+# read inline while they have at most two bytes, as nearly all do, and are kept in zigzag form
+# (twice the value, odd when negative) until they are known to be sound.
+def _read_rows(  # noqa: C901, PLR0912, PLR0915 - see above
     header: BatchHeader, data: bytes, p: int, rows: list[_PlainRow]
 ) -> int:
-    """Append a row per record from position ``p`` on; return where the last one ends.
-
-    One long function on purpose: a call per number would triple the time per record.  Numbers are
-    read inline while they have at most two bytes, as nearly all do, and are kept in zigzag form
-    (twice the value, odd when negative) until they are known to be sound.
-    """
+    """Append a row per record from position ``p`` on; return where the last one ends."""
     base_offset, base_ms = header.base_offset, header.base_timestamp_ms
     previous, last = -1, header.last_offset_delta << 1
     for _ in range(header.record_count):
