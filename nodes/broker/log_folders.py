@@ -53,19 +53,17 @@ def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
     The log of a topic of the same name that is gone is removed.  Raises Damaged for a log damaged
     before its tail, StorageError when the disk refuses.
     """
-    high_watermark = plan.high_watermark
     try:
         log = _open(disk, plan, plan.recovery_point)
     except InconsistentTopicId:
         disk.remove(set_aside(disk, folder_of(plan.name), DELETED_SUFFIX))
         log = _open(disk, plan, Offset(0))
-        high_watermark = Offset(0)
     producers = Producers()
     producers.rebuild(read_batches(log))
     facts = LogFacts(
         log.log_start_offset,
         log.log_end_offset,
-        high_watermark,
+        plan.high_watermark,
         log.recovery_point,
         tuple(log.epochs),
     )

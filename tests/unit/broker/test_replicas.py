@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from nodes.broker.fetchers import Fetchers
 from tests.unit.broker.partition_fleet import (
     Answer,
     PartitionFleet,
@@ -323,6 +325,78 @@ def test_an_old_registration_of_a_replica_is_refused(fleet: PartitionFleet) -> N
     body = fleet.ask(fleet.leader(key), request, door="peers")
     assert isinstance(body, FetchResponse)
     assert body.error == ErrorCode.STALE_BROKER_EPOCH
+
+
+def replica_fetch(fleet: PartitionFleet, key: PartitionKey, **how: int) -> FetchRequest:
+    """A fetch in the name of a follower of the partition's leader, as of its present process."""
+    replica = other_than(fleet, fleet.leader(key))
+    part = FetchPartition(
+        key.topic_id, key.partition, LeaderEpoch(how.get("leader_epoch", -1)), Offset(0), 1_000
+    )
+    epoch = fleet.server(replica).context.broker_epoch
+    return FetchRequest(how.get("max_wait_ms", 3_000), 1, 1_000, (part,), NodeId(replica), epoch)
+
+
+def test_a_follower_that_knows_more_than_its_leader_is_let_wait(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    leader = fleet.leader(key)
+    unknown = PartitionKey(TopicId(b"?" * 16), 0)
+    request = replica_fetch(fleet, key, leader_epoch=99, max_wait_ms=300)
+    (part,) = request.partitions
+    strange = FetchPartition(unknown.topic_id, 0, LeaderEpoch(-1), Offset(0), 1_000)
+    for process in fleet.processes.values():
+        if process is not fleet.processes[leader]:
+            process.freeze()
+    before_us = fleet.world.now_us
+    body, _ = fleet.ask_whole(leader, replace(request, partitions=(part, strange)), door="peers")
+    assert isinstance(body, FetchResponse)
+    assert 300_000 <= fleet.world.now_us - before_us < 320_000
+    assert all(part.error == ErrorCode.NONE for part in body.partitions)
+
+
+def test_a_newer_fetch_of_a_follower_ends_the_one_before(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    leader = fleet.leader(key)
+    request = replica_fetch(fleet, key)
+    fleet.processes[request.replica_id].freeze()
+    answers: list[Answer] = []
+    fleet.post_whole(leader, request, answers, door="peers")
+    fleet.world.run_for(50)
+    assert answers == []
+    fleet.post_whole(leader, request, [], door="peers")
+    fleet.wait(lambda: bool(answers), 20)
+    body = answers[0][0]
+    assert isinstance(body, FetchResponse)
+    assert body.partitions == ()
+
+
+def test_a_new_assignment_does_not_wait_for_the_poll_under_way(fleet: PartitionFleet) -> None:
+    for number in range(6):
+        key = fleet.create(f"topic-{number}")
+        before_us = fleet.world.now_us
+        fleet.write(key, b"first")
+        assert fleet.world.now_us - before_us < 100_000
+        fleet.world.run_for(60)
+
+
+def test_a_new_leader_hides_a_high_watermark_that_it_is_not_sure_of(
+    fleet: PartitionFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its followers have not fetched yet: what its predecessor had told may have been more."""
+    key = fleet.create()
+    fleet.write(key, b"a")
+    old = fleet.leader(key)
+    with monkeypatch.context() as patch:
+        patch.setattr(Fetchers, "end_turn", lambda self, now: None)
+        fleet.kill(old)
+        leader = fleet.leader(key)
+        response, payload = fleet.fetch(leader, key)
+        assert response.partitions[0].high_watermark == -1
+        assert payload == ()
+        assert listed(fleet, key, TIMESTAMP_LATEST)[0] == ErrorCode.OFFSET_NOT_AVAILABLE
+        assert listed(fleet, key, 0)[0] == ErrorCode.OFFSET_NOT_AVAILABLE
+        assert listed(fleet, key, TIMESTAMP_EARLIEST)[0] == ErrorCode.NONE
+    fleet.wait(lambda: listed(fleet, key, TIMESTAMP_LATEST)[:2] == (ErrorCode.NONE, 1))
 
 
 def test_idle_partitions_cost_two_fetches_a_second_and_pair(fleet: PartitionFleet) -> None:

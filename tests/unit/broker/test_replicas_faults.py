@@ -10,7 +10,7 @@ import pytest
 from nodes.broker.checkpoints import CLEAN_STOP, HIGH_WATERMARKS, RECOVERY_POINTS, read_checkpoint
 from nodes.broker.replica import ReplicaState
 from nodes.config import LogConfig
-from tests.unit.broker.partition_fleet import Answer, PartitionFleet, fetch_request, make_batch
+from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import PartitionKey, TopicPartition
 from transport.wire.messages.produce import ACKS_LEADER
@@ -358,18 +358,3 @@ def test_deleted_logs_are_removed_and_strays_too(fleet: PartitionFleet) -> None:
     assert fleet.disks[away].list("logs") == ["t-0"]
     fleet.world.run_for(61_000)
     assert fleet.disks[away].list("logs") == []
-
-
-def test_a_new_leader_hides_a_high_watermark_it_is_not_sure_of(fleet: PartitionFleet) -> None:
-    """The followers have the record; only the leader has seen it committed."""
-    key = fleet.create()
-    fleet.write(key, b"a")
-    old = fleet.leader(key)
-    answers: list[Answer] = []
-    fleet.kill(old)
-    leader = fleet.leader(key)
-    fleet.post_whole(leader, fetch_request(key, 0, max_wait_ms=500), answers)
-    fleet.wait(lambda: bool(answers))
-    told = answers[0][0].partitions[0].high_watermark  # type: ignore[attr-defined]
-    assert told in (-1, 1)
-    assert fleet.fetch(leader, key, max_wait_ms=500)[0].partitions[0].high_watermark == 1
