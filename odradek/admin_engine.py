@@ -334,5 +334,7 @@ def _first_error(body: Message, outcomes: Sequence[TopicOutcome] | None) -> Odra
     for outcome in outcomes:
         if outcome.error != ErrorCode.NONE:
             text = outcome.text or meaning(outcome.error).text
-            return error_for(outcome.error, f"topic {outcome.name!r}: {text}")
+            if outcome.name not in text:
+                text = f"topic {outcome.name!r}: {text}"
+            return error_for(outcome.error, text)
     return None

@@ -61,8 +61,11 @@ def guarded(name: str, command: Callable[[], int]) -> int:
     try:
         return command()
     except OdradekError as error:
+        told = _one_line(error)
         advice = next((text for kind, text in _ADVICE if isinstance(error, kind)), "")
-        sys.stderr.write(f"odradek {name}: {_one_line(error)}{'; ' if advice else ''}{advice}\n")
+        if advice and "`odradek " not in told:  # unless it says itself what to do
+            told = f"{told}; {advice}"
+        sys.stderr.write(f"odradek {name}: {told}\n")
         return EXIT_FAILED
     except ValueError as error:
         sys.stderr.write(f"odradek {name}: {_one_line(error)}\n")
