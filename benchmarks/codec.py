@@ -44,7 +44,7 @@ def main() -> int:
     def build() -> bytes:
         builder = BatchBuilder()
         builder.extend(pairs, 1_700_000_000_000, 1_000_000)
-        return builder.build("none", ProducerId(1), ProducerEpoch(0), 0)
+        return builder.build(0, ProducerId(1), ProducerEpoch(0), 0)
 
     batch = build()
     sys.stdout.write(f"{describe()}\n")
