@@ -333,8 +333,6 @@ def _first_error(body: Message, outcomes: Sequence[TopicOutcome] | None) -> Odra
         return failure_of(body)
     for outcome in outcomes:
         if outcome.error != ErrorCode.NONE:
-            text = outcome.text or meaning(outcome.error).text
-            if outcome.name not in text:
-                text = f"topic {outcome.name!r}: {text}"
-            return error_for(outcome.error, text)
+            text = f"topic {outcome.name!r}: {meaning(outcome.error).text}"
+            return error_for(outcome.error, outcome.text or text)
     return None
