@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nodes.broker.server import BrokerServer
@@ -61,6 +62,7 @@ class Cluster:
         self.incarnations: dict[str, int] = {}
         self.boots: dict[str, int] = {}
         self.clients = 0
+        self._on_turn: Callable[[SimulatedProcess], None] | None = None
         self.nodes = tuple(
             _endpoints(role, number)
             for role, count in (
@@ -87,9 +89,16 @@ class Cluster:
             self.world, self.network, name, program, (node.peers, node.clients, node.events)
         )
         process.on_exit = self._exited
+        process.on_turn = self._on_turn
         self.processes[name] = process
         self.world.note(f"{name} starts as incarnation {self.incarnations[name]}")
         return process
+
+    def watch(self, on_turn: Callable[[SimulatedProcess], None]) -> None:
+        """Show every node to ``on_turn`` after each of its turns, from now on."""
+        self._on_turn = on_turn
+        for process in self.processes.values():
+            process.on_turn = on_turn
 
     def add_client(self, program: Program, name: str = "client") -> SimulatedProcess:
         """Run a client's engine as a process of its own host."""

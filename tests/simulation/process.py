@@ -45,6 +45,8 @@ class SimulatedProcess:
         self.wall_skew_ms = wall_skew_ms
         self.random = Random(world.random.getrandbits(64))
         self.on_exit: Callable[[SimulatedProcess], None] | None = None
+        self.on_turn: Callable[[SimulatedProcess], None] | None = None
+        """Looks at the program after each of its turns."""
         self._inbox: list[Callable[[Now], None]] = []
         self._turn_set_us: int | None = None
         self._awaited_us = world.now_us
@@ -169,6 +171,8 @@ class SimulatedProcess:
     def _end_turn(self) -> None:
         now = self.now()
         self.program.end_turn(now)
+        if self.on_turn is not None:
+            self.on_turn(self)
         if self.status is not None:
             self.kill()
             return
