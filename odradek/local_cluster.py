@@ -328,7 +328,9 @@ class Cluster:
         """Wait for the supervisor's word on how the start went, the first time."""
         if self._outcome_fd is None:
             return
-        readable, _, _ = select.select([self._outcome_fd], [], [], timeout_s)
+        poller = select.poll()  # unlike select(), for descriptors of any number
+        poller.register(self._outcome_fd, select.POLLIN)
+        readable = poller.poll(int(timeout_s * 1_000))
         if not readable:
             raise ClusterError(self._with_logs(f"no start within {timeout_s:g} s"))
         line = os.read(self._outcome_fd, 65_536)

@@ -83,6 +83,18 @@ def open_segments(
         if name.endswith(".tmp"):
             disk.remove(f"{folder}/{name}")
     segments = [Segment(disk, folder, base, index_interval_bytes) for base in bases]
+    try:
+        epochs, cut_bytes = _mend(disk, folder, segments, recovery_point, clean=clean)
+    finally:
+        for segment in segments:
+            segment.close()
+    return Opened(segments, epochs, has_folder, found is not None, topic_id, cut_bytes)
+
+
+def _mend(
+    disk: Disk, folder: str, segments: list[Segment], recovery_point: Offset, *, clean: bool
+) -> tuple[list[EpochEntry], int]:
+    """Load or recover the segments; return their leader epochs and the bytes that were cut."""
     checkpoint = decode_epochs(disk.read_file(f"{folder}/{EPOCHS_NAME}"))
     if clean:
         cut_bytes = _trust(segments, recovery_point)
@@ -100,8 +112,7 @@ def open_segments(
         # The last one may have been cut just before: its length is not known to be durable.
         known = segment is not segments[-1] and segment.next_offset <= recovery_point
         segment.synced_bytes = segment.size_bytes if known else -1
-        segment.close()
-    return Opened(segments, epochs, has_folder, found is not None, topic_id, cut_bytes)
+    return epochs, cut_bytes
 
 
 def _trust(segments: list[Segment], recovery_point: Offset) -> int:

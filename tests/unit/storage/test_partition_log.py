@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -34,6 +34,25 @@ class Made(NamedTuple):
     header: BatchHeader
 
 
+OPEN: list[PartitionLog] = []
+"""Logs opened by a test, to be closed: a process has few descriptors."""
+OPEN_MAX = 20
+
+
+@pytest.fixture(autouse=True)
+def _closed_logs() -> Iterator[None]:
+    yield
+    while OPEN:
+        OPEN.pop().close()
+
+
+def keep_open(log: PartitionLog) -> PartitionLog:
+    OPEN.append(log)
+    if len(OPEN) > OPEN_MAX:
+        OPEN.pop(0).close()
+    return log
+
+
 def batch_at(
     offset: int, count: int = 1, *, epoch: int = 0, timestamp_ms: int = 1, size: int = 30
 ) -> Made:
@@ -53,13 +72,15 @@ def open_log(
     clean: bool = False,
     topic_id: TopicId | None = None,
 ) -> PartitionLog:
-    return PartitionLog.open(
-        RealDisk(tmp_path),
-        FOLDER,
-        settings,
-        recovery_point=Offset(recovery_point),
-        clean=clean,
-        topic_id=topic_id,
+    return keep_open(
+        PartitionLog.open(
+            RealDisk(tmp_path),
+            FOLDER,
+            settings,
+            recovery_point=Offset(recovery_point),
+            clean=clean,
+            topic_id=topic_id,
+        )
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -17,6 +18,24 @@ from transport.wire.records import BatchBuilder, BatchHeader, iterate_headers, r
 FOLDER = "logs/topic-0"
 SETTINGS = LogSettings(segment_bytes=1200, index_interval_bytes=150)
 
+OPEN: list[PartitionLog] = []
+"""Logs opened by a test, to be closed: a process has few descriptors."""
+OPEN_MAX = 20
+
+
+@pytest.fixture(autouse=True)
+def _closed_logs() -> Iterator[None]:
+    yield
+    while OPEN:
+        OPEN.pop().close()
+
+
+def keep_open(log: PartitionLog) -> PartitionLog:
+    OPEN.append(log)
+    if len(OPEN) > OPEN_MAX:
+        OPEN.pop(0).close()
+    return log
+
 
 def make_batch(offset: int, count: int, epoch: int, size: int) -> bytes:
     builder = BatchBuilder()
@@ -28,7 +47,9 @@ def make_batch(offset: int, count: int, epoch: int, size: int) -> bytes:
 def write_log(path: Path, count: int, *, settings: LogSettings = SETTINGS) -> list[BatchHeader]:
     """Write a log with a few epochs and leave it as a killed process does."""
     random = Random(count)
-    log = PartitionLog.open(RealDisk(path), FOLDER, settings, recovery_point=Offset(0), clean=False)
+    log = keep_open(
+        PartitionLog.open(RealDisk(path), FOLDER, settings, recovery_point=Offset(0), clean=False)
+    )
     headers = []
     for number in range(count):
         data = make_batch(log.log_end_offset, random.randrange(1, 4), number // 4, number * 7 % 50)
@@ -39,8 +60,10 @@ def write_log(path: Path, count: int, *, settings: LogSettings = SETTINGS) -> li
 
 
 def open_log(path: Path, *, recovery_point: int = 0, clean: bool = False) -> PartitionLog:
-    return PartitionLog.open(
-        RealDisk(path), FOLDER, SETTINGS, recovery_point=Offset(recovery_point), clean=clean
+    return keep_open(
+        PartitionLog.open(
+            RealDisk(path), FOLDER, SETTINGS, recovery_point=Offset(recovery_point), clean=clean
+        )
     )
 
 
