@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from transport.kernel import Now
 from transport.wire.codec import NO_DEADLINE_MS, Buffer, Envelope
 from transport.wire.ids import BrokerEpoch, NodeId
 from transport.wire.messages import Message
+
+_logger = logging.getLogger("odradek.broker")
 
 
 class Request(NamedTuple):
@@ -61,6 +64,15 @@ class BrokerContext:
     def count(self, figure: str, by: int = 1) -> None:
         """Add to a counter."""
         self.figures[figure] = self.figures.get(figure, 0) + by
+
+    def report(self, figure: str, text: str) -> None:
+        """Add to a counter, and say in the node's log what has happened and to what."""
+        self.count(figure)
+        _logger.warning("%s", text)
+
+    def tell(self, text: str) -> None:
+        """Say in the node's log what has become of this broker."""
+        _logger.info("%s", text)
 
     def reply(self, request: Request, body: Message, payload: tuple[Buffer, ...] = ()) -> None:
         """Answer a request; dropped (and counted) when its sender is gone."""

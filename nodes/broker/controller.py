@@ -124,7 +124,7 @@ class Controller:
                 self._tell(answer.token, answer.message, now)
 
     def _fail(self, now: Now) -> None:
-        self._context.count("controller_failures")
+        self._context.report("controller_failures", "a commit failed: no longer controller")
         self.deposed(now)
         self._on_failed(now)
 

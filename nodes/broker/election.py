@@ -154,6 +154,7 @@ class Election:
         if isinstance(found, Reign):
             self._reign = found
             self._context.count("elections_won")
+            self._context.tell(f"elected controller for controller epoch {found.epoch}")
             self._on_controller(self._context.id, now)
             self._on_elected(session, found, now)
         elif isinstance(found, _Claimed):

@@ -52,8 +52,8 @@ class LogShelf:
         try:
             for folder in leftovers(self._context.disk):
                 self._discard(folder)
-        except StorageError:
-            self._context.count("folders_not_removed")
+        except StorageError as error:
+            self._context.report("folders_not_removed", str(error))
 
     # Opening
 
@@ -125,7 +125,8 @@ class LogShelf:
         except StorageError as error:
             anew.fail(error, now)
             return
-        self._context.count("logs_fetched_anew")
+        text = f"{damaged.name}: the damaged log is put aside, and fetched anew from the leader"
+        self._context.report("logs_fetched_anew", text)
         self.open(anew, now)
 
     # Removing
@@ -140,15 +141,15 @@ class LogShelf:
         try:
             if self._context.disk.exists(folder):
                 self._discard(set_aside(self._context.disk, folder, DELETED_SUFFIX))
-        except StorageError:
-            self._context.count("folders_not_removed")
+        except StorageError as error:
+            self._context.report("folders_not_removed", str(error))
 
     def _discard(self, aside: str) -> None:
         disk = self._context.disk
 
         def done(result: BaseException | None, now: Now) -> None:
             if isinstance(result, BaseException):
-                self._context.count("folders_not_removed")
+                self._context.report("folders_not_removed", f"{aside}: {result}")
 
         self._context.ports.pool.submit(lambda: disk.remove(aside), done)
 
@@ -166,5 +167,5 @@ class LogShelf:
                 if folder not in self._busy:
                     self._context.count("strays_removed")
                     self._discard(set_aside(disk, folder, DELETED_SUFFIX))
-        except StorageError:
-            self._context.count("folders_not_removed")
+        except StorageError as error:
+            self._context.report("folders_not_removed", str(error))

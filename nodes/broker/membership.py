@@ -127,7 +127,8 @@ class Membership:
             self._renew = state is SessionState.LOST
             self.closed = self._stopping
             self._context.broker_epoch = BrokerEpoch(-1)
-            self._context.count("sessions_lost", int(self._renew))
+            if self._renew:
+                self._context.report("sessions_lost", "the session is lost: opening another")
             self._on_lost(now)
 
     # Registration
@@ -185,4 +186,5 @@ class Membership:
             )
             return
         self._context.broker_epoch = epoch
+        self._context.tell(f"registered under broker epoch {epoch}")
         self._on_registered(session, now)

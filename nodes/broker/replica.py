@@ -136,7 +136,7 @@ class Replica:
         """Take this replica offline: its log cannot be used."""
         self.state = ReplicaState.OFFLINE
         self.failure = f"{self.name}: {error}"
-        self._context.count("replicas_failed")
+        self._context.report("replicas_failed", f"replica offline: {self.failure}")
         self._end(ErrorCode.KAFKA_STORAGE_ERROR, now)
 
     def retire(self, error: ErrorCode, now: Now) -> None:
@@ -157,8 +157,8 @@ class Replica:
         try:
             if self.sync_pending:
                 self._log.sync()
-        except StorageError:
-            self._context.count("syncs_failed")
+        except StorageError as error:
+            self._context.report("syncs_failed", f"{self.name}: {error}")
             return False
         return not self._syncing
 
@@ -168,8 +168,8 @@ class Replica:
             log, self._log = self._log, None
             try:
                 log.close()
-            except StorageError:
-                self._context.count("replicas_not_closed")
+            except StorageError as error:
+                self._context.report("replicas_not_closed", f"{self.name}: {error}")
 
     def check(self) -> None:
         """Assert the invariants of the core, and that the log is where the core believes it."""

@@ -84,8 +84,8 @@ class Upkeep:
             return written
         try:
             write_checkpoint(self._context.disk, name, present, durable=durable)
-        except StorageError:
-            self._context.count("checkpoints_failed")
+        except StorageError as error:
+            self._context.report("checkpoints_failed", str(error))
             return written
         return present
 
@@ -134,5 +134,5 @@ class Upkeep:
         try:
             if clean:
                 mark_clean_stop(self._context.disk)
-        except StorageError:
-            self._context.count("checkpoints_failed")
+        except StorageError as error:
+            self._context.report("checkpoints_failed", str(error))
