@@ -35,12 +35,13 @@ is decided here.  This module must not know how errors travel or who raises them
           UnimplementedError, OperationTimeoutError, BadArgumentsError, UnknownSessionError,
           NoNodeError, NoAuthError, BadVersionError, NoChildrenForEphemeralsError,
           NodeExistsError, NotEmptyError, SessionExpiredError, InvalidACLError,
-          AuthFailedError, SessionMovedError, NotReadOnlyCallError, QuotaExceededError
+          AuthFailedError, SessionMovedError, NotReadOnlyCallError, NoWatcherError,
+          QuotaExceededError
         ClusterError                 Odradek's own codes, and the unexpected
           UnknownServerError, MalformedMessageError, UnknownApiError, WrongNodeError,
           WrongIncarnationError, NotRaftLeaderError, NoQuorumError, ServerBehindError,
           RequestGapError, DisconnectedError, OverloadedError, NodeStoppingError,
-          StaleControllerEpochError, ResultForgottenError
+          StaleControllerEpochError, ResultForgottenError, HistoryCompactedError
 
 Aliases: NotLeaderOrFollowerError, CorruptRecordException, MessageTooLargeError, UnknownError,
 KafkaError, KafkaTimeoutError, ZookeeperError.
@@ -367,6 +368,10 @@ class NotReadOnlyCallError(CoordinationError, code=ErrorCode.NOT_READ_ONLY):
     """This coordinator only reads at present."""
 
 
+class NoWatcherError(CoordinationError, code=ErrorCode.NO_WATCHER):
+    """The session has no such watch."""
+
+
 class QuotaExceededError(CoordinationError, code=ErrorCode.QUOTA_EXCEEDED):
     """The write would pass the quota of its subtree."""
 
@@ -428,6 +433,10 @@ class StaleControllerEpochError(ClusterError, code=ErrorCode.STALE_CONTROLLER_EP
 
 class ResultForgottenError(ClusterError, code=ErrorCode.RESULT_FORGOTTEN):
     """The write was applied; its result is no longer kept."""
+
+
+class HistoryCompactedError(ClusterError, code=ErrorCode.HISTORY_COMPACTED):
+    """This server no longer knows changes of that long ago."""
 
 
 KafkaError = LogError

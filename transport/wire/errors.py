@@ -78,6 +78,7 @@ class ErrorCode(IntEnum):
     AUTH_FAILED = -115
     SESSION_MOVED = -118
     NOT_READ_ONLY = -119
+    NO_WATCHER = -121
     QUOTA_EXCEEDED = -125
 
     # Odradek's own
@@ -94,6 +95,7 @@ class ErrorCode(IntEnum):
     STOPPING = 1010
     STALE_CONTROLLER_EPOCH = 1011
     RESULT_FORGOTTEN = 1012
+    HISTORY_COMPACTED = 1013
 
 
 class Meaning(NamedTuple):
@@ -186,6 +188,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.AUTH_FAILED: Meaning("Authentication failed.", **_FATAL),
     ErrorCode.SESSION_MOVED: Meaning("The session is served by another coordinator now.", **_RETRY),
     ErrorCode.NOT_READ_ONLY: Meaning("This coordinator only reads at present.", **_RETRY),
+    ErrorCode.NO_WATCHER: Meaning("The session has no such watch."),
     ErrorCode.QUOTA_EXCEEDED: Meaning("The write would pass the quota of its subtree."),
     ErrorCode.MALFORMED: Meaning("The message could not be read."),
     ErrorCode.UNKNOWN_API: Meaning("No such request here."),
@@ -204,6 +207,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.STOPPING: Meaning("The node is stopping.", **_REFRESH),
     ErrorCode.STALE_CONTROLLER_EPOCH: Meaning("A newer controller has been elected."),
     ErrorCode.RESULT_FORGOTTEN: Meaning("The write was applied; its result is no longer kept."),
+    ErrorCode.HISTORY_COMPACTED: Meaning("This server no longer knows changes of that long ago."),
 }
 
 

@@ -20,6 +20,9 @@ PERSISTENT = 0
 EPHEMERAL = 1
 PERSISTENT_SEQUENTIAL = 2
 EPHEMERAL_SEQUENTIAL = 3
+CONTAINER = 4
+PERSISTENT_WITH_TTL = 5
+PERSISTENT_SEQUENTIAL_WITH_TTL = 6
 
 ANY_VERSION = -1
 
@@ -28,6 +31,14 @@ NODE_CREATED = 1
 NODE_DELETED = 2
 NODE_DATA_CHANGED = 3
 NODE_CHILDREN_CHANGED = 4
+
+# Permissions of an ACL: ZooKeeper's bits.
+READ = 1
+WRITE = 2
+CREATE = 4
+DELETE = 8
+ADMIN = 16
+ALL_PERMISSIONS = READ | WRITE | CREATE | DELETE | ADMIN
 
 
 class Owner(Part, frozen=True, array_like=True, gc=False):
@@ -56,6 +67,10 @@ class OpenSessionRequest(Message, frozen=True, array_like=True, gc=False):
     """Random, the same in each retry of one opening: a repeated opening finds its session."""
     watches: tuple[WatchRegistration, ...] = ()
     """On attaching: the watches to set anew; what was missed since ``last_zxid`` fires at once."""
+    auth: tuple[AddAuth, ...] = ()
+    """What the client has proved before: identities belong to a connection, not to the session."""
+    read_only: bool = False
+    """A coordinator without a quorum may serve this client's reads rather than refuse it."""
 
 
 class WatchRegistration(Part, frozen=True, array_like=True, gc=False):
@@ -63,7 +78,7 @@ class WatchRegistration(Part, frozen=True, array_like=True, gc=False):
 
     path: str
     kind: str
-    """``data``, ``exists`` or ``children``."""
+    """``data``, ``exists``, ``children``, ``persistent`` or ``recursive``."""
 
 
 class OpenSessionResponse(Message, frozen=True, array_like=True, gc=False):
@@ -80,12 +95,24 @@ class OpenSessionResponse(Message, frozen=True, array_like=True, gc=False):
     """Of this server."""
     last_request_id: RequestId = RequestId(0)
     """The newest write of this session that has been applied here."""
+    read_only: bool = False
+    """Served without a quorum: reads only, under a number known to this coordinator alone.
+    Once there is a quorum again the lane ends with SESSION_MOVED and the client opens anew."""
 
 
 class Acl(Part, frozen=True, array_like=True, gc=False):
     """One entry of an access control list, as ZooKeeper's."""
 
     permissions: int
+    scheme: str
+    """``world`` (id ``anyone``), ``auth`` (whoever asks), ``digest`` (``user:base64(sha1)``)
+    or ``ip`` (an address, or a network as ``10.0.0.0/8``)."""
+    id: str
+
+
+class Identity(Part, frozen=True, array_like=True, gc=False):
+    """Who somebody was found to be: what the ids of an ACL are compared with."""
+
     scheme: str
     id: str
 
@@ -97,6 +124,9 @@ class Create(Part, frozen=True, array_like=True, gc=False, tag="create"):
     data: bytes = b""
     mode: int = PERSISTENT
     acl: tuple[Acl, ...] = ()
+    """Empty: everything is allowed to everybody."""
+    ttl_ms: int = 0
+    """For the modes with a TTL: removed once it is childless and was not set for so long."""
 
 
 class Delete(Part, frozen=True, array_like=True, gc=False, tag="delete"):
@@ -111,6 +141,14 @@ class SetData(Part, frozen=True, array_like=True, gc=False, tag="set"):
 
     path: str
     data: bytes
+    version: int = ANY_VERSION
+
+
+class SetAcl(Part, frozen=True, array_like=True, gc=False, tag="setacl"):
+    """Replace the ACL of a znode whose ACL has this version (``aversion``), or any."""
+
+    path: str
+    acl: tuple[Acl, ...]
     version: int = ANY_VERSION
 
 
@@ -168,8 +206,83 @@ class Sync(Part, frozen=True, array_like=True, gc=False, tag="sync"):
     path: str = "/"
 
 
-WriteOperation = Create | Delete | SetData | Check | Multi | CloseSession | Refused
-ReadOperation = GetData | Exists | GetChildren | Sync
+class GetAcl(Part, frozen=True, array_like=True, gc=False, tag="acl"):
+    """Read the ACL and the stat. Without ADMIN the secrets in it are shown as ``x``."""
+
+    path: str
+
+
+class AddAuth(Part, frozen=True, array_like=True, gc=False, tag="auth"):
+    """Prove an identity, such as ``digest`` by ``user:password``; AUTH_FAILED if it is none.
+
+    It counts for the whole request that carries it and for those behind it on this connection.
+    """
+
+    scheme: str
+    credential: bytes
+
+
+class GetEphemerals(Part, frozen=True, array_like=True, gc=False, tag="ephemerals"):
+    """Read the paths (sorted, in ``children``) of this session's ephemerals with this prefix."""
+
+    prefix: str = "/"
+
+
+class CountChildren(Part, frozen=True, array_like=True, gc=False, tag="count"):
+    """Count all descendants (``count``): ZooKeeper's getAllChildrenNumber."""
+
+    path: str
+
+
+class ReadMulti(Part, frozen=True, array_like=True, gc=False, tag="readmulti"):
+    """Do these reads on one and the same state; each has its own result, and error, in order."""
+
+    operations: tuple[GetData | Exists | GetChildren, ...]
+
+
+class AddWatch(Part, frozen=True, array_like=True, gc=False, tag="addwatch"):
+    """Hear of every change of a znode (or, recursive, of its subtree) until the watch is removed."""
+
+    path: str
+    recursive: bool = False
+
+
+class RemoveWatches(Part, frozen=True, array_like=True, gc=False, tag="removewatches"):
+    """Drop this session's watches of a path; NO_WATCHER when there is none of that kind."""
+
+    path: str
+    kind: str = "any"
+    """A kind of :class:`WatchRegistration`, or ``any``. ``data`` and ``exists`` are one to a server."""
+
+
+class GetChanges(Part, frozen=True, array_like=True, gc=False, tag="changes"):
+    """Read what was written at and under ``prefix`` after ``since``, oldest first.
+
+    Whole zxids only, about ``limit`` changes at most.  ``Result.zxid`` is where to go on from: the
+    answer holds everything up to it.  HISTORY_COMPACTED when ``since`` is older than this server
+    still knows; then ``Result.zxid`` is the oldest ``since`` that it can answer.
+    """
+
+    prefix: str
+    since: Zxid
+    limit: int = 1000
+
+
+WriteOperation = Create | Delete | SetData | SetAcl | Check | Multi | CloseSession | Refused
+ReadOperation = (
+    GetData
+    | Exists
+    | GetChildren
+    | Sync
+    | GetAcl
+    | AddAuth
+    | GetEphemerals
+    | CountChildren
+    | ReadMulti
+    | AddWatch
+    | RemoveWatches
+    | GetChanges
+)
 Operation = WriteOperation | ReadOperation
 
 
@@ -184,7 +297,8 @@ class Stat(Part, frozen=True, array_like=True, gc=False):
     cversion: int
     aversion: int
     ephemeral_owner: SessionId
-    """0 for a znode that is not ephemeral."""
+    """The session of an ephemeral; 0 for a lasting znode, negative for a container or one with a TTL
+    (as ZooKeeper's: 0x80… for a container, 0xff… and the TTL in milliseconds below it)."""
     data_length: int
     children_count: int
     pzxid: Zxid
@@ -203,6 +317,25 @@ class Result(Part, frozen=True, array_like=True, gc=False):
     children: tuple[str, ...] = ()
     results: tuple[Result, ...] = ()
     """Of a multi: one per step; after a failure every step's ``error`` says so, as ZooKeeper's."""
+    acl: tuple[Acl, ...] = ()
+    """Of a GetAcl."""
+    count: int = 0
+    """Of a CountChildren."""
+    changes: tuple[Change, ...] = ()
+    """Of a GetChanges."""
+
+
+class Change(Part, frozen=True, array_like=True, gc=False):
+    """What one write did to one znode."""
+
+    zxid: Zxid
+    type: int
+    """NODE_CREATED, NODE_DELETED or NODE_DATA_CHANGED."""
+    path: str
+    data: bytes | None
+    """As of this change; None for a deletion."""
+    version: int
+    """As of this change; of a deletion: the last one."""
 
 
 class SessionOperation(Part, frozen=True, array_like=True, gc=False):
@@ -285,6 +418,10 @@ class ProposedWrite(Part, frozen=True, array_like=True, gc=False):
     died: Owner | None = None
     """A process reported dead: sessions of that name and of no later incarnation are ended.
     Judged when applied, so that an opening on its way before this entry is ended too."""
+    identities: tuple[Identity, ...] = ()
+    """Who asks for ``operations``, as the serving coordinator found: ACLs are judged when applied."""
+    sweep: tuple[str, ...] = ()
+    """Containers and znodes with a TTL that the leader found due: judged again when applied."""
 
 
 class OpenedSession(Part, frozen=True, array_like=True, gc=False):
