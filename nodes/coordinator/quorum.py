@@ -26,6 +26,7 @@ from nodes.core.raft.events import (
     Role,
     Stored,
 )
+from nodes.core.raft.quorum import majority
 from nodes.storage.disk import StorageError
 from nodes.storage.raft_log import RaftLog
 from transport.driver.ports import LinkId
@@ -89,6 +90,9 @@ class Quorum:
         self._raft = RaftCore(config.id, voters, config.raft, stored, context.ports.random, now)
         self._journal = Journal(log, context.ports.pool, self._durable, self.failed)
         self._failed = False
+        self._voters = voters
+        self._linked: set[NodeId] = set()
+        """Other members whose links are up."""
         self._standing = (self._raft.role, self._raft.raft_leader, self._raft.term)
 
     # What others may ask
@@ -107,6 +111,11 @@ class Quorum:
     def leads(self) -> bool:
         """This member leads."""
         return self._raft.role is Role.LEADER
+
+    @property
+    def can_hand_over(self) -> bool:
+        """This member leads, and enough others can be reached for one of them to lead."""
+        return self.leads and len(self._linked) + 1 >= max(majority(len(self._voters)), 2)
 
     @property
     def is_durable(self) -> bool:
@@ -138,6 +147,7 @@ class Quorum:
         """Take a change of a link; returns the coordinator behind it, or None."""
         node = self._peers.node_of(link)
         if node is not None:
+            (self._linked.add if up else self._linked.discard)(node)
             self.step(Contact(node, up), now)
         return node
 

@@ -11,6 +11,7 @@ from nodes.config import EXIT_STOPPED, NodeConfig
 from nodes.coordinator.barriers import Barriers
 from nodes.coordinator.checkpoints import Checkpoints
 from nodes.coordinator.context import CoordinatorContext, Request
+from nodes.coordinator.departure import Departure
 from nodes.coordinator.dispatch import PEERS_ONLY, Asked, Dispatch, OnTold
 from nodes.coordinator.introductions import Introductions
 from nodes.coordinator.lanes import Lanes
@@ -89,6 +90,7 @@ class CoordinatorServer:
         peers = Peers(self._config, ports)
         quorum = self._quorum = Quorum(context, peers, log, self, now)
         self._checkpoints.attach(quorum)
+        self._departure = Departure(context, quorum)
         self._barriers = Barriers()
         self._writes = Writes(context, quorum)
         self._lanes = Lanes(context, quorum, self._barriers, self._writes)
@@ -132,6 +134,7 @@ class CoordinatorServer:
         if self._writes.take_unsent():
             self._context.timers.after(now, SOON_MS, self._offer_again)
         self._checkpoints.end_turn(now)
+        self._departure.end_turn(now)
         self._quorum.end_turn()
         if self._context.stopping and self._quorum.is_durable:
             self._context.ports.exit(EXIT_STOPPED)
@@ -143,11 +146,12 @@ class CoordinatorServer:
             self._quorum.next_deadline_ms(),
             self._context.timers.next_deadline_ms(),
             self._presence.next_deadline_ms(),
+            self._departure.next_deadline_ms(),
         )
 
     def stop(self, now: Now) -> None:
-        """End in order: what was written is synced, nothing new is taken."""
-        self._context.stopping = True
+        """End in order: another leads, what was written is synced, nothing new is taken."""
+        self._departure.begin(now)
 
     def check(self) -> None:
         """Assert the invariants of every part."""

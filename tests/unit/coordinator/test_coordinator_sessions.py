@@ -571,7 +571,8 @@ def test_a_disk_that_fails_ends_the_process(ensemble: Ensemble) -> None:
     assert client.process.status == EXIT_ENVIRONMENT
 
 
-def test_stop_syncs_and_exits(ensemble: Ensemble) -> None:
+def test_stop_syncs_and_exits() -> None:
+    ensemble = Ensemble(size=1)
     client = opened(ensemble, ensemble.leader())
     process = client.process
     process.hold_syncs = True
