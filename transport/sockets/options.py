@@ -20,6 +20,9 @@ FRAME_BYTES_MAX = 128 * 1024 * 1024
 MESSAGES_QUEUED_MAX = 1_000
 RECONNECT_MS = 20
 RECONNECT_MAX_MS = 500
+CONNECT_TIMEOUT_MS = 2_000
+"""A host that is cut off answers nothing: without a bound the kernel tries at ever longer intervals,
+and finds out minutes after the netsplit that it has healed."""
 LINGER_MS = 200
 HEARTBEAT_MS = 3_000
 HEARTBEAT_TIMEOUT_MS = 10_000
@@ -44,6 +47,7 @@ def prepare(socket: zmq.Socket[bytes]) -> None:
     socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
     socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+    socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
 
