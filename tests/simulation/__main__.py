@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 
 from tests.simulation.parallel import run_many
@@ -23,6 +24,7 @@ def main() -> int:
 
 
 def _run_one(seed: int) -> int:
+    logging.disable()  # the trace tells it
     try:
         report = run(seed)
     except Failed as failure:

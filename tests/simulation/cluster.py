@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from nodes.broker.server import BrokerServer
-from nodes.config import (
-    BrokerConfig,
-    CoordinatorConfig,
-    LogConfig,
-    NodeConfig,
-    RaftConfig,
-)
+from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, NodeConfig
 from nodes.coordinator.server import CoordinatorServer
+from tests.simulation.clock import HostClock
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.network import Network
-from tests.simulation.process import SimulatedProcess
+from tests.simulation.process import Inputs, SimulatedProcess
+from tests.simulation.shape import Shape
 from tests.simulation.supervision import DeathTeller
+from tests.simulation.transitions import Transitions
 from tests.simulation.world import World
 from transport.driver.ports import Program
 from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
@@ -28,41 +24,33 @@ CLUSTER_ID = ClusterId("simulated-cluster")
 SUPERVISOR_KEY = "a secret of the simulation"
 RESTART_MS = 300
 """How long a simulated Python takes to start."""
+RESTART_MAX_MS = 5_000
+"""The longest pause after starts that the environment has ended."""
 NOTICE_US = 2_000
 """From the kernel's exit notice to the supervisor's word on the wire."""
 
 
-@dataclass
-class Shape:
-    """What the cluster is made of."""
-
-    coordinators: int = 3
-    brokers: int = 3
-    death_notices: bool = True
-    restarts: bool = True
-    raft: RaftConfig = field(default_factory=RaftConfig)
-    coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
-    broker: BrokerConfig = field(
-        default_factory=lambda: BrokerConfig(
-            num_partitions=3, default_replication_factor=3, min_insync_replicas=2
-        )
-    )
-    log: LogConfig = field(default_factory=LogConfig)
-
-
 class Cluster:
-    """Disks, processes and the supervisor's part, by node name."""
+    """Disks, clocks, processes and the supervisor's part, by node name."""
 
     def __init__(self, world: World, shape: Shape | None = None) -> None:
         self.world = world
         self.network = Network(world)
         self.shape = shape or Shape()
+        self.transitions = Transitions(world)
         self.disks: dict[str, SimulatedDisk] = {}
+        self.clocks: dict[str, HostClock] = {}
         self.processes: dict[str, SimulatedProcess] = {}
         self.incarnations: dict[str, int] = {}
         self.boots: dict[str, int] = {}
+        self.down_for_repair: set[str] = set()
+        """Not to be started again before somebody has repaired them."""
         self.clients = 0
-        self._on_turn: Callable[[SimulatedProcess], None] | None = None
+        self._watchers: list[Callable[[SimulatedProcess], None]] = []
+        self._without_power: set[str] = set()
+        """Their supervisors have none either."""
+        self._failures: dict[str, int] = {}
+        """Starts in a row that the environment has ended."""
         self.nodes = tuple(
             _endpoints(role, number)
             for role, count in (
@@ -73,6 +61,7 @@ class Cluster:
         )
         for node in self.nodes:
             self.disks[node.name] = SimulatedDisk()
+            self.clocks[node.name] = HostClock(world)
             self.start(node.name)
 
     @property
@@ -80,25 +69,29 @@ class Cluster:
         """The client endpoints of all nodes."""
         return [node.clients for node in self.nodes]
 
+    def names(self, role: str = "") -> list[str]:
+        """Return the sorted names of all nodes, or of those of a role."""
+        return sorted(name for name in self.processes if name.startswith(role))
+
     def start(self, name: str) -> SimulatedProcess:
         """Start a node's next incarnation."""
         node = next(node for node in self.nodes if node.name == name)
         self.incarnations[name] = self.incarnations.get(name, 0) + 1
+        self._without_power.discard(name)
+        self.world.note(f"{name} starts as incarnation {self.incarnations[name]}")
         program = self._program(node)
         process = SimulatedProcess(
-            self.world, self.network, name, program, (node.peers, node.clients, node.events)
+            self.world,
+            self.network,
+            name,
+            program,
+            (node.peers, node.clients, node.events),
+            clock=self.clocks[name],
         )
         process.on_exit = self._exited
-        process.on_turn = self._on_turn
+        process.on_turn = self._look
         self.processes[name] = process
-        self.world.note(f"{name} starts as incarnation {self.incarnations[name]}")
         return process
-
-    def watch(self, on_turn: Callable[[SimulatedProcess], None]) -> None:
-        """Show every node to ``on_turn`` after each of its turns, from now on."""
-        self._on_turn = on_turn
-        for process in self.processes.values():
-            process.on_turn = on_turn
 
     def add_client(self, program: Program, name: str = "client") -> SimulatedProcess:
         """Run a client's engine as a process of its own host."""
@@ -111,11 +104,13 @@ class Cluster:
         self.processes[name].kill()
 
     def lose_power(self, name: str) -> None:
-        """Take a host's power: the process and what was not synced are gone."""
+        """Take a host's power: the process and what was not synced are gone, and nobody is told."""
         self.world.note(f"{name} loses power")
         self.boots[name] = self.boots.get(name, 0) + 1
-        self.processes[name].kill()
+        self._without_power.add(name)
+        self.processes[name].kill(powered=False)
         self.disks[name].lose_power(self.world.random)
+        self.clocks[name].boot()
 
     def check(self) -> None:
         """Let every living server assert its invariants."""
@@ -129,15 +124,33 @@ class Cluster:
         assert isinstance(program, BrokerServer | CoordinatorServer)
         return program
 
+    def watch(self, look: Callable[[SimulatedProcess], None]) -> None:
+        """Call ``look`` after every turn of every node, from now on."""
+        self._watchers.append(look)
+
+    def _look(self, process: SimulatedProcess, inputs: Inputs) -> None:
+        self.transitions.look(process, inputs)
+        for look in self._watchers:
+            look(process)
+
+    # The supervisor's part
+
     def _exited(self, process: SimulatedProcess) -> None:
         name, incarnation = process.host, self.incarnations[process.host]
-        self.world.note(f"{name} has ended with status {process.status}")
-        if self.shape.death_notices:
-            self.world.after(NOTICE_US, lambda: self._tell_death(name, incarnation))
+        why = f", {process.fault}" if process.fault else ""
+        self.world.note(f"{name} has ended with status {process.status}{why}")
+        assert process.status not in (EXIT_BUG, EXIT_CONFIG), f"{name} gives up{why}"
+        failed = process.status == EXIT_ENVIRONMENT
+        self._failures[name] = self._failures.get(name, 0) + 1 if failed else 0
+        pause_ms = min(RESTART_MAX_MS, RESTART_MS * 2 ** min(self._failures[name], 6))
+        if self.shape.death_notices and name not in self._without_power:
+            self.world.after(NOTICE_US, self._tell_death, name, incarnation)
         if self.shape.restarts:
-            self.world.after(RESTART_MS * 1_000, lambda: self._restart(name, incarnation))
+            self.world.after(pause_ms * 1_000, self._restart, name, incarnation)
 
     def _restart(self, name: str, incarnation: int) -> None:
+        if name in self.down_for_repair:
+            return
         if self.incarnations[name] == incarnation and not self.processes[name].alive:
             self.start(name)
 

@@ -1,7 +1,8 @@
 """A simulated disk: a page cache over durable bytes.
 
 A process that is killed loses nothing; a power loss keeps what was synced, and of what was not
-synced any prefix of the bytes (a torn write) and any part of the folder changes.
+synced any prefix of the bytes (a torn write) and any part of the folder changes.  Bits may flip at
+rest, space may run out, syncs may fail or be slow: faults set these, the disk keeps them.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class SimulatedDisk:
         self._durable_names: dict[str, _Bytes | None] = {"": None}
         self._free_bytes = capacity_bytes
         self.failing_sync = False
-        """The next syncs fail, as of a dying device."""
+        """Syncs fail, as of a dying device; what they were to save stays only in the page cache."""
 
     # The port
 
@@ -124,6 +125,9 @@ class SimulatedDisk:
         self.take_space(len(data), path)
         content = _Bytes()
         content.cached += data
+        replaced = self._names.get(path)
+        if replaced is not None:
+            self.give_space(len(replaced.cached))
         self._names[path] = content
         if durable:
             self.before_sync(path)
@@ -175,6 +179,29 @@ class SimulatedDisk:
             content.lose_power(random)
         self._names = names
         self._durable_names = dict(names)
+
+    def files(self, folder: str, ending: str = "") -> tuple[str, ...]:
+        """Return the sorted paths of all files below a folder whose names end so."""
+        found = (
+            name
+            for name, content in self._names.items()
+            if content is not None and name.startswith(folder) and name.endswith(ending)
+        )
+        return tuple(sorted(found))
+
+    def flip(self, path: str, position_bytes: int, bit: int) -> None:
+        """Let one bit at rest be another from now on, in the cache and on the device."""
+        content = self._names[_clean(path)]
+        assert content is not None
+        for held in (content.cached, content.durable):
+            if position_bytes < len(held):
+                held[position_bytes] ^= 1 << bit
+
+    def wipe(self, folder: str = "") -> None:
+        """Forget everything below a folder, as a new disk would."""
+        for names in (self._names, self._durable_names):
+            for name in [name for name in names if name and name.startswith(folder)]:
+                del names[name]
 
     def before_sync(self, path: str) -> None:
         if self.failing_sync:

@@ -1,4 +1,8 @@
-"""A simulated process: runs one program in turns, as the real loop does."""
+"""A simulated process: runs one program in turns, as the real loop does.
+
+Within a turn the order is the loop's: a gap, then the changes of links, then what has arrived (by
+link, then by door), then what the disk pool and others have posted, then the turn's end.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,17 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
+import msgspec
+
+from nodes.config import EXIT_CONFIG, EXIT_ENVIRONMENT, ConfigError
+from nodes.storage.disk import StorageError
+from tests.simulation.clock import HostClock
 from tests.simulation.network import Network
-from tests.simulation.world import EPOCH_WALL_MS, World
+from tests.simulation.wires import Way
+from tests.simulation.world import World
 from transport.driver.loop import GAP_MIN_MS, SLEEP_MAX_MS
-from transport.driver.ports import LinkId, Origin, Pool, Program, Wire
+from transport.driver.pool import THREADS
+from transport.driver.ports import Door, LinkId, Origin, Pool, Program, Wire
 from transport.kernel import Now
 from transport.wire.codec import Envelope
 
@@ -19,6 +30,13 @@ TURN_US = (20, 150)
 """How long after an input its turn comes: the loop was busy or asleep."""
 JOB_US = (100, 1_500)
 """How long a job of the disk pool takes."""
+_DOOR_ORDER = {Door.PEERS: 1 << 62, Door.CLIENTS: 1 << 63}
+
+Message = tuple[Origin | LinkId, Envelope, Way]
+Inputs = tuple[list[tuple[LinkId, bool]], list[Message]]
+"""What a turn took in: changes of links, and messages."""
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class SimulatedProcess:
@@ -32,24 +50,34 @@ class SimulatedProcess:
         program: Program,
         endpoints: Sequence[str] = (),
         *,
-        wall_skew_ms: int = 0,
+        clock: HostClock | None = None,
     ) -> None:
         self.world = world
         self.network = network
         self.host = host
         self.program = program
+        self.clock = clock or HostClock(world)
         self.alive = True
         self.frozen = False
         self.status: int | None = None
         """Exit status, once the program has asked to end."""
-        self.wall_skew_ms = wall_skew_ms
+        self.fault = ""
+        """What the environment did to it, if that has ended it."""
         self.random = Random(world.random.getrandbits(64))
+        self.turn_us = TURN_US
+        self.job_us = JOB_US
         self.on_exit: Callable[[SimulatedProcess], None] | None = None
-        self.on_turn: Callable[[SimulatedProcess], None] | None = None
-        """Looks at the program after each of its turns."""
-        self._inbox: list[Callable[[Now], None]] = []
-        self._turn_set_us: int | None = None
-        self._awaited_us = world.now_us
+        self.on_turn: Callable[[SimulatedProcess, Inputs], None] | None = None
+        """Called after each turn with what the turn took in."""
+        self._changes: list[tuple[LinkId, bool]] = []
+        self._messages: list[Message] = []
+        self._posted: list[Callable[[Now], object]] = []
+        self._wanted_us = 1 << 62
+        """When the next turn is to be."""
+        self._alarms: list[int] = []
+        """Moments at which the heap will wake it, the earliest last."""
+        self._awaited_ms = self.clock.mono_ms()
+        self._threads_free_us = [0] * THREADS
         network.listen(self, endpoints)
         world.after(0, self._start)
 
@@ -74,10 +102,10 @@ class SimulatedProcess:
         return self.network.connect(self, endpoint, topics)
 
     def disconnect(self, link: LinkId) -> None:
-        self.network.disconnect(self, link)
+        self.network.disconnect(link)
 
     def send(self, link: LinkId, envelope: Envelope) -> bool:
-        return self.network.send(self, link, envelope)
+        return self.network.send(link, envelope)
 
     def reply(self, origin: Origin, envelope: Envelope) -> bool:
         return self.network.reply(self, origin, envelope)
@@ -86,6 +114,13 @@ class SimulatedProcess:
         self.network.publish(self, topic, envelope)
 
     def submit(self, job: Callable[[], T], done: Callable[[T | BaseException, Now], None]) -> None:
+        """Take a thread, do the job at some moment of its time there, report at the end."""
+        world, free_us = self.world, self._threads_free_us
+        thread = free_us.index(min(free_us))
+        begin_us = max(world.now_us, free_us[thread])
+        takes_us = world.between(self.job_us)
+        end_us = free_us[thread] = begin_us + takes_us
+
         def happen() -> None:
             if not self.alive:
                 return
@@ -94,91 +129,144 @@ class SimulatedProcess:
                 result = job()
             except Exception as error:  # noqa: BLE001 - as the real pool hands it over
                 result = error
-            self._put(lambda now: done(result, now))
+            world.at(end_us, self.do, lambda now: done(result, now))
 
-        self.world.after(self.world.random.randint(*JOB_US), happen)
+        world.at(begin_us + world.between((0, takes_us)), happen)
 
     # From the network and the world
 
-    def deliver_message(self, origin: Origin | LinkId, envelope: Envelope) -> None:
+    def deliver_message(self, origin: Origin | LinkId, envelope: Envelope, way: Way) -> None:
         """A message has arrived; the next turn takes it."""
-        self._put(lambda now: self.program.on_message(origin, envelope, now))
+        if self.alive:
+            self._messages.append((origin, envelope, way))
+            self._wake_soon()
 
     def deliver_link(self, link: LinkId, *, up: bool) -> None:
         """A link has changed; the next turn takes it."""
-        self._put(lambda now: self.program.on_link(link, up, now))
+        if self.alive:
+            self._changes.append((link, up))
+            self._wake_soon()
 
     def do(self, action: Callable[[Now], object]) -> None:
         """Run ``action`` in the program's next turn, as another thread would post it."""
-        self._put(action)
+        if self.alive:
+            self._posted.append(action)
+            self._wake_soon()
 
-    def kill(self) -> None:
+    def kill(self, *, powered: bool = True, orderly: bool = False) -> None:
         """End at once, as by SIGKILL: the page cache stays."""
         if self.alive:
             self.alive = False
-            self.network.process_died(self)
+            self.network.process_died(self, powered=powered, orderly=orderly)
             if self.on_exit is not None:
                 self.on_exit(self)
 
     def freeze(self) -> None:
         """Stop, as by SIGSTOP."""
-        self.frozen = True
+        if self.alive and not self.frozen:
+            self.frozen = True
+            self.network.process_froze(self)
 
     def thaw(self) -> None:
         """Go on, as by SIGCONT."""
-        if self.frozen:
+        if self.alive and self.frozen:
             self.frozen = False
-            self._set_turn(self.world.now_us)
+            self.network.process_thawed(self)
+            self._wanted_us = 1 << 62
+            self._wake(self.world.now_us)
 
     def now(self) -> Now:
         """Return this process's clocks."""
-        mono_ms = self.world.now_us // 1_000
-        return Now(mono_ms, EPOCH_WALL_MS + mono_ms + self.wall_skew_ms)
+        return self.clock.now()
 
     # Turns
 
-    def _start(self) -> None:
-        if self.alive:
-            self.program.start(self, self.now())
-            self._end_turn()
+    def _wake_soon(self) -> None:
+        self._wake(self.world.now_us + self.world.between(self.turn_us))
 
-    def _put(self, item: Callable[[Now], object]) -> None:
-        if self.alive:
-            self._inbox.append(item)  # type: ignore[arg-type]
-            self._set_turn(self.world.now_us + self.world.random.randint(*TURN_US))
+    def _wake(self, time_us: int) -> None:
+        if time_us < self._wanted_us:
+            self._wanted_us = time_us
+            if not self._alarms or time_us < self._alarms[-1]:
+                self._alarms.append(time_us)
+                self.world.at(time_us, self._alarm)
 
-    def _set_turn(self, time_us: int) -> None:
-        if self._turn_set_us is not None and self._turn_set_us <= time_us:
-            return
-        self._turn_set_us = time_us
-        self.world.at(time_us, lambda: self._turn(time_us))
-
-    def _turn(self, set_us: int) -> None:
-        if self._turn_set_us != set_us:
-            return  # an earlier turn has taken this one's place
-        self._turn_set_us = None
+    def _alarm(self) -> None:
+        self._alarms.pop()
         if not self.alive or self.frozen:
             return
-        now = self.now()
-        gap_ms = (self.world.now_us - self._awaited_us) // 1_000
+        now_us = self.world.now_us
+        if self._wanted_us <= now_us:
+            self._turn()
+        else:
+            wanted_us, self._wanted_us = self._wanted_us, 1 << 62
+            self._wake(wanted_us)
+
+    def _start(self) -> None:
+        if self.alive:
+            self._guarded(lambda: self.program.start(self, self.clock.now()))
+            self._guarded(self._end_turn)
+            self._after_turn(([], []))
+
+    def _turn(self) -> None:
+        self._wanted_us = 1 << 62
+        inputs = self._changes, self._messages
+        self._changes, self._messages = [], []
+        self._guarded(lambda: self._take(inputs))
+        self._guarded(self._end_turn)
+        self._after_turn(inputs)
+
+    def _take(self, inputs: Inputs) -> None:
+        program, network, world = self.program, self.network, self.world
+        changes, messages = inputs
+        now = self.clock.now()
+        gap_ms = now.mono_ms - self._awaited_ms
         if gap_ms >= GAP_MIN_MS:
-            self.program.on_gap(gap_ms, now)
-        inbox, self._inbox = self._inbox, []
-        for item in inbox:
-            item(now)
-        self._end_turn()
+            program.on_gap(gap_ms, now)
+        for link, up in changes:
+            if network.is_open(link):
+                program.on_link(link, up, now)
+        if len(messages) > 1:
+            messages.sort(key=_order)
+        for origin, envelope, way in messages:
+            way.unread -= 1
+            if isinstance(origin, Origin) or network.is_open(origin):
+                world.mark(_encode(envelope.body))
+                program.on_message(origin, envelope, now)
+        posted, self._posted = self._posted, []
+        for action in posted:
+            action(now)
 
     def _end_turn(self) -> None:
-        now = self.now()
+        now = self.clock.now()
         self.program.end_turn(now)
-        if self.on_turn is not None:
-            self.on_turn(self)
         if self.status is not None:
-            self.kill()
             return
         deadline_ms = self.program.next_deadline_ms()
-        wait_ms = SLEEP_MAX_MS if deadline_ms is None else deadline_ms - now.mono_ms
-        wait_ms = max(0, min(SLEEP_MAX_MS, wait_ms))
-        self._awaited_us = self.world.now_us + wait_ms * 1_000
+        latest_ms = now.mono_ms + SLEEP_MAX_MS
+        self._awaited_ms = latest_ms if deadline_ms is None else min(latest_ms, deadline_ms)
+        self._awaited_ms = max(self._awaited_ms, now.mono_ms)
         # A due deadline that stays due would stop virtual time: let a little of it pass.
-        self._set_turn(max(self._awaited_us, self.world.now_us + 100))
+        self._wake(max(self.clock.world_us(self._awaited_ms), self.world.now_us + 100))
+
+    def _guarded(self, part: Callable[[], None]) -> None:
+        """Turn what the environment does into the exit status that a node's process has for it."""
+        if self.status is not None:
+            return
+        try:
+            part()
+        except StorageError as error:
+            self.status, self.fault = EXIT_ENVIRONMENT, str(error)
+        except ConfigError as error:
+            self.status, self.fault = EXIT_CONFIG, str(error)
+
+    def _after_turn(self, inputs: Inputs) -> None:
+        if self.on_turn is not None:
+            self.on_turn(self, inputs)
+        if self.status is not None:
+            self.kill(orderly=True)
+
+
+def _order(message: Message) -> int:
+    origin = message[0]
+    return _DOOR_ORDER[origin.door] if isinstance(origin, Origin) else origin

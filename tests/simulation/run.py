@@ -9,13 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.simulation.checkers.log_history import LogHistory
-from tests.simulation.cluster import Cluster, Shape
+from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
+from tests.simulation.health import brokers_are_whole, quorum_is_whole
+from tests.simulation.shape import Shape, draw_shape
 from tests.simulation.workload import Producers, Reader, Setters
 from tests.simulation.world import World
 
 TOPIC = "events"
-PARTITIONS = 3
+BEGIN_MS = 2_000
+"""Before the first fault: the cluster is up, the topic made."""
 CHECK_EVERY_MS = 500
 HEAL_MAX_MS = 60_000
 
@@ -43,30 +46,38 @@ class Failed(AssertionError):
         self.trace = trace
 
 
-def run(seed: int, *, faults: bool = True, safety_ms: int = 15_000) -> Report:
-    """Run one seed; raises :class:`Failed` when a promise was broken."""
+def run(
+    seed: int, *, faults: bool = True, shape: Shape | None = None, safety_ms: int | None = None
+) -> Report:
+    """Run one seed; raises :class:`Failed` when a promise was broken.
+
+    The shape and the length of the safety phase are drawn from the seed unless they are given.
+    """
     world = World(seed)
+    drawn = shape or draw_shape(world.random)
     try:
-        return _run(world, faults=faults, safety_ms=safety_ms)
+        return _run(world, drawn, drawn.safety_ms if safety_ms is None else safety_ms, faults)
     except Exception as error:
         raise Failed(seed, f"{type(error).__name__}: {error}", world.trace) from error
 
 
-def _run(world: World, *, faults: bool, safety_ms: int) -> Report:
-    cluster = Cluster(world, _shape(world))
+def _run(world: World, shape: Shape, safety_ms: int, with_faults: bool) -> Report:
+    world.note(shape.describe())
+    cluster, mix = Cluster(world, shape), shape.mix
     history = LogHistory()
-    producers = Producers(cluster, history, TOPIC, PARTITIONS, count=2)
-    setters = Setters(cluster, clients=2, paths=2)
-    Reader(cluster, history, TOPIC, "reader")
-    world.run_for(2_000)
-    injected = Faults(cluster) if faults else None
+    partitions = shape.broker.num_partitions
+    producers = Producers(cluster, history, TOPIC, partitions, count=mix.producers)
+    setters = Setters(cluster, clients=mix.setters, paths=mix.paths)
+    for number in range(mix.readers):
+        Reader(cluster, history, TOPIC, f"reader-{number + 1}")
+    world.run_for(BEGIN_MS)
+    faults = Faults(cluster) if with_faults else None
     _pass_time(world, cluster, safety_ms)
-    if injected is not None:
-        injected.stop()
+    if faults is not None:
+        faults.stop()
     producers.stop()
     setters.stop()
-    settled = world.run_until(lambda: producers.outstanding == 0, limit_ms=HEAL_MAX_MS)
-    assert settled, f"{producers.outstanding} records have met no end after everything healed"
+    _converge(world, cluster, producers)
     late = Reader(cluster, history, TOPIC, "late-reader")
     wanted = len(history.acked)
     caught_up = world.run_until(lambda: late.has_read(wanted), limit_ms=HEAL_MAX_MS)
@@ -80,14 +91,20 @@ def _run(world: World, *, faults: bool, safety_ms: int) -> Report:
         world.now_us / 1e6,
         wanted,
         setters.answered(),
-        injected.count if injected else 0,
+        faults.count if faults else 0,
         world.event_hash(),
         tuple(world.trace),
     )
 
 
-def _shape(world: World) -> Shape:
-    return Shape(death_notices=world.random.random() < 0.8)
+def _converge(world: World, cluster: Cluster, producers: Producers) -> None:
+    """Everything is healed: the cluster must become whole, and every record meet its end."""
+    settled = world.run_until(lambda: producers.outstanding == 0, limit_ms=HEAL_MAX_MS)
+    assert settled, f"{producers.outstanding} records have met no end after everything healed"
+    whole = world.run_until(
+        lambda: quorum_is_whole(cluster) and brokers_are_whole(cluster), limit_ms=HEAL_MAX_MS
+    )
+    assert whole, "the cluster has not become whole after everything healed"
 
 
 def _pass_time(world: World, cluster: Cluster, duration_ms: int) -> None:

@@ -32,9 +32,6 @@ from transport.wire.messages.coordination import (
 )
 from transport.wire.messages.coordination import Operation as ZnodeOperation
 
-PRODUCER_PAUSE_US = (2_000, 30_000)
-SETTER_PAUSE_US = (5_000, 60_000)
-
 
 class Producers:
     """Idempotent producers that send unique values to random partitions of one topic."""
@@ -67,7 +64,7 @@ class Producers:
                 process.do(lambda now: self._send(number, engine, now))
                 self._send_later(number, engine, process)
 
-        self._world.after(self._world.random.randint(*PRODUCER_PAUSE_US), send)
+        self._world.after(self._world.between(self.cluster.shape.mix.producer_pause_us), send)
 
     def _send(self, number: int, engine: ProducerEngine, now: Now) -> None:
         self._sent += 1
@@ -116,7 +113,7 @@ class Reader:
     def _given(self, given: Given | OdradekError, now: Now) -> None:
         if isinstance(given, OdradekError):
             self.world.note(f"{self.name}: {given}")
-            self.world.after(50_000, lambda: self.process.do(self._poll))
+            self.world.after(50_000, self.process.do, self._poll)
             return
         for key, records in given.items():
             for record in records:
@@ -166,7 +163,7 @@ class Setters:
             if self.running:
                 process.do(lambda now: self._operate(program, process, now))
 
-        self.world.after(self.world.random.randint(*SETTER_PAUSE_US), begin)
+        self.world.after(self.world.between(self.cluster.shape.mix.setter_pause_us), begin)
 
     def _operate(self, program: CoordinationProgram, process: SimulatedProcess, now: Now) -> None:
         random = self.world.random

@@ -7,12 +7,14 @@ every choice is drawn from one seeded generator: a seed names a whole history.
 from __future__ import annotations
 
 import heapq
+from array import array
 from collections.abc import Callable
 from hashlib import blake2b
 from random import Random
+from typing import Any
 
-EPOCH_WALL_MS = 1_700_000_000_000
-"""What the wall clock shows when a world begins."""
+HASH_EVERY = 512
+"""Events are hashed in groups: one call for many."""
 
 
 class World:
@@ -21,22 +23,30 @@ class World:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.random = Random(seed)
+        self._draw = self.random.random
         self.now_us = 0
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._heap: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._order = 0
         self._hash = blake2b(digest_size=16)
+        self._unhashed: list[int] = []
         self.events = 0
         self.trace: list[str] = []
         """One line per state transition, with its time."""
 
-    def at(self, time_us: int, action: Callable[[], None]) -> None:
+    def at(self, time_us: int, action: Callable[..., object], *arguments: Any) -> None:
         """Let ``action`` happen at ``time_us`` (or now, if that has passed)."""
         self._order += 1
-        heapq.heappush(self._heap, (max(time_us, self.now_us), self._order, action))
+        due_us = time_us if time_us > self.now_us else self.now_us
+        heapq.heappush(self._heap, (due_us, self._order, action, arguments))
 
-    def after(self, delay_us: int, action: Callable[[], None]) -> None:
+    def after(self, delay_us: int, action: Callable[..., object], *arguments: Any) -> None:
         """Let ``action`` happen ``delay_us`` from now."""
-        self.at(self.now_us + delay_us, action)
+        self.at(self.now_us + delay_us, action, *arguments)
+
+    def between(self, bounds: tuple[int, int]) -> int:
+        """Draw a whole number between two bounds, both included."""
+        low, high = bounds
+        return low + int(self._draw() * (high - low + 1))
 
     def run_until(self, condition: Callable[[], bool], *, limit_ms: int) -> bool:
         """Let time pass until ``condition`` holds; False after ``limit_ms`` virtual milliseconds."""
@@ -68,9 +78,17 @@ class World:
 
     def event_hash(self) -> str:
         """Return the hash of all that has happened: the same seed gives the same, always."""
-        return self._hash.copy().hexdigest()
+        whole = self._hash.copy()
+        whole.update(array("q", self._unhashed).tobytes())
+        return whole.hexdigest()
 
     def _next(self) -> None:
-        self.now_us, _, action = heapq.heappop(self._heap)
+        self.now_us, order, action, arguments = heapq.heappop(self._heap)
         self.events += 1
-        action()
+        unhashed = self._unhashed
+        unhashed.append(self.now_us)
+        unhashed.append(order)
+        if len(unhashed) >= 2 * HASH_EVERY:
+            self._hash.update(array("q", unhashed).tobytes())
+            unhashed.clear()
+        action(*arguments)

@@ -1,0 +1,56 @@
+"""A host's clocks: a monotonic one that drifts a little, a wall clock that is wrong and jumps.
+
+Both are functions of the world's time, which no program ever sees.
+"""
+
+from __future__ import annotations
+
+from tests.simulation.world import World
+from transport.kernel import Now
+
+EPOCH_WALL_MS = 1_700_000_000_000
+"""What a right wall clock shows when a world begins."""
+DRIFT_MAX = 200e-6
+"""Twice what common crystals do; a clock being slewed drifts as much."""
+SKEW_MAX_MS = 5_000
+UPTIME_MAX_MS = 10_000_000
+
+
+class HostClock:
+    """The clocks of one host, since its last boot."""
+
+    def __init__(self, world: World) -> None:
+        random = world.random
+        self._world = world
+        self._rate = 1.0 + random.uniform(-DRIFT_MAX, DRIFT_MAX)
+        self._wall_skew_ms = random.choice((0, 0, random.randint(-SKEW_MAX_MS, SKEW_MAX_MS)))
+        self._booted_us = world.now_us
+        self._uptime_us = random.randint(1, UPTIME_MAX_MS) * 1_000
+        """What the monotonic clock showed then: no two hosts agree on it."""
+
+    def mono_ms(self) -> int:
+        """Return the monotonic clock in milliseconds."""
+        return self._mono_us() // 1_000
+
+    def now(self) -> Now:
+        """Return both clocks."""
+        mono_ms = self._mono_us() // 1_000
+        wall_ms = EPOCH_WALL_MS + self._world.now_us // 1_000 + self._wall_skew_ms
+        return Now(mono_ms, wall_ms)
+
+    def world_us(self, mono_ms: int) -> int:
+        """Return the first moment of the world's time at which ``mono_ms`` is reached."""
+        passed_us = (mono_ms * 1_000 - self._uptime_us) / self._rate
+        return self._booted_us + int(passed_us) + 1
+
+    def jump(self, by_ms: int) -> None:
+        """Set the wall clock forward, or back."""
+        self._wall_skew_ms += by_ms
+
+    def boot(self) -> None:
+        """Begin anew: the monotonic clock starts near zero, as after every boot."""
+        self._booted_us = self._world.now_us
+        self._uptime_us = 20_000_000
+
+    def _mono_us(self) -> int:
+        return self._uptime_us + int((self._world.now_us - self._booted_us) * self._rate)

@@ -1,0 +1,51 @@
+"""How whole a simulated cluster is: what a careful operator would look at before touching it."""
+
+from __future__ import annotations
+
+from nodes.broker.server import BrokerServer
+from nodes.coordinator.server import CoordinatorServer
+from tests.simulation.cluster import Cluster
+
+
+def are_up(cluster: Cluster, names: list[str]) -> bool:
+    """Tell whether all of these run, and none is frozen."""
+    processes = [cluster.processes[name] for name in names]
+    return all(process.alive and not process.frozen for process in processes)
+
+
+def brokers_are_whole(cluster: Cluster) -> bool:
+    """Tell whether every broker serves, and every replica of every partition is in sync."""
+    names = cluster.names("broker")
+    image = cluster.transitions.image
+    if image is None or not are_up(cluster, names):
+        return False
+    for name in names:
+        server = cluster.server(name)
+        assert isinstance(server, BrokerServer)
+        if not server.is_ready() or server.context.image.position != image.position:
+            return False
+    return all(
+        set(record.isr) == set(record.replicas) and record.leader >= 0
+        for partitions in image.partitions.values()
+        for record in partitions.values()
+    )
+
+
+def quorum_is_whole(cluster: Cluster, without: str = "") -> bool:
+    """Tell whether all coordinators (but one) follow one leader, and have all that is committed.
+
+    Only then may the one that is left out be given an empty disk: what it had promised, as a voter
+    and as a holder of entries, the others can do without.
+    """
+    names = [name for name in cluster.names("coordinator") if name != without]
+    if not names or not are_up(cluster, names):
+        return False
+    standings: set[tuple[int, int, int]] = set()
+    for name in names:
+        server = cluster.server(name)
+        assert isinstance(server, CoordinatorServer)
+        if not server._started:
+            return False
+        raft = server._quorum._raft
+        standings.add((raft.term, raft.raft_leader, raft.commit_index))
+    return len(standings) == 1 and next(iter(standings))[1] >= 0

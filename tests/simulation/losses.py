@@ -1,0 +1,170 @@
+"""Faults that take data away, within what the guarantees allow, and the operator who repairs them.
+
+* Power of any coordinators, of all at once: what they promised is synced.
+* Power of one broker at a time, while every replica is in sync, and then nothing else until it is
+  back: a power cut can take a replica's unsynced tail (G1), so another replica must have it.
+* A bit that flips at rest in one broker's partition logs, or in one coordinator's log, for the whole
+  run.  The coordinator refuses to start and is given an empty disk, once all others are whole.
+* Disks that fill up, and syncs that fail, for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nodes.broker.server import BrokerServer
+from tests.simulation.cluster import Cluster
+from tests.simulation.health import brokers_are_whole, quorum_is_whole
+
+FULL_MS = (200, 5_000)
+FAILING_MS = (50, 2_000)
+RECOVERY_MAX_MS = 20_000
+LOOK_MS = 250
+PLENTY_BYTES = 1 << 40
+
+
+class Losses:
+    """Takes data away; repairs what no node can repair by itself."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.world = cluster.world
+        self._running = True
+        self._recovering = ""
+        self._recovered_by_us = 0
+        self._flipped: dict[str, str] = {}
+        """Role -> the one node of it whose bits have flipped."""
+
+    def kinds(self) -> list[Callable[[], None]]:
+        """Return the faults to choose from."""
+        return [
+            self._lose_power_of_coordinators,
+            self._lose_power_of_broker,
+            self._flip_bit_of_broker,
+            self._flip_bit_of_coordinator,
+            self._fill_disk,
+            self._fail_syncs,
+        ]
+
+    def are_recovering(self) -> bool:
+        """Tell whether nothing else may fail yet."""
+        if not self._recovering:
+            return False
+        late = self.world.now_us >= self._recovered_by_us
+        if late or brokers_are_whole(self.cluster):
+            self._recovering = ""
+        return bool(self._recovering)
+
+    def stop(self) -> None:
+        """Give every disk its room and its health back."""
+        self._running = False
+        for disk in self.cluster.disks.values():
+            disk.set_free_bytes(PLENTY_BYTES)
+            disk.failing_sync = False
+
+    # Power
+
+    def _lose_power_of_coordinators(self) -> None:
+        names = self.cluster.names("coordinator")
+        count = self.world.random.choice((1, 1, len(names)))
+        for name in self.world.random.sample(names, count):
+            if self.cluster.processes[name].alive:
+                self.cluster.lose_power(name)
+
+    def _lose_power_of_broker(self) -> None:
+        names = self.cluster.names("broker")
+        if not brokers_are_whole(self.cluster) or not quorum_is_whole(self.cluster):
+            return
+        name = self.world.random.choice(names)
+        if name in self._flipped.values() or self._is_alone(name):
+            return
+        self._recovering = name
+        self._recovered_by_us = self.world.now_us + RECOVERY_MAX_MS * 1_000
+        self.cluster.lose_power(name)
+
+    def _is_alone(self, name: str) -> bool:
+        """Tell whether some partition has no replica elsewhere."""
+        image = self.cluster.transitions.image
+        server = self.cluster.server(name)
+        assert isinstance(server, BrokerServer)
+        return image is None or any(
+            set(record.isr) == {server.context.id}
+            for partitions in image.partitions.values()
+            for record in partitions.values()
+        )
+
+    # Bits
+
+    def _flip_bit_of_coordinator(self) -> None:
+        names = self.cluster.names("coordinator")
+        name = self._flipped.setdefault("coordinator", self.world.random.choice(names))
+        if len(names) < 3 or name in self.cluster.down_for_repair:
+            return
+        if self._flip(name, "raft/", ""):
+            self._look_after(name)
+
+    def _flip_bit_of_broker(self) -> None:
+        if not brokers_are_whole(self.cluster):
+            return
+        name = self.world.random.choice(self.cluster.names("broker"))
+        if self._flipped.setdefault("broker", name) == name and not self._is_alone(name):
+            self._flip(name, "logs/", ".log")
+
+    def _flip(self, name: str, folder: str, ending: str) -> bool:
+        """Flip a bit in the older half of a file: behind it are records that are whole."""
+        random, disk = self.world.random, self.cluster.disks[name]
+        path = random.choice(disk.files(folder, ending) or ("",))
+        size_bytes = len(disk.read_file(path) or b"")
+        if size_bytes < 512:
+            return False
+        position = random.randrange(size_bytes // 2)
+        self.world.note(f"a bit flips on the disk of {name}, in {path} at {position}")
+        disk.flip(path, position, random.randrange(8))
+        return True
+
+    def _look_after(self, name: str) -> None:
+        """Stand by for the coordinator to refuse its log; then wait for the others."""
+        process = self.cluster.processes[name]
+        if not process.alive and "damaged" in process.fault:
+            self.cluster.down_for_repair.add(name)
+            if quorum_is_whole(self.cluster, without=name):
+                self.world.note(f"{name} is given an empty disk")
+                self.cluster.disks[name].wipe()
+                self.cluster.down_for_repair.discard(name)
+                self.cluster.start(name)
+                return
+        self.world.after(LOOK_MS * 1_000, self._look_after, name)
+
+    # Space and syncs
+
+    def _fill_disk(self) -> None:
+        name = self.world.random.choice(self.cluster.names())
+        disk = self.cluster.disks[name]
+        left_bytes = self.world.random.choice((0, 100, 10_000))
+        self.world.note(f"the disk of {name} is full but for {left_bytes} bytes")
+        disk.set_free_bytes(left_bytes)
+
+        def free() -> None:
+            self.world.note(f"the disk of {name} has room again")
+            disk.set_free_bytes(PLENTY_BYTES)
+
+        self._later(FULL_MS, free)
+
+    def _fail_syncs(self) -> None:
+        name = self.world.random.choice(self.cluster.names())
+        disk = self.cluster.disks[name]
+        self.world.note(f"syncs of {name} fail")
+        disk.failing_sync = True
+
+        def mend() -> None:
+            self.world.note(f"syncs of {name} succeed again")
+            disk.failing_sync = False
+
+        self._later(FAILING_MS, mend)
+
+    def _later(self, bounds_ms: tuple[int, int], undo: Callable[[], None]) -> None:
+        def happen() -> None:
+            if self._running:
+                undo()
+
+        self.world.after(self.world.between(bounds_ms) * 1_000, happen)

@@ -1,0 +1,113 @@
+"""What a simulated cluster is made of, and what its clients do: drawn from the seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, RaftConfig, check_combination
+
+
+@dataclass(frozen=True)
+class Mix:
+    """The clients."""
+
+    producers: int = 2
+    producer_pause_us: tuple[int, int] = (2_000, 30_000)
+    setters: int = 2
+    setter_pause_us: tuple[int, int] = (5_000, 60_000)
+    paths: int = 2
+    readers: int = 1
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The nodes, their settings, and the clients."""
+
+    coordinators: int = 3
+    brokers: int = 3
+    death_notices: bool = True
+    restarts: bool = True
+    raft: RaftConfig = field(default_factory=RaftConfig)
+    coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
+    broker: BrokerConfig = field(
+        default_factory=lambda: BrokerConfig(
+            num_partitions=3, default_replication_factor=3, min_insync_replicas=2
+        )
+    )
+    log: LogConfig = field(default_factory=LogConfig)
+    mix: Mix = field(default_factory=Mix)
+    safety_ms: int = 15_000
+
+    def describe(self) -> str:
+        """Return it in a line, for the trace."""
+        broker, raft = self.broker, self.raft
+        return (
+            f"{self.coordinators} coordinators, {self.brokers} brokers, "
+            f"{broker.num_partitions} partitions, replication factor "
+            f"{broker.default_replication_factor}, min.insync.replicas "
+            f"{broker.min_insync_replicas}, death notices {'on' if self.death_notices else 'off'}, "
+            f"election {raft.election_timeout_min_ms}-{raft.election_timeout_max_ms} ms, session "
+            f"{broker.session_timeout_ms} ms, segments {self.log.segment_bytes} bytes, snapshots "
+            f"every {self.coordinator.snapshot_entries} entries, {self.mix.producers} producers, "
+            f"{self.mix.setters} setters, {self.safety_ms} ms"
+        )
+
+
+def draw_shape(random: Random) -> Shape:
+    """Draw a cluster: mostly 3 + 3, always one that can lose what the guarantees allow."""
+    brokers = random.choice((1, 2, 3, 3, 3, 3, 4, 5))
+    factor = min(brokers, random.choice((1, 2, 3, 3, 3, 3, 4, 5)))
+    shape = Shape(
+        coordinators=random.choice((1, 2, 3, 3, 3, 3, 3, 4, 5)),
+        brokers=brokers,
+        death_notices=random.random() < 0.8,
+        raft=_draw_raft(random),
+        coordinator=CoordinatorConfig(
+            snapshot_entries=random.choice((10, 50, 200, 1_000, 100_000))
+        ),
+        broker=BrokerConfig(
+            num_partitions=random.choice((1, 2, 3, 3, 6)),
+            default_replication_factor=factor,
+            min_insync_replicas=max(1, factor - random.choice((0, 1, 1, 1, 2))),
+            session_timeout_ms=random.choice((1_000, 1_500, 1_500, 3_000, 6_000)),
+            heartbeat_interval_ms=random.choice((50, 100, 100, 300)),
+            replica_lag_time_max_ms=random.choice((1_000, 3_000, 10_000)),
+            replica_fetch_wait_max_ms=random.choice((50, 500, 500)),
+            replica_fetch_bytes_max=random.choice((1024, 65_536, 10 * 1024 * 1024)),
+            request_timeout_ms=random.choice((500, 2_000, 2_000, 5_000)),
+            producer_id_block=random.choice((1, 10, 1_000)),
+        ),
+        log=LogConfig(
+            segment_bytes=random.choice((4_096, 16_384, 1024 * 1024, 1024 * 1024 * 1024)),
+            index_interval_bytes=random.choice((1, 512, 4_096)),
+            recovery_checkpoint_interval_ms=random.choice((200, 2_000, 60_000)),
+        ),
+        mix=_draw_mix(random),
+        safety_ms=random.choice((8_000, 15_000, 15_000, 30_000)),
+    )
+    check_combination(shape.raft, shape.coordinator, shape.broker)
+    return shape
+
+
+def _draw_raft(random: Random) -> RaftConfig:
+    shortest_ms = random.choice((150, 300, 300, 300, 1_000))
+    return RaftConfig(
+        election_timeout_min_ms=shortest_ms,
+        election_timeout_max_ms=shortest_ms * random.choice((2, 2, 3)),
+        heartbeat_interval_ms=shortest_ms // 5,
+        append_bytes_max=random.choice((1024, 1024 * 1024)),
+        appends_in_flight_max=random.choice((1, 8)),
+    )
+
+
+def _draw_mix(random: Random) -> Mix:
+    slowest_us = random.choice((10_000, 30_000, 30_000, 100_000))
+    return Mix(
+        producers=random.choice((1, 2, 2, 3)),
+        producer_pause_us=(2_000, slowest_us),
+        setters=random.choice((1, 2, 3)),
+        setter_pause_us=(5_000, random.choice((30_000, 60_000, 200_000))),
+        paths=random.choice((1, 2, 3)),
+        readers=random.choice((1, 1, 2)),
+    )
