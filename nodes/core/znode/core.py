@@ -158,13 +158,14 @@ class ZnodeCore:
 
     # Snapshots
 
+    def begin_snapshot(self) -> snapshot.Encoding:
+        """Begin to encode the whole replicated state as it is now; later changes do not matter."""
+        picture = snapshot.Picture(snapshot.FORMAT, self.zxid, tuple(self.sessions), [])
+        return snapshot.Encoding(picture, dict(self.tree.znodes))
+
     def to_snapshot(self) -> bytes:
         """Return the whole replicated state."""
-        return snapshot.to_bytes(
-            snapshot.Picture(
-                snapshot.FORMAT, self.zxid, tuple(self.sessions), list(self.tree.znodes.items())
-            )
-        )
+        return self.begin_snapshot().finish()
 
     def restore(self, data: bytes) -> None:
         """Become the state of a snapshot; raises ``BadSnapshot`` and then has changed nothing."""
