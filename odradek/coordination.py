@@ -23,6 +23,7 @@ from odradek.errors import (
     error_for,
 )
 from odradek.lane import OnResults
+from odradek.recipes.attachment import Recipes
 from odradek.session_view import Listener, Listeners, SessionView, Watch, Watcher
 from odradek.transaction import Outcomes, Transaction, create_operation, first_of
 from odradek.watches import CHILDREN, DATA, EXISTS
@@ -81,7 +82,7 @@ class _Connection(NamedTuple):
     view: SessionView
 
 
-class CoordinationClient:
+class CoordinationClient(Recipes):
     """A session of the znode tree. Thread-safe; blocking, with an ``_async`` twin of each call.
 
     hosts

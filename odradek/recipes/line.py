@@ -1,0 +1,317 @@
+"""A line of contenders: the ephemeral sequential znodes under one folder, in their order.
+
+Owns one contender's place in such a line: taking it, waiting for those ahead, holding it, and what
+becomes of it when the session is suspended or lost.  Locks, elections and leases are lines that
+differ in who has to wait for whom.
+
+Why no guid in the names: ZooKeeper's recipe needs one to find again what a create has made whose
+answer was lost.  Here a write that is retried within its session is applied once and answers what
+it made, and with the session the znode goes too.  Only a caller who stops waiting could leave a
+znode behind; its late answer deletes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from odradek.async_result import AsyncResult
+from odradek.errors import ClientTimeoutError, NoNodeError, OdradekError, SessionExpiredError
+from odradek.recipes.waiting import (
+    Client,
+    Flag,
+    Waiter,
+    children_of,
+    delete_quietly,
+    in_order,
+    is_connected,
+    joined,
+    session_of,
+)
+from odradek.znode_values import ZnodeStat
+
+_log = logging.getLogger("odradek")
+
+
+class HoldState:
+    """Where a contender stands; plain strings."""
+
+    FREE = "FREE"
+    """Not in the line, or not yet at its head."""
+    HELD = "HELD"
+    SUSPENDED = "SUSPENDED"
+    """No coordinator at present: whether it is still held cannot be known. Stop, or be fenced."""
+    LOST = "LOST"
+    """The session has ended, and the hold with it; another one may hold it already."""
+
+
+class LockTimeout(ClientTimeoutError):
+    """It was not obtained within the time given."""
+
+
+class Place(NamedTuple):
+    """A znode of ours in the line."""
+
+    path: str
+    session_id: int
+    czxid: int
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+
+Ahead = Callable[[str, list[str]], str | None]
+"""Given one's own name and the line in order: whom to wait for, or None for nobody."""
+OnHold = Callable[[str], object]
+
+
+def next_lower(own: str, line: list[str]) -> str | None:
+    """Wait for the one just ahead: its going wakes one contender, not all of them."""
+    index = line.index(own)
+    return line[index - 1] if index else None
+
+
+class Line:
+    """One contender. Thread-safe, for one attempt at a time.
+
+    ``kinds`` are the prefixes of the znodes that stand in this line, ``prefix`` is our own.
+    ``lost`` is set when a hold has ended with its session, until the next attempt.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        folder: str,
+        prefix: str,
+        identifier: bytes,
+        *,
+        kinds: Iterable[str] = (),
+        ahead: Ahead = next_lower,
+    ) -> None:
+        self.client = client
+        self.folder = folder
+        self.lost = client.waiting.signal()
+        self._prefix = prefix
+        self._kinds = tuple(kinds) or (prefix,)
+        self._identifier = identifier
+        self._ahead = ahead
+        self._mutex = threading.Lock()
+        self._place: Place | None = None
+        self._held = False
+        self._waiter: Waiter | None = None
+        self._told = HoldState.FREE
+        self._listeners: list[OnHold] = []
+
+    # What it is
+
+    @property
+    def place(self) -> Place | None:
+        """The place in the line, once taken and until it is left or lost."""
+        place = self._place
+        return place if place is not None and self._lives(place) else None
+
+    @property
+    def state(self) -> str:
+        """One of :class:`HoldState`, judged now."""
+        with self._mutex:
+            if not self._held or self._place is None:
+                return HoldState.LOST if self.lost.is_set() else HoldState.FREE
+            if not self._lives(self._place):
+                return HoldState.LOST
+            return HoldState.HELD if is_connected(self.client) else HoldState.SUSPENDED
+
+    @property
+    def held_place(self) -> Place | None:
+        """The place from which it is or was held, until it is released."""
+        return self._place if self._held else None
+
+    def add_listener(self, listener: OnHold) -> None:
+        """Call ``listener(state)`` on the callbacks' thread at each change of :class:`HoldState`."""
+        with self._mutex:
+            self._listeners.append(listener)
+
+    def remove_listener(self, listener: OnHold) -> None:
+        """Call it no more."""
+        with self._mutex:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+    def contenders(self) -> list[str]:
+        """Return the identifiers of those in the line, the head first."""
+        waiter = Waiter(self.client.waiting)
+        found: list[str] = []
+        for name in in_order(children_of(self.client, waiter, self.folder), *self._kinds):
+            try:
+                data, _ = waiter.settle(self.client.get_async(joined(self.folder, name)))
+            except NoNodeError:
+                continue
+            found.append(data.decode(errors="replace"))
+        return found
+
+    # What is done with it
+
+    def enter(self, *, blocking: bool, timeout_s: float | None) -> bool:
+        """Take a place and wait until nobody has to be waited for.
+
+        False: not blocking, and somebody is ahead.  LockTimeout, Cancelled, and what the client
+        raises: then the place is given up.  A session lost meanwhile costs the place in the line,
+        not the attempt.  RuntimeError: it is held already, or another thread is waiting with it.
+        """
+        waiter = Waiter(self.client.waiting, timeout_s)
+        with self._mutex:
+            if self._waiter is not None or (
+                self._held and self._place and self._lives(self._place)
+            ):
+                raise RuntimeError("one object is one contender: it holds or waits already")
+            self._waiter, self._held, self._place = waiter, False, None
+            self.lost.clear()
+            self._told = HoldState.FREE
+        self.client.add_listener(self._on_state)
+        held = False
+        try:
+            held = self._wait(waiter, blocking=blocking)
+        except LockTimeout:
+            raise
+        except ClientTimeoutError as error:
+            raise LockTimeout(f"{self.folder}: not obtained in time") from error
+        finally:
+            self._waiter = None
+            if not held:
+                self._give_up()
+        self._on_state()
+        return held
+
+    def leave(self) -> bool:
+        """Give the place up; says whether it was held until now, as far as is known.
+
+        Waits for the answer as long as the session is connected.  Without a coordinator the
+        deletion is on its way: done before anything else of this session, or the session ends.
+        """
+        with self._mutex:
+            place, held = self._place, self._held
+        self._give_up(keep_znode=True)
+        if place is None or not self._lives(place):
+            return False
+        try:
+            deleted = self.client.delete_async(place.path)
+            waiter = Waiter(self.client.waiting)
+            deleted.add_done_callback(waiter.wake)
+            self.client.add_listener(waiter.wake)
+            try:
+                waiter.until(lambda: deleted.done() or not is_connected(self.client))
+            finally:
+                self.client.remove_listener(waiter.wake)
+            return held and (not deleted.done() or deleted.get_nowait())
+        except OdradekError:
+            return False  # gone already: with its session, or by somebody's hand
+
+    def cancel(self) -> None:
+        """End the wait of another thread with :class:`Cancelled`; nothing if there is none."""
+        waiter = self._waiter
+        if waiter is not None:
+            waiter.cancel()
+
+    # Inside
+
+    def _wait(self, waiter: Waiter, *, blocking: bool) -> bool:
+        while True:
+            try:
+                held = self._look(waiter, blocking=blocking)
+            except SessionExpiredError:
+                self._place, held = None, None  # and with it the place: once more from the end
+            if held is not None:
+                return held
+
+    def _look(self, waiter: Waiter, *, blocking: bool) -> bool | None:
+        """List the line once, and wait for the one ahead; None: look again."""
+        place = self._stand(waiter)
+        line = in_order(children_of(self.client, waiter, self.folder), *self._kinds)
+        if place.name not in line:
+            self._place = None  # lost with its session, or deleted by somebody
+            return None
+        ahead = self._ahead(place.name, line)
+        if ahead is None:
+            return self._hold(place)
+        if not blocking:
+            return False
+        stirred = Flag(waiter)
+        try:
+            # A read of data, for it leaves no watch behind when the one ahead has just gone.
+            waiter.settle(self.client.get_async(joined(self.folder, ahead), stirred))
+        except NoNodeError:
+            return None
+        if not waiter.until(lambda: stirred.up or not self._lives(place)):
+            raise LockTimeout(f"{self.folder}: not obtained in time")
+        return None
+
+    def _stand(self, waiter: Waiter) -> Place:
+        place = self._place
+        if place is not None and self._lives(place):
+            return place
+        made: AsyncResult[tuple[str, ZnodeStat]] = self.client.create_async(
+            joined(self.folder, self._prefix),
+            self._identifier,
+            ephemeral=True,
+            sequence=True,
+            makepath=True,
+            include_data=True,
+        )
+        try:
+            path, stat = waiter.settle(made)
+        except BaseException:
+            made.add_done_callback(self._delete_late)
+            raise
+        self._place = place = Place(path, stat.ephemeralOwner, stat.czxid)
+        return place
+
+    def _hold(self, place: Place) -> bool | None:
+        with self._mutex:
+            self._held = True
+        if self._lives(place):
+            return True  # and a loss from here on reaches the listener
+        with self._mutex:
+            self._held, self._place = False, None
+        return None
+
+    def _give_up(self, *, keep_znode: bool = False) -> None:
+        with self._mutex:
+            place, self._place, self._held = self._place, None, False
+        self.client.remove_listener(self._on_state)
+        if place is not None and not keep_znode and self._lives(place):
+            delete_quietly(self.client, place.path)
+        self._tell(HoldState.LOST if self.lost.is_set() else HoldState.FREE)
+
+    def _delete_late(self, made: Future[tuple[str, ZnodeStat]]) -> None:
+        if not made.cancelled() and made.exception() is None:
+            delete_quietly(self.client, made.result()[0])
+
+    def _lives(self, place: Place) -> bool:
+        return session_of(self.client) == place.session_id
+
+    def _on_state(self, _state: str = "") -> None:
+        """Judge by what is so now: the word may be about a session before this one."""
+        state = self.state
+        if state == HoldState.LOST:
+            self.lost.set()
+        waiter = self._waiter
+        if waiter is not None:
+            waiter.wake()
+        else:
+            self._tell(state)
+
+    def _tell(self, state: str) -> None:
+        with self._mutex:
+            if state == self._told:
+                return
+            self._told = state
+            listeners = list(self._listeners)
+        for listener in listeners:
+            try:
+                listener(state)
+            except Exception:  # noqa: BLE001 - whatever a listener raises is the user's
+                _log.exception("a listener of %s failed: %r", self.folder, listener)

@@ -1,0 +1,259 @@
+"""How a recipe waits, and what it needs of its client.
+
+Recipes use the public coordination client and these few things only, so that a test can run them
+on a tree in memory, and the simulator on virtual time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeVar
+
+from odradek.async_result import AsyncResult
+from odradek.errors import ClientTimeoutError, NoNodeError, OdradekError
+from odradek.transaction import Transaction
+from odradek.znode_values import CoordinationState, WatchedEvent, ZnodeStat
+
+T = TypeVar("T")
+Watch = Callable[[WatchedEvent], object]
+
+
+class Signal(Protocol):
+    """A ``threading.Event``, or the simulator's."""
+
+    def set(self) -> None:
+        """Wake who waits, now and later."""
+        ...
+
+    def clear(self) -> None:
+        """Let the next one wait again."""
+        ...
+
+    def is_set(self) -> bool:
+        """Say whether nobody would wait."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait at most ``timeout`` seconds; says whether it is set."""
+        ...
+
+
+class Waiting:
+    """Signals and the clock of the real world."""
+
+    def signal(self) -> Signal:
+        """Return a new signal that is not set."""
+        return threading.Event()
+
+    def now_s(self) -> float:
+        """Return seconds of a clock that never goes back."""
+        return time.monotonic()
+
+
+REAL = Waiting()
+
+
+class Client(Protocol):
+    """What recipes use of :class:`odradek.CoordinationClient`."""
+
+    @property
+    def waiting(self) -> Waiting:
+        """How its recipes wait."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """One of ``CoordinationState``."""
+        ...
+
+    @property
+    def client_id(self) -> tuple[int, bytes] | None:
+        """Id and password of the session."""
+        ...
+
+    def add_listener(self, listener: Callable[[str], object]) -> None:
+        """Call it on each change of state."""
+        ...
+
+    def remove_listener(self, listener: Callable[[str], object]) -> None:
+        """Call it no more."""
+        ...
+
+    def create_async(
+        self,
+        path: str,
+        value: bytes = b"",
+        acl: Iterable[object] | None = None,
+        ephemeral: bool = False,
+        sequence: bool = False,
+        makepath: bool = False,
+        include_data: bool = False,
+    ) -> AsyncResult[Any]:
+        """Create a znode."""
+        ...
+
+    def ensure_path_async(
+        self, path: str, acl: Iterable[object] | None = None
+    ) -> AsyncResult[bool]:
+        """Create a path where it is missing."""
+        ...
+
+    def get_async(
+        self, path: str, watch: Watch | None = None
+    ) -> AsyncResult[tuple[bytes, ZnodeStat]]:
+        """Read data and stat."""
+        ...
+
+    def set_async(self, path: str, value: bytes, version: int = -1) -> AsyncResult[ZnodeStat]:
+        """Replace the data."""
+        ...
+
+    def delete_async(
+        self, path: str, version: int = -1, recursive: bool = False
+    ) -> AsyncResult[bool]:
+        """Delete a znode."""
+        ...
+
+    def exists_async(self, path: str, watch: Watch | None = None) -> AsyncResult[ZnodeStat | None]:
+        """Read the stat, or None."""
+        ...
+
+    def get_children_async(
+        self, path: str, watch: Watch | None = None, include_data: bool = False
+    ) -> AsyncResult[Any]:
+        """List the children."""
+        ...
+
+    def transaction(self) -> Transaction:
+        """Begin a transaction."""
+        ...
+
+
+class Cancelled(OdradekError):
+    """The wait was ended by ``cancel()``."""
+
+
+class Patience:
+    """How long somebody is ready to wait, for all of several steps together; None: for ever."""
+
+    def __init__(self, waiting: Waiting, timeout_s: float | None) -> None:
+        self._waiting = waiting
+        self._end_s = None if timeout_s is None else waiting.now_s() + timeout_s
+
+    def left_s(self) -> float | None:
+        """Return the seconds left, 0 when it is over."""
+        return None if self._end_s is None else max(0.0, self._end_s - self._waiting.now_s())
+
+    @property
+    def over(self) -> bool:
+        """Say whether nothing is left."""
+        return self.left_s() == 0
+
+
+class Waiter:
+    """One thread that waits for answers and events, and can be told to give up.
+
+    Whatever may matter to it calls :meth:`wake`; it then looks at what it waits for again.
+    """
+
+    def __init__(self, waiting: Waiting, timeout_s: float | None = None) -> None:
+        self._signal = waiting.signal()
+        self._patience = Patience(waiting, timeout_s)
+        self._cancelled = False
+
+    @property
+    def over(self) -> bool:
+        """Say whether its time is over."""
+        return self._patience.over
+
+    def wake(self, *_event: object) -> None:
+        """Let it look again; fit for a watch or a listener (it asks not to be removed)."""
+        self._signal.set()
+
+    def cancel(self) -> None:
+        """Have the wait end with :class:`Cancelled`."""
+        self._cancelled = True
+        self._signal.set()
+
+    def until(self, condition: Callable[[], bool]) -> bool:
+        """Wait until ``condition`` holds; False when the time is over first. Cancelled."""
+        while True:
+            self._signal.clear()
+            if self._cancelled:
+                raise Cancelled("the wait was cancelled")
+            if condition():
+                return True
+            if not self._signal.wait(self._patience.left_s()) and self.over:
+                return condition()
+
+    def settle(self, result: AsyncResult[T]) -> T:
+        """Wait for a result, and return or raise it; ClientTimeoutError, Cancelled."""
+        result.add_done_callback(self.wake)
+        if not self.until(result.done):
+            raise ClientTimeoutError("not done in time; it may still be done later")
+        return result.get_nowait()
+
+
+class Flag:
+    """A watch that goes up once and wakes a waiter."""
+
+    def __init__(self, waiter: Waiter) -> None:
+        self.up = False
+        self._waiter = waiter
+
+    def __call__(self, _event: WatchedEvent) -> None:
+        """Take the event of the watch."""
+        self.up = True
+        self._waiter.wake()
+
+
+def settle(client: Client, result: AsyncResult[T], timeout_s: float | None = None) -> T:
+    """Wait for one result; ClientTimeoutError."""
+    return Waiter(client.waiting, timeout_s).settle(result)
+
+
+def session_of(client: Client) -> int:
+    """Return the id of the client's present session, 0 for none."""
+    identity = client.client_id
+    return 0 if identity is None else identity[0]
+
+
+def is_connected(client: Client) -> bool:
+    """Say whether a coordinator serves the session at present, as far as the client knows."""
+    return client.state == CoordinationState.CONNECTED
+
+
+def joined(folder: str, name: str) -> str:
+    """Return the path of a child."""
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def number_of(name: str) -> int:
+    """Return the sequence number at the end of a name; -1 for a name without one."""
+    digits = name[-10:]
+    return int(digits) if len(digits) == 10 and digits.isdigit() else -1
+
+
+def in_order(names: Iterable[str], *prefixes: str) -> list[str]:
+    """Return the names with a sequence number that begin so, by number."""
+    found = [name for name in names if name.startswith(prefixes) and number_of(name) >= 0]
+    return sorted(found, key=number_of)
+
+
+def children_of(client: Client, waiter: Waiter, path: str, watch: Watch | None = None) -> list[str]:
+    """Return the children of a path; none for one that is not there (then nothing is watched)."""
+    try:
+        names: list[str] = waiter.settle(client.get_children_async(path, watch))
+    except NoNodeError:
+        return []
+    return names
+
+
+def delete_quietly(client: Client, path: str) -> None:
+    """Have a znode deleted, without waiting. An answer that fails tells nobody."""
+    try:
+        client.delete_async(path)
+    except OdradekError:
+        pass  # the client is closed: its session takes its ephemerals along
