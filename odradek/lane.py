@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from odradek.watches import OnEvent, Watches, WatchRead
 from transport.kernel import Now
@@ -183,19 +184,22 @@ class Lane:
         assert len(results) == len(batch.entries)
         self._in_flight.popleft()
         self._operations_in_flight -= len(batch.entries)
+        calls: list[Callable[[], None]] = []
         fired: list[tuple[OnEvent, WatchEvent]] = []
-        done: list[_Submission] = []
         for entry, result in zip(batch.entries, results, strict=True):
             self._answered_id = entry.request_id or self._answered_id
             entry.submission.results.append(entry.verdict or result)
             if entry.watch is not None:
                 fired.extend(self._watches.answered(entry.watch, result))
             if len(entry.submission.results) == entry.submission.count:
-                done.append(entry.submission)
-        for submission in done:
-            submission.end(submission.results, now)
-        for callback, event in fired:
-            callback(event, now)
+                # An event that had overtaken the read which sets its watch: after that read, and
+                # before any later one, which may show the change.
+                calls.append(partial(entry.submission.end, entry.submission.results, now))
+                calls.extend(partial(callback, event, now) for callback, event in fired)
+                fired.clear()
+        calls.extend(partial(callback, event, now) for callback, event in fired)
+        for call in calls:
+            call()
 
     def rejected(self, batch: Batch, error: int, now: Now) -> bool:
         """The batch that was due was refused for good, unread: nothing of it was applied.

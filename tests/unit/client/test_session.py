@@ -679,6 +679,22 @@ def test_an_event_that_overtakes_the_answer_of_its_read_is_not_lost() -> None:
     assert seen.events == [("data", NODE_DATA_CHANGED)]
 
 
+def test_an_event_that_overtakes_its_read_is_told_before_a_later_read_shows_the_change() -> None:
+    world = World()
+    world.opened()
+    told: list[str] = []
+    program_session = world.session
+    program_session.watch("/a", "data", lambda _event, _now: told.append("event"))
+    for name, operation in (("first", GetData("/a", True)), ("second", GetData("/a"))):
+        program_session.submit(
+            [operation], lambda _results, _now, name=name: told.append(name), world.now
+        )
+    world.turn()
+    world.event(NODE_DATA_CHANGED, "/a", 5)
+    world.results(world.take(), good(4), good(5))
+    assert told == ["first", "event", "second"]
+
+
 def test_an_event_of_an_earlier_watch_does_not_end_a_later_one() -> None:
     world = World()
     world.opened()
