@@ -683,12 +683,13 @@ def test_an_event_that_overtakes_its_read_is_told_before_a_later_read_shows_the_
     world = World()
     world.opened()
     told: list[str] = []
-    program_session = world.session
-    program_session.watch("/a", "data", lambda _event, _now: told.append("event"))
+    world.session.watch("/a", "data", lambda _event, _now: told.append("event"))
     for name, operation in (("first", GetData("/a", True)), ("second", GetData("/a"))):
-        program_session.submit(
-            [operation], lambda _results, _now, name=name: told.append(name), world.now
-        )
+
+        def answered(_results: Outcome, _now: Now, name: str = name) -> None:
+            told.append(name)
+
+        world.session.submit([operation], answered, world.now)
     world.turn()
     world.event(NODE_DATA_CHANGED, "/a", 5)
     world.results(world.take(), good(4), good(5))
