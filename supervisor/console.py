@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from odradek.bootstrap import default_data_dir
-from supervisor.launch import Outcome
+from supervisor.outcome import Outcome
 from supervisor.plan import ClusterPlan
 from supervisor.status import describe_ready, uptime_text
 from transport.wire.messages.supervision import NodeStatus, SupervisorStatusResponse

@@ -27,6 +27,7 @@ from supervisor.data_dir import (
     new_cluster_id,
 )
 from supervisor.lives import Started
+from supervisor.outcome import Outcome
 from supervisor.plan import ClusterPlan, Settings, load_settings
 from supervisor.ports import assign_endpoints
 from supervisor.spawn import Children, end_orphans, last_line, node_command
@@ -56,26 +57,6 @@ class Launch:
     def must_be_ready(self) -> bool:
         """Somebody waits: a cluster that is not ready in time is ended."""
         return self.ready_fd is not None
-
-
-class Outcome:
-    """Tells whoever waits how the start went: one JSON line, ``{"status", "text"}``."""
-
-    def __init__(self, descriptor: int | None) -> None:
-        self._descriptor = descriptor
-        self.failure: tuple[int, str] | None = None
-
-    def tell(self, status: int, text: str) -> None:
-        """Write the outcome; only the first counts."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            return
-        try:
-            os.write(descriptor, json.dumps({"status": status, "text": text}).encode() + b"\n")
-        except OSError:
-            pass  # nobody waits any more
-        finally:
-            os.close(descriptor)
 
 
 def check_environment() -> None:

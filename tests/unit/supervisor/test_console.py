@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console as RichConsole
 
 from supervisor.console import LiveConsole, PlainConsole, choose_console, render_table
-from supervisor.launch import Outcome
+from supervisor.outcome import Outcome
 from supervisor.plan import ClusterPlan, Settings
 from supervisor.status import describe_ready, status_text, uptime_text
 from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
