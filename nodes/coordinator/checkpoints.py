@@ -1,17 +1,20 @@
 """Snapshots of the state machine: recovered from at start, taken now and then, sent and installed.
 
-A snapshot is durable before the log entries that it covers may go.
+A snapshot is durable before the log entries that it covers may go.  It is encoded a slice per turn:
+requests wait for a slice of a millisecond or two, never for the whole.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from nodes.coordinator.context import CoordinatorContext
 from nodes.coordinator.quorum import Quorum
 from nodes.coordinator.replica import Replica
 from nodes.core.raft.events import Compacted, SnapshotInstalled, SnapshotReady
+from nodes.core.znode.snapshot import Encoding
 from nodes.storage import snapshots
 from nodes.storage.disk import StorageError
 from nodes.storage.raft_log import RaftLog
@@ -24,6 +27,15 @@ SNAPSHOTS_FOLDER = "snapshots"
 _logger = logging.getLogger("odradek.checkpoints")
 
 
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """A snapshot that is being encoded."""
+
+    index: LogIndex
+    term: Term
+    encoding: Encoding
+
+
 class Checkpoints:
     """The snapshots of this coordinator, and the log as far as snapshots cut it."""
 
@@ -32,8 +44,12 @@ class Checkpoints:
         self._replica = replica
         self._log: RaftLog
         self._quorum: Quorum
+        self._coming: _Coming | None = None
         self._saving = False
         self._wanted = False
+        """A follower needs a snapshot."""
+        self._due = False
+        """So many entries were applied since the last that the log should be cut."""
         self._previous = (LogIndex(0), Term(0))
         """The newest durable snapshot, as (last index, its term)."""
 
@@ -55,22 +71,40 @@ class Checkpoints:
 
     # Taking
 
+    def take(self) -> None:
+        """Take a snapshot soon, whether it is time or not."""
+        self._due = True
+
     def end_turn(self, now: Now) -> None:
-        """Take a snapshot if it is time; give one to the Raft core if it asked."""
+        """Begin a snapshot if it is time or one is wanted; encode a slice of the one under way."""
+        limit = self._context.config.coordinator.snapshot_entries
+        self._due = self._due or self._replica.applied_since_snapshot >= limit
+        coming = self._coming
+        if coming is None:
+            if self._wanted or (self._due and not self._saving):
+                replica = self._replica
+                encoding = self._context.core.begin_snapshot()
+                self._coming = _Coming(replica.applied_index, replica.applied_term, encoding)
+        elif not coming.encoding.step():
+            self._coming = None
+            self._encoded(coming, now)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return that there is more to encode at once, if there is."""
+        return 0 if self._coming is not None else None
+
+    def _encoded(self, coming: _Coming, now: Now) -> None:
+        data = coming.encoding.finish()
+        if self._due and not self._saving:
+            self._due = False
+            self._replica.applied_since_snapshot = self._replica.applied_index - coming.index
+            self._save(coming.index, coming.term, data)
         if self._wanted:
             self._wanted = False
-            index, term = self._replica.applied_index, self._replica.applied_term
-            data = self._context.core.to_snapshot()
-            self._quorum.step(SnapshotReady(index, term, data), now)
-        limit = self._context.config.coordinator.snapshot_entries
-        if self._replica.applied_since_snapshot >= limit and not self._saving:
-            self._take()
+            self._quorum.step(SnapshotReady(coming.index, coming.term, data), now)
 
-    def _take(self) -> None:
-        replica, disk = self._replica, self._context.disk
-        index, term = replica.applied_index, replica.applied_term
-        replica.applied_since_snapshot = 0
-        data = self._context.core.to_snapshot()
+    def _save(self, index: LogIndex, term: Term, data: bytes) -> None:
+        disk = self._context.disk
         self._saving = True
 
         def save() -> None:
@@ -80,7 +114,7 @@ class Checkpoints:
             self._saving = False
             if isinstance(outcome, BaseException):
                 self._quorum.failed(outcome)
-            else:
+            elif index > self._previous[0]:
                 _logger.info("snapshot up to entry %d: %d bytes", index, len(data))
                 self._compact(index, term, now)
 
@@ -101,7 +135,7 @@ class Checkpoints:
     # Sending and installing
 
     def hand_over(self) -> None:
-        """A follower needs a snapshot: give one at the end of the turn."""
+        """A follower needs a snapshot: give one as soon as it is encoded."""
         self._wanted = True
 
     def install(
@@ -109,6 +143,7 @@ class Checkpoints:
     ) -> None:
         """Save a snapshot of the leader, then stand on it; ``installed`` is called in between."""
         disk = self._context.disk
+        self._coming = None  # Of a state that is overtaken.
 
         def save() -> None:
             snapshots.save(disk, SNAPSHOTS_FOLDER, index, term, data)

@@ -147,6 +147,7 @@ class CoordinatorServer:
             self._context.timers.next_deadline_ms(),
             self._presence.next_deadline_ms(),
             self._departure.next_deadline_ms(),
+            self._checkpoints.next_deadline_ms(),
         )
 
     def stop(self, now: Now) -> None:
