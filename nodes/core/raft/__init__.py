@@ -31,14 +31,14 @@ What the driver does, for the effects of each step:
 
 Invariants (asserted by ``check()`` where one member can see them, by the tests for all of them):
 
-* I-RAFT-1  one leader per term; one vote per member and term, also across a crash;
-* I-RAFT-2  two logs with an entry of the same index and term are equal up to it;
-* I-RAFT-3  the commit index never falls; base ≤ commit index ≤ last index;
-* I-RAFT-4  a committed entry is in the log of every later leader; only entries of the leader's own
+* R1  one leader per term; one vote per member and term, also across a crash;
+* R2  two logs with an entry of the same index and term are equal up to it;
+* R3  the commit index never falls; base ≤ commit index ≤ last index;
+* R4  a committed entry is in the log of every later leader; only entries of the leader's own
   term commit by counting (figure 8);
-* I-RAFT-5  nothing is acknowledged that a crash could take: a follower's match index, a vote, a
+* R5  nothing is acknowledged that a crash could take: a follower's match index, a vote, a
   candidate's log, the leader's own share in a majority all rest on synced bytes;
-* I-RAFT-6  a read is served at an index not below any commit acknowledged before it was asked.
+* R6  a read is served at an index not below any commit acknowledged before it was asked.
 
 Left to the driver: time, bytes on disk, applying, taking snapshots, who the members are.  Left for
 later: learners and change of membership.
