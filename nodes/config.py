@@ -75,6 +75,12 @@ class CoordinatorConfig:
     outstanding_operations_max: int = setting(
         1_000, "ZooKeeper's globalOutstandingLimit, here per session", low=1
     )
+    history_changes_max: int = setting(
+        10_000, "a client away for seconds under load still hears of every change", low=0
+    )
+    history_bytes_max: int = setting(
+        8 * 1024 * 1024, "what changes of usual size need; large ones are kept shorter", low=0
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from nodes.coordinator.lane import Run
-from nodes.core.znode.operations import READS, WRITES
+from nodes.coordinator.reads import READS
+from nodes.core.znode.operations import WRITES
 from transport.wire.errors import ErrorCode
 from transport.wire.messages.coordination import (
     Create,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from nodes.config import NodeConfig
 from nodes.core.znode.core import ZnodeCore
+from nodes.core.znode.history import History
 from nodes.core.znode.watch import Watches
 from nodes.storage.disk import Disk
 from transport.driver.calls import response
@@ -35,9 +36,15 @@ class CoordinatorContext:
     core: ZnodeCore = field(default_factory=ZnodeCore)
     """Tree and sessions as applied here. Only ``replica.py`` changes it."""
     watches: Watches = field(default_factory=Watches)
+    history: History = field(init=False)
+    """The newest changes, as far as they were applied here."""
     figures: dict[str, int] = field(default_factory=dict)
     """Counters by name, shown by HEALTH."""
     stopping: bool = False
+
+    def __post_init__(self) -> None:
+        coordinator = self.config.coordinator
+        self.history = History(coordinator.history_changes_max, coordinator.history_bytes_max)
 
     @property
     def id(self) -> NodeId:

@@ -16,34 +16,25 @@ from nodes.coordinator.barriers import Barriers
 from nodes.coordinator.context import CoordinatorContext, Request
 from nodes.coordinator.lane import Lane, PendingRequest
 from nodes.coordinator.quorum import Quorum
+from nodes.coordinator.reads import Reads
 from nodes.coordinator.writes import Writes
 from nodes.core.znode.session import Session
-from nodes.core.znode.watch import CHILDREN, DATA, EXISTS
 from transport.driver.ports import Origin
 from transport.kernel import Now
 from transport.wire.codec import Envelope, Kind
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import RequestId, SessionId
 from transport.wire.messages.coordination import (
-    Exists,
-    GetChildren,
-    GetData,
     OperateRequest,
     OperateResponse,
     PingSessionRequest,
     PingSessionResponse,
-    ReadOperation,
     Result,
-    SessionOperation,
     Sync,
     WatchEvent,
 )
 
-ANSWER_BYTES_MAX = 12 * 1024 * 1024
-"""Data in one answer; with its frame it stays below what the codec takes. The rest is OVERLOADED."""
 PINGS_MAX = 4
-
-_WATCH_KINDS: dict[type, str] = {GetData: DATA, Exists: EXISTS, GetChildren: CHILDREN}
 
 
 class Lanes:
@@ -57,6 +48,7 @@ class Lanes:
         self._quorum = quorum
         self._barriers = barriers
         self._writes = writes
+        self._reads = Reads(context)
         self._lanes: dict[SessionId, Lane] = {}
         self._held_back = False
         """Something was not answered because no leader was heard."""
@@ -262,32 +254,9 @@ class Lanes:
                 lane.syncs -= 1
                 result = self._core.read(item.operation)
             else:
-                result = self._read(lane.session_id, pending, item)
+                result = self._reads.do(lane.session_id, pending, item.operation)
             results.append(result)
         return ErrorCode.NONE
-
-    def _read(
-        self, session_id: SessionId, pending: PendingRequest, item: SessionOperation
-    ) -> Result:
-        operation = cast("GetData | Exists | GetChildren", item.operation)
-        if pending.answer_bytes > ANSWER_BYTES_MAX:
-            return Result(int(ErrorCode.OVERLOADED), self._core.zxid)
-        result = self._core.read(cast("ReadOperation", operation))
-        if result.data:
-            pending.answer_bytes += len(result.data)
-        if result.children:
-            pending.answer_bytes += sum(map(len, result.children))
-        if operation.watch and self._sets_watch(operation, result):
-            kind = _WATCH_KINDS[type(operation)]
-            if not self._context.watches.add(session_id, kind, operation.path):
-                return Result(int(ErrorCode.OVERLOADED), self._core.zxid)
-        return result
-
-    @staticmethod
-    def _sets_watch(operation: GetData | Exists | GetChildren, result: Result) -> bool:
-        if result.error == ErrorCode.NONE:
-            return True
-        return type(operation) is Exists and result.error == ErrorCode.NO_NODE
 
     def _await_barrier(self, lane: Lane, pending: PendingRequest) -> None:
         if pending.sync_asked:

@@ -18,8 +18,10 @@ from nodes.coordinator.lanes import Lanes
 from nodes.coordinator.presence import Presence
 from nodes.coordinator.writes import Writes
 from nodes.core.znode.core import Opening
+from nodes.core.znode.missed import missed, missed_by_lasting
+from nodes.core.znode.paths import is_valid
 from nodes.core.znode.session import Session
-from nodes.core.znode.watch import KINDS, missed
+from nodes.core.znode.watch import KINDS, LASTING
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId, Zxid
@@ -194,16 +196,24 @@ class Openings:
     def _set_watches(
         self, session_id: SessionId, watches: tuple[WatchRegistration, ...], seen: Zxid
     ) -> list[WatchEvent]:
-        """Set watches anew; returns the events of those that were missed, which are not set."""
+        """Set watches anew; returns what they missed. One-shot ones that missed it are not set."""
         events: dict[WatchEvent, None] = {}
+        lasting: list[tuple[str, str]] = []
         for path, kind in [(watch.path, watch.kind) for watch in watches]:
-            if kind not in KINDS:
+            if kind not in KINDS or not is_valid(path):
                 continue
-            event = missed(self._core.tree, kind, path, seen)
+            event = 0 if kind in LASTING else missed(self._core.tree, kind, path, seen)
             if event:
                 events[WatchEvent(session_id, event, path, self._core.zxid)] = None
-            else:
-                self._context.watches.add(session_id, kind, path)
+                continue
+            self._context.watches.add(session_id, kind, path)
+            if kind in LASTING:
+                lasting.append((kind, path))
+        core = self._core
+        for event_, _ in missed_by_lasting(
+            core.tree, self._context.history, session_id, lasting, seen, core.zxid
+        ):
+            events[event_] = None
         return list(events)
 
     def _refuse(self, request: Request, error: ErrorCode) -> None:

@@ -47,7 +47,9 @@ class Replica:
             assert entry.index == self.applied_index + 1, (entry.index, self.applied_index)
             if entry.kind == ENTRY_DATA:
                 write = decode_write(entry.data)
-                self._listener.on_applied(write, self._core.apply(write), now)
+                applied = self._core.apply(write)
+                self._context.history.add(applied.changes)
+                self._listener.on_applied(write, applied, now)
             self.applied_index = entry.index
             self.applied_term = entry.term
             self.applied_since_snapshot += 1
@@ -61,4 +63,5 @@ class Replica:
             raise Damaged(f"the snapshot up to entry {index}: {error}") from None
         self.applied_index, self.applied_term = index, term
         self.applied_since_snapshot = 0
+        self._context.history.begin(self._core.zxid)
         _logger.info("stands on the snapshot up to entry %d, zxid %d", index, self._core.zxid)

@@ -160,6 +160,7 @@ class CoordinatorServer:
             self._quorum.check()
             self._context.core.check()
             self._context.watches.check()
+            self._context.history.check(self._context.core.zxid)
             self._lanes.check()
             self._openings.check()
             self._presence.check()

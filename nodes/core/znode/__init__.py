@@ -29,12 +29,12 @@ Retried writes
     RESULT_FORGOTTEN.
 
 Invariants (asserted by ``check``)
-    Z-1  Every znode but the root has its parent in the tree; no ephemeral has children.
-    Z-2  An ephemeral exists only while its owner's session lives.
-    Z-3  No znode knows of a zxid later than the tree's; czxid <= mzxid, and czxid <= pzxid.
-    Z-4  The indexes (children, ephemerals, sessions by nonce and by owner) say what the znodes and
+    Z1  Every znode but the root has its parent in the tree; no ephemeral has children.
+    Z2  An ephemeral exists only while its owner's session lives.
+    Z3  No znode knows of a zxid later than the tree's; czxid <= mzxid, and czxid <= pzxid.
+    Z4  The indexes (children, ephemerals, sessions by nonce and by owner) say what the znodes and
          sessions say.
-    Z-5  A session keeps results only for the newest writes that it has applied, without gaps.
+    Z5  A session keeps results only for the newest writes that it has applied, without gaps.
 
 Left to the server
     The log, the clock (the leader stamps ``wall_ms`` into entries), who leads, when a session is

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from nodes.core.znode import operations, snapshot
+from nodes.core.znode import operations, reads, snapshot
 from nodes.core.znode.operations import Attempt
+from nodes.core.znode.reads import NOBODY, Reader
 from nodes.core.znode.session import Session, Sessions
 from nodes.core.znode.tree import Tree
 from nodes.core.znode.watch import TreeChange
@@ -71,9 +72,9 @@ class ZnodeCore:
             self._apply_operations(write, applied)
         return applied
 
-    def read(self, operation: ReadOperation) -> Result:
-        """Answer a read from the state as it is here and now."""
-        return operations.read(self.tree, operation, self.zxid)
+    def read(self, operation: ReadOperation, reader: Reader = NOBODY) -> Result:
+        """Answer a read of the tree from the state as it is here and now."""
+        return reads.read(self.tree, operation, self.zxid, reader)
 
     def write_result(self, session: Session, request_id: RequestId) -> Result | None:
         """Return what an earlier write of ``session`` came to; None if it was not applied yet."""
@@ -177,7 +178,7 @@ class ZnodeCore:
     # Invariants
 
     def check(self) -> None:
-        """Assert Z-1 to Z-5."""
+        """Assert Z1 to Z5."""
         self.tree.check(self.zxid)
         self.sessions.check()
         for owner in self.tree.owners():

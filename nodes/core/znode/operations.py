@@ -1,4 +1,4 @@
-"""Operation type -> how it is applied to the tree, or read from it.
+"""Write operation type -> how it is applied to the tree.
 
 Each function judges first and changes afterwards, so that a refused operation has changed nothing.
 The order of the judgements, and so which of several errors is named, is ZooKeeper's
@@ -29,15 +29,10 @@ from transport.wire.messages.coordination import (
     CloseSession,
     Create,
     Delete,
-    Exists,
-    GetChildren,
-    GetData,
     Multi,
-    ReadOperation,
     Refused,
     Result,
     SetData,
-    Sync,
     WriteOperation,
 )
 
@@ -99,7 +94,7 @@ def _create(tree: Tree, operation: Create, attempt: Attempt) -> Result:
     owner = attempt.session_id if mode.ephemeral else NO_SESSION
     znode = new_znode(operation.data, operation.acl, attempt.zxid, attempt.wall_ms, owner)
     tree.create(path, znode, parent_path)
-    attempt.changes.append(TreeChange(NODE_CREATED, path, attempt.zxid))
+    attempt.changes.append(TreeChange(NODE_CREATED, path, attempt.zxid, znode))
     return Result(NONE, attempt.zxid, path, None, tree.stat(path, znode))
 
 
@@ -120,8 +115,8 @@ def _delete(tree: Tree, operation: Delete, attempt: Attempt) -> Result:
 
 def remove(tree: Tree, path: str, attempt: Attempt) -> None:
     """Remove a childless znode that is there: by a delete, or with its session."""
-    tree.delete(path, attempt.zxid)
-    attempt.changes.append(TreeChange(NODE_DELETED, path, attempt.zxid))
+    znode = tree.delete(path, attempt.zxid)
+    attempt.changes.append(TreeChange(NODE_DELETED, path, attempt.zxid, znode))
 
 
 def _set_data(tree: Tree, operation: SetData, attempt: Attempt) -> Result:
@@ -132,7 +127,7 @@ def _set_data(tree: Tree, operation: SetData, attempt: Attempt) -> Result:
         return _refuse(error or ErrorCode.NO_NODE, attempt)
     znode = znode.with_data(operation.data, attempt.zxid, attempt.wall_ms)
     tree.replace(path, znode)
-    attempt.changes.append(TreeChange(NODE_DATA_CHANGED, path, attempt.zxid))
+    attempt.changes.append(TreeChange(NODE_DATA_CHANGED, path, attempt.zxid, znode))
     return Result(NONE, attempt.zxid, "", None, tree.stat(path, znode))
 
 
@@ -193,56 +188,3 @@ _APPLY: dict[type, Callable[[Tree, Any, Attempt], Result]] = {
 
 WRITES = frozenset(_APPLY)
 """Types of operations that take a request id and a place in the log."""
-
-
-# Reads
-
-
-def read(tree: Tree, operation: ReadOperation, zxid: Zxid) -> Result:
-    """Answer one read from the tree as it is, ``zxid`` being the newest write applied."""
-    return _READ[type(operation)](tree, operation, zxid)
-
-
-def _read_data(tree: Tree, operation: GetData, zxid: Zxid) -> Result:
-    path = operation.path
-    znode = tree.get(path)
-    if znode is None:
-        return _missing(path, zxid)
-    return Result(NONE, zxid, "", znode.data, tree.stat(path, znode))
-
-
-def _read_exists(tree: Tree, operation: Exists, zxid: Zxid) -> Result:
-    path = operation.path
-    znode = tree.get(path)
-    if znode is None:
-        return _missing(path, zxid)
-    return Result(NONE, zxid, "", None, tree.stat(path, znode))
-
-
-def _read_children(tree: Tree, operation: GetChildren, zxid: Zxid) -> Result:
-    path = operation.path
-    znode = tree.get(path)
-    if znode is None:
-        return _missing(path, zxid)
-    return Result(NONE, zxid, "", None, tree.stat(path, znode), tree.children(path))
-
-
-def _read_sync(tree: Tree, operation: Sync, zxid: Zxid) -> Result:
-    if not is_valid(operation.path):
-        return Result(int(ErrorCode.BAD_ARGUMENTS), zxid)
-    return Result(NONE, zxid, operation.path)
-
-
-def _missing(path: str, zxid: Zxid) -> Result:
-    return Result(int(ErrorCode.NO_NODE if is_valid(path) else ErrorCode.BAD_ARGUMENTS), zxid)
-
-
-_READ: dict[type, Callable[[Tree, Any, Zxid], Result]] = {
-    GetData: _read_data,
-    Exists: _read_exists,
-    GetChildren: _read_children,
-    Sync: _read_sync,
-}
-
-READS = frozenset(_READ)
-"""Types of operations that any server answers from its own tree, once it is their turn."""

@@ -116,7 +116,7 @@ class Sessions:
             self._add(session)
 
     def check(self) -> None:
-        """Assert Z-5 and the sessions' part of Z-4."""
+        """Assert Z5 and the sessions' part of Z4."""
         for session_id, session in self._sessions.items():
             assert session.id == session_id > 0
             kept = list(session.results)

@@ -133,11 +133,12 @@ class Tree:
         self._set(path, znode)
         self._set(parent, self.znodes[parent].after_child(znode.czxid, created=True))
 
-    def delete(self, path: str, zxid: Zxid) -> None:
-        """Remove a znode that is there and has no children."""
-        parent = parent_of(path)
+    def delete(self, path: str, zxid: Zxid) -> Znode:
+        """Remove a znode that is there and has no children; return what it was."""
+        parent, znode = parent_of(path), self.znodes[path]
         self._set(path, None)
         self._set(parent, self.znodes[parent].after_child(zxid, created=False))
+        return znode
 
     def replace(self, path: str, znode: Znode) -> None:
         """Put the new value of a znode that is there."""
@@ -198,7 +199,7 @@ class Tree:
     # Invariants
 
     def check(self, newest: Zxid) -> None:
-        """Assert Z-1, Z-3 and the tree's part of Z-4."""
+        """Assert Z1, Z3 and the tree's part of Z4."""
         assert self._journal is None, "a multi was left open"
         linked = 0
         for path, znode in self.znodes.items():

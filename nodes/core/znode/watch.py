@@ -1,22 +1,22 @@
-"""Who hears of which change: the one-shot watches of the sessions served here.
+"""Who hears of which change: the watches of the sessions served here.
 
 Local to one server and never replicated: a client sets its watches again wherever it attaches.
-Fires once and forgets.  Semantics are ZooKeeper's: a data watch (set by a read of data, or by a
-question whether a znode exists) hears of creation, deletion and new data; a children watch hears of
-the deletion of the znode and of children that come and go.  A session that watches a path in both
-ways hears of its deletion once.
+Semantics are ZooKeeper's.  One-shot ones fire once and are forgotten: a data watch (set by a read
+of data, or by a question whether a znode exists) hears of creation, deletion and new data; a
+children watch hears of the deletion of the znode and of children that come and go.  Lasting ones go
+on until they are removed: a persistent watch hears of all of this; a recursive one hears of
+creation, deletion and new data of a znode and of everything below it, never of children.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
-from nodes.core.znode.paths import parent_of
-from nodes.core.znode.tree import Tree
+from nodes.core.znode.paths import ROOT, parent_of
+from nodes.core.znode.tree import Znode
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages.coordination import (
     NODE_CHILDREN_CHANGED,
-    NODE_CREATED,
     NODE_DATA_CHANGED,
     NODE_DELETED,
     WatchEvent,
@@ -25,18 +25,29 @@ from transport.wire.messages.coordination import (
 DATA = "data"
 EXISTS = "exists"
 CHILDREN = "children"
-KINDS = (DATA, EXISTS, CHILDREN)
+PERSISTENT = "persistent"
+RECURSIVE = "recursive"
+ANY = "any"
+KINDS = (DATA, EXISTS, CHILDREN, PERSISTENT, RECURSIVE)
+LASTING = (PERSISTENT, RECURSIVE)
+"""Kinds that do not end with the first event."""
 
 WATCHES_MAX = 100_000
 """Watches of one session: far above a cache of a large tree, far below what hurts the server."""
 
+_TABLE_OF = {each: DATA if each == EXISTS else each for each in KINDS}
+"""Once they are set, watches of data and of existence are the same, as in ZooKeeper."""
 
-class TreeChange(NamedTuple):
+
+@dataclass(slots=True)
+class TreeChange:
     """What a write did to one znode: created, deleted, or gave it data (NODE_… numbers)."""
 
     type: int
     path: str
     zxid: Zxid
+    znode: Znode | None = field(default=None, compare=False)
+    """As it was made; of a deletion: as it was last."""
 
 
 _Table = dict[str, dict[SessionId, None]]
@@ -46,43 +57,63 @@ class Watches:
     """The watches set on this server."""
 
     def __init__(self) -> None:
-        self._data: _Table = {}
-        self._children: _Table = {}
-        self._by_session: dict[SessionId, dict[tuple[bool, str], None]] = {}
+        self._tables: dict[str, _Table] = {
+            kind: {} for kind in (DATA, CHILDREN, PERSISTENT, RECURSIVE)
+        }
+        self._by_session: dict[SessionId, dict[tuple[str, str], None]] = {}
 
     def __len__(self) -> int:
         return sum(len(watched) for watched in self._by_session.values())
 
     def add(self, session_id: SessionId, kind: str, path: str) -> bool:
         """Set a watch; setting it again changes nothing. False: the session has too many."""
-        children = kind == CHILDREN
+        kind = _TABLE_OF[kind]
         watched = self._by_session.setdefault(session_id, {})
-        if len(watched) >= WATCHES_MAX and (children, path) not in watched:
+        if len(watched) >= WATCHES_MAX and (kind, path) not in watched:
             return False
-        watched[children, path] = None
-        table = self._children if children else self._data
-        table.setdefault(path, {})[session_id] = None
+        watched[kind, path] = None
+        self._tables[kind].setdefault(path, {})[session_id] = None
         return True
+
+    def remove(self, session_id: SessionId, kind: str, path: str) -> bool:
+        """Drop the watches of a session on one path, of one kind or ANY. False: there was none."""
+        found = False
+        for each in tuple(self._tables) if kind == ANY else (_TABLE_OF[kind],):
+            watched = self._by_session.get(session_id, {})
+            if (each, path) in watched:
+                found = True
+                self._forget_one(session_id, watched, each, path)
+                self._drop(self._tables[each], path, session_id)
+        return found
 
     def forget(self, session_id: SessionId) -> None:
         """Drop every watch of a session that is no longer served here."""
-        for children, path in self._by_session.pop(session_id, {}):
-            self._drop(self._children if children else self._data, path, session_id)
+        for kind, path in self._by_session.pop(session_id, {}):
+            self._drop(self._tables[kind], path, session_id)
 
     def fire(self, change: TreeChange) -> list[WatchEvent]:
-        """Return the events that this change sets off, in the order the watches were set."""
-        events: list[WatchEvent] = []
-        type_, path, zxid = change
-        hearers = self._take(False, path)
+        """Return the events that this change sets off, in the order the watches were set.
+
+        A session hears once of one thing, in however many ways it watches.
+        """
+        tables, type_, path = self._tables, change.type, change.path
+        hearers = self._take(DATA, path)
         if type_ == NODE_DELETED:
-            hearers.update(self._take(True, path))
-        events.extend(WatchEvent(session_id, type_, path, zxid) for session_id in hearers)
+            hearers.update(self._take(CHILDREN, path))
+        if tables[PERSISTENT]:
+            hearers.update(tables[PERSISTENT].get(path, ()))
+        if tables[RECURSIVE]:
+            self._add_recursive(hearers, path)
+        events = [WatchEvent(session_id, type_, path, change.zxid) for session_id in hearers]
         if type_ != NODE_DATA_CHANGED:
             parent = parent_of(path)
-            events.extend(
-                WatchEvent(session_id, NODE_CHILDREN_CHANGED, parent, zxid)
-                for session_id in self._take(True, parent)
-            )
+            hearers = self._take(CHILDREN, parent)
+            if tables[PERSISTENT]:
+                hearers.update(tables[PERSISTENT].get(parent, ()))
+            events += [
+                WatchEvent(session_id, NODE_CHILDREN_CHANGED, parent, change.zxid)
+                for session_id in hearers
+            ]
         return events
 
     def sessions(self) -> list[SessionId]:
@@ -92,22 +123,34 @@ class Watches:
     def check(self) -> None:
         """Assert that both directions of the table say the same."""
         for session_id, watched in self._by_session.items():
-            for children, path in watched:
-                table = self._children if children else self._data
-                assert session_id in table[path], (session_id, path)
-        tables = (self._data, self._children)
+            assert watched, f"an empty set of watches is kept for {session_id}"
+            for kind, path in watched:
+                assert session_id in self._tables[kind][path], (session_id, kind, path)
+        tables = self._tables.values()
         assert len(self) == sum(len(ids) for table in tables for ids in table.values())
 
-    def _take(self, children: bool, path: str) -> dict[SessionId, None]:
-        hearers = (self._children if children else self._data).pop(path, None)
+    def _add_recursive(self, hearers: dict[SessionId, None], path: str) -> None:
+        table = self._tables[RECURSIVE]
+        while True:
+            hearers.update(table.get(path, ()))
+            if path == ROOT:
+                return
+            path = parent_of(path)
+
+    def _take(self, kind: str, path: str) -> dict[SessionId, None]:
+        hearers = self._tables[kind].pop(path, None)
         if hearers is None:
             return {}
         for session_id in hearers:
-            watched = self._by_session[session_id]
-            del watched[children, path]
-            if not watched:
-                del self._by_session[session_id]
+            self._forget_one(session_id, self._by_session[session_id], kind, path)
         return hearers
+
+    def _forget_one(
+        self, session_id: SessionId, watched: dict[tuple[str, str], None], kind: str, path: str
+    ) -> None:
+        del watched[kind, path]
+        if not watched:
+            del self._by_session[session_id]
 
     @staticmethod
     def _drop(table: _Table, path: str, session_id: SessionId) -> None:
@@ -115,31 +158,3 @@ class Watches:
         del hearers[session_id]
         if not hearers:
             del table[path]
-
-
-def missed(tree: Tree, kind: str, path: str, seen: Zxid) -> int:
-    """Return the event type that a watch set at ``seen`` missed until now, or 0 for none.
-
-    As ZooKeeper's setWatches, with one difference.  An ``exists`` watch of a znode that is not
-    there now may have been set while it was there: unless nothing was created or deleted around it
-    since, its deletion is told.  Told once too often wakes somebody; never told locks somebody out.
-    """
-    znode = tree.get(path)
-    if znode is None:
-        if kind != EXISTS:
-            return NODE_DELETED
-        return NODE_DELETED if _neighbourhood_zxid(tree, path) > seen else 0
-    if kind == CHILDREN:
-        return NODE_CHILDREN_CHANGED if znode.pzxid > seen else 0
-    if kind == EXISTS and znode.czxid > seen:
-        return NODE_CREATED
-    return NODE_DATA_CHANGED if znode.mzxid > seen else 0
-
-
-def _neighbourhood_zxid(tree: Tree, path: str) -> Zxid:
-    """Return when the nearest ancestor that exists last gained or lost a child."""
-    while True:
-        path = parent_of(path)
-        znode = tree.get(path)
-        if znode is not None:
-            return znode.pzxid

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 from nodes.config import CoordinatorConfig, NodeConfig, RaftConfig
 from nodes.coordinator.server import CoordinatorServer
@@ -36,6 +36,7 @@ from transport.wire.messages.coordination import (
     Owner,
     PingSessionRequest,
     PingSessionResponse,
+    ReadOperation,
     Result,
     SessionOperation,
     WatchEvent,
@@ -46,7 +47,7 @@ T = TypeVar("T")
 CLUSTER = ClusterId("test-cluster")
 KEY = "supervisor's secret"
 SETTLE_ROUNDS_MAX = 10_000
-READS = ("GetData", "Exists", "GetChildren", "Sync")
+READS = {kind.__name__ for kind in get_args(ReadOperation)}
 
 
 def through_the_wire(envelope: Envelope) -> Envelope:

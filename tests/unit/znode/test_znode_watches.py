@@ -1,12 +1,23 @@
-"""One-shot watches: who hears of what, once."""
+"""Watches: who hears of what, once or as long as it wants to."""
 
 from __future__ import annotations
 
 import pytest
 
 from nodes.core.znode import watch
+from nodes.core.znode.history import History
+from nodes.core.znode.missed import missed, missed_by_lasting
 from nodes.core.znode.tree import Tree, new_znode
-from nodes.core.znode.watch import CHILDREN, DATA, EXISTS, TreeChange, Watches, missed
+from nodes.core.znode.watch import (
+    ANY,
+    CHILDREN,
+    DATA,
+    EXISTS,
+    PERSISTENT,
+    RECURSIVE,
+    TreeChange,
+    Watches,
+)
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages.coordination import (
     NODE_CHILDREN_CHANGED,
@@ -123,3 +134,138 @@ def test_a_missed_deletion_is_told_to_who_asked_whether_it_exists() -> None:
     tree.delete("/d", Zxid(4))
     assert missed(tree, EXISTS, "/d/lock", Zxid(3)) == NODE_DELETED
     assert missed(tree, EXISTS, "/d/lock", Zxid(4)) == 0
+
+
+# Lasting watches
+
+
+def test_a_persistent_watch_hears_of_everything_again_and_again() -> None:
+    watches = Watches()
+    watches.add(A, PERSISTENT, "/d")
+    assert fire(watches, NODE_CREATED, "/d") == [(A, NODE_CREATED, "/d")]
+    assert fire(watches, NODE_DATA_CHANGED, "/d") == [(A, NODE_DATA_CHANGED, "/d")]
+    assert fire(watches, NODE_CREATED, "/d/x") == [(A, NODE_CHILDREN_CHANGED, "/d")]
+    assert fire(watches, NODE_DATA_CHANGED, "/d/x") == []
+    assert fire(watches, NODE_DELETED, "/d/x") == [(A, NODE_CHILDREN_CHANGED, "/d")]
+    assert fire(watches, NODE_DELETED, "/d") == [(A, NODE_DELETED, "/d")]
+    assert len(watches) == 1
+
+
+def test_a_recursive_watch_hears_of_its_subtree_and_never_of_children() -> None:
+    watches = Watches()
+    watches.add(A, RECURSIVE, "/d")
+    for path in ("/d", "/d/x", "/d/x/y"):
+        for kind in (NODE_CREATED, NODE_DATA_CHANGED, NODE_DELETED):
+            assert fire(watches, kind, path) == [(A, kind, path)]
+    assert fire(watches, NODE_CREATED, "/dx") == []
+    assert fire(watches, NODE_CREATED, "/") == []
+
+
+def test_a_recursive_watch_of_the_root_hears_of_all() -> None:
+    watches = Watches()
+    watches.add(A, RECURSIVE, "/")
+    assert fire(watches, NODE_DATA_CHANGED, "/") == [(A, NODE_DATA_CHANGED, "/")]
+    assert fire(watches, NODE_CREATED, "/a/b") == [(A, NODE_CREATED, "/a/b")]
+
+
+def test_one_event_for_one_thing_however_it_is_watched() -> None:
+    watches = Watches()
+    for kind in (DATA, CHILDREN, PERSISTENT, RECURSIVE):
+        watches.add(A, kind, "/d")
+    assert fire(watches, NODE_DELETED, "/d") == [(A, NODE_DELETED, "/d")]
+    assert len(watches) == 2
+
+
+def test_removing_watches() -> None:
+    watches = Watches()
+    for kind in (EXISTS, CHILDREN, PERSISTENT, RECURSIVE):
+        watches.add(A, kind, "/d")
+    watches.add(B, PERSISTENT, "/d")
+    assert not watches.remove(A, PERSISTENT, "/other")
+    assert watches.remove(A, DATA, "/d")  # the same as the one of existence
+    assert not watches.remove(A, DATA, "/d")
+    assert watches.remove(A, RECURSIVE, "/d")
+    watches.check()
+    assert fire(watches, NODE_CREATED, "/d/x") == [
+        (A, NODE_CHILDREN_CHANGED, "/d"),
+        (B, NODE_CHILDREN_CHANGED, "/d"),
+    ]
+    assert watches.remove(A, ANY, "/d")
+    assert not watches.remove(A, ANY, "/d")
+    watches.check()
+    assert watches.sessions() == [B]
+
+
+# What lasting watches missed
+
+
+def grown() -> tuple[Tree, list[TreeChange]]:
+    """A tree with what happened to it: /d, /d/x made, /d/x set, /d/y made and deleted."""
+    tree = Tree()
+    made = new_znode(b"", (), Zxid(1), 0)
+    tree.create("/d", made, "/")
+    tree.create("/d/x", new_znode(b"", (), Zxid(2), 0), "/d")
+    tree.replace("/d/x", new_znode(b"", (), Zxid(2), 0).with_data(b"1", Zxid(3), 0))
+    tree.create("/d/y", new_znode(b"", (), Zxid(4), 0), "/d")
+    tree.delete("/d/y", Zxid(5))
+    happened = [
+        (NODE_CREATED, "/d"),
+        (NODE_CREATED, "/d/x"),
+        (NODE_DATA_CHANGED, "/d/x"),
+        (NODE_CREATED, "/d/y"),
+        (NODE_DELETED, "/d/y"),
+    ]
+    return tree, [TreeChange(t, path, Zxid(n)) for n, (t, path) in enumerate(happened, 1)]
+
+
+def lasting(history: History, tree: Tree, kind: str, path: str, seen: int) -> list[tuple[int, str]]:
+    missed_ones = missed_by_lasting(tree, history, A, [(kind, path)], Zxid(seen), Zxid(5))
+    return [(event.type, event.path) for event, _ in missed_ones]
+
+
+def test_lasting_watches_hear_of_every_change_that_they_missed() -> None:
+    tree, changes = grown()
+    history = History(100, 10_000)
+    history.add(changes)
+    assert lasting(history, tree, RECURSIVE, "/d", 2) == [
+        (NODE_DATA_CHANGED, "/d/x"),
+        (NODE_CREATED, "/d/y"),
+        (NODE_DELETED, "/d/y"),
+    ]
+    assert lasting(history, tree, PERSISTENT, "/d", 0) == [
+        (NODE_CREATED, "/d"),
+        *[(NODE_CHILDREN_CHANGED, "/d")] * 3,
+    ]
+    assert lasting(history, tree, RECURSIVE, "/", 5) == []
+
+
+def test_without_a_history_the_tree_tells_what_must_have_happened() -> None:
+    tree, _ = grown()
+    history = History(100, 10_000)
+    history.begin(Zxid(5))
+    assert lasting(history, tree, RECURSIVE, "/d", 0) == [
+        (NODE_CREATED, "/d"),
+        (NODE_CREATED, "/d/x"),
+    ]
+    assert lasting(history, tree, RECURSIVE, "/d", 2) == [
+        (NODE_DATA_CHANGED, "/d"),  # a child of it may have gone
+        (NODE_DATA_CHANGED, "/d/x"),
+    ]
+    assert lasting(history, tree, PERSISTENT, "/d", 4) == [(NODE_CHILDREN_CHANGED, "/d")]
+    assert lasting(history, tree, PERSISTENT, "/d/y", 4) == [(NODE_DELETED, "/d/y")]
+    assert lasting(history, tree, RECURSIVE, "/d/x", 3) == []
+
+
+def test_a_history_keeps_to_its_bounds_and_knows_where_it_begins() -> None:
+    _, changes = grown()
+    history = History(2, 10_000)
+    history.add(changes)
+    history.check(Zxid(5))
+    assert (len(history), history.begins_at) == (2, 3)
+    assert history.after(Zxid(2)) is None
+    assert [change.zxid for change in history.after(Zxid(3)) or ()] == [4, 5]
+    assert history.after(Zxid(5)) == []
+    small = History(100, 500)
+    small.add([TreeChange(NODE_CREATED, "/x", Zxid(9), new_znode(b"x" * 400, (), Zxid(9), 0))])
+    small.check(Zxid(9))
+    assert (len(small), small.begins_at) == (0, 9)

@@ -1,0 +1,99 @@
+"""Reads whose turn has come: answered from this server's tree, with the watches that they set.
+
+Also what a session asks of this server alone: to watch, and to watch no more.  Bounds the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nodes.coordinator.context import CoordinatorContext
+from nodes.coordinator.lane import PendingRequest
+from nodes.core.znode.paths import is_valid
+from nodes.core.znode.reads import Reader
+from nodes.core.znode.watch import ANY, CHILDREN, DATA, EXISTS, KINDS, PERSISTENT, RECURSIVE
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import SessionId
+from transport.wire.messages.coordination import (
+    AddWatch,
+    Exists,
+    GetChildren,
+    GetData,
+    RemoveWatches,
+    Result,
+    Sync,
+)
+
+ANSWER_BYTES_MAX = 12 * 1024 * 1024
+"""Data in one answer; with its frame it stays below what the codec takes. The rest is OVERLOADED."""
+
+READS = frozenset({GetData, Exists, GetChildren, Sync, AddWatch, RemoveWatches})
+"""Types of operations that any server answers by itself, once it is their turn."""
+
+_WATCH_KINDS: dict[type, str] = {GetData: DATA, Exists: EXISTS, GetChildren: CHILDREN}
+
+
+class Reads:
+    """Answers reads of the sessions served here."""
+
+    def __init__(self, context: CoordinatorContext) -> None:
+        self._context = context
+        self._core = context.core
+        self._watches = context.watches
+        self._handlers: dict[type, Callable[[SessionId, PendingRequest, Any], Result]] = {
+            GetData: self._watching,
+            Exists: self._watching,
+            GetChildren: self._watching,
+            AddWatch: self._add_watch,
+            RemoveWatches: self._remove_watches,
+        }
+
+    def do(self, session_id: SessionId, pending: PendingRequest, operation: Any) -> Result:
+        """Answer one read of ``pending``, of the session ``session_id``."""
+        if pending.answer_bytes > ANSWER_BYTES_MAX:
+            return self._said(ErrorCode.OVERLOADED)
+        return self._handlers[type(operation)](session_id, pending, operation)
+
+    def _watching(
+        self,
+        session_id: SessionId,
+        pending: PendingRequest,
+        operation: GetData | Exists | GetChildren,
+    ) -> Result:
+        result = self._core.read(operation, Reader(session_id))
+        if result.data:
+            pending.answer_bytes += len(result.data)
+        if result.children:
+            pending.answer_bytes += sum(map(len, result.children))
+        if operation.watch and self._sets_watch(operation, result):
+            kind = _WATCH_KINDS[type(operation)]
+            if not self._watches.add(session_id, kind, operation.path):
+                return self._said(ErrorCode.OVERLOADED)
+        return result
+
+    @staticmethod
+    def _sets_watch(operation: GetData | Exists | GetChildren, result: Result) -> bool:
+        if result.error == ErrorCode.NONE:
+            return True
+        return type(operation) is Exists and result.error == ErrorCode.NO_NODE
+
+    def _add_watch(
+        self, session_id: SessionId, pending: PendingRequest, operation: AddWatch
+    ) -> Result:
+        if not is_valid(operation.path):
+            return self._said(ErrorCode.BAD_ARGUMENTS)
+        kind = RECURSIVE if operation.recursive else PERSISTENT
+        added = self._watches.add(session_id, kind, operation.path)
+        return self._said(ErrorCode.NONE if added else ErrorCode.OVERLOADED)
+
+    def _remove_watches(
+        self, session_id: SessionId, pending: PendingRequest, operation: RemoveWatches
+    ) -> Result:
+        if operation.kind not in (*KINDS, ANY) or not is_valid(operation.path):
+            return self._said(ErrorCode.BAD_ARGUMENTS)
+        removed = self._watches.remove(session_id, operation.kind, operation.path)
+        return self._said(ErrorCode.NONE if removed else ErrorCode.NO_WATCHER)
+
+    def _said(self, error: ErrorCode) -> Result:
+        return Result(int(error), self._core.zxid)

@@ -1,0 +1,79 @@
+"""Read operation type -> how it is answered from the tree as it is. Changes nothing.
+
+Watches are not known here: setting one is the server's part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from nodes.core.znode.paths import is_valid
+from nodes.core.znode.tree import NO_SESSION, Tree
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import SessionId, Zxid
+from transport.wire.messages.coordination import (
+    Exists,
+    GetChildren,
+    GetData,
+    Result,
+    Sync,
+)
+
+NONE = int(ErrorCode.NONE)
+
+
+class Reader(NamedTuple):
+    """Who asks."""
+
+    session_id: SessionId = NO_SESSION
+
+
+NOBODY = Reader()
+
+
+def read(tree: Tree, operation: Any, zxid: Zxid, reader: Reader) -> Result:
+    """Answer one read from the tree as it is, ``zxid`` being the newest write applied."""
+    return _READ[type(operation)](tree, operation, zxid, reader)
+
+
+def _read_data(tree: Tree, operation: GetData, zxid: Zxid, reader: Reader) -> Result:
+    path = operation.path
+    znode = tree.get(path)
+    if znode is None:
+        return _missing(path, zxid)
+    return Result(NONE, zxid, "", znode.data, tree.stat(path, znode))
+
+
+def _read_exists(tree: Tree, operation: Exists, zxid: Zxid, reader: Reader) -> Result:
+    path = operation.path
+    znode = tree.get(path)
+    if znode is None:
+        return _missing(path, zxid)
+    return Result(NONE, zxid, "", None, tree.stat(path, znode))
+
+
+def _read_children(tree: Tree, operation: GetChildren, zxid: Zxid, reader: Reader) -> Result:
+    path = operation.path
+    znode = tree.get(path)
+    if znode is None:
+        return _missing(path, zxid)
+    return Result(NONE, zxid, "", None, tree.stat(path, znode), tree.children(path))
+
+
+def _read_sync(tree: Tree, operation: Sync, zxid: Zxid, reader: Reader) -> Result:
+    if not is_valid(operation.path):
+        return Result(int(ErrorCode.BAD_ARGUMENTS), zxid)
+    return Result(NONE, zxid, operation.path)
+
+
+def _missing(path: str, zxid: Zxid) -> Result:
+    return Result(int(ErrorCode.NO_NODE if is_valid(path) else ErrorCode.BAD_ARGUMENTS), zxid)
+
+
+_READ: dict[type, Callable[[Tree, Any, Zxid, Reader], Result]] = {
+    GetData: _read_data,
+    Exists: _read_exists,
+    GetChildren: _read_children,
+    Sync: _read_sync,
+}
