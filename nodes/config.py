@@ -75,6 +75,9 @@ class CoordinatorConfig:
     outstanding_operations_max: int = setting(
         1_000, "ZooKeeper's globalOutstandingLimit, here per session", low=1
     )
+    sweep_interval_ms: int = setting(
+        1_000, "containers and TTLs end within a second or two; ZooKeeper's minute is long", low=10
+    )
     history_changes_max: int = setting(
         10_000, "a client away for seconds under load still hears of every change", low=0
     )

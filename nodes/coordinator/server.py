@@ -21,6 +21,7 @@ from nodes.coordinator.peers import Peers
 from nodes.coordinator.presence import Presence
 from nodes.coordinator.quorum import Quorum
 from nodes.coordinator.replica import Replica
+from nodes.coordinator.sweeper import Sweeper
 from nodes.coordinator.writes import Writes
 from nodes.core.znode.core import Applied
 from nodes.storage.disk import Disk
@@ -100,6 +101,7 @@ class CoordinatorServer:
         )
         self._notices = Notices(context, quorum, self._writes)
         self._introductions = Introductions(context, quorum, self._replica, self._lanes)
+        Sweeper(context, quorum, self._writes).start(now)
         self._dispatch = self._tables()
         self._patience_ms = 2 * self._config.raft.election_timeout_max_ms
         self._reign = quorum.reign

@@ -44,7 +44,7 @@ class Writes:
             return
         for write in message.writes:
             fit = all(type(item.operation) in WRITES for item in write.operations)
-            if fit and not write.expire and write.died is None:
+            if fit and not (write.expire or write.died or write.sweep):
                 self._outbox.append(write)
             else:
                 self._context.count("forwarded_writes_refused")
@@ -77,6 +77,8 @@ def _stamped(write: ProposedWrite, now: Now) -> ProposedWrite:
         write.open,
         write.expire,
         write.died,
+        write.identities,
+        write.sweep,
     )
 
 

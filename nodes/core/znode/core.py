@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nodes.core.znode import operations, reads, snapshot
+from nodes.core.znode.modes import NO_SESSION
 from nodes.core.znode.operations import Attempt
 from nodes.core.znode.reads import NOBODY, Reader
 from nodes.core.znode.session import Session, Sessions
@@ -66,6 +67,11 @@ class ZnodeCore:
         for session_id in write.expire:
             if self.sessions.get(session_id) is not None:
                 self._end_session(session_id, write.wall_ms, applied)
+        for path in write.sweep:
+            if operations.is_due(self.tree, path, write.wall_ms):
+                attempt = Attempt(self._next_zxid(), write.wall_ms, NO_SESSION)
+                operations.remove(self.tree, path, attempt)
+                applied.changes += attempt.changes
         if write.open is not None:
             applied.opening = self._open_session(write, write.open, applied)
         if write.operations:
@@ -156,6 +162,11 @@ class ZnodeCore:
     def _next_zxid(self) -> Zxid:
         self.zxid = Zxid(self.zxid + 1)
         return self.zxid
+
+    def due(self, wall_ms: int) -> list[str]:
+        """Return the containers and znodes with a TTL that should go, for ``sweep`` to name."""
+        tree = self.tree
+        return [path for path in tree.passing() if operations.is_due(tree, path, wall_ms)]
 
     # Snapshots
 

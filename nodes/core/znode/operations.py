@@ -9,22 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+from nodes.core.znode.modes import CONTAINER_OWNER, mode_of, owner_of, ttl_ms_of
 from nodes.core.znode.paths import ROOT, is_valid, is_valid_prefix, parent_of
-from nodes.core.znode.tree import NO_SESSION, Tree, Znode, new_znode
+from nodes.core.znode.tree import Tree, Znode, new_znode
 from nodes.core.znode.watch import TreeChange
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages.coordination import (
     ANY_VERSION,
-    EPHEMERAL,
-    EPHEMERAL_SEQUENTIAL,
     NODE_CREATED,
     NODE_DATA_CHANGED,
     NODE_DELETED,
-    PERSISTENT,
-    PERSISTENT_SEQUENTIAL,
     Check,
     CloseSession,
     Create,
@@ -51,21 +48,6 @@ class Attempt:
     ends_session: bool = False
 
 
-class Mode(NamedTuple):
-    """What a create mode means."""
-
-    ephemeral: bool
-    sequential: bool
-
-
-MODES: dict[int, Mode] = {
-    PERSISTENT: Mode(ephemeral=False, sequential=False),
-    EPHEMERAL: Mode(ephemeral=True, sequential=False),
-    PERSISTENT_SEQUENTIAL: Mode(ephemeral=False, sequential=True),
-    EPHEMERAL_SEQUENTIAL: Mode(ephemeral=True, sequential=True),
-}
-
-
 # Writes
 
 
@@ -76,7 +58,7 @@ def apply(tree: Tree, operation: WriteOperation, attempt: Attempt) -> Result:
 
 def _create(tree: Tree, operation: Create, attempt: Attempt) -> Result:
     path = operation.path
-    mode = MODES.get(operation.mode)
+    mode = mode_of(operation.mode, operation.ttl_ms)
     if mode is None:
         return _refuse(ErrorCode.BAD_ARGUMENTS, attempt)
     if not (is_valid_prefix(path) if mode.sequential else is_valid(path)):
@@ -89,9 +71,9 @@ def _create(tree: Tree, operation: Create, attempt: Attempt) -> Result:
         path = f"{path}{parent.creates:010d}"
     if tree.get(path) is not None:
         return _refuse(ErrorCode.NODE_EXISTS, attempt)
-    if parent.owner:
+    if parent.owner > 0:
         return _refuse(ErrorCode.NO_CHILDREN_FOR_EPHEMERALS, attempt)
-    owner = attempt.session_id if mode.ephemeral else NO_SESSION
+    owner = owner_of(mode, attempt.session_id, operation.ttl_ms)
     znode = new_znode(operation.data, operation.acl, attempt.zxid, attempt.wall_ms, owner)
     tree.create(path, znode, parent_path)
     attempt.changes.append(TreeChange(NODE_CREATED, path, attempt.zxid, znode))
@@ -114,9 +96,24 @@ def _delete(tree: Tree, operation: Delete, attempt: Attempt) -> Result:
 
 
 def remove(tree: Tree, path: str, attempt: Attempt) -> None:
-    """Remove a childless znode that is there: by a delete, or with its session."""
+    """Remove a childless znode that is there: by a delete, with its session, or when it is due."""
     znode = tree.delete(path, attempt.zxid)
     attempt.changes.append(TreeChange(NODE_DELETED, path, attempt.zxid, znode))
+
+
+def is_due(tree: Tree, path: str, wall_ms: int) -> bool:
+    """Tell whether a container or a znode with a TTL should go: judged alike by leader and log.
+
+    A container once its last child has gone; a znode with a TTL once it has no child and was not
+    set for so long.
+    """
+    znode = tree.get(path)
+    if znode is None or znode.owner >= 0 or tree.children_count(path):
+        return False
+    if znode.owner == CONTAINER_OWNER:
+        return znode.creates > 0
+    ttl_ms = ttl_ms_of(znode.owner)
+    return ttl_ms is not None and wall_ms - znode.mtime > ttl_ms
 
 
 def _set_data(tree: Tree, operation: SetData, attempt: Attempt) -> Result:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from nodes.core.znode.modes import NO_SESSION
 from nodes.core.znode.paths import is_valid
-from nodes.core.znode.tree import NO_SESSION, Tree
+from nodes.core.znode.tree import Tree
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages.coordination import (

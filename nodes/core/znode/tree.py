@@ -11,11 +11,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from nodes.core.znode.modes import NO_SESSION
 from nodes.core.znode.paths import ROOT, child_of, name_of, parent_of
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages.coordination import Acl, Stat
-
-NO_SESSION = SessionId(0)
 
 
 class Znode(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -33,7 +32,7 @@ class Znode(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cversion: int
     aversion: int
     owner: SessionId
-    """The session of an ephemeral; 0 for others."""
+    """The session of an ephemeral; 0, or what ``modes`` makes of a container or a TTL."""
     creates: int
     """How many children were ever created: the next sequence number. Deletes do not count."""
 
@@ -86,6 +85,8 @@ class Tree:
         self.znodes: dict[str, Znode] = {ROOT: new_znode(b"", (), Zxid(0), 0)}
         self._children: dict[str, set[str]] = {}
         self._ephemerals: dict[SessionId, set[str]] = {}
+        self._passing: dict[str, None] = {}
+        """Containers and znodes with a TTL: what is to go once it is due."""
         self._journal: list[tuple[str, Znode | None]] | None = None
 
     def __len__(self) -> int:
@@ -108,6 +109,10 @@ class Tree:
     def ephemerals(self, session_id: SessionId) -> list[str]:
         """Return the sorted paths of the ephemerals of a session."""
         return sorted(self._ephemerals.get(session_id, ()))
+
+    def passing(self) -> list[str]:
+        """Return the paths of all containers and znodes with a TTL, in order of creation."""
+        return list(self._passing)
 
     def stat(self, path: str, znode: Znode) -> Stat:
         """Return ZooKeeper's Stat of ``znode``, which is at ``path``."""
@@ -165,6 +170,7 @@ class Tree:
         self.znodes = {}
         self._children = {}
         self._ephemerals = {}
+        self._passing = {}
         for path, znode in znodes:
             self._set(path, znode)
         assert ROOT in self.znodes, "a snapshot without a root"
@@ -181,8 +187,10 @@ class Tree:
         self.znodes[path] = znode
         if previous is None and path != ROOT:
             self._children.setdefault(parent_of(path), set()).add(name_of(path))
-            if znode.owner:
+            if znode.owner > 0:
                 self._ephemerals.setdefault(znode.owner, set()).add(path)
+            elif znode.owner:
+                self._passing[path] = None
 
     def _unlink(self, path: str, previous: Znode) -> None:
         parent = parent_of(path)
@@ -190,7 +198,9 @@ class Tree:
         names.discard(name_of(path))
         if not names:
             del self._children[parent]
-        if previous.owner:
+        if previous.owner < 0:
+            del self._passing[path]
+        elif previous.owner:
             paths = self._ephemerals[previous.owner]
             paths.discard(path)
             if not paths:
@@ -207,14 +217,15 @@ class Tree:
             assert znode.czxid <= znode.pzxid <= newest, (path, znode)
             names = self._children.get(path)
             assert names is None or names, f"an empty set of children is kept at {path}"
-            assert not (znode.owner and names), f"the ephemeral {path} has children"
+            assert not (znode.owner > 0 and names), f"the ephemeral {path} has children"
             assert self.children_count(path) <= znode.creates, path
             linked += len(names or ())
             for name in sorted(names or ()):
                 assert child_of(path, name) in self.znodes, (path, name)
         assert linked == len(self.znodes) - 1, "a znode hangs under no parent"
         owned = [path for paths in self._ephemerals.values() for path in paths]
-        assert len(owned) == sum(1 for znode in self.znodes.values() if znode.owner)
+        assert len(owned) == sum(1 for znode in self.znodes.values() if znode.owner > 0)
+        assert set(self._passing) == {p for p, znode in self.znodes.items() if znode.owner < 0}
         for owner, paths in self._ephemerals.items():
             for path in sorted(paths):
                 assert self.znodes[path].owner == owner, path
