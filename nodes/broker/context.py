@@ -53,6 +53,8 @@ class BrokerContext:
     same_boot: bool = False
     """The machine has not booted since this data directory was last used: the page cache of a
     killed predecessor is still there, so its log lost nothing."""
+    logs_intact: bool = True
+    """No tail of a log can have been lost that the controller has not yet taken in."""
     figures: dict[str, int] = field(default_factory=dict)
     """Counters by name, shown by HEALTH."""
 

@@ -1,17 +1,21 @@
 """Whose data directory this is, and whether the machine has booted since it was last used.
 
-``meta.json`` names the cluster and the node; ``boot-id`` the boot under which the node last ran.
+``meta.json`` names the cluster and the node; ``boot-id`` the boot under which the node last ran;
+``lost-tail`` stands from a start at which unsynced bytes may have been lost until the controller
+has taken that in.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from nodes.broker.checkpoints import CLEAN_STOP
 from nodes.config import ConfigError, NodeConfig
 from nodes.storage.disk import Disk
 
 META_FILE = "meta.json"
 BOOT_FILE = "boot-id"
+LOST_TAIL_FILE = "lost-tail"
 
 
 class _Meta(msgspec.Struct, frozen=True):
@@ -38,13 +42,28 @@ def claim_directory(disk: Disk, config: NodeConfig) -> None:
         )
 
 
-def note_boot(disk: Disk, boot_id: str) -> bool:
-    """Record the present boot; tell whether it is the one of the last run.
+def note_boot(disk: Disk, boot_id: str) -> tuple[bool, bool]:
+    """Record the present boot; tell (it is the one of the last run, the logs are intact).
 
-    Under the same boot a killed process has lost nothing: the page cache is still there.  An empty
+    Under the same boot a killed process has lost nothing: the page cache is still there.  After
+    another boot the logs are intact only if the last run had stopped in order.  An empty
     ``boot_id`` (not known) counts as another boot.
     """
     now, before = boot_id.encode(), disk.read_file(BOOT_FILE)
+    same_boot = bool(now) and before == now
+    survived = same_boot or disk.exists(CLEAN_STOP)
+    intact = survived and not disk.exists(LOST_TAIL_FILE)
+    if not intact:
+        # First: a crash between the two writes must not make the loss be forgotten.
+        disk.write_file(LOST_TAIL_FILE, b"", durable=True)
     if before != now:
         disk.write_file(BOOT_FILE, now, durable=True)
-    return bool(now) and before == now
+    return same_boot, intact
+
+
+def settle_loss(disk: Disk) -> None:
+    """Note that the controller has taken in that tails may have been lost.
+
+    Not synced: a removal that is forgotten makes the next start more careful than it must be.
+    """
+    disk.remove(LOST_TAIL_FILE)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from nodes.broker import znodes
 from nodes.broker.context import BrokerContext
+from nodes.broker.identity import settle_loss
 from nodes.broker.scripts import Script, Session, play
 from odradek.session import CoordinationSession, SessionState
 from transport.driver.ports import LinkId
@@ -105,6 +106,8 @@ class Membership:
 
     def end_turn(self, now: Now) -> None:
         """Send what has gathered; after a loss, open a new session."""
+        if not self._context.logs_intact:
+            self._settle_loss()
         if self._session is not None:
             self._session.end_turn(now)
         if self._renew and not self._stopping:
@@ -147,7 +150,8 @@ class Membership:
     def _script(self) -> Script[BrokerEpoch | None]:
         config = self._context.config
         path = znodes.broker_id_path(config.id)
-        data = znodes.encode_registration(config.endpoints(), config.incarnation)
+        intact = self._context.logs_intact
+        data = znodes.encode_registration(config.endpoints(), config.incarnation, intact=intact)
         create = Create(path, data, EPHEMERAL)
         operations: list[Operation] = [Create(root, first) for root, first in znodes.roots()]
         for _ in range(_ATTEMPTS):
@@ -188,3 +192,11 @@ class Membership:
         self._context.broker_epoch = epoch
         self._context.tell(f"registered under broker epoch {epoch}")
         self._on_registered(session, now)
+
+    def _settle_loss(self) -> None:
+        """Once the image has this process in it, the controller knows what it may have lost."""
+        context = self._context
+        known = context.image.brokers.get(context.id)
+        if known is not None and known.incarnation == context.config.incarnation:
+            context.logs_intact = True
+            settle_loss(context.disk)

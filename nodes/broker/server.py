@@ -134,7 +134,7 @@ class BrokerServer:
         calls.attach(ports.wire)
         calls.cluster_id = self._config.cluster_id
         self.context = context = BrokerContext(self._config, ports, self._disk, calls, timers)
-        context.same_boot = note_boot(self._disk, self._boot_id)
+        context.same_boot, context.logs_intact = note_boot(self._disk, self._boot_id)
         self._compose(context)
         self.peers.start()
         self.membership.start(now)

@@ -59,6 +59,7 @@ class Registration(msgspec.Struct, frozen=True):
     clients: str
     events: str
     rack: str = ""
+    intact: bool = True
 
 
 class ControllerClaim(msgspec.Struct, frozen=True):
@@ -129,11 +130,14 @@ def decode_record(kind: type[RecordT], data: bytes | None) -> RecordT:
         raise UnreadableZnode(f"{kind.__name__}: {error}") from None
 
 
-def encode_registration(node: NodeEndpoints, incarnation: Incarnation) -> bytes:
+def encode_registration(
+    node: NodeEndpoints, incarnation: Incarnation, *, intact: bool = True
+) -> bytes:
     """Return the data of a broker's registration."""
-    return msgspec.json.encode(
-        Registration(node.name, incarnation, node.peers, node.clients, node.events, node.rack)
+    told = Registration(
+        node.name, incarnation, node.peers, node.clients, node.events, node.rack, intact
     )
+    return msgspec.json.encode(told)
 
 
 def decode_registration(data: bytes | None) -> Registration:
@@ -154,6 +158,7 @@ def broker_record(node: NodeId, epoch: BrokerEpoch, data: bytes | None) -> Broke
         told.events,
         told.rack,
         True,
+        told.intact,
     )
 
 

@@ -185,6 +185,16 @@ class Network:
                 for way in self._ways(pair):
                     self._release(way)
 
+    def part(self, one: str, other: str) -> Cut:
+        """Cut two hosts off from each other, both ways."""
+        return self.cut([(one, other), (other, one)])
+
+    def heal_all(self) -> None:
+        """Undo every cut there is."""
+        for pair in list(self._cut):
+            self._cut[pair] = 1
+            self.heal(Cut((pair,)))
+
     def is_cut(self, one: str, other: str) -> bool:
         """Tell whether packets from ``one`` to ``other`` do not arrive."""
         return (one, other) in self._cut

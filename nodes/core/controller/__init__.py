@@ -36,7 +36,8 @@ leader, to none included; partition epochs with each change of a partition.
 
 Invariants (docs/guarantees.md): C1 an ISR is a non-empty part of the replicas; C2 the leader is in
 the ISR or there is none; C3 topic names are unique; C4 outside an unfinished decision every leader
-is alive; C5 one commit is in flight at most, and its version follows the committed one.
+is alive; C5 one commit is in flight at most, and its version follows the committed one; C6 a broker that may
+have lost the tails of its logs leaves every ISR with another member before it is alive again.
 
 Left to the server: storing, publishing, elections of the controller itself, who is registered.
 """

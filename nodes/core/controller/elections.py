@@ -29,11 +29,36 @@ def decide_liveness(image: ClusterImage, event: LiveBrokers) -> Decision:
         yield from repairs(image, frozenset(broker.id for broker in gone))
     back = [seen[node] for node in sorted(seen) if _is_new(image.brokers.get(node), seen[node])]
     for broker in back:
+        if not broker.intact:
+            yield from _demotions(image, broker.id)
         yield replace(broker, alive=True)
     if back or event.takeover:
         touched = None if event.takeover else frozenset(broker.id for broker in back)
         yield from repairs(image, touched)
     return None
+
+
+def _demotions(image: ClusterImage, node: NodeId) -> Iterator[PartitionRecord]:
+    """Take a broker that may have lost the tails of its logs out of every ISR with another member.
+
+    Whoever else is in that ISR, though dead at present, may have all that was acknowledged: it is
+    waited for (KIP-966's unclean shutdown).  The last member stays: nobody has more.  Of a topic
+    that acknowledges only what is synced on every member, nothing can have been lost.
+    """
+    held = [
+        record
+        for topic_id, partitions in image.partitions.items()
+        if image.topics[topic_id].configs.get("flush.policy") != "commit"
+        for record in partitions.values()
+        if node in record.isr and len(record.isr) > 1
+    ]
+    for record in held:
+        assert record.leader != node, "its death came first"
+        yield replace(
+            record,
+            isr=tuple(member for member in record.isr if member != node),
+            partition_epoch=PartitionEpoch(record.partition_epoch + 1),
+        )
 
 
 def _has_gone(known: BrokerRecord, seen: BrokerRecord | None) -> bool:

@@ -58,10 +58,10 @@ class Chaos:
     def cut_or_heal(self) -> None:
         network = self.fleet.network
         if network._cut:
-            network.heal()
+            network.heal_all()
         else:
             one, other = self.random.sample(list(self.fleet.numbers), 2)
-            network.cut(f"broker-{one}", f"broker-{other}")
+            network.part(f"broker-{one}", f"broker-{other}")
 
     def create(self) -> None:
         self.asked += 1
@@ -81,7 +81,7 @@ class Chaos:
 
     def calm(self) -> None:
         fleet = self.fleet
-        fleet.network.heal()
+        fleet.network.heal_all()
         fleet.network.event_loss = 0.0
         for number in fleet.numbers:
             fleet.processes[number].thaw()

@@ -129,18 +129,18 @@ class Chaos:
 
     def cut(self, victim: int) -> Callable[[], None]:
         other = self.random.choice([number for number in (1, 2, 3) if number != victim])
-        self.fleet.network.cut(f"broker-{victim}", f"broker-{other}")
-        return self.fleet.network.heal
+        self.fleet.network.part(f"broker-{victim}", f"broker-{other}")
+        return self.fleet.network.heal_all
 
     def strand(self, victim: int) -> Callable[[], None]:
         """A leader writes on alone for a while, and then dies of it."""
         leader = self.writers[0].target()
         for number in (1, 2, 3):
             if number != leader:
-                self.fleet.network.cut(f"broker-{leader}", f"broker-{number}")
+                self.fleet.network.part(f"broker-{leader}", f"broker-{number}")
         self.fleet.world.run_for(self.random.choice((50, 200, 600)))
         start = self.kill(leader)
-        self.fleet.network.heal()
+        self.fleet.network.heal_all()
         return start
 
     def settle(self) -> None:

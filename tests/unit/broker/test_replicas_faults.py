@@ -65,10 +65,10 @@ def test_a_tail_that_nobody_else_has_is_cut_when_its_leader_comes_back(
     fleet.write(key, b"a")
     leader = fleet.leader(key)
     for number in followers(fleet, key):
-        fleet.network.cut(f"broker-{leader}", f"broker-{number}")
+        fleet.network.part(f"broker-{leader}", f"broker-{number}")
     assert fleet.produce(leader, key, make_batch(b"lost"), acks=ACKS_LEADER).error == 0
     fleet.kill(leader)
-    fleet.network.heal()
+    fleet.network.heal_all()
     fleet.write(key, b"b")
     fleet.start(leader)
     whole(fleet, key)
@@ -83,7 +83,7 @@ def test_a_cut_below_the_recovery_point_is_noted_before_the_next_append() -> Non
     fleet.write(key, b"a")
     leader = fleet.leader(key)
     for number in followers(fleet, key):
-        fleet.network.cut(f"broker-{leader}", f"broker-{number}")
+        fleet.network.part(f"broker-{leader}", f"broker-{number}")
     assert fleet.produce(leader, key, make_batch(b"lost"), acks=ACKS_LEADER).error == 0
     name = TopicPartition("t", 0)
     disk = fleet.disks[leader]
@@ -91,7 +91,7 @@ def test_a_cut_below_the_recovery_point_is_noted_before_the_next_append() -> Non
     fleet.world.run_for(5_000)
     fleet.kill(leader)
     assert read_checkpoint(disk, RECOVERY_POINTS) == {name: 2}
-    fleet.network.heal()
+    fleet.network.heal_all()
     fleet.start(leader)
     fleet.wait(lambda: leader in fleet.started())
     figures = fleet.server(leader).context.figures
@@ -104,11 +104,11 @@ def test_a_frozen_follower_leaves_the_isr_and_returns(fleet: PartitionFleet) -> 
     fleet.write(key, b"a")
     slow = followers(fleet, key)[0]
     leader = fleet.leader(key)
-    fleet.network.cut(f"broker-{leader}", f"broker-{slow}")
+    fleet.network.part(f"broker-{leader}", f"broker-{slow}")
     outcome = fleet.produce(leader, key, make_batch(b"b"), timeout_ms=4_900)
     assert outcome.error == ErrorCode.NONE
     assert slow not in fleet.isr(key)
-    fleet.network.heal()
+    fleet.network.heal_all()
     whole(fleet, key)
     assert fleet.logs(key) == [[b"a", b"b"]] * 3
 
@@ -126,12 +126,12 @@ def test_waiting_produces_hear_of_lost_leadership(fleet: PartitionFleet) -> None
     fleet.write(key, b"a")
     leader = fleet.leader(key)
     for number in followers(fleet, key):
-        fleet.network.cut(f"broker-{leader}", f"broker-{number}")
+        fleet.network.part(f"broker-{leader}", f"broker-{number}")
     answers: list[ErrorCode] = []
     fleet.world.after(
         500_000, lambda: fleet.expire(leader)
     )  # its session ends though it still runs
-    fleet.world.after(500_000, fleet.network.heal)
+    fleet.world.after(500_000, fleet.network.heal_all)
     outcome = fleet.produce(leader, key, make_batch(b"b"), timeout_ms=4_900)
     answers.append(ErrorCode(outcome.error))
     assert answers[0] in (

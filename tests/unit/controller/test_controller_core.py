@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from nodes.core.controller.core import ControllerCore, ControllerEffects, estimated_bytes
 from nodes.core.controller.events import (
@@ -331,6 +332,35 @@ def test_when_all_die_at_once_each_of_them_stays_eligible() -> None:
     cluster.live(broker(second, 600))
     back = cluster.partition(topic_id)
     assert (back.leader, back.isr) == (second, (second,))
+
+
+def test_a_broker_that_may_have_lost_its_tail_waits_for_whoever_has_not() -> None:
+    cluster = three()
+    topic_id = cluster.create("t", 1, 2)
+    one, two = cluster.partition(topic_id).replicas
+    rest = [broker(node) for node in (1, 2, 3) if node not in (one, two)]
+    cluster.live(*rest)
+    assert cluster.partition(topic_id).isr == (one, two)
+    lost = replace(broker(one, 500), intact=False)
+    cluster.live(*rest, lost)
+    waiting = cluster.partition(topic_id)
+    assert (waiting.leader, waiting.isr) == (-1, (two,)), "the other may have what it has lost"
+    cluster.live(*rest, lost, broker(two, 501))
+    back = cluster.partition(topic_id)
+    assert (back.leader, back.isr) == (two, (two,))
+
+
+def test_the_last_member_leads_though_it_may_have_lost_its_tail() -> None:
+    cluster = three()
+    topic_id = cluster.create("t", 1, 2)
+    one, two = cluster.partition(topic_id).replicas
+    rest = [broker(node) for node in (1, 2, 3) if node not in (one, two)]
+    cluster.live(*rest)
+    lost = [replace(broker(node, 500 + node), intact=False) for node in (one, two)]
+    cluster.live(*rest, lost[0])
+    cluster.live(*rest, *lost)
+    back = cluster.partition(topic_id)
+    assert (back.leader, back.isr) == (two, (two,)), "nobody has more"
 
 
 def test_a_new_registration_means_a_death_in_between() -> None:

@@ -47,6 +47,8 @@ class BrokerRecord(Part, frozen=True, array_like=True, gc=False, tag="broker"):
     events: str
     rack: str
     alive: bool
+    intact: bool = True
+    """Its logs are what its predecessor left: no power was lost, or it had stopped in order."""
 
 
 class TopicRecord(Part, frozen=True, array_like=True, gc=False, tag="topic"):
