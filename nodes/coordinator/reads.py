@@ -17,9 +17,13 @@ from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId
 from transport.wire.messages.coordination import (
     AddWatch,
+    CountChildren,
     Exists,
     GetChildren,
     GetData,
+    GetEphemerals,
+    ReadMulti,
+    ReadOperation,
     RemoveWatches,
     Result,
     Sync,
@@ -28,7 +32,19 @@ from transport.wire.messages.coordination import (
 ANSWER_BYTES_MAX = 12 * 1024 * 1024
 """Data in one answer; with its frame it stays below what the codec takes. The rest is OVERLOADED."""
 
-READS = frozenset({GetData, Exists, GetChildren, Sync, AddWatch, RemoveWatches})
+READS = frozenset(
+    {
+        GetData,
+        Exists,
+        GetChildren,
+        GetEphemerals,
+        CountChildren,
+        ReadMulti,
+        Sync,
+        AddWatch,
+        RemoveWatches,
+    }
+)
 """Types of operations that any server answers by itself, once it is their turn."""
 
 _WATCH_KINDS: dict[type, str] = {GetData: DATA, Exists: EXISTS, GetChildren: CHILDREN}
@@ -45,6 +61,9 @@ class Reads:
             GetData: self._watching,
             Exists: self._watching,
             GetChildren: self._watching,
+            GetEphemerals: self._plain,
+            CountChildren: self._plain,
+            ReadMulti: self._multi,
             AddWatch: self._add_watch,
             RemoveWatches: self._remove_watches,
         }
@@ -61,16 +80,32 @@ class Reads:
         pending: PendingRequest,
         operation: GetData | Exists | GetChildren,
     ) -> Result:
-        result = self._core.read(operation, Reader(session_id))
-        if result.data:
-            pending.answer_bytes += len(result.data)
-        if result.children:
-            pending.answer_bytes += sum(map(len, result.children))
+        result = self._plain(session_id, pending, operation)
         if operation.watch and self._sets_watch(operation, result):
             kind = _WATCH_KINDS[type(operation)]
             if not self._watches.add(session_id, kind, operation.path):
                 return self._said(ErrorCode.OVERLOADED)
         return result
+
+    def _plain(
+        self, session_id: SessionId, pending: PendingRequest, operation: ReadOperation
+    ) -> Result:
+        result = self._core.read(operation, Reader(session_id))
+        if result.data:
+            pending.answer_bytes += len(result.data)
+        if result.children:
+            pending.answer_bytes += sum(map(len, result.children))
+        return result
+
+    def _multi(
+        self, session_id: SessionId, pending: PendingRequest, operation: ReadMulti
+    ) -> Result:
+        """Nothing is applied between these reads: they see one state."""
+        limit = self._context.config.coordinator.outstanding_operations_max
+        if len(operation.operations) > limit:
+            return self._said(ErrorCode.BAD_ARGUMENTS)
+        results = [self.do(session_id, pending, each) for each in operation.operations]
+        return Result(int(ErrorCode.NONE), self._core.zxid, results=tuple(results))
 
     @staticmethod
     def _sets_watch(operation: GetData | Exists | GetChildren, result: Result) -> bool:

@@ -9,14 +9,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nodes.core.znode.modes import NO_SESSION
-from nodes.core.znode.paths import is_valid
+from nodes.core.znode.paths import is_valid, is_valid_prefix
 from nodes.core.znode.tree import Tree
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages.coordination import (
+    CountChildren,
     Exists,
     GetChildren,
     GetData,
+    GetEphemerals,
     Result,
     Sync,
 )
@@ -62,6 +64,23 @@ def _read_children(tree: Tree, operation: GetChildren, zxid: Zxid, reader: Reade
     return Result(NONE, zxid, "", None, tree.stat(path, znode), tree.children(path))
 
 
+def _read_ephemerals(tree: Tree, operation: GetEphemerals, zxid: Zxid, reader: Reader) -> Result:
+    """Text is compared, not segments, as ZooKeeper does."""
+    prefix = operation.prefix
+    if not is_valid_prefix(prefix):
+        return Result(int(ErrorCode.BAD_ARGUMENTS), zxid)
+    paths = [path for path in tree.ephemerals(reader.session_id) if path.startswith(prefix)]
+    return Result(NONE, zxid, children=tuple(paths))
+
+
+def _count_children(tree: Tree, operation: CountChildren, zxid: Zxid, reader: Reader) -> Result:
+    path = operation.path
+    znode = tree.get(path)
+    if znode is None:
+        return _missing(path, zxid)
+    return Result(NONE, zxid, count=sum(1 for _ in tree.below(path)))
+
+
 def _read_sync(tree: Tree, operation: Sync, zxid: Zxid, reader: Reader) -> Result:
     if not is_valid(operation.path):
         return Result(int(ErrorCode.BAD_ARGUMENTS), zxid)
@@ -76,5 +95,7 @@ _READ: dict[type, Callable[[Tree, Any, Zxid, Reader], Result]] = {
     GetData: _read_data,
     Exists: _read_exists,
     GetChildren: _read_children,
+    GetEphemerals: _read_ephemerals,
+    CountChildren: _count_children,
     Sync: _read_sync,
 }

@@ -7,7 +7,7 @@ nothing of operations, sessions' lives, or watches; it never judges.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -105,6 +105,17 @@ class Tree:
         """Return the sorted names of the children of ``path``."""
         names = self._children.get(path)
         return tuple(sorted(names)) if names else ()
+
+    def below(self, path: str) -> Iterator[str]:
+        """Yield the paths of all descendants of ``path``, in no order that counts."""
+        waiting = [path]
+        while waiting:
+            parent = waiting.pop()
+            for name in self._children.get(parent, ()):
+                child = child_of(parent, name)
+                yield child
+                if child in self._children:
+                    waiting.append(child)
 
     def ephemerals(self, session_id: SessionId) -> list[str]:
         """Return the sorted paths of the ephemerals of a session."""

@@ -1,0 +1,77 @@
+"""Three coordinators: reads of several znodes at once, and the stat that a create answers with."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.coordinator.ensemble import Ensemble, SessionClient
+from transport.wire.errors import ErrorCode
+from transport.wire.messages.coordination import (
+    EPHEMERAL,
+    NODE_DATA_CHANGED,
+    CountChildren,
+    Create,
+    Exists,
+    GetChildren,
+    GetData,
+    GetEphemerals,
+    ReadMulti,
+    SetData,
+)
+
+E = ErrorCode
+
+
+@pytest.fixture
+def client() -> SessionClient:
+    ensemble = Ensemble()
+    ensemble.leader()
+    client = ensemble.session(ensemble.followers()[0])
+    assert client.open().error == 0
+    return client
+
+
+def test_a_read_multi_answers_each_read_by_itself(client: SessionClient) -> None:
+    client.operate(Create("/a", b"1"), Create("/a/b"))
+    (result,) = client.operate(
+        ReadMulti((GetData("/a"), GetData("/gone"), GetChildren("/a"), Exists("/a/b")))
+    )
+    assert result.error == 0
+    assert [each.error for each in result.results] == [0, E.NO_NODE, 0, 0]
+    assert result.results[0].data == b"1"
+    assert result.results[2].children == ("b",)
+    assert len({each.zxid for each in result.results}) == 1
+
+
+def test_a_read_multi_has_a_limit(client: SessionClient) -> None:
+    limit = client.process.node.config.coordinator.outstanding_operations_max
+    results = client.operate(
+        ReadMulti((Exists("/"),) * limit), ReadMulti((Exists("/"),) * (limit + 1))
+    )
+    assert [(r.error, len(r.results)) for r in results] == [(0, limit), (E.BAD_ARGUMENTS, 0)]
+
+
+def test_a_read_multi_sets_its_watches(client: SessionClient) -> None:
+    client.operate(Create("/a"), ReadMulti((GetData("/a", watch=True),)), SetData("/a", b"x"))
+    assert client.events() == [(NODE_DATA_CHANGED, "/a")]
+
+
+def test_ephemerals_and_counts(client: SessionClient) -> None:
+    other = client.ensemble.session(client.ensemble.leader())
+    other.open()
+    other.operate(Create("/theirs", b"", EPHEMERAL))
+    results = client.operate(
+        Create("/a"),
+        Create("/a/mine", b"", EPHEMERAL),
+        GetEphemerals("/"),
+        CountChildren("/a"),
+    )
+    assert results[2].children == ("/a/mine",)
+    assert results[3].count == 1
+
+
+def test_a_create_answers_with_its_stat(client: SessionClient) -> None:
+    made, read = client.operate(Create("/a", b"123"), Exists("/a"))
+    assert made.stat == read.stat
+    assert made.stat is not None
+    assert made.stat.data_length == 3
