@@ -21,6 +21,7 @@ class _Bytes:
         self.durable = bytearray()
         self.rewritten = False
         """Cut back since the last sync: the durable bytes are no prefix of the cached ones."""
+        self.flipped = False
 
     def sync(self) -> None:
         if self.rewritten:
@@ -196,6 +197,12 @@ class SimulatedDisk:
         for held in (content.cached, content.durable):
             if position_bytes < len(held):
                 held[position_bytes] ^= 1 << bit
+        content.flipped = True
+
+    def has_flipped(self, path: str) -> bool:
+        """Tell whether the file that is there is one in which a bit has flipped."""
+        content = self._names.get(_clean(path))
+        return content is not None and content.flipped
 
     def wipe(self, folder: str = "") -> None:
         """Forget everything below a folder, as a new disk would."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nodes.broker.replica import ReplicaState
+from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer
 from nodes.coordinator.server import CoordinatorServer
 from tests.simulation.cluster import Cluster
@@ -28,6 +30,20 @@ def brokers_are_whole(cluster: Cluster) -> bool:
         set(record.isr) == set(record.replicas) and record.leader >= 0
         for partitions in image.partitions.values()
         for record in partitions.values()
+    )
+
+
+def has_failed_logs(cluster: Cluster, name: str) -> bool:
+    """Tell whether a broker has logs that it cannot use, for another reason than damage."""
+    server = cluster.server(name)
+    assert isinstance(server, BrokerServer)
+    if not server._started:
+        return False
+    replicas = server.replicas
+    assert isinstance(replicas, Replicas)
+    return any(
+        replica.state is ReplicaState.OFFLINE and not replica.is_damaged
+        for replica in replicas._all()
     )
 
 

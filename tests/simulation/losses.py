@@ -3,9 +3,12 @@
 * Power of any coordinators, of all at once: what they promised is synced.
 * Power of one broker at a time, while every replica is in sync, and then nothing else until it is
   back: a power cut can take a replica's unsynced tail (G1), so another replica must have it.
-* A bit that flips at rest in one broker's partition logs, or in one coordinator's log, for the whole
-  run.  The coordinator refuses to start and is given an empty disk, once all others are whole.
-* Disks that fill up, and syncs that fail, for a while.
+* A bit that flips at rest in the partition logs of one broker, while every replica is in sync, and
+  then nothing else until it is mended: the broker is restarted, and should it not notice, its operator
+  removes the log.
+* A bit that flips in the log of one coordinator, always the same.  It refuses to start, and is given an
+  empty disk once all others are whole.
+* Disks that fill up, and syncs that fail, for a while.  A broker whose logs have failed is restarted.
 """
 
 from __future__ import annotations
@@ -14,12 +17,14 @@ from collections.abc import Callable
 
 from nodes.broker.server import BrokerServer
 from tests.simulation.cluster import Cluster
-from tests.simulation.health import brokers_are_whole, quorum_is_whole
+from tests.simulation.health import brokers_are_whole, has_failed_logs, quorum_is_whole
 
 FULL_MS = (200, 5_000)
 FAILING_MS = (50, 2_000)
 RECOVERY_MAX_MS = 20_000
+LATENT_MS = (0, 3_000)
 LOOK_MS = 250
+TEND_MS = 2_000
 PLENTY_BYTES = 1 << 40
 
 
@@ -32,8 +37,11 @@ class Losses:
         self._running = True
         self._recovering = ""
         self._recovered_by_us = 0
-        self._flipped: dict[str, str] = {}
-        """Role -> the one node of it whose bits have flipped."""
+        self._damaged = ""
+        """The file in which a bit has flipped, while its broker may still have it."""
+        self._weak_coordinator = ""
+        """The one whose bits flip."""
+        self._tend()
 
     def kinds(self) -> list[Callable[[], None]]:
         """Return the faults to choose from."""
@@ -51,9 +59,13 @@ class Losses:
         if not self._recovering:
             return False
         late = self.world.now_us >= self._recovered_by_us
-        if late or brokers_are_whole(self.cluster):
+        if late or (not self._damaged and brokers_are_whole(self.cluster)):
             self._recovering = ""
         return bool(self._recovering)
+
+    def _begin_recovery(self, name: str) -> None:
+        self._recovering = name
+        self._recovered_by_us = self.world.now_us + RECOVERY_MAX_MS * 1_000
 
     def stop(self) -> None:
         """Give every disk its room and its health back."""
@@ -72,15 +84,15 @@ class Losses:
                 self.cluster.lose_power(name)
 
     def _lose_power_of_broker(self) -> None:
-        names = self.cluster.names("broker")
-        if not brokers_are_whole(self.cluster) or not quorum_is_whole(self.cluster):
-            return
-        name = self.world.random.choice(names)
-        if name in self._flipped.values() or self._is_alone(name):
-            return
-        self._recovering = name
-        self._recovered_by_us = self.world.now_us + RECOVERY_MAX_MS * 1_000
-        self.cluster.lose_power(name)
+        name = self.world.random.choice(self.cluster.names("broker"))
+        if self._can_spare(name):
+            self._begin_recovery(name)
+            self.cluster.lose_power(name)
+
+    def _can_spare(self, name: str) -> bool:
+        """Tell whether all is well, and every record of this broker is elsewhere too."""
+        whole = brokers_are_whole(self.cluster) and quorum_is_whole(self.cluster)
+        return whole and not self._is_alone(name)
 
     def _is_alone(self, name: str) -> bool:
         """Tell whether some partition has no replica elsewhere."""
@@ -97,30 +109,48 @@ class Losses:
 
     def _flip_bit_of_coordinator(self) -> None:
         names = self.cluster.names("coordinator")
-        name = self._flipped.setdefault("coordinator", self.world.random.choice(names))
+        name = self._weak_coordinator or self.world.random.choice(names)
         if len(names) < 3 or name in self.cluster.down_for_repair:
             return
         if self._flip(name, "raft/", ""):
+            self._weak_coordinator = name
             self._look_after(name)
 
     def _flip_bit_of_broker(self) -> None:
-        if not brokers_are_whole(self.cluster):
-            return
         name = self.world.random.choice(self.cluster.names("broker"))
-        if self._flipped.setdefault("broker", name) == name and not self._is_alone(name):
-            self._flip(name, "logs/", ".log")
+        if self._can_spare(name) and (path := self._flip(name, "logs/", ".log")):
+            self._damaged = path
+            self._begin_recovery(name)
+            self.world.after(self.world.between(LATENT_MS) * 1_000, self._notice, name)
 
-    def _flip(self, name: str, folder: str, ending: str) -> bool:
+    def _notice(self, name: str) -> None:
+        """A restart may bring the damage to light; if not, the file goes."""
+        if self.cluster.processes[name].alive:
+            self.cluster.kill(name)
+        self.world.after(LOOK_MS * 1_000, self._mend, name)
+
+    def _mend(self, name: str) -> None:
+        if not brokers_are_whole(self.cluster):
+            self.world.after(LOOK_MS * 1_000, self._mend, name)
+            return
+        path, self._damaged = self._damaged, ""
+        disk = self.cluster.disks[name]
+        if disk.has_flipped(path):
+            self.world.note(f"the operator removes {path} of {name}")
+            self.cluster.kill(name)
+            disk.wipe(path.rpartition("/")[0])
+
+    def _flip(self, name: str, folder: str, ending: str) -> str:
         """Flip a bit in the older half of a file: behind it are records that are whole."""
         random, disk = self.world.random, self.cluster.disks[name]
         path = random.choice(disk.files(folder, ending) or ("",))
         size_bytes = len(disk.read_file(path) or b"")
         if size_bytes < 512:
-            return False
+            return ""
         position = random.randrange(size_bytes // 2)
         self.world.note(f"a bit flips on the disk of {name}, in {path} at {position}")
         disk.flip(path, position, random.randrange(8))
-        return True
+        return path
 
     def _look_after(self, name: str) -> None:
         """Stand by for the coordinator to refuse its log; then wait for the others."""
@@ -136,6 +166,15 @@ class Losses:
         self.world.after(LOOK_MS * 1_000, self._look_after, name)
 
     # Space and syncs
+
+    def _tend(self) -> None:
+        """Restart a broker some of whose logs the disk has failed, once the disk is well."""
+        for name in self.cluster.names("broker"):
+            process, disk = self.cluster.processes[name], self.cluster.disks[name]
+            if process.alive and not disk.failing_sync and has_failed_logs(self.cluster, name):
+                self.world.note(f"the operator restarts {name}")
+                process.do(process.program.stop)
+        self.world.after(TEND_MS * 1_000, self._tend)
 
     def _fill_disk(self) -> None:
         name = self.world.random.choice(self.cluster.names())

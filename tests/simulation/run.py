@@ -77,7 +77,7 @@ def _run(world: World, shape: Shape, safety_ms: int, with_faults: bool) -> Repor
         faults.stop()
     producers.stop()
     setters.stop()
-    _converge(world, cluster, producers)
+    _converge(world, cluster, producers, faults)
     late = Reader(cluster, history, TOPIC, "late-reader")
     wanted = len(history.acked)
     caught_up = world.run_until(lambda: late.has_read(wanted), limit_ms=HEAL_MAX_MS)
@@ -97,12 +97,17 @@ def _run(world: World, shape: Shape, safety_ms: int, with_faults: bool) -> Repor
     )
 
 
-def _converge(world: World, cluster: Cluster, producers: Producers) -> None:
+def _converge(world: World, cluster: Cluster, producers: Producers, faults: Faults | None) -> None:
     """Everything is healed: the cluster must become whole, and every record meet its end."""
     settled = world.run_until(lambda: producers.outstanding == 0, limit_ms=HEAL_MAX_MS)
     assert settled, f"{producers.outstanding} records have met no end after everything healed"
     whole = world.run_until(
-        lambda: quorum_is_whole(cluster) and brokers_are_whole(cluster), limit_ms=HEAL_MAX_MS
+        lambda: (
+            not (faults and faults.losses.are_recovering())
+            and quorum_is_whole(cluster)
+            and brokers_are_whole(cluster)
+        ),
+        limit_ms=HEAL_MAX_MS,
     )
     assert whole, "the cluster has not become whole after everything healed"
 
