@@ -46,6 +46,10 @@ class Election:
             return
         if member.installing:
             member.restart_timeout()
+        elif self._vote_sequence is not None and member.role is Role.CANDIDATE:
+            # Our own vote is still on its way to a slow disk: another term would begin it anew, and
+            # a member that is alone, which waits for nobody, would never get there.
+            member.election_due_ms = member.now_ms + member.config.election_timeout_min_ms
         else:
             forced = self._forced_left > 0
             self._forced_left -= forced

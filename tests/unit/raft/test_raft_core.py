@@ -149,6 +149,18 @@ def test_a_quorum_of_one_commits_on_its_own_sync() -> None:
     assert member.core.next_deadline_ms() is None
 
 
+def test_a_quorum_of_one_waits_for_a_slow_disk_instead_of_campaigning_anew() -> None:
+    member = Member(voters=(ONE,))
+    effects = member.step(TICK, sync=False)
+    for _ in range(5):
+        member.now_ms += 1
+        again = member.step(TICK, sync=False)
+        assert again.hard_state is None, "another term would put the vote off again"
+    member.step(DiskSynced(effects.sequence))
+    assert member.core.role is Role.LEADER
+    assert member.core.term == 1
+
+
 def test_a_restarted_member_votes_only_once_in_a_term() -> None:
     member = Member(Stored(HardState(Term(7), THREE)))
     request = VoteRequest(TWO, Term(7), LogIndex(9), Term(6))
