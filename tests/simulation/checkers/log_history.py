@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 Partition = tuple[str, int]
+Place = tuple[Partition, int]
+"""A partition and an offset in it."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,25 @@
+"""S6: a leader counts for a follower only what that follower's disk really has (Raft §5.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nodes.core.raft.member import Member
+from nodes.core.raft.progress import Progress
+from tests.simulation.checkers.violation import require
+from transport.wire.ids import NodeId
+
+NUMBER = "S6"
+
+
+def check_acknowledged(
+    leader: Member, progress: Mapping[NodeId, Progress], followers: Mapping[NodeId, Member]
+) -> None:
+    """Compare what the leader believes of its followers with what they have synced."""
+    for node, known in progress.items():
+        follower = followers.get(node)
+        if follower is None or follower.term != leader.term or follower.installing:
+            continue
+        story = f"leader {leader.node} counts on entry {known.match_index} at {node}, "
+        story += f"which has synced up to {follower.durability.index}"
+        require(known.match_index <= follower.durability.index, NUMBER, story)

@@ -1,0 +1,233 @@
+"""Watches the brokers after each of their turns: images, leaders, high watermarks, logs.
+
+Looks from outside at live servers and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nodes.broker.replica import Replica
+from nodes.broker.replicas import Replicas
+from nodes.broker.server import BrokerServer
+from nodes.core.partition.leader import Leader
+from tests.simulation.checkers.committed_replicated import (
+    LedPartition,
+    MinInsync,
+    check_replicated,
+)
+from tests.simulation.checkers.image_chain import ImageChain
+from tests.simulation.checkers.log_history import Partition
+from tests.simulation.checkers.one_controller import OneController
+from tests.simulation.checkers.one_leader_per_epoch import OneLeaderPerEpoch
+from tests.simulation.checkers.replicas_equal import check_replicas_equal
+from tests.simulation.checkers.sound_isr import check_isr
+from tests.simulation.checkers.survivors import Survivors
+from tests.simulation.checkers.watermarks import Watermarks
+from tests.simulation.cluster import Cluster
+from tests.simulation.process import SimulatedProcess
+from transport.wire.ids import MetadataPosition, PartitionKey
+
+
+class BrokerWatch:
+    """All that is checked of the brokers."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.survivors = Survivors()
+        self.watermarks = Watermarks()
+        self._images = ImageChain()
+        self._leaders = OneLeaderPerEpoch()
+        self._controllers = OneController()
+        self._min_insync = MinInsync()
+        self._processes: dict[str, SimulatedProcess] = {}
+        self._positions: dict[str, MetadataPosition] = {}
+        self._ends: dict[tuple[str, PartitionKey], int] = {}
+        self._led: dict[tuple[str, PartitionKey], LedPartition] = {}
+        self._boots: dict[str, int] = {}
+
+    def look(self, process: SimulatedProcess, server: BrokerServer) -> None:
+        """Take a broker after a turn."""
+        host = process.host
+        self._note_power()
+        if not server._started:
+            return
+        if self._processes.get(host) is not process:
+            self._processes[host] = process
+            self._restarted(host)
+        self._look_at_image(host, server)
+        reign = server.election._reign
+        if reign is not None:
+            self._controllers.look(int(reign.epoch), int(server.context.id))
+        for replica in _replicas(server):
+            core = replica.core
+            if core is None:
+                continue
+            if core._leader is not None:
+                self._look_at_leader(host, server, replica, core._leader)
+            else:
+                self._look_at_follower(host, replica)
+
+    def finish(self) -> None:
+        """After everything has healed: compare the logs of all live replicas."""
+        hosted: dict[PartitionKey, dict[str, Replica]] = {}
+        for host, process in self._processes.items():
+            server = process.program
+            if process.alive and isinstance(server, BrokerServer) and server._started:
+                for replica in _replicas(server):
+                    hosted.setdefault(replica.key, {})[host] = replica
+        for replicas in hosted.values():
+            self._compare_logs(replicas)
+
+    def committed_ends(self, topic: str) -> dict[Partition, int]:
+        """Return the high watermarks of a topic's partitions, by their newest live leaders."""
+        ends: dict[Partition, tuple[int, int]] = {}
+        for process in self._processes.values():
+            server = process.program
+            if not process.alive or not isinstance(server, BrokerServer) or not server._started:
+                continue
+            for replica in _replicas(server):
+                core = replica.core
+                if replica.name.topic == topic and core is not None and core._leader is not None:
+                    found = (int(core._leader.record.leader_epoch), int(core.high_watermark))
+                    name = _name(replica)
+                    ends[name] = max(ends.get(name, found), found)
+        return {name: end for name, (_, end) in ends.items()}
+
+    # Parts of a look
+
+    def _note_power(self) -> None:
+        boots = self._cluster.boots
+        if boots != self._boots:
+            for name, count in boots.items():
+                if count != self._boots.get(name, 0) and name.startswith("broker-"):
+                    self._harm(name)
+            self._boots = dict(boots)
+
+    def _harm(self, name: str) -> None:
+        before = set(self.survivors.excused)
+        self.survivors.harm(int(name.rpartition("-")[2]))
+        for partition in sorted(self.survivors.excused - before):
+            self.watermarks.forget(partition)
+
+    def _restarted(self, host: str) -> None:
+        self._positions.pop(host, None)
+        self._images.restarted(host)
+        for key in [key for key in self._led if key[0] == host]:
+            del self._led[key]
+
+    def _look_at_image(self, host: str, server: BrokerServer) -> None:
+        image = server.context.image
+        if self._positions.get(host) == image.position:
+            return
+        self._positions[host] = image.position
+        self._images.look(host, image)
+        self.survivors.take_image(image)
+        check_isr(host, image)
+        for topic_id, partitions in image.partitions.items():
+            for number, record in partitions.items():
+                self._leaders.look(topic_id, number, int(record.leader_epoch), int(record.leader))
+
+    def _look_at_leader(
+        self, host: str, server: BrokerServer, replica: Replica, leader: Leader
+    ) -> None:
+        core, record = replica.core, leader.record
+        assert core is not None
+        partition = _name(replica)
+        if self.survivors.is_excused(partition):
+            return
+        led = LedPartition(
+            host,
+            replica.key.topic_id,
+            partition,
+            int(record.leader_epoch),
+            int(record.partition_epoch),
+            leader.isr.members,
+            min(leader.settings.min_insync_replicas, len(record.replicas)),
+            int(core.high_watermark),
+        )
+        self._ends[host, replica.key] = int(core.log_end_offset)
+        key = (host, replica.key)
+        if self._led.get(key) == led:
+            return
+        self._led[key] = led
+        self._leaders.look(replica.key.topic_id, partition[1], led.leader_epoch, server.context.id)
+        told = core.is_high_watermark_sure()
+        self.watermarks.look(led, told=told)
+        self._min_insync.look(led)
+        check_replicated(led, self._other_ends(replica.key, host))
+
+    def _look_at_follower(self, host: str, replica: Replica) -> None:
+        core = replica.core
+        assert core is not None
+        end = int(core.log_end_offset)
+        before = self._ends.get((host, replica.key), -1)
+        self._ends[host, replica.key] = end
+        if end >= before or self._may_lack(host, replica):
+            return
+        for (leader, key), led in self._led.items():
+            if key == replica.key and leader != host and self._is_led(leader, replica.key):
+                check_replicated(led, [(_number(host), end)])
+
+    def _is_led(self, host: str, key: PartitionKey) -> bool:
+        process = self._processes[host]
+        server = process.program
+        if not process.alive or not isinstance(server, BrokerServer):
+            return False
+        assert isinstance(server.replicas, Replicas)
+        replica = server.replicas.find(key)
+        return replica is not None and replica.is_leader
+
+    def _may_lack(self, host: str, replica: Replica) -> bool:
+        """Tell whether a power cut or a damaged disk has taken something from this replica."""
+        server = self._processes[host].program
+        assert isinstance(server, BrokerServer)
+        figures = server.context.figures
+        cut = figures.get("logs_fetched_anew", 0) + figures.get("torn_tails_cut", 0)
+        return cut > 0 or self.survivors.is_harmed(_name(replica), _number(host))
+
+    def _other_ends(self, key: PartitionKey, but: str) -> Iterator[tuple[int, int]]:
+        for host, process in self._processes.items():
+            server = process.program
+            if host == but or not process.alive or not isinstance(server, BrokerServer):
+                continue
+            if not server._started:
+                continue
+            assert isinstance(server.replicas, Replicas)
+            replica = server.replicas.find(key)
+            if replica is None or replica.core is None or replica.log is None:
+                continue
+            if not self._may_lack(host, replica):
+                yield _number(host), int(replica.core.log_end_offset)
+
+    def _compare_logs(self, replicas: dict[str, Replica]) -> None:
+        open_ones = {
+            host: replica
+            for host, replica in replicas.items()
+            if replica.core is not None and replica.log is not None
+        }
+        if not open_ones:
+            return
+        partition = _name(next(iter(open_ones.values())))
+        if self.survivors.is_excused(partition):
+            return
+        committed = max(int(one.core.high_watermark) for one in open_ones.values() if one.core)
+        logs = {
+            host: list(replica.log.headers_from(replica.log.log_start_offset))
+            for host, replica in open_ones.items()
+            if replica.log is not None
+        }
+        check_replicas_equal(partition, committed, logs)
+
+
+def _replicas(server: BrokerServer) -> Iterator[Replica]:
+    assert isinstance(server.replicas, Replicas)
+    return server.replicas._all()
+
+
+def _name(replica: Replica) -> Partition:
+    return (replica.name.topic, replica.name.partition)
+
+
+def _number(host: str) -> int:
+    return int(host.rpartition("-")[2])

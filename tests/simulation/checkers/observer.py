@@ -1,0 +1,50 @@
+"""Everything that is watched on the servers of one simulated cluster, from its first turn on."""
+
+from __future__ import annotations
+
+from nodes.broker.server import BrokerServer
+from nodes.coordinator.server import CoordinatorServer
+from tests.simulation.checkers.brokers import BrokerWatch
+from tests.simulation.checkers.coordinators import CoordinatorWatch
+from tests.simulation.cluster import Cluster
+from tests.simulation.process import Inputs, SimulatedProcess
+
+
+class Observer:
+    """Raises a Violation in the very turn that breaks a promise."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.coordinators = CoordinatorWatch(cluster.world)
+        self.brokers = BrokerWatch(cluster)
+        for process in cluster.processes.values():
+            self._attach(process)
+        start = cluster.start
+
+        def start_watched(name: str) -> SimulatedProcess:
+            process = start(name)
+            self._attach(process)
+            return process
+
+        cluster.start = start_watched  # type: ignore[method-assign]
+
+    def _attach(self, process: SimulatedProcess) -> None:
+        before = process.on_turn
+
+        def look(process: SimulatedProcess, inputs: Inputs) -> None:
+            if before is not None:
+                before(process, inputs)
+            self._look(process)
+
+        process.on_turn = look
+
+    def _look(self, process: SimulatedProcess) -> None:
+        server = process.program
+        if isinstance(server, CoordinatorServer):
+            self.coordinators.look(process, server)
+        elif isinstance(server, BrokerServer):
+            self.brokers.look(process, server)
+
+    def finish(self) -> None:
+        """Assert what must hold once everything has healed and come to rest."""
+        self.coordinators.finish()
+        self.brokers.finish()

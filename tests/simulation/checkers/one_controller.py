@@ -1,0 +1,33 @@
+"""S28: a controller epoch has one controller, and only the newest one's writes take effect."""
+
+from __future__ import annotations
+
+from nodes.broker import znodes
+from nodes.core.znode.tree import Tree
+from tests.simulation.checkers.violation import require
+
+NUMBER = "S28"
+
+
+class OneController:
+    """Controller epoch -> who reigned in it."""
+
+    def __init__(self) -> None:
+        self._controllers: dict[int, int] = {}
+
+    def look(self, epoch: int, broker: int) -> None:
+        """A broker believes that it reigns."""
+        known = self._controllers.setdefault(epoch, broker)
+        story = f"brokers {known} and {broker} are controller in epoch {epoch}"
+        require(known == broker, NUMBER, story)
+
+
+def check_fenced(host: str, tree: Tree) -> None:
+    """Judge the newest metadata write in a server's tree: it is the newest controller's."""
+    written, claimed = tree.get(znodes.METADATA_VERSION), tree.get(znodes.CONTROLLER_EPOCH)
+    if written is None or claimed is None or written.mzxid < claimed.mzxid:
+        return
+    position = znodes.decode_position(written.data)
+    story = f"on {host} the controller of epoch {position.controller_epoch} wrote version "
+    story += f"{position.version} after epoch {claimed.data.decode()} had begun"
+    require(position.controller_epoch == znodes.decode_epoch(claimed.data), NUMBER, story)

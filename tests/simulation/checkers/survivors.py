@@ -1,0 +1,57 @@
+"""Which partitions still promise what was acknowledged: some in-sync log kept its tail.
+
+No property of its own, but the small print of G1: a power cut takes what was not synced.  A log that
+lost its tail counts again once its replica has left the ISR and caught up.  When every in-sync log
+of a partition is harmed at one time, the partition is excused for good; with
+``flush.policy=commit`` it never is, since what is acknowledged there is synced everywhere.
+"""
+
+from __future__ import annotations
+
+from nodes.broker.topic_settings import FLUSH_COMMIT, FLUSH_POLICY
+from nodes.core.controller.image import ClusterImage
+from tests.simulation.checkers.log_history import Partition
+
+
+class Survivors:
+    """Harmed logs by partition, and the partitions that are excused."""
+
+    def __init__(self) -> None:
+        self.excused: set[Partition] = set()
+        self._isrs: dict[Partition, tuple[int, ...]] = {}
+        self._harmed: dict[Partition, set[int]] = {}
+        self._version = -1
+
+    def take_image(self, image: ClusterImage) -> None:
+        """Take an image that some broker has; only the newest counts."""
+        if image.position.version <= self._version:
+            return
+        self._version = int(image.position.version)
+        self._isrs = {}
+        for topic_id, partitions in image.partitions.items():
+            topic = image.topics[topic_id]
+            if topic.configs.get(FLUSH_POLICY) == FLUSH_COMMIT:
+                continue
+            for number, record in partitions.items():
+                partition = (topic.name, number)
+                self._isrs[partition] = record.isr
+                harmed = self._harmed.get(partition)
+                if harmed:
+                    harmed.intersection_update(record.isr)
+
+    def harm(self, node: int) -> None:
+        """A broker's logs lost what was not synced."""
+        for partition, isr in self._isrs.items():
+            if node in isr:
+                harmed = self._harmed.setdefault(partition, set())
+                harmed.add(node)
+                if harmed.issuperset(isr):
+                    self.excused.add(partition)
+
+    def is_excused(self, partition: Partition) -> bool:
+        """Tell whether it promises nothing any more."""
+        return partition in self.excused
+
+    def is_harmed(self, partition: Partition, node: int) -> bool:
+        """Tell whether this replica's log may lack what is committed."""
+        return node in self._harmed.get(partition, ())

@@ -1,0 +1,77 @@
+"""Idempotent producers: unique values to all partitions of a topic, by key or by number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from odradek.accumulator import Outcome
+from odradek.partitioner import murmur2
+from odradek.producer_engine import ProducerEngine
+from odradek.sender import ProducerSettings
+from tests.simulation.checkers.log_history import LogHistory
+from tests.simulation.cluster import Cluster
+from tests.simulation.process import SimulatedProcess
+from transport.kernel import Now
+
+BURSTS = (1, 1, 1, 4)
+"""How many records at once."""
+
+
+class Producers:
+    """Several producers of one topic, with everything they sent and were told."""
+
+    def __init__(self, cluster: Cluster, history: LogHistory, topic: str, *, count: int) -> None:
+        self._world = cluster.world
+        self._history = history
+        self._topic = topic
+        self._partitions = cluster.shape.broker.num_partitions
+        self._pause_us = cluster.shape.mix.producer_pause_us
+        self._running = True
+        self._sent = 0
+        self.outstanding = 0
+        """Records that have met no end yet."""
+        self.failed: list[bytes] = []
+        for number in range(count):
+            engine = ProducerEngine(ProducerSettings(bootstrap=tuple(cluster.bootstrap)))
+            process = cluster.add_client(engine, "producer")
+            self._send_later(f"{topic}-p{number}", engine, process)
+
+    def stop(self) -> None:
+        """Send no more; what is on its way goes on."""
+        self._running = False
+
+    def _send_later(self, name: str, engine: ProducerEngine, process: SimulatedProcess) -> None:
+        def send(now: Now) -> None:
+            for _ in range(self._world.random.choice(BURSTS)):
+                self._send(name, engine, now)
+
+        def begin() -> None:
+            if self._running:
+                process.do(send)
+                self._send_later(name, engine, process)
+
+        self._world.after(self._world.between(self._pause_us), begin)
+
+    def _send(self, name: str, engine: ProducerEngine, now: Now) -> None:
+        self._sent += 1
+        value = b"%s-%d" % (name.encode(), self._sent)
+        number = self._world.random.randrange(4 * self._partitions)
+        key: bytes | None = None
+        chosen: int | None = number
+        if number >= self._partitions:
+            key, chosen = b"key-%d" % number, None
+            number = (murmur2(key) & 0x7FFFFFFF) % self._partitions
+        partition = (self._topic, number)
+        self._history.note_sent(partition, value, name)
+        self.outstanding += 1
+
+        def done(outcome: Outcome, index: int, _positions: Sequence[int] | None) -> None:
+            self.outstanding -= 1
+            if outcome.error is None:
+                self._history.note_acked(partition, outcome.offset(index), value)
+                self._world.mark(value)
+            else:
+                self.failed.append(value)
+                self._world.note(f"{value.decode()} failed: {outcome.error}")
+
+        engine.send(self._topic, chosen, key, value, done, now)
