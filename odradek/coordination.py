@@ -1,34 +1,36 @@
 """CoordinationClient: the znode tree for blocking programs, with kazoo's names.
 
-A thin facade: checks arguments, hands operations to the program on its own loop, and turns results
-into values or exceptions.  Sessions, retries and watches are decided elsewhere.
+A thin facade: starts and ends the connection, and waits for what the pipelined calls return.
+Sessions, retries and watches are decided elsewhere.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
-from odradek.async_result import AsyncResult
+from odradek.acl import ACL
+from odradek.async_result import AsyncResult, Dispatcher
 from odradek.bootstrap import Hosts, find_seeds
-from odradek.coordination_program import CoordinationProgram
-from odradek.engine import Engine, LoopLike
+from odradek.changes import Changes
+from odradek.chroot import split_chroot
+from odradek.coordination_program import CoordinationProgram, ServerInfo
+from odradek.engine import Engine, MakeLoop
 from odradek.errors import (
     ClientClosedError,
     ClientTimeoutError,
     NoClusterError,
     error_for,
 )
-from odradek.lane import OnResults
+from odradek.multi_read import MultiRead
+from odradek.pipelined import AclEntries, Begin, PipelinedCalls, Values, credential_bytes
 from odradek.recipes.attachment import Recipes
-from odradek.session_view import Listener, Listeners, SessionView, Watch, Watcher
-from odradek.transaction import Outcomes, Transaction, create_operation, first_of
-from odradek.watches import CHILDREN, DATA, EXISTS
-from odradek.znode_tasks import TreeDeletion, create_with_parents
-from odradek.znode_tasks import ensure_path as ensure_path_task
+from odradek.retry import Retry
+from odradek.session_view import Listener, Listeners, SessionView, Watch
+from odradek.transaction import Transaction
 from odradek.znode_values import (
     Acl,
     CoordinationState,
@@ -36,24 +38,10 @@ from odradek.znode_values import (
     KeeperState,
     WatchedEvent,
     ZnodeStat,
-    acl_entries,
-    check_path,
-    check_value,
 )
-from transport.driver.ports import Program
 from transport.kernel import Now
-from transport.wire.errors import ErrorCode
 from transport.wire.messages import Refusal
-from transport.wire.messages.coordination import (
-    Delete,
-    Exists,
-    GetChildren,
-    GetData,
-    Operation,
-    Result,
-    SetData,
-    Sync,
-)
+from transport.wire.messages.coordination import AddAuth, Result
 
 __all__ = [
     "Acl",
@@ -67,8 +55,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Begin = Callable[[CoordinationProgram, OnResults, Now], None]
-Values = Callable[[Sequence[Result]], T]
 
 START_TIMEOUT_S = 15.0
 CLOSE_TIMEOUT_S = 5.0
@@ -82,40 +68,65 @@ class _Connection(NamedTuple):
     view: SessionView
 
 
-class CoordinationClient(Recipes):
+class CoordinationClient(Recipes, PipelinedCalls):
     """A session of the znode tree. Thread-safe; blocking, with an ``_async`` twin of each call.
 
     hosts
         Any node's client address, as ``"host:port,host:port"`` or a list; None looks the cluster up
-        (``$ODRADEK_BOOTSTRAP``, ``$ODRADEK_DATA_DIR``, the default data directory).
+        (``$ODRADEK_BOOTSTRAP``, ``$ODRADEK_DATA_DIR``, the default data directory).  A path behind
+        the last address, as ``"host:port/app"``, is the client's root (its chroot).
     timeout
         Seconds of the session: asked for, and negotiated when it opens.
     operation_timeout
         Seconds a blocking call waits before it raises ClientTimeoutError; the operation may still
         be done later.  None: for ever.
+    default_acl
+        The ACL of znodes that are created without one.
+    auth_data
+        Pairs of scheme and credential, as ``[("digest", "user:password")]``, proved on every
+        connection.
+    read_only
+        Let a coordinator that has no quorum serve reads while no other one can be found; writes
+        then raise NotReadOnlyCallError, and ``client_state`` is CONNECTED_RO.
+    command_retry
+        The :class:`Retry` behind ``client.retry``, or a mapping of its arguments.
 
     Operations wait while there is no coordinator and are sent again after a reconnect; within a
     session a write is applied once, so no error leaves a doubt about it, except
     SessionExpiredError, ConnectionLoss (closed meanwhile) and ClientTimeoutError.  A lost session
     is followed by a new one; listeners hear LOST, then CONNECTED.  Callbacks of watches and
-    listeners run one after the other on a thread of their own, where they may use the client.
+    listeners run one after the other on a thread of their own, where they may use the client.  As
+    in kazoo a path without its first ``/`` gets it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - kazoo's arguments
         self,
         hosts: Hosts = None,
         timeout: float = 10.0,
         *,
         operation_timeout: float | None = 30.0,
         client_name: str = "",
-        make_loop: Callable[[Program], LoopLike] | None = None,
+        default_acl: AclEntries = None,
+        auth_data: Iterable[tuple[str, str | bytes]] | None = None,
+        read_only: bool = False,
+        command_retry: Retry | Mapping[str, Any] | None = None,
+        make_loop: MakeLoop | None = None,
     ) -> None:
         if timeout <= 0:
             raise ValueError("timeout is the session's, in seconds, and above 0")
-        self._hosts = hosts
+        self._hosts, self._chroot = split_chroot(hosts)
         self._timeout_ms = max(1, int(timeout * 1000))
         self._operation_timeout_s = operation_timeout
         self._client_name = client_name
+        self.default_acl = None if default_acl is None else list(default_acl)
+        self._auth = [
+            AddAuth(scheme, credential_bytes(scheme, credential))
+            for scheme, credential in auth_data or ()
+        ]
+        self._read_only = read_only
+        self.retry = (
+            command_retry if isinstance(command_retry, Retry) else Retry(**(command_retry or {}))
+        )
         self._make_loop = make_loop
         self._lock = threading.RLock()
         self._connection: _Connection | None = None
@@ -187,6 +198,31 @@ class CoordinationClient(Recipes):
         return CoordinationState.LOST if connection is None else connection.view.state
 
     @property
+    def client_state(self) -> str:
+        """One of :class:`KeeperState`: CONNECTED_RO where ``state`` says CONNECTED of reads only."""
+        connection = self._connection
+        if connection is None:
+            return KeeperState.CLOSED
+        if connection.view.state != CoordinationState.CONNECTED:
+            return KeeperState.CONNECTING
+        read_only = connection.program.session.read_only
+        return KeeperState.CONNECTED_RO if read_only else KeeperState.CONNECTED
+
+    @property
+    def chroot(self) -> str:
+        """The client's root in the tree; empty when it is the tree's."""
+        return self._chroot.prefix
+
+    def unchroot(self, path: str) -> str:
+        """Return the client's path for the tree's."""
+        return self._chroot.user(path)
+
+    def server_info(self) -> ServerInfo | None:
+        """Return which coordinator serves the session; None while none does."""
+        connection = self._connection
+        return None if connection is None else connection.program.server
+
+    @property
     def client_id(self) -> tuple[int, bytes] | None:
         """The session's id and password; None while there is none."""
         connection = self._connection
@@ -210,32 +246,53 @@ class CoordinationClient(Recipes):
 
     # Blocking
 
-    def create(
+    def create(  # noqa: PLR0913 - kazoo's arguments, and two
         self,
         path: str,
         value: bytes = b"",
-        acl: Iterable[object] | None = None,
+        acl: AclEntries = None,
         ephemeral: bool = False,
         sequence: bool = False,
         makepath: bool = False,
         include_data: bool = False,
+        *,
+        container: bool = False,
+        ttl: float | None = None,
     ) -> Any:
         """Create a znode and return its path (with ``include_data``: path and stat).
 
-        ``sequence`` appends ten digits to the path; ``makepath`` creates missing parents.
-        NodeExistsError, NoNodeError (no parent), NoChildrenForEphemeralsError, BadArgumentsError.
+        ``sequence`` appends ten digits to the path; ``makepath`` creates missing parents.  A
+        ``container`` is deleted some time after its last child; a znode with a ``ttl`` once it is
+        childless and was not set for so many seconds.
+        NodeExistsError, NoNodeError (no parent), NoChildrenForEphemeralsError, BadArgumentsError,
+        InvalidACLError, NoAuthError, QuotaExceededError.
         """
-        return self._wait(
-            self.create_async(path, value, acl, ephemeral, sequence, makepath, include_data)
+        made = self.create_async(
+            path,
+            value,
+            acl,
+            ephemeral,
+            sequence,
+            makepath,
+            include_data,
+            container=container,
+            ttl=ttl,
         )
+        return self._wait(made)
 
-    def ensure_path(self, path: str, acl: Iterable[object] | None = None) -> bool:
+    def ensure_path(self, path: str, acl: AclEntries = None) -> bool:
         """Create ``path`` and all above it where missing; returns True."""
         return self._wait(self.ensure_path_async(path, acl))
 
-    def get(self, path: str, watch: Watch | None = None) -> tuple[bytes, ZnodeStat]:
-        """Return data and stat; ``watch`` is called once, when the data changes. NoNodeError."""
-        return self._wait(self.get_async(path, watch))
+    def get(
+        self, path: str, watch: Watch | None = None, *, linearizable: bool = False
+    ) -> tuple[bytes, ZnodeStat]:
+        """Return data and stat; ``watch`` is called once, when the data changes. NoNodeError.
+
+        A ``linearizable`` read sees every write that was answered, to anybody, before it began;
+        others may be a little behind, though never behind what this session has seen.
+        """
+        return self._wait(self.get_async(path, watch, linearizable=linearizable))
 
     def set(self, path: str, value: bytes, version: int = -1) -> ZnodeStat:
         """Replace the data of this version (-1: any). NoNodeError, BadVersionError."""
@@ -248,18 +305,70 @@ class CoordinationClient(Recipes):
         """
         return self._wait(self.delete_async(path, version, recursive))
 
-    def exists(self, path: str, watch: Watch | None = None) -> ZnodeStat | None:
+    def exists(
+        self, path: str, watch: Watch | None = None, *, linearizable: bool = False
+    ) -> ZnodeStat | None:
         """Return the stat, or None; ``watch`` is called once: created, changed or deleted."""
-        return self._wait(self.exists_async(path, watch))
+        return self._wait(self.exists_async(path, watch, linearizable=linearizable))
 
     def get_children(
-        self, path: str, watch: Watch | None = None, include_data: bool = False
+        self,
+        path: str,
+        watch: Watch | None = None,
+        include_data: bool = False,
+        *,
+        linearizable: bool = False,
     ) -> Any:
         """Return the names of the children, sorted (with ``include_data``: and the stat).
 
         ``watch`` is called once, when one comes or goes.  NoNodeError.
         """
-        return self._wait(self.get_children_async(path, watch, include_data))
+        listed = self.get_children_async(path, watch, include_data, linearizable=linearizable)
+        return self._wait(listed)
+
+    def get_all_children_number(self, path: str) -> int:
+        """Return how many znodes there are below ``path``. NoNodeError."""
+        return self._wait(self.get_all_children_number_async(path))
+
+    def get_ephemerals(self, prefix: str = "/") -> list[str]:
+        """Return the paths of this session's ephemerals that begin with ``prefix``, sorted."""
+        return self._wait(self.get_ephemerals_async(prefix))
+
+    def get_acls(self, path: str) -> tuple[list[ACL], ZnodeStat]:
+        """Return the ACL and the stat. NoNodeError, NoAuthError."""
+        return self._wait(self.get_acls_async(path))
+
+    def set_acls(self, path: str, acls: Iterable[object], version: int = -1) -> ZnodeStat:
+        """Replace the ACL whose version (``Stat.aversion``) is this (-1: any).
+
+        NoNodeError, BadVersionError, InvalidACLError, NoAuthError.
+        """
+        return self._wait(self.set_acls_async(path, acls, version))
+
+    def add_auth(self, scheme: str, credential: str | bytes) -> bool:
+        """Prove an identity, as ``("digest", "user:password")``, for this client's whole life.
+
+        Returns True; AuthFailedError.
+        """
+        return self._wait(self.add_auth_async(scheme, credential))
+
+    def add_watch(self, path: str, watch: Watch, recursive: bool = False) -> bool:
+        """Call ``watch`` at every change of ``path`` from now on; with ``recursive`` also below it.
+
+        A recursive one hears of created, changed and deleted znodes, but not of CHILD events.  It
+        moves with the session and ends with it: then it is told so, once, by an event without path.
+        """
+        return self._wait(self.add_watch_async(path, watch, recursive))
+
+    def remove_watches(self, path: str, kind: object = "any") -> bool:
+        """Drop this session's watches of a path; their callbacks get an event of type REMOVED.
+
+        ``kind`` is ``data``, ``exists``, ``children``, ``persistent``, ``recursive`` or ``any``.
+        NoWatcherError when there is none.
+        """
+        return self._wait(self.remove_watches_async(path, kind))
+
+    remove_all_watches = remove_watches
 
     def sync(self, path: str = "/") -> str:
         """Wait until this client's coordinator has all that was written before; returns path."""
@@ -267,110 +376,19 @@ class CoordinationClient(Recipes):
 
     def transaction(self) -> Transaction:
         """Begin a transaction: several writes, all of them or none."""
-        return Transaction(self._commit)
+        return Transaction(self._commit, self._chroot, self.default_acl)
 
-    # Asynchronous
+    def multi_read(self) -> MultiRead:
+        """Begin several reads that are done at once, on one and the same state."""
+        return MultiRead(self._read_all, self._chroot)
 
-    def create_async(
-        self,
-        path: str,
-        value: bytes = b"",
-        acl: Iterable[object] | None = None,
-        ephemeral: bool = False,
-        sequence: bool = False,
-        makepath: bool = False,
-        include_data: bool = False,
-    ) -> AsyncResult[Any]:
-        """See :meth:`create`."""
-        create = create_operation(path, value, acl, ephemeral=ephemeral, sequence=sequence)
+    def changes(self, prefix: str = "/", since: int | None = None) -> Changes:
+        """Return an iterator over the changes at and under ``prefix``, oldest first.
 
-        def made(results: Sequence[Result]) -> Any:
-            result = first_of(results, path)
-            return (result.path, _stat_of(result)) if include_data else result.path
-
-        if not makepath:
-            return self._submit([create], made)
-
-        def begin(program: CoordinationProgram, done: OnResults, now: Now) -> None:
-            create_with_parents(program.submit, create, done, now)
-
-        return self._begin(begin, made)
-
-    def ensure_path_async(
-        self, path: str, acl: Iterable[object] | None = None
-    ) -> AsyncResult[bool]:
-        """See :meth:`ensure_path`."""
-        check_path(path)
-        entries = acl_entries(acl)
-
-        def begin(program: CoordinationProgram, done: OnResults, now: Now) -> None:
-            ensure_path_task(program.submit, path, entries, done, now)
-
-        return self._begin(begin, _true_unless_failed(path))
-
-    def get_async(
-        self, path: str, watch: Watch | None = None
-    ) -> AsyncResult[tuple[bytes, ZnodeStat]]:
-        """See :meth:`get`."""
-
-        def read(results: Sequence[Result]) -> tuple[bytes, ZnodeStat]:
-            result = first_of(results, path)
-            return result.data or b"", _stat_of(result)
-
-        operation = GetData(check_path(path), watch is not None)
-        return self._watched(operation, DATA, watch, read)
-
-    def set_async(self, path: str, value: bytes, version: int = -1) -> AsyncResult[ZnodeStat]:
-        """See :meth:`set`."""
-        operation = SetData(check_path(path), check_value(value), version)
-        return self._submit([operation], lambda results: _stat_of(first_of(results, path)))
-
-    def delete_async(
-        self, path: str, version: int = -1, recursive: bool = False
-    ) -> AsyncResult[bool]:
-        """See :meth:`delete`."""
-        check_path(path)
-
-        if not recursive:
-            return self._submit([Delete(path, version)], _true_unless_failed(path))
-
-        def begin(program: CoordinationProgram, done: OnResults, now: Now) -> None:
-            TreeDeletion(program.submit, path, done).start(now)
-
-        return self._begin(begin, _true_unless_failed(path))
-
-    def exists_async(self, path: str, watch: Watch | None = None) -> AsyncResult[ZnodeStat | None]:
-        """See :meth:`exists`."""
-
-        def looked(results: Sequence[Result]) -> ZnodeStat | None:
-            if results[0].error == ErrorCode.NO_NODE:
-                return None
-            return _stat_of(first_of(results, path))
-
-        operation = Exists(check_path(path), watch is not None)
-        return self._watched(operation, EXISTS, watch, looked)
-
-    def get_children_async(
-        self, path: str, watch: Watch | None = None, include_data: bool = False
-    ) -> AsyncResult[Any]:
-        """See :meth:`get_children`."""
-
-        def listed(results: Sequence[Result]) -> Any:
-            result = first_of(results, path)
-            names = list(result.children)
-            return (names, _stat_of(result)) if include_data else names
-
-        operation = GetChildren(check_path(path), watch is not None)
-        return self._watched(operation, CHILDREN, watch, listed)
-
-    def sync_async(self, path: str = "/") -> AsyncResult[str]:
-        """See :meth:`sync`."""
-
-        def synced(results: Sequence[Result]) -> str:
-            first_of(results, path)
-            return path
-
-        return self._submit([Sync(check_path(path))], synced)
+        From the first write after the zxid ``since`` (None: from when it is first asked) on, across
+        reconnects and lost sessions.  HistoryCompactedError when that is too long ago.
+        """
+        return Changes(self, self._chroot.full(prefix), since)
 
     # Inside
 
@@ -382,6 +400,8 @@ class CoordinationClient(Recipes):
             timeout_ms=self._timeout_ms,
             on_state=view.changed,
             client_name=self._client_name,
+            auth=self._auth,
+            read_only=self._read_only,
         )
         engine = Engine(program, name="odradek-coordination", make_loop=self._make_loop)
         engine.ask(lambda _future, _now: None, view.connected)
@@ -399,30 +419,8 @@ class CoordinationClient(Recipes):
             assert self._connection is not None
             return self._connection
 
-    def _submit(self, operations: Sequence[Operation], value_of: Values[T]) -> AsyncResult[T]:
-        def begin(program: CoordinationProgram, done: OnResults, now: Now) -> None:
-            program.submit(operations, done, now)
-
-        return self._begin(begin, value_of)
-
-    def _watched(
-        self,
-        operation: GetData | Exists | GetChildren,
-        kind: str,
-        watch: Watch | None,
-        value_of: Values[T],
-    ) -> AsyncResult[T]:
-        if watch is None:
-            return self._submit([operation], value_of)
-        if not callable(watch):
-            raise TypeError(f"watch is a function of one event, not {type(watch).__name__}")
-        watcher = Watcher(watch, self._connected().view.dispatcher)
-
-        def begin(program: CoordinationProgram, done: OnResults, now: Now) -> None:
-            program.session.watch(operation.path, kind, watcher)
-            program.submit([operation], done, now)
-
-        return self._begin(begin, value_of)
+    def _dispatcher(self) -> Dispatcher:
+        return self._connected().view.dispatcher
 
     def _begin(self, begin: Begin, value_of: Values[T]) -> AsyncResult[T]:
         connection = self._connected()
@@ -444,15 +442,6 @@ class CoordinationClient(Recipes):
             return result.get(timeout=self._operation_timeout_s)
         return connection.engine.wait(result, self._operation_timeout_s)
 
-    def _commit(self, transaction: Transaction) -> AsyncResult[Outcomes]:
-        if not transaction.operations:
-            empty: AsyncResult[Outcomes] = AsyncResult(self._connected().view.dispatcher)
-            empty.set_result([])
-            return empty
-        return self._submit(
-            [transaction.multi()], lambda results: transaction.outcomes_of(results[0])
-        )
-
 
 def _settle(future: Future[T], outcome: Sequence[Result] | Refusal, value_of: Values[T]) -> None:
     """Give a future its value or exception, unless its owner has cancelled it."""
@@ -465,17 +454,3 @@ def _settle(future: Future[T], outcome: Sequence[Result] | Refusal, value_of: Va
         pass  # cancelled: nobody waits
     except Exception as error:  # noqa: BLE001 - it is the caller's
         future.set_exception(error)
-
-
-def _true_unless_failed(path: str) -> Values[bool]:
-    def value_of(results: Sequence[Result]) -> bool:
-        first_of(results, path)
-        return True
-
-    return value_of
-
-
-def _stat_of(result: Result) -> ZnodeStat:
-    if result.stat is None:
-        raise error_for(ErrorCode.DATA_INCONSISTENCY, "the coordinator left the stat out")
-    return ZnodeStat.of(result.stat)

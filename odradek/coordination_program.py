@@ -7,17 +7,20 @@ what users call things.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from odradek.discovery import Discovery
 from odradek.lane import OnResults
 from odradek.session import CoordinationSession, SessionState
-from odradek.watches import OnEvent
+from odradek.watches import EndingWatch, OnEvent
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.kernel import Now, earliest
 from transport.wire.codec import Envelope
+from transport.wire.errors import ErrorCode
+from transport.wire.messages import Refusal
 from transport.wire.messages.cluster import DescribeNodeResponse
-from transport.wire.messages.coordination import Operation
+from transport.wire.messages.coordination import AddAuth, Operation, Result
 
 RENEW_MIN_MS = 250
 RENEW_MAX_MS = 500
@@ -30,11 +33,28 @@ OnState = Callable[[SessionState, list[OnEvent], Now], None]
 """Hears of each state of the present session; on LOST also the watches that have ended with it."""
 
 
+class ServerInfo(NamedTuple):
+    """The coordinator that serves a session."""
+
+    name: str
+    endpoint: str
+    cluster_id: str
+    mode: str
+    """``zookeeper`` or ``kraft``."""
+
+
 class CoordinationProgram:
     """Holds one session after the other until it is stopped."""
 
     def __init__(
-        self, seeds: Sequence[str], *, timeout_ms: int, on_state: OnState, client_name: str = ""
+        self,
+        seeds: Sequence[str],
+        *,
+        timeout_ms: int,
+        on_state: OnState,
+        client_name: str = "",
+        auth: Sequence[AddAuth] = (),
+        read_only: bool = False,
     ) -> None:
         self.calls = Calls()
         self._seeds = tuple(seeds)
@@ -42,6 +62,9 @@ class CoordinationProgram:
         self._timeout_ms = timeout_ms
         self._on_state = on_state
         self._client_name = client_name
+        self._auth = list(auth)
+        self._read_only = read_only
+        self._described: DescribeNodeResponse | None = None
         self._ports: Ports | None = None
         self._started = False
         self._was_connected = False
@@ -55,6 +78,34 @@ class CoordinationProgram:
     def submit(self, operations: Sequence[Operation], on_results: OnResults, now: Now) -> None:
         """Hand operations to the present session; before it is open they wait."""
         self.session.submit(operations, on_results, now)
+
+    def add_auth(self, scheme: str, credential: bytes, on_results: OnResults, now: Now) -> None:
+        """Prove an identity, now and on every connection to come, unless it is refused."""
+        proof = AddAuth(scheme, credential)
+
+        def proved(outcome: Sequence[Result] | Refusal, now: Now) -> None:
+            if not isinstance(outcome, Refusal) and outcome[0].error == ErrorCode.NONE:
+                for known in (self._auth, self.session.auth):
+                    if proof not in known:
+                        known.append(proof)
+            on_results(outcome, now)
+
+        self.session.submit([proof], proved, now)
+
+    def forget_watches(self, path: str, kind: str) -> None:
+        """The server has removed these watches: drop them here, and tell who set them."""
+        for callback in self.session.forget_watches(path, kind):
+            if isinstance(callback, EndingWatch):
+                callback.removed()
+
+    @property
+    def server(self) -> ServerInfo | None:
+        """The coordinator that serves the session at present."""
+        described, endpoint = self._described, self.session.endpoint
+        if described is None or not endpoint:
+            return None
+        names = (str(node.name) for node in described.nodes if node.clients == endpoint)
+        return ServerInfo(next(names, ""), endpoint, str(described.cluster_id), described.mode)
 
     def trouble(self) -> str:
         """Say, for people, why there is no connection."""
@@ -120,7 +171,11 @@ class CoordinationProgram:
 
     def _new_session(self) -> CoordinationSession:
         return CoordinationSession(
-            timeout_ms=self._timeout_ms, owner=None, on_state=self._session_changed
+            timeout_ms=self._timeout_ms,
+            owner=None,
+            on_state=self._session_changed,
+            auth=self._auth,
+            read_only=self._read_only,
         )
 
     def _found(self, described: DescribeNodeResponse, now: Now) -> None:
@@ -133,6 +188,7 @@ class CoordinationProgram:
             self._look_again(now)
             return
         self.calls.cluster_id = described.cluster_id
+        self._described = described
         self._known = tuple(node.clients for node in described.nodes)
         self._started = True
         self.session.start(self._ports, self.calls, endpoints, now)

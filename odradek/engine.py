@@ -40,6 +40,9 @@ class LoopLike(Protocol):
         ...
 
 
+MakeLoop = Callable[[Program], LoopLike]
+
+
 class _Running:
     """What the thread and the engine share; apart from the engine, so that one can be collected."""
 
@@ -106,7 +109,7 @@ class Engine:
         program: Program,
         *,
         name: str = "odradek",
-        make_loop: Callable[[Program], LoopLike] | None = None,
+        make_loop: MakeLoop | None = None,
     ) -> None:
         running = _Running(program, (make_loop or _real_loop)(program))
         running.thread = threading.Thread(target=running.body, name=name, daemon=True)

@@ -438,6 +438,9 @@ class ResultForgottenError(ClusterError, code=ErrorCode.RESULT_FORGOTTEN):
 class HistoryCompactedError(ClusterError, code=ErrorCode.HISTORY_COMPACTED):
     """This server no longer knows changes of that long ago."""
 
+    oldest: int = 0
+    """The oldest ``since`` that this server can answer."""
+
 
 KafkaError = LogError
 KafkaTimeoutError = ClientTimeoutError

@@ -10,24 +10,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import get_args
 
 from odradek.watches import OnEvent, Watches, WatchRead
 from transport.kernel import Now
 from transport.wire.ids import RequestId, SessionId
 from transport.wire.messages import Refusal
 from transport.wire.messages.coordination import (
+    AddAuth,
     Check,
     Create,
-    Exists,
-    GetChildren,
-    GetData,
     Multi,
     OperateRequest,
     Operation,
+    ReadMulti,
+    ReadOperation,
     Result,
     SessionOperation,
+    SetAcl,
     SetData,
-    Sync,
     WatchEvent,
 )
 
@@ -42,16 +43,17 @@ OPERATION_BYTES_MAX = 8 * 1024 * 1024
 """Larger ones are not even sent: the connection, and with it the session, would suffer."""
 UNANSWERED_MAX = 100_000
 
-_READS = (GetData, Exists, GetChildren, Sync)
+_READS: tuple[type, ...] = get_args(ReadOperation)
 
 
 class _Submission:
     """The operations of one call, and who waits for them."""
 
-    __slots__ = ("count", "on_results", "results")
+    __slots__ = ("count", "on_results", "results", "writes")
 
-    def __init__(self, count: int, on_results: OnResults) -> None:
+    def __init__(self, count: int, on_results: OnResults, *, writes: bool) -> None:
         self.count = count
+        self.writes = writes
         self.results: list[Result] = []
         self.on_results: OnResults | None = on_results
 
@@ -135,10 +137,11 @@ class Lane:
     def submit(self, operations: Sequence[Operation], on_results: OnResults) -> None:
         """Put operations at the end of the lane; ``operations`` must not be empty."""
         assert operations, "an empty submission would never be answered"
-        submission = _Submission(len(operations), on_results)
+        writes = not all(map(is_read, operations))
+        submission = _Submission(len(operations), on_results, writes=writes)
         for operation in operations:
             request_id = RequestId(0)
-            if not isinstance(operation, _READS):
+            if not is_read(operation):
                 request_id = RequestId(self._next_id)
                 self._next_id += 1
             watch = self._watches.begin(operation)
@@ -232,6 +235,18 @@ class Lane:
         self._operations_in_flight = 0
         self._watches.lane_ended()
 
+    def fail_writes(self, refusal: Refusal, now: Now) -> None:
+        """End every submission that writes, none of which was ever sent; numbers begin anew."""
+        self.rewind()
+        dropped = [entry for entry in self._queued if entry.submission.writes]
+        self._queued = deque(entry for entry in self._queued if not entry.submission.writes)
+        self._next_id, self._answered_id = 1, 0
+        for entry in dropped:
+            if entry.watch is not None:
+                self._watches.abandon(entry.watch)
+        for entry in dropped:
+            entry.submission.end(refusal, now)
+
     def fail_all(self, refusal: Refusal, now: Now) -> None:
         """End every submission with ``refusal``, in order."""
         self.rewind()
@@ -245,7 +260,18 @@ class Lane:
 
 def weight_bytes(operation: Operation) -> int:
     """Return roughly what an operation weighs in a request."""
-    if isinstance(operation, Multi):
+    if isinstance(operation, Multi | ReadMulti):
         return 32 + sum(weight_bytes(step) for step in operation.operations)
-    data = operation.data if isinstance(operation, Create | SetData) else b""
-    return 32 + len(getattr(operation, "path", "")) + len(data)
+    weight = 32 + len(getattr(operation, "path", ""))
+    if isinstance(operation, Create | SetData):
+        weight += len(operation.data)
+    elif isinstance(operation, AddAuth):
+        weight += len(operation.credential)
+    if isinstance(operation, Create | SetAcl):
+        weight += sum(16 + len(entry.id) for entry in operation.acl)
+    return weight
+
+
+def is_read(operation: Operation) -> bool:
+    """Say whether an operation changes nothing in the tree."""
+    return isinstance(operation, _READS)

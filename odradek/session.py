@@ -21,6 +21,7 @@ from odradek.lane import (
     Batch,
     Lane,
     OnResults,
+    is_read,
     weight_bytes,
 )
 from odradek.watches import OnEvent, Watches
@@ -32,6 +33,7 @@ from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.coordination import (
+    AddAuth,
     CloseSession,
     OpenSessionRequest,
     OpenSessionResponse,
@@ -53,6 +55,9 @@ BACKOFF_MAX_MS = 1_000
 CLOSE_MAX_MS = 2_000
 """A session that could not be closed by then is left to its timeout."""
 NONCE_BYTES = 16
+SEEK_MIN_MS = 5_000
+SEEK_MAX_MS = 60_000
+"""How often a read-only session looks for a coordinator with a quorum; the pause doubles."""
 GAPS_MAX = 3
 """A coordinator that misses more writes than that is left."""
 
@@ -102,7 +107,9 @@ class CoordinationSession:
     """One session, from its opening to its end. A new one needs a new object.
 
     ``on_state`` hears of every change of state, from within a call of this object; it may submit
-    and close.  ``timeout_ms`` is what is asked for, and then what was negotiated.
+    and close.  ``timeout_ms`` is what is asked for, and then what was negotiated.  With
+    ``read_only`` a coordinator without a quorum may serve reads when no other one can be found; the
+    session proper is opened as soon as one can.
     """
 
     def __init__(
@@ -111,7 +118,13 @@ class CoordinationSession:
         timeout_ms: int,
         owner: Owner | None,
         on_state: Callable[[SessionState, Now], None],
+        auth: Sequence[AddAuth] = (),
+        read_only: bool = False,
     ) -> None:
+        self.auth = list(auth)
+        """What is proved anew on every connection."""
+        self.read_only = False
+        """Served without a quorum at present: reads only."""
         self.session_id = SessionId(0)
         self.state = SessionState.CONNECTING
         self.last_zxid = Zxid(0)
@@ -121,6 +134,10 @@ class CoordinationSession:
         """Why the last coordinator was left, for people."""
         self._wanted_ms = timeout_ms
         self._owner = owner
+        self._takes_read_only = read_only
+        self._serving_id = SessionId(0)
+        self._seek_ms = 0
+        self._seek_pause_ms = SEEK_MIN_MS
         self._on_state = on_state
         self._watches = Watches()
         self._lane = Lane(self._watches)
@@ -137,6 +154,12 @@ class CoordinationSession:
         self._connection: _Connection | None = None
         self._ports: Ports
         self._calls: Calls
+
+    @property
+    def endpoint(self) -> str:
+        """The clients' door of the coordinator that serves it at present, or empty."""
+        connection = self._connection
+        return connection.endpoint if connection is not None and connection.open else ""
 
     @property
     def password(self) -> bytes:
@@ -161,13 +184,15 @@ class CoordinationSession:
         Refusal.  Writes are sent again after a reconnect and applied once all the same.
         SESSION_EXPIRED: the session is lost or closed, and what was not answered may or may not
         have been applied.  CONNECTION_LOSS: closed first, with the same doubt.  OVERLOADED and
-        BAD_ARGUMENTS (an operation above OPERATION_BYTES_MAX): nothing was done.  A refusal may
-        come before this returns; such a submission must not simply be repeated in its callback.
+        BAD_ARGUMENTS (an operation above OPERATION_BYTES_MAX) and NOT_READ_ONLY: nothing was done.
+        A refusal may come before this returns; such a submission must not simply be repeated in its callback.
         """
         if self.state in _FINAL or self._close_ms is not None:
             on_results(Refusal(ErrorCode.SESSION_EXPIRED, "the session has ended"), now)
         elif not operations:
             on_results((), now)
+        elif self.read_only and not all(map(is_read, operations)):
+            on_results(_no_writes(), now)
         elif len(self._lane) + len(operations) > UNANSWERED_MAX:
             text = f"more than {UNANSWERED_MAX} operations wait for their answers"
             on_results(Refusal(ErrorCode.OVERLOADED, text), now)
@@ -187,6 +212,14 @@ class CoordinationSession:
         """
         if self.state not in _FINAL:
             self._watches.add(path, kind, callback)
+
+    def unwatch(self, path: str, kind: str, callback: OnEvent) -> bool:
+        """Call ``callback`` no more; True: the watch serves nobody else and may be removed."""
+        return self._watches.remove(path, kind, callback)
+
+    def forget_watches(self, path: str, kind: str) -> list[OnEvent]:
+        """Drop the watches of a path that the server has removed; returns their callbacks."""
+        return self._watches.forget(path, kind)
 
     def drop_watches(self) -> list[OnEvent]:
         """Forget every watch, and return the callbacks of those that had begun."""
@@ -214,7 +247,7 @@ class CoordinationSession:
         if connection is None or link != connection.link:
             return False
         event = envelope.body
-        if not isinstance(event, WatchEvent) or event.session_id != self.session_id:
+        if not isinstance(event, WatchEvent) or event.session_id != self._serving_id:
             return False
         # Other events of the same write may be on their way: only what is before it is complete.
         self.last_zxid = max(self.last_zxid, Zxid(event.zxid - 1))
@@ -246,6 +279,9 @@ class CoordinationSession:
         connection = self._connection
         if connection is not None and connection.late(now):
             self._leave("no connection", now)
+        elif self.read_only and now.mono_ms >= self._seek_ms:
+            self._seek_pause_ms = min(2 * self._seek_pause_ms, SEEK_MAX_MS)
+            self._leave("looking for a quorum", now)
         if self._connection is None and now.mono_ms >= self._retry_ms:
             self._dial(now)
         connection = self._connection
@@ -259,7 +295,8 @@ class CoordinationSession:
         if self.state in _FINAL:
             return None
         lost_ms = self._proven_ms + self.timeout_ms if self.session_id else None
-        return earliest(lost_ms, self._close_ms, self._connection_deadline_ms())
+        seek_ms = self._seek_ms if self.read_only else None
+        return earliest(lost_ms, self._close_ms, seek_ms, self._connection_deadline_ms())
 
     def _connection_deadline_ms(self) -> int | None:
         connection = self._connection
@@ -302,12 +339,19 @@ class CoordinationSession:
             self._owner,
             self._nonce,
             self._watches.registrations(),
+            tuple(self.auth),
+            self._asks_read_only(),
         )
         opened = partial(self._opened, connection, now.mono_ms)
         timeout_ms = self._patience_ms(OPEN_MIN_MS)
         connection.asked = self._calls.request(
             connection.link, request, opened, now, timeout_ms=timeout_ms
         )
+
+    def _asks_read_only(self) -> bool:
+        """Only without a session, for then no write is in doubt; and after all were asked for one."""
+        every = self._failures >= len(self._endpoints)
+        return self._takes_read_only and every and not self.session_id
 
     def _opened(
         self, connection: _Connection, sent_ms: int, body: Message, _payload: object, now: Now
@@ -320,6 +364,8 @@ class CoordinationSession:
             self._leave("an answer about another session", now)
         elif body.zxid < self._event_zxid:
             self._leave("behind what this client has seen", now)
+        elif body.read_only:
+            self._attached_read_only(connection, body, now)
         else:
             self._attached(connection, sent_ms, body, now)
 
@@ -327,6 +373,8 @@ class CoordinationSession:
         self, connection: _Connection, sent_ms: int, body: OpenSessionResponse, now: Now
     ) -> None:
         connection.open = True
+        self._serving_id = body.session_id
+        self._seek_pause_ms = SEEK_MIN_MS
         if not self.session_id:
             self.session_id = body.session_id
             self._password = body.password
@@ -335,6 +383,17 @@ class CoordinationSession:
         # An attachment is one server's word and proves nothing, nor does a repeated opening.
         self._ping_ms = now.mono_ms
         self._become(SessionState.CONNECTED, now)
+
+    def _attached_read_only(
+        self, connection: _Connection, body: OpenSessionResponse, now: Now
+    ) -> None:
+        connection.open = self.read_only = True
+        self._serving_id = body.session_id
+        self._failures = 0
+        self._seek_ms = now.mono_ms + self._seek_pause_ms
+        self._ping_ms = now.mono_ms
+        self._become(SessionState.CONNECTED, now)
+        self._lane.fail_writes(_no_writes(), now)
 
     def _proven(self, sent_ms: int) -> None:
         """The session lived after ``sent_ms``, by the word of a quorum."""
@@ -362,6 +421,8 @@ class CoordinationSession:
 
     def _hang_up(self, connection: _Connection, now: Now) -> None:
         self._ports.wire.disconnect(connection.link)
+        self.read_only = False
+        self._serving_id = SessionId(0)
         self._calls.on_link_down(connection.link, now)  # answers to a connection left are passed by
         self._lane.rewind()
 
@@ -369,7 +430,7 @@ class CoordinationSession:
 
     def _ping(self, connection: _Connection, now: Now) -> None:
         pinged = partial(self._pinged, connection, now.mono_ms)
-        request = PingSessionRequest(self.session_id)
+        request = PingSessionRequest(self._serving_id)
         timeout_ms = max(1, self.timeout_ms // 3)
         connection.pinging = self._calls.request(
             connection.link, request, pinged, now, timeout_ms=timeout_ms
@@ -395,7 +456,7 @@ class CoordinationSession:
             batch = self._lane.next_batch()
             if batch is None:
                 return
-            request = self._lane.request(batch, self.session_id)
+            request = self._lane.request(batch, self._serving_id)
             answered = partial(self._operated, connection, batch)
             timeout_ms = max(1, self.timeout_ms)
             if not self._calls.request(
@@ -475,6 +536,10 @@ class CoordinationSession:
 
 _SAYS_NOTHING = (ErrorCode.NONE, ErrorCode.UNKNOWN_SERVER_ERROR, ErrorCode.UNKNOWN_SESSION)
 """Of whether a request was applied: it must be sent again under its numbers."""
+
+
+def _no_writes() -> Refusal:
+    return Refusal(ErrorCode.NOT_READ_ONLY, "no coordinator with a quorum is known: reads only")
 
 
 def _error_of(body: Message) -> int:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from odradek.async_result import AsyncResult, Dispatcher
+from odradek.chroot import Chroot
 from odradek.session import SessionState
-from odradek.watches import OnEvent
+from odradek.watches import EndingWatch, OnEvent
 from odradek.znode_values import CoordinationState, EventType, KeeperState, WatchedEvent
 from transport.kernel import Now
 from transport.wire.messages.coordination import WatchEvent
@@ -29,19 +30,27 @@ _STATES = {
 
 
 @dataclass(frozen=True)
-class Watcher:
+class Watcher(EndingWatch):
     """A user's watch callback, run on the callbacks' thread; equal for the same function."""
 
     function: Watch
     dispatcher: Dispatcher
+    chroot: Chroot = Chroot()
 
     def __call__(self, event: WatchEvent, _now: Now) -> None:
         """Have the user told of the event; called on the loop's thread."""
-        self.dispatcher.put(self.function, WatchedEvent.of(event.type, event.path))
+        self.dispatcher.put(
+            self.function, WatchedEvent.of(event.type, self.chroot.user(event.path))
+        )
 
     def ended(self) -> None:
         """Tell the user that the watch went with its session."""
         event = WatchedEvent(EventType.NONE, KeeperState.EXPIRED_SESSION, None)
+        self.dispatcher.put(self.function, event)
+
+    def removed(self) -> None:
+        """Tell the user that the watch was taken away."""
+        event = WatchedEvent(EventType.REMOVED, KeeperState.CONNECTED, None)
         self.dispatcher.put(self.function, event)
 
 
@@ -96,5 +105,5 @@ class SessionView:
         if told == CoordinationState.CONNECTED and not self.connected.done():
             self.connected.set_result(True)
         for callback in ended:
-            if isinstance(callback, Watcher):
+            if isinstance(callback, EndingWatch):
                 callback.ended()

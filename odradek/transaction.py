@@ -10,12 +10,16 @@ from types import TracebackType
 from typing import Any
 
 from odradek.async_result import AsyncResult
-from odradek.errors import OdradekError, RolledBackError, error_for
-from odradek.znode_values import ZnodeStat, acl_entries, check_path, check_value
+from odradek.chroot import Chroot
+from odradek.errors import BadArgumentsError, OdradekError, RolledBackError, error_for
+from odradek.znode_values import ZnodeStat, acl_entries, check_value
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.messages.coordination import (
+    CONTAINER,
     EPHEMERAL,
     PERSISTENT_SEQUENTIAL,
+    PERSISTENT_SEQUENTIAL_WITH_TTL,
+    PERSISTENT_WITH_TTL,
     Check,
     Create,
     Delete,
@@ -36,8 +40,15 @@ class Transaction:
     outcomes are then in :attr:`outcomes`.
     """
 
-    def __init__(self, submit: Callable[[Transaction], AsyncResult[Outcomes]]) -> None:
+    def __init__(
+        self,
+        submit: Callable[[Transaction], AsyncResult[Outcomes]],
+        chroot: Chroot | None = None,
+        default_acl: Iterable[object] | None = None,
+    ) -> None:
         self._submit = submit
+        self._chroot = chroot or Chroot()
+        self._default_acl = default_acl
         self.operations: list[Step] = []
         self.committed = False
         self.outcomes: Outcomes = []
@@ -49,21 +60,27 @@ class Transaction:
         acl: Iterable[object] | None = None,
         ephemeral: bool = False,
         sequence: bool = False,
+        *,
+        container: bool = False,
+        ttl: float | None = None,
     ) -> None:
-        """Add the creation of a znode."""
-        self._add(create_operation(path, value, acl, ephemeral=ephemeral, sequence=sequence))
+        """Add the creation of a znode; the arguments are those of the client's ``create``."""
+        full = self._chroot.full(path, prefix=sequence)
+        acl = acl if acl is not None else self._default_acl
+        modes = {"ephemeral": ephemeral, "sequence": sequence, "container": container}
+        self._add(create_operation(full, value, acl, **modes, ttl=ttl))
 
     def delete(self, path: str, version: int = -1) -> None:
         """Add the deletion of a childless znode of this version (-1: any)."""
-        self._add(Delete(check_path(path), version))
+        self._add(Delete(self._chroot.full(path), version))
 
     def set_data(self, path: str, value: bytes, version: int = -1) -> None:
         """Add the change of the data of a znode of this version (-1: any)."""
-        self._add(SetData(check_path(path), check_value(value), version))
+        self._add(SetData(self._chroot.full(path), check_value(value), version))
 
     def check(self, path: str, version: int) -> None:
         """Add the condition that a znode has this version."""
-        self._add(Check(check_path(path), version))
+        self._add(Check(self._chroot.full(path), version))
 
     def commit_async(self) -> AsyncResult[Outcomes]:
         """Do it; the result has an outcome per step, and does not raise for a failed step."""
@@ -110,7 +127,19 @@ class Transaction:
         if len(result.results) != len(self.operations):
             raise error_for(result.error or ErrorCode.UNKNOWN_SERVER_ERROR)
         steps = zip(self.operations, result.results, strict=True)
-        return [_outcome(operation, step, failed=failed) for operation, step in steps]
+        return [self._outcome(operation, step, failed=failed) for operation, step in steps]
+
+    def _outcome(self, operation: Step, step: Result, *, failed: bool) -> object:
+        path = self._chroot.user(operation.path)
+        if step.error != ErrorCode.NONE:
+            return error_of(step, path, operation)
+        if failed:
+            return RolledBackError(f"{path}: not done, for another step failed")
+        if isinstance(operation, Create):
+            return self._chroot.user(step.path)
+        if isinstance(operation, SetData) and step.stat is not None:
+            return ZnodeStat.of(step.stat)
+        return True
 
 
 def create_operation(
@@ -120,32 +149,47 @@ def create_operation(
     *,
     ephemeral: bool,
     sequence: bool,
+    container: bool = False,
+    ttl: float | None = None,
 ) -> Create:
-    """Return a create after checking its arguments."""
+    """Return a create of a path that was checked, after checking its other arguments.
+
+    ``ttl`` is in seconds.  BadArgumentsError for modes that exclude each other.
+    """
+    if container and (ephemeral or sequence or ttl is not None):
+        raise BadArgumentsError("a container is neither ephemeral nor sequential and has no ttl")
+    if ttl is not None and ephemeral:
+        raise BadArgumentsError("an ephemeral znode has no ttl: it goes with its session")
+    if ttl is not None and ttl <= 0:
+        raise BadArgumentsError("ttl is in seconds and above 0")
     mode = (EPHEMERAL if ephemeral else 0) | (PERSISTENT_SEQUENTIAL if sequence else 0)
-    return Create(check_path(path, prefix=sequence), check_value(value), mode, acl_entries(acl))
+    if container:
+        mode = CONTAINER
+    elif ttl is not None:
+        mode = PERSISTENT_SEQUENTIAL_WITH_TTL if sequence else PERSISTENT_WITH_TTL
+    ttl_ms = 0 if ttl is None else max(1, round(ttl * 1000))
+    return Create(path, check_value(value), mode, acl_entries(acl), ttl_ms)
 
 
-def _outcome(operation: Step, step: Result, *, failed: bool) -> object:
-    if step.error != ErrorCode.NONE:
-        return error_of(step, operation.path)
-    if failed:
-        return RolledBackError(f"{operation.path}: not done, for another step failed")
-    if isinstance(operation, Create):
-        return step.path
-    if isinstance(operation, SetData) and step.stat is not None:
-        return ZnodeStat.of(step.stat)
-    return True
+def error_of(result: Result, path: str, operation: object = None) -> OdradekError:
+    """Return the exception for a result that is an error; a create's names the missing parent."""
+    text = meaning(result.error).text
+    if result.error == ErrorCode.NO_NODE and isinstance(operation, Create):
+        parent = path.rpartition("/")[0]
+        text = f"its parent {parent or 'znode, the root of this client,'} does not exist"
+    return error_for(result.error, f"{path}: {text}")
 
 
-def error_of(result: Result, path: str) -> OdradekError:
-    """Return the exception for a result that is an error."""
-    return error_for(result.error, f"{path}: {meaning(result.error).text}")
+def last_of(results: Sequence[Result], path: str, operation: object = None) -> Result:
+    """Return the result of the last operation; raises the first error there is."""
+    for result in results:
+        if result.error != ErrorCode.NONE:
+            raise error_of(result, path, operation)
+    return results[-1]
 
 
-def first_of(results: Sequence[Result], path: str) -> Result:
-    """Return the only result of an operation; raises its error."""
-    result = results[0]
-    if result.error != ErrorCode.NONE:
-        raise error_of(result, path)
-    return result
+def stat_of(result: Result) -> ZnodeStat:
+    """Return the stat of a result that must have one."""
+    if result.stat is None:
+        raise error_for(ErrorCode.DATA_INCONSISTENCY, "the coordinator left the stat out")
+    return ZnodeStat.of(result.stat)

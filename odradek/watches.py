@@ -1,8 +1,9 @@
-"""One-shot watches of a session: which reads set them, which events end them.
+"""The watches of a session: which operations set them, which events they are about.
 
-Pure.  A watch begins when the read that asked for it is answered, not before, and ends with its
-first event.  An event may overtake the answer of the read that set the watch (both travel on the
-lane, but a request is answered only when its last operation is done): zxids tell the two apart.
+Pure.  A watch begins when the operation that asked for it is answered, not before; a one-shot one
+ends with its first event, a persistent one with its removal or its session.  An event may overtake
+the answer of the read that set the watch (both travel on the lane, but a request is answered only
+when its last operation is done): zxids tell the two apart.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from transport.wire.messages.coordination import (
     NODE_CREATED,
     NODE_DATA_CHANGED,
     NODE_DELETED,
+    AddWatch,
     Exists,
     GetChildren,
     GetData,
@@ -30,6 +32,10 @@ OnEvent = Callable[[WatchEvent, Now], None]
 DATA = "data"
 EXISTS = "exists"
 CHILDREN = "children"
+PERSISTENT = "persistent"
+RECURSIVE = "recursive"
+ANY = "any"
+_LASTING = (PERSISTENT, RECURSIVE)
 
 _KIND_OF_READ: dict[type, str] = {GetData: DATA, Exists: EXISTS, GetChildren: CHILDREN}
 
@@ -40,6 +46,43 @@ _ENDED_BY: dict[int, tuple[str, ...]] = {
     NODE_DELETED: (DATA, EXISTS, CHILDREN),
     NODE_CHILDREN_CHANGED: (CHILDREN,),
 }
+
+
+class EndingWatch:
+    """A watch callback that also hears of the end of its watch, on the loop's thread."""
+
+    def __call__(self, event: WatchEvent, now: Now) -> None:
+        """Take an event."""
+        raise NotImplementedError
+
+    def ended(self) -> None:
+        """The watch went with its session."""
+
+    def removed(self) -> None:
+        """The watch was taken away."""
+
+
+_REMOVALS: dict[object, tuple[str, tuple[str, ...]]] = {
+    DATA: (DATA, (DATA, EXISTS)),
+    EXISTS: (EXISTS, (DATA, EXISTS)),
+    CHILDREN: (CHILDREN, (CHILDREN,)),
+    PERSISTENT: (PERSISTENT, (PERSISTENT,)),
+    RECURSIVE: (RECURSIVE, (RECURSIVE,)),
+    ANY: (ANY, (DATA, EXISTS, CHILDREN, PERSISTENT, RECURSIVE)),
+    # ZooKeeper's numbers
+    1: (CHILDREN, (CHILDREN,)),
+    2: (DATA, (DATA, EXISTS)),
+    3: (ANY, (DATA, EXISTS, CHILDREN, PERSISTENT, RECURSIVE)),
+}
+
+
+def kind_of_removal(kind: object) -> str:
+    """Return what a removal of ``kind`` (or of ZooKeeper's number for it) is called on the wire."""
+    try:
+        return _REMOVALS[kind][0]
+    except (KeyError, TypeError):
+        names = ", ".join(name for name in _REMOVALS if isinstance(name, str))
+        raise ValueError(f"{kind!r} is no kind of watch; there are {names}") from None
 
 
 class WatchRead:
@@ -78,10 +121,11 @@ class Watches:
 
     def begin(self, operation: Operation) -> WatchRead | None:
         """Note that a read was handed in; None for what sets no watch."""
-        kind = _KIND_OF_READ.get(type(operation))
-        if kind is None or not isinstance(operation, GetData | Exists | GetChildren):
-            return None
-        if not operation.watch:
+        if isinstance(operation, AddWatch):
+            kind = RECURSIVE if operation.recursive else PERSISTENT
+        elif isinstance(operation, GetData | Exists | GetChildren) and operation.watch:
+            kind = _KIND_OF_READ[type(operation)]
+        else:
             return None
         key = (operation.path, kind)
         read = WatchRead(operation.path, kind, self._waiting.pop(key, []))
@@ -94,15 +138,16 @@ class Watches:
         good = result.error == ErrorCode.NONE
         if not good and not (read.kind == EXISTS and result.error == ErrorCode.NO_NODE):
             return []
-        for event in read.overtaken_by:
-            if event.zxid > result.zxid:
-                return [(callback, event) for callback in read.callbacks]
+        news = [event for event in read.overtaken_by if event.zxid > result.zxid]
+        if news and read.kind not in _LASTING:
+            return [(callback, news[0]) for callback in read.callbacks]
         # As ZooKeeper's: only an ``exists`` of no znode is set anew as such on another server, for
         # there the znode's absence would be no news to it.
         kind = DATA if good and read.kind == EXISTS else read.kind
         armed = self._armed.setdefault((read.path, kind), [])
-        armed.extend(callback for callback in read.callbacks if callback not in armed)
-        return []
+        begun = [callback for callback in read.callbacks if callback not in armed]
+        armed.extend(begun)
+        return [(callback, event) for event in news for callback in begun]
 
     def abandon(self, read: WatchRead) -> None:
         """Forget a read that will set no watch."""
@@ -114,15 +159,36 @@ class Watches:
             self._reading.pop(key, None)
 
     def on_event(self, event: WatchEvent, now: Now) -> None:
-        """End the watches that this event is about, and call them, in the order they were set."""
+        """Call the watches that this event is about, in the order they were set, each once."""
         fired: list[OnEvent] = []
         for kind in _ENDED_BY.get(event.type, ()):
-            key = (event.path, kind)
-            for read in self._reading.get(key, ()):
-                read.overtaken_by.append(event)
-            fired.extend(c for c in self._armed.pop(key, ()) if c not in fired)
+            self._overtake((event.path, kind), event)
+            fired.extend(c for c in self._armed.pop((event.path, kind), ()) if c not in fired)
+        for key in _lasting_keys(event):
+            self._overtake(key, event)
+            fired.extend(c for c in self._armed.get(key, ()) if c not in fired)
         for callback in fired:
             callback(event, now)
+
+    def _overtake(self, key: tuple[str, str], event: WatchEvent) -> None:
+        for read in self._reading.get(key, ()):
+            read.overtaken_by.append(event)
+
+    def forget(self, path: str, kind: str) -> list[OnEvent]:
+        """Drop the watches of a path that begun as ``kind`` (or any); returns their callbacks."""
+        dropped: list[OnEvent] = []
+        for each in _REMOVALS[kind][1]:
+            gone = self._armed.pop((path, each), ())
+            dropped.extend(callback for callback in gone if callback not in dropped)
+        return dropped
+
+    def remove(self, path: str, kind: str, callback: OnEvent) -> bool:
+        """Call ``callback`` no more; True: the session needs this watch for nobody else."""
+        key = (path, kind)
+        kept = [other for other in self._armed.pop(key, ()) if other != callback]
+        if kept:
+            self._armed[key] = kept
+        return not (kept or key in self._reading or key in self._waiting)
 
     def lane_ended(self) -> None:
         """The connection is gone: reads on their way will be done again, elsewhere and later."""
@@ -143,3 +209,16 @@ class Watches:
         self._waiting.clear()
         self._reading.clear()
         return dropped
+
+
+def _lasting_keys(event: WatchEvent) -> list[tuple[str, str]]:
+    """Return where persistent watches of this event would be: at its path, and above it."""
+    keys = [(event.path, PERSISTENT)]
+    if event.type == NODE_CHILDREN_CHANGED:  # recursive ones hear of the children themselves
+        return keys
+    path = event.path
+    while path and path != "/":
+        keys.append((path, RECURSIVE))
+        path = path.rpartition("/")[0]
+    keys.append(("/", RECURSIVE))
+    return keys

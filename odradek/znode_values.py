@@ -51,13 +51,20 @@ class EventType:
     CHILD = "CHILD"
     NONE = "NONE"
     """Not an event of a znode: the watch has ended with its session."""
+    REMOVED = "REMOVED"
+    """Not an event of a znode: the watch was taken away by ``remove_watches``."""
 
 
 class KeeperState:
-    """The state in which a watch event came; plain strings."""
+    """The state in which a watch event came, and a client's ``client_state``; plain strings."""
 
     CONNECTED = "CONNECTED"
+    CONNECTED_RO = "CONNECTED_RO"
+    """Served without a quorum: reads only."""
+    CONNECTING = "CONNECTING"
     EXPIRED_SESSION = "EXPIRED_SESSION"
+    AUTH_FAILED = "AUTH_FAILED"
+    CLOSED = "CLOSED"
 
 
 _EVENT_TYPES = {
@@ -79,7 +86,12 @@ class WatchedEvent(NamedTuple):
     @classmethod
     def of(cls, type_: int, path: str) -> WatchedEvent:
         """Return the event for a number of the wire."""
-        return cls(_EVENT_TYPES.get(type_, EventType.NONE), KeeperState.CONNECTED, path)
+        return cls(event_type(type_), KeeperState.CONNECTED, path)
+
+
+def event_type(type_: int) -> str:
+    """Return the name of a number of the wire."""
+    return _EVENT_TYPES.get(type_, EventType.NONE)
 
 
 class ZnodeStat(NamedTuple):
@@ -137,11 +149,11 @@ class ZnodeStat(NamedTuple):
     @property
     def owner_session_id(self) -> int | None:
         """The session of an ephemeral znode, else None."""
-        return self.ephemeralOwner or None
+        return self.ephemeralOwner if self.ephemeralOwner > 0 else None
 
     @property
     def ephemeral_owner(self) -> int:
-        """The session of an ephemeral znode, else 0."""
+        """The session of an ephemeral znode, else 0; negative for a container or one with a ttl."""
         return self.ephemeralOwner
 
     @property
@@ -206,6 +218,8 @@ def check_value(value: bytes | None) -> bytes:
 def acl_entries(acl: Iterable[object] | None) -> tuple[Acl, ...]:
     """Return ACL entries for the wire: ours, or anything with ``perms`` and ``id.scheme/id``."""
     entries: list[Acl] = []
+    if isinstance(acl, Acl) or hasattr(acl, "perms"):
+        raise TypeError("acl is a list of entries, not one of them")
     for entry in acl or ():
         if isinstance(entry, Acl):
             entries.append(entry)
@@ -214,7 +228,5 @@ def acl_entries(acl: Iterable[object] | None) -> tuple[Acl, ...]:
             who = entry.id  # type: ignore[attr-defined]
             entries.append(Acl(int(entry.perms), str(who.scheme), str(who.id)))  # type: ignore[attr-defined]
         except (AttributeError, TypeError, ValueError):
-            raise TypeError(
-                f"{entry!r} is not an ACL entry; use odradek.coordination.Acl"
-            ) from None
+            raise TypeError(f"{entry!r} is not an ACL entry; use odradek.acl.ACL") from None
     return tuple(entries)

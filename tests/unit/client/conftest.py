@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, Queue
 from random import Random
 from threading import RLock
@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from odradek.coordination import CoordinationClient
+from tests.unit.client.coordinator import Place
 from transport.driver.calls import response
 from transport.driver.ports import LinkId
 from transport.kernel import Now
@@ -632,3 +634,18 @@ def real_loop(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> Scri
 def cluster() -> ScriptedCluster:
     """Three brokers, no topics."""
     return ScriptedCluster()
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """A coordination client, its loop and its coordinator; not started."""
+    made = Place()
+    yield made
+    made.client.stop()
+
+
+@pytest.fixture
+def client(place: Place) -> CoordinationClient:
+    """A started coordination client."""
+    place.client.start()
+    return place.client
