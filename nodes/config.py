@@ -75,6 +75,9 @@ class CoordinatorConfig:
     outstanding_operations_max: int = setting(
         1_000, "ZooKeeper's globalOutstandingLimit, here per session", low=1
     )
+    super_digest: str = setting(
+        "", "nobody is above the ACLs; ZooKeeper's superDigest, as user:base64(sha1(user:password))"
+    )
     sweep_interval_ms: int = setting(
         1_000, "containers and TTLs end within a second or two; ZooKeeper's minute is long", low=10
     )

@@ -14,11 +14,13 @@ from nodes.coordinator.reads import READS
 from nodes.core.znode.operations import WRITES
 from transport.wire.errors import ErrorCode
 from transport.wire.messages.coordination import (
+    AddAuth,
     Create,
     Multi,
     Operation,
     Refused,
     SessionOperation,
+    SetAcl,
     SetData,
     Sync,
 )
@@ -34,6 +36,7 @@ class Admitted(NamedTuple):
     operations: Sequence[SessionOperation]
     runs: Sequence[Run]
     syncs: int
+    proofs: Sequence[AddAuth] = ()
 
 
 def admit(operations: tuple[SessionOperation, ...], data_bytes_max: int) -> Admitted | ErrorCode:
@@ -82,7 +85,8 @@ def _cut(operations: tuple[SessionOperation, ...], data_bytes_max: int) -> Admit
             run_bytes += size_bytes
         admitted.append(item)
     end_run()
-    return Admitted(admitted, runs, syncs)
+    proofs = [each.operation for each in admitted if isinstance(each.operation, AddAuth)]
+    return Admitted(admitted, runs, syncs, proofs)
 
 
 def _fits(operation: Operation, data_bytes_max: int) -> bool:
@@ -100,12 +104,12 @@ def _data_bytes(operation: Any) -> int:
 def weight_bytes(operation: Any) -> int:
     """Return roughly what an operation weighs in the log."""
     weight = OPERATION_OVERHEAD_BYTES + _text_bytes(getattr(operation, "path", ""))
-    if isinstance(operation, Create):
-        acl = sum(
+    if isinstance(operation, Create | SetAcl):
+        weight += sum(
             OPERATION_OVERHEAD_BYTES + _text_bytes(each.scheme) + _text_bytes(each.id)
             for each in operation.acl
         )
-        return weight + len(operation.data) + acl
+        return weight + _data_bytes(operation)
     if isinstance(operation, SetData):
         return weight + len(operation.data)
     if isinstance(operation, Multi):

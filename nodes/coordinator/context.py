@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nodes.config import NodeConfig
+from nodes.coordinator.identities import Identities
 from nodes.core.znode.core import ZnodeCore
 from nodes.core.znode.history import History
 from nodes.core.znode.watch import Watches
@@ -38,12 +39,14 @@ class CoordinatorContext:
     watches: Watches = field(default_factory=Watches)
     history: History = field(init=False)
     """The newest changes, as far as they were applied here."""
+    identities: Identities = field(init=False)
     figures: dict[str, int] = field(default_factory=dict)
     """Counters by name, shown by HEALTH."""
     stopping: bool = False
 
     def __post_init__(self) -> None:
         coordinator = self.config.coordinator
+        self.identities = Identities(coordinator)
         self.history = History(coordinator.history_changes_max, coordinator.history_bytes_max)
 
     @property

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from nodes.coordinator.context import Request
 from transport.driver.ports import Origin
 from transport.wire.ids import RequestId, SessionId
-from transport.wire.messages.coordination import ProposedWrite, Result, SessionOperation
+from transport.wire.messages.coordination import Identity, ProposedWrite, Result, SessionOperation
 
 Run = tuple[SessionOperation, ...] | None
 """Writes with no read between them, to be one entry of the log; or None: a Sync."""
@@ -27,6 +27,8 @@ class PendingRequest:
     lowest_unanswered: RequestId
     operations: Sequence[SessionOperation]
     runs: Sequence[Run]
+    identities: tuple[Identity, ...] = ()
+    """Who its client is, with what this request itself proves."""
     results: list[Result] = field(default_factory=list)
     """Of the operations done so far, which are the first ones."""
     syncs_done: int = 0
@@ -44,6 +46,8 @@ class Lane:
     session_id: SessionId
     origin: Origin
     """The connection that attached last: watch events go there, and only it is listened to."""
+    identities: tuple[Identity, ...] = ()
+    """Who is known to be behind this connection."""
     queue: deque[PendingRequest] = field(default_factory=deque)
     pings: list[Request] = field(default_factory=list)
     """To be answered when a leader is heard again."""
@@ -73,7 +77,15 @@ class Lane:
                     if syncs_due < 0:
                         return writes
                 elif run[-1].request_id > max(applied, self.proposed):
-                    writes.append(ProposedWrite(self.session_id, 0, request.lowest_unanswered, run))
+                    writes.append(
+                        ProposedWrite(
+                            self.session_id,
+                            0,
+                            request.lowest_unanswered,
+                            run,
+                            identities=request.identities,
+                        )
+                    )
                     self.proposed = run[-1].request_id
         return writes
 

@@ -18,13 +18,17 @@ from nodes.coordinator.lane import Lane, PendingRequest
 from nodes.coordinator.quorum import Quorum
 from nodes.coordinator.reads import Reads
 from nodes.coordinator.writes import Writes
+from nodes.core.znode.acl import allows
 from nodes.core.znode.session import Session
+from nodes.core.znode.watch import TreeChange
 from transport.driver.ports import Origin
 from transport.kernel import Now
 from transport.wire.codec import Envelope, Kind
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import RequestId, SessionId
 from transport.wire.messages.coordination import (
+    READ,
+    Identity,
     OperateRequest,
     OperateResponse,
     PingSessionRequest,
@@ -62,10 +66,12 @@ class Lanes:
         """Tell whether the session is attached here."""
         return session_id in self._lanes
 
-    def attach(self, session_id: SessionId, origin: Origin) -> None:
+    def attach(
+        self, session_id: SessionId, origin: Origin, identities: tuple[Identity, ...] = ()
+    ) -> None:
         """Serve the session over this connection from now on; what was asked before is forgotten."""
         self.detach(session_id)
-        self._lanes[session_id] = Lane(session_id, origin)
+        self._lanes[session_id] = Lane(session_id, origin, identities)
 
     def detach(self, session_id: SessionId) -> None:
         """Serve the session no more: its client is gone, stuck, or comes by another connection."""
@@ -97,8 +103,10 @@ class Lanes:
         if isinstance(admitted, ErrorCode):
             self._refuse(request, admitted)
             return True
+        if admitted.proofs:
+            lane.identities = self._context.identities.added(lane.identities, admitted.proofs)
         pending = PendingRequest(
-            request, body.lowest_unanswered, admitted.operations, admitted.runs
+            request, body.lowest_unanswered, admitted.operations, admitted.runs, lane.identities
         )
         if not lane.queue:
             lane.progress_ms = now.mono_ms
@@ -133,18 +141,30 @@ class Lanes:
 
     # Progress
 
-    def tell(self, events: Iterable[WatchEvent]) -> None:
-        """Send watch events, each on its session's lane and so before any later answer."""
+    def tell(self, events: Iterable[WatchEvent], change: TreeChange | None = None) -> None:
+        """Send watch events, each on its session's lane and so before any later answer.
+
+        ``change`` is what set them off, if it is known.  Who may not read a znode hears nothing.
+        """
         cluster_id = self._context.config.cluster_id
         for event in events:
             lane = self._lanes.get(event.session_id)
-            if lane is None:
+            if lane is None or not self._may_hear(lane, event, change):
                 continue
             envelope = Envelope(Kind.ONE_WAY, event, cluster_id=cluster_id)
             if not self._context.ports.wire.reply(lane.origin, envelope):
                 # It missed an event: it must not read what comes after it.
                 self._context.count("watch_events_dropped")
                 self.detach(event.session_id)
+
+    def _may_hear(self, lane: Lane, event: WatchEvent, change: TreeChange | None) -> bool:
+        if change is None:
+            znode = self._core.tree.get(event.path)
+        elif change.path == event.path:
+            znode = change.znode
+        else:
+            return allows(change.parent_acl, READ, lane.identities)
+        return znode is None or allows(znode.acl, READ, lane.identities)
 
     def applied(
         self, session_id: SessionId, results: Iterable[tuple[RequestId, Result]], now: Now

@@ -21,7 +21,7 @@ from nodes.core.znode.core import Opening
 from nodes.core.znode.missed import missed, missed_by_lasting
 from nodes.core.znode.paths import is_valid
 from nodes.core.znode.session import Session
-from nodes.core.znode.watch import KINDS, LASTING
+from nodes.core.znode.watch import KINDS, LASTING, TreeChange
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId, Zxid
@@ -76,6 +76,8 @@ class Openings:
         body = cast("OpenSessionRequest", request.envelope.body)
         if len(self._openings) + self._attachments >= OPENINGS_MAX:
             self._refuse(request, ErrorCode.OVERLOADED)
+        elif not all(map(self._context.identities.proves, body.auth)):
+            self._refuse(request, ErrorCode.AUTH_FAILED)
         elif body.session_id != 0:
             self._attach(request, now)
         elif len(body.nonce) > NONCE_BYTES_MAX or body.timeout_ms < 0:
@@ -176,10 +178,13 @@ class Openings:
 
     def _serve(self, request: Request, session: Session, now: Now) -> None:
         body = cast("OpenSessionRequest", request.envelope.body)
-        self._lanes.attach(session.id, request.origin)
+        known = self._context.identities.of_connection(request.origin)
+        identities = self._context.identities.added(known, body.auth)
+        self._lanes.attach(session.id, request.origin, identities)
         self._presence.spoke(session.id, now)
         # Missed events first: once the answer has named our zxid, they must not get lost.
-        self._lanes.tell(self._set_watches(session.id, body.watches, body.last_zxid))
+        for event, change in self._set_watches(session.id, body.watches, body.last_zxid).items():
+            self._lanes.tell((event,), change)
         if not self._lanes.serves(session.id):
             return
         answer = OpenSessionResponse(
@@ -195,9 +200,9 @@ class Openings:
 
     def _set_watches(
         self, session_id: SessionId, watches: tuple[WatchRegistration, ...], seen: Zxid
-    ) -> list[WatchEvent]:
+    ) -> dict[WatchEvent, TreeChange | None]:
         """Set watches anew; returns what they missed. One-shot ones that missed it are not set."""
-        events: dict[WatchEvent, None] = {}
+        events: dict[WatchEvent, TreeChange | None] = {}
         lasting: list[tuple[str, str]] = []
         for path, kind in [(watch.path, watch.kind) for watch in watches]:
             if kind not in KINDS or not is_valid(path):
@@ -210,11 +215,11 @@ class Openings:
             if kind in LASTING:
                 lasting.append((kind, path))
         core = self._core
-        for event_, _ in missed_by_lasting(
+        for event_, change in missed_by_lasting(
             core.tree, self._context.history, session_id, lasting, seen, core.zxid
         ):
-            events[event_] = None
-        return list(events)
+            events[event_] = change
+        return events
 
     def _refuse(self, request: Request, error: ErrorCode) -> None:
         self._context.reply(request, OpenSessionResponse(int(error), zxid=self._core.zxid))

@@ -16,9 +16,11 @@ from nodes.core.znode.watch import ANY, CHILDREN, DATA, EXISTS, KINDS, PERSISTEN
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId
 from transport.wire.messages.coordination import (
+    AddAuth,
     AddWatch,
     CountChildren,
     Exists,
+    GetAcl,
     GetChildren,
     GetData,
     GetEphemerals,
@@ -37,6 +39,8 @@ READS = frozenset(
         GetData,
         Exists,
         GetChildren,
+        GetAcl,
+        AddAuth,
         GetEphemerals,
         CountChildren,
         ReadMulti,
@@ -61,6 +65,8 @@ class Reads:
             GetData: self._watching,
             Exists: self._watching,
             GetChildren: self._watching,
+            GetAcl: self._plain,
+            AddAuth: self._prove,
             GetEphemerals: self._plain,
             CountChildren: self._plain,
             ReadMulti: self._multi,
@@ -90,7 +96,7 @@ class Reads:
     def _plain(
         self, session_id: SessionId, pending: PendingRequest, operation: ReadOperation
     ) -> Result:
-        result = self._core.read(operation, Reader(session_id))
+        result = self._core.read(operation, Reader(session_id, pending.identities))
         if result.data:
             pending.answer_bytes += len(result.data)
         if result.children:
@@ -112,6 +118,11 @@ class Reads:
         if result.error == ErrorCode.NONE:
             return True
         return type(operation) is Exists and result.error == ErrorCode.NO_NODE
+
+    def _prove(self, session_id: SessionId, pending: PendingRequest, operation: AddAuth) -> Result:
+        """It counts since its request was admitted; here is only said whether it did."""
+        proves = self._context.identities.proves(operation)
+        return self._said(ErrorCode.NONE if proves else ErrorCode.AUTH_FAILED)
 
     def _add_watch(
         self, session_id: SessionId, pending: PendingRequest, operation: AddWatch

@@ -214,7 +214,7 @@ class CoordinatorServer:
     def on_applied(self, write: ProposedWrite, applied: Applied, now: Now) -> None:
         """Events first, then whatever the entry makes due."""
         for change in applied.changes:
-            self._lanes.tell(self._context.watches.fire(change))
+            self._lanes.tell(self._context.watches.fire(change), change)
         for session_id in applied.ended:
             mine = applied.results if session_id == write.session_id else ()
             self._lanes.ended(session_id, dict(mine))

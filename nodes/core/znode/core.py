@@ -103,15 +103,15 @@ class ZnodeCore:
             if result is None and item.request_id > session.last_request_id + 1:
                 result = Result(int(ErrorCode.REQUEST_GAP), self.zxid)
             if result is None:
-                result = self._try(session, item, write.wall_ms, applied)
+                result = self._try(session, item, write, applied)
                 session = self.sessions.get(write.session_id)
             applied.results.append((item.request_id, result))
 
     def _try(
-        self, session: Session, item: SessionOperation, wall_ms: int, applied: Applied
+        self, session: Session, item: SessionOperation, write: ProposedWrite, applied: Applied
     ) -> Result:
         assert type(item.operation) in operations.WRITES, item
-        attempt = Attempt(self._next_zxid(), wall_ms, session.id)
+        attempt = Attempt(self._next_zxid(), write.wall_ms, session.id, write.identities)
         result = operations.apply(self.tree, item.operation, attempt)  # type: ignore[arg-type]
         session.remember(item.request_id, result)
         applied.changes += attempt.changes

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from nodes.core.znode.acl import OPEN, allows, normalized
 from nodes.core.znode.modes import CONTAINER_OWNER, mode_of, owner_of, ttl_ms_of
 from nodes.core.znode.paths import ROOT, is_valid, is_valid_prefix, parent_of
 from nodes.core.znode.tree import Tree, Znode, new_znode
@@ -18,17 +19,24 @@ from nodes.core.znode.watch import TreeChange
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages.coordination import (
+    ADMIN,
     ANY_VERSION,
+    CREATE,
+    DELETE,
     NODE_CREATED,
     NODE_DATA_CHANGED,
     NODE_DELETED,
+    READ,
+    WRITE,
     Check,
     CloseSession,
     Create,
     Delete,
+    Identity,
     Multi,
     Refused,
     Result,
+    SetAcl,
     SetData,
     WriteOperation,
 )
@@ -44,6 +52,8 @@ class Attempt:
     wall_ms: int
     """As stamped by the leader."""
     session_id: SessionId
+    identities: tuple[Identity, ...] = ()
+    """Whom ACLs are to allow it."""
     changes: list[TreeChange] = field(default_factory=list)
     ends_session: bool = False
 
@@ -63,10 +73,15 @@ def _create(tree: Tree, operation: Create, attempt: Attempt) -> Result:
         return _refuse(ErrorCode.BAD_ARGUMENTS, attempt)
     if not (is_valid_prefix(path) if mode.sequential else is_valid(path)):
         return _refuse(ErrorCode.BAD_ARGUMENTS, attempt)
+    acl = normalized(operation.acl, attempt.identities) if operation.acl else OPEN
+    if acl is None:
+        return _refuse(ErrorCode.INVALID_ACL, attempt)
     parent_path = parent_of(path)
     parent = tree.get(parent_path)
     if parent is None:
         return _refuse(ErrorCode.NO_NODE, attempt)
+    if parent.acl and not allows(parent.acl, CREATE, attempt.identities):
+        return _refuse(ErrorCode.NO_AUTH, attempt)
     if mode.sequential:
         path = f"{path}{parent.creates:010d}"
     if tree.get(path) is not None:
@@ -74,9 +89,9 @@ def _create(tree: Tree, operation: Create, attempt: Attempt) -> Result:
     if parent.owner > 0:
         return _refuse(ErrorCode.NO_CHILDREN_FOR_EPHEMERALS, attempt)
     owner = owner_of(mode, attempt.session_id, operation.ttl_ms)
-    znode = new_znode(operation.data, operation.acl, attempt.zxid, attempt.wall_ms, owner)
+    znode = new_znode(operation.data, tree.shared_acl(acl), attempt.zxid, attempt.wall_ms, owner)
     tree.create(path, znode, parent_path)
-    attempt.changes.append(TreeChange(NODE_CREATED, path, attempt.zxid, znode))
+    attempt.changes.append(TreeChange(NODE_CREATED, path, attempt.zxid, znode, parent.acl))
     return Result(NONE, attempt.zxid, path, None, tree.stat(path, znode))
 
 
@@ -84,7 +99,9 @@ def _delete(tree: Tree, operation: Delete, attempt: Attempt) -> Result:
     path = operation.path
     if path == ROOT or not is_valid(path):
         return _refuse(ErrorCode.BAD_ARGUMENTS, attempt)
-    znode = tree.get(path)
+    znode, parent = tree.get(path), tree.get(parent_of(path))
+    if parent is not None and not allows(parent.acl, DELETE, attempt.identities):
+        return _refuse(ErrorCode.NO_AUTH, attempt)
     if znode is None:
         return _refuse(ErrorCode.NO_NODE, attempt)
     if operation.version not in (ANY_VERSION, znode.version):
@@ -98,7 +115,8 @@ def _delete(tree: Tree, operation: Delete, attempt: Attempt) -> Result:
 def remove(tree: Tree, path: str, attempt: Attempt) -> None:
     """Remove a childless znode that is there: by a delete, with its session, or when it is due."""
     znode = tree.delete(path, attempt.zxid)
-    attempt.changes.append(TreeChange(NODE_DELETED, path, attempt.zxid, znode))
+    parent_acl = tree.znodes[parent_of(path)].acl
+    attempt.changes.append(TreeChange(NODE_DELETED, path, attempt.zxid, znode, parent_acl))
 
 
 def is_due(tree: Tree, path: str, wall_ms: int) -> bool:
@@ -119,7 +137,7 @@ def is_due(tree: Tree, path: str, wall_ms: int) -> bool:
 def _set_data(tree: Tree, operation: SetData, attempt: Attempt) -> Result:
     path = operation.path
     znode = tree.get(path)
-    error = _judge(path, znode, operation.version)
+    error = _judge(path, znode, WRITE, operation.version, attempt)
     if znode is None or error is not None:
         return _refuse(error or ErrorCode.NO_NODE, attempt)
     znode = znode.with_data(operation.data, attempt.zxid, attempt.wall_ms)
@@ -128,8 +146,28 @@ def _set_data(tree: Tree, operation: SetData, attempt: Attempt) -> Result:
     return Result(NONE, attempt.zxid, "", None, tree.stat(path, znode))
 
 
+def _set_acl(tree: Tree, operation: SetAcl, attempt: Attempt) -> Result:
+    path = operation.path
+    if not is_valid(path):
+        return _refuse(ErrorCode.BAD_ARGUMENTS, attempt)
+    acl = normalized(operation.acl, attempt.identities)
+    if acl is None:
+        return _refuse(ErrorCode.INVALID_ACL, attempt)
+    znode = tree.get(path)
+    if znode is None:
+        return _refuse(ErrorCode.NO_NODE, attempt)
+    if not allows(znode.acl, ADMIN, attempt.identities):
+        return _refuse(ErrorCode.NO_AUTH, attempt)
+    if operation.version not in (ANY_VERSION, znode.aversion):
+        return _refuse(ErrorCode.BAD_VERSION, attempt)
+    znode = znode.with_acl(tree.shared_acl(acl))
+    tree.replace(path, znode)
+    return Result(NONE, attempt.zxid, "", None, tree.stat(path, znode))
+
+
 def _check(tree: Tree, operation: Check, attempt: Attempt) -> Result:
-    error = _judge(operation.path, tree.get(operation.path), operation.version)
+    path = operation.path
+    error = _judge(path, tree.get(path), READ, operation.version, attempt)
     return Result(NONE, attempt.zxid) if error is None else _refuse(error, attempt)
 
 
@@ -163,9 +201,13 @@ def _refused(tree: Tree, operation: Refused, attempt: Attempt) -> Result:
     return Result(operation.error or int(ErrorCode.BAD_ARGUMENTS), attempt.zxid)
 
 
-def _judge(path: str, znode: Znode | None, version: int) -> ErrorCode | None:
+def _judge(
+    path: str, znode: Znode | None, permission: int, version: int, attempt: Attempt
+) -> ErrorCode | None:
     if znode is None:
         return ErrorCode.NO_NODE if is_valid(path) else ErrorCode.BAD_ARGUMENTS
+    if znode.acl and not allows(znode.acl, permission, attempt.identities):
+        return ErrorCode.NO_AUTH
     return None if version in (ANY_VERSION, znode.version) else ErrorCode.BAD_VERSION
 
 
@@ -177,6 +219,7 @@ _APPLY: dict[type, Callable[[Tree, Any, Attempt], Result]] = {
     Create: _create,
     Delete: _delete,
     SetData: _set_data,
+    SetAcl: _set_acl,
     Check: _check,
     Multi: _multi,
     CloseSession: _close_session,

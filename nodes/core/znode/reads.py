@@ -8,28 +8,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from nodes.core.znode.acl import allows, shown
 from nodes.core.znode.modes import NO_SESSION
 from nodes.core.znode.paths import is_valid, is_valid_prefix
 from nodes.core.znode.tree import Tree
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages.coordination import (
+    ADMIN,
+    READ,
     CountChildren,
     Exists,
+    GetAcl,
     GetChildren,
     GetData,
     GetEphemerals,
+    Identity,
     Result,
     Sync,
 )
 
 NONE = int(ErrorCode.NONE)
+NO_AUTH = int(ErrorCode.NO_AUTH)
 
 
 class Reader(NamedTuple):
     """Who asks."""
 
     session_id: SessionId = NO_SESSION
+    identities: tuple[Identity, ...] = ()
 
 
 NOBODY = Reader()
@@ -45,6 +52,8 @@ def _read_data(tree: Tree, operation: GetData, zxid: Zxid, reader: Reader) -> Re
     znode = tree.get(path)
     if znode is None:
         return _missing(path, zxid)
+    if znode.acl and not allows(znode.acl, READ, reader.identities):
+        return Result(NO_AUTH, zxid)
     return Result(NONE, zxid, "", znode.data, tree.stat(path, znode))
 
 
@@ -53,6 +62,8 @@ def _read_exists(tree: Tree, operation: Exists, zxid: Zxid, reader: Reader) -> R
     znode = tree.get(path)
     if znode is None:
         return _missing(path, zxid)
+    if znode.acl and not allows(znode.acl, READ, reader.identities):
+        return Result(NO_AUTH, zxid)
     return Result(NONE, zxid, "", None, tree.stat(path, znode))
 
 
@@ -61,7 +72,22 @@ def _read_children(tree: Tree, operation: GetChildren, zxid: Zxid, reader: Reade
     znode = tree.get(path)
     if znode is None:
         return _missing(path, zxid)
+    if znode.acl and not allows(znode.acl, READ, reader.identities):
+        return Result(NO_AUTH, zxid)
     return Result(NONE, zxid, "", None, tree.stat(path, znode), tree.children(path))
+
+
+def _read_acl(tree: Tree, operation: GetAcl, zxid: Zxid, reader: Reader) -> Result:
+    path = operation.path
+    znode = tree.get(path)
+    if znode is None:
+        return _missing(path, zxid)
+    if not allows(znode.acl, READ | ADMIN, reader.identities):
+        return Result(NO_AUTH, zxid)
+    full = allows(znode.acl, ADMIN, reader.identities)
+    return Result(
+        NONE, zxid, "", None, tree.stat(path, znode), acl=shown(znode.acl, with_secrets=full)
+    )
 
 
 def _read_ephemerals(tree: Tree, operation: GetEphemerals, zxid: Zxid, reader: Reader) -> Result:
@@ -78,6 +104,8 @@ def _count_children(tree: Tree, operation: CountChildren, zxid: Zxid, reader: Re
     znode = tree.get(path)
     if znode is None:
         return _missing(path, zxid)
+    if znode.acl and not allows(znode.acl, READ, reader.identities):
+        return Result(NO_AUTH, zxid)
     return Result(NONE, zxid, count=sum(1 for _ in tree.below(path)))
 
 
@@ -95,6 +123,7 @@ _READ: dict[type, Callable[[Tree, Any, Zxid, Reader], Result]] = {
     GetData: _read_data,
     Exists: _read_exists,
     GetChildren: _read_children,
+    GetAcl: _read_acl,
     GetEphemerals: _read_ephemerals,
     CountChildren: _count_children,
     Sync: _read_sync,

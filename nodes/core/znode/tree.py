@@ -70,6 +70,23 @@ class Znode(msgspec.Struct, frozen=True, array_like=True, gc=False):
             self.creates,
         )
 
+    def with_acl(self, acl: tuple[Acl, ...]) -> Znode:
+        """Return this znode as it is once its ACL was set."""
+        return Znode(
+            self.data,
+            acl,
+            self.czxid,
+            self.mzxid,
+            self.pzxid,
+            self.ctime,
+            self.mtime,
+            self.version,
+            self.cversion,
+            self.aversion + 1,
+            self.owner,
+            self.creates,
+        )
+
 
 def new_znode(
     data: bytes, acl: tuple[Acl, ...], zxid: Zxid, wall_ms: int, owner: SessionId = NO_SESSION
@@ -87,6 +104,7 @@ class Tree:
         self._ephemerals: dict[SessionId, set[str]] = {}
         self._passing: dict[str, None] = {}
         """Containers and znodes with a TTL: what is to go once it is due."""
+        self._newest_acl: tuple[Acl, ...] = ()
         self._journal: list[tuple[str, Znode | None]] | None = None
 
     def __len__(self) -> int:
@@ -141,6 +159,12 @@ class Tree:
             len(names) if names else 0,
             znode.pzxid,
         )
+
+    def shared_acl(self, acl: tuple[Acl, ...]) -> tuple[Acl, ...]:
+        """Return ``acl``, as the same object that the znode before it has, if it is equal."""
+        if acl != self._newest_acl:
+            self._newest_acl = acl
+        return self._newest_acl
 
     # Changes
 

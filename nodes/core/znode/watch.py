@@ -19,6 +19,7 @@ from transport.wire.messages.coordination import (
     NODE_CHILDREN_CHANGED,
     NODE_DATA_CHANGED,
     NODE_DELETED,
+    Acl,
     WatchEvent,
 )
 
@@ -48,6 +49,8 @@ class TreeChange:
     zxid: Zxid
     znode: Znode | None = field(default=None, compare=False)
     """As it was made; of a deletion: as it was last."""
+    parent_acl: tuple[Acl, ...] = field(default=(), compare=False)
+    """Of a creation or deletion: who may hear that the parent's children changed."""
 
 
 _Table = dict[str, dict[SessionId, None]]

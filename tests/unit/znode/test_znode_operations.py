@@ -114,7 +114,7 @@ def test_set_answers_the_new_stat(machine: Machine) -> None:
 
 
 def test_acl_is_stored(machine: Machine) -> None:
-    acl = (Acl(31, "world", "anyone"),)
+    acl = (Acl(31, "world", "anyone"), Acl(1, "ip", "10.0.0.0/8"))
     machine.write(Create("/a", b"", 0, acl))
     machine.write(SetData("/a", b"x"))
     machine.write(Create("/a/b"))

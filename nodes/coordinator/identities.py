@@ -1,0 +1,45 @@
+"""Who is behind a connection: what its client has proved, and what the transport tells of it.
+
+Identities belong to the connection.  A client that attaches elsewhere proves them again; the log
+carries them with each write, since ACLs are judged when a write is applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nodes.config import CoordinatorConfig
+from nodes.core.znode.acl import identify
+from transport.driver.ports import Origin
+from transport.wire.messages.coordination import AddAuth, Identity
+
+IDENTITIES_MAX = 64
+"""Of one connection; what would be more is not proved."""
+
+
+class Identities:
+    """Proofs -> identities."""
+
+    def __init__(self, config: CoordinatorConfig) -> None:
+        self._super_digest = config.super_digest
+
+    def of_connection(self, origin: Origin) -> tuple[Identity, ...]:
+        """Return what the transport itself tells: the place of ``ip`` identities.
+
+        A ROUTER names a connection, not an address: nothing is told, and so an ``ip`` entry of an
+        ACL allows nobody until a transport names the address of its peer in ``origin``.
+        """
+        return ()
+
+    def proves(self, auth: AddAuth) -> bool:
+        """Tell whether this proves anything."""
+        return identify(auth.scheme, auth.credential, self._super_digest) is not None
+
+    def added(self, known: tuple[Identity, ...], proofs: Iterable[AddAuth]) -> tuple[Identity, ...]:
+        """Return the identities ``known`` with those of ``proofs``; bad ones prove nothing."""
+        identities = dict.fromkeys(known)
+        for auth in proofs:
+            identities.update(
+                dict.fromkeys(identify(auth.scheme, auth.credential, self._super_digest) or ())
+            )
+        return tuple(identities)[:IDENTITIES_MAX]

@@ -1,0 +1,125 @@
+"""Access control lists: which are legal, whom they allow what, and how an identity is proved.
+
+ZooKeeper's schemes (its Programmer's Guide, "ZooKeeper access control using ACLs"): ``world``,
+``auth``, ``digest``, ``ip``.  An ACL belongs to one znode and is not inherited.  The empty ACL, as
+kept here, allows everything to everybody.  Knows no znodes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
+
+from transport.wire.messages.coordination import ALL_PERMISSIONS, Acl, Identity
+
+WORLD, AUTH, DIGEST, IP, SUPER = "world", "auth", "digest", "ip", "super"
+ANYONE = "anyone"
+OPEN: tuple[Acl, ...] = ()
+"""How the ACL that allows everything to everybody is kept."""
+OPEN_AS_SHOWN = (Acl(ALL_PERMISSIONS, WORLD, ANYONE),)
+ACL_ENTRIES_MAX = 1_000
+
+Acls = tuple[Acl, ...]
+Identities = tuple[Identity, ...]
+
+
+def normalized(acl: Acls, identities: Identities) -> Acls | None:
+    """Return ``acl`` as it is to be kept, asked for by somebody of these identities.
+
+    ``auth`` entries become one entry per identity that was proved.  None: no legal ACL.
+    """
+    entries: dict[Acl, None] = {}
+    for entry in acl[: ACL_ENTRIES_MAX + 1]:
+        if not 0 <= entry.permissions <= ALL_PERMISSIONS:
+            return None
+        if entry.scheme == AUTH:
+            proved = [each for each in identities if each.scheme == DIGEST]
+            if not proved:
+                return None
+            entries.update((Acl(entry.permissions, each.scheme, each.id), None) for each in proved)
+        elif _is_legal(entry):
+            entries[entry] = None
+        else:
+            return None
+    if not entries or len(entries) > ACL_ENTRIES_MAX:
+        return None
+    kept = tuple(entries)
+    return OPEN if kept == OPEN_AS_SHOWN else kept
+
+
+def _is_legal(entry: Acl) -> bool:
+    if entry.scheme == WORLD:
+        return entry.id == ANYONE
+    if entry.scheme == DIGEST:
+        return entry.id.count(":") == 1
+    if entry.scheme == IP:
+        try:
+            ip_network(entry.id, strict=False)
+        except ValueError:
+            return False
+        return True
+    return False
+
+
+def allows(acl: Acls, permissions: int, identities: Identities) -> bool:
+    """Tell whether any of ``permissions`` is given to anybody of these identities."""
+    if not acl:
+        return True
+    for identity in identities:
+        if identity.scheme == SUPER:
+            return True
+    return any(
+        entry.permissions & permissions
+        and (entry.scheme == WORLD or any(_matches(entry, each) for each in identities))
+        for entry in acl
+    )
+
+
+def _matches(entry: Acl, identity: Identity) -> bool:
+    if entry.scheme != identity.scheme:
+        return False
+    if entry.scheme == IP:
+        return ip_address(identity.id) in ip_network(entry.id, strict=False)
+    return entry.id == identity.id
+
+
+def shown(acl: Acls, *, with_secrets: bool) -> Acls:
+    """Return ``acl`` as it is answered; hashes of passwords only ``with_secrets``."""
+    if not acl:
+        return OPEN_AS_SHOWN
+    if with_secrets:
+        return acl
+    return tuple(
+        Acl(each.permissions, DIGEST, each.id.partition(":")[0] + ":x")
+        if each.scheme == DIGEST
+        else each
+        for each in acl
+    )
+
+
+def identify(scheme: str, credential: bytes, super_digest: str) -> Identities | None:
+    """Return the identities that ``credential`` proves; None: it proves nothing.
+
+    ``digest`` takes ``user:password``.  Whoever is ``super_digest``, which is written as in an ACL,
+    may do everything; an empty one is nobody.
+    """
+    if scheme != DIGEST or b":" not in credential:
+        return None
+    try:
+        name = digest_of(credential)
+    except UnicodeDecodeError:
+        return None
+    proved: Iterable[Identity] = (Identity(DIGEST, name),)
+    if super_digest and hmac.compare_digest(name.encode(), super_digest.encode()):
+        proved = (*proved, Identity(SUPER, ""))
+    return tuple(proved)
+
+
+def digest_of(credential: bytes) -> str:
+    """Return ZooKeeper's ``user:base64(sha1(user:password))``; raises UnicodeDecodeError."""
+    user = credential.partition(b":")[0].decode()
+    digest = hashlib.sha1(credential, usedforsecurity=False).digest()
+    return f"{user}:{base64.b64encode(digest).decode()}"

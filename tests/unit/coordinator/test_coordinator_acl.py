@@ -1,0 +1,127 @@
+"""Three coordinators: identities proved on a connection, and what their lack hides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nodes.config import CoordinatorConfig
+from nodes.core.znode.acl import digest_of
+from tests.unit.coordinator.ensemble import Ensemble, SessionClient
+from transport.wire.errors import ErrorCode
+from transport.wire.messages.coordination import (
+    NODE_CREATED,
+    NODE_DATA_CHANGED,
+    NODE_DELETED,
+    Acl,
+    AddAuth,
+    AddWatch,
+    Create,
+    Delete,
+    Exists,
+    GetData,
+    OpenSessionRequest,
+    OpenSessionResponse,
+    SetAcl,
+    SetData,
+    Sync,
+    WatchRegistration,
+)
+
+E = ErrorCode
+ALICE = AddAuth("digest", b"alice:a")
+MINE = (Acl(31, "auth", ""),)
+
+
+@pytest.fixture
+def ensemble() -> Ensemble:
+    return Ensemble(coordinator=CoordinatorConfig(super_digest=digest_of(b"root:r")))
+
+
+def opened(ensemble: Ensemble, number: int) -> SessionClient:
+    client = ensemble.session(number)
+    assert client.open().error == 0
+    return client
+
+
+def errors(client: SessionClient, *operations: Any) -> list[int]:
+    return [result.error for result in client.operate(*operations)]
+
+
+def test_who_has_proved_it_may_and_others_may_not(ensemble: Ensemble) -> None:
+    leader = ensemble.leader()
+    alice, bob = opened(ensemble, ensemble.followers()[0]), opened(ensemble, leader)
+    assert errors(alice, ALICE, Create("/a", b"x", 0, MINE), GetData("/a")) == [0, 0, 0]
+    assert errors(alice, SetData("/a", b"y")) == [0]
+    refused = [E.NO_AUTH] * 3
+    assert errors(bob, Sync(), GetData("/a"), Exists("/a"), SetData("/a", b"")) == [0, *refused]
+    assert errors(bob, AddAuth("digest", b"alice:wrong"), GetData("/a")) == [0, E.NO_AUTH]
+    assert errors(bob, ALICE, GetData("/a")) == [0, 0]
+
+
+def test_a_bad_proof_is_said_and_proves_nothing(ensemble: Ensemble) -> None:
+    client = opened(ensemble, ensemble.leader())
+    bad = errors(
+        client, AddAuth("kerberos", b""), AddAuth("digest", b"nocolon"), AddAuth("ip", b"1")
+    )
+    assert bad == [E.AUTH_FAILED] * 3
+    assert errors(client, Create("/a", b"", 0, MINE)) == [E.INVALID_ACL]
+
+
+def test_super_may_everything(ensemble: Ensemble) -> None:
+    leader = ensemble.leader()
+    alice, root = opened(ensemble, leader), opened(ensemble, leader)
+    assert errors(alice, ALICE, Create("/a", b"", 0, MINE)) == [0, 0]
+    assert errors(root, SetAcl("/a", (Acl(31, "world", "anyone"),))) == [E.NO_AUTH]
+    assert errors(root, AddAuth("digest", b"root:r"), GetData("/a"), SetData("/a", b"")) == [0] * 3
+
+
+def test_a_connection_has_to_prove_itself_anew(ensemble: Ensemble) -> None:
+    ensemble.leader()
+    alice = opened(ensemble, ensemble.followers()[0])
+    assert errors(alice, ALICE, Create("/a", b"", 0, MINE)) == [0, 0]
+
+    def attach(number: int, *auth: AddAuth) -> tuple[SessionClient, int]:
+        client = ensemble.session(number)
+        answer: OpenSessionResponse = client.ask(
+            OpenSessionRequest(2_000, alice.session_id, alice.password, auth=auth)
+        )
+        client.session_id, client.next_id = alice.session_id, 10
+        return client, answer.error
+
+    other = ensemble.followers()[1]
+    moved, error = attach(other, ALICE)
+    assert error == 0
+    assert errors(moved, GetData("/a")) == [0]
+    bare, error = attach(other)
+    assert error == 0
+    assert errors(bare, GetData("/a")) == [E.NO_AUTH]
+    assert attach(other, AddAuth("digest", b"nocolon"))[1] == E.AUTH_FAILED
+
+
+def test_who_may_not_read_hears_nothing(ensemble: Ensemble) -> None:
+    leader = ensemble.leader()
+    alice, bob = opened(ensemble, leader), opened(ensemble, ensemble.followers()[0])
+    bob.operate(AddWatch("/", recursive=True), Exists("/a", watch=True), AddWatch("/a"))
+    alice.operate(ALICE, Create("/a", b"", 0, MINE), SetData("/a", b"x"), Create("/open"))
+    alice.operate(Create("/a/b", b"", 0, MINE), Delete("/a/b"), Delete("/a"))
+    ensemble.run(200)
+    assert bob.events() == [(NODE_CREATED, "/open")]
+
+
+def test_who_may_not_read_is_not_told_what_it_missed(ensemble: Ensemble) -> None:
+    leader = ensemble.leader()
+    alice, bob = opened(ensemble, leader), opened(ensemble, ensemble.followers()[0])
+    alice.operate(ALICE, Create("/a", b"", 0, MINE), Create("/open"))
+    seen = bob.operate(Sync())[0].zxid
+    alice.operate(SetData("/a", b"x"), SetData("/open", b"x"))
+    watches = tuple(
+        WatchRegistration(path, kind)
+        for path in ("/a", "/open")
+        for kind in ("data", "persistent", "recursive")
+    )
+    moved = ensemble.session(ensemble.followers()[1])
+    moved.ask(OpenSessionRequest(2_000, bob.session_id, bob.password, seen, watches=watches))
+    assert set(moved.events()) == {(NODE_DATA_CHANGED, "/open")}
+    assert NODE_DELETED not in [kind for kind, _ in moved.events()]
