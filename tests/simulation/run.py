@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.simulation.checkers.log_history import LogHistory
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
 from tests.simulation.health import brokers_are_whole, quorum_is_whole
 from tests.simulation.shape import Shape, draw_shape
-from tests.simulation.workload import Producers, Reader, Setters
+from tests.simulation.workloads.mix import Workloads
 from tests.simulation.world import World
 
-TOPIC = "events"
 BEGIN_MS = 2_000
 """Before the first fault: the cluster is up, the topic made."""
 CHECK_EVERY_MS = 500
@@ -63,44 +61,35 @@ def run(
 
 def _run(world: World, shape: Shape, safety_ms: int, with_faults: bool) -> Report:
     world.note(shape.describe())
-    cluster, mix = Cluster(world, shape), shape.mix
-    history = LogHistory()
-    partitions = shape.broker.num_partitions
-    producers = Producers(cluster, history, TOPIC, partitions, count=mix.producers)
-    setters = Setters(cluster, clients=mix.setters, paths=mix.paths)
-    for number in range(mix.readers):
-        Reader(cluster, history, TOPIC, f"reader-{number + 1}")
+    cluster = Cluster(world, shape)
+    workloads = Workloads(cluster)
     world.run_for(BEGIN_MS)
     faults = Faults(cluster) if with_faults else None
     _pass_time(world, cluster, safety_ms)
     if faults is not None:
         faults.stop()
-    producers.stop()
-    setters.stop()
-    _converge(world, cluster, producers, faults)
-    late = Reader(cluster, history, TOPIC, "late-reader")
-    wanted = len(history.acked)
-    caught_up = world.run_until(lambda: late.has_read(wanted), limit_ms=HEAL_MAX_MS)
+    workloads.stop()
+    _converge(world, cluster, workloads, faults)
+    workloads.read_all()
+    caught_up = world.run_until(workloads.all_read, limit_ms=HEAL_MAX_MS)
     cluster.check()
-    history.check()
-    setters.check()
-    assert caught_up, f"of {wanted} acked records not all are readable"
-    history.check_nothing_lost("late-reader")
+    workloads.check()
+    assert caught_up, workloads.trouble()
     return Report(
         world.seed,
         world.now_us / 1e6,
-        wanted,
-        setters.answered(),
+        workloads.records_acked(),
+        workloads.operations_answered(),
         faults.count if faults else 0,
         world.event_hash(),
         tuple(world.trace),
     )
 
 
-def _converge(world: World, cluster: Cluster, producers: Producers, faults: Faults | None) -> None:
-    """Everything is healed: the cluster must become whole, and every record meet its end."""
-    settled = world.run_until(lambda: producers.outstanding == 0, limit_ms=HEAL_MAX_MS)
-    assert settled, f"{producers.outstanding} records have met no end after everything healed"
+def _converge(world: World, cluster: Cluster, workloads: Workloads, faults: Faults | None) -> None:
+    """Everything is healed: the cluster must become whole, and all that was begun meet its end."""
+    settled = world.run_until(workloads.settled, limit_ms=HEAL_MAX_MS)
+    assert settled, f"{workloads.trouble()} after everything healed"
     whole = world.run_until(
         lambda: (
             not (faults and faults.losses.are_recovering())
