@@ -7,15 +7,21 @@ they may be functions or coroutine functions.  Knows nothing of sessions.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
 from odradek import coordination
+from odradek.acl import ACL
+from odradek.aio.changes import Changes
 from odradek.async_result import AsyncResult
 from odradek.bootstrap import Hosts
 from odradek.coordination import START_TIMEOUT_S
-from odradek.errors import ClientTimeoutError, NoClusterError
+from odradek.coordination_program import ServerInfo
+from odradek.errors import ClientTimeoutError, NoClusterError, OdradekError
+from odradek.multi_read import MultiRead as BlockingMultiRead
+from odradek.pipelined import AclEntries
+from odradek.retry import Retry, RetryFailedError
 from odradek.transaction import Outcomes
 from odradek.transaction import Transaction as BlockingTransaction
 from odradek.znode_values import WatchedEvent, ZnodeStat
@@ -39,9 +45,21 @@ class CoordinationClient:
         *,
         operation_timeout: float | None = 30.0,
         client_name: str = "",
+        default_acl: AclEntries = None,
+        auth_data: Iterable[tuple[str, str | bytes]] | None = None,
+        read_only: bool = False,
+        command_retry: Retry | Mapping[str, Any] | None = None,
     ) -> None:
         self._operation_timeout_s = operation_timeout
-        self._client = coordination.CoordinationClient(hosts, timeout, client_name=client_name)
+        self._client = coordination.CoordinationClient(
+            hosts,
+            timeout,
+            client_name=client_name,
+            default_acl=default_acl,
+            auth_data=auth_data,
+            read_only=read_only,
+            command_retry=command_retry,
+        )
         self._on_loop: dict[Callable[..., object], Callable[[Any], None]] = {}
         self._tasks: dict[asyncio.Task[object], None] = {}
 
@@ -64,6 +82,29 @@ class CoordinationClient:
     async def close(self) -> None:
         """As :meth:`stop`."""
         await self.stop()
+
+    async def restart(self) -> None:
+        """Stop and start: a new session."""
+        await self.stop()
+        await self.start()
+
+    async def retry(self, func: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+        """Await ``func(*args, **kwargs)``, again while it fails with an error that may pass.
+
+        How often is ``command_retry``'s; RetryFailedError in the end.
+        """
+        retry = self._client.retry
+        pauses = retry.pauses()
+        while True:
+            try:
+                return await func(*args, **kwargs)
+            except OdradekError as error:
+                if not retry.again(error):
+                    raise
+                pause_s = next(pauses, None)
+                if pause_s is None:
+                    raise RetryFailedError(f"gave up: {error}") from error
+                await asyncio.sleep(pause_s)
 
     async def __aenter__(self) -> CoordinationClient:
         await self.start()
@@ -88,6 +129,20 @@ class CoordinationClient:
         return self._client.state
 
     @property
+    def client_state(self) -> str:
+        """One of ``KeeperState``."""
+        return self._client.client_state
+
+    @property
+    def chroot(self) -> str:
+        """The client's root in the tree; empty when it is the tree's."""
+        return self._client.chroot
+
+    def server_info(self) -> ServerInfo | None:
+        """Return which coordinator serves the session; None while none does."""
+        return self._client.server_info()
+
+    @property
     def client_id(self) -> tuple[int, bytes] | None:
         """The session's id and password; None while there is none."""
         return self._client.client_id
@@ -106,28 +161,44 @@ class CoordinationClient:
 
     # Znodes
 
-    async def create(
+    async def create(  # noqa: PLR0913 - kazoo's arguments, and two
         self,
         path: str,
         value: bytes = b"",
-        acl: Iterable[object] | None = None,
+        acl: AclEntries = None,
         ephemeral: bool = False,
         sequence: bool = False,
         makepath: bool = False,
         include_data: bool = False,
+        *,
+        container: bool = False,
+        ttl: float | None = None,
     ) -> Any:
         """Create a znode and return its path (with ``include_data``: path and stat)."""
-        return await self._settled(
-            self._client.create_async(path, value, acl, ephemeral, sequence, makepath, include_data)
+        made = self._client.create_async(
+            path,
+            value,
+            acl,
+            ephemeral,
+            sequence,
+            makepath,
+            include_data,
+            container=container,
+            ttl=ttl,
         )
+        return await self._settled(made)
 
-    async def ensure_path(self, path: str, acl: Iterable[object] | None = None) -> bool:
+    async def ensure_path(self, path: str, acl: AclEntries = None) -> bool:
         """Create ``path`` and all above it where missing."""
         return await self._settled(self._client.ensure_path_async(path, acl))
 
-    async def get(self, path: str, watch: Watch | None = None) -> tuple[bytes, ZnodeStat]:
+    async def get(
+        self, path: str, watch: Watch | None = None, *, linearizable: bool = False
+    ) -> tuple[bytes, ZnodeStat]:
         """Return data and stat; ``watch`` is called once, when the data changes."""
-        return await self._settled(self._client.get_async(path, self._watch(watch)))
+        return await self._settled(
+            self._client.get_async(path, self._watch(watch), linearizable=linearizable)
+        )
 
     async def set(self, path: str, value: bytes, version: int = -1) -> ZnodeStat:
         """Replace the data of this version (-1: any)."""
@@ -137,17 +208,58 @@ class CoordinationClient:
         """Delete a znode of this version (-1: any), or with ``recursive`` all below it too."""
         return await self._settled(self._client.delete_async(path, version, recursive))
 
-    async def exists(self, path: str, watch: Watch | None = None) -> ZnodeStat | None:
+    async def exists(
+        self, path: str, watch: Watch | None = None, *, linearizable: bool = False
+    ) -> ZnodeStat | None:
         """Return the stat, or None; ``watch`` is called once: created, changed or deleted."""
-        return await self._settled(self._client.exists_async(path, self._watch(watch)))
+        return await self._settled(
+            self._client.exists_async(path, self._watch(watch), linearizable=linearizable)
+        )
 
     async def get_children(
-        self, path: str, watch: Watch | None = None, include_data: bool = False
+        self,
+        path: str,
+        watch: Watch | None = None,
+        include_data: bool = False,
+        *,
+        linearizable: bool = False,
     ) -> Any:
         """Return the names of the children, sorted (with ``include_data``: and the stat)."""
-        return await self._settled(
-            self._client.get_children_async(path, self._watch(watch), include_data)
+        listed = self._client.get_children_async(
+            path, self._watch(watch), include_data, linearizable=linearizable
         )
+        return await self._settled(listed)
+
+    async def get_all_children_number(self, path: str) -> int:
+        """Return how many znodes there are below ``path``."""
+        return await self._settled(self._client.get_all_children_number_async(path))
+
+    async def get_ephemerals(self, prefix: str = "/") -> list[str]:
+        """Return the paths of this session's ephemerals that begin with ``prefix``, sorted."""
+        return await self._settled(self._client.get_ephemerals_async(prefix))
+
+    async def get_acls(self, path: str) -> tuple[list[ACL], ZnodeStat]:
+        """Return the ACL and the stat."""
+        return await self._settled(self._client.get_acls_async(path))
+
+    async def set_acls(self, path: str, acls: Iterable[object], version: int = -1) -> ZnodeStat:
+        """Replace the ACL whose version (``Stat.aversion``) is this (-1: any)."""
+        return await self._settled(self._client.set_acls_async(path, acls, version))
+
+    async def add_auth(self, scheme: str, credential: str | bytes) -> bool:
+        """Prove an identity, as ``("digest", "user:password")``, for this client's whole life."""
+        return await self._settled(self._client.add_auth_async(scheme, credential))
+
+    async def add_watch(self, path: str, watch: Watch, recursive: bool = False) -> bool:
+        """Call ``watch`` at every change of ``path``; with ``recursive`` also below it."""
+        calling = self._calling(watch)
+        return await self._settled(self._client.add_watch_async(path, calling, recursive))
+
+    async def remove_watches(self, path: str, kind: object = "any") -> bool:
+        """Drop this session's watches of a path; their callbacks get an event of type REMOVED."""
+        return await self._settled(self._client.remove_watches_async(path, kind))
+
+    remove_all_watches = remove_watches
 
     async def sync(self, path: str = "/") -> str:
         """Wait until this client's coordinator has all that was written before."""
@@ -156,6 +268,14 @@ class CoordinationClient:
     def transaction(self) -> Transaction:
         """Begin a transaction: several writes, all of them or none."""
         return Transaction(self._client.transaction(), self._settled)
+
+    def multi_read(self) -> MultiRead:
+        """Begin several reads that are done at once, on one and the same state."""
+        return MultiRead(self._client.multi_read(), self._settled)
+
+    def changes(self, prefix: str = "/", since: int | None = None) -> Changes:
+        """Return an async iterator over the changes at and under ``prefix``, oldest first."""
+        return Changes(self._client, self._client._chroot.full(prefix), since)
 
     # Inside
 
@@ -189,28 +309,23 @@ class CoordinationClient:
         return hand_over
 
 
-class Transaction:
-    """As the blocking one, with ``await commit()`` and ``async with``."""
+class _Committed:
+    """What is built step by step and then done at once: ``await commit()`` or ``async with``."""
 
     def __init__(
-        self, inner: BlockingTransaction, settled: Callable[[AsyncResult[Outcomes]], Any]
+        self,
+        inner: BlockingTransaction | BlockingMultiRead,
+        settled: Callable[[AsyncResult[Outcomes]], Any],
     ) -> None:
-        self._inner = inner
+        self._built = inner
         self._settled = settled
         self.outcomes: Outcomes = []
-        self.create = inner.create
-        self.delete = inner.delete
-        self.set_data = inner.set_data
-        self.check = inner.check
 
     async def commit(self) -> Outcomes:
         """Do it and return an outcome per step, as the blocking ``commit`` does."""
-        outcomes: Outcomes = await self._settled(self._inner.commit_async())
+        outcomes: Outcomes = await self._settled(self._built.commit_async())
         self.outcomes = outcomes
         return outcomes
-
-    async def __aenter__(self) -> Transaction:
-        return self
 
     async def __aexit__(
         self,
@@ -218,5 +333,36 @@ class Transaction:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None and not self._inner.committed:
+        if kind is None and not self._built.committed:
             await self.commit()
+
+
+class Transaction(_Committed):
+    """As the blocking one, awaited."""
+
+    def __init__(
+        self, inner: BlockingTransaction, settled: Callable[[AsyncResult[Outcomes]], Any]
+    ) -> None:
+        super().__init__(inner, settled)
+        self.create = inner.create
+        self.delete = inner.delete
+        self.set_data = inner.set_data
+        self.check = inner.check
+
+    async def __aenter__(self) -> Transaction:
+        return self
+
+
+class MultiRead(_Committed):
+    """As the blocking one, awaited."""
+
+    def __init__(
+        self, inner: BlockingMultiRead, settled: Callable[[AsyncResult[Outcomes]], Any]
+    ) -> None:
+        super().__init__(inner, settled)
+        self.get = inner.get
+        self.exists = inner.exists
+        self.get_children = inner.get_children
+
+    async def __aenter__(self) -> MultiRead:
+        return self
