@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nodes.coordinator.changes import page
 from nodes.coordinator.context import CoordinatorContext
 from nodes.coordinator.lane import PendingRequest
 from nodes.core.znode.paths import is_valid
@@ -21,6 +22,7 @@ from transport.wire.messages.coordination import (
     CountChildren,
     Exists,
     GetAcl,
+    GetChanges,
     GetChildren,
     GetData,
     GetEphemerals,
@@ -45,6 +47,7 @@ READS = frozenset(
         CountChildren,
         ReadMulti,
         Sync,
+        GetChanges,
         AddWatch,
         RemoveWatches,
     }
@@ -70,6 +73,7 @@ class Reads:
             GetEphemerals: self._plain,
             CountChildren: self._plain,
             ReadMulti: self._multi,
+            GetChanges: self._changes,
             AddWatch: self._add_watch,
             RemoveWatches: self._remove_watches,
         }
@@ -140,6 +144,19 @@ class Reads:
             return self._said(ErrorCode.BAD_ARGUMENTS)
         removed = self._watches.remove(session_id, operation.kind, operation.path)
         return self._said(ErrorCode.NONE if removed else ErrorCode.NO_WATCHER)
+
+    def _changes(
+        self, session_id: SessionId, pending: PendingRequest, operation: GetChanges
+    ) -> Result:
+        if not is_valid(operation.prefix) or operation.since < 0 or operation.limit < 1:
+            return self._said(ErrorCode.BAD_ARGUMENTS)
+        history = self._context.history
+        left_bytes = ANSWER_BYTES_MAX - pending.answer_bytes
+        found = page(history, operation, self._core.zxid, pending.identities, left_bytes)
+        if found is None:
+            return Result(int(ErrorCode.HISTORY_COMPACTED), history.begins_at)
+        pending.answer_bytes += found.size_bytes
+        return Result(int(ErrorCode.NONE), found.through, changes=tuple(found.changes))
 
     def _said(self, error: ErrorCode) -> Result:
         return Result(int(error), self._core.zxid)
