@@ -28,6 +28,9 @@ EXIT_ENVIRONMENT = 3
 """A full disk, a failed sync, a damaged file: restart for ever, with a capped back-off."""
 EXIT_ORPHANED = 4
 """The supervisor has died: nobody is there to restart."""
+REBUILD_MARK = "rebuilding"
+"""A file in a node's data directory: its Raft log is to be filled anew by its peers. Empty: from
+the next start on."""
 
 
 class ConfigError(Exception):

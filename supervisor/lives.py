@@ -63,6 +63,10 @@ class Processes(Protocol):
         """Ask for an end in order. False: it does not run."""
         ...
 
+    def mark_for_rebuild(self, name: NodeName) -> None:
+        """Note, durably, that a node is to forget its log at its next start. Raises ConfigError."""
+        ...
+
     def last_words(self, name: NodeName) -> str:
         """Return the last line of a node's log."""
         ...
@@ -173,6 +177,10 @@ class Lives:
         if node.next_start is not None:
             node.next_start.cancel()
         self.start(node, now)
+
+    def rebuild(self, node: Node) -> None:
+        """Let a node's next start forget its log. Raises ConfigError when that cannot be noted."""
+        self._processes.mark_for_rebuild(node.name)
 
     def _end(self, node: Node, now: Now) -> None:
         if node.name in self._ends:

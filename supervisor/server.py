@@ -25,6 +25,8 @@ from transport.wire.errors import ErrorCode
 from transport.wire.ids import Incarnation
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.supervision import (
+    RebuildNodeRequest,
+    RebuildNodeResponse,
     RestartNodeRequest,
     RestartNodeResponse,
     SignalNodeRequest,
@@ -46,6 +48,7 @@ class _Restarting:
     origin: Origin
     envelope: Envelope
     until_ms: int
+    answer: type[RestartNodeResponse | RebuildNodeResponse] = RestartNodeResponse
 
 
 class CommandServer:
@@ -72,6 +75,7 @@ class CommandServer:
             SupervisorStatusRequest: self._status,
             SignalNodeRequest: self._signal,
             RestartNodeRequest: self._restart,
+            RebuildNodeRequest: self._rebuild,
         }
 
     def start(self, wire: Wire) -> None:
@@ -136,12 +140,63 @@ class CommandServer:
             answer = RestartNodeResponse(ErrorCode.INVALID_REQUEST, node)
             self._reply(origin, envelope, answer)
             return
-        if self._lives.stopping or len(self._restarting) >= RESTARTS_WAITING_MAX:
-            text = "the supervisor is stopping" if self._lives.stopping else "too many restarts"
-            self._reply(origin, envelope, RestartNodeResponse(ErrorCode.STOPPING, text))
+        refused = self._cannot_restart()
+        if refused:
+            self._reply(origin, envelope, RestartNodeResponse(ErrorCode.STOPPING, refused))
             return
         until_ms = now.mono_ms + RESTART_MAX_MS
         waiting = _Restarting(node, node.incarnation, origin, envelope, until_ms)
+        self._begin(waiting, now)
+
+    def _rebuild(
+        self, origin: Origin, envelope: Envelope, body: RebuildNodeRequest, now: Now
+    ) -> None:
+        node = self._find(body.name)
+        error = ErrorCode.INVALID_REQUEST
+        text = node if isinstance(node, str) else self._cannot_rebuild(node, now)
+        if not text:
+            error, text = ErrorCode.STOPPING, self._cannot_restart()
+        if text or isinstance(node, str):
+            self._reply(origin, envelope, RebuildNodeResponse(error, text))
+            return
+        try:
+            self._lives.rebuild(node)
+        except ConfigError as failed:
+            answer = RebuildNodeResponse(ErrorCode.INVALID_CONFIG, str(failed))
+            self._reply(origin, envelope, answer)
+            return
+        until_ms = now.mono_ms + RESTART_MAX_MS
+        waiting = _Restarting(
+            node, node.incarnation, origin, envelope, until_ms, RebuildNodeResponse
+        )
+        self._begin(waiting, now)
+
+    def _cannot_rebuild(self, node: Node, now: Now) -> str:
+        """Return why a node cannot be filled anew by the others now; empty: it can."""
+        if "coordinator" not in node.endpoints.roles:
+            return f"{node.name} is no coordinator; a broker whose data is gone is filled anew by itself"
+        members = self._roster.coordinators()
+        others = [other for other in members if other is not node]
+        ready = [other for other in others if other.state(now.mono_ms) == READY]
+        needed = len(members) // 2 + 1
+        if len(others) < needed:
+            return f"{node.name} has not enough peers to be filled anew by: restore its data"
+        if len(ready) < needed:
+            missing = ", ".join(
+                f"{other.name} is {other.state(now.mono_ms)}"
+                for other in others
+                if other not in ready
+            )
+            return f"{needed} of the other coordinators must be ready for that; {missing}"
+        return ""
+
+    def _cannot_restart(self) -> str:
+        if self._lives.stopping:
+            return "the supervisor is stopping"
+        return "too many restarts" if len(self._restarting) >= RESTARTS_WAITING_MAX else ""
+
+    def _begin(self, waiting: _Restarting, now: Now) -> None:
+        node, until_ms = waiting.node, waiting.until_ms
         self._restarting.append(waiting)
         self._timers.at(until_ms, partial(self._restart_too_slow, waiting))
         self._lives.restart(node, now)
@@ -150,11 +205,11 @@ class CommandServer:
         if waiting in self._restarting:
             state = waiting.node.state(now.mono_ms)
             text = f"{waiting.node.name} is not ready after {RESTART_MAX_MS // 1000} s, but {state}"
-            self._finish(waiting, RestartNodeResponse(ErrorCode.REQUEST_TIMED_OUT, text))
+            self._finish(waiting, ErrorCode.REQUEST_TIMED_OUT, text)
 
-    def _finish(self, waiting: _Restarting, answer: RestartNodeResponse) -> None:
+    def _finish(self, waiting: _Restarting, error: ErrorCode, text: str = "", pid: int = 0) -> None:
         self._restarting.remove(waiting)
-        self._reply(waiting.origin, waiting.envelope, answer)
+        self._reply(waiting.origin, waiting.envelope, waiting.answer(error, text, pid))
 
     def end_turn(self, now: Now) -> None:
         """Answer the restarts that are done, or can never be."""
@@ -162,6 +217,6 @@ class CommandServer:
             node = waiting.node
             if node.given_up:
                 text = f"{node.name} {node.note}"
-                self._finish(waiting, RestartNodeResponse(ErrorCode.INVALID_CONFIG, text))
+                self._finish(waiting, ErrorCode.INVALID_CONFIG, text)
             elif node.incarnation > waiting.before and node.state(now.mono_ms) == READY:
-                self._finish(waiting, RestartNodeResponse(ErrorCode.NONE, "", node.pid))
+                self._finish(waiting, ErrorCode.NONE, pid=node.pid)

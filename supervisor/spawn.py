@@ -20,7 +20,7 @@ from typing import IO
 
 import psutil
 
-from nodes.config import ConfigError, encode_node_config
+from nodes.config import REBUILD_MARK, ConfigError, encode_node_config
 from supervisor.data_dir import SUPERVISOR_LOG, DataDir, ProcessRecord, write_atomically
 from supervisor.lives import Exited, Started
 from supervisor.plan import ClusterPlan
@@ -164,6 +164,11 @@ class Children:
     def ask_to_end(self, name: NodeName) -> bool:
         """Ask a child to end in order, also one that was stopped. False: it does not run."""
         return self.signal(name, signal.SIGTERM) and self.signal(name, signal.SIGCONT)
+
+    def mark_for_rebuild(self, name: NodeName) -> None:
+        """Note, durably, that a node is to forget its log at its next start. Raises ConfigError."""
+        mark = self._data_dir.node_dir(name) / "data" / REBUILD_MARK
+        write_atomically(mark, b"", durable=True)
 
     def last_words(self, name: NodeName) -> str:
         """Return the last line of a node's log: why it ended, when it ended by itself."""

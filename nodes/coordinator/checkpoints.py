@@ -10,13 +10,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nodes.config import REBUILD_MARK
 from nodes.coordinator.context import CoordinatorContext
 from nodes.coordinator.quorum import Quorum
 from nodes.coordinator.replica import Replica
 from nodes.core.raft.events import Compacted, SnapshotInstalled, SnapshotReady
 from nodes.core.znode.snapshot import Encoding
-from nodes.storage import snapshots
-from nodes.storage.disk import StorageError
+from nodes.storage import rebuild, snapshots
+from nodes.storage.disk import Damaged, StorageError
 from nodes.storage.raft_log import RaftLog
 from transport.kernel import Now
 from transport.wire.ids import LogIndex, Term
@@ -55,8 +56,24 @@ class Checkpoints:
 
     # At start
 
+    def begin_rebuild(self) -> int:
+        """Move a log that is to be filled anew aside; 0: there is none. Raises StorageError."""
+        context = self._context
+        folders = (LOG_FOLDER, SNAPSHOTS_FOLDER)
+        return rebuild.begin(context.disk, REBUILD_MARK, folders, context.ports.random)
+
     def recover(self) -> RaftLog:
-        """Stand on the newest snapshot and open the log after it; raises StorageError."""
+        """Stand on the newest snapshot and open the log after it; raises StorageError.
+
+        Of a damaged log it says how to have it filled anew.
+        """
+        try:
+            return self._recover()
+        except Damaged as error:
+            command = f"odradek ensemble rebuild {self._context.config.name}"
+            raise Damaged(f"{error}; `{command}` fills it anew from the others") from error
+
+    def _recover(self) -> RaftLog:
         disk = self._context.disk
         newest = snapshots.load_newest(disk, SNAPSHOTS_FOLDER)
         if newest is not None:

@@ -50,9 +50,9 @@ class Introductions:
         )
 
     def on_health(self, request: Request, now: Now) -> None:
-        """Ready: part of a working quorum, so that sessions can be served."""
+        """Ready: a whole part of a working quorum, so that sessions can be served."""
         config = self._context.config
-        ready = self._quorum.hears_leader(now)
+        ready = self._quorum.hears_leader(now) and not self._quorum.is_rebuilding
         self._context.reply(
             request,
             HealthResponse(

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-from nodes.config import EXIT_ENVIRONMENT
+from nodes.config import EXIT_ENVIRONMENT, REBUILD_MARK
 from nodes.coordinator.context import CoordinatorContext
 from nodes.coordinator.journal import Journal
 from nodes.coordinator.peers import Peers
@@ -23,10 +23,12 @@ from nodes.core.raft.events import (
     RaftEffects,
     RaftEvent,
     Received,
+    Rejoined,
     Role,
     Stored,
 )
 from nodes.core.raft.quorum import majority
+from nodes.storage import rebuild
 from nodes.storage.disk import StorageError
 from nodes.storage.raft_log import RaftLog
 from transport.driver.ports import LinkId
@@ -79,7 +81,9 @@ class Quorum:
         log: RaftLog,
         user: QuorumUser,
         now: Now,
+        rebuilding: int = 0,
     ) -> None:
+        """``rebuilding``: the number of the loss this member recovers from, as its mark has it."""
         config = context.config
         self._context = context
         self._peers = peers
@@ -87,7 +91,15 @@ class Quorum:
         voters = tuple(node.id for node in config.with_role("coordinator"))
         found = log.stored()
         stored = Stored(HardState(*found.hard_state), *found[1:])
-        self._raft = RaftCore(config.id, voters, config.raft, stored, context.ports.random, now)
+        self._raft = RaftCore(
+            config.id,
+            voters,
+            config.raft,
+            stored,
+            context.ports.random,
+            now,
+            rebuilding=rebuilding,
+        )
         self._journal = Journal(log, context.ports.pool, self._durable, self.failed)
         self._failed = False
         self._voters = voters
@@ -122,6 +134,11 @@ class Quorum:
         """True when everything written to the log is synced."""
         return self._journal.is_durable
 
+    @property
+    def is_rebuilding(self) -> bool:
+        """This member lost its disk and is not whole again yet: it does not vote."""
+        return self._raft.rebuilding
+
     def hears_leader(self, now: Now) -> bool:
         """Tell whether what is said here has the word of a working quorum behind it."""
         return self._raft.has_quorum_contact(now)
@@ -135,6 +152,7 @@ class Quorum:
             "raft_commit_index": raft.commit_index,
             "raft_last_index": raft.last_index,
             "raft_messages_rejected": raft.rejected_messages,
+            "raft_rebuilding": int(raft.rebuilding),
         }
 
     # Events
@@ -186,6 +204,8 @@ class Quorum:
             return
         self._send(effects)
         self._tell(effects, now)
+        if effects.rejoined:
+            self._rejoin(now)
 
     def end_turn(self) -> None:
         """All of the turn is written: one sync for it."""
@@ -205,6 +225,16 @@ class Quorum:
         self._raft.check()
 
     # Orders
+
+    def _rejoin(self, now: Now) -> None:
+        """The log is whole again: let the mark go, then count again."""
+        try:
+            rebuild.finish(self._context.disk, REBUILD_MARK)
+        except StorageError as error:
+            self.failed(error)
+            return
+        _logger.info("rebuilt from the others: this member votes again")
+        self.step(Rejoined(), now)
 
     def _send(self, effects: RaftEffects) -> None:
         for to, message, payload in effects.send_now:

@@ -22,6 +22,7 @@ from nodes.config import (
     EXIT_BUG,
     EXIT_CONFIG,
     EXIT_ENVIRONMENT,
+    EXIT_STOPPED,
     ConfigError,
     NodeConfig,
     load_node_config,
@@ -77,7 +78,8 @@ def _run(config: NodeConfig, program: Program) -> int:
     _watch_supervisor(loop, program)
     _logger.info("%s incarnation %d is up at %s", config.name, config.incarnation, here.clients)
     status = loop.run()
-    _logger.info("%s ends with status %d", config.name, status)
+    if status == EXIT_STOPPED:  # Of any other end, what was logged last is the reason.
+        _logger.info("%s ends", config.name)
     return status
 
 

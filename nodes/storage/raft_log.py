@@ -250,10 +250,7 @@ class RaftLog:
             self._number, end = number, position
         if end < len(data):
             if not is_last or _whole_record_after(number, data, end):
-                raise Damaged(
-                    f"{path} is damaged at byte {end}, before records that are whole: "
-                    "restore it, or remove this member's data so that it is filled anew"
-                )
+                raise Damaged(f"{path} is damaged at byte {end}, before records that are whole")
             file.truncate(end)
         if end == 0:  # Begun, and nothing of it reached the disk.
             file.close()

@@ -47,10 +47,7 @@ def load_newest(disk: Disk, folder: str) -> tuple[LogIndex, Term, bytes] | None:
             return found
         faults.append(f"{name}: {found}")
     if faults:
-        raise Damaged(
-            f"no snapshot in {folder} is whole ({'; '.join(faults)}): "
-            "restore one, or remove this member's data so that it is filled anew"
-        )
+        raise Damaged(f"no snapshot in {folder} is whole ({'; '.join(faults)})")
     return None
 
 

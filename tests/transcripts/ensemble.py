@@ -19,6 +19,7 @@ from nodes.core.raft.events import (
     RaftEffects,
     RaftEvent,
     Received,
+    Rejoined,
     SnapshotInstalled,
     SnapshotReady,
     Stored,
@@ -93,6 +94,11 @@ class Host:
     waiting: list[tuple[int, Outgoing]] = field(default_factory=list)
     """(sequence, message) that may leave once that batch is durable."""
     lives: int = 0
+    loss: int = 0
+    """The number of the loss of its disk that it is recovering from; 0: none."""
+    losses: int = 0
+    lost: set[tuple[int, Term]] = field(default_factory=set)
+    """Entries (index, term) that were durable here before a loss."""
 
 
 class Watcher:
@@ -145,7 +151,9 @@ class Ensemble:
         host.applied = json.loads(host.disk.snapshot[2])
         host.applied_index, host.applied_term = stored.snapshot_index, stored.snapshot_term
         chance = Random(self.seed * 1_000_003 + node * 1_009 + host.lives)
-        host.core = RaftCore(node, self.voters, self.config, stored, chance, self.now)
+        host.core = RaftCore(
+            node, self.voters, self.config, stored, chance, self.now, rebuilding=host.loss
+        )
 
     def crash(self, node: NodeId, keep_batches: int = 0) -> None:
         """Kill a member: what was not synced is gone, but for ``keep_batches`` by luck."""
@@ -155,6 +163,17 @@ class Ensemble:
             host.disk.sync(keep_batches)
         host.disk.pending.clear()
         host.waiting.clear()
+
+    def wipe(self, node: NodeId) -> None:
+        """Lose a member's disk; what it sent before may still arrive, what comes to it does not."""
+        host = self.hosts[node]
+        self.crash(node)
+        host.lost |= {(entry.index, entry.term) for entry in host.disk.entries}
+        host.lost |= {(index, Term(-1)) for index in range(1, host.disk.snapshot[0] + 1)}
+        host.disk = DiskModel()
+        host.losses += 1
+        host.loss = node * 1_000 + host.losses
+        self.wire = [message for message in self.wire if message[1] != node]
 
     # Steps
 
@@ -192,6 +211,9 @@ class Ensemble:
             host.applied_index, host.applied_term = entry.index, entry.term
             if entry.kind != ENTRY_NOOP:
                 host.applied.append(entry.data.decode())
+        if effects.rejoined:
+            host.loss = 0
+            self.step(host.node, Rejoined())
         if effects.snapshot_wanted and not self.hold_snapshots:
             self.give_snapshot(host.node)
         if effects.install is not None:

@@ -77,16 +77,19 @@ def _voted(m: VoteResponse) -> str:
 
 def _append(m: AppendRequest) -> str:
     entries = ", ".join(entry_text(entry) for entry in m.entries)
+    rejoin = f" rejoin at {m.rejoin_index}" if m.rejoin_index else ""
     return (
         f"append term={m.term} after {m.previous_term}/{m.previous_index} commit={m.commit_index}"
-        f" round={m.round} [{entries}]"
+        f" round={m.round} [{entries}]{rejoin}"
     )
 
 
 def _appended(m: AppendResponse) -> str:
+    loss = f" rebuilding {m.rebuilding}" if m.rebuilding else ""
     if m.success:
-        return f"appended term={m.term} match={m.match_index} round={m.round}"
-    return f"append refused term={m.term} hint={m.hint_term}/{m.match_index} round={m.round}"
+        return f"appended term={m.term} match={m.match_index} round={m.round}{loss}"
+    hint = f"hint={m.hint_term}/{m.match_index}"
+    return f"append refused term={m.term} {hint} round={m.round}{loss}"
 
 
 def _chunk(m: SnapshotRequest) -> str:
@@ -143,6 +146,8 @@ def _effects_text(node: NodeId, effects: RaftEffects) -> list[str]:
     lines += [f"rejected {payload.decode()}" for payload in effects.rejected]
     if effects.install is not None:
         lines.append(f"install snapshot {effects.install[1]}/{effects.install[0]}")
+    if effects.rejoined:
+        lines.append("rejoined")
     if effects.snapshot_wanted:
         lines.append("snapshot wanted")
     return [f"  {line}" for line in lines]
@@ -189,6 +194,7 @@ class Transcript:
             "cut": self._cut,
             "heal": lambda _: self._of.cut.clear(),
             "crash": lambda a: self._of.crash(NodeId(int(a[0]))),
+            "wipe": lambda a: self._of.wipe(NodeId(int(a[0]))),
             "restart": lambda a: self._of.start(NodeId(int(a[0]))),
             "sync": self._sync,
             "advance": self._advance,

@@ -57,6 +57,7 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.SUPERVISOR_STATUS: ("supervision", "SupervisorStatusRequest", "SupervisorStatusResponse"),
     Api.SIGNAL_NODE: ("supervision", "SignalNodeRequest", "SignalNodeResponse"),
     Api.RESTART_NODE: ("supervision", "RestartNodeRequest", "RestartNodeResponse"),
+    Api.REBUILD_NODE: ("supervision", "RebuildNodeRequest", "RebuildNodeResponse"),
 }
 
 VERSIONS: dict[Api, tuple[int, int]] = dict.fromkeys(_CONVERSATIONS, (0, 0))

@@ -23,6 +23,7 @@ from nodes.core.raft.events import (
     RaftEvent,
     ReadIndex,
     Received,
+    Rejoined,
     Role,
     SnapshotInstalled,
     SnapshotReady,
@@ -31,6 +32,7 @@ from nodes.core.raft.events import (
 from nodes.core.raft.follower import Follower
 from nodes.core.raft.member import Member
 from nodes.core.raft.read_index import Reads
+from nodes.core.raft.rebuild import Rebuild
 from nodes.core.raft.replication import Replication
 from nodes.core.raft.timing import Timing
 from nodes.core.raft.transfer import Transfer
@@ -63,11 +65,14 @@ class RaftCore:
         stored: Found,
         random: Random,
         now: Now,
+        rebuilding: int = 0,
     ) -> None:
-        self._member = member = Member(node, voters, config, stored, random, now)
+        """``rebuilding``: the number of the loss that this member recovers from; 0: it is whole."""
+        self._member = member = Member(node, voters, config, stored, random, now, rebuilding)
         self._replication = Replication(member)
         self._election = Election(member, self._replication)
         self._follower = Follower(member)
+        self._rebuild = Rebuild(member)
         self._reads = Reads(member, self._replication)
         self._transfer = Transfer(member, self._replication)
         self._on_event: dict[type, Callable[[Any], None]] = {
@@ -82,6 +87,7 @@ class RaftCore:
             Compacted: self._on_compacted,
             SnapshotReady: self._replication.on_snapshot_ready,
             SnapshotInstalled: self._follower.on_installed,
+            Rejoined: self._rebuild.on_rejoined,
             Tick: self._on_tick,
         }
         self._on_message: dict[type, Callable[[Any], None]] = {
@@ -131,6 +137,7 @@ class RaftCore:
             self._reads.advance()
             self._replication.tell_commit()
         else:
+            self._rebuild.advance()
             self._reads.advance()
 
     # Events of more than one part
@@ -146,6 +153,7 @@ class RaftCore:
 
     def _on_append(self, message: AppendRequest) -> None:
         if self._is_of_leader(message):
+            self._rebuild.on_append(message)
             self._follower.on_append(message)
 
     def _on_snapshot(self, message: SnapshotRequest) -> None:
@@ -221,6 +229,11 @@ class RaftCore:
         return self._member.log.last_index
 
     @property
+    def rebuilding(self) -> bool:
+        """True while this member makes good for a lost disk: it neither votes nor counts."""
+        return self._member.rebuilding != 0
+
+    @property
     def rejected_messages(self) -> int:
         """How many messages of peers made no sense and were passed over."""
         return self._member.rejected_messages
@@ -271,3 +284,4 @@ class RaftCore:
         self._election.check()
         self._replication.check()
         self._reads.check()
+        self._rebuild.check()

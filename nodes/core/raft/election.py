@@ -44,7 +44,7 @@ class Election:
         member = self._member
         if member.role is Role.LEADER or member.now_ms < member.election_due_ms:
             return
-        if member.installing:
+        if member.installing or member.rebuilding:
             member.restart_timeout()
         elif self._vote_sequence is not None and member.role is Role.CANDIDATE:
             # Our own vote is still on its way to a slow disk: another term would begin it anew, and
@@ -80,7 +80,7 @@ class Election:
         member = self._member
         if message.term != member.term or message.sender != member.raft_leader:
             return
-        if not member.installing:
+        if not member.installing and not member.rebuilding:
             self._forced = True
             self._campaign()
 
@@ -205,6 +205,8 @@ class Election:
 
     def _would_vote(self, message: VoteRequest) -> bool:
         member = self._member
+        if member.rebuilding:
+            return False  # What was promised and acknowledged before is not known any more.
         if message.term < member.term or self._sticks(message):
             return False
         if message.term == member.term:

@@ -136,6 +136,10 @@ class SnapshotReady(NamedTuple):
     data: bytes
 
 
+class Rejoined(NamedTuple):
+    """The mark that this member is rebuilding is gone, durably: it votes and counts again."""
+
+
 class SnapshotInstalled(NamedTuple):
     """The server has taken over the snapshot that ``install`` named, durably."""
 
@@ -155,6 +159,7 @@ RaftEvent = (
     | Compacted
     | SnapshotReady
     | SnapshotInstalled
+    | Rejoined
     | Tick
 )
 
@@ -189,3 +194,5 @@ class RaftEffects(Effects[Entry]):
     make it durable, then report SnapshotInstalled."""
     snapshot_wanted: bool = False
     """A follower is too far behind for the log: answer with SnapshotReady. Asked once until then."""
+    rejoined: bool = False
+    """A rebuilding member holds everything again: remove its mark durably, then report Rejoined."""

@@ -123,7 +123,13 @@ class Follower:
     ) -> AppendResponse:
         member = self._member
         return AppendResponse(
-            member.node, member.term, success, match_index, message.round, hint_term
+            member.node,
+            member.term,
+            success,
+            match_index,
+            message.round,
+            hint_term,
+            member.rebuilding,
         )
 
     def _follow(self, sender: NodeId, term: Term) -> bool:
@@ -192,7 +198,13 @@ class Follower:
         member.commit_index = event.last_index
         if coming is not None and coming[1] == member.term:
             response = SnapshotResponse(
-                member.node, member.term, event.last_index, 0, True, self._installing_round
+                member.node,
+                member.term,
+                event.last_index,
+                0,
+                True,
+                self._installing_round,
+                member.rebuilding,
             )
             member.answer(coming[0], response)
 
@@ -205,7 +217,13 @@ class Follower:
     ) -> SnapshotResponse:
         member = self._member
         return SnapshotResponse(
-            member.node, member.term, message.last_index, position_bytes, installed, message.round
+            member.node,
+            member.term,
+            message.last_index,
+            position_bytes,
+            installed,
+            message.round,
+            member.rebuilding,
         )
 
 

@@ -46,6 +46,7 @@ class Member:
         "peers",
         "raft_leader",
         "random",
+        "rebuilding",
         "rejected_messages",
         "role",
         "term",
@@ -61,6 +62,7 @@ class Member:
         stored: Found,
         random: Random,
         now: Now,
+        rebuilding: int,
     ) -> None:
         assert node in voters, "a member votes"
         assert len(set(voters)) == len(voters), "a voter is named once"
@@ -83,6 +85,8 @@ class Member:
         self.dead_until_ms = 0
         self.installing = False
         """A snapshot is being taken over: the log is about to be replaced."""
+        self.rebuilding = rebuilding
+        """The number of the loss after which log and promises are being made good; 0: none."""
         self.rejected_messages = 0
         self.effects = RaftEffects()
         self._timeout_ms = 0

@@ -41,6 +41,15 @@ class Progress:
     snapshot_position: int = 0
     snapshot_sent_ms: int = 0
     """When the chunk under way was sent; 0: none was."""
+    rebuilding: int = 0
+    """The number of the loss that it recovers from: it does not count meanwhile. 0: none."""
+    rejoin_index: LogIndex = LogIndex(0)
+    """Once an entry appended since that loss, and this member holds it, it counts again; 0: none."""
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether its word may decide anything."""
+        return self.rebuilding == 0
 
     def may_send(self, in_flight_max: int) -> bool:
         """Tell whether an append with entries may leave now."""

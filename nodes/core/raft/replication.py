@@ -25,6 +25,7 @@ from transport.wire.messages.raft import (
 
 UNCOMMITTED_ENTRIES_MAX = 100_000
 """Beyond it proposals are refused: without a quorum they would only pile up."""
+NEVER_MS = -(2**62)
 
 
 class Replication:
@@ -161,8 +162,15 @@ class Replication:
                 member.commit_index,
                 self._rounds.number,
                 entries,
+                self._rejoin_index(progress),
+                progress.rebuilding,
             ),
         )
+
+    def _rejoin_index(self, progress: Progress) -> LogIndex:
+        """Return what a rebuilding member must hold, once that is committed without its help."""
+        committed = 0 < progress.rejoin_index <= self._member.commit_index
+        return progress.rejoin_index if committed else LogIndex(0)
 
     # Answers
 
@@ -175,6 +183,7 @@ class Replication:
         progress = self._contact(message.sender, message.term, message.round)
         if progress is None:
             return
+        self._note_rebuilding(progress, message.rebuilding)
         if not 0 <= message.match_index <= member.log.last_index and message.success:
             member.rejected_messages += 1
             return
@@ -185,6 +194,19 @@ class Replication:
         elif progress.pace is not Pace.SNAPSHOT:
             self._back_up(progress, message)
         self._feed(message.sender, progress)
+
+    def _note_rebuilding(self, progress: Progress, loss: int) -> None:
+        """A follower lost its disk, or has made good for that (see ``rebuild.py``)."""
+        if loss == progress.rebuilding:
+            return
+        progress.rebuilding, progress.rejoin_index = loss, LogIndex(0)
+        self._moved = True
+        if loss:
+            member = self._member
+            progress.rejoin_index = LogIndex(member.log.last_index + 1)
+            member.append([Entry(member.term, progress.rejoin_index, ENTRY_NOOP, b"")])
+            for peer, each in self.progress.items():
+                self._feed(peer, each)
 
     def _back_up(self, progress: Progress, message: AppendResponse) -> None:
         """The logs differ below ``next_index``: go back to where they may agree."""
@@ -262,7 +284,10 @@ class Replication:
             member.become_follower(message.term)
             return
         progress = self._contact(message.sender, message.term, message.round)
-        if progress is None or progress.pace is not Pace.SNAPSHOT:
+        if progress is None:
+            return
+        self._note_rebuilding(progress, message.rebuilding)
+        if progress.pace is not Pace.SNAPSHOT:
             return
         if message.installed:
             if not 0 <= message.last_index <= member.commit_index:
@@ -296,7 +321,7 @@ class Replication:
         member = self._member
         if self._moved:
             self._moved = False
-            matches = [progress.match_index for progress in self.progress.values()]
+            matches = [p.match_index if p.counts else 0 for p in self.progress.values()]
             matches.append(member.durability.index)
             index = reached_by_majority(matches)
             # Only an entry of our own term commits by counting, and all before it with it: one of
@@ -330,14 +355,14 @@ class Replication:
 
     def has_quorum_contact(self, now_ms: int) -> bool:
         """Tell whether a majority still followed within the last election time-out."""
-        contacts = [progress.contact_ms for progress in self.progress.values()]
+        contacts = [p.contact_ms if p.counts else NEVER_MS for p in self.progress.values()]
         contacts.append(now_ms)
         silent_ms = now_ms - reached_by_majority(contacts)
         return silent_ms < self._member.config.election_timeout_min_ms
 
     def confirmed_round(self) -> int:
         """Return the newest round that a majority has answered."""
-        answered = [progress.answered_round for progress in self.progress.values()]
+        answered = [p.answered_round if p.counts else 0 for p in self.progress.values()]
         answered.append(self._rounds.number)
         return reached_by_majority(answered)
 

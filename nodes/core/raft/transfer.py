@@ -30,7 +30,8 @@ class Transfer:
         """Begin; nothing happens unless this member leads and the successor is one of its peers."""
         member = self._member
         to = self._most_advanced() if event.to is None else event.to
-        if member.role is not Role.LEADER or to not in self._replication.progress:
+        progress = self._replication.progress.get(to)
+        if member.role is not Role.LEADER or progress is None or not progress.counts:
             return
         self.to = to
         self._told = False
@@ -40,7 +41,7 @@ class Transfer:
     def _most_advanced(self) -> NodeId:
         """Return the follower with the longest log that was in contact last; −1: there is none."""
         progress = self._replication.progress
-        ranked = [(p.match_index, p.contact_ms, -peer) for peer, p in progress.items()]
+        ranked = [(p.match_index, p.contact_ms, -peer) for peer, p in progress.items() if p.counts]
         return NodeId(-max(ranked)[2]) if ranked else NO_NODE
 
     def advance(self) -> None:

@@ -46,7 +46,8 @@ class Judge(Watcher):
     def __init__(self) -> None:
         self.ensemble: Ensemble | None = None
         self.leaders: dict[Term, NodeId] = {}
-        self.votes: dict[tuple[NodeId, Term], NodeId] = {}
+        self.votes: dict[tuple[NodeId, Term, int], NodeId] = {}
+        """By member, term, and losses of its disk: a loss takes the memory of a vote."""
         self.committed: dict[int, Entry] = {}
         self.commit_indexes: dict[tuple[NodeId, int], int] = {}
         self.read_floors: dict[int, int] = {}
@@ -81,7 +82,7 @@ class Judge(Watcher):
         for entry in effects.committed:
             if entry.index not in self.committed:
                 self.committed[entry.index] = entry
-                holders = [h for h in self.of.hosts.values() if h.disk.has(entry)]
+                holders = [h for h in self.of.hosts.values() if _held(h, entry)]
                 assert len(holders) > len(self.of.voters) // 2, "committed without a majority"
             assert self.committed[entry.index] == entry, "two entries committed in one place"
         for token, index in effects.reads:
@@ -91,11 +92,18 @@ class Judge(Watcher):
     def sent(self, source: NodeId, outgoing: Outgoing) -> None:
         message = outgoing.message
         if isinstance(message, VoteResponse) and message.granted and not message.pre:
-            vote = self.votes.setdefault((source, message.term), outgoing.to)
+            life = (source, message.term, self.of.hosts[source].losses)
+            vote = self.votes.setdefault(life, outgoing.to)
             assert vote == outgoing.to, "two votes in one term"
             assert self.of.hosts[source].disk.hard_state.term >= message.term, "a vote not durable"
         if isinstance(message, (AppendRequest, AppendResponse)):
             assert self.of.hosts[source].disk.hard_state.term >= message.term, "a term not durable"
+
+
+def _held(host: Host, entry: Entry) -> bool:
+    """Tell whether an entry is durable on a member, or was until it lost its disk."""
+    before = {(entry.index, entry.term), (entry.index, Term(-1))}
+    return host.disk.has(entry) or not before.isdisjoint(host.lost)
 
 
 class Chaos:
@@ -113,6 +121,7 @@ class Chaos:
         self.crash_rate = self.random.choice([0.0, 0.02, 0.06])
         self.notice_rate = self.random.choice([0.0, 0.1, 0.4])
         self.pace = self.random.choice([1, 1, 4, 12])
+        self.wipe_rate = self.random.choice([0.0, 0.0, 0.3])
         self.number = 0
 
     def act(self) -> None:
@@ -184,6 +193,8 @@ class Chaos:
         draw = self.random.random()
         if host is not None and self.random.random() < self.notice_rate:
             self._false_notice(host)
+        elif host is not None and self.random.random() < self.wipe_rate:
+            self._wipe(host)
         elif draw < self.crash_rate * 10 and host is not None:
             self.of.crash(host.node, self.random.randint(0, len(host.disk.pending)))
             for other in self.of.alive():
@@ -202,6 +213,13 @@ class Chaos:
             self.of.step(host.node, Contact(peer, self.random.random() < 0.5))
         else:
             self.of.step(host.node, Gap(self.random.randint(1, 300)))
+
+    def _wipe(self, host: Host) -> None:
+        """Lose a disk, as long as enough members are whole to go on."""
+        rebuilding = sum(other.loss != 0 for other in self.of.hosts.values() if other is not host)
+        if rebuilding < len(self.of.voters) // 2:
+            self.of.wipe(host.node)
+            self.of.start(host.node)
 
     def _netsplit(self, node: NodeId) -> None:
         """Cut one direction of one link, or a member off from all others."""
@@ -240,6 +258,7 @@ class Chaos:
         hosts = self.of.alive()
         assert all(host.applied == hosts[0].applied for host in hosts), "members disagree"
         assert hosts[0].applied[-1] == "last"
+        assert all(host.loss == 0 for host in hosts), "a member is not whole again"
         assert len({host.core.commit_index for host in hosts if host.core}) == 1
 
     def match_logs(self) -> None:

@@ -31,6 +31,8 @@ from transport.wire.messages.cluster import (
     death_notice_proof,
 )
 from transport.wire.messages.supervision import (
+    RebuildNodeRequest,
+    RebuildNodeResponse,
     RestartNodeRequest,
     RestartNodeResponse,
     SignalNodeRequest,
@@ -110,6 +112,7 @@ class FakeProcesses:
     started: list[str] = field(default_factory=list)
     signals: list[tuple[str, int]] = field(default_factory=list)
     asked_to_end: list[str] = field(default_factory=list)
+    marked: list[str] = field(default_factory=list)
     refuse: bool = False
     incarnations: dict[str, int] = field(default_factory=dict)
 
@@ -131,6 +134,11 @@ class FakeProcesses:
     def ask_to_end(self, name: NodeName) -> bool:
         self.asked_to_end.append(name)
         return True
+
+    def mark_for_rebuild(self, name: NodeName) -> None:
+        if self.refuse:
+            raise ConfigError("no space")
+        self.marked.append(name)
 
     def last_words(self, name: NodeName) -> str:
         return "its last words"
@@ -167,19 +175,25 @@ class FakeMeter:
 class World:
     """A supervisor of one coordinator more than there are brokers: 2 and 1."""
 
-    def __init__(self, *, must_be_ready: bool = False, death_notices: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        must_be_ready: bool = False,
+        death_notices: bool = True,
+        coordinators: int = 2,
+    ) -> None:
         self.now = Now(100_000, 0)
         self.ports = FakePorts()
         self.processes = FakeProcesses(self)
         self.observer = FakeObserver()
         settings = Settings(
             "test",
-            cluster=ClusterConfig(brokers=1, coordinators=2),
+            cluster=ClusterConfig(brokers=1, coordinators=coordinators),
             supervisor=SupervisorConfig(death_notices=death_notices, start_timeout_ms=5_000),
         )
         nodes = tuple(
             member.endpoints((port, port + 1, port + 2))
-            for port, member in zip((10, 20, 30), settings.members(), strict=True)
+            for port, member in zip(range(10, 99, 10), settings.members(), strict=False)
         )
         self.plan = ClusterPlan(settings, ClusterId("c"), KEY, Path("/nowhere"), nodes)
         self.peers = {str(node.name): node.peers for node in nodes}
@@ -598,3 +612,30 @@ def test_a_node_that_does_not_end_for_a_restart_is_killed(world: World) -> None:
     world.command(RestartNodeRequest(KEY, NodeName("broker-1")))
     world.advance(10_010)
     assert world.processes.signals == [("broker-1", 9)]
+
+
+def test_rebuild_marks_a_coordinator_and_restarts_it() -> None:
+    world = World(coordinators=3)
+    world.become_ready()
+    assert world.command(RebuildNodeRequest(KEY, NodeName("coordinator-2"))) == []
+    assert world.processes.marked == ["coordinator-2"]
+    assert world.processes.asked_to_end == ["coordinator-2"]
+    world.die("coordinator-2", 0)
+    world.advance(100)
+    [answer] = world.ports.replies
+    assert answer == RebuildNodeResponse(0, "", world.engine.roster[NodeName("coordinator-2")].pid)
+
+
+def test_rebuild_of_what_cannot_be_rebuilt_is_refused() -> None:
+    world = World(coordinators=3)
+    world.become_ready()
+    [answer] = world.command(RebuildNodeRequest(KEY, NodeName("broker-1")))
+    assert isinstance(answer, RebuildNodeResponse)
+    assert "no coordinator" in answer.text
+    world.ports.replies.clear()
+    world.die("coordinator-1", 3)
+    [answer] = world.command(RebuildNodeRequest(KEY, NodeName("coordinator-2")))
+    assert isinstance(answer, RebuildNodeResponse)
+    assert "2 of the other coordinators must be ready" in answer.text
+    assert "coordinator-1 is restarting" in answer.text
+    assert world.processes.marked == []

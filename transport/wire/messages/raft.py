@@ -67,6 +67,10 @@ class AppendRequest(Message, frozen=True, array_like=True, gc=False):
     commit_index: LogIndex
     round: int
     entries: tuple[Entry, ...] = ()
+    rejoin_index: LogIndex = LogIndex(0)
+    """To a member that is rebuilding: whole again once it holds all up to this. 0: not yet known."""
+    rebuilding: int = 0
+    """The number of the loss for which ``rejoin_index`` holds."""
 
 
 class AppendResponse(Message, frozen=True, array_like=True, gc=False):
@@ -80,6 +84,8 @@ class AppendResponse(Message, frozen=True, array_like=True, gc=False):
     match_index: LogIndex
     round: int
     hint_term: Term = Term(0)
+    rebuilding: int = 0
+    """Of a member that lost its log and its promises: the number of that loss. 0: a whole member."""
 
 
 class SnapshotRequest(Message, frozen=True, array_like=True, gc=False):
@@ -108,6 +114,8 @@ class SnapshotResponse(Message, frozen=True, array_like=True, gc=False):
     position_bytes: int
     installed: bool
     round: int
+    rebuilding: int = 0
+    """As in AppendResponse."""
 
 
 class TimeoutNow(Message, frozen=True, array_like=True, gc=False):

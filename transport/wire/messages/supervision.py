@@ -103,3 +103,22 @@ class RestartNodeResponse(Message, frozen=True, array_like=True, gc=False):
     error: int
     text: str = ""
     pid: int = 0
+
+
+class RebuildNodeRequest(Message, frozen=True, array_like=True, gc=False):
+    """Start a coordinator anew without its log, which its peers fill again."""
+
+    api: ClassVar[Api] = Api.REBUILD_NODE
+
+    key: str
+    name: NodeName
+
+
+class RebuildNodeResponse(Message, frozen=True, array_like=True, gc=False):
+    """NONE: it is whole again. Otherwise ``text`` says why not, and what would be right."""
+
+    api: ClassVar[Api] = Api.REBUILD_NODE
+
+    error: int
+    text: str = ""
+    pid: int = 0
