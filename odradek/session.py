@@ -247,7 +247,9 @@ class CoordinationSession:
         if connection is None or link != connection.link:
             return False
         event = envelope.body
-        if not isinstance(event, WatchEvent) or event.session_id != self._serving_id:
+        # While the session is being attached, what its watches have missed comes before the answer.
+        ours = (self.session_id, self._serving_id)
+        if not isinstance(event, WatchEvent) or event.session_id not in ours:
             return False
         # Other events of the same write may be on their way: only what is before it is complete.
         self.last_zxid = max(self.last_zxid, Zxid(event.zxid - 1))

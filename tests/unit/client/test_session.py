@@ -743,6 +743,19 @@ def test_watches_move_to_the_next_coordinator_and_missed_events_come_from_there(
     assert seen.events == [("data", NODE_DELETED), ("exists", NODE_DELETED)]
 
 
+def test_what_a_watch_missed_is_heard_before_the_answer_to_the_attachment() -> None:
+    world = World()
+    world.opened()
+    seen = Seen(world)
+    seen.read("data", GetData("/a", True), "data")
+    world.results(world.take(), good(3))
+    world.cut()
+    world.link_up()
+    assert isinstance(world.take().body, OpenSessionRequest)
+    world.event(NODE_DATA_CHANGED, "/a", 8)
+    assert seen.events == [("data", NODE_DATA_CHANGED)]
+
+
 def test_a_coordinator_behind_an_event_that_was_seen_is_not_used() -> None:
     world = World()
     world.opened()
