@@ -31,6 +31,10 @@ class Identities:
         """
         return ()
 
+    def of_opening(self, origin: Origin, auth: Iterable[AddAuth]) -> tuple[Identity, ...]:
+        """Return who is behind a connection that opens or attaches with these proofs."""
+        return self.added(self.of_connection(origin), auth)
+
     def proves(self, auth: AddAuth) -> bool:
         """Tell whether this proves anything."""
         return identify(auth.scheme, auth.credential, self._super_digest) is not None

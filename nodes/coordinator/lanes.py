@@ -17,8 +17,8 @@ from nodes.coordinator.context import CoordinatorContext, Request
 from nodes.coordinator.lane import Lane, PendingRequest
 from nodes.coordinator.quorum import Quorum
 from nodes.coordinator.reads import Reads
+from nodes.coordinator.rewatching import may_hear
 from nodes.coordinator.writes import Writes
-from nodes.core.znode.acl import allows
 from nodes.core.znode.session import Session
 from nodes.core.znode.watch import TreeChange
 from transport.driver.ports import Origin
@@ -27,7 +27,6 @@ from transport.wire.codec import Envelope, Kind
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import RequestId, SessionId
 from transport.wire.messages.coordination import (
-    READ,
     Identity,
     OperateRequest,
     OperateResponse,
@@ -149,22 +148,13 @@ class Lanes:
         cluster_id = self._context.config.cluster_id
         for event in events:
             lane = self._lanes.get(event.session_id)
-            if lane is None or not self._may_hear(lane, event, change):
+            if lane is None or not may_hear(self._core.tree, lane.identities, event, change):
                 continue
             envelope = Envelope(Kind.ONE_WAY, event, cluster_id=cluster_id)
             if not self._context.ports.wire.reply(lane.origin, envelope):
                 # It missed an event: it must not read what comes after it.
                 self._context.count("watch_events_dropped")
                 self.detach(event.session_id)
-
-    def _may_hear(self, lane: Lane, event: WatchEvent, change: TreeChange | None) -> bool:
-        if change is None:
-            znode = self._core.tree.get(event.path)
-        elif change.path == event.path:
-            znode = change.znode
-        else:
-            return allows(change.parent_acl, READ, lane.identities)
-        return znode is None or allows(znode.acl, READ, lane.identities)
 
     def applied(
         self, session_id: SessionId, results: Iterable[tuple[RequestId, Result]], now: Now

@@ -14,24 +14,21 @@ from typing import cast
 
 from nodes.coordinator.barriers import Barriers
 from nodes.coordinator.context import CoordinatorContext, Request
+from nodes.coordinator.guests import Guests
 from nodes.coordinator.lanes import Lanes
 from nodes.coordinator.presence import Presence
+from nodes.coordinator.rewatching import set_watches
 from nodes.coordinator.writes import Writes
 from nodes.core.znode.core import Opening
-from nodes.core.znode.missed import missed, missed_by_lasting
-from nodes.core.znode.paths import is_valid
 from nodes.core.znode.session import Session
-from nodes.core.znode.watch import KINDS, LASTING, TreeChange
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import SessionId, Zxid
+from transport.wire.ids import SessionId
 from transport.wire.messages.coordination import (
     OpenedSession,
     OpenSessionRequest,
     OpenSessionResponse,
     ProposedWrite,
-    WatchEvent,
-    WatchRegistration,
 )
 
 NONCE_BYTES_MAX = 64
@@ -59,6 +56,7 @@ class Openings:
         writes: Writes,
         lanes: Lanes,
         presence: Presence,
+        guests: Guests,
     ) -> None:
         self._context = context
         self._core = context.core
@@ -66,6 +64,7 @@ class Openings:
         self._writes = writes
         self._lanes = lanes
         self._presence = presence
+        self._guests = guests
         self._openings: dict[bytes, _Waiting] = {}
         self._attachments = 0
 
@@ -115,15 +114,20 @@ class Openings:
     def _limit(self, waiting: _Waiting, now: Now) -> None:
         """Give up when the client does, or after two elections' worth of time."""
         patience_ms = 2 * self._context.config.raft.election_timeout_max_ms
-        if waiting.request.envelope.deadline_ms >= 0:
-            patience_ms = min(patience_ms, waiting.request.envelope.deadline_ms)
+        envelope = waiting.request.envelope
+        if envelope.deadline_ms >= 0:
+            patience_ms = min(patience_ms, envelope.deadline_ms)
+        if cast("OpenSessionRequest", envelope.body).read_only:
+            patience_ms //= 2  # while its client still listens
         self._context.timers.after(now, patience_ms, partial(self._give_up, waiting))
 
-    def _give_up(self, waiting: _Waiting, _: Now) -> None:
+    def _give_up(self, waiting: _Waiting, now: Now) -> None:
         if waiting.done:
             return
         self._settle(waiting)
-        self._refuse(waiting.request, ErrorCode.NO_QUORUM)
+        error = self._guests.welcome(waiting.request, self._new_id(), now)
+        if error != ErrorCode.NONE:
+            self._refuse(waiting.request, error)
 
     def _settle(self, waiting: _Waiting) -> None:
         waiting.done = True
@@ -178,12 +182,12 @@ class Openings:
 
     def _serve(self, request: Request, session: Session, now: Now) -> None:
         body = cast("OpenSessionRequest", request.envelope.body)
-        known = self._context.identities.of_connection(request.origin)
-        identities = self._context.identities.added(known, body.auth)
+        identities = self._context.identities.of_opening(request.origin, body.auth)
         self._lanes.attach(session.id, request.origin, identities)
         self._presence.spoke(session.id, now)
         # Missed events first: once the answer has named our zxid, they must not get lost.
-        for event, change in self._set_watches(session.id, body.watches, body.last_zxid).items():
+        missed = set_watches(self._context, session.id, body.watches, body.last_zxid)
+        for event, change in missed.items():
             self._lanes.tell((event,), change)
         if not self._lanes.serves(session.id):
             return
@@ -197,29 +201,6 @@ class Openings:
         )
         if not self._context.reply(request, answer):
             self._lanes.detach(session.id)
-
-    def _set_watches(
-        self, session_id: SessionId, watches: tuple[WatchRegistration, ...], seen: Zxid
-    ) -> dict[WatchEvent, TreeChange | None]:
-        """Set watches anew; returns what they missed. One-shot ones that missed it are not set."""
-        events: dict[WatchEvent, TreeChange | None] = {}
-        lasting: list[tuple[str, str]] = []
-        for path, kind in [(watch.path, watch.kind) for watch in watches]:
-            if kind not in KINDS or not is_valid(path):
-                continue
-            event = 0 if kind in LASTING else missed(self._core.tree, kind, path, seen)
-            if event:
-                events[WatchEvent(session_id, event, path, self._core.zxid)] = None
-                continue
-            self._context.watches.add(session_id, kind, path)
-            if kind in LASTING:
-                lasting.append((kind, path))
-        core = self._core
-        for event_, change in missed_by_lasting(
-            core.tree, self._context.history, session_id, lasting, seen, core.zxid
-        ):
-            events[event_] = change
-        return events
 
     def _refuse(self, request: Request, error: ErrorCode) -> None:
         self._context.reply(request, OpenSessionResponse(int(error), zxid=self._core.zxid))

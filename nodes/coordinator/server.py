@@ -13,6 +13,7 @@ from nodes.coordinator.checkpoints import Checkpoints
 from nodes.coordinator.context import CoordinatorContext, Request
 from nodes.coordinator.departure import Departure
 from nodes.coordinator.dispatch import PEERS_ONLY, Asked, Dispatch, OnTold
+from nodes.coordinator.guests import Guests
 from nodes.coordinator.introductions import Introductions
 from nodes.coordinator.lanes import Lanes
 from nodes.coordinator.notices import Notices
@@ -97,8 +98,9 @@ class CoordinatorServer:
         self._writes = Writes(context, quorum)
         self._lanes = Lanes(context, quorum, self._barriers, self._writes)
         self._presence = Presence(context, quorum, self._writes)
+        self._guests = Guests(context, quorum)
         self._openings = Openings(
-            context, self._barriers, self._writes, self._lanes, self._presence
+            context, self._barriers, self._writes, self._lanes, self._presence, self._guests
         )
         self._notices = Notices(context, quorum, self._writes)
         self._introductions = Introductions(context, quorum, self._replica, self._lanes)
@@ -166,6 +168,7 @@ class CoordinatorServer:
             self._context.history.check(self._context.core.zxid)
             self._lanes.check()
             self._openings.check()
+            self._guests.check()
             self._presence.check()
 
     # Told by the quorum, within a step
@@ -250,12 +253,16 @@ class CoordinatorServer:
     def _on_operate(self, request: Request, now: Now) -> None:
         body = request.envelope.body
         assert isinstance(body, OperateRequest)
+        if self._guests.on_operate(request, now):
+            return
         if self._lanes.on_operate(request, now):
             self._presence.spoke(body.session_id, now)
 
     def _on_ping(self, request: Request, now: Now) -> None:
         body = request.envelope.body
         assert isinstance(body, PingSessionRequest)
+        if self._guests.on_ping(request, now):
+            return
         if self._lanes.on_ping(request, now):
             self._presence.spoke(body.session_id, now)
 
