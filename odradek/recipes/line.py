@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from typing import NamedTuple
 
 from odradek.async_result import AsyncResult
@@ -26,10 +25,12 @@ from odradek.recipes.waiting import (
     Waiter,
     children_of,
     delete_quietly,
+    delete_when_made,
     in_order,
     is_connected,
     joined,
     session_of,
+    settle,
 )
 from odradek.znode_values import ZnodeStat
 
@@ -80,6 +81,7 @@ class Line:
     """One contender. Thread-safe, for one attempt at a time.
 
     ``kinds`` are the prefixes of the znodes that stand in this line, ``prefix`` is our own.
+    ``watch_all``: any change of the line may let us in, not only the going of the one ahead.
     ``lost`` is set when a hold has ended with its session, until the next attempt.
     """
 
@@ -92,6 +94,7 @@ class Line:
         *,
         kinds: Iterable[str] = (),
         ahead: Ahead = next_lower,
+        watch_all: bool = False,
     ) -> None:
         self.client = client
         self.folder = folder
@@ -100,6 +103,7 @@ class Line:
         self._kinds = tuple(kinds) or (prefix,)
         self._identifier = identifier
         self._ahead = ahead
+        self._watch_all = watch_all
         self._mutex = threading.Lock()
         self._place: Place | None = None
         self._held = False
@@ -143,11 +147,10 @@ class Line:
 
     def contenders(self) -> list[str]:
         """Return the identifiers of those in the line, the head first."""
-        waiter = Waiter(self.client.waiting)
         found: list[str] = []
-        for name in in_order(children_of(self.client, waiter, self.folder), *self._kinds):
+        for name in in_order(children_of(self.client, self.folder), *self._kinds):
             try:
-                data, _ = waiter.settle(self.client.get_async(joined(self.folder, name)))
+                data, _ = settle(self.client, self.client.get_async(joined(self.folder, name)))
             except NoNodeError:
                 continue
             found.append(data.decode(errors="replace"))
@@ -230,7 +233,9 @@ class Line:
     def _look(self, waiter: Waiter, *, blocking: bool) -> bool | None:
         """List the line once, and wait for the one ahead; None: look again."""
         place = self._stand(waiter)
-        line = in_order(children_of(self.client, waiter, self.folder), *self._kinds)
+        stirred = Flag(waiter)
+        watch = stirred if self._watch_all else None
+        line = in_order(children_of(self.client, self.folder, watch, waiter), *self._kinds)
         if place.name not in line:
             self._place = None  # lost with its session, or deleted by somebody
             return None
@@ -239,10 +244,10 @@ class Line:
             return self._hold(place)
         if not blocking:
             return False
-        stirred = Flag(waiter)
         try:
             # A read of data, for it leaves no watch behind when the one ahead has just gone.
-            waiter.settle(self.client.get_async(joined(self.folder, ahead), stirred))
+            if not self._watch_all:
+                waiter.settle(self.client.get_async(joined(self.folder, ahead), stirred))
         except NoNodeError:
             return None
         if not waiter.until(lambda: stirred.up or not self._lives(place)):
@@ -264,7 +269,7 @@ class Line:
         try:
             path, stat = waiter.settle(made)
         except BaseException:
-            made.add_done_callback(self._delete_late)
+            delete_when_made(self.client, made)
             raise
         self._place = place = Place(path, stat.ephemeralOwner, stat.czxid)
         return place
@@ -285,10 +290,6 @@ class Line:
         if place is not None and not keep_znode and self._lives(place):
             delete_quietly(self.client, place.path)
         self._tell(HoldState.LOST if self.lost.is_set() else HoldState.FREE)
-
-    def _delete_late(self, made: Future[tuple[str, ZnodeStat]]) -> None:
-        if not made.cancelled() and made.exception() is None:
-            delete_quietly(self.client, made.result()[0])
 
     def _lives(self, place: Place) -> bool:
         return session_of(self.client) == place.session_id

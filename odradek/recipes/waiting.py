@@ -19,6 +19,10 @@ from odradek.znode_values import CoordinationState, WatchedEvent, ZnodeStat
 T = TypeVar("T")
 Watch = Callable[[WatchedEvent], object]
 
+ANSWER_S = 30.0
+"""How long an answer may take, as in the client's blocking calls. What a recipe waits *for* has the
+time that its caller gives."""
+
 
 class Signal(Protocol):
     """A ``threading.Event``, or the simulator's."""
@@ -209,8 +213,8 @@ class Flag:
         self._waiter.wake()
 
 
-def settle(client: Client, result: AsyncResult[T], timeout_s: float | None = None) -> T:
-    """Wait for one result; ClientTimeoutError."""
+def settle(client: Client, result: AsyncResult[T], timeout_s: float | None = ANSWER_S) -> T:
+    """Wait for one answer; ClientTimeoutError."""
     return Waiter(client.waiting, timeout_s).settle(result)
 
 
@@ -242,13 +246,26 @@ def in_order(names: Iterable[str], *prefixes: str) -> list[str]:
     return sorted(found, key=number_of)
 
 
-def children_of(client: Client, waiter: Waiter, path: str, watch: Watch | None = None) -> list[str]:
+def children_of(
+    client: Client, path: str, watch: Watch | None = None, waiter: Waiter | None = None
+) -> list[str]:
     """Return the children of a path; none for one that is not there (then nothing is watched)."""
+    waits = waiter or Waiter(client.waiting, ANSWER_S)
     try:
-        names: list[str] = waiter.settle(client.get_children_async(path, watch))
+        names: list[str] = waits.settle(client.get_children_async(path, watch))
     except NoNodeError:
         return []
     return names
+
+
+def delete_when_made(client: Client, made: AsyncResult[tuple[str, ZnodeStat]]) -> None:
+    """Take back what a create makes whose caller waits no more, if it ever does."""
+
+    def late(_future: object) -> None:
+        if not made.cancelled() and made.exception() is None:
+            delete_quietly(client, made.result()[0])
+
+    made.add_done_callback(late)
 
 
 def delete_quietly(client: Client, path: str) -> None:

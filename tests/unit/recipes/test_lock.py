@@ -18,8 +18,9 @@ WAIT_S = 10.0
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as made:
-        yield made
+    made = ThreadPoolExecutor(8)
+    yield made
+    made.shutdown(wait=False, cancel_futures=True)  # who waits is freed by the end of its client
 
 
 def until(condition: Callable[[], bool]) -> None:

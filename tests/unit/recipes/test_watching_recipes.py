@@ -1,0 +1,243 @@
+"""Watches, caches, settings, names, parties and partitions: what is told, also across sessions."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from odradek.coordination import CoordinationClient
+from odradek.errors import BadVersionError, NoNodeError
+from odradek.recipes import PartitionState, TreeEventType
+
+WAIT_S = 10.0
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    made = ThreadPoolExecutor(8)
+    yield made
+    made.shutdown(wait=False, cancel_futures=True)  # who waits is freed by the end of its client
+
+
+@pytest.fixture
+def told() -> queue.SimpleQueue[Any]:
+    return queue.SimpleQueue()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition of other threads holds."""
+    never, waited_s = threading.Event(), 0.0
+    while not condition():
+        assert waited_s < WAIT_S, "it did not come to be"
+        never.wait(0.005)
+        waited_s += 0.005
+
+
+def test_data_is_told_at_first_and_at_each_change(
+    ensemble: Any, one: CoordinationClient, two: CoordinationClient, told: queue.SimpleQueue[Any]
+) -> None:
+    @one.DataWatch("/d")
+    def changed(data: bytes | None, stat: Any) -> bool:
+        told.put((data, stat and stat.version))
+        return data != b"end"
+
+    assert told.get_nowait() == (None, None)
+    two.create("/d", b"a")
+    assert told.get(timeout=WAIT_S) == (b"a", 0)
+    two.set("/d", b"b")
+    assert told.get(timeout=WAIT_S) == (b"b", 1)
+    two.delete("/d")
+    assert told.get(timeout=WAIT_S) == (None, None)
+    two.create("/d", b"c")
+    assert told.get(timeout=WAIT_S) == (b"c", 0)
+    ensemble.expire(one)
+    until(lambda: one.connected and len(ensemble.watches) == 1)
+    two.set("/d", b"e")
+    assert told.get(timeout=WAIT_S) == (b"e", 1)  # and not c again
+    two.set("/d", b"end")
+    assert told.get(timeout=WAIT_S) == (b"end", 2)
+    two.set("/d", b"silence")
+    one.sync()
+    assert told.empty()
+
+
+def test_a_data_watch_may_take_the_event(
+    one: CoordinationClient, told: queue.SimpleQueue[Any]
+) -> None:
+    one.create("/d")
+    one.DataWatch("/d", lambda data, _stat, event: told.put((data, event and event.type)))
+    assert told.get_nowait() == (b"", None)
+    one.set("/d", b"x")
+    assert told.get(timeout=WAIT_S) == (b"x", "CHANGED")
+
+
+def test_children_are_told_until_the_znode_goes(
+    ensemble: Any, one: CoordinationClient, two: CoordinationClient, told: queue.SimpleQueue[Any]
+) -> None:
+    with pytest.raises(NoNodeError):
+        one.ChildrenWatch("/c", told.put)
+    two.create("/c/a", makepath=True)
+    one.ChildrenWatch("/c", told.put)
+    assert told.get_nowait() == ["a"]
+    two.create("/c/b")
+    assert told.get(timeout=WAIT_S) == ["a", "b"]
+    ensemble.expire(one)
+    until(lambda: one.connected and len(ensemble.watches) == 1)
+    two.delete("/c/a")
+    assert told.get(timeout=WAIT_S) == ["b"]
+    two.delete("/c", recursive=True)
+    until(lambda: len(ensemble.watches) == 0)
+
+
+def test_a_tree_is_copied_and_followed(
+    ensemble: Any, one: CoordinationClient, two: CoordinationClient, told: queue.SimpleQueue[Any]
+) -> None:
+    two.create("/t/a/b", b"1", makepath=True)
+    cache = one.TreeCache("/t")
+    cache.listen(lambda event: told.put((event[0], event[1] and event[1].path)))
+    cache.start()
+    assert cache.wait(WAIT_S)
+    first = [told.get(timeout=WAIT_S) for _ in range(4)]
+    assert first[-1] == (TreeEventType.INITIALIZED, None)
+    assert sorted(path for _, path in first[:-1]) == ["/t", "/t/a", "/t/a/b"]
+    found = cache.get_data("/t/a/b")
+    assert found is not None
+    assert found.data == b"1"
+    assert cache.get_children("/t") == frozenset("a")
+    two.set("/t/a/b", b"2")
+    assert told.get(timeout=WAIT_S) == (TreeEventType.NODE_UPDATED, "/t/a/b")
+    two.create("/t/c")
+    assert told.get(timeout=WAIT_S) == (TreeEventType.NODE_ADDED, "/t/c")
+    ensemble.expire(one)
+    until(lambda: one.connected)
+    two.delete("/t/a", recursive=True)
+    gone = {told.get(timeout=WAIT_S), told.get(timeout=WAIT_S)}
+    assert gone == {(TreeEventType.NODE_REMOVED, "/t/a"), (TreeEventType.NODE_REMOVED, "/t/a/b")}
+    assert cache.get_data("/t/a") is None
+    cache.close()
+    assert cache.get_children("/t") is None
+
+
+def test_settings_are_typed_watched_and_changed_together(
+    ensemble: Any, one: CoordinationClient, two: CoordinationClient, told: queue.SimpleQueue[Any]
+) -> None:
+    config = one.Config("/app/config", {"workers": 4, "ratio": 0.5, "name": str})
+    config.on_change(told.put)
+    assert (config["workers"], config.get("name"), config.version) == (4, None, -1)
+    other = two.Config("/app/config", {"workers": 4, "ratio": 0.5, "name": str})
+    assert other.update({"workers": 8, "ratio": 1}) == 0
+    assert other["workers"] == 8
+    assert told.get(timeout=WAIT_S) == {"workers": 8, "ratio": 1}
+    assert (config["workers"], config.version) == (8, 0)
+    assert dict(config) == {"workers": 8, "ratio": 1}
+    with pytest.raises(TypeError):
+        config.set("workers", "many")
+    with pytest.raises(KeyError):
+        config.set("wrokers", 3)
+    assert config.set("workers", 9, version=0) == 1
+    with pytest.raises(BadVersionError):
+        other.set("workers", 10, version=0)
+    assert told.get(timeout=WAIT_S) == {"workers": 9}
+    ensemble.expire(one)
+    other.update(lambda values: {"workers": values["workers"] + 1})
+    assert told.get(timeout=WAIT_S) == {"workers": 10}
+    other.remove("workers")
+    assert told.get(timeout=WAIT_S) == {"workers": 4}
+
+
+def test_settings_that_break_the_schema_are_passed_over(
+    one: CoordinationClient, two: CoordinationClient
+) -> None:
+    config = one.Config("/config", {"workers": 4})
+    config.set("workers", 5)
+    for wrong in (b"{", b"[]", b'{"workers": "x"}', b'{"unknown": 1}'):
+        config.problem = ""
+        two.set("/config", wrong)
+        until(lambda: bool(config.problem))
+        assert config["workers"] == 5
+    two.set("/config", b'{"workers": 6}')
+    until(lambda: config["workers"] == 6)
+    assert config.problem == ""
+
+
+def test_a_service_is_found_while_its_process_lives(
+    ensemble: Any, one: CoordinationClient, two: CoordinationClient, told: queue.SimpleQueue[Any]
+) -> None:
+    naming = two.Naming("/services")
+    assert naming.resolve("search") == []
+    watch = naming.watch("search", lambda found: told.put([each.endpoint for each in found]))
+    assert told.get(timeout=WAIT_S) == []
+    registration = one.Naming("/services").register("search", "h:1", {"zone": "a"})
+    assert told.get(timeout=WAIT_S) == ["h:1"]
+    [instance] = naming.resolve("search")
+    assert (instance.endpoint, instance.metadata, instance.id) == (
+        "h:1",
+        {"zone": "a"},
+        registration.id,
+    )
+    ensemble.expire(one)
+    until(lambda: registration.registered)
+    until(lambda: [each.endpoint for each in naming.resolve("search")] == ["h:1"])
+    [again] = naming.resolve("search")
+    assert (again.id, again.zxid > instance.zxid) == (registration.id, True)
+    registration.unregister()
+    assert naming.resolve("search") == []
+    assert naming.names() == ["search"]
+    watch.stop()
+    with one.Naming("/services").register("a/b", "h:2"):
+        assert naming.resolve("a/b")[0].endpoint == "h:2"
+    assert naming.resolve("a/b") == []
+
+
+@pytest.mark.parametrize("kind", ["Party", "ShallowParty"])
+def test_a_party_knows_its_members(
+    ensemble: Any, one: CoordinationClient, two: CoordinationClient, kind: str
+) -> None:
+    first = getattr(one, kind)("/party", "a/1-é")
+    second = getattr(two, kind)("/party", "b")
+    assert (len(first), list(first)) == (0, [])
+    first.join()
+    first.join()
+    second.join()
+    assert (len(first), list(first)) == (2, ["a/1-é", "b"])
+    ensemble.expire(one)
+    until(lambda: list(second) == ["b", "a/1-é"])
+    assert first.participating
+    first.leave()
+    assert (list(second), first.participating) == (["b"], False)
+
+
+def test_things_are_divided_and_divided_again(
+    ensemble: Any, one: CoordinationClient, two: CoordinationClient, pool: ThreadPoolExecutor
+) -> None:
+    things = ["a", "b", "c", "d"]
+    first = one.Partitioner("/p", things, time_boundary=0.02)
+    assert first.state == PartitionState.ALLOCATING
+    assert list(first) == []
+    assert first.wait_for_acquire(WAIT_S)
+    assert list(first) == things
+    second = two.SetPartitioner("/p", things, time_boundary=0.02)
+    until(lambda: first.release)
+    assert list(second) == []
+    waits = pool.submit(second.wait_for_acquire, WAIT_S)
+    first.release_set()
+    assert first.wait_for_acquire(WAIT_S)
+    assert waits.result(WAIT_S)
+    assert (list(first), list(second)) == (["a", "c"], ["b", "d"])
+    assert second.is_certain
+    assert second.fencing_token("b") > 0
+    ensemble.expire(two)
+    until(lambda: second.allocating)
+    assert list(second) == []
+    until(lambda: first.release)
+    second.finish()
+    assert second.failed
+    first.release_set()
+    assert first.wait_for_acquire(WAIT_S)
+    assert list(first) == things
+    first.finish()
