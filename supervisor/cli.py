@@ -23,6 +23,8 @@ CLIENT_COMMANDS = {
     "produce": "write lines from standard input to a topic",
     "consume": "print the records of a topic",
     "znode": "create, read, change and delete znodes",
+    "lock": "run a command while holding a lock",
+    "elect": "run a command while elected leader",
 }
 
 _INTERRUPTED = 130

@@ -1,4 +1,4 @@
-"""``odradek znode create|get|set|delete|ls|stat``.
+"""``odradek znode create|get|set|delete|ls|stat|watch|acl|multi``.
 
 Owns what these commands take and print; the client does the work.  Exit status: 0 done, 1 the
 cluster said no, 2 a wrong argument.
@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import queue
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from odradek.acl import format_acl, parse_acl
 from odradek.bootstrap import Hosts, seeds_in
-from odradek.coordination import CoordinationClient
-from odradek.errors import BadArgumentsError, NoClusterError, OdradekError
+from odradek.commands.arguments import positive
+from odradek.commands.znode_multi import MULTI_HELP, multi_znodes
+from odradek.coordination import CoordinationClient, EventType, WatchedEvent
+from odradek.errors import BadArgumentsError, NoClusterError, NoNodeError, OdradekError
 
 EXIT_FAILED = 1
 EXIT_WRONG = 2
@@ -27,8 +31,11 @@ examples:
   odradek znode create /app/config '{"workers": 4}' --makepath
   odradek znode get /app/config
   odradek znode set /app/config '{"workers": 8}' --version 0
-  odradek znode ls / --recursive
+  odradek znode ls -R /
   odradek znode stat /app/config --json
+  odradek znode watch /app --recursive --count 1
+  odradek znode acl set /app/config world:anyone:r digest-password:me:secret:cdrwa
+  printf 'check /app/config 1\\nset /app/config 2\\n' | odradek znode multi
   odradek znode delete /app --recursive
 """
 
@@ -46,6 +53,18 @@ def add_parser(subparsers: Any) -> None:
     create.add_argument("value", nargs="?", default="", help="its data (default: none)")
     create.add_argument("--sequence", action="store_true", help="append ten digits to the path")
     create.add_argument("--makepath", action="store_true", help="create missing parents")
+    create.add_argument(
+        "--container", action="store_true", help="to be deleted after its last child"
+    )
+    create.add_argument(
+        "--ttl",
+        type=float,
+        metavar="S",
+        help="to be deleted when childless and not set for S seconds",
+    )
+    create.add_argument(
+        "--acl", action="append", metavar="ENTRY", help="scheme:id:permissions, as world:anyone:r"
+    )
     _add(tree, "get", get_znode, "print the data of a znode")
     set_ = _add(tree, "set", set_znode, "replace the data of a znode")
     set_.add_argument("value", help="its new data")
@@ -54,19 +73,44 @@ def add_parser(subparsers: Any) -> None:
     delete.add_argument("--recursive", action="store_true", help="with everything below it")
     _add_version(delete)
     ls = _add(tree, "ls", list_znodes, "print the names of the children", path="/")
-    ls.add_argument("--recursive", action="store_true", help="print all paths below")
+    ls.add_argument("-R", "--recursive", action="store_true", help="print all paths below")
     ls.add_argument("--json", action="store_true", help="print a JSON list")
     stat = _add(tree, "stat", stat_znode, "print the stat of a znode")
     stat.add_argument("--json", action="store_true", help="print a JSON object")
+    watch = _add(tree, "watch", watch_znode, "print the changes of a znode as they come")
+    watch.add_argument("-R", "--recursive", action="store_true", help="and of all below it")
+    watch.add_argument("--count", type=positive, metavar="N", help="end after so many changes")
+    watch.add_argument("--json", action="store_true", help="print a JSON object per line")
+    _add_acl(tree)
+    multi = _add(
+        tree, "multi", multi_znodes, "do the writes on standard input, all or none", path=""
+    )
+    multi.epilog = MULTI_HELP
+    multi.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+def _add_acl(tree: Any) -> None:
+    acl = tree.add_parser("acl", help="print or replace the ACL of a znode")
+    acl_tree = acl.add_subparsers(dest="acl_command", metavar="COMMAND", required=True)
+    _add(acl_tree, "get", get_acl, "print the ACL of a znode, an entry per line")
+    set_ = _add(acl_tree, "set", set_acl, "replace the ACL of a znode")
+    set_.add_argument(
+        "entries",
+        nargs="+",
+        metavar="ENTRY",
+        help="scheme:id:permissions, as world:anyone:r or digest-password:me:secret:cdrwa",
+    )
+    _add_version(set_)
 
 
 def _add(
     tree: Any, name: str, handler: Handler, text: str, *, path: str | None = None
 ) -> argparse.ArgumentParser:
+    """Add a command; ``path`` is its default, None if one must be given, empty if it takes none."""
     parser: argparse.ArgumentParser = tree.add_parser(name, help=text, description=text)
     if path is None:
         parser.add_argument("path", help="the znode, as /app/config")
-    else:
+    elif path:
         parser.add_argument("path", nargs="?", default=path, help=f"the znode (default: {path})")
     parser.add_argument(
         "--bootstrap",
@@ -78,6 +122,13 @@ def _add(
     )
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="seconds to wait (default: 10)"
+    )
+    parser.add_argument(
+        "--auth",
+        action="append",
+        default=[],
+        metavar="SCHEME:CREDENTIAL",
+        help="prove an identity, as digest:user:password; may be given again",
     )
     parser.set_defaults(run=lambda given: run(given, handler))
     return parser
@@ -92,7 +143,9 @@ def _add_version(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace, handler: Handler) -> int:
     """Run one command with a client of its own; returns the exit status."""
     try:
-        client = CoordinationClient(_hosts(given), operation_timeout=given.timeout)
+        client = CoordinationClient(
+            _hosts(given), operation_timeout=given.timeout, auth_data=_identities(given.auth)
+        )
         try:
             client.start(given.timeout)
             handler(given, client)
@@ -105,7 +158,10 @@ def run(given: argparse.Namespace, handler: Handler) -> int:
         sys.stderr.write(f"odradek znode: {error}\n")
         return EXIT_FAILED
     except OdradekError as error:
-        sys.stderr.write(f"odradek znode {given.znode_command}: {error}\n")
+        advice = ""
+        if isinstance(error, NoNodeError) and given.znode_command == "create":
+            advice = "; --makepath creates it"
+        sys.stderr.write(f"odradek znode {given.znode_command}: {error}{advice}\n")
         return EXIT_FAILED
     return 0
 
@@ -117,10 +173,26 @@ def _hosts(given: argparse.Namespace) -> Hosts:
     return seeds_in(given.data_dir).endpoints if given.data_dir else None
 
 
+def _identities(given: Sequence[str]) -> list[tuple[str, str]]:
+    identities = []
+    for each in given:
+        scheme, colon, credential = each.partition(":")
+        if not (scheme and colon):
+            raise ValueError(f"--auth {each!r}: write scheme:credential, as digest:user:password")
+        identities.append((scheme, credential))
+    return identities
+
+
 def create_znode(given: argparse.Namespace, client: CoordinationClient) -> None:
     """Create, and print the path made."""
     path = client.create(
-        given.path, given.value.encode(), sequence=given.sequence, makepath=given.makepath
+        given.path,
+        given.value.encode(),
+        None if given.acl is None else [parse_acl(entry) for entry in given.acl],
+        sequence=given.sequence,
+        makepath=given.makepath,
+        container=given.container,
+        ttl=given.ttl,
     )
     print(path)
 
@@ -179,3 +251,34 @@ def stat_znode(given: argparse.Namespace, client: CoordinationClient) -> None:
         return
     for name, value in fields.items():
         print(f"{name} = {value}")
+
+
+def watch_znode(given: argparse.Namespace, client: CoordinationClient) -> None:
+    """Print type and path of each change, as it comes; goes on after a lost session."""
+    events: queue.SimpleQueue[WatchedEvent] = queue.SimpleQueue()
+    client.add_watch(given.path, events.put, recursive=given.recursive)
+    sys.stderr.write(f"odradek znode watch: watching {given.path}\n")
+    left: int | None = given.count
+    while left != 0:
+        event = events.get()
+        if event.type == EventType.NONE:
+            sys.stderr.write(
+                "odradek znode watch: the session was lost, and maybe changes with it\n"
+            )
+            client.add_watch(given.path, events.put, recursive=given.recursive)
+            continue
+        line = {"type": event.type, "path": event.path}
+        print(json.dumps(line) if given.json else f"{event.type} {event.path}", flush=True)
+        left = None if left is None else left - 1
+
+
+def get_acl(given: argparse.Namespace, client: CoordinationClient) -> None:
+    """Print an entry per line, as ``acl set`` takes them."""
+    entries, _ = client.get_acls(given.path)
+    print("\n".join(map(format_acl, entries)))
+
+
+def set_acl(given: argparse.Namespace, client: CoordinationClient) -> None:
+    """Replace the ACL, and print its new version."""
+    entries = [parse_acl(entry) for entry in given.entries]
+    print(f"aversion {client.set_acls(given.path, entries, given.version).aversion}")

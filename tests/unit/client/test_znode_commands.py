@@ -1,0 +1,219 @@
+"""The commands around znodes, locks and elections, against one coordinator in this process."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from odradek.commands import elect, holding, lock, znode
+from odradek.commands.znode_multi import add_lines
+from odradek.coordination import CoordinationClient
+from odradek.engine import LoopLike
+from odradek.transaction import Transaction
+from tests.unit.client.coordinator import WAIT_S, InProcessLoop
+from transport.driver.ports import Program
+from transport.wire.messages.coordination import AddAuth, Check, Create, Delete, SetData
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def loops(monkeypatch: pytest.MonkeyPatch) -> list[InProcessLoop]:
+    """The commands' clients share one coordinator."""
+    made: list[InProcessLoop] = []
+
+    def make_loop(program: Program) -> LoopLike:
+        loop = InProcessLoop(program)
+        if made:
+            loop.coordinator.core = made[0].coordinator.core
+        made.append(loop)
+        loop.coordinator.sessions += len(made)
+        return loop
+
+    monkeypatch.setattr("odradek.engine._real_loop", make_loop)
+    return made
+
+
+def run(*words: str) -> int:
+    parser = argparse.ArgumentParser(prog="odradek")
+    tree = parser.add_subparsers(dest="command", required=True)
+    for command in (znode, lock, elect):
+        command.add_parser(tree)
+    given = parser.parse_args([words[0], *_options(words), *words[1:]])
+    status: int = given.run(given)
+    return status
+
+
+def _options(words: tuple[str, ...]) -> list[str]:
+    return [] if words[0] == "znode" else ["--bootstrap", "c:1"]
+
+
+def test_a_create_without_its_parent_says_what_to_do(
+    loops: list[InProcessLoop], capsys: Capture
+) -> None:
+    assert run("znode", "create", "/a/b", "--bootstrap", "c:1") == 1
+    assert "its parent /a does not exist; --makepath creates it" in capsys.readouterr().err
+    assert run("znode", "create", "/a/b", "--makepath", "--bootstrap", "c:1") == 0
+    assert run("znode", "ls", "-R", "--bootstrap", "c:1") == 0
+    assert capsys.readouterr().out == "/a/b\n/a\n/a/b\n"
+
+
+def test_lines_become_the_steps_of_a_transaction() -> None:
+    transaction = Transaction(lambda _transaction: None)  # type: ignore[arg-type, return-value]
+    lines = ["create /a 'x y'", "", "# no", "set /a 2 0", "delete /b", "check /a 1", "create /c"]
+    assert len(add_lines(transaction, lines)) == 5
+    assert transaction.operations == [
+        Create("/a", b"x y"),
+        SetData("/a", b"2", 0),
+        Delete("/b"),
+        Check("/a", 1),
+        Create("/c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("make /a", "none of create, set"),
+        ("check /a", "takes 2 to 2"),
+        ("check /a one", "not a version"),
+        ("create /a 'x", "quotation"),
+        ("create /a/", "does not end"),
+    ],
+)
+def test_a_wrong_line_is_named(line: str, told: str) -> None:
+    transaction = Transaction(lambda _transaction: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(Exception, match=told):
+        add_lines(transaction, ["create /ok", line])
+
+
+def test_multi_does_all_or_nothing(
+    loops: list[InProcessLoop], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("create /a 1\nset /a 2\n"))
+    assert run("znode", "multi", "--bootstrap", "c:1") == 0
+    assert capsys.readouterr().out == "create /a\nset /a version 1\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("create /b\nset /a 3 0\ndelete /a\n"))
+    assert run("znode", "multi", "--bootstrap", "c:1") == 1
+    assert "nothing was done: `set /a 3 0`" in capsys.readouterr().err
+
+
+def test_identities_are_proved(loops: list[InProcessLoop]) -> None:
+    assert run("znode", "ls", "--bootstrap", "c:1", "--auth", "digest:me:secret") == 0
+    assert loops[0].coordinator.proofs == [AddAuth("digest", b"me:secret")]
+    assert run("znode", "ls", "--bootstrap", "c:1", "--auth", "digest") == 2
+
+
+def test_watch_prints_changes_as_they_come(loops: list[InProcessLoop], capsys: Capture) -> None:
+    ended: list[int] = []
+    words = ("znode", "watch", "/a", "-R", "--count", "2", "--bootstrap", "c:1")
+    watching = threading.Thread(target=lambda: ended.append(run(*words)), daemon=True)
+    watching.start()
+    shown = ""
+    while "watching" not in shown:
+        shown += capsys.readouterr().err
+    write(loops[0], "/a")
+    watching.join(WAIT_S)
+    assert ended == [0]
+    assert capsys.readouterr().out == "CREATED /a\nCHANGED /a\n"
+
+
+def write(loop: InProcessLoop, path: str) -> None:
+    """Create and set a znode on the coordinator itself, as another session would."""
+    from nodes.core.znode.core import ZnodeCore
+    from transport.wire.ids import RequestId, SessionId
+    from transport.wire.messages.coordination import OpenedSession, ProposedWrite, SessionOperation
+
+    other = SessionId(9_999)
+    operations = (
+        SessionOperation(RequestId(1), Create(path)),
+        SessionOperation(RequestId(2), SetData(path, b"1")),
+    )
+
+    def on_server(core: ZnodeCore) -> None:
+        core.apply(ProposedWrite(other, 1, open=OpenedSession(1_000, b"p", None, b"n")))
+        applied = core.apply(ProposedWrite(other, 1, RequestId(1), operations))
+        for change in applied.changes:
+            loop.coordinator.happened(change)
+
+    loop.on_server(lambda coordinator: on_server(coordinator.core))
+
+
+# lock and elect
+
+
+def python(text: str) -> tuple[str, ...]:
+    return ("--", sys.executable, "-S", "-c", text)
+
+
+@pytest.mark.parametrize("command", ["lock", "elect"])
+def test_a_command_runs_while_it_is_held_and_its_status_is_ours(
+    loops: list[InProcessLoop], command: str, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    text = f"import os; open({str(told)!r}, 'w').write(os.environ['ODRADEK_FENCING_TOKEN'])"
+    assert run(command, "x", *python(f"{text}; raise SystemExit(7)")) == 7
+    first = int(told.read_text())
+    assert run(command, "x", *python(text)) == 0
+    assert int(told.read_text()) > first
+    folder = "/locks/x" if command == "lock" else "/elections/x"
+    assert loops[0].coordinator.core.tree.get(folder) is not None
+
+
+def test_a_command_killed_by_a_signal_ends_as_shells_say(loops: list[InProcessLoop]) -> None:
+    assert run("lock", "x", *python("import os; os.kill(os.getpid(), 9)")) == 128 + 9
+
+
+def test_what_cannot_be_run_is_told_apart(loops: list[InProcessLoop], capsys: Capture) -> None:
+    assert run("lock", "x", "--", "/no/such/command") == holding.NOT_FOUND
+    assert run("lock", "x", "--", "/") == holding.CANNOT_RUN
+    assert run("lock", "x") == 2
+    assert run("lock", "x", "--wait", "3") == 2
+    assert "-- COMMAND" in capsys.readouterr().err
+
+
+def test_who_does_not_want_to_wait_is_sent_away(
+    loops: list[InProcessLoop], capsys: Capture
+) -> None:
+    with CoordinationClient("c:1") as client, client.Lock("/locks/x"):
+        assert run("lock", "--wait", "0", "x", *python("")) == 1
+    assert "not free" in capsys.readouterr().err
+
+
+def test_a_lost_session_ends_the_command(loops: list[InProcessLoop], tmp_path: Path) -> None:
+    running = tmp_path / "running"
+    stubborn = (
+        "import pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        f"pathlib.Path({str(running)!r}).touch(); time.sleep(60)"
+    )
+    clients: list[CoordinationClient] = []
+
+    def make_hold(client: CoordinationClient, path: str, _identifier: str) -> object:
+        clients.append(client)
+        return client.Lock(path)
+
+    def lose() -> None:
+        while not running.exists():
+            ended.wait(0.01)
+        loops[0].expire(clients[0])
+
+    ended = threading.Event()
+    losing = threading.Thread(target=lose, daemon=True)
+    given = argparse.Namespace(
+        name="x",
+        words=list(python(stubborn)),
+        bootstrap="c:1",
+        data_dir=None,
+        wait=None,
+        session_timeout=10.0,
+        grace=0.05,
+        identifier="",
+    )
+    losing.start()
+    assert holding.run(given, "lock", "lock", make_hold) == 1  # type: ignore[arg-type]
+    losing.join(WAIT_S)
