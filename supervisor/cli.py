@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nodes.config import EXIT_CONFIG, ConfigError, nearest
-from supervisor import commands
+from supervisor import commands, ensemble
 from supervisor.data_dir import DataDir
 
 CLIENT_COMMANDS = {
@@ -182,26 +182,7 @@ def _add_supervision(tree: Any) -> None:
     )
     for parser in (status, stop, kill, restart, logs):
         _add_data_dir(parser)
-    _add_ensemble(tree)
-
-
-def _add_ensemble(tree: Any) -> None:
-    ensemble = tree.add_parser(
-        "ensemble",
-        help="look after the coordinators",
-        epilog="example: odradek ensemble rebuild coordinator-2",
-    )
-    commands_of = ensemble.add_subparsers(dest="ensemble_command", metavar="COMMAND", required=True)
-    rebuild = commands_of.add_parser(
-        "rebuild",
-        help="fill a coordinator whose data is damaged or gone anew; returns when it serves",
-        description="Move a coordinator's data aside and let the others fill it anew. Until it "
-        "holds everything again it does not vote, so a majority of all must be ready without it.",
-        epilog="example: odradek ensemble rebuild coordinator-2",
-    )
-    rebuild.add_argument("node", metavar="NODE")
-    rebuild.set_defaults(run=lambda given: commands.rebuild(_data_dir(given), given.node))
-    _add_data_dir(rebuild)
+    ensemble.add_parser(tree, _add_data_dir, _data_dir)
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:

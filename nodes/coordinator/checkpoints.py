@@ -28,6 +28,10 @@ SNAPSHOTS_FOLDER = "snapshots"
 _logger = logging.getLogger("odradek.checkpoints")
 
 
+OnTaken = Callable[[LogIndex], None]
+"""Called with the index that the snapshot reaches."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Coming:
     """A snapshot that is being encoded."""
@@ -51,6 +55,8 @@ class Checkpoints:
         """A follower needs a snapshot."""
         self._due = False
         """So many entries were applied since the last that the log should be cut."""
+        self._takers: list[tuple[LogIndex, OnTaken]] = []
+        """Who waits for a durable snapshot up to an index."""
         self._previous = (LogIndex(0), Term(0))
         """The newest durable snapshot, as (last index, its term)."""
 
@@ -88,9 +94,10 @@ class Checkpoints:
 
     # Taking
 
-    def take(self) -> None:
-        """Take a snapshot soon, whether it is time or not."""
+    def take(self, taken: OnTaken) -> None:
+        """Take a snapshot of what is applied now or later; ``taken`` is told when it is durable."""
         self._due = True
+        self._takers.append((self._replica.applied_index, taken))
 
     def end_turn(self, now: Now) -> None:
         """Begin a snapshot if it is time or one is wanted; encode a slice of the one under way."""
@@ -134,8 +141,19 @@ class Checkpoints:
             elif index > self._previous[0]:
                 _logger.info("snapshot up to entry %d: %d bytes", index, len(data))
                 self._compact(index, term, now)
+            self._tell_takers()
 
         self._context.ports.pool.submit(save, saved)
+
+    def _tell_takers(self) -> None:
+        reached = self._previous[0]
+        takers, self._takers = self._takers, []
+        for index, taken in takers:
+            if index <= reached:
+                taken(reached)
+            else:
+                self._takers.append((index, taken))
+        self._due = self._due or bool(self._takers)
 
     def _compact(self, index: LogIndex, term: Term, now: Now) -> None:
         """Let entries go: in memory up to this snapshot, on disk up to the one before it.
@@ -176,6 +194,7 @@ class Checkpoints:
                 self._quorum.failed(error)
                 return
             self._previous = (index, term)
+            self._tell_takers()
             installed()
             self._quorum.step(SnapshotInstalled(index, term), now)
 

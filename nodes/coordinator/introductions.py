@@ -19,6 +19,8 @@ SPOKEN = (
     Api.DESCRIBE_NODE,
     Api.HEALTH,
     Api.DEATH_NOTICE,
+    Api.TRANSFER_LEADERSHIP,
+    Api.TAKE_SNAPSHOT,
 )
 
 

@@ -129,6 +129,10 @@ class Quorum:
         """This member leads, and enough others can be reached for one of them to lead."""
         return self.leads and len(self._linked) + 1 >= max(majority(len(self._voters)), 2)
 
+    def can_hand_over_to(self, node: NodeId) -> bool:
+        """Tell whether ``node`` is another member that can be reached."""
+        return self.can_hand_over and node in self._linked
+
     @property
     def is_durable(self) -> bool:
         """True when everything written to the log is synced."""

@@ -18,6 +18,7 @@ from nodes.coordinator.introductions import Introductions
 from nodes.coordinator.lanes import Lanes
 from nodes.coordinator.notices import Notices
 from nodes.coordinator.openings import Openings
+from nodes.coordinator.orders import Orders
 from nodes.coordinator.peers import Peers
 from nodes.coordinator.presence import Presence
 from nodes.coordinator.quorum import Quorum
@@ -45,6 +46,7 @@ from transport.wire.messages.coordination import (
     ProposedWrite,
     TouchSessions,
 )
+from transport.wire.messages.ensemble import TakeSnapshotRequest, TransferLeadershipRequest
 from transport.wire.messages.raft import (
     AppendRequest,
     AppendResponse,
@@ -104,6 +106,7 @@ class CoordinatorServer:
         )
         self._notices = Notices(context, quorum, self._writes)
         self._introductions = Introductions(context, quorum, self._replica, self._lanes)
+        self._orders = Orders(context, quorum, self._checkpoints)
         Sweeper(context, quorum, self._writes).start(now)
         self._dispatch = self._tables()
         self._patience_ms = 2 * self._config.raft.election_timeout_max_ms
@@ -140,6 +143,7 @@ class CoordinatorServer:
             self._context.timers.after(now, SOON_MS, self._offer_again)
         self._checkpoints.end_turn(now)
         self._departure.end_turn(now)
+        self._orders.end_turn()
         self._quorum.end_turn()
         if self._context.stopping and self._quorum.is_durable:
             self._context.ports.exit(EXIT_STOPPED)
@@ -245,6 +249,8 @@ class CoordinatorServer:
                 DescribeNodeRequest: Asked(self._introductions.on_describe),
                 HealthRequest: Asked(self._introductions.on_health),
                 DeathNotice: Asked(self._notices.on_notice, PEERS_ONLY),
+                TransferLeadershipRequest: Asked(self._orders.on_transfer),
+                TakeSnapshotRequest: Asked(self._orders.on_snapshot),
             },
             told,
             {Heartbeat: self._presence.on_beat},

@@ -50,6 +50,12 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.RAFT_TIMEOUT_NOW: ("raft", "TimeoutNow", None),
     Api.RAFT_READ_INDEX_REQUEST: ("raft", "ReadIndexRequest", None),
     Api.RAFT_READ_INDEX_RESPONSE: ("raft", "ReadIndexResponse", None),
+    Api.TRANSFER_LEADERSHIP: (
+        "ensemble",
+        "TransferLeadershipRequest",
+        "TransferLeadershipResponse",
+    ),
+    Api.TAKE_SNAPSHOT: ("ensemble", "TakeSnapshotRequest", "TakeSnapshotResponse"),
     Api.DESCRIBE_NODE: ("cluster", "DescribeNodeRequest", "DescribeNodeResponse"),
     Api.HEARTBEAT: ("cluster", "Heartbeat", None),
     Api.DEATH_NOTICE: ("cluster", "DeathNotice", "DeathNoticeResponse"),

@@ -1,0 +1,196 @@
+"""``odradek ensemble status|transfer|snapshot|rebuild``: people's view of the coordinators.
+
+Asks the coordinators themselves, by the addresses in the data directory; only ``rebuild`` is the
+supervisor's work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from nodes.config import ConfigError, nearest
+from supervisor import commands
+from supervisor.data_dir import DataDir
+from transport.wire.errors import meaning
+from transport.wire.ids import NO_NODE, NodeId
+from transport.wire.messages.cluster import HealthRequest, HealthResponse, NodeEndpoints
+
+ASK_MAX_MS = 1_000
+ORDER_MAX_MS = 30_000
+FAILED = 1
+
+FindDataDir = Callable[[argparse.Namespace], DataDir]
+
+_EXAMPLES = """\
+examples:
+  odradek ensemble status
+  odradek ensemble transfer coordinator-2
+  odradek ensemble snapshot
+  odradek ensemble rebuild coordinator-2
+"""
+_HEADINGS = ("NODE", "ID", "ROLE", "STATE", "TERM", "COMMITTED", "APPLIED", "ZXID", "SESSIONS")
+
+
+def add_parser(
+    tree: Any, add_data_dir: Callable[[argparse.ArgumentParser], None], data_dir: FindDataDir
+) -> None:
+    """Mount ``ensemble`` and its commands on the command line's tree."""
+    ensemble = tree.add_parser("ensemble", help="look after the coordinators", epilog=_EXAMPLES)
+    names = ensemble.add_subparsers(dest="ensemble_command", metavar="COMMAND", required=True)
+    shown = names.add_parser("status", help="show who leads, and how far each coordinator is")
+    shown.add_argument("--json", action="store_true", help="for programs")
+    shown.set_defaults(run=lambda given: status(data_dir(given), as_json=given.json))
+    handed = names.add_parser("transfer", help="let another coordinator lead")
+    handed.add_argument("node", metavar="NODE", nargs="?", default="", help="who (default: any)")
+    handed.set_defaults(run=lambda given: transfer(data_dir(given), given.node))
+    taken = names.add_parser("snapshot", help="write a snapshot now, and cut the log before it")
+    taken.add_argument("node", metavar="NODE", nargs="?", default="", help="where (default: all)")
+    taken.set_defaults(run=lambda given: snapshot(data_dir(given), given.node))
+    rebuilt = names.add_parser(
+        "rebuild",
+        help="fill a coordinator whose data is damaged or gone anew; returns when it serves",
+        description="Move a coordinator's data aside and let the others fill it anew. Until it "
+        "holds everything again it does not vote, so a majority of all must be ready without it.",
+    )
+    rebuilt.add_argument("node", metavar="NODE")
+    rebuilt.set_defaults(run=lambda given: commands.rebuild(data_dir(given), given.node))
+    for parser in (shown, handed, taken, rebuilt):
+        add_data_dir(parser)
+
+
+def status(data_dir: DataDir, *, as_json: bool) -> int:
+    """Print the ensemble; the exit status is 1 where nobody leads."""
+    members = _members(data_dir)
+    words = _ask_all(members)
+    if as_json:
+        rows = [_as_json(*pair) for pair in zip(members, words, strict=True)]
+        print(json.dumps({"leader": _leader(members, words), "members": rows}, indent=2))
+    else:
+        table = [_HEADINGS, *(_row(*pair) for pair in zip(members, words, strict=True))]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        for row in table:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print("  ".join(cells).rstrip())
+    return 0 if _leader(members, words) is not None else FAILED
+
+
+def transfer(data_dir: DataDir, name: str) -> int:
+    """Let another coordinator lead; returns when it does."""
+    from odradek.question import ask_one
+    from transport.wire.messages.ensemble import (
+        TransferLeadershipRequest,
+        TransferLeadershipResponse,
+    )
+
+    members = _members(data_dir)
+    to = _find(members, name).id if name else NO_NODE
+    leader = _leader(members, _ask_all(members))
+    if leader is None:
+        return _fail("nobody leads the ensemble now; see `odradek ensemble status`")
+    if leader == name:
+        print(f"{name} leads already")
+        return 0
+    order = TransferLeadershipRequest(data_dir.key(), NodeId(to))
+    answer = ask_one(_find(members, leader).clients, order, timeout_ms=ORDER_MAX_MS)
+    if not isinstance(answer, TransferLeadershipResponse) or answer.error:
+        return _fail(f"{leader} leads still: {_why(answer)}")
+    now = next((member.name for member in members if member.id == answer.leader), "another")
+    print(f"{now} leads now")
+    return 0
+
+
+def snapshot(data_dir: DataDir, name: str) -> int:
+    """Write a snapshot on one coordinator, or on each."""
+    from odradek.question import ask_one
+    from transport.wire.messages.ensemble import TakeSnapshotRequest, TakeSnapshotResponse
+
+    members = _members(data_dir)
+    failed = 0
+    for member in [_find(members, name)] if name else members:
+        order = TakeSnapshotRequest(data_dir.key())
+        answer = ask_one(member.clients, order, timeout_ms=ORDER_MAX_MS)
+        if isinstance(answer, TakeSnapshotResponse) and not answer.error:
+            print(f"{member.name}: a snapshot up to entry {answer.last_index}")
+        else:
+            failed = _fail(f"{member.name}: {_why(answer)}")
+    return failed
+
+
+def _members(data_dir: DataDir) -> list[NodeEndpoints]:
+    cluster = data_dir.read_cluster()
+    if cluster is None:
+        raise ConfigError(f"no cluster lives in {data_dir}; start one with `odradek start`")
+    return [node for node in cluster.nodes if "coordinator" in node.roles]
+
+
+def _find(members: list[NodeEndpoints], name: str) -> NodeEndpoints:
+    for member in members:
+        if member.name == name:
+            return member
+    known = [str(member.name) for member in members]
+    raise ConfigError(f"there is no coordinator {name!r}; {nearest(name, known)}")
+
+
+def _ask_all(members: list[NodeEndpoints]) -> list[HealthResponse | None]:
+    from odradek.question import ask_all
+
+    answers = ask_all(
+        [member.clients for member in members], HealthRequest(), timeout_ms=ASK_MAX_MS
+    )
+    return [answer if isinstance(answer, HealthResponse) else None for answer in answers]
+
+
+def _leader(members: list[NodeEndpoints], words: list[HealthResponse | None]) -> str | None:
+    """Return who leads the newest term, and is heard by a majority."""
+    leading = [
+        (word.figures.get("raft_term", 0), str(member.name))
+        for member, word in zip(members, words, strict=True)
+        if word is not None and word.leader and word.state == "ready"
+    ]
+    return max(leading)[1] if leading else None
+
+
+def _role(word: HealthResponse | None) -> str:
+    if word is None:
+        return "unknown"
+    if word.figures.get("raft_rebuilding"):
+        return "rebuilding"
+    return "leader" if word.leader else "follower"
+
+
+def _as_json(member: NodeEndpoints, word: HealthResponse | None) -> dict[str, Any]:
+    figures = word.figures if word is not None else {}
+    return {
+        "name": member.name,
+        "id": member.id,
+        "role": _role(word),
+        "state": word.state if word is not None else "unreachable",
+        "term": figures.get("raft_term"),
+        "commit_index": figures.get("raft_commit_index"),
+        "last_index": figures.get("raft_last_index"),
+        "applied_index": figures.get("applied_index"),
+        "zxid": figures.get("zxid"),
+        "sessions": figures.get("sessions_served"),
+    }
+
+
+def _row(member: NodeEndpoints, word: HealthResponse | None) -> tuple[str, ...]:
+    row = _as_json(member, word)
+    keys = ("term", "commit_index", "applied_index", "zxid", "sessions")
+    figures = ("-" if row[key] is None else str(row[key]) for key in keys)
+    return (row["name"], str(row["id"]), row["role"], row["state"], *figures)
+
+
+def _why(answer: Any) -> str:
+    if answer is None:
+        return "it does not answer; see `odradek ensemble status`"
+    return str(answer.text or meaning(answer.error).text)
+
+
+def _fail(text: str) -> int:
+    sys.stderr.write(f"odradek: {text}\n")
+    return FAILED

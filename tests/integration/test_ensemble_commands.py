@@ -1,0 +1,61 @@
+"""Real processes: the commands that look after the ensemble; ensembles of one, three and five."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from odradek import CoordinationClient
+from odradek.testing import Cluster
+
+
+def odradek(cluster: Cluster, *words: str) -> str:
+    program = [sys.executable, "-P", "-m", "supervisor", "ensemble"]
+    done = subprocess.run(
+        [*program, *words, "--data-dir", str(cluster.data_dir)],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def status(cluster: Cluster) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(odradek(cluster, "status", "--json"))
+    return shown
+
+
+@pytest.mark.odradek(brokers=1)
+def test_the_commands_of_the_ensemble(odradek_cluster: Cluster) -> None:
+    before = status(odradek_cluster)
+    assert [row["role"] for row in before["members"]].count("leader") == 1
+    follower = next(row["name"] for row in before["members"] if row["role"] == "follower")
+    assert f"{follower} leads now" in odradek(odradek_cluster, "transfer", follower)
+    assert status(odradek_cluster)["leader"] == follower
+    assert "leads already" in odradek(odradek_cluster, "transfer", follower)
+    taken = odradek(odradek_cluster, "snapshot")
+    assert taken.count("a snapshot up to entry") == 3
+    assert "leader" in odradek(odradek_cluster, "status")
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_ensembles_of_every_size_serve_and_outlive_a_minority(count: int) -> None:
+    with (
+        Cluster.start(brokers=1, coordinators=count) as cluster,
+        CoordinationClient(hosts=cluster.hosts) as client,
+    ):
+        client.create("/a", b"0")
+        for number in range(1, count // 2 + 1):
+            cluster.freeze(f"coordinator-{number}")
+        client.set("/a", b"1")
+        for number in range(1, count // 2 + 1):
+            cluster.thaw(f"coordinator-{number}")
+        cluster.restart(f"coordinator-{count}")
+        assert client.get("/a")[0] == b"1"
+        assert len(status(cluster)["members"]) == count

@@ -1,0 +1,47 @@
+"""Orders of people to single coordinators; whoever knows the cluster's key may give them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from transport.wire.apis import Api
+from transport.wire.ids import NO_NODE, LogIndex, NodeId
+from transport.wire.messages import Message
+
+
+class TransferLeadershipRequest(Message, frozen=True, array_like=True, gc=False):
+    """Hand the ensemble's leadership over; to be asked of who leads."""
+
+    api: ClassVar[Api] = Api.TRANSFER_LEADERSHIP
+
+    key: str
+    to: NodeId = NO_NODE
+    """−1: whoever is most advanced."""
+
+
+class TransferLeadershipResponse(Message, frozen=True, array_like=True, gc=False):
+    """NONE: ``leader`` leads now. NOT_RAFT_LEADER: ask ``leader``."""
+
+    api: ClassVar[Api] = Api.TRANSFER_LEADERSHIP
+
+    error: int
+    text: str = ""
+    leader: NodeId = NO_NODE
+
+
+class TakeSnapshotRequest(Message, frozen=True, array_like=True, gc=False):
+    """Write a snapshot now, and let the log before it go."""
+
+    api: ClassVar[Api] = Api.TAKE_SNAPSHOT
+
+    key: str
+
+
+class TakeSnapshotResponse(Message, frozen=True, array_like=True, gc=False):
+    """NONE: a durable snapshot reaches ``last_index``, which was applied when it was asked for."""
+
+    api: ClassVar[Api] = Api.TAKE_SNAPSHOT
+
+    error: int
+    text: str = ""
+    last_index: LogIndex = LogIndex(0)
