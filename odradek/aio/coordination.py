@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from odradek import coordination
 from odradek.acl import ACL
 from odradek.aio.changes import Changes
+from odradek.aio.recipes import Recipes
 from odradek.async_result import AsyncResult
 from odradek.bootstrap import Hosts
 from odradek.coordination import START_TIMEOUT_S
@@ -31,7 +32,7 @@ Watch = Callable[[WatchedEvent], object]
 Listener = Callable[[str], object]
 
 
-class CoordinationClient:
+class CoordinationClient(Recipes):
     """A session of the znode tree, for asyncio; see :class:`odradek.CoordinationClient`.
 
     Calls wait at most ``operation_timeout`` seconds and then raise ClientTimeoutError; a call that
