@@ -1,4 +1,4 @@
-"""Run seeds: ``python -m tests.simulation --seed 7`` or ``--many 200``."""
+"""Run seeds: ``python -m tests.simulation --seed 7``, ``--many 200``, or measure: ``--speed``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 
 from tests.simulation.parallel import run_many
 from tests.simulation.run import Failed, Report, run
+from tests.simulation.speed import measure_speed
 
 
 def main() -> int:
@@ -16,17 +17,31 @@ def main() -> int:
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("--seed", type=int, help="run this seed and print its trace")
     choice.add_argument("--many", type=int, metavar="N", help="run N seeds")
+    choice.add_argument("--speed", action="store_true", help="measure how fast virtual time is")
+    parser.add_argument("--short", action="store_true", help="with a short safety phase")
     parser.add_argument("--first", type=int, default=1, help="the first of many seeds")
     arguments = parser.parse_args()
-    if arguments.seed is not None:
-        return _run_one(arguments.seed)
-    return run_many(range(arguments.first, arguments.first + arguments.many))
-
-
-def _run_one(seed: int) -> int:
     logging.disable()  # the trace tells it
+    if arguments.speed:
+        return _measure()
+    if arguments.seed is not None:
+        return _run_one(arguments.seed, short=arguments.short)
+    seeds = range(arguments.first, arguments.first + arguments.many)
+    return run_many(seeds, short=arguments.short)
+
+
+def _measure() -> int:
+    speed = measure_speed()
+    sys.stdout.write(
+        f"{speed.virtual_s_per_s:.1f} virtual s per s of one core, at "
+        f"{speed.operations_per_virtual_s:.0f} acked operations per virtual s\n"
+    )
+    return 0
+
+
+def _run_one(seed: int, *, short: bool) -> int:
     try:
-        report = run(seed)
+        report = run(seed, short=short)
     except Failed as failure:
         sys.stdout.write("\n".join(failure.trace) + f"\n{failure}\n")
         return 1

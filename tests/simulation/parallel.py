@@ -6,26 +6,44 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from multiprocessing import get_context
+from typing import NamedTuple
 
-from tests.simulation.run import Failed, Report, run
+from tests.simulation.run import Failed, run
+
+SEEDS_PER_PROCESS = 50
+"""Then a new process takes over: what one seed leaves behind shall not slow the others down."""
 
 
-def run_many(seeds: Iterable[int]) -> int:
-    """Run the seeds in parallel processes; 1 if any failed."""
+class Outcome(NamedTuple):
+    """What became of one seed."""
+
+    seed: int
+    failure: str
+    """What broke, and how to repeat it; empty: nothing."""
+    virtual_s: float
+
+
+def attempt_all(seeds: Iterable[int], *, short: bool = False) -> Iterator[Outcome]:
+    """Run the seeds in as many processes as there are cores; yield outcomes as they come."""
+    with get_context("spawn").Pool(os.cpu_count(), maxtasksperchild=SEEDS_PER_PROCESS) as pool:
+        yield from pool.imap_unordered(partial(_attempt, short=short), seeds)
+
+
+def run_many(seeds: Iterable[int], *, short: bool = False) -> int:
+    """Run the seeds in parallel and print what failed; 1 if any did."""
     began = time.perf_counter()
     count = failures = 0
     virtual_s = 0.0
-    with get_context("spawn").Pool(os.cpu_count()) as pool:
-        for failure, report in pool.imap_unordered(_attempt, seeds):
-            count += 1
-            if report is None:
-                failures += 1
-                sys.stdout.write(f"{failure}\n")
-                sys.stdout.flush()
-            else:
-                virtual_s += report.virtual_s
+    for outcome in attempt_all(seeds, short=short):
+        count += 1
+        virtual_s += outcome.virtual_s
+        if outcome.failure:
+            failures += 1
+            sys.stdout.write(f"{outcome.failure}\n")
+            sys.stdout.flush()
     elapsed_s = time.perf_counter() - began
     sys.stdout.write(
         f"{count} seeds, {failures} failed, {virtual_s:.0f} virtual s in {elapsed_s:.0f} s\n"
@@ -33,9 +51,9 @@ def run_many(seeds: Iterable[int]) -> int:
     return 1 if failures else 0
 
 
-def _attempt(seed: int) -> tuple[str, Report | None]:
+def _attempt(seed: int, *, short: bool) -> Outcome:
     logging.disable()  # the nodes' own words of what is done to them, thousands of times
     try:
-        return "", run(seed)
+        return Outcome(seed, "", run(seed, short=short).virtual_s)
     except Failed as failure:
-        return str(failure), None
+        return Outcome(seed, str(failure), 0.0)

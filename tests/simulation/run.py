@@ -18,6 +18,8 @@ from tests.simulation.world import World
 BEGIN_MS = 2_000
 """Before the first fault: the cluster is up, the topic made."""
 CHECK_EVERY_MS = 500
+SHORT_SAFETY_MS = 4_000
+"""Of the many seeds in every ``make test``."""
 HEAL_MAX_MS = 60_000
 
 
@@ -37,26 +39,34 @@ class Report:
 class Failed(AssertionError):
     """A run broke a promise: carries its trace."""
 
-    def __init__(self, seed: int, reason: object, trace: list[str]) -> None:
-        super().__init__(
-            f"seed {seed}: {reason}\nrepeat it with: python -m tests.simulation --seed {seed}"
-        )
+    def __init__(self, seed: int, reason: object, trace: list[str], *, short: bool) -> None:
+        command = f"python -m tests.simulation --seed {seed}{' --short' if short else ''}"
+        super().__init__(f"seed {seed}: {reason}\nrepeat it with: {command}")
         self.trace = trace
 
 
 def run(
-    seed: int, *, faults: bool = True, shape: Shape | None = None, safety_ms: int | None = None
+    seed: int,
+    *,
+    short: bool = False,
+    faults: bool = True,
+    shape: Shape | None = None,
+    safety_ms: int | None = None,
 ) -> Report:
     """Run one seed; raises :class:`Failed` when a promise was broken.
 
-    The shape and the length of the safety phase are drawn from the seed unless they are given.
+    The shape and the length of the safety phase are drawn from the seed unless they are given;
+    ``short`` is a length as well.
     """
     world = World(seed)
     drawn = shape or draw_shape(world.random)
+    if safety_ms is None:
+        safety_ms = SHORT_SAFETY_MS if short else drawn.safety_ms
     try:
-        return _run(world, drawn, drawn.safety_ms if safety_ms is None else safety_ms, faults)
+        return _run(world, drawn, safety_ms, faults)
     except Exception as error:
-        raise Failed(seed, f"{type(error).__name__}: {error}", world.trace) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise Failed(seed, reason, world.trace, short=short) from error
 
 
 def _run(world: World, shape: Shape, safety_ms: int, with_faults: bool) -> Report:

@@ -1,0 +1,68 @@
+"""The whole cluster under the simulator: without faults, by the seeds that failed, by many more."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.parallel import attempt_all
+from tests.simulation.run import run
+from tests.simulation.seeds import known_seeds
+from tests.simulation.shape import Shape
+
+ROOT = Path(__file__).parents[2]
+SHORT_SEEDS = range(1, 201)
+
+
+def failures_of(seeds: Iterable[int], *, short: bool) -> list[str]:
+    return [outcome.failure for outcome in attempt_all(seeds, short=short) if outcome.failure]
+
+
+def test_a_healthy_cluster_serves() -> None:
+    report = run(1, faults=False, shape=Shape(), safety_ms=4_000)
+    assert report.records_acked > 100
+    assert report.znode_operations > 50
+
+
+def run_in_a_process(seed: int, hash_seed: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--seed", str(seed), "--short"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("seed", [3, 5])
+def test_a_seed_gives_the_same_history_always(seed: int) -> None:
+    """Also where Python orders its sets otherwise."""
+    first, second = run_in_a_process(seed, "1"), run_in_a_process(seed, "2")
+    assert first == second
+    assert len(bytes.fromhex(first[-1])) == 16, "the last line is the event hash"
+
+
+def test_another_seed_gives_another_history() -> None:
+    reports = [run(seed, faults=False, shape=Shape(), safety_ms=500) for seed in (1, 2)]
+    assert reports[0].event_hash != reports[1].event_hash
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("short", [True, False])
+def test_what_was_found_stays_found(short: bool) -> None:
+    seeds = [known.seed for known in known_seeds() if known.short == short]
+    assert failures_of(seeds, short=short) == []
+
+
+@pytest.mark.timeout(600)
+def test_two_hundred_short_seeds() -> None:
+    """In three minutes on two cores that do nothing else."""
+    assert failures_of(SHORT_SEEDS, short=True) == []
