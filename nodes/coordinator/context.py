@@ -26,6 +26,13 @@ class Request(NamedTuple):
     envelope: Envelope
 
 
+def ensemble_text(config: NodeConfig) -> bytes:
+    """Return what /zookeeper/config shows: a line per voter, as in ZooKeeper's configuration."""
+    voters = config.with_role("coordinator")
+    lines = [f"server.{node.id}={node.peers}:participant;{node.clients}" for node in voters]
+    return "\n".join([*lines, "version=0"]).encode()
+
+
 @dataclass(slots=True)
 class CoordinatorContext:
     """One per coordinator process; made by its server before any part of it."""
@@ -46,6 +53,7 @@ class CoordinatorContext:
 
     def __post_init__(self) -> None:
         coordinator = self.config.coordinator
+        self.core.tree.config_text = ensemble_text(self.config)
         self.identities = Identities(coordinator)
         self.history = History(coordinator.history_changes_max, coordinator.history_bytes_max)
 

@@ -49,10 +49,21 @@ class Replica:
                 write = decode_write(entry.data)
                 applied = self._core.apply(write)
                 self._context.history.add(applied.changes)
+                if applied.quotas_passed:
+                    self._tell_quotas(applied.quotas_passed)
                 self._listener.on_applied(write, applied, now)
             self.applied_index = entry.index
             self.applied_term = entry.term
             self.applied_since_snapshot += 1
+
+    def _tell_quotas(self, passed: Sequence[str]) -> None:
+        self._context.count("soft_quotas_passed", len(passed))
+        for path in passed:
+            quota = self._core.tree.quotas.get(path)
+            if quota is not None:
+                _logger.warning(
+                    "%s passed its soft quota %s: %s", path, quota.limits, quota.text().decode()
+                )
 
     def restore(self, index: LogIndex, term: Term, data: bytes) -> None:
         """Become the state of a snapshot; raises Damaged when it is none."""

@@ -46,6 +46,8 @@ class Applied:
     """In the order they happened: what watches hear of."""
     opening: Opening | None = None
     ended: list[SessionId] = field(default_factory=list)
+    quotas_passed: list[str] = field(default_factory=list)
+    """Paths whose soft quota was passed: to be told to people."""
 
 
 class ZnodeCore:
@@ -115,6 +117,7 @@ class ZnodeCore:
         result = operations.apply(self.tree, item.operation, attempt)  # type: ignore[arg-type]
         session.remember(item.request_id, result)
         applied.changes += attempt.changes
+        applied.quotas_passed += attempt.quotas_passed
         if attempt.ends_session:
             self._end(session.id, attempt, applied)
         return result
@@ -189,7 +192,7 @@ class ZnodeCore:
     # Invariants
 
     def check(self) -> None:
-        """Assert Z1 to Z5."""
+        """Assert Z1 to Z5, Z7 and Z8."""
         self.tree.check(self.zxid)
         self.sessions.check()
         for owner in self.tree.owners():

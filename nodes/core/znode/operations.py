@@ -13,7 +13,8 @@ from typing import Any
 
 from nodes.core.znode.acl import OPEN, allows, normalized
 from nodes.core.znode.modes import CONTAINER_OWNER, mode_of, owner_of, ttl_ms_of
-from nodes.core.znode.paths import ROOT, is_valid, is_valid_prefix, parent_of
+from nodes.core.znode.paths import is_valid, is_valid_prefix, parent_of
+from nodes.core.znode.reserved import RESERVED
 from nodes.core.znode.tree import Tree, Znode, new_znode
 from nodes.core.znode.watch import TreeChange
 from transport.wire.errors import ErrorCode
@@ -55,6 +56,8 @@ class Attempt:
     identities: tuple[Identity, ...] = ()
     """Whom ACLs are to allow it."""
     changes: list[TreeChange] = field(default_factory=list)
+    quotas_passed: list[str] = field(default_factory=list)
+    """Paths whose soft quota it passed."""
     ends_session: bool = False
 
 
@@ -88,6 +91,8 @@ def _create(tree: Tree, operation: Create, attempt: Attempt) -> Result:
         return _refuse(ErrorCode.NODE_EXISTS, attempt)
     if parent.owner > 0:
         return _refuse(ErrorCode.NO_CHILDREN_FOR_EPHEMERALS, attempt)
+    if tree.quotas and not _fits(tree, path, 1, len(operation.data), attempt):
+        return _refuse(ErrorCode.QUOTA_EXCEEDED, attempt)
     owner = owner_of(mode, attempt.session_id, operation.ttl_ms)
     znode = new_znode(operation.data, tree.shared_acl(acl), attempt.zxid, attempt.wall_ms, owner)
     tree.create(path, znode, parent_path)
@@ -97,7 +102,7 @@ def _create(tree: Tree, operation: Create, attempt: Attempt) -> Result:
 
 def _delete(tree: Tree, operation: Delete, attempt: Attempt) -> Result:
     path = operation.path
-    if path == ROOT or not is_valid(path):
+    if path in RESERVED or not is_valid(path):
         return _refuse(ErrorCode.BAD_ARGUMENTS, attempt)
     znode, parent = tree.get(path), tree.get(parent_of(path))
     if parent is not None and not allows(parent.acl, DELETE, attempt.identities):
@@ -140,10 +145,21 @@ def _set_data(tree: Tree, operation: SetData, attempt: Attempt) -> Result:
     error = _judge(path, znode, WRITE, operation.version, attempt)
     if znode is None or error is not None:
         return _refuse(error or ErrorCode.NO_NODE, attempt)
+    more_bytes = len(operation.data) - len(znode.data)
+    if tree.quotas and not _fits(tree, path, 0, more_bytes, attempt):
+        return _refuse(ErrorCode.QUOTA_EXCEEDED, attempt)
     znode = znode.with_data(operation.data, attempt.zxid, attempt.wall_ms)
     tree.replace(path, znode)
     attempt.changes.append(TreeChange(NODE_DATA_CHANGED, path, attempt.zxid, znode))
     return Result(NONE, attempt.zxid, "", None, tree.stat(path, znode))
+
+
+def _fits(tree: Tree, path: str, count: int, size_bytes: int, attempt: Attempt) -> bool:
+    """Judge by the quotas; to be asked last, when nothing else refuses."""
+    if tree.quotas.refuses(path, count, size_bytes):
+        return False
+    attempt.quotas_passed += tree.quotas.soft_passed(path, count, size_bytes)
+    return True
 
 
 def _set_acl(tree: Tree, operation: SetAcl, attempt: Attempt) -> Result:
@@ -180,6 +196,7 @@ def _multi(tree: Tree, operation: Multi, attempt: Attempt) -> Result:
         if result.error:
             tree.roll_back()
             attempt.changes.clear()
+            attempt.quotas_passed.clear()
             return _failed_multi(result.error, len(results), operation, attempt)
         results.append(result)
     tree.commit()

@@ -54,6 +54,7 @@ def _read_data(tree: Tree, operation: GetData, zxid: Zxid, reader: Reader) -> Re
         return _missing(path, zxid)
     if znode.acl and not allows(znode.acl, READ, reader.identities):
         return Result(NO_AUTH, zxid)
+    znode = tree.as_read(path, znode)
     return Result(NONE, zxid, "", znode.data, tree.stat(path, znode))
 
 
@@ -64,6 +65,7 @@ def _read_exists(tree: Tree, operation: Exists, zxid: Zxid, reader: Reader) -> R
         return _missing(path, zxid)
     if znode.acl and not allows(znode.acl, READ, reader.identities):
         return Result(NO_AUTH, zxid)
+    znode = tree.as_read(path, znode)
     return Result(NONE, zxid, "", None, tree.stat(path, znode))
 
 

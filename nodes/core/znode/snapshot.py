@@ -18,7 +18,9 @@ from nodes.core.znode.session import Session
 from nodes.core.znode.tree import Znode
 from transport.wire.ids import Zxid
 
-FORMAT = 1
+FORMAT = 2
+"""1 had no reserved znodes, no ACLs that were judged, no containers and no TTLs; it is read, too."""
+FORMATS_READ = (1, 2)
 SLICE_ZNODES = 1_000
 SLICE_BYTES = 1024 * 1024
 """A slice ends at either: it takes a millisecond or two."""
@@ -96,6 +98,6 @@ def from_bytes(data: bytes) -> Picture:
         picture = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadSnapshot(f"not a snapshot of the znode tree: {error}") from None
-    if picture.format != FORMAT:
-        raise BadSnapshot(f"snapshot format {picture.format}; this version reads {FORMAT}")
+    if picture.format not in FORMATS_READ:
+        raise BadSnapshot(f"snapshot format {picture.format}; this version reads {FORMATS_READ}")
     return picture

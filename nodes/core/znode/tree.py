@@ -13,6 +13,16 @@ import msgspec
 
 from nodes.core.znode.modes import NO_SESSION
 from nodes.core.znode.paths import ROOT, child_of, name_of, parent_of
+from nodes.core.znode.quota import Quotas
+from nodes.core.znode.reserved import (
+    BORN_WITH,
+    CONFIG,
+    LIMITS_NAME,
+    RESERVED,
+    STATS_NAME,
+    ZOOKEEPER,
+    limited_path,
+)
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages.coordination import Acl, Stat
 
@@ -70,6 +80,10 @@ class Znode(msgspec.Struct, frozen=True, array_like=True, gc=False):
             self.creates,
         )
 
+    def showing(self, data: bytes) -> Znode:
+        """Return this znode as readers see it that are shown other data."""
+        return msgspec.structs.replace(self, data=data)
+
     def with_acl(self, acl: tuple[Acl, ...]) -> Znode:
         """Return this znode as it is once its ACL was set."""
         return Znode(
@@ -96,16 +110,20 @@ def new_znode(
 
 
 class Tree:
-    """All znodes. Begins with the root alone."""
+    """All znodes. Begins with the reserved ones."""
 
     def __init__(self) -> None:
-        self.znodes: dict[str, Znode] = {ROOT: new_znode(b"", (), Zxid(0), 0)}
+        self.znodes: dict[str, Znode] = {}
         self._children: dict[str, set[str]] = {}
         self._ephemerals: dict[SessionId, set[str]] = {}
         self._passing: dict[str, None] = {}
         """Containers and znodes with a TTL: what is to go once it is due."""
+        self.quotas = Quotas()
+        self.config_text = b""
+        """Who is of the ensemble: read as the data of /zookeeper/config. Set by the server."""
         self._newest_acl: tuple[Acl, ...] = ()
         self._journal: list[tuple[str, Znode | None]] | None = None
+        self._reserve()
 
     def __len__(self) -> int:
         return len(self.znodes)
@@ -113,6 +131,16 @@ class Tree:
     def get(self, path: str) -> Znode | None:
         """Return the znode at ``path``, or None."""
         return self.znodes.get(path)
+
+    def as_read(self, path: str, znode: Znode) -> Znode:
+        """Return ``znode``, which is at ``path``, with the data that readers of it see."""
+        if not path.startswith(ZOOKEEPER):
+            return znode
+        if path == CONFIG:
+            return znode.showing(self.config_text)
+        limited = limited_path(path, STATS_NAME)
+        quota = None if limited is None else self.quotas.get(limited)
+        return znode if quota is None else znode.showing(quota.text())
 
     def children_count(self, path: str) -> int:
         """Return how many children ``path`` has."""
@@ -206,9 +234,16 @@ class Tree:
         self._children = {}
         self._ephemerals = {}
         self._passing = {}
+        self.quotas = Quotas()
         for path, znode in znodes:
             self._set(path, znode)
-        assert ROOT in self.znodes, "a snapshot without a root"
+        self._reserve()
+
+    def _reserve(self) -> None:
+        """Make the reserved znodes that are not there: in a new tree, or an old snapshot's."""
+        for path, acl in RESERVED.items():
+            if path not in self.znodes:
+                self._set(path, new_znode(b"", acl, Zxid(0), 0))
 
     def _set(self, path: str, znode: Znode | None) -> None:
         previous = self.znodes.get(path)
@@ -218,7 +253,34 @@ class Tree:
             assert previous is not None
             del self.znodes[path]
             self._unlink(path, previous)
+        else:
+            self._put(path, previous, znode)
+        if self.quotas:
+            count = (znode is not None) - (previous is not None)
+            size_bytes = (len(znode.data) if znode else 0) - (len(previous.data) if previous else 0)
+            if count or size_bytes:
+                self.quotas.used(path, count, size_bytes)
+        if path.endswith(LIMITS_NAME):
+            self._limit(path, znode)
+
+    def _limit(self, path: str, znode: Znode | None) -> None:
+        limited = limited_path(path, LIMITS_NAME)
+        if limited is None:
             return
+        if znode is None:
+            self.quotas.drop(limited)
+        else:
+            self.quotas.define(limited, znode.data, self.measure)
+
+    def measure(self, path: str) -> tuple[int, int]:
+        """Return how many znodes are at and below ``path``, and the bytes of their data."""
+        znode = self.znodes.get(path)
+        if znode is None:
+            return 0, 0
+        sizes = [len(self.znodes[each].data) for each in self.below(path)]
+        return 1 + len(sizes), len(znode.data) + sum(sizes)
+
+    def _put(self, path: str, previous: Znode | None, znode: Znode) -> None:
         self.znodes[path] = znode
         if previous is None and path != ROOT:
             self._children.setdefault(parent_of(path), set()).add(name_of(path))
@@ -244,8 +306,10 @@ class Tree:
     # Invariants
 
     def check(self, newest: Zxid) -> None:
-        """Assert Z1, Z3 and the tree's part of Z4."""
+        """Assert Z1, Z3, Z7, Z8 and the tree's part of Z4."""
         assert self._journal is None, "a multi was left open"
+        assert all(path in self.znodes for path in RESERVED)
+        self.quotas.check(self.measure)
         linked = 0
         for path, znode in self.znodes.items():
             assert znode.czxid <= znode.mzxid <= newest, (path, znode)
@@ -253,7 +317,7 @@ class Tree:
             names = self._children.get(path)
             assert names is None or names, f"an empty set of children is kept at {path}"
             assert not (znode.owner > 0 and names), f"the ephemeral {path} has children"
-            assert self.children_count(path) <= znode.creates, path
+            assert self.children_count(path) <= znode.creates + BORN_WITH.get(path, 0), path
             linked += len(names or ())
             for name in sorted(names or ()):
                 assert child_of(path, name) in self.znodes, (path, name)

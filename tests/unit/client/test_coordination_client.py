@@ -304,7 +304,7 @@ def test_the_asyncio_client_has_the_same_calls(monkeypatch: pytest.MonkeyPatch) 
                 transaction.create("/c")
             assert transaction.outcomes == ["/c"]
             names, path = await asyncio.gather(client.get_children("/"), client.sync("/"))
-            assert (names, path) == (["a", "c"], "/")
+            assert (names, path) == (["a", "c", "zookeeper"], "/")
             assert await client.delete("/a", recursive=True) is True
             assert await client.exists("/a") is None
             with pytest.raises(NoNodeError):

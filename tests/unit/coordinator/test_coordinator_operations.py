@@ -68,7 +68,7 @@ def test_every_coordinator_serves(ensemble: Ensemble) -> None:
         assert read.data == b"x"
     ensemble.run(200)
     children = opened(ensemble, 1).operate(GetChildren("/"))[0].children
-    assert children == ("n1", "n2", "n3")
+    assert children == ("n1", "n2", "n3", "zookeeper")
 
 
 def test_reads_stand_between_the_writes_of_their_request(ensemble: Ensemble) -> None:
@@ -114,7 +114,7 @@ def test_a_failing_multi_changes_nothing(ensemble: Ensemble) -> None:
     )
     assert multi.error == E.NO_NODE
     assert [r.error for r in multi.results] == [0, E.NO_NODE, E.RUNTIME_INCONSISTENCY]
-    assert children.children == ()
+    assert children.children == ("zookeeper",)
 
 
 def test_oversized_writes_fail_alone(ensemble: Ensemble) -> None:
@@ -128,7 +128,7 @@ def test_oversized_writes_fail_alone(ensemble: Ensemble) -> None:
         GetChildren("/"),
     )
     assert [r.error for r in results] == [0, E.BAD_ARGUMENTS, E.BAD_ARGUMENTS, 0, 0]
-    assert results[4].children == ("after", "fits")
+    assert results[4].children == ("after", "fits", "zookeeper")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_missing_number_is_a_gap(ensemble: Ensemble) -> None:
     answer = client.ask(client.request(Create("/x"), first_id=2))
     assert answer.error == E.REQUEST_GAP
     assert client.ask(client.request(Create("/y"), first_id=1)).error == 0
-    assert client.operate(GetChildren("/"))[0].children == ("y",)
+    assert client.operate(GetChildren("/"))[0].children == ("y", "zookeeper")
 
 
 def test_an_empty_request(ensemble: Ensemble) -> None:
@@ -376,7 +376,7 @@ def test_a_write_whose_answer_was_lost_is_applied_once(ensemble: Ensemble) -> No
     assert (attached.error, attached.last_request_id) == (0, 2)
     answer = moved.ask(moved.request(*sequential(3), first_id=1))
     assert [r.path for r in answer.results] == [f"/s-{n:010d}" for n in range(3)]
-    assert len(moved.operate(GetChildren("/"))[0].children) == 3
+    assert len(moved.operate(GetChildren("/"))[0].children) == 3 + 1
 
 
 def test_a_write_lost_on_the_way_is_sent_again_in_time(ensemble: Ensemble) -> None:
