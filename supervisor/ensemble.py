@@ -159,7 +159,9 @@ def _role(word: HealthResponse | None) -> str:
         return "unknown"
     if word.figures.get("raft_rebuilding"):
         return "rebuilding"
-    return "leader" if word.leader else "follower"
+    if word.leader:
+        return "leader"
+    return "follower" if word.figures.get("raft_voter", 1) else "observer"
 
 
 def _as_json(member: NodeEndpoints, word: HealthResponse | None) -> dict[str, Any]:

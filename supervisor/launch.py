@@ -121,7 +121,9 @@ def _check_identity(before: Cluster, settings: Settings, data_dir: DataDir) -> N
         )
     if before.mode != wanted.mode:
         raise ConfigError(f"the cluster was made with mode = {before.mode!r}; {remedy}")
-    coordinators = sum("coordinator" in node.roles for node in before.nodes)
+    coordinators = sum(
+        "coordinator" in node.roles and "observer" not in node.roles for node in before.nodes
+    )
     if coordinators != wanted.coordinators:
         raise ConfigError(
             f"the cluster was made with coordinators = {coordinators}, and an ensemble's size "

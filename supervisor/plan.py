@@ -33,6 +33,11 @@ MODES = ("zookeeper",)
 
 SHIPPED_SUFFIX = ".toml"
 
+OBSERVER_ROLES = ("coordinator", "observer")
+"""An observer is a coordinator in everything but its vote."""
+OBSERVER_ID_BASE = 64
+"""Above the numbers of all voters there can be; session ids have seven bits for it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterConfig:
@@ -41,6 +46,9 @@ class ClusterConfig:
     name: str = setting("local", "the shipped config's own name")
     mode: str = setting("zookeeper", "an ensemble of coordinators beside the brokers")
     coordinators: int = setting(3, "the fewest that outlive one of them", low=1, high=15)
+    observers: int = setting(
+        0, "coordinators that serve reads and never vote: more readers, no slower writes", high=63
+    )
     brokers: int = setting(3, "room for three replicas", low=1, high=1_000)
     host: str = setting("127.0.0.1", "nobody else can reach it until somebody says so")
 
@@ -94,17 +102,22 @@ class Settings:
     def members(self) -> tuple[Member, ...]:
         """Return every node wanted, coordinators first, each with the ports asked for."""
         special = {override.name: override for override in self.overrides}
-        counts = (("coordinator", self.cluster.coordinators), ("broker", self.cluster.brokers))
+        cluster = self.cluster
+        counts = (
+            ("coordinator", ("coordinator",), cluster.coordinators, 0),
+            ("observer", OBSERVER_ROLES, cluster.observers, OBSERVER_ID_BASE),
+            ("broker", ("broker",), cluster.brokers, 0),
+        )
         found = []
-        for role, count in counts:
+        for kind, roles, count, id_base in counts:
             for number in range(1, count + 1):
-                name = f"{role}-{number}"
+                name = f"{kind}-{number}"
                 override = special.get(name, NodeOverride())
                 found.append(
                     Member(
                         NodeName(name),
-                        NodeId(number),
-                        role,
+                        NodeId(id_base + number),
+                        roles,
                         override.host or self.cluster.host,
                         (override.peers_port, override.clients_port, override.events_port),
                         override.rack,
@@ -119,7 +132,7 @@ class Member:
 
     name: NodeName
     id: NodeId
-    role: str
+    roles: tuple[str, ...]
     host: str
     ports: tuple[int, int, int]
     """peers, clients, events."""
@@ -128,7 +141,7 @@ class Member:
     def endpoints(self, ports: tuple[int, int, int]) -> NodeEndpoints:
         """Return where it listens, with the ports it was given."""
         peers, clients, events = (f"tcp://{self.host}:{port}" for port in ports)
-        return NodeEndpoints(self.id, self.name, (self.role,), peers, clients, events, self.rack)
+        return NodeEndpoints(self.id, self.name, self.roles, peers, clients, events, self.rack)
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,9 +176,10 @@ class CommandServer:
         if "coordinator" not in node.endpoints.roles:
             return f"{node.name} is no coordinator; a broker whose data is gone is filled anew by itself"
         members = self._roster.coordinators()
-        others = [other for other in members if other is not node]
+        voters = [member for member in members if "observer" not in member.endpoints.roles]
+        others = [voter for voter in voters if voter is not node]
         ready = [other for other in others if other.state(now.mono_ms) == READY]
-        needed = len(members) // 2 + 1
+        needed = len(voters) // 2 + 1
         if len(others) < needed:
             return f"{node.name} has not enough peers to be filled anew by: restore its data"
         if len(ready) < needed:

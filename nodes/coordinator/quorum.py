@@ -19,6 +19,7 @@ from nodes.core.raft.events import (
     DiskSynced,
     Gap,
     HardState,
+    Membership,
     Propose,
     RaftEffects,
     RaftEvent,
@@ -88,12 +89,14 @@ class Quorum:
         self._context = context
         self._peers = peers
         self._user = user
-        voters = tuple(node.id for node in config.with_role("coordinator"))
+        members = config.with_role("coordinator")
+        observers = tuple(node.id for node in members if "observer" in node.roles)
+        voters = tuple(node.id for node in members if node.id not in observers)
         found = log.stored()
         stored = Stored(HardState(*found.hard_state), *found[1:])
         self._raft = RaftCore(
             config.id,
-            voters,
+            Membership(voters, observers),
             config.raft,
             stored,
             context.ports.random,
@@ -127,11 +130,12 @@ class Quorum:
     @property
     def can_hand_over(self) -> bool:
         """This member leads, and enough others can be reached for one of them to lead."""
-        return self.leads and len(self._linked) + 1 >= max(majority(len(self._voters)), 2)
+        linked = sum(voter in self._linked for voter in self._voters)
+        return self.leads and linked + 1 >= max(majority(len(self._voters)), 2)
 
     def can_hand_over_to(self, node: NodeId) -> bool:
-        """Tell whether ``node`` is another member that can be reached."""
-        return self.can_hand_over and node in self._linked
+        """Tell whether ``node`` is another voter that can be reached."""
+        return self.can_hand_over and node in self._linked and node in self._voters
 
     @property
     def is_durable(self) -> bool:
@@ -157,6 +161,7 @@ class Quorum:
             "raft_last_index": raft.last_index,
             "raft_messages_rejected": raft.rejected_messages,
             "raft_rebuilding": int(raft.rebuilding),
+            "raft_voter": int(self._context.id in self._voters),
         }
 
     # Events

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,3 +60,22 @@ def test_ensembles_of_every_size_serve_and_outlive_a_minority(count: int) -> Non
         cluster.restart(f"coordinator-{count}")
         assert client.get("/a")[0] == b"1"
         assert len(status(cluster)["members"]) == count
+
+
+def test_an_observer_joins_a_cluster_that_has_data(tmp_path: Path) -> None:
+    with (
+        Cluster.start(brokers=1, coordinators=3, data_dir=tmp_path) as cluster,
+        CoordinationClient(hosts=cluster.hosts) as client,
+    ):
+        client.create("/a", b"from before")
+    with Cluster.start(
+        brokers=1, coordinators=3, data_dir=tmp_path, settings={"cluster": {"observers": 1}}
+    ) as cluster:
+        rows = {row["name"]: row for row in status(cluster)["members"]}
+        assert rows["observer-1"]["role"] == "observer"
+        own = next(node for node in cluster.status().nodes if node.name == "observer-1")
+        with CoordinationClient(hosts=own.clients.removeprefix("tcp://")) as client:
+            assert client.get("/a")[0] == b"from before"
+            client.set("/a", b"later")
+            cluster.freeze("observer-1")
+        cluster.thaw("observer-1")

@@ -16,6 +16,7 @@ from nodes.core.raft.events import (
     Compacted,
     DiskSynced,
     HardState,
+    Membership,
     RaftEffects,
     RaftEvent,
     Received,
@@ -118,7 +119,13 @@ class Ensemble:
     """Members 1…n, and everything between them."""
 
     def __init__(
-        self, voters: list[int], *, seed: int = 1, config: RaftConfig, watcher: Watcher
+        self,
+        voters: list[int],
+        *,
+        learners: list[int] | None = None,
+        seed: int = 1,
+        config: RaftConfig,
+        watcher: Watcher,
     ) -> None:
         self.voters = tuple(NodeId(voter) for voter in voters)
         self.config = config
@@ -127,10 +134,12 @@ class Ensemble:
         self.now_ms = 1_000
         self.wire: list[tuple[NodeId, NodeId, RaftMessage]] = []
         self.cut: set[tuple[int, int]] = set()
-        self.hosts = {voter: Host(voter, DiskModel()) for voter in self.voters}
+        self.learners = tuple(NodeId(learner) for learner in learners or ())
+        self.members = (*self.voters, *self.learners)
+        self.hosts = {member: Host(member, DiskModel()) for member in self.members}
         self.hold_snapshots = False
-        for voter in self.voters:
-            self.start(voter)
+        for member in self.members:
+            self.start(member)
 
     @property
     def now(self) -> Now:
@@ -151,8 +160,9 @@ class Ensemble:
         host.applied = json.loads(host.disk.snapshot[2])
         host.applied_index, host.applied_term = stored.snapshot_index, stored.snapshot_term
         chance = Random(self.seed * 1_000_003 + node * 1_009 + host.lives)
+        members = Membership(self.voters, self.learners)
         host.core = RaftCore(
-            node, self.voters, self.config, stored, chance, self.now, rebuilding=host.loss
+            node, members, self.config, stored, chance, self.now, rebuilding=host.loss
         )
 
     def crash(self, node: NodeId, keep_batches: int = 0) -> None:

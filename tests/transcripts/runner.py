@@ -224,8 +224,9 @@ class Transcript:
         self._of.step(NodeId(int(node)), event)
 
     def _start(self, arguments: list[str]) -> None:
-        voters = [int(argument) for argument in arguments]
-        self._ensemble = Ensemble(voters, config=CONFIG, watcher=self._trace)
+        learners = [int(word.removeprefix("learner:")) for word in arguments if ":" in word]
+        voters = [int(word) for word in arguments if ":" not in word]
+        self._ensemble = Ensemble(voters, learners=learners, config=CONFIG, watcher=self._trace)
 
     def _campaign(self, arguments: list[str]) -> None:
         """Move the clock to the time-out of one member, and tell only that one."""
@@ -267,8 +268,8 @@ class Transcript:
             self._of.cut.update(self._links(arguments))
             return
         alone = {int(argument) for argument in arguments}
-        for a in self._of.voters:
-            for b in self._of.voters:
+        for a in self._of.members:
+            for b in self._of.members:
                 if (a in alone) != (b in alone):
                     self._of.cut.add((a, b))
 

@@ -40,6 +40,8 @@ Invariants (asserted by ``check()`` where one member can see them, by the tests 
   candidate's log, the leader's own share in a majority all rest on synced bytes;
 * R6  a read is served at an index not below any commit acknowledged before it was asked.
 
-Left to the driver: time, bytes on disk, applying, taking snapshots, who the members are.  Left for
-later: learners and change of membership.
+Learners (observers) get every entry and serve reads; they neither vote nor count.  ``rebuild``: how
+a member that lost its disk becomes whole again.
+
+Left to the driver: time, bytes on disk, applying, taking snapshots, who the members are.
 """

@@ -17,6 +17,7 @@ from nodes.core.raft.events import (
     DiskSynced,
     Found,
     Gap,
+    Membership,
     PeerDied,
     Propose,
     RaftEffects,
@@ -60,7 +61,7 @@ class RaftCore:
     def __init__(
         self,
         node: NodeId,
-        voters: tuple[NodeId, ...],
+        membership: Membership,
         config: Timing,
         stored: Found,
         random: Random,
@@ -68,7 +69,7 @@ class RaftCore:
         rebuilding: int = 0,
     ) -> None:
         """``rebuilding``: the number of the loss that this member recovers from; 0: it is whole."""
-        self._member = member = Member(node, voters, config, stored, random, now, rebuilding)
+        self._member = member = Member(node, membership, config, stored, random, now, rebuilding)
         self._replication = Replication(member)
         self._election = Election(member, self._replication)
         self._follower = Follower(member)
@@ -145,7 +146,7 @@ class RaftCore:
     def _on_received(self, event: Received) -> None:
         message, member = event.message, self._member
         handler = self._on_message.get(type(message))
-        known = message.sender in member.voters and message.sender != member.node
+        known = message.sender in member.peers
         if handler is None or not known or not 0 <= message.term <= TERM_MAX:
             member.rejected_messages += 1
             return

@@ -44,7 +44,7 @@ class Election:
         member = self._member
         if member.role is Role.LEADER or member.now_ms < member.election_due_ms:
             return
-        if member.installing or member.rebuilding:
+        if member.installing or not member.may_vote:
             member.restart_timeout()
         elif self._vote_sequence is not None and member.role is Role.CANDIDATE:
             # Our own vote is still on its way to a slow disk: another term would begin it anew, and
@@ -80,13 +80,15 @@ class Election:
         member = self._member
         if message.term != member.term or message.sender != member.raft_leader:
             return
-        if not member.installing and not member.rebuilding:
+        if not member.installing and member.may_vote:
             self._forced = True
             self._campaign()
 
     def on_peer_up(self, peer: NodeId) -> None:
         """A link came up in the middle of a campaign: ask again who has not answered."""
-        if peer not in self._votes and self._member.role in (Role.PRE_CANDIDATE, Role.CANDIDATE):
+        member = self._member
+        campaigns = member.role in (Role.PRE_CANDIDATE, Role.CANDIDATE)
+        if campaigns and peer in member.voters and peer not in self._votes:
             self._ask(peer)
 
     # Campaigning
@@ -103,8 +105,7 @@ class Election:
         else:
             member.draw_timeout()
         self._votes = {member.node: True}
-        for peer in member.peers:
-            self._ask(peer)
+        self._ask_all()
         self._tally()
 
     def _campaign(self) -> None:
@@ -118,8 +119,12 @@ class Election:
         # Our own vote counts when it is durable, as any other. The batch gets its number at the
         # end of this step.
         self._vote_sequence = member.durability.sequence + 1
-        for peer in member.peers:
-            self._ask(peer)
+        self._ask_all()
+
+    def _ask_all(self) -> None:
+        for voter in self._member.voters:
+            if voter != self._member.node:
+                self._ask(voter)
 
     def _ask(self, peer: NodeId) -> None:
         member = self._member
@@ -157,7 +162,8 @@ class Election:
                 return
             expected = member.term
             role = Role.PRE_CANDIDATE if message.pre else Role.CANDIDATE
-        if member.role is role and message.term == expected:
+        voter = message.sender in member.voters
+        if voter and member.role is role and message.term == expected:
             self._votes.setdefault(message.sender, message.granted)
             self._tally()
 
@@ -205,8 +211,8 @@ class Election:
 
     def _would_vote(self, message: VoteRequest) -> bool:
         member = self._member
-        if member.rebuilding:
-            return False  # What was promised and acknowledged before is not known any more.
+        if not member.may_vote:
+            return False
         if message.term < member.term or self._sticks(message):
             return False
         if message.term == member.term:
@@ -229,6 +235,8 @@ class Election:
     def check(self) -> None:
         """Assert that roles and votes go together."""
         member = self._member
+        if not member.may_vote:
+            assert member.role is Role.FOLLOWER, "who does not vote only follows"
         if member.role is Role.CANDIDATE:
             assert member.voted_for == member.node, "a candidate votes for itself"
         if member.role is Role.LEADER:

@@ -29,6 +29,13 @@ class HardState(NamedTuple):
     """−1: nobody in this term."""
 
 
+class Membership(NamedTuple):
+    """Who takes part. Learners (ZooKeeper's observers) get every entry, and decide nothing."""
+
+    voters: tuple[NodeId, ...]
+    learners: tuple[NodeId, ...] = ()
+
+
 class Stored(NamedTuple):
     """What the disk held at start: the durable promises, the snapshot, the entries after it."""
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from random import Random
 
 from nodes.core.raft.durability import Durability
-from nodes.core.raft.events import Found, HardState, RaftEffects, Role
+from nodes.core.raft.events import Found, HardState, Membership, RaftEffects, Role
 from nodes.core.raft.log import Log
 from nodes.core.raft.timing import Timing
 from transport.kernel import Now, Outgoing
@@ -40,6 +40,7 @@ class Member:
         "election_due_ms",
         "heard_ms",
         "installing",
+        "learners",
         "log",
         "node",
         "now_ms",
@@ -57,18 +58,21 @@ class Member:
     def __init__(
         self,
         node: NodeId,
-        voters: tuple[NodeId, ...],
+        membership: Membership,
         config: Timing,
         stored: Found,
         random: Random,
         now: Now,
         rebuilding: int,
     ) -> None:
-        assert node in voters, "a member votes"
-        assert len(set(voters)) == len(voters), "a voter is named once"
+        everybody = sorted((*membership.voters, *membership.learners))
+        assert node in everybody, "a member is one of the members"
+        assert len(set(everybody)) == len(everybody), "a member is named once"
         self.node = node
-        self.voters = tuple(sorted(voters))
-        self.peers = tuple(peer for peer in self.voters if peer != node)
+        self.voters = tuple(sorted(membership.voters))
+        self.learners = frozenset(membership.learners)
+        """Looked up only, never gone through."""
+        self.peers = tuple(peer for peer in everybody if peer != node)
         self.config = config
         self.random = random
         self.now_ms = now.mono_ms
@@ -92,6 +96,11 @@ class Member:
         self._timeout_ms = 0
         self.election_due_ms = 0
         self.draw_timeout()
+
+    @property
+    def may_vote(self) -> bool:
+        """Tell whether this member votes and campaigns: no learner, and not rebuilding."""
+        return self.node not in self.learners and not self.rebuilding
 
     # Orders
 
@@ -171,7 +180,7 @@ class Member:
     def draw_timeout(self) -> None:
         """Draw a new time-out and start it now."""
         low, high = self.config.election_timeout_min_ms, self.config.election_timeout_max_ms
-        if len(self.voters) == 1:
+        if self.voters == (self.node,):
             low = high = 0
         elif self.log.last_index == 0 and self.raft_leader == NO_NODE:
             # Nothing was ever written: nobody can be disturbed, so the first election is quick.

@@ -30,6 +30,7 @@ class Progress:
     """The first entry to send next."""
     contact_ms: int
     """When the newest round that it answered began."""
+    learner: bool = False
     match_index: LogIndex = LogIndex(0)
     """Durable there and equal to ours up to here."""
     pace: Pace = Pace.PROBE
@@ -49,7 +50,7 @@ class Progress:
     @property
     def counts(self) -> bool:
         """Tell whether its word may decide anything."""
-        return self.rebuilding == 0
+        return self.rebuilding == 0 and not self.learner
 
     def may_send(self, in_flight_max: int) -> bool:
         """Tell whether an append with entries may leave now."""

@@ -7,6 +7,8 @@ be, so a lost append shows as a refusal within a heartbeat.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nodes.core.raft.events import Contact, Propose, Role, SnapshotReady
 from nodes.core.raft.member import Member
 from nodes.core.raft.progress import Pace, Progress
@@ -63,7 +65,10 @@ class Replication:
         """Take office: a no-op opens the term, and tells everybody who leads it."""
         member = self._member
         next_index = LogIndex(member.log.last_index + 1)
-        self.progress = {peer: Progress(next_index, member.now_ms) for peer in member.peers}
+        self.progress = {
+            peer: Progress(next_index, member.now_ms, peer in member.learners)
+            for peer in member.peers
+        }
         self.closed = False
         self.term_start_index = next_index
         self._rounds = Rounds()
@@ -321,9 +326,7 @@ class Replication:
         member = self._member
         if self._moved:
             self._moved = False
-            matches = [p.match_index if p.counts else 0 for p in self.progress.values()]
-            matches.append(member.durability.index)
-            index = reached_by_majority(matches)
+            index = self._reached(lambda one: one.match_index, member.durability.index, 0)
             # Only an entry of our own term commits by counting, and all before it with it: one of
             # an earlier term could still be overwritten (Raft §5.4.2, figure 8).
             if index > member.commit_index and member.log.term_at(index) == member.term:
@@ -355,16 +358,19 @@ class Replication:
 
     def has_quorum_contact(self, now_ms: int) -> bool:
         """Tell whether a majority still followed within the last election time-out."""
-        contacts = [p.contact_ms if p.counts else NEVER_MS for p in self.progress.values()]
-        contacts.append(now_ms)
-        silent_ms = now_ms - reached_by_majority(contacts)
+        silent_ms = now_ms - self._reached(lambda one: one.contact_ms, now_ms, NEVER_MS)
         return silent_ms < self._member.config.election_timeout_min_ms
 
     def confirmed_round(self) -> int:
         """Return the newest round that a majority has answered."""
-        answered = [p.answered_round if p.counts else 0 for p in self.progress.values()]
-        answered.append(self._rounds.number)
-        return reached_by_majority(answered)
+        return self._reached(lambda one: one.answered_round, self._rounds.number, 0)
+
+    def _reached(self, of: Callable[[Progress], int], own: int, never: int) -> int:
+        """Return what a majority of the voters has reached; one that does not count: ``never``."""
+        values = [
+            of(one) if one.counts else never for one in self.progress.values() if not one.learner
+        ]
+        return reached_by_majority([*values, own])
 
     def next_deadline_ms(self) -> int | None:
         """Return when the next heartbeat is due; None without followers."""

@@ -269,6 +269,7 @@ class Ensemble:
         size: int = 3,
         coordinator: CoordinatorConfig | None = None,
         raft: RaftConfig | None = None,
+        observers: int = 0,
     ) -> None:
         self.now = Now(1_000, 1_700_000_000_000)
         self.clients: dict[bytes, Client] = {}
@@ -276,23 +277,27 @@ class Ensemble:
         self.drop: Callable[[str, str, Envelope], bool] = lambda here, there, envelope: False
         self._links = 0
         self._seed = 0
-        names = [
-            (NodeId(n), NodeName(f"coordinator-{n}"), "coordinator") for n in range(1, size + 1)
+        names: list[tuple[NodeId, NodeName, tuple[str, ...]]] = [
+            (NodeId(n), NodeName(f"coordinator-{n}"), ("coordinator",)) for n in range(1, size + 1)
         ]
-        names.append((NodeId(101), NodeName("broker-101"), "broker"))
+        names += [
+            (NodeId(64 + n), NodeName(f"observer-{n}"), ("coordinator", "observer"))
+            for n in range(1, observers + 1)
+        ]
+        names.append((NodeId(101), NodeName("broker-101"), ("broker",)))
         endpoints = tuple(
             NodeEndpoints(
-                node_id, name, (role,), f"{name}:peers", f"{name}:clients", f"{name}:events"
+                node_id, name, roles, f"{name}:peers", f"{name}:clients", f"{name}:events"
             )
-            for node_id, name, role in names
+            for node_id, name, roles in names
         )
         self.nodes: dict[int, Node] = {}
-        for node_id, name, role in names:
-            if role == "coordinator":
+        for node_id, name, roles in names:
+            if "coordinator" in roles:
                 config = NodeConfig(
                     name=name,
                     id=node_id,
-                    role=role,
+                    role=roles[0],
                     mode="zookeeper",
                     cluster_id=CLUSTER,
                     incarnation=Incarnation(1),

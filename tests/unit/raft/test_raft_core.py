@@ -13,6 +13,7 @@ from nodes.core.raft.events import (
     Contact,
     DiskSynced,
     HardState,
+    Membership,
     PeerDied,
     Propose,
     RaftEffects,
@@ -71,7 +72,8 @@ class Member:
         self, stored: Stored | None = None, voters: tuple[NodeId, ...] = VOTERS, seed: int = 1
     ) -> None:
         self.now_ms = 1_000
-        self.core = RaftCore(ONE, voters, CONFIG, stored or Stored(), Random(seed), self.now)
+        members = Membership(voters)
+        self.core = RaftCore(ONE, members, CONFIG, stored or Stored(), Random(seed), self.now)
 
     @property
     def now(self) -> Now:

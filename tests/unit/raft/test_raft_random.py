@@ -68,6 +68,7 @@ class Judge(Watcher):
         core = host.core
         assert core is not None
         if effects.role is Role.LEADER:
+            assert node in self.of.voters, "a learner leads"
             assert self.leaders.setdefault(core.term, node) == node, "two leaders in one term"
             for entry in self.committed.values():
                 held = core.term_at(entry.index)
@@ -82,7 +83,8 @@ class Judge(Watcher):
         for entry in effects.committed:
             if entry.index not in self.committed:
                 self.committed[entry.index] = entry
-                holders = [h for h in self.of.hosts.values() if _held(h, entry)]
+                holders = [self.of.hosts[v] for v in self.of.voters]
+                holders = [host for host in holders if _held(host, entry)]
                 assert len(holders) > len(self.of.voters) // 2, "committed without a majority"
             assert self.committed[entry.index] == entry, "two entries committed in one place"
         for token, index in effects.reads:
@@ -113,7 +115,8 @@ class Chaos:
         self.random = Random(seed)
         self.judge = Judge()
         voters = list(range(1, 1 + self.random.choice([3, 3, 3, 5, 1])))
-        self.of = Ensemble(voters, seed=seed, config=CONFIG, watcher=self.judge)
+        learners = [len(voters) + 1][: self.random.randint(0, 1)]
+        self.of = Ensemble(voters, learners=learners, seed=seed, config=CONFIG, watcher=self.judge)
         self.judge.ensemble = self.of
         self.loss = self.random.choice([0.0, 0.02, 0.2])
         self.reorder = self.random.choice([0.0, 0.1, 0.5])
@@ -209,28 +212,29 @@ class Chaos:
         elif draw < 0.96 or host is None:
             self.of.cut.clear()
         elif draw < 0.98:
-            peer = self.random.choice(self.of.voters)
+            peer = self.random.choice(self.of.members)
             self.of.step(host.node, Contact(peer, self.random.random() < 0.5))
         else:
             self.of.step(host.node, Gap(self.random.randint(1, 300)))
 
     def _wipe(self, host: Host) -> None:
         """Lose a disk, as long as enough members are whole to go on."""
-        rebuilding = sum(other.loss != 0 for other in self.of.hosts.values() if other is not host)
+        others = [self.of.hosts[v] for v in self.of.voters if v != host.node]
+        rebuilding = sum(other.loss != 0 for other in others)
         if rebuilding < len(self.of.voters) // 2:
             self.of.wipe(host.node)
             self.of.start(host.node)
 
     def _netsplit(self, node: NodeId) -> None:
         """Cut one direction of one link, or a member off from all others."""
-        other = self.random.choice(self.of.voters)
+        other = self.random.choice(self.of.members)
         if self.random.random() < 0.5:
             self.of.cut.add((node, other))
             return
-        for voter in self.of.voters:
-            self.of.cut |= {(node, voter), (voter, node)}
-            if voter != node and self.random.random() < 0.5:
-                self._false_notice(self.of.hosts[voter])
+        for member in self.of.members:
+            self.of.cut |= {(node, member), (member, node)}
+            if member != node and self.random.random() < 0.5:
+                self._false_notice(self.of.hosts[member])
 
     def _false_notice(self, host: Host) -> None:
         """A leader that lives is reported dead: that may cost an election, and nothing else."""

@@ -9,6 +9,7 @@ import pytest
 
 from nodes.config import RaftConfig
 from nodes.core.raft.core import RaftCore
+from nodes.core.raft.events import Membership
 from nodes.storage.disk import Buffer, Damaged, DiskFull
 from nodes.storage.raft_log import RaftLog, StoredLog
 from transport.kernel import Now
@@ -167,7 +168,7 @@ def test_what_was_found_starts_a_core() -> None:
     reopen(disk).write(None, entries(4, 1, 3), hard(4, 1))
     stored = reopen(disk).stored()
     voters = (NodeId(1), NodeId(2), NodeId(3))
-    core = RaftCore(NodeId(1), voters, RaftConfig(), stored, Random(1), Now(0, 0))
+    core = RaftCore(NodeId(1), Membership(voters), RaftConfig(), stored, Random(1), Now(0, 0))
     assert (core.term, core.last_index) == (4, 3)
 
 

@@ -14,7 +14,7 @@ from transport.wire.messages.cluster import NodeEndpoints
 
 
 def member(number: int, ports: tuple[int, int, int] = (0, 0, 0), host: str = "127.0.0.1") -> Member:
-    return Member(NodeName(f"broker-{number}"), NodeId(number), "broker", host, ports)
+    return Member(NodeName(f"broker-{number}"), NodeId(number), ("broker",), host, ports)
 
 
 def ports_of(nodes: tuple[NodeEndpoints, ...]) -> list[int]:
