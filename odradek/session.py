@@ -24,6 +24,7 @@ from odradek.lane import (
     is_read,
     weight_bytes,
 )
+from odradek.session_connection import Connection
 from odradek.watches import OnEvent, Watches
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Ports
@@ -32,6 +33,7 @@ from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages import Message, Refusal
+from transport.wire.messages.cluster import DescribeNodeRequest
 from transport.wire.messages.coordination import (
     AddAuth,
     CloseSession,
@@ -55,6 +57,8 @@ BACKOFF_MAX_MS = 1_000
 CLOSE_MAX_MS = 2_000
 """A session that could not be closed by then is left to its timeout."""
 NONCE_BYTES = 16
+PROBE_MIN_MS = 300
+"""A coordinator that has not said who it is by then is frozen, and left; grows as the others."""
 SEEK_MIN_MS = 5_000
 SEEK_MAX_MS = 60_000
 """How often a read-only session looks for a coordinator with a quorum; the pause doubles."""
@@ -76,31 +80,6 @@ class SessionState(Enum):
 
 
 _FINAL = (SessionState.LOST, SessionState.CLOSED)
-
-
-class _Connection:
-    """One attempt at, and then the use of, one coordinator."""
-
-    __slots__ = ("asked", "blocked", "deadline_ms", "endpoint", "gaps", "link", "open", "pinging")
-
-    def __init__(self, link: LinkId, endpoint: str, deadline_ms: int) -> None:
-        self.link = link
-        self.endpoint = endpoint
-        self.deadline_ms = deadline_ms
-        """To be connected by."""
-        self.asked = False
-        """The opening is sent."""
-        self.open = False
-        """The opening is answered: the session is served here."""
-        self.pinging = False
-        self.blocked = False
-        """The link is full; the next answer makes room."""
-        self.gaps = 0
-        """How often everything had to be sent again on this connection."""
-
-    def late(self, now: Now) -> bool:
-        """Say whether it should have come up by now."""
-        return not self.asked and now.mono_ms >= self.deadline_ms
 
 
 class CoordinationSession:
@@ -151,7 +130,7 @@ class CoordinationSession:
         self._proven_ms = 0
         self._ping_ms = 0
         self._close_ms: int | None = None
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._ports: Ports
         self._calls: Calls
 
@@ -251,6 +230,7 @@ class CoordinationSession:
         ours = (self.session_id, self._serving_id)
         if not isinstance(event, WatchEvent) or event.session_id not in ours:
             return False
+        connection.heard_ms = now.mono_ms
         # Other events of the same write may be on their way: only what is before it is complete.
         self.last_zxid = max(self.last_zxid, Zxid(event.zxid - 1))
         self._event_zxid = max(self._event_zxid, event.zxid)
@@ -291,6 +271,9 @@ class CoordinationSession:
             if now.mono_ms >= self._ping_ms and not connection.pinging:
                 self._ping(connection, now)
             self._send(now)
+            probe_ms = connection.probe_due_ms(self._lane.in_flight)
+            if connection is self._connection and probe_ms is not None and probe_ms <= now.mono_ms:
+                self._probe(connection, now)
 
     def next_deadline_ms(self) -> int | None:
         """Return when this wants a turn; answers that fail to come wake the program's Calls."""
@@ -310,7 +293,8 @@ class CoordinationSession:
             return None
         if self._lane.sendable and not connection.blocked:
             return 0
-        return None if connection.pinging else self._ping_ms
+        ping_ms = None if connection.pinging else self._ping_ms
+        return earliest(ping_ms, connection.probe_due_ms(self._lane.in_flight))
 
     # Connecting
 
@@ -319,7 +303,7 @@ class CoordinationSession:
         self._next_endpoint += 1
         link = self._ports.wire.connect(endpoint)
         patience_ms = self._patience_ms(CONNECT_MIN_MS)
-        self._connection = _Connection(link, endpoint, now.mono_ms + patience_ms)
+        self._connection = Connection(link, endpoint, now.mono_ms + patience_ms)
         self._open(now)
 
     def _patience_ms(self, first_ms: int) -> int:
@@ -356,7 +340,7 @@ class CoordinationSession:
         return self._takes_read_only and every and not self.session_id
 
     def _opened(
-        self, connection: _Connection, sent_ms: int, body: Message, _payload: object, now: Now
+        self, connection: Connection, sent_ms: int, body: Message, _payload: object, now: Now
     ) -> None:
         if connection is not self._connection:
             return
@@ -372,7 +356,7 @@ class CoordinationSession:
             self._attached(connection, sent_ms, body, now)
 
     def _attached(
-        self, connection: _Connection, sent_ms: int, body: OpenSessionResponse, now: Now
+        self, connection: Connection, sent_ms: int, body: OpenSessionResponse, now: Now
     ) -> None:
         connection.open = True
         self._serving_id = body.session_id
@@ -387,7 +371,7 @@ class CoordinationSession:
         self._become(SessionState.CONNECTED, now)
 
     def _attached_read_only(
-        self, connection: _Connection, body: OpenSessionResponse, now: Now
+        self, connection: Connection, body: OpenSessionResponse, now: Now
     ) -> None:
         connection.open = self.read_only = True
         self._serving_id = body.session_id
@@ -421,7 +405,7 @@ class CoordinationSession:
         most_ms = min(BACKOFF_MIN_MS << min(rounds, 10), BACKOFF_MAX_MS, self.timeout_ms // 6)
         return self._ports.random.randint(most_ms // 2, max(most_ms, 1))
 
-    def _hang_up(self, connection: _Connection, now: Now) -> None:
+    def _hang_up(self, connection: Connection, now: Now) -> None:
         self._ports.wire.disconnect(connection.link)
         self.read_only = False
         self._serving_id = SessionId(0)
@@ -430,7 +414,7 @@ class CoordinationSession:
 
     # Using the connection
 
-    def _ping(self, connection: _Connection, now: Now) -> None:
+    def _ping(self, connection: Connection, now: Now) -> None:
         pinged = partial(self._pinged, connection, now.mono_ms)
         request = PingSessionRequest(self._serving_id)
         timeout_ms = max(1, self.timeout_ms // 3)
@@ -441,11 +425,12 @@ class CoordinationSession:
             self._leave("the connection takes nothing more", now)
 
     def _pinged(
-        self, connection: _Connection, sent_ms: int, body: Message, _payload: object, now: Now
+        self, connection: Connection, sent_ms: int, body: Message, _payload: object, now: Now
     ) -> None:
         if connection is not self._connection:
             return
         connection.pinging = connection.blocked = False
+        connection.heard_ms = now.mono_ms
         if not isinstance(body, PingSessionResponse) or body.error != ErrorCode.NONE:
             self._refused(body, now)
             return
@@ -455,6 +440,8 @@ class CoordinationSession:
     def _send(self, now: Now) -> None:
         connection = self._connection
         while connection is not None and not connection.blocked:
+            if not self._lane.in_flight:
+                connection.heard_ms = now.mono_ms
             batch = self._lane.next_batch()
             if batch is None:
                 return
@@ -469,12 +456,35 @@ class CoordinationSession:
                 if not self._lane.in_flight and not connection.pinging:
                     self._leave("the connection takes nothing more", now)
 
+    def _probe(self, connection: Connection, now: Now) -> None:
+        """Ask what any coordinator answers at once, with a quorum or without."""
+        probed = partial(self._probed, connection, now.mono_ms)
+        timeout_ms = self._patience_ms(PROBE_MIN_MS)
+        connection.probing = self._calls.request(
+            connection.link, DescribeNodeRequest(), probed, now, timeout_ms=timeout_ms
+        )
+        if not connection.probing:  # the link is full, so what waits may be our own
+            connection.heard_ms = now.mono_ms
+
+    def _probed(
+        self, connection: Connection, sent_ms: int, body: Message, _payload: object, now: Now
+    ) -> None:
+        if connection is not self._connection:
+            return
+        connection.probing = False
+        late = isinstance(body, Refusal) and body.error == ErrorCode.REQUEST_TIMED_OUT
+        if late and connection.heard_ms <= sent_ms:
+            self._leave("no word from it", now)
+        else:
+            connection.heard_ms = now.mono_ms
+
     def _operated(
-        self, connection: _Connection, batch: Batch, body: Message, _payload: object, now: Now
+        self, connection: Connection, batch: Batch, body: Message, _payload: object, now: Now
     ) -> None:
         if connection is not self._connection:
             return
         connection.blocked = False
+        connection.heard_ms = now.mono_ms
         if not batch.live:
             return
         if not self._lane.is_next(batch):
@@ -494,7 +504,7 @@ class CoordinationSession:
             self._lane.answered(batch, body.results, now)
 
     def _operation_refused(
-        self, connection: _Connection, batch: Batch, error: int, body: Message, now: Now
+        self, connection: Connection, batch: Batch, error: int, body: Message, now: Now
     ) -> None:
         meant = meaning(error)
         if error == ErrorCode.REQUEST_GAP and connection.gaps < GAPS_MAX:
