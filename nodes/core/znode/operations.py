@@ -91,7 +91,7 @@ def _create(tree: Tree, operation: Create, attempt: Attempt) -> Result:
         return _refuse(ErrorCode.NODE_EXISTS, attempt)
     if parent.owner > 0:
         return _refuse(ErrorCode.NO_CHILDREN_FOR_EPHEMERALS, attempt)
-    if tree.quotas and not _fits(tree, path, 1, len(operation.data), attempt):
+    if tree.quotas.by_path and not _fits(tree, path, 1, len(operation.data), attempt):
         return _refuse(ErrorCode.QUOTA_EXCEEDED, attempt)
     owner = owner_of(mode, attempt.session_id, operation.ttl_ms)
     znode = new_znode(operation.data, tree.shared_acl(acl), attempt.zxid, attempt.wall_ms, owner)
@@ -146,7 +146,7 @@ def _set_data(tree: Tree, operation: SetData, attempt: Attempt) -> Result:
     if znode is None or error is not None:
         return _refuse(error or ErrorCode.NO_NODE, attempt)
     more_bytes = len(operation.data) - len(znode.data)
-    if tree.quotas and not _fits(tree, path, 0, more_bytes, attempt):
+    if tree.quotas.by_path and not _fits(tree, path, 0, more_bytes, attempt):
         return _refuse(ErrorCode.QUOTA_EXCEEDED, attempt)
     znode = znode.with_data(operation.data, attempt.zxid, attempt.wall_ms)
     tree.replace(path, znode)

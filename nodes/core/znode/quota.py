@@ -73,14 +73,11 @@ class Quotas:
     """All quotas of a tree, by the path that they limit."""
 
     def __init__(self) -> None:
-        self._quotas: dict[str, Quota] = {}
-
-    def __len__(self) -> int:
-        return len(self._quotas)
+        self.by_path: dict[str, Quota] = {}
 
     def get(self, path: str) -> Quota | None:
         """Return the quota of exactly this path, or None."""
-        return self._quotas.get(path)
+        return self.by_path.get(path)
 
     def used(self, path: str, count: int, size_bytes: int) -> None:
         """So much more (or less) is at ``path`` now."""
@@ -90,15 +87,15 @@ class Quotas:
 
     def define(self, path: str, text: bytes, measure: Callable[[str], tuple[int, int]]) -> None:
         """Limit ``path``; what it uses is measured once, as (count, bytes)."""
-        quota = self._quotas.get(path)
+        quota = self.by_path.get(path)
         if quota is None:
-            self._quotas[path] = Quota(parse_limits(text), *measure(path))
+            self.by_path[path] = Quota(parse_limits(text), *measure(path))
         else:
             quota.limits = parse_limits(text)
 
     def drop(self, path: str) -> None:
         """Limit ``path`` no more."""
-        del self._quotas[path]
+        del self.by_path[path]
 
     def refuses(self, path: str, count: int, size_bytes: int) -> bool:
         """Tell whether so much more at ``path`` would pass a hard limit of it or of one above it."""
@@ -110,12 +107,12 @@ class Quotas:
 
     def check(self, measure: Callable[[str], tuple[int, int]]) -> None:
         """Assert Z7: what is said to be used is what is there."""
-        for path, quota in self._quotas.items():
+        for path, quota in self.by_path.items():
             assert (quota.count, quota.size_bytes) == measure(path), path
 
     def _above(self, path: str) -> Iterator[tuple[str, Quota]]:
         while True:
-            quota = self._quotas.get(path)
+            quota = self.by_path.get(path)
             if quota is not None:
                 yield path, quota
             if path == ROOT:

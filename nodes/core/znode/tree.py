@@ -255,7 +255,7 @@ class Tree:
             self._unlink(path, previous)
         else:
             self._put(path, previous, znode)
-        if self.quotas:
+        if self.quotas.by_path:
             count = (znode is not None) - (previous is not None)
             size_bytes = (len(znode.data) if znode else 0) - (len(previous.data) if previous else 0)
             if count or size_bytes:
