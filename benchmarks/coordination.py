@@ -105,6 +105,7 @@ def measure_failover(cluster: Cluster, signal_name: str, times: int) -> None:
     if not times:
         return
     with CoordinationClient(cluster.bootstrap) as client:
+        client.ensure_path("/bench")
         took_ms = [next_write_ms(cluster, client, signal_name) for _ in range(times)]
     sys.stdout.write(
         f"SIG{signal_name} of the leader to the next successful write: "
@@ -126,6 +127,7 @@ def main() -> int:
             measure_speed(client, arguments.seconds)
         sizes = ", ".join(f"{size:.0f}" for size in memory_mib(cluster))
         sys.stdout.write(f"resident memory of the coordinators: {sizes} MiB\n")
+    with Cluster.start(brokers=1, coordinators=COORDINATORS) as cluster:  # with a short log
         measure_failover(cluster, "KILL", arguments.kills)
         measure_failover(cluster, "STOP", arguments.freezes)
     return 0

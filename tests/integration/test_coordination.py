@@ -15,8 +15,13 @@ import pytest
 
 import odradek.aio
 from odradek import CoordinationClient
-from odradek.coordination import CoordinationState
-from odradek.errors import BadVersionError, NoAuthError, SessionExpiredError
+from odradek.coordination import CoordinationState, KeeperState
+from odradek.errors import (
+    BadVersionError,
+    NoAuthError,
+    NotReadOnlyCallError,
+    SessionExpiredError,
+)
 from odradek.testing import Cluster, wait_until
 
 pytestmark = pytest.mark.odradek(brokers=1, coordinators=3)
@@ -168,6 +173,30 @@ def test_what_one_has_made_others_may_not_change(odradek_cluster: Cluster) -> No
         assert other.set("/own", b"3").version == 2
         with pytest.raises(BadVersionError):
             client.set_acls("/own", READ_ACL_UNSAFE, version=5)
+
+
+def test_a_coordinator_without_a_quorum_serves_reads_to_who_asked_for_it(
+    odradek_cluster: Cluster,
+) -> None:
+    with CoordinationClient(odradek_cluster.bootstrap) as writer:
+        writer.create("/n", b"1")
+    frozen = ("coordinator-1", "coordinator-2")
+    for name in frozen:
+        odradek_cluster.freeze(name)
+    client = CoordinationClient(odradek_cluster.bootstrap, read_only=True)
+    try:
+        client.start(WAIT_S)
+        assert client.client_state == KeeperState.CONNECTED_RO
+        assert server(client) == "coordinator-3"
+        assert client.get("/n")[0] == b"1"
+        with pytest.raises(NotReadOnlyCallError):
+            client.set("/n", b"2")
+        for name in frozen:
+            odradek_cluster.thaw(name)
+        wait_until(lambda: client.client_state == KeeperState.CONNECTED, "the session is whole")
+        assert client.set("/n", b"2").version == 1
+    finally:
+        client.stop()
 
 
 def test_asyncio_clients_follow_changes_and_roots(odradek_cluster: Cluster) -> None:
