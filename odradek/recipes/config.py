@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from odradek.errors import BadVersionError, NodeExistsError, NoNodeError
-from odradek.recipes.waiting import Client, settle
+from odradek.recipes.waiting import Client, read, settle
 from odradek.recipes.watching import Watching
 from odradek.znode_values import WatchedEvent, ZnodeStat
 
@@ -122,7 +122,7 @@ class Config(Mapping[str, Any]):
     def _change(self, change: Callable[[Settings], object], version: int | None) -> int:
         while True:
             try:
-                data, stat = settle(self._client, self._client.get_async(self.path))
+                data, stat = read(self._client, lambda: self._client.get_async(self.path))
                 values, found = _settings_in(data), stat.version
             except NoNodeError:
                 values, found = {}, -1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from odradek.errors import BadVersionError, NodeExistsError, NoNodeError
-from odradek.recipes.waiting import Client, settle
+from odradek.recipes.waiting import Client, read, settle
 from odradek.znode_values import ZnodeStat
 
 Number = int | float
@@ -61,7 +61,7 @@ class Counter:
 
     def _read(self) -> tuple[Number, ZnodeStat | None]:
         try:
-            data, stat = settle(self._client, self._client.get_async(self.path))
+            data, stat = read(self._client, lambda: self._client.get_async(self.path))
         except NoNodeError:
             return self.default, None
         return (type(self.default)(data.decode()) if data else self.default), stat

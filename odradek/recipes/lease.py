@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from odradek.errors import BadVersionError, NodeExistsError, NoNodeError
-from odradek.recipes.waiting import Client, joined, settle
+from odradek.recipes.waiting import Client, joined, read, settle
 from odradek.znode_values import ZnodeStat
 
 Clock = Callable[[], datetime]
@@ -51,7 +51,7 @@ class NonBlockingLease:
     def _obtain(self, now: datetime, duration: timedelta) -> bool:
         stat: ZnodeStat | None = None
         try:
-            data, stat = settle(self._client, self._client.get_async(self.path))
+            data, stat = read(self._client, lambda: self._client.get_async(self.path))
         except NoNodeError:
             data = b""
         if data:
@@ -101,7 +101,7 @@ class MultiNonBlockingLease:
 
 def _holder(client: Client, path: str) -> str:
     try:
-        data, _ = settle(client, client.get_async(path))
+        data, _ = read(client, lambda: client.get_async(path))
     except NoNodeError:
         return ""
     return str(json.loads(data)["holder"]) if data else ""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from odradek.async_result import AsyncResult
@@ -29,8 +30,8 @@ from odradek.recipes.waiting import (
     in_order,
     is_connected,
     joined,
+    read,
     session_of,
-    settle,
 )
 from odradek.znode_values import ZnodeStat
 
@@ -150,7 +151,8 @@ class Line:
         found: list[str] = []
         for name in in_order(children_of(self.client, self.folder), *self._kinds):
             try:
-                data, _ = settle(self.client, self.client.get_async(joined(self.folder, name)))
+                path = joined(self.folder, name)
+                data, _ = read(self.client, partial(self.client.get_async, path))
             except NoNodeError:
                 continue
             found.append(data.decode(errors="replace"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 from odradek.errors import (
@@ -21,6 +22,7 @@ from odradek.recipes.waiting import (
     Waiter,
     children_of,
     joined,
+    read,
     session_of,
     settle,
 )
@@ -63,7 +65,7 @@ class LockingQueue:
     def put_all(self, values: Iterable[bytes], priority: int = 100) -> None:
         """Add items, all of them or none."""
         prefix = joined(self._entries, entry_prefix(priority))
-        settle(self._client, self._client.ensure_path_async(self._entries))
+        read(self._client, lambda: self._client.ensure_path_async(self._entries))
         transaction = self._client.transaction()
         for value in values:
             transaction.create(prefix, value, sequence=True)
@@ -82,7 +84,7 @@ class LockingQueue:
         self._item = None
         waiter = Waiter(self._client.waiting, timeout)
         for folder in (self._entries, self._taken):
-            settle(self._client, self._client.ensure_path_async(folder))
+            read(self._client, partial(self._client.ensure_path_async, folder))
         while True:
             changed = Flag(waiter)
             try:
@@ -126,7 +128,7 @@ class LockingQueue:
         if item is None:
             return False
         path = joined(self._taken, item.name)
-        stat = settle(self._client, self._client.exists_async(path))
+        stat = read(self._client, lambda: self._client.exists_async(path))
         return stat is not None and stat.ephemeralOwner == item.session_id
 
     def __len__(self) -> int:

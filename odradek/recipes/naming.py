@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -16,7 +17,7 @@ from uuid import uuid4
 from odradek.async_result import AsyncResult
 from odradek.errors import NoNodeError, OdradekError
 from odradek.recipes.presence import Presence
-from odradek.recipes.waiting import Client, children_of, in_order, joined, settle
+from odradek.recipes.waiting import Client, children_of, in_order, joined, read
 from odradek.recipes.watching import Watching
 from odradek.znode_values import ZnodeStat
 
@@ -144,7 +145,8 @@ class Naming:
         found: list[tuple[bytes, ZnodeStat]] = []
         for child in in_order(children_of(self._client, folder), INSTANCE):
             try:
-                found.append(settle(self._client, self._client.get_async(joined(folder, child))))
+                path = joined(folder, child)
+                found.append(read(self._client, partial(self._client.get_async, path)))
             except NoNodeError:
                 continue
         return _instances(found)
@@ -156,7 +158,7 @@ class Naming:
     def watch(self, name: str, callback: Callable[[list[Instance]], object]) -> NameWatch:
         """Call ``callback(instances)`` soon and after each change, on the callbacks' thread."""
         folder = self._folder(name)
-        settle(self._client, self._client.ensure_path_async(folder))
+        read(self._client, lambda: self._client.ensure_path_async(folder))
         watch = NameWatch(self._client, folder, callback)
         watch.begin()
         return watch

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import quote, unquote
 
 from odradek.errors import NoNodeError
 from odradek.recipes.lock import identifier_bytes
 from odradek.recipes.presence import Presence
-from odradek.recipes.waiting import Client, children_of, in_order, joined, settle
+from odradek.recipes.waiting import Client, children_of, in_order, joined, read
 
 MEMBER = "member-"
 
@@ -56,7 +57,8 @@ class Party:
         found: list[str] = []
         for name in self._names():
             try:
-                data, _ = settle(self._client, self._client.get_async(joined(self.path, name)))
+                path = joined(self.path, name)
+                data, _ = read(self._client, partial(self._client.get_async, path))
             except NoNodeError:
                 continue
             found.append(data.decode(errors="replace"))

@@ -10,6 +10,7 @@ from odradek.recipes.waiting import (
     children_of,
     joined,
     number_of,
+    read,
     settle,
 )
 
@@ -53,7 +54,7 @@ class Queue:
     def get(self, timeout: float | None = 0.0) -> bytes | None:
         """Take the first item; None if there is none within ``timeout`` seconds (None: for ever)."""
         waiter = Waiter(self._client.waiting, timeout)
-        settle(self._client, self._client.ensure_path_async(self.path))
+        read(self._client, lambda: self._client.ensure_path_async(self.path))
         while True:
             changed = Flag(waiter)
             watch = None if timeout == 0 else changed
@@ -70,7 +71,7 @@ class Queue:
     def _take(self, path: str) -> bytes | None:
         """Whoever deletes the item has it; another one's is passed over."""
         try:
-            data, stat = settle(self._client, self._client.get_async(path))
+            data, stat = read(self._client, lambda: self._client.get_async(path))
             settle(self._client, self._client.delete_async(path, stat.version))
         except NoNodeError:
             return None

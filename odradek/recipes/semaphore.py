@@ -6,10 +6,10 @@ waking each other; what makes it right is the line alone.
 
 from __future__ import annotations
 
-from odradek.errors import BadVersionError
+from odradek.errors import BadVersionError, ClientTimeoutError, SessionExpiredError
 from odradek.recipes.line import Line
-from odradek.recipes.lock import Hold, Lock, identifier_bytes
-from odradek.recipes.waiting import Client, Patience, joined, settle
+from odradek.recipes.lock import Hold, Lock, LockTimeout, identifier_bytes
+from odradek.recipes.waiting import Client, Patience, joined, read, settle
 
 LEASE = "lease-"
 
@@ -52,7 +52,10 @@ class Semaphore(Hold):
         As :meth:`Lock.acquire`; ValueError: others use another ``max_leases``.
         """
         patience = Patience(self._client.waiting, timeout)
-        self._agree(timeout)
+        try:
+            self._agree(patience)
+        except ClientTimeoutError as error:
+            raise LockTimeout(f"{self.path}: not obtained in time") from error
         if not blocking:
             return self._line.enter(blocking=False, timeout_s=patience.left_s())
         self._turn.acquire(timeout=patience.left_s())
@@ -74,19 +77,19 @@ class Semaphore(Hold):
         index = line.index(own)
         return line[index - 1] if index >= self.max_leases else None
 
-    def _agree(self, timeout_s: float | None) -> None:
+    def _agree(self, patience: Patience) -> None:
         """Read how many leases others know of, or say so first."""
-        patience = Patience(self._client.waiting, timeout_s)
-        settle(self._client, self._client.ensure_path_async(self.path), patience.left_s())
+        client, path = self._client, self.path
+        wanted = b"%d" % self.max_leases
+        read(client, lambda: client.ensure_path_async(path), patience.left_s())
         while True:
-            data, stat = settle(self._client, self._client.get_async(self.path), patience.left_s())
-            if data and data != b"%d" % self.max_leases:
-                raise ValueError(f"{self.path} has {data!r} leases, not {self.max_leases}")
+            data, stat = read(client, lambda: client.get_async(path), patience.left_s())
+            if data and data != wanted:
+                raise ValueError(f"{path} has {data.decode()} leases, not {self.max_leases}")
             if data:
                 return
-            said = self._client.set_async(self.path, b"%d" % self.max_leases, stat.version)
             try:
-                settle(self._client, said, patience.left_s())
-            except BadVersionError:
+                settle(client, client.set_async(path, wanted, stat.version), patience.left_s())
+            except (BadVersionError, SessionExpiredError):
                 continue
             return

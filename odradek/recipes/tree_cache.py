@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from odradek.recipes.waiting import Client, joined, settle
+from odradek.recipes.waiting import Client, joined, read
 from odradek.recipes.watching import Watching
 from odradek.znode_values import ZnodeStat
 
@@ -78,7 +78,7 @@ class TreeCache:
             if self._begun:
                 return
             self._begun = True
-        settle(self._client, self._client.ensure_path_async(self.path))
+        read(self._client, lambda: self._client.ensure_path_async(self.path))
         self._add(self.path)
 
     def close(self) -> None:

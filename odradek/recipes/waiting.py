@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from odradek.async_result import AsyncResult
-from odradek.errors import ClientTimeoutError, NoNodeError, OdradekError
+from odradek.errors import ClientTimeoutError, NoNodeError, OdradekError, SessionExpiredError
 from odradek.transaction import Transaction
 from odradek.znode_values import CoordinationState, WatchedEvent, ZnodeStat
 
@@ -218,6 +218,18 @@ def settle(client: Client, result: AsyncResult[T], timeout_s: float | None = ANS
     return Waiter(client.waiting, timeout_s).settle(result)
 
 
+def read(
+    client: Client, ask: Callable[[], AsyncResult[T]], timeout_s: float | None = ANSWER_S
+) -> T:
+    """Ask what does no harm when it is asked twice, again after a lost session; ClientTimeoutError."""
+    waiter = Waiter(client.waiting, timeout_s)
+    while True:
+        try:
+            return waiter.settle(ask())
+        except SessionExpiredError:
+            continue
+
+
 def session_of(client: Client) -> int:
     """Return the id of the client's present session, 0 for none."""
     identity = client.client_id
@@ -249,10 +261,16 @@ def in_order(names: Iterable[str], *prefixes: str) -> list[str]:
 def children_of(
     client: Client, path: str, watch: Watch | None = None, waiter: Waiter | None = None
 ) -> list[str]:
-    """Return the children of a path; none for one that is not there (then nothing is watched)."""
-    waits = waiter or Waiter(client.waiting, ANSWER_S)
+    """Return the children of a path; none for one that is not there (then nothing is watched).
+
+    Without a ``waiter`` it has ANSWER_S, and asks again after a lost session.
+    """
+
+    def ask() -> AsyncResult[list[str]]:
+        return client.get_children_async(path, watch)
+
     try:
-        names: list[str] = waits.settle(client.get_children_async(path, watch))
+        names = read(client, ask) if waiter is None else waiter.settle(ask())
     except NoNodeError:
         return []
     return names

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from odradek.async_result import AsyncResult
 from odradek.errors import NoNodeError, OdradekError, SessionExpiredError
-from odradek.recipes.waiting import Client, Watch, settle
+from odradek.recipes.waiting import Client, Watch, read
 from odradek.znode_values import WatchedEvent, ZnodeStat
 
 T = TypeVar("T")
@@ -83,13 +83,12 @@ class Watching(Generic[T]):
         """Read for the first time and call ``take`` before this returns; what is raised is raised."""
         while True:
             try:
-                value = settle(self._client, self._read(self._event))
-            except SessionExpiredError:
-                continue
+                value = read(self._client, lambda: self._read(self._event))
             except NoNodeError:
                 if self._path is None:
                     raise
-                if settle(self._client, self._client.exists_async(self._path, self._event)):
+                look = partial(self._client.exists_async, self._path, self._event)
+                if read(self._client, look) is not None:
                     continue
                 self._calls.run(lambda: self._give(None, None))
             else:
