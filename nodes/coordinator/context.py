@@ -27,9 +27,12 @@ class Request(NamedTuple):
 
 
 def ensemble_text(config: NodeConfig) -> bytes:
-    """Return what /zookeeper/config shows: a line per voter, as in ZooKeeper's configuration."""
-    voters = config.with_role("coordinator")
-    lines = [f"server.{node.id}={node.peers}:participant;{node.clients}" for node in voters]
+    """Return what /zookeeper/config shows: a line per coordinator, as ZooKeeper's configuration."""
+    lines = [
+        f"server.{node.id}={node.peers}:"
+        f"{'observer' if 'observer' in node.roles else 'participant'};{node.clients}"
+        for node in config.with_role("coordinator")
+    ]
     return "\n".join([*lines, "version=0"]).encode()
 
 

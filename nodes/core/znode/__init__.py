@@ -9,12 +9,20 @@ Purpose
 
 Parts
     ``paths``       which paths are legal, and their parents
+    ``modes``       create modes; how a znode's owner tells ephemerals, containers and TTLs apart
+    ``acl``         which ACLs are legal, whom they allow what, how an identity is proved
+    ``quota``       what is used at and below a path, and what may be
+    ``reserved``    the znodes that are always there
     ``tree``        znodes, their children, who owns which ephemerals; can take back what it did
-    ``operations``  operation type -> how it is applied, or read
+    ``operations``  write type -> how it is judged and applied
+    ``reads``       read type -> how it is answered
     ``session``     the sessions, and the results of their latest writes
     ``core``        the door: apply, read, snapshot, check
     ``snapshot``    state <-> bytes
-    ``watch``       who hears of which change: local to one server, never replicated
+  Local to one server, never replicated:
+    ``watch``       who hears of which change
+    ``history``     the newest changes
+    ``missed``      what a watch missed between two servers
 
 zxid
     A counter of this state machine, not the Raft index: +1 for each write operation that is tried
@@ -28,6 +36,12 @@ Retried writes
     said (``lowest_unanswered``) that their answers arrived; asked for again they are
     RESULT_FORGOTTEN.
 
+Who may, and what ends by itself
+    The serving coordinator finds out who is behind a connection and writes that into the entry;
+    whether the ACL allows it is judged when the entry is applied, on the ACL of that moment.
+    Containers and znodes with a TTL are named by the leader from time to time (``sweep``) and
+    judged when the entry is applied, by the entry's wall time: a late or repeated word does nothing.
+
 Invariants (asserted by ``check``)
     Z1  Every znode but the root has its parent in the tree; no ephemeral has children.
     Z2  An ephemeral exists only while its owner's session lives.
@@ -35,13 +49,17 @@ Invariants (asserted by ``check``)
     Z4  The indexes (children, ephemerals, sessions by nonce and by owner) say what the znodes and
          sessions say.
     Z5  A session keeps results only for the newest writes that it has applied, without gaps.
+    Z6  A history is in the order of zxids, holds every change after where it begins, and keeps to
+         its bounds.
+    Z7  What a quota says is used is what is in the tree at and below its path.
+    Z8  The reserved znodes are there.
+    Z9  A watch is known by its path and by its session alike.
 
 Left to the server
     The log, the clock (the leader stamps ``wall_ms`` into entries), who leads, when a session is
     dead, the order of reads after writes, the delivery of watch events.
 
 Made to grow
-    A new operation is a row in ``operations``; a new create mode a row in its table of modes; ACLs
-    are stored with each znode and are to be judged where an operation looks its znode up; quotas
-    where the tree sets a znode; persistent watches are another kind in ``watch``.
+    A new write is a row in ``operations``, a new read one in ``reads``; a new create mode a row in
+    ``modes``; another scheme of ACLs a case of ``acl``; another kind of watch a table of ``watch``.
 """

@@ -60,7 +60,7 @@ class History:
         return found
 
     def check(self, newest: Zxid) -> None:
-        """Assert Z9: in order, within the bounds, weighed right."""
+        """Assert Z6: in order, within the bounds, weighed right."""
         zxids = [change.zxid for change in self._changes]
         assert zxids == sorted(zxids), "changes out of order"
         assert self.begins_at <= newest

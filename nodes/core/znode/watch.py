@@ -124,7 +124,7 @@ class Watches:
         return list(self._by_session)
 
     def check(self) -> None:
-        """Assert that both directions of the table say the same."""
+        """Assert Z9: both directions of the table say the same."""
         for session_id, watched in self._by_session.items():
             assert watched, f"an empty set of watches is kept for {session_id}"
             for kind, path in watched:
