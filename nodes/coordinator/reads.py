@@ -35,6 +35,8 @@ from transport.wire.messages.coordination import (
 
 ANSWER_BYTES_MAX = 12 * 1024 * 1024
 """Data in one answer; with its frame it stays below what the codec takes. The rest is OVERLOADED."""
+LOOKED_AT_BYTES = 16
+"""Counted for each znode or change that was looked at: a request of many counts has its end, too."""
 
 READS = frozenset(
     {
@@ -103,6 +105,8 @@ class Reads:
         result = self._core.read(operation, Reader(session_id, pending.identities))
         if result.data:
             pending.answer_bytes += len(result.data)
+        if result.count:
+            pending.answer_bytes += LOOKED_AT_BYTES * result.count
         if result.children:
             pending.answer_bytes += sum(map(len, result.children))
         return result
@@ -155,7 +159,7 @@ class Reads:
         found = page(history, operation, self._core.zxid, pending.identities, left_bytes)
         if found is None:
             return Result(int(ErrorCode.HISTORY_COMPACTED), history.begins_at)
-        pending.answer_bytes += found.size_bytes
+        pending.answer_bytes += found.size_bytes + LOOKED_AT_BYTES * len(history)
         return Result(int(ErrorCode.NONE), found.through, changes=tuple(found.changes))
 
     def _said(self, error: ErrorCode) -> Result:

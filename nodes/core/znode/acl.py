@@ -21,6 +21,8 @@ OPEN: tuple[Acl, ...] = ()
 """How the ACL that allows everything to everybody is kept."""
 OPEN_AS_SHOWN = (Acl(ALL_PERMISSIONS, WORLD, ANYONE),)
 ACL_ENTRIES_MAX = 1_000
+CREDENTIAL_BYTES_MAX = 1_024
+"""Each write of a connection carries the names that it proved through the log."""
 
 Acls = tuple[Acl, ...]
 Identities = tuple[Identity, ...]
@@ -106,7 +108,7 @@ def identify(scheme: str, credential: bytes, super_digest: str) -> Identities | 
     ``digest`` takes ``user:password``.  Whoever is ``super_digest``, which is written as in an ACL,
     may do everything; an empty one is nobody.
     """
-    if scheme != DIGEST or b":" not in credential:
+    if scheme != DIGEST or b":" not in credential or len(credential) > CREDENTIAL_BYTES_MAX:
         return None
     try:
         name = digest_of(credential)

@@ -235,7 +235,10 @@ class Tree:
         self._ephemerals = {}
         self._passing = {}
         self.quotas = Quotas()
+        acls: dict[tuple[Acl, ...], tuple[Acl, ...]] = {}
         for path, znode in znodes:
+            if znode.acl:  # equal ones were one object, and are to be one again
+                msgspec.structs.force_setattr(znode, "acl", acls.setdefault(znode.acl, znode.acl))
             self._set(path, znode)
         self._reserve()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nodes.coordinator import reads
 from tests.unit.coordinator.ensemble import Ensemble, SessionClient
 from transport.wire.errors import ErrorCode
 from transport.wire.messages.coordination import (
@@ -68,6 +69,15 @@ def test_ephemerals_and_counts(client: SessionClient) -> None:
     )
     assert results[2].children == ("/a/mine",)
     assert results[3].count == 1
+
+
+def test_a_request_of_many_counts_has_its_end(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "ANSWER_BYTES_MAX", 100)
+    client.operate(*[Create(f"/n{n}") for n in range(10)])
+    results = client.operate(CountChildren("/"), CountChildren("/"))
+    assert [result.error for result in results] == [0, E.OVERLOADED]
 
 
 def test_a_create_answers_with_its_stat(client: SessionClient) -> None:

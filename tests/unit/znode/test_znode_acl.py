@@ -105,6 +105,7 @@ def test_who_proves_what() -> None:
     for scheme, credential in [
         ("digest", b"alice"),
         ("digest", b"\xff:a"),
+        ("digest", b"alice:" + b"a" * 1_024),
         ("ip", b"10.0.0.1"),
         ("super", b""),
         ("world", b"anyone"),
@@ -224,6 +225,9 @@ def test_secrets_are_shown_to_the_administrator_alone() -> None:
 def test_a_snapshot_keeps_acls() -> None:
     machine = Machine()
     machine.errors(Create("/a", b"", 0, only(ALICE)))
+    machine.errors(Create("/b", b"", 0, only(ALICE)))
     other = machine.restarted()
+    kept = [other.tree.znodes[path].acl for path in ("/a", "/b")]
+    assert kept[0] is kept[1]
     assert other.read(GetData("/a")).error == E.NO_AUTH
     assert other.read(GetData("/a"), Reader(ONE, (ALICE,))).error == 0
