@@ -21,6 +21,7 @@ from typing import NamedTuple
 from odradek.async_result import AsyncResult
 from odradek.errors import ClientTimeoutError, NoNodeError, OdradekError, SessionExpiredError
 from odradek.recipes.waiting import (
+    ANSWER_S,
     Client,
     Flag,
     Waiter,
@@ -33,6 +34,7 @@ from odradek.recipes.waiting import (
     read,
     session_of,
 )
+from odradek.recipes.watching import OneByOne
 from odradek.znode_values import ZnodeStat
 
 _log = logging.getLogger("odradek")
@@ -111,6 +113,7 @@ class Line:
         self._waiter: Waiter | None = None
         self._told = HoldState.FREE
         self._listeners: list[OnHold] = []
+        self._telling = OneByOne()
 
     # What it is
 
@@ -136,7 +139,7 @@ class Line:
         return self._place if self._held else None
 
     def add_listener(self, listener: OnHold) -> None:
-        """Call ``listener(state)`` on the callbacks' thread at each change of :class:`HoldState`."""
+        """Call ``listener(state)`` at each change of :class:`HoldState`, on the thread that sees it."""
         with self._mutex:
             self._listeners.append(listener)
 
@@ -167,7 +170,10 @@ class Line:
         raises: then the place is given up.  A session lost meanwhile costs the place in the line,
         not the attempt.  RuntimeError: it is held already, or another thread is waiting with it.
         """
+        if not blocking and timeout_s is None:
+            timeout_s = ANSWER_S
         waiter = Waiter(self.client.waiting, timeout_s)
+        self._on_state()  # a loss that was not noticed yet is told before it is forgotten
         with self._mutex:
             if self._waiter is not None or (
                 self._held and self._place and self._lives(self._place)
@@ -286,28 +292,31 @@ class Line:
         return None
 
     def _give_up(self, *, keep_znode: bool = False) -> None:
+        if self.state == HoldState.LOST:
+            self.lost.set()
         with self._mutex:
             place, self._place, self._held = self._place, None, False
         self.client.remove_listener(self._on_state)
         if place is not None and not keep_znode and self._lives(place):
             delete_quietly(self.client, place.path)
-        self._tell(HoldState.LOST if self.lost.is_set() else HoldState.FREE)
+        self._telling.run(self._tell)
 
     def _lives(self, place: Place) -> bool:
         return session_of(self.client) == place.session_id
 
     def _on_state(self, _state: str = "") -> None:
         """Judge by what is so now: the word may be about a session before this one."""
-        state = self.state
-        if state == HoldState.LOST:
+        if self.state == HoldState.LOST:
             self.lost.set()
         waiter = self._waiter
         if waiter is not None:
             waiter.wake()
         else:
-            self._tell(state)
+            self._telling.run(self._tell)
 
-    def _tell(self, state: str) -> None:
+    def _tell(self) -> None:
+        """Tell what is so now, so that the last word is right whoever says it."""
+        state = self.state
         with self._mutex:
             if state == self._told:
                 return

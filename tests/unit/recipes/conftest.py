@@ -57,7 +57,7 @@ class Ensemble:
         self.requests: list[str] = []
         """Every operation that was asked for, as ``Name path``."""
 
-    def client(self, **options: Any) -> CoordinationClient:
+    def client(self, hosts: str = "c:1", **options: Any) -> CoordinationClient:
         """Return a started client."""
         loops: list[InMemoryLoop] = []
 
@@ -65,7 +65,7 @@ class Ensemble:
             loops.append(InMemoryLoop(self, program))
             return loops[-1]
 
-        client = CoordinationClient("c:1", make_loop=make_loop, **options)
+        client = CoordinationClient(hosts, make_loop=make_loop, **options)
         self.clients.append(client)
         self.by_client[id(client)] = loops
         client.start()

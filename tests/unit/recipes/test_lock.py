@@ -167,6 +167,35 @@ def test_a_lost_session_loses_the_lock_and_says_so(
     assert lock.is_held
 
 
+@pytest.mark.parametrize("next_step", ["release", "acquire"])
+def test_a_loss_is_told_also_to_who_goes_on_at_once(
+    ensemble: Any, one: CoordinationClient, next_step: str
+) -> None:
+    lock = one.Lock("/locks/a")
+    told: list[str] = []
+    lock.add_listener(told.append)
+    lock.acquire()
+    session = one.client_id
+    noticed, go_on = threading.Event(), threading.Event()
+
+    def hold_up(_state: str) -> None:  # the callbacks' thread, before the lock's own listener
+        noticed.set()
+        go_on.wait(WAIT_S)
+
+    one.remove_listener(lock._line._on_state)
+    one.add_listener(hold_up)
+    one.add_listener(lock._line._on_state)
+    ensemble.expire(one)
+    assert noticed.wait(WAIT_S)
+    until(lambda: one.client_id not in (None, session))
+    assert lock.state == HoldState.LOST
+    assert getattr(lock, next_step)() is (next_step == "acquire")
+    go_on.set()
+    expected = [HoldState.HELD, HoldState.LOST]
+    assert told == (expected if next_step == "release" else [*expected, HoldState.HELD])
+    assert lock.lost.is_set() == (next_step == "release")
+
+
 def test_a_session_lost_while_waiting_costs_the_place_only(
     ensemble: Any, one: CoordinationClient, two: CoordinationClient, pool: ThreadPoolExecutor
 ) -> None:

@@ -164,3 +164,22 @@ def test_several_leases_go_to_so_many(one: CoordinationClient) -> None:
         return bool(MultiNonBlockingLease(one, 2, "/leases", timedelta(hours=1), who, lambda: NOON))
 
     assert [lease(who) for who in "abcab"] == [True, True, False, True, True]
+
+
+def test_recipes_live_below_the_root_of_their_client(
+    ensemble: Any, one: CoordinationClient
+) -> None:
+    below = ensemble.client("c:1/app")
+    with below.Lock("/locks/a", "me") as lock:
+        assert one.get_children("/app/locks/a") == ["lock-0000000000"]
+        assert lock.contenders() == ["me"]
+    jobs = below.LockingQueue("/jobs")
+    jobs.put(b"job")
+    assert jobs.get(0) == b"job"
+    assert one.get_children("/app/jobs") == ["entries", "taken"]
+    assert jobs.consume()
+    party = below.Party("/party", "me")
+    party.join()
+    assert list(one.Party("/app/party")) == ["me"]
+    party.leave()
+    assert list(party) == []
