@@ -207,7 +207,9 @@ class Metadata:
         epoch, newest = self.image.position
         if version == newest:
             return FetchImageResponse(ErrorCode.NONE, epoch, newest)
-        if self._history and self._history[0].version - 1 <= version < newest:
+        # Whoever has nothing gets the whole: told the history, it would open the logs of topics that
+        # are gone, and take those of their later namesakes away for it.
+        if version > 0 and self._history and self._history[0].version - 1 <= version < newest:
             deltas = tuple(delta for delta in self._history if delta.version > version)
             return FetchImageResponse(ErrorCode.NONE, epoch, newest, deltas=deltas)
         records = tuple(self.image.records())

@@ -412,6 +412,18 @@ def test_the_history_is_told_by_deltas_and_the_rest_as_a_whole(fleet: Fleet) -> 
     assert refused.error == ErrorCode.NOT_CONTROLLER
 
 
+def test_a_broker_without_an_image_is_told_the_whole_and_not_how_it_came_to_be(
+    fleet: Fleet,
+) -> None:
+    controller = fleet.controller()
+    server = fleet.server(controller)
+    assert server.metadata._history[0].version == 1, "all of it is remembered"
+    answer = fleet.ask(controller, FetchImageRequest(NodeId(1), MetadataVersion(0)), door="peers")
+    assert isinstance(answer, FetchImageResponse)
+    assert (answer.full, answer.deltas) == (True, ())
+    assert list(answer.records) == list(server.context.image.records())
+
+
 # Producer ids
 
 
