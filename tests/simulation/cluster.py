@@ -43,9 +43,8 @@ class Cluster:
         self.processes: dict[str, SimulatedProcess] = {}
         self.incarnations: dict[str, int] = {}
         self.boots: dict[str, int] = {}
-        self.down_for_repair: set[str] = set()
-        """Not to be started again before somebody has repaired them."""
-        self.clients = 0
+        self.clients: dict[str, SimulatedProcess] = {}
+        """By host; also those that have ended."""
         self._watchers: list[Callable[[SimulatedProcess], None]] = []
         self._without_power: set[str] = set()
         """Their supervisors have none either."""
@@ -95,8 +94,10 @@ class Cluster:
 
     def add_client(self, program: Program, name: str = "client") -> SimulatedProcess:
         """Run a client's engine as a process of its own host."""
-        self.clients += 1
-        return SimulatedProcess(self.world, self.network, f"{name}-{self.clients}", program)
+        host = f"{name}-{len(self.clients) + 1}"
+        process = SimulatedProcess(self.world, self.network, host, program)
+        self.clients[host] = process
+        return process
 
     def kill(self, name: str) -> None:
         """SIGKILL a node; the supervisor notices and restarts it."""
@@ -149,8 +150,6 @@ class Cluster:
             self.world.after(pause_ms * 1_000, self._restart, name, incarnation)
 
     def _restart(self, name: str, incarnation: int) -> None:
-        if name in self.down_for_repair:
-            return
         if self.incarnations[name] == incarnation and not self.processes[name].alive:
             self.start(name)
 

@@ -50,6 +50,8 @@ class Faults:
             self._slow_process,
             self._slow_disk,
             self._jump_clock,
+            self._freeze_client,
+            self._cut_off_client,
             *self.losses.kinds(),
         ]
         self._kinds = random.sample(kinds, random.randint(1, len(kinds)))
@@ -66,7 +68,7 @@ class Faults:
             self.cluster.network.heal(cut)
         self.cluster.network.slow.clear()
         self._recover_network()
-        for process in self.cluster.processes.values():
+        for process in [*self.cluster.processes.values(), *self.cluster.clients.values()]:
             process.turn_us, process.job_us = TURN_US, JOB_US
             process.thaw()
         self.losses.stop()
@@ -112,8 +114,16 @@ class Faults:
     def _freeze_everything(self) -> None:
         self._freeze_all(self.cluster.names())
 
+    def _freeze_client(self) -> None:
+        if living := self._living_clients():
+            self._freeze_all([self.world.random.choice(living)])
+
+    def _living_clients(self) -> list[str]:
+        return [name for name, process in self.cluster.clients.items() if process.alive]
+
     def _freeze_all(self, names: list[str]) -> None:
-        processes = [self.cluster.processes[name] for name in names]
+        known = {**self.cluster.processes, **self.cluster.clients}
+        processes = [known[name] for name in names]
         self.world.note(f"frozen: {', '.join(names)}")
         for process in processes:
             process.freeze()
@@ -176,6 +186,17 @@ class Faults:
         elif random.random() < 0.5:
             pairs = [(other, one) for one, other in pairs]
         which = f"{', '.join(side)} | {', '.join(others)}{'' if both_ways else ', one way'}"
+        self._split(pairs, which)
+
+    def _cut_off_client(self) -> None:
+        if living := self._living_clients():
+            random, names = self.world.random, self.cluster.names()
+            client = random.choice(living)
+            others = random.sample(names, random.randint(1, len(names)))
+            pairs = [(client, other) for other in others] + [(other, client) for other in others]
+            self._split(pairs, f"{client} | {', '.join(others)}")
+
+    def _split(self, pairs: list[tuple[str, str]], which: str) -> None:
         self.world.note(f"netsplit: {which}")
         cut = self.cluster.network.cut(pairs)
         self._cuts.append(cut)
@@ -185,7 +206,7 @@ class Faults:
             self._cuts.remove(cut)
             self.cluster.network.heal(cut)
 
-        self._later(random.choice(CUT_MS), heal)
+        self._later(self.world.random.choice(CUT_MS), heal)
 
     def _slow_network(self) -> None:
         network = self.cluster.network

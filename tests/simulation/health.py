@@ -47,21 +47,19 @@ def has_failed_logs(cluster: Cluster, name: str) -> bool:
     )
 
 
-def quorum_is_whole(cluster: Cluster, without: str = "") -> bool:
-    """Tell whether all coordinators (but one) follow one leader, and have all that is committed.
-
-    Only then may the one that is left out be given an empty disk: what it had promised, as a voter
-    and as a holder of entries, the others can do without.
-    """
-    names = [name for name in cluster.names("coordinator") if name != without]
-    if not names or not are_up(cluster, names):
+def quorum_is_whole(cluster: Cluster) -> bool:
+    """Tell whether all coordinators vote, follow one leader, and have all that is committed."""
+    names = cluster.names("coordinator")
+    if not are_up(cluster, names):
         return False
     standings: set[tuple[int, int, int]] = set()
+    led = False
     for name in names:
         server = cluster.server(name)
         assert isinstance(server, CoordinatorServer)
-        if not server._started:
+        if not server._started or server._quorum.is_rebuilding:
             return False
         raft = server._quorum._raft
         standings.add((raft.term, raft.raft_leader, raft.commit_index))
-    return len(standings) == 1 and next(iter(standings))[1] >= 0
+        led = led or raft.is_ready_leader
+    return led and len(standings) == 1

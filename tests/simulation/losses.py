@@ -6,8 +6,9 @@
 * A bit that flips at rest in the partition logs of one broker, while every replica is in sync, and
   then nothing else until it is mended: the broker is restarted, and should it not notice, its operator
   removes the log.
-* A bit that flips in the log of one coordinator, always the same.  It refuses to start, and is given an
-  empty disk once all others are whole.
+* A whole disk of one broker, under the same conditions.
+* A bit in the log of one coordinator, always the same, which then refuses to start; or its whole disk.
+  The operator has it rebuilt from the others.
 * Disks that fill up, and syncs that fail, for a while.  A broker whose logs have failed is restarted.
 """
 
@@ -16,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nodes.broker.server import BrokerServer
+from nodes.config import REBUILD_MARK
+from nodes.storage.disk import StorageError
 from tests.simulation.cluster import Cluster
 from tests.simulation.health import brokers_are_whole, has_failed_logs, quorum_is_whole
 
@@ -40,7 +43,7 @@ class Losses:
         self._damaged = ""
         """The file in which a bit has flipped, while its broker may still have it."""
         self._weak_coordinator = ""
-        """The one whose bits flip."""
+        """The one that may lose what it has written."""
         self._tend()
 
     def kinds(self) -> list[Callable[[], None]]:
@@ -50,6 +53,8 @@ class Losses:
             self._lose_power_of_broker,
             self._flip_bit_of_broker,
             self._flip_bit_of_coordinator,
+            self._lose_disk_of_broker,
+            self._lose_disk_of_coordinator,
             self._fill_disk,
             self._fail_syncs,
         ]
@@ -108,13 +113,16 @@ class Losses:
     # Bits
 
     def _flip_bit_of_coordinator(self) -> None:
-        names = self.cluster.names("coordinator")
-        name = self._weak_coordinator or self.world.random.choice(names)
-        if len(names) < 3 or name in self.cluster.down_for_repair:
-            return
-        if self._flip(name, "raft/", ""):
-            self._weak_coordinator = name
+        name = self._draw_weak_coordinator()
+        if name and self._flip(name, "raft/", ""):
             self._look_after(name)
+
+    def _draw_weak_coordinator(self) -> str:
+        """Return the one that may lose what it has; empty where there are too few others."""
+        names = self.cluster.names("coordinator")
+        if len(names) >= 3 and not self._weak_coordinator:
+            self._weak_coordinator = self.world.random.choice(names)
+        return self._weak_coordinator
 
     def _flip_bit_of_broker(self) -> None:
         name = self.world.random.choice(self.cluster.names("broker"))
@@ -153,17 +161,44 @@ class Losses:
         return path
 
     def _look_after(self, name: str) -> None:
-        """Stand by for the coordinator to refuse its log; then wait for the others."""
+        """Stand by for the coordinator to refuse its log."""
         process = self.cluster.processes[name]
         if not process.alive and "damaged" in process.fault:
-            self.cluster.down_for_repair.add(name)
-            if quorum_is_whole(self.cluster, without=name):
-                self.world.note(f"{name} is given an empty disk")
-                self.cluster.disks[name].wipe()
-                self.cluster.down_for_repair.discard(name)
-                self.cluster.start(name)
-                return
-        self.world.after(LOOK_MS * 1_000, self._look_after, name)
+            self._rebuild(name)
+        else:
+            self.world.after(LOOK_MS * 1_000, self._look_after, name)
+
+    def _rebuild(self, name: str) -> None:
+        """Do as ``odradek ensemble rebuild`` does."""
+        try:
+            self.cluster.disks[name].write_file(REBUILD_MARK, b"", durable=True)
+        except StorageError:
+            self.world.after(LOOK_MS * 1_000, self._rebuild, name)
+            return
+        self.world.note(f"the operator has {name} rebuilt")
+        if self.cluster.processes[name].alive:
+            self.cluster.kill(name)
+
+    # Disks
+
+    def _lose_disk_of_coordinator(self) -> None:
+        name = self._draw_weak_coordinator()
+        disk = self.cluster.disks.get(name)
+        if disk is None or disk.failing_sync or disk.free_bytes() < PLENTY_BYTES // 2:
+            return
+        self._lose_disk(name)
+        self._rebuild(name)
+
+    def _lose_disk_of_broker(self) -> None:
+        name = self.world.random.choice(self.cluster.names("broker"))
+        if self._can_spare(name):
+            self._begin_recovery(name)
+            self._lose_disk(name)
+
+    def _lose_disk(self, name: str) -> None:
+        self.world.note(f"{name} loses its disk")
+        self.cluster.processes[name].kill()
+        self.cluster.disks[name].wipe()
 
     # Space and syncs
 
