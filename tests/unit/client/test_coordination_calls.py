@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -17,9 +18,19 @@ from odradek.errors import (
     NotReadOnlyCallError,
     NoWatcherError,
 )
+from odradek.multi_read import MultiRead
 from tests.unit.client.coordinator import WAIT_S, Heard, InProcessLoop, Place
 from transport.driver.ports import Program
-from transport.wire.messages.coordination import CONTAINER, PERSISTENT_WITH_TTL, Acl, AddAuth
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import SessionId, Zxid
+from transport.wire.messages.coordination import (
+    CONTAINER,
+    PERSISTENT_WITH_TTL,
+    Acl,
+    AddAuth,
+    Result,
+    Stat,
+)
 
 
 def rooted(hosts: str = "c:1/app") -> tuple[CoordinationClient, list[InProcessLoop]]:
@@ -291,3 +302,61 @@ def test_a_session_without_a_quorum_only_reads_and_becomes_whole_later() -> None
     assert client.client_state == KeeperState.CONNECTED
     client.stop()
     assert client.client_state == KeeperState.CLOSED
+
+
+# Listeners
+
+
+def test_listeners_hear_of_the_end_as_in_kazoo(place: Place) -> None:
+    first, second = Heard(), Heard()
+    client = place.client
+    client.add_listener(first)
+    client.add_listener(second)
+    client.add_listener(first)
+    client.start()
+    client.stop()
+    for heard in (first, second):
+        assert [heard.next(), heard.next()] == [CoordinationState.CONNECTED, CoordinationState.LOST]
+        assert heard.told.empty()
+    assert (client.state, client.client_state) == (CoordinationState.LOST, KeeperState.CLOSED)
+    client.restart()
+    assert first.next() == CoordinationState.CONNECTED
+
+
+def test_a_listener_that_blocks_holds_up_no_answer(client: CoordinationClient) -> None:
+    free, blocked = threading.Event(), threading.Event()
+
+    def block(_event: object) -> None:
+        blocked.set()
+        free.wait(WAIT_S)
+
+    client.create("/a")
+    client.get("/a", watch=block)
+    client.set("/a", b"1")
+    assert blocked.wait(WAIT_S)
+    assert client.get("/a")[0] == b"1"
+    free.set()
+
+
+# Reads at once
+
+
+def test_reads_at_once_have_an_outcome_each() -> None:
+    reads = MultiRead(lambda _reads: None, Chroot("/app"))  # type: ignore[arg-type, return-value]
+    reads.get("/a")
+    reads.exists("/no")
+    reads.get_children("/")
+    reads.get("/no")
+    assert [one.path for one in reads.multi().operations] == [
+        "/app/a",
+        "/app/no",
+        "/app",
+        "/app/no",
+    ]
+    stat = Stat(Zxid(1), Zxid(1), 0, 0, 0, 0, 0, SessionId(0), 1, 0, Zxid(1))
+    gone = Result(ErrorCode.NO_NODE)
+    answers = (Result(0, data=b"1", stat=stat), gone, Result(0, children=("a",)), gone)
+    data, absent, names, error = reads.outcomes_of(Result(0, results=answers))
+    assert (data[0], absent, names) == (b"1", None, ["a"])
+    assert isinstance(error, NoNodeError)
+    assert "/no" in str(error)
