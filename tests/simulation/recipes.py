@@ -158,13 +158,21 @@ class Holders:
             assert token not in self.tokens, f"{self.kind}: token {token}: {self.tokens[token]}"
             self.tokens[token] = name
             self.run.world.mark(f"{name} holds by {token}".encode())
+            self._check_newest(client, hold)
             value = self.resource.read(token)
             client.time.pause(self.run.world.random.choice(HOLD_MS))
+            self._check_newest(client, hold)
             if value is not None:
                 self.resource.write(token, value + 1)
             self.lost += hold.lost.is_set()
             hold.release()
             client.time.pause((0, 50))
+
+    def _check_newest(self, client: SimulatedClient, hold: Hold) -> None:
+        """Assert that while it is held nobody has come after its holder."""
+        if self.capacity == 1 and hold.is_held and self.run.is_awake(client):
+            newest = self.resource.newest
+            assert hold.fencing_token >= newest, f"{self.kind}: {newest} before its holder"
 
     def _sample(self) -> None:
         believing = [

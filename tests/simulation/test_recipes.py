@@ -8,7 +8,7 @@ from odradek.recipes import locking_queue
 from odradek.recipes.line import Ahead, Line, Place
 from tests.simulation.recipes import run_recipes
 
-SEEDS = range(1, 16)
+SEEDS = range(1, 11)
 BUG_SEEDS = range(1, 31)
 SAFETY_MS = 8_000
 
