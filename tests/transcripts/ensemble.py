@@ -27,7 +27,7 @@ from nodes.core.raft.events import (
 )
 from transport.kernel import Now, Outgoing
 from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
-from transport.wire.messages.raft import ENTRY_NOOP, Entry, RaftMessage
+from transport.wire.messages.raft import ENTRY_DATA, Entry, RaftMessage
 
 
 @dataclass(slots=True)
@@ -45,7 +45,8 @@ class DiskModel:
     """What survives a crash, and what is on its way there."""
 
     hard_state: HardState = HardState(Term(0), NO_NODE)
-    snapshot: tuple[LogIndex, Term, bytes] = (LogIndex(0), Term(0), b"[]")
+    snapshot: tuple[LogIndex, Term, bytes] = (LogIndex(0), Term(0), b"[[], []]")
+    """The state is (who voted, what was applied), as JSON; nobody: as at the start."""
     entries: list[Entry] = field(default_factory=list)
     base: dict[int, Term] = field(default_factory=lambda: {0: Term(0)})
     """Index and term before the first entry."""
@@ -100,6 +101,13 @@ class Host:
     losses: int = 0
     lost: set[tuple[int, Term]] = field(default_factory=set)
     """Entries (index, term) that were durable here before a loss."""
+
+
+def _picture(host: Host) -> bytes:
+    """Return a snapshot of what is applied."""
+    assert host.core is not None
+    voters = host.core.voters_at(LogIndex(host.applied_index))
+    return json.dumps([voters, host.applied]).encode()
 
 
 class Watcher:
@@ -157,10 +165,11 @@ class Ensemble:
         host = self.hosts[node]
         host.lives += 1
         stored = host.disk.stored()
-        host.applied = json.loads(host.disk.snapshot[2])
+        voters, host.applied = json.loads(host.disk.snapshot[2])
         host.applied_index, host.applied_term = stored.snapshot_index, stored.snapshot_term
         chance = Random(self.seed * 1_000_003 + node * 1_009 + host.lives)
-        members = Membership(self.voters, self.learners)
+        voters = tuple(NodeId(voter) for voter in voters or self.voters)
+        members = Membership(voters, tuple(m for m in self.members if m not in voters))
         host.core = RaftCore(
             node, members, self.config, stored, chance, self.now, rebuilding=host.loss
         )
@@ -219,7 +228,7 @@ class Ensemble:
         for entry in effects.committed:
             assert entry.index == host.applied_index + 1, "applied out of order"
             host.applied_index, host.applied_term = entry.index, entry.term
-            if entry.kind != ENTRY_NOOP:
+            if entry.kind == ENTRY_DATA:
                 host.applied.append(entry.data.decode())
         if effects.rejoined:
             host.loss = 0
@@ -232,24 +241,26 @@ class Ensemble:
     def give_snapshot(self, node: NodeId) -> None:
         """Answer ``snapshot_wanted`` with the state as applied."""
         host = self.hosts[node]
-        data = json.dumps(host.applied).encode()
+        data = _picture(host)
         ready = SnapshotReady(LogIndex(host.applied_index), host.applied_term, data)
         self.step(node, ready)
 
     def install(self, host: Host, index: LogIndex, term: Term, data: bytes) -> None:
         """Take over a received snapshot, durably, as a server does."""
         self.sync(host.node)  # The log is written anew with the newest term and vote.
-        host.applied, host.applied_index, host.applied_term = json.loads(data), index, term
+        voters, host.applied = json.loads(data)
+        host.applied_index, host.applied_term = index, term
         host.disk.snapshot = (index, term, data)
         host.disk.entries.clear()
         host.disk.base = {index: term}
-        self.step(host.node, SnapshotInstalled(index, term))
+        voted = tuple(NodeId(voter) for voter in voters)
+        self.step(host.node, SnapshotInstalled(index, term, voted))
 
     def compact(self, node: NodeId) -> None:
         """Write a snapshot of what is applied, and drop the log before it."""
         host = self.hosts[node]
         index = LogIndex(host.applied_index)
-        data = json.dumps(host.applied).encode()
+        data = _picture(host)
         host.disk.snapshot = (index, host.applied_term, data)
         self.step(node, Compacted(index))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nodes.config import RaftConfig
 from nodes.core.raft.events import (
+    ChangeVoters,
     Contact,
     DiskSynced,
     Gap,
@@ -31,6 +32,7 @@ from transport.wire.ids import NodeId
 from transport.wire.messages import Message
 from transport.wire.messages.raft import (
     ENTRY_NOOP,
+    ENTRY_VOTERS,
     AppendRequest,
     AppendResponse,
     Entry,
@@ -41,6 +43,7 @@ from transport.wire.messages.raft import (
     TimeoutNow,
     VoteRequest,
     VoteResponse,
+    decode_voters,
 )
 
 FOLDER = Path(__file__).parent
@@ -55,6 +58,8 @@ CONFIG = RaftConfig(
 
 def entry_text(entry: Entry) -> str:
     """Return an entry as ``term/index data``."""
+    if entry.kind == ENTRY_VOTERS:
+        return f"{entry.term}/{entry.index} voters {' '.join(map(str, decode_voters(entry.data)))}"
     data = "no-op" if entry.kind == ENTRY_NOOP else data_text(entry.data.decode())
     return f"{entry.term}/{entry.index} {data}"
 
@@ -146,6 +151,8 @@ def _effects_text(node: NodeId, effects: RaftEffects) -> list[str]:
     lines += [f"rejected {payload.decode()}" for payload in effects.rejected]
     if effects.install is not None:
         lines.append(f"install snapshot {effects.install[1]}/{effects.install[0]}")
+    if effects.voters_refused:
+        lines.append(f"voters refused: {effects.voters_refused}")
     if effects.rejoined:
         lines.append("rejoined")
     if effects.snapshot_wanted:
@@ -204,6 +211,9 @@ class Transcript:
             "link": lambda a: self._step(a[0], Contact(NodeId(int(a[1])), a[2] == "up")),
             "gap": lambda a: self._step(a[0], Gap(int(a[1]))),
             "transfer": self._transfer,
+            "voters": lambda a: self._step(
+                a[0], ChangeVoters(tuple(NodeId(int(voter)) for voter in a[1:]))
+            ),
             "compact": lambda a: self._of.compact(NodeId(int(a[0]))),
             "state": self._state,
         }

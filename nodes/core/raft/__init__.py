@@ -14,6 +14,7 @@ The parts, from the bottom; each knows only those above it in this list:
 * ``member``      the state all parts share: term, vote, role, commit index, time-out;
 * ``replication`` the leader's side; ``follower``: the other side;
 * ``election``    votes; ``read_index``: linearizable reads; ``transfer``: planned hand-over;
+* ``change``      who votes, one member at a time; ``rebuild``: a lost disk made good for;
 * ``core``        ``RaftCore``, the one door.
 
 Roles: FOLLOWER → PRE_CANDIDATE (time-out) → CANDIDATE (a majority would vote) → LEADER (it did);
@@ -40,8 +41,7 @@ Invariants (asserted by ``check()`` where one member can see them, by the tests 
   candidate's log, the leader's own share in a majority all rest on synced bytes;
 * R6  a read is served at an index not below any commit acknowledged before it was asked.
 
-Learners (observers) get every entry and serve reads; they neither vote nor count.  ``rebuild``: how
-a member that lost its disk becomes whole again.
+Learners (observers) get every entry and serve reads; they neither campaign nor count.
 
 Left to the driver: time, bytes on disk, applying, taking snapshots, who the members are.
 """

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from nodes.core.raft.change import Change
 from nodes.core.raft.election import Election
 from nodes.core.raft.events import (
+    ChangeVoters,
     Compacted,
     Contact,
     DiskSynced,
@@ -74,6 +76,7 @@ class RaftCore:
         self._election = Election(member, self._replication)
         self._follower = Follower(member)
         self._rebuild = Rebuild(member)
+        self._change = Change(member, self._replication)
         self._reads = Reads(member, self._replication)
         self._transfer = Transfer(member, self._replication)
         self._on_event: dict[type, Callable[[Any], None]] = {
@@ -84,6 +87,7 @@ class RaftCore:
             PeerDied: self._election.on_peer_died,
             Contact: self._on_contact,
             TransferLeadership: self._transfer.on_transfer,
+            ChangeVoters: self._change.on_change,
             Gap: self._election.on_gap,
             Compacted: self._on_compacted,
             SnapshotReady: self._replication.on_snapshot_ready,
@@ -187,9 +191,10 @@ class RaftCore:
     def _on_compacted(self, event: Compacted) -> None:
         assert event.last_index <= self._member.commit_index, "compaction beyond the commit index"
         if event.last_index > self._member.log.base_index:
-            self._member.log.compact(event.last_index)
+            self._member.compact(event.last_index)
 
     def _on_tick(self, _: Tick) -> None:
+        self._change.on_tick()
         self._transfer.on_tick()
         self._replication.on_tick()
         self._election.on_tick()
@@ -228,6 +233,20 @@ class RaftCore:
     def last_index(self) -> LogIndex:
         """The index of the newest entry, committed or not."""
         return self._member.log.last_index
+
+    @property
+    def voters(self) -> tuple[NodeId, ...]:
+        """Who votes now, ascending: as the newest entry about it says, committed or not."""
+        return self._member.voters
+
+    @property
+    def voters_committed(self) -> bool:
+        """True when the entry that says who votes is committed."""
+        return self._member.voters_index <= self._member.commit_index
+
+    def voters_at(self, index: LogIndex) -> tuple[NodeId, ...]:
+        """Return who voted as of the entry at ``index``: what a snapshot up to it must say."""
+        return self._member.voters_at(index)
 
     @property
     def rebuilding(self) -> bool:

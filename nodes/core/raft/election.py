@@ -44,7 +44,7 @@ class Election:
         member = self._member
         if member.role is Role.LEADER or member.now_ms < member.election_due_ms:
             return
-        if member.installing or not member.may_vote:
+        if member.installing or not member.may_campaign:
             member.restart_timeout()
         elif self._vote_sequence is not None and member.role is Role.CANDIDATE:
             # Our own vote is still on its way to a slow disk: another term would begin it anew, and
@@ -80,7 +80,7 @@ class Election:
         member = self._member
         if message.term != member.term or message.sender != member.raft_leader:
             return
-        if not member.installing and member.may_vote:
+        if not member.installing and member.may_campaign:
             self._forced = True
             self._campaign()
 
@@ -170,7 +170,8 @@ class Election:
     def _tally(self) -> None:
         member = self._member
         needed = majority(len(member.voters))
-        granted = sum(self._votes.values())
+        votes = [self._votes[voter] for voter in member.voters if voter in self._votes]
+        granted = sum(votes)
         if granted >= needed:
             if member.role is Role.PRE_CANDIDATE:
                 self._campaign()
@@ -178,7 +179,7 @@ class Election:
                 member.role = Role.LEADER
                 member.raft_leader = member.node
                 self._forced_left = 0
-        elif len(self._votes) - granted > len(member.voters) - needed:
+        elif len(votes) - granted > len(member.voters) - needed:
             member.become_follower(member.term)
 
     # Voting
@@ -211,8 +212,8 @@ class Election:
 
     def _would_vote(self, message: VoteRequest) -> bool:
         member = self._member
-        if not member.may_vote:
-            return False
+        if member.rebuilding:
+            return False  # What was promised and acknowledged before is not known any more.
         if message.term < member.term or self._sticks(message):
             return False
         if message.term == member.term:
@@ -235,8 +236,6 @@ class Election:
     def check(self) -> None:
         """Assert that roles and votes go together."""
         member = self._member
-        if not member.may_vote:
-            assert member.role is Role.FOLLOWER, "who does not vote only follows"
         if member.role is Role.CANDIDATE:
             assert member.voted_for == member.node, "a candidate votes for itself"
         if member.role is Role.LEADER:

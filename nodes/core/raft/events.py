@@ -30,7 +30,10 @@ class HardState(NamedTuple):
 
 
 class Membership(NamedTuple):
-    """Who takes part. Learners (ZooKeeper's observers) get every entry, and decide nothing."""
+    """Who takes part, as of the snapshot: entries may change who of them votes.
+
+    Learners (ZooKeeper's observers) get every entry, and decide nothing.
+    """
 
     voters: tuple[NodeId, ...]
     learners: tuple[NodeId, ...] = ()
@@ -120,6 +123,12 @@ class TransferLeadership(NamedTuple):
     to: NodeId | None = None
 
 
+class ChangeVoters(NamedTuple):
+    """Let one more member vote, or one less, through the log; refused in ``voters_refused``."""
+
+    voters: tuple[NodeId, ...]
+
+
 class Gap(NamedTuple):
     """The loop was away: others are judged that much later; our own leadership is not."""
 
@@ -152,6 +161,8 @@ class SnapshotInstalled(NamedTuple):
 
     last_index: LogIndex
     last_term: Term
+    voters: tuple[NodeId, ...] = ()
+    """Who voted as of that snapshot; empty: as at the start."""
 
 
 RaftEvent = (
@@ -162,6 +173,7 @@ RaftEvent = (
     | PeerDied
     | Contact
     | TransferLeadership
+    | ChangeVoters
     | Gap
     | Compacted
     | SnapshotReady
@@ -201,5 +213,7 @@ class RaftEffects(Effects[Entry]):
     make it durable, then report SnapshotInstalled."""
     snapshot_wanted: bool = False
     """A follower is too far behind for the log: answer with SnapshotReady. Asked once until then."""
+    voters_refused: str = ""
+    """Why a ChangeVoters was not taken."""
     rejoined: bool = False
     """A rebuilding member holds everything again: remove its mark durably, then report Rejoined."""

@@ -12,11 +12,13 @@ from nodes.core.raft.events import Role, SnapshotInstalled
 from nodes.core.raft.member import Member
 from transport.wire.ids import LogIndex, NodeId, Term
 from transport.wire.messages.raft import (
+    ENTRY_VOTERS,
     AppendRequest,
     AppendResponse,
     Entry,
     SnapshotRequest,
     SnapshotResponse,
+    decode_voters,
 )
 
 NO_TERM = Term(0)
@@ -193,9 +195,7 @@ class Follower:
         member.installing = False
         self._buffer.clear()
         coming, self._coming = self._coming, None
-        member.log.reset(event.last_index, event.last_term)
-        member.durability.reset(event.last_index)
-        member.commit_index = event.last_index
+        member.reset_log(event.last_index, event.last_term, event.voters)
         if coming is not None and coming[1] == member.term:
             response = SnapshotResponse(
                 member.node,
@@ -240,4 +240,5 @@ def _is_well_formed(message: AppendRequest) -> bool:
         and first.term >= message.previous_term
         and last.term <= message.term
         and all(a.index + 1 == b.index and a.term <= b.term for a, b in pairwise(entries))
+        and all(e.kind != ENTRY_VOTERS or decode_voters(e.data) for e in entries)
     )

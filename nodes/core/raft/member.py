@@ -16,7 +16,7 @@ from nodes.core.raft.log import Log
 from nodes.core.raft.timing import Timing
 from transport.kernel import Now, Outgoing
 from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
-from transport.wire.messages.raft import Entry, RaftMessage
+from transport.wire.messages.raft import ENTRY_VOTERS, Entry, RaftMessage, decode_voters
 
 FIRST_ELECTION_MIN_MS = 20
 FIRST_ELECTION_MAX_MS = 120
@@ -30,7 +30,10 @@ class Member:
     """One member of the quorum: itself, without any behaviour."""
 
     __slots__ = (
+        "_everybody",
+        "_first_voters",
         "_timeout_ms",
+        "_voters_since",
         "commit_index",
         "config",
         "dead_leader",
@@ -69,10 +72,16 @@ class Member:
         assert node in everybody, "a member is one of the members"
         assert len(set(everybody)) == len(everybody), "a member is named once"
         self.node = node
-        self.voters = tuple(sorted(membership.voters))
+        self._everybody = tuple(everybody)
+        self.voters = self._first_voters = tuple(sorted(membership.voters))
         self.learners = frozenset(membership.learners)
         """Looked up only, never gone through."""
         self.peers = tuple(peer for peer in everybody if peer != node)
+        self._voters_since: list[tuple[LogIndex, tuple[NodeId, ...]]] = [
+            (stored.snapshot_index, self.voters)
+        ]
+        """By the index of the entry that said so, ascending; the first is the snapshot's."""
+        self._take_voters(stored.entries)
         self.config = config
         self.random = random
         self.now_ms = now.mono_ms
@@ -98,9 +107,44 @@ class Member:
         self.draw_timeout()
 
     @property
-    def may_vote(self) -> bool:
-        """Tell whether this member votes and campaigns: no learner, and not rebuilding."""
-        return self.node not in self.learners and not self.rebuilding
+    def may_campaign(self) -> bool:
+        """Tell whether this member may lead: a voter, or one whose removal is not committed yet.
+
+        The latter may be the only one with that entry in its log: nobody else could win then
+        (thesis §4.2.2).
+        """
+        if self.rebuilding:
+            return False
+        leaving = self.voters_index > self.commit_index and len(self._voters_since) > 1
+        return self.node in self.voters or (leaving and self.node in self._voters_since[-2][1])
+
+    @property
+    def voters_index(self) -> LogIndex:
+        """The index of the entry that says who votes now."""
+        return self._voters_since[-1][0]
+
+    def voters_at(self, index: int) -> tuple[NodeId, ...]:
+        """Return who voted as of the entry at ``index``, which is not before the base."""
+        known = [voters for since, voters in self._voters_since if since <= index]
+        return known[-1] if known else self._voters_since[0][1]
+
+    def is_known(self, node: NodeId) -> bool:
+        """Tell whether a node can be a member at all."""
+        return node in self._everybody
+
+    def _take_voters(self, entries: Sequence[Entry]) -> None:
+        """Whoever an entry names votes from then on, committed or not (thesis §4.1)."""
+        for entry in entries:
+            if entry.kind == ENTRY_VOTERS:
+                voters = tuple(sorted(decode_voters(entry.data)))
+                self._voters_since.append((entry.index, voters))
+                self._set_voters(voters)
+
+    def _set_voters(self, voters: tuple[NodeId, ...]) -> None:
+        self.voters = voters
+        self.learners = frozenset(self._everybody) - frozenset(voters)
+        everybody = sorted({*self._everybody, *voters})
+        self.peers = tuple(peer for peer in everybody if peer != self.node)
 
     # Orders
 
@@ -125,6 +169,7 @@ class Member:
         """Append to the log, in memory and on disk."""
         self.log.append(entries)
         self.effects.append.extend(entries)
+        self._take_voters(entries)
 
     def truncate(self, from_index: LogIndex) -> None:
         """Drop entries from ``from_index`` on: they conflict with the leader's."""
@@ -132,6 +177,25 @@ class Member:
         self.log.truncate(from_index)
         self.durability.truncate(from_index)
         self.effects.truncate_from = from_index
+        if self.voters_index >= from_index:
+            while self.voters_index >= from_index:
+                del self._voters_since[-1]
+            self._set_voters(self._voters_since[-1][1])
+
+    def reset_log(self, index: LogIndex, term: Term, voters: tuple[NodeId, ...]) -> None:
+        """Stand on an installed snapshot, as of which these voted."""
+        self.log.reset(index, term)
+        self.durability.reset(index)
+        self.commit_index = index
+        voters = voters or self._first_voters
+        self._voters_since = [(index, voters)]
+        self._set_voters(voters)
+
+    def compact(self, last_index: LogIndex) -> None:
+        """Let entries up to ``last_index`` go, as far as no follower may want them soon."""
+        self.log.compact(last_index)
+        while len(self._voters_since) > 1 and self._voters_since[1][0] <= self.log.base_index:
+            del self._voters_since[0]
 
     def commit_to(self, index: int) -> None:
         """Move the commit index forward (it never moves back) and hand out what to apply."""

@@ -18,11 +18,13 @@ from transport.wire.ids import LogIndex, NodeId, Term
 from transport.wire.messages.raft import (
     ENTRY_DATA,
     ENTRY_NOOP,
+    ENTRY_VOTERS,
     AppendRequest,
     AppendResponse,
     Entry,
     SnapshotRequest,
     SnapshotResponse,
+    encode_voters,
 )
 
 UNCOMMITTED_ENTRIES_MAX = 100_000
@@ -200,6 +202,17 @@ class Replication:
             self._back_up(progress, message)
         self._feed(message.sender, progress)
 
+    def append_voters(self, voters: tuple[NodeId, ...]) -> None:
+        """Say in the log who votes, which holds at once; judged by ``change.py`` before."""
+        member = self._member
+        index = LogIndex(member.log.last_index + 1)
+        member.append([Entry(member.term, index, ENTRY_VOTERS, encode_voters(voters))])
+        for peer, progress in self.progress.items():
+            progress.learner = peer in member.learners
+        self._moved = True
+        for peer, progress in self.progress.items():
+            self._feed(peer, progress)
+
     def _note_rebuilding(self, progress: Progress, loss: int) -> None:
         """A follower lost its disk, or has made good for that (see ``rebuild.py``)."""
         if loss == progress.rebuilding:
@@ -370,7 +383,9 @@ class Replication:
         values = [
             of(one) if one.counts else never for one in self.progress.values() if not one.learner
         ]
-        return reached_by_majority([*values, own])
+        if self._member.node in self._member.voters:  # Not so when it has just removed itself.
+            values.append(own)
+        return reached_by_majority(values)
 
     def next_deadline_ms(self) -> int | None:
         """Return when the next heartbeat is due; None without followers."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import msgspec
+
 from transport.wire.apis import Api
 from transport.wire.ids import LogIndex, NodeId, Term
 from transport.wire.messages import Message, Part
@@ -15,6 +17,8 @@ from transport.wire.messages import Message, Part
 # Kinds of entries
 ENTRY_NOOP = 0
 ENTRY_DATA = 1
+ENTRY_VOTERS = 2
+"""Who votes from this entry on, committed or not; see encode_voters."""
 
 
 class Entry(Part, frozen=True, array_like=True, gc=False):
@@ -24,6 +28,22 @@ class Entry(Part, frozen=True, array_like=True, gc=False):
     index: LogIndex
     kind: int
     data: bytes
+
+
+_voters_decoder = msgspec.msgpack.Decoder(tuple[NodeId, ...])
+
+
+def encode_voters(voters: tuple[NodeId, ...]) -> bytes:
+    """Return the data of an ENTRY_VOTERS."""
+    return msgspec.msgpack.encode(voters)
+
+
+def decode_voters(data: bytes) -> tuple[NodeId, ...]:
+    """Return who votes; empty where the data is not that of an ENTRY_VOTERS."""
+    try:
+        return _voters_decoder.decode(data)
+    except msgspec.DecodeError:
+        return ()
 
 
 class VoteRequest(Message, frozen=True, array_like=True, gc=False):
