@@ -1,4 +1,4 @@
-"""``odradek ensemble status|transfer|snapshot|rebuild``: people's view of the coordinators.
+"""``odradek ensemble status|add|remove|transfer|snapshot|rebuild``: people's view of the coordinators.
 
 Asks the coordinators themselves, by the addresses in the data directory; only ``rebuild`` is the
 supervisor's work.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from transport.wire.messages.cluster import HealthRequest, HealthResponse, NodeE
 
 ASK_MAX_MS = 1_000
 ORDER_MAX_MS = 30_000
+SETTLE_MAX_S = 5.0
 FAILED = 1
 
 FindDataDir = Callable[[argparse.Namespace], DataDir]
@@ -28,6 +30,8 @@ FindDataDir = Callable[[argparse.Namespace], DataDir]
 _EXAMPLES = """\
 examples:
   odradek ensemble status
+  odradek ensemble add observer-1
+  odradek ensemble remove coordinator-3
   odradek ensemble transfer coordinator-2
   odradek ensemble snapshot
   odradek ensemble rebuild coordinator-2
@@ -47,6 +51,13 @@ def add_parser(
     handed = names.add_parser("transfer", help="let another coordinator lead")
     handed.add_argument("node", metavar="NODE", nargs="?", default="", help="who (default: any)")
     handed.set_defaults(run=lambda given: transfer(data_dir(given), given.node))
+    added = names.add_parser("add", help="let an observer vote, once it has caught up")
+    removed = names.add_parser("remove", help="let a coordinator observe, and vote no more")
+    for parser, votes in ((added, True), (removed, False)):
+        parser.add_argument("node", metavar="NODE")
+        parser.set_defaults(
+            run=lambda given, votes=votes: change(data_dir(given), given.node, votes=votes)
+        )
     taken = names.add_parser("snapshot", help="write a snapshot now, and cut the log before it")
     taken.add_argument("node", metavar="NODE", nargs="?", default="", help="where (default: all)")
     taken.set_defaults(run=lambda given: snapshot(data_dir(given), given.node))
@@ -58,7 +69,7 @@ def add_parser(
     )
     rebuilt.add_argument("node", metavar="NODE")
     rebuilt.set_defaults(run=lambda given: commands.rebuild(data_dir(given), given.node))
-    for parser in (shown, handed, taken, rebuilt):
+    for parser in (shown, handed, added, removed, taken, rebuilt):
         add_data_dir(parser)
 
 
@@ -100,6 +111,39 @@ def transfer(data_dir: DataDir, name: str) -> int:
         return _fail(f"{leader} leads still: {_why(answer)}")
     now = next((member.name for member in members if member.id == answer.leader), "another")
     print(f"{now} leads now")
+    return 0
+
+
+def change(data_dir: DataDir, name: str, *, votes: bool) -> int:
+    """Let a member vote, or not vote any more; returns when that is committed."""
+    from odradek.question import ask_one
+    from transport.wire.messages.ensemble import ChangeVotersRequest, ChangeVotersResponse
+
+    members = _members(data_dir)
+    node = _find(members, name)
+    words = _ask_all(members)
+    word = words[members.index(node)]
+    if word is not None and bool(word.figures.get("raft_voter")) == votes:
+        print(f"{name} {'votes' if votes else 'observes'} already")
+        return 0
+    if not votes and _leader(members, words) == name and transfer(data_dir, "") != 0:
+        return FAILED
+    order = ChangeVotersRequest(data_dir.key(), node.id, votes)
+    until_s = time.monotonic() + SETTLE_MAX_S
+    while True:
+        leader = _leader(members, _ask_all(members))
+        if leader is None:
+            answer = None
+        else:
+            answer = ask_one(_find(members, leader).clients, order, timeout_ms=ORDER_MAX_MS)
+        passing = answer is None or _why(answer).endswith("try again")
+        if not passing or time.monotonic() >= until_s:
+            break
+        time.sleep(0.1)  # A new leader, or a member that is still catching up.
+    if not isinstance(answer, ChangeVotersResponse) or answer.error:
+        return _fail(f"{name} is not {'added' if votes else 'removed'}: {_why(answer)}")
+    voters = ", ".join(member.name for member in members if member.id in answer.voters)
+    print(f"{name} {'votes' if votes else 'observes'} now; the voters are {voters}")
     return 0
 
 

@@ -51,6 +51,13 @@ class Node:
         """Its name."""
         return self.endpoints.name
 
+    @property
+    def votes(self) -> bool:
+        """A coordinator that votes: by its own word, or by its settings while it says nothing."""
+        named = int("observer" not in self.endpoints.roles)
+        figures = self.health.figures if self.health is not None else {}
+        return bool(figures.get("raft_voter", named))
+
     def became(self, pid: int, incarnation: Incarnation, now_ms: int) -> None:
         """Note a new process."""
         self.pid, self.incarnation, self.started_ms = pid, incarnation, now_ms

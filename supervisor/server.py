@@ -176,7 +176,7 @@ class CommandServer:
         if "coordinator" not in node.endpoints.roles:
             return f"{node.name} is no coordinator; a broker whose data is gone is filled anew by itself"
         members = self._roster.coordinators()
-        voters = [member for member in members if "observer" not in member.endpoints.roles]
+        voters = [member for member in members if member.votes]
         others = [voter for voter in voters if voter is not node]
         ready = [other for other in others if other.state(now.mono_ms) == READY]
         needed = len(voters) // 2 + 1

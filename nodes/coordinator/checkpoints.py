@@ -7,6 +7,7 @@ requests wait for a slice of a millisecond or two, never for the whole.
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,13 +21,18 @@ from nodes.storage import rebuild, snapshots
 from nodes.storage.disk import Damaged, StorageError
 from nodes.storage.raft_log import RaftLog
 from transport.kernel import Now
-from transport.wire.ids import LogIndex, Term
+from transport.wire.ids import LogIndex, NodeId, Term
+from transport.wire.messages.raft import decode_voters, encode_voters
 
 LOG_FOLDER = "raft"
 SNAPSHOTS_FOLDER = "snapshots"
 
 _logger = logging.getLogger("odradek.checkpoints")
 
+
+_VOTERS_MARK = 0xC1
+"""A byte with which no MessagePack begins, so no tree does."""
+_VOTERS = struct.Struct(">BH")
 
 OnTaken = Callable[[LogIndex], None]
 """Called with the index that the snapshot reaches."""
@@ -57,6 +63,8 @@ class Checkpoints:
         """So many entries were applied since the last that the log should be cut."""
         self._takers: list[tuple[LogIndex, OnTaken]] = []
         """Who waits for a durable snapshot up to an index."""
+        self.voters: tuple[NodeId, ...] = ()
+        """Who voted as of the snapshot this started from; empty: whom the settings name."""
         self._previous = (LogIndex(0), Term(0))
         """The newest durable snapshot, as (last index, its term)."""
 
@@ -83,7 +91,9 @@ class Checkpoints:
         disk = self._context.disk
         newest = snapshots.load_newest(disk, SNAPSHOTS_FOLDER)
         if newest is not None:
-            self._replica.restore(*newest)
+            index, term, data = newest
+            self.voters, tree = _unwrapped(data)
+            self._replica.restore(index, term, tree)
         index, term = self._previous = self._replica.applied_index, self._replica.applied_term
         self._log = RaftLog.open(disk, LOG_FOLDER, snapshot_index=index, snapshot_term=term)
         return self._log
@@ -118,7 +128,7 @@ class Checkpoints:
         return 0 if self._coming is not None else None
 
     def _encoded(self, coming: _Coming, now: Now) -> None:
-        data = coming.encoding.finish()
+        data = _wrapped(self._quorum.voters_at(coming.index), coming.encoding.finish())
         if self._due and not self._saving:
             self._due = False
             self._replica.applied_since_snapshot = self._replica.applied_index - coming.index
@@ -187,8 +197,9 @@ class Checkpoints:
             if isinstance(outcome, BaseException):
                 self._quorum.failed(outcome)
                 return
+            voters, tree = _unwrapped(data)
             try:
-                self._replica.restore(index, term, data)
+                self._replica.restore(index, term, tree)
                 self._log.reset(index, term)
             except StorageError as error:
                 self._quorum.failed(error)
@@ -196,6 +207,20 @@ class Checkpoints:
             self._previous = (index, term)
             self._tell_takers()
             installed()
-            self._quorum.step(SnapshotInstalled(index, term), now)
+            self._quorum.step(SnapshotInstalled(index, term, voters), now)
 
         self._context.ports.pool.submit(save, saved)
+
+
+def _wrapped(voters: tuple[NodeId, ...], tree: bytes) -> bytes:
+    """Return what is saved and sent: who votes, before the tree."""
+    named = encode_voters(voters)
+    return b"".join((_VOTERS.pack(_VOTERS_MARK, len(named)), named, tree))
+
+
+def _unwrapped(data: bytes) -> tuple[tuple[NodeId, ...], bytes]:
+    """Return who votes (empty: not said) and the tree."""
+    if len(data) < _VOTERS.size or data[0] != _VOTERS_MARK:
+        return (), data
+    end = _VOTERS.size + _VOTERS.unpack_from(data)[1]
+    return decode_voters(data[_VOTERS.size : end]), data[end:]

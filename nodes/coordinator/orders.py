@@ -1,4 +1,4 @@
-"""Orders of people to this coordinator: hand leadership over, take a snapshot.
+"""Orders of people to this coordinator: hand leadership over, change who votes, take a snapshot.
 
 Owns who may give them (whoever knows the cluster's key) and when they are answered: when done.
 """
@@ -17,6 +17,8 @@ from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, LogIndex
 from transport.wire.messages.ensemble import (
+    ChangeVotersRequest,
+    ChangeVotersResponse,
     TakeSnapshotRequest,
     TakeSnapshotResponse,
     TransferLeadershipRequest,
@@ -26,6 +28,7 @@ from transport.wire.messages.ensemble import (
 WAITING_MAX = 64
 """Orders at one time; people give few."""
 TRANSFER_MAX_MS = 1_000
+CHANGE_MAX_MS = 5_000
 
 _FORBIDDEN = int(ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
 
@@ -40,6 +43,7 @@ class Orders:
         self._quorum = quorum
         self._checkpoints = checkpoints
         self._transfers: list[Request] = []
+        self._changes: list[Request] = []
         self._snapshots = 0
 
     def on_transfer(self, request: Request, now: Now) -> None:
@@ -66,9 +70,45 @@ class Orders:
         self._context.timers.after(now, TRANSFER_MAX_MS, partial(self._too_slow, request))
         quorum.step(TransferLeadership(None if body.to == NO_NODE else body.to), now)
 
-    def end_turn(self) -> None:
-        """Answer the hand-overs that are done."""
+    def on_change(self, request: Request, now: Now) -> None:
+        """Let one more member vote, or one less; answered when that is committed."""
+        body = cast("ChangeVotersRequest", request.envelope.body)
         quorum = self._quorum
+        error, text = ErrorCode.INVALID_REQUEST, ""
+        if not self._may(body.key):
+            error = ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+        elif not quorum.leads:
+            error = ErrorCode.NOT_RAFT_LEADER
+        elif len(self._changes) >= WAITING_MAX:
+            error = ErrorCode.OVERLOADED
+        elif body.node == self._context.id and not body.votes:
+            text = "it leads: hand over first"
+        else:
+            voters = {*quorum.voters, body.node} if body.votes else {*quorum.voters} - {body.node}
+            text = quorum.change_voters(tuple(sorted(voters)), now)
+            error = ErrorCode.INVALID_REQUEST if text else ErrorCode.NONE
+        if error is not ErrorCode.NONE:
+            self._context.reply(request, ChangeVotersResponse(int(error), text, quorum.leader))
+            return
+        self._changes.append(request)
+        self._context.timers.after(now, CHANGE_MAX_MS, partial(self._change_too_slow, request))
+
+    def _change_too_slow(self, request: Request, _: Now) -> None:
+        if request in self._changes:
+            self._changes.remove(request)
+            error = int(ErrorCode.REQUEST_TIMED_OUT)
+            self._context.reply(request, ChangeVotersResponse(error, "", self._quorum.leader))
+
+    def end_turn(self) -> None:
+        """Answer what is done."""
+        quorum = self._quorum
+        if self._changes and (quorum.voters_committed or not quorum.leads):
+            changes, self._changes = self._changes, []
+            # Another leader may have cut the change off the log: only who leads still can tell.
+            error = int(ErrorCode.NONE if quorum.leads else ErrorCode.NOT_RAFT_LEADER)
+            answer = ChangeVotersResponse(error, "", quorum.leader, quorum.voters)
+            for request in changes:
+                self._context.reply(request, answer)
         if self._transfers and not quorum.leads and quorum.leader != NO_NODE:
             transfers, self._transfers = self._transfers, []
             for request in transfers:

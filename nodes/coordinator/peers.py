@@ -42,6 +42,8 @@ class Peers:
 
     def send(self, to: NodeId, message: Message, payload: tuple[bytes, ...] = ()) -> bool:
         """Tell a coordinator something, one-way. False: the link is down or full."""
+        if to not in self._links:
+            return False  # It votes by the log, and the settings do not name it any more.
         envelope = Envelope(
             Kind.ONE_WAY,
             message,

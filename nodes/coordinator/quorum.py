@@ -15,6 +15,7 @@ from nodes.coordinator.journal import Journal
 from nodes.coordinator.peers import Peers
 from nodes.core.raft.core import RaftCore
 from nodes.core.raft.events import (
+    ChangeVoters,
     Contact,
     DiskSynced,
     Gap,
@@ -83,20 +84,25 @@ class Quorum:
         user: QuorumUser,
         now: Now,
         rebuilding: int = 0,
+        voters: tuple[NodeId, ...] = (),
     ) -> None:
-        """``rebuilding``: the number of the loss this member recovers from, as its mark has it."""
+        """``rebuilding``: the number of the loss this member recovers from, as its mark has it.
+
+        ``voters``: as of the snapshot this starts from; empty: whom the settings name.
+        """
         config = context.config
         self._context = context
         self._peers = peers
         self._user = user
         members = config.with_role("coordinator")
-        observers = tuple(node.id for node in members if "observer" in node.roles)
-        voters = tuple(node.id for node in members if node.id not in observers)
+        named = tuple(node.id for node in members if "observer" not in node.roles)
+        voters = voters or named
+        learners = tuple(node.id for node in members if node.id not in voters)
         found = log.stored()
         stored = Stored(HardState(*found.hard_state), *found[1:])
         self._raft = RaftCore(
             config.id,
-            Membership(voters, observers),
+            Membership(voters, learners),
             config.raft,
             stored,
             context.ports.random,
@@ -105,7 +111,7 @@ class Quorum:
         )
         self._journal = Journal(log, context.ports.pool, self._durable, self.failed)
         self._failed = False
-        self._voters = voters
+        self._refused = ""
         self._linked: set[NodeId] = set()
         """Other members whose links are up."""
         self._standing = (self._raft.role, self._raft.raft_leader, self._raft.term)
@@ -130,12 +136,33 @@ class Quorum:
     @property
     def can_hand_over(self) -> bool:
         """This member leads, and enough others can be reached for one of them to lead."""
-        linked = sum(voter in self._linked for voter in self._voters)
-        return self.leads and linked + 1 >= max(majority(len(self._voters)), 2)
+        voters = self._raft.voters
+        linked = sum(voter in self._linked for voter in voters)
+        return self.leads and linked + 1 >= max(majority(len(voters)), 2)
 
     def can_hand_over_to(self, node: NodeId) -> bool:
         """Tell whether ``node`` is another voter that can be reached."""
-        return self.can_hand_over and node in self._linked and node in self._voters
+        return self.can_hand_over and node in self._linked and node in self.voters
+
+    @property
+    def voters(self) -> tuple[NodeId, ...]:
+        """Who votes now, ascending."""
+        return self._raft.voters
+
+    @property
+    def voters_committed(self) -> bool:
+        """The newest change of the voters is committed."""
+        return self._raft.voters_committed
+
+    def voters_at(self, index: LogIndex) -> tuple[NodeId, ...]:
+        """Return who voted as of an applied entry."""
+        return self._raft.voters_at(index)
+
+    def change_voters(self, voters: tuple[NodeId, ...], now: Now) -> str:
+        """Let others vote from now on, one more or one less; returns why not, where refused."""
+        self._refused = ""
+        self.step(ChangeVoters(voters), now)
+        return self._refused
 
     @property
     def is_durable(self) -> bool:
@@ -161,7 +188,7 @@ class Quorum:
             "raft_last_index": raft.last_index,
             "raft_messages_rejected": raft.rejected_messages,
             "raft_rebuilding": int(raft.rebuilding),
-            "raft_voter": int(self._context.id in self._voters),
+            "raft_voter": int(self._context.id in raft.voters),
         }
 
     # Events
@@ -213,6 +240,7 @@ class Quorum:
             return
         self._send(effects)
         self._tell(effects, now)
+        self._refused = effects.voters_refused or self._refused
         if effects.rejoined:
             self._rejoin(now)
 

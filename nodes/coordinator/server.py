@@ -46,7 +46,11 @@ from transport.wire.messages.coordination import (
     ProposedWrite,
     TouchSessions,
 )
-from transport.wire.messages.ensemble import TakeSnapshotRequest, TransferLeadershipRequest
+from transport.wire.messages.ensemble import (
+    ChangeVotersRequest,
+    TakeSnapshotRequest,
+    TransferLeadershipRequest,
+)
 from transport.wire.messages.raft import (
     AppendRequest,
     AppendResponse,
@@ -93,7 +97,9 @@ class CoordinatorServer:
         loss = self._checkpoints.begin_rebuild()
         log = self._checkpoints.recover()
         peers = Peers(self._config, ports)
-        quorum = self._quorum = Quorum(context, peers, log, self, now, loss)
+        quorum = self._quorum = Quorum(
+            context, peers, log, self, now, loss, self._checkpoints.voters
+        )
         self._checkpoints.attach(quorum)
         self._departure = Departure(context, quorum)
         self._barriers = Barriers()
@@ -250,6 +256,7 @@ class CoordinatorServer:
                 HealthRequest: Asked(self._introductions.on_health),
                 DeathNotice: Asked(self._notices.on_notice, PEERS_ONLY),
                 TransferLeadershipRequest: Asked(self._orders.on_transfer),
+                ChangeVotersRequest: Asked(self._orders.on_change),
                 TakeSnapshotRequest: Asked(self._orders.on_snapshot),
             },
             told,

@@ -79,3 +79,24 @@ def test_an_observer_joins_a_cluster_that_has_data(tmp_path: Path) -> None:
             client.set("/a", b"later")
             cluster.freeze("observer-1")
         cluster.thaw("observer-1")
+
+
+def test_voters_are_added_and_removed_while_a_client_writes() -> None:
+    with (
+        Cluster.start(brokers=1, coordinators=3, settings={"cluster": {"observers": 1}}) as cluster,
+        CoordinationClient(hosts=cluster.hosts) as client,
+    ):
+        client.create("/a", b"")
+        assert "votes now" in odradek(cluster, "add", "observer-1")
+        client.set("/a", b"1")
+        leader = status(cluster)["leader"]
+        assert "observes now" in odradek(cluster, "remove", leader)
+        assert "observes already" in odradek(cluster, "remove", leader)
+        client.set("/a", b"2")
+        for name in ("coordinator-1", "coordinator-2", "coordinator-3", "observer-1"):
+            cluster.kill(name)
+        cluster.wait_ready()
+        rows = {row["name"]: row["role"] for row in status(cluster)["members"]}
+        assert rows[leader] == "observer"
+        assert rows["observer-1"] in ("leader", "follower")
+        assert client.get("/a")[0] == b"2"

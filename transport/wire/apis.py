@@ -41,6 +41,7 @@ class Api(IntEnum):
     RAFT_READ_INDEX_RESPONSE = 1109
     TRANSFER_LEADERSHIP = 1110
     TAKE_SNAPSHOT = 1111
+    CHANGE_VOTERS = 1112
 
     # The cluster about itself
     DESCRIBE_NODE = 1201

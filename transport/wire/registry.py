@@ -55,6 +55,7 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
         "TransferLeadershipRequest",
         "TransferLeadershipResponse",
     ),
+    Api.CHANGE_VOTERS: ("ensemble", "ChangeVotersRequest", "ChangeVotersResponse"),
     Api.TAKE_SNAPSHOT: ("ensemble", "TakeSnapshotRequest", "TakeSnapshotResponse"),
     Api.DESCRIBE_NODE: ("cluster", "DescribeNodeRequest", "DescribeNodeResponse"),
     Api.HEARTBEAT: ("cluster", "Heartbeat", None),

@@ -29,6 +29,27 @@ class TransferLeadershipResponse(Message, frozen=True, array_like=True, gc=False
     leader: NodeId = NO_NODE
 
 
+class ChangeVotersRequest(Message, frozen=True, array_like=True, gc=False):
+    """Let one member vote, or not vote any more; to be asked of who leads."""
+
+    api: ClassVar[Api] = Api.CHANGE_VOTERS
+
+    key: str
+    node: NodeId
+    votes: bool
+
+
+class ChangeVotersResponse(Message, frozen=True, array_like=True, gc=False):
+    """NONE: committed; ``voters`` vote now. NOT_RAFT_LEADER: ask ``leader``. ``text``: why not."""
+
+    api: ClassVar[Api] = Api.CHANGE_VOTERS
+
+    error: int
+    text: str = ""
+    leader: NodeId = NO_NODE
+    voters: tuple[NodeId, ...] = ()
+
+
 class TakeSnapshotRequest(Message, frozen=True, array_like=True, gc=False):
     """Write a snapshot now, and let the log before it go."""
 

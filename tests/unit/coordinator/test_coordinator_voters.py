@@ -1,0 +1,116 @@
+"""Who votes is changed by order, through the log, and outlives restarts and snapshots."""
+
+from __future__ import annotations
+
+from nodes.config import CoordinatorConfig
+from tests.unit.coordinator.ensemble import KEY, Ensemble
+from transport.wire.errors import ErrorCode as E
+from transport.wire.ids import NodeId
+from transport.wire.messages.coordination import Create, GetData
+from transport.wire.messages.ensemble import (
+    ChangeVotersRequest,
+    ChangeVotersResponse,
+    TakeSnapshotRequest,
+)
+
+OBSERVER = 65
+
+
+def change(ensemble: Ensemble, node: int, *, votes: bool, key: str = KEY) -> ChangeVotersResponse:
+    asked = ensemble.client(ensemble.leader())
+    answer: ChangeVotersResponse = asked.ask(ChangeVotersRequest(key, NodeId(node), votes))
+    return answer
+
+
+def votes(ensemble: Ensemble, number: int) -> bool:
+    return bool(ensemble.health(number).figures["raft_voter"])
+
+
+def test_an_observer_becomes_a_voter_and_a_voter_an_observer() -> None:
+    ensemble = Ensemble(observers=1)
+    leader = ensemble.leader()
+    ensemble.run(200)
+    answer = change(ensemble, OBSERVER, votes=True)
+    assert answer.error == 0
+    assert answer.voters == (1, 2, 3, OBSERVER)
+    gone = next(n for n in (1, 2, 3) if n != leader)
+    assert change(ensemble, gone, votes=False).error == 0
+    ensemble.run(200)
+    assert votes(ensemble, OBSERVER)
+    assert not votes(ensemble, gone)
+    # The new one makes the majority: the removed one and an old voter may be away.
+    ensemble.kill(gone)
+    ensemble.kill(next(n for n in (1, 2, 3) if n not in (leader, gone)))
+    session = ensemble.session(leader)
+    session.open()
+    assert session.operate(Create("/a", b""))[0].error == 0
+
+
+def test_who_votes_outlives_a_restart_from_a_snapshot_of_everybody() -> None:
+    ensemble = Ensemble(observers=1, coordinator=CoordinatorConfig(snapshot_entries=10))
+    ensemble.leader()
+    ensemble.run(200)
+    assert change(ensemble, OBSERVER, votes=True).error == 0
+    session = ensemble.session(ensemble.leader())
+    session.open()
+    for number in range(30):
+        session.operate(Create(f"/{number}", b"x"))
+    ensemble.run(200)
+    for number in list(ensemble.nodes):
+        assert ensemble.client(number).ask(TakeSnapshotRequest(KEY)).error == 0
+    for number in list(ensemble.nodes):
+        ensemble.kill(number)
+    for number in list(ensemble.nodes):
+        ensemble.start(number)
+    ensemble.leader()
+    ensemble.run(200)
+    assert all(votes(ensemble, number) for number in ensemble.nodes)
+
+
+def test_a_rebuilt_coordinator_learns_who_votes_from_a_snapshot() -> None:
+    ensemble = Ensemble(observers=1)
+    leader = ensemble.leader()
+    ensemble.run(200)
+    assert change(ensemble, OBSERVER, votes=True).error == 0
+    victim = next(n for n in (1, 2, 3) if n != leader)
+    ensemble.kill(victim)
+    ensemble.nodes[victim].disk.write_file("rebuilding", b"", durable=True)
+    ensemble.start(victim)
+    ensemble.run(1_000)
+    assert ensemble.health(victim).state == "ready"
+    late = ensemble.session(victim)
+    late.open()
+    assert late.operate(GetData("/"))[0].error == 0
+    assert ensemble.nodes[victim].server.next_deadline_ms() is not None
+    assert votes(ensemble, OBSERVER)
+
+
+def test_orders_that_cannot_be_are_refused_with_a_reason() -> None:
+    ensemble = Ensemble(observers=1)
+    leader = ensemble.leader()
+    ensemble.run(200)
+    assert change(ensemble, OBSERVER, votes=True, key="guess").error == (
+        E.CLUSTER_AUTHORIZATION_FAILED
+    )
+    assert "hand over first" in change(ensemble, leader, votes=False).text
+    assert "no member" in change(ensemble, 99, votes=True).text
+    assert change(ensemble, leader, votes=True).text == "one member can be changed at a time"
+    follower = ensemble.client(next(n for n in (1, 2, 3) if n != leader))
+    answer = follower.ask(ChangeVotersRequest(KEY, NodeId(OBSERVER), True))
+    assert answer == ChangeVotersResponse(int(E.NOT_RAFT_LEADER), "", NodeId(leader))
+
+
+def test_a_change_that_cannot_be_committed_is_answered_in_time() -> None:
+    ensemble = Ensemble(observers=1)
+    leader = ensemble.leader()
+    ensemble.run(200)
+    asked = ensemble.client(leader)
+    ensemble.cut(leader, *(n for n in ensemble.nodes if n != leader))
+    number = asked.send(ChangeVotersRequest(KEY, NodeId(OBSERVER), True))
+    ensemble.run(6_000)
+    answer = asked.answer(number)
+    assert isinstance(answer, ChangeVotersResponse)
+    assert answer.error in (E.REQUEST_TIMED_OUT, E.NOT_RAFT_LEADER)
+    ensemble.heal()
+    ensemble.run(1_000)
+    assert not votes(ensemble, OBSERVER)
