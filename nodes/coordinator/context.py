@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -26,16 +27,6 @@ class Request(NamedTuple):
     envelope: Envelope
 
 
-def ensemble_text(config: NodeConfig) -> bytes:
-    """Return what /zookeeper/config shows: a line per coordinator, as ZooKeeper's configuration."""
-    lines = [
-        f"server.{node.id}={node.peers}:"
-        f"{'observer' if 'observer' in node.roles else 'participant'};{node.clients}"
-        for node in config.with_role("coordinator")
-    ]
-    return "\n".join([*lines, "version=0"]).encode()
-
-
 @dataclass(slots=True)
 class CoordinatorContext:
     """One per coordinator process; made by its server before any part of it."""
@@ -56,7 +47,6 @@ class CoordinatorContext:
 
     def __post_init__(self) -> None:
         coordinator = self.config.coordinator
-        self.core.tree.config_text = ensemble_text(self.config)
         self.identities = Identities(coordinator)
         self.history = History(coordinator.history_changes_max, coordinator.history_bytes_max)
 
@@ -64,6 +54,15 @@ class CoordinatorContext:
     def id(self) -> NodeId:
         """This coordinator's node id, which is its number in the quorum too."""
         return self.config.id
+
+    def show_voters(self, voters: Sequence[NodeId]) -> None:
+        """Let /zookeeper/config name these as voters: a line per coordinator, as ZooKeeper's."""
+        lines = [
+            f"server.{node.id}={node.peers}:"
+            f"{'participant' if node.id in voters else 'observer'};{node.clients}"
+            for node in self.config.with_role("coordinator")
+        ]
+        self.core.tree.config_text = "\n".join(lines).encode()
 
     def count(self, figure: str, by: int = 1) -> None:
         """Add to a counter."""

@@ -30,7 +30,7 @@ from nodes.storage.disk import Disk
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.kernel import Now, earliest
 from transport.wire.codec import Envelope
-from transport.wire.ids import NO_NODE, LogIndex, Term
+from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
 from transport.wire.messages import Message
 from transport.wire.messages.cluster import (
     DeathNotice,
@@ -86,6 +86,7 @@ class CoordinatorServer:
         self._config = config
         self._disk = disk
         self._started = False
+        self._voters_shown: tuple[NodeId, ...] = ()
 
     # The program
 
@@ -117,6 +118,7 @@ class CoordinatorServer:
         self._dispatch = self._tables()
         self._patience_ms = 2 * self._config.raft.election_timeout_max_ms
         self._reign = quorum.reign
+        self._show_voters()
         self._started = True
         peers.connect()
         self._offer_late(now)
@@ -197,6 +199,7 @@ class CoordinatorServer:
     def on_committed(self, entries: Sequence[Entry], now: Now) -> None:
         """Apply; before that, what was held back gets its turn to read the state as it was."""
         self._lanes.leader_heard(now)
+        self._show_voters()
         self._replica.apply(entries, now)
         self._barriers.release(self._replica.applied_index, now)
 
@@ -218,6 +221,11 @@ class CoordinatorServer:
     def on_snapshot_wanted(self) -> None:
         """A follower needs what the log no longer has."""
         self._checkpoints.hand_over()
+
+    def _show_voters(self) -> None:
+        if self._quorum.voters_committed and self._quorum.voters != self._voters_shown:
+            self._voters_shown = self._quorum.voters
+            self._context.show_voters(self._voters_shown)
 
     def _installed(self) -> None:
         self._lanes.detach_all()

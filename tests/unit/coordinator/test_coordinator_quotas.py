@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from tests.unit.coordinator.ensemble import Ensemble, SessionClient
+from tests.unit.coordinator.ensemble import KEY, Ensemble, SessionClient
 from transport.wire.errors import ErrorCode
+from transport.wire.ids import NodeId
 from transport.wire.messages.coordination import Create, GetData, Sync
+from transport.wire.messages.ensemble import ChangeVotersRequest
 
 LIMITS = b"count=2,bytes=-1=;byteHardLimit=-1;countHardLimit=3"
 
@@ -43,4 +45,21 @@ def test_the_ensemble_is_named() -> None:
     (read,) = client.operate(GetData("/zookeeper/config"))
     assert (read.data or b"").decode().splitlines() == [
         f"server.{n}=coordinator-{n}:peers:participant;coordinator-{n}:clients" for n in (1, 2, 3)
-    ] + ["version=0"]
+    ]
+
+
+def test_the_ensemble_is_named_as_it_votes() -> None:
+    ensemble = Ensemble(observers=1)
+    client = opened(ensemble, ensemble.leader())
+    ensemble.run(200)
+
+    def parts(number: int) -> list[str]:
+        (read,) = opened(ensemble, number).operate(GetData("/zookeeper/config"))
+        lines = (read.data or b"").decode().splitlines()
+        return [line.partition(";")[0].rpartition(":")[2] for line in lines]
+
+    assert [parts(number)[-1] for number in ensemble.nodes] == ["observer"] * 4
+    newest = sorted(ensemble.nodes)[-1]
+    assert client.ask(ChangeVotersRequest(KEY, NodeId(newest), True)).error == 0
+    ensemble.run(200)
+    assert [parts(number) for number in ensemble.nodes] == [["participant"] * 4] * 4
