@@ -171,3 +171,15 @@ def test_the_place_is_between_writes() -> None:
         feed.take()
         places.append(feed.position)
     assert places == [2, 3, 4]
+
+
+def test_a_page_with_changes_may_have_another_behind_it() -> None:
+    feed = ChangeFeed(1, lambda: None)
+    feed.watching(1)
+    feed.begin_read()
+    feed.read(Page([change(2)], 2))
+    feed.take()
+    assert feed.step() is Step.READ
+    assert feed.begin_read() == 2
+    feed.read(Page([], 9))
+    assert (feed.step(), feed.position) == (Step.WAIT, 9)

@@ -28,8 +28,10 @@ from transport.wire.messages.coordination import (
     PERSISTENT_WITH_TTL,
     Acl,
     AddAuth,
+    GetData,
     Result,
     Stat,
+    Sync,
 )
 
 
@@ -136,8 +138,8 @@ def test_server_info_names_who_serves(place: Place) -> None:
 # Modes and ACLs
 
 
-def test_modes_and_acls_are_sent_as_asked_for(place: Place) -> None:
-    client = place.client
+def operations_of(client: CoordinationClient) -> list[Any]:
+    """Return the list in which the operations of its calls gather from now on, undone."""
     sent: list[Any] = []
 
     def begin(begin: object, _value_of: object) -> None:
@@ -148,6 +150,19 @@ def test_modes_and_acls_are_sent_as_asked_for(place: Place) -> None:
         begin(program, None, None)  # type: ignore[operator]
 
     client._begin = begin  # type: ignore[method-assign, assignment]
+    return sent
+
+
+def test_a_linearizable_read_is_a_sync_and_the_read(place: Place) -> None:
+    sent = operations_of(place.client)
+    place.client.get_async("/a", linearizable=True)
+    place.client.get_async("/b")
+    assert sent == [Sync("/a"), GetData("/a"), GetData("/b")]
+
+
+def test_modes_and_acls_are_sent_as_asked_for(place: Place) -> None:
+    client = place.client
+    sent = operations_of(client)
     client.default_acl = CREATOR_ALL_ACL
     client.create_async("/c", container=True)
     client.create_async("/t", ttl=1.5, acl=[ACL(1, Id("world", "anyone"))])
