@@ -38,6 +38,13 @@ class _Bytes:
         self.rewritten = False
 
 
+class _Folder:
+    """One folder, wherever it is renamed to."""
+
+
+_Node = _Bytes | _Folder
+
+
 class SimulatedFile:
     """An open file."""
 
@@ -80,9 +87,9 @@ class SimulatedDisk:
     """One node's data directory. Outlives the node's processes."""
 
     def __init__(self, capacity_bytes: int = 1 << 40) -> None:
-        self._names: dict[str, _Bytes | None] = {"": None}
-        """Path -> content; None for folders."""
-        self._durable_names: dict[str, _Bytes | None] = {"": None}
+        root = _Folder()
+        self._names: dict[str, _Node] = {"": root}
+        self._durable_names: dict[str, _Node] = {"": root}
         self._free_bytes = capacity_bytes
         self.failing_sync = False
         """Syncs fail, as of a dying device; what they were to save stays only in the page cache."""
@@ -92,9 +99,9 @@ class SimulatedDisk:
     def open(self, path: str) -> File:
         path = _clean(path)
         content = self._names.get(path)
+        if isinstance(content, _Folder):
+            raise StorageError(f"{path} is a folder")
         if content is None:
-            if path in self._names:
-                raise StorageError(f"{path} is a folder")
             if _parent(path) not in self._names:
                 raise StorageError(f"{path}: no such folder")
             content = self._names[path] = _Bytes()
@@ -113,11 +120,12 @@ class SimulatedDisk:
         whole = ""
         for part in _clean(path).split("/"):
             whole = f"{whole}/{part}" if whole else part
-            self._names.setdefault(whole, None)
+            if whole not in self._names:
+                self._names[whole] = _Folder()
 
     def read_file(self, path: str) -> bytes | None:
         content = self._names.get(_clean(path))
-        return None if content is None else bytes(content.cached)
+        return bytes(content.cached) if isinstance(content, _Bytes) else None
 
     def write_file(self, path: str, data: bytes, *, durable: bool) -> None:
         path = _clean(path)
@@ -127,14 +135,14 @@ class SimulatedDisk:
         content = _Bytes()
         content.cached += data
         replaced = self._names.get(path)
-        if replaced is not None:
+        if isinstance(replaced, _Bytes):
             self.give_space(len(replaced.cached))
         self._names[path] = content
         if durable:
             self.before_sync(path)
             content.sync()
-            self._durable_names[path] = content
             self._keep_folders(path)
+            self._durable_names[path] = content
 
     def rename(self, old: str, new: str) -> None:
         old, new = _clean(old), _clean(new)
@@ -145,19 +153,38 @@ class SimulatedDisk:
         path = _clean(path)
         for name in [name for name in self._names if name == path or name.startswith(path + "/")]:
             content = self._names.pop(name)
-            if content is not None:
+            if isinstance(content, _Bytes):
                 self.give_space(len(content.cached))
 
     def sync_folder(self, path: str) -> None:
         folder = _clean(path)
         self.before_sync(folder)
         self._keep_folders(folder + "/x" if folder else "x")
+        inside = [name for name in self._names if name and _parent(name) == folder]
+        there = list(self._durable_names.values())
+        # What was renamed first: it leaves its old name to others.
+        for name in sorted(inside, key=lambda name: self._names[name] not in there):
+            self._keep(name, self._names[name])
         for name in [name for name in self._durable_names if name and _parent(name) == folder]:
             if name not in self._names:
-                del self._durable_names[name]
-        for name, content in self._names.items():
-            if name and _parent(name) == folder:
-                self._durable_names[name] = content
+                _drop(self._durable_names, name)
+
+    def _keep(self, name: str, node: _Node) -> None:
+        """A name is durable now; a folder that was elsewhere takes all in it along."""
+        durable = self._durable_names
+        if durable.get(name) is node:
+            return
+        before = [old for old, other in durable.items() if other is node]
+        moved = {
+            name + path[len(old) :]: inside
+            for old in before[:1]
+            for path, inside in durable.items()
+            if path.startswith(old + "/")
+        }
+        for path in (name, *before):
+            _drop(durable, path)
+        durable[name] = node
+        durable.update(moved)
 
     def free_bytes(self) -> int:
         return self._free_bytes
@@ -166,34 +193,38 @@ class SimulatedDisk:
 
     def lose_power(self, random: Random) -> None:
         """Forget what was not synced."""
-        changed = sorted(
-            name
-            for name in {*self._names, *self._durable_names}
-            if self._names.get(name, 0) is not self._durable_names.get(name, 0)
-        )
-        names = dict(self._durable_names)
-        for name in changed:
-            if name in self._names and _parent(name) in names and random.random() < 0.5:
-                names[name] = self._names[name]
-        contents = {id(content): content for content in names.values() if content is not None}
+        durable = self._durable_names
+        names = dict(durable)
+        for name, node in sorted(self._names.items()):
+            kept = durable.get(name)
+            if kept is node or (isinstance(node, _Folder) and self._was_there(name, node)):
+                continue
+            if names.get(_parent(name)) is self._names[_parent(name)] and random.random() < 0.5:
+                names[name] = node
+        contents = {id(node): node for node in names.values() if isinstance(node, _Bytes)}
         for content in contents.values():
             content.lose_power(random)
         self._names = names
         self._durable_names = dict(names)
+
+    def _was_there(self, name: str, node: _Folder) -> bool:
+        """Tell whether a folder was renamed, or took another's place: that is not durable."""
+        durable = self._durable_names
+        return name in durable or any(other is node for other in durable.values())
 
     def files(self, folder: str, ending: str = "") -> tuple[str, ...]:
         """Return the sorted paths of all files below a folder whose names end so."""
         found = (
             name
             for name, content in self._names.items()
-            if content is not None and name.startswith(folder) and name.endswith(ending)
+            if isinstance(content, _Bytes) and name.startswith(folder) and name.endswith(ending)
         )
         return tuple(sorted(found))
 
     def flip(self, path: str, position_bytes: int, bit: int) -> None:
         """Let one bit at rest be another from now on, in the cache and on the device."""
         content = self._names[_clean(path)]
-        assert content is not None
+        assert isinstance(content, _Bytes)
         for held in (content.cached, content.durable):
             if position_bytes < len(held):
                 held[position_bytes] ^= 1 << bit
@@ -202,7 +233,7 @@ class SimulatedDisk:
     def has_flipped(self, path: str) -> bool:
         """Tell whether the file that is there is one in which a bit has flipped."""
         content = self._names.get(_clean(path))
-        return content is not None and content.flipped
+        return isinstance(content, _Bytes) and content.flipped
 
     def wipe(self, folder: str = "") -> None:
         """Forget everything below a folder, as a new disk would."""
@@ -227,8 +258,11 @@ class SimulatedDisk:
         self._free_bytes = size_bytes
 
     def _keep_folders(self, path: str) -> None:
+        folders = []
         while path := _parent(path):
-            self._durable_names[path] = None
+            folders.append(path)
+        for folder in reversed(folders):
+            self._keep(folder, self._names[folder])
 
 
 def _clean(path: str) -> str:
@@ -237,3 +271,8 @@ def _clean(path: str) -> str:
 
 def _parent(path: str) -> str:
     return path.rpartition("/")[0]
+
+
+def _drop(names: dict[str, _Node], path: str) -> None:
+    for name in [name for name in names if name == path or name.startswith(path + "/")]:
+        del names[name]
