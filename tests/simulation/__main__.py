@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 
-from tests.simulation.parallel import run_many
+from tests.simulation.parallel import prepare, run_many
 from tests.simulation.run import Failed, Report, run
 from tests.simulation.speed import measure_speed
 
@@ -21,7 +20,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="with a short safety phase")
     parser.add_argument("--first", type=int, default=1, help="the first of many seeds")
     arguments = parser.parse_args()
-    logging.disable()  # the trace tells it
+    prepare()
     if arguments.speed:
         return _measure()
     if arguments.seed is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -12,6 +13,7 @@ from multiprocessing import get_context
 from typing import NamedTuple
 
 from tests.simulation.run import Failed, run
+from transport.driver.loop import GC_THRESHOLD
 
 SEEDS_PER_PROCESS = 50
 """Then a new process takes over: what one seed leaves behind shall not slow the others down."""
@@ -26,9 +28,18 @@ class Outcome(NamedTuple):
     virtual_s: float
 
 
+def prepare() -> None:
+    """Make this process one that only simulates: without logs, seldom looking for garbage."""
+    logging.disable()  # the nodes' own words of what is done to them, thousands of times
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+
+
 def attempt_all(seeds: Iterable[int], *, short: bool = False) -> Iterator[Outcome]:
     """Run the seeds in as many processes as there are cores; yield outcomes as they come."""
-    with get_context("spawn").Pool(os.cpu_count(), maxtasksperchild=SEEDS_PER_PROCESS) as pool:
+    with get_context("spawn").Pool(
+        os.cpu_count(), prepare, maxtasksperchild=SEEDS_PER_PROCESS
+    ) as pool:
         yield from pool.imap_unordered(partial(_attempt, short=short), seeds)
 
 
@@ -52,7 +63,6 @@ def run_many(seeds: Iterable[int], *, short: bool = False) -> int:
 
 
 def _attempt(seed: int, *, short: bool) -> Outcome:
-    logging.disable()  # the nodes' own words of what is done to them, thousands of times
     try:
         return Outcome(seed, "", run(seed, short=short).virtual_s)
     except Failed as failure:

@@ -204,22 +204,20 @@ class SimulatedProcess:
 
     def _start(self) -> None:
         if self.alive:
-            self._guarded(lambda: self.program.start(self, self.clock.now()))
-            self._guarded(self._end_turn)
+            now = self.clock.now()
+            self._guarded(lambda _inputs, now: self.program.start(self, now), ([], []), now)
             self._after_turn(([], []))
 
     def _turn(self) -> None:
         self._wanted_us = 1 << 62
         inputs = self._changes, self._messages
         self._changes, self._messages = [], []
-        self._guarded(lambda: self._take(inputs))
-        self._guarded(self._end_turn)
+        self._guarded(self._take, inputs, self.clock.now())
         self._after_turn(inputs)
 
-    def _take(self, inputs: Inputs) -> None:
+    def _take(self, inputs: Inputs, now: Now) -> None:
         program, network, world = self.program, self.network, self.world
         changes, messages = inputs
-        now = self.clock.now()
         gap_ms = now.mono_ms - self._awaited_ms
         if gap_ms >= GAP_MIN_MS:
             program.on_gap(gap_ms, now)
@@ -237,8 +235,7 @@ class SimulatedProcess:
         for action in posted:
             action(now)
 
-    def _end_turn(self) -> None:
-        now = self.clock.now()
+    def _end_turn(self, now: Now) -> None:
         self.program.end_turn(now)
         if self.status is not None:
             return
@@ -249,12 +246,11 @@ class SimulatedProcess:
         # A due deadline that stays due would stop virtual time: let a little of it pass.
         self._wake(max(self.clock.world_us(self._awaited_ms), self.world.now_us + 100))
 
-    def _guarded(self, part: Callable[[], None]) -> None:
+    def _guarded(self, part: Callable[[Inputs, Now], None], inputs: Inputs, now: Now) -> None:
         """Turn what the environment does into the exit status that a node's process has for it."""
-        if self.status is not None:
-            return
         try:
-            part()
+            part(inputs, now)
+            self._end_turn(now)
         except StorageError as error:
             self.status, self.fault = EXIT_ENVIRONMENT, str(error)
         except ConfigError as error:
