@@ -187,6 +187,10 @@ class Controller:
         store = self._store
         if store is None:
             return
+        if self._context.image.position.version != delta.version - 1:
+            # A later controller has already changed what we decide upon: we were away for long.
+            self._fail(now)
+            return
         self._context.count("metadata_commits")
 
         def on_committed(done: bool, now: Now) -> None:

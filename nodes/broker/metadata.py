@@ -118,6 +118,8 @@ class Metadata:
 
     def take(self, delta: MetadataDelta, now: Now) -> None:
         """Take the delta that this broker's own controller has committed, and spread it."""
+        if delta.version <= self.image.position.version:
+            return  # a later controller, which has it from the store, was quicker to tell
         assert self._follows(delta), (delta.version, self.image.position)
         self._publish(EVENT_DELTA, delta)
         self._apply(delta, now)

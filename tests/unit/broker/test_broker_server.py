@@ -48,6 +48,7 @@ from transport.wire.messages.metadata import (
     MetadataRequest,
     MetadataResponse,
     ProducerIdsRecord,
+    RemoveTopicRecord,
 )
 from transport.wire.messages.produce import InitProducerIdRequest, InitProducerIdResponse
 from transport.wire.messages.topics import (
@@ -179,6 +180,36 @@ def test_a_paused_controller_changes_nothing_when_it_wakes(fleet: Fleet) -> None
         delta.controller_epoch for delta in fleet.asker.heard if isinstance(delta, MetadataDelta)
     ]
     assert epochs == sorted(epochs), "nothing of the old reign after the new one began"
+
+
+def test_a_controller_that_has_heard_of_a_later_change_resigns_instead_of_committing(
+    fleet: Fleet,
+) -> None:
+    create(fleet, 1, "t")
+    old = fleet.controller()
+    server = fleet.server(old)
+    image = server.context.image
+    topic, (epoch, version) = image.topic("t"), image.position
+    assert topic is not None
+    later = MetadataDelta(
+        ControllerEpoch(epoch + 1),
+        MetadataVersion(version + 1),
+        (RemoveTopicRecord(topic.topic_id),),
+    )
+    answers: list[Message] = []
+    fleet.processes[old].do(lambda now: server.metadata.on_delta(later, now))
+    fleet.post(old, DeleteTopicsRequest(("t",), 1_000), answers.append)
+    fleet.wait(lambda: "controller_failures" in server.context.figures)
+    assert not server.controller.is_active
+
+
+def test_what_a_later_controller_told_first_is_not_taken_twice(fleet: Fleet) -> None:
+    server = fleet.server(fleet.controller())
+    position = server.context.image.position
+    known = server.metadata._history[-1]
+    fleet.processes[fleet.controller()].do(lambda now: server.metadata.take(known, now))
+    fleet.world.run_for(10)
+    assert server.context.image.position == position
 
 
 def test_a_commit_refused_by_the_store_ends_the_reign_and_the_next_reads_all(
