@@ -12,7 +12,7 @@ from typing import NamedTuple
 from nodes.config import LogConfig
 from nodes.core.partition.events import Batch, LogFacts
 from nodes.core.partition.producer_state import Producers
-from nodes.storage.disk import Disk
+from nodes.storage.disk import Damaged, Disk
 from nodes.storage.log_files import DELETED_SUFFIX
 from nodes.storage.log_opening import InconsistentTopicId
 from nodes.storage.partition_log import LogSettings, PartitionLog
@@ -59,7 +59,11 @@ def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
         disk.remove(set_aside(disk, folder_of(plan.name), DELETED_SUFFIX))
         log = _open(disk, plan, Offset(0))
     producers = Producers()
-    producers.rebuild(read_batches(log))
+    try:
+        producers.rebuild(read_batches(log))
+    except Damaged:
+        log.close()
+        raise
     facts = LogFacts(
         log.log_start_offset,
         log.log_end_offset,
@@ -93,8 +97,22 @@ def set_aside(disk: Disk, folder: str, ending: str) -> str:
 
 
 def read_batches(log: PartitionLog) -> list[Batch]:
-    """Return what the core needs of every batch of a log; Damaged when one cannot be read."""
-    return [batch_of(header) for header in log.headers_from(log.log_start_offset)]
+    """Return what the core needs of every batch of a log.
+
+    Damaged when one cannot be read, or contradicts the one before: the CRC of a batch covers neither
+    its offset nor its leader epoch, and a wrong epoch would keep this replica from any role.
+    """
+    batches: list[Batch] = []
+    next_offset, epoch = 0, -1
+    for header in log.headers_from(log.log_start_offset):
+        if header.base_offset < next_offset or header.leader_epoch < epoch:
+            raise Damaged(
+                f"{log.folder} is damaged: the batch at offset {header.base_offset} of leader epoch"
+                f" {header.leader_epoch} follows offset {next_offset - 1} of epoch {epoch}"
+            )
+        next_offset, epoch = header.next_offset, header.leader_epoch
+        batches.append(batch_of(header))
+    return batches
 
 
 def batch_of(header: BatchHeader) -> Batch:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from msgspec.structs import replace
+
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.fetch import Fetches, Movement
@@ -116,6 +118,7 @@ class Replicas:
                 del self._topics[key.topic_id][key.partition]
                 self._remove(replica, ErrorCode.NOT_LEADER_OR_FOLLOWER, now)
             return
+        record = self._since_our_start(record)
         topic = self._context.image.topics[key.topic_id]
         settings = topic_settings(self._context.config, topic)
         if replica is None:
@@ -127,6 +130,19 @@ class Replicas:
             replica.assign(record, settings, now)
             if replica.is_damaged:
                 self._on_unusable(replica, now)
+
+    def _since_our_start(self, record: PartitionRecord) -> PartitionRecord:
+        """Lead nothing by an image that still speaks of this broker's earlier process.
+
+        That one may have had records which this one has not, under the same leader epoch.
+        """
+        if record.leader != self._context.id:
+            return record
+        me = self._context.image.brokers.get(self._context.id)
+        if me is not None and me.incarnation == self._context.config.incarnation:
+            return record
+        self._context.count("leaderships_of_the_past")
+        return replace(record, leader=NO_NODE)
 
     def _remove(self, replica: Replica, error: ErrorCode, now: Now) -> None:
         replica.retire(error, now)

@@ -186,10 +186,8 @@ def test_a_failed_sync_takes_the_partition_offline(fleet: PartitionFleet) -> Non
 
 def damage(fleet: PartitionFleet, number: int) -> None:
     """Change a byte in the middle of a log, as a dying device would."""
-    content = fleet.disks[number]._names[LOG_FILE]
-    assert content is not None
-    content.cached[70] ^= 0xFF
-    content.durable[70:71] = content.cached[70:71]
+    for bit in range(8):
+        fleet.disks[number].flip(LOG_FILE, 70, bit)
 
 
 @pytest.mark.parametrize("leads", [False, True])
