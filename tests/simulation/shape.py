@@ -18,6 +18,9 @@ class Mix:
     setter_pause_us: tuple[int, int] = (5_000, 60_000)
     paths: int = 2
     readers: int = 1
+    members: int = 2
+    """Clients with pipelines and an ephemeral of their own."""
+    watchers: int = 2
 
 
 @dataclass(frozen=True)

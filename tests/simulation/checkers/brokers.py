@@ -113,6 +113,7 @@ class BrokerWatch:
     def _restarted(self, host: str) -> None:
         self._positions.pop(host, None)
         self._images.restarted(host)
+        self._min_insync.restarted(host)
         for key in [key for key in self._led if key[0] == host]:
             del self._led[key]
 

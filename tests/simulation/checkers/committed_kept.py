@@ -6,6 +6,7 @@ has all of it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 
 from nodes.core.raft.member import Member
@@ -13,6 +14,8 @@ from tests.simulation.checkers.violation import require
 from transport.wire.messages.raft import Entry
 
 NUMBER = "S3"
+PATIENCE_MS = 3_000
+"""What a healed follower may be behind: some heartbeats of the slowest settings."""
 
 OnCommitted = Callable[[Entry], None]
 
@@ -23,6 +26,7 @@ class CommittedKept:
     def __init__(self, on_committed: OnCommitted = lambda _: None) -> None:
         self.entries: list[tuple[Entry, int]] = []
         """From index 1 on: the entry, and a term in which it was committed (or a later one)."""
+        self._when_ms: list[int] = []
         self._told: dict[str, int] = {}
         self._on_committed = on_committed
 
@@ -30,7 +34,7 @@ class CommittedKept:
         """The host learns anew what is committed."""
         self._told.pop(host, None)
 
-    def look(self, host: str, member: Member) -> None:
+    def look(self, host: str, member: Member, now_ms: int = 0) -> None:
         """Take what a member has newly called committed."""
         told = max(self._told.get(host, 0), int(member.log.base_index))
         commit = int(member.commit_index)
@@ -44,10 +48,11 @@ class CommittedKept:
                 require(known == entry, NUMBER, story + f"with term {entry.term}")
             elif entry.index == len(self.entries) + 1:
                 self.entries.append((entry, member.term))
+                self._when_ms.append(now_ms)
                 self._on_committed(entry)
 
-    def finish(self, host: str, member: Member) -> None:
-        """After everything has healed: the member has all that was ever committed."""
-        newest = len(self.entries)
+    def finish(self, host: str, member: Member, now_ms: int) -> None:
+        """After everything has healed: the member has all that was committed until lately."""
+        newest = bisect_right(self._when_ms, now_ms - PATIENCE_MS)
         story = f"{newest} entries were committed, {host} has {member.commit_index}"
         require(member.commit_index >= newest, NUMBER, story)

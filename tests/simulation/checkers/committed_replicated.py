@@ -50,4 +50,9 @@ class MinInsync:
             return
         story = f"{led.host} moved the high watermark of {led.partition} with ISR {led.isr}, "
         story += f"not {led.wanted}"
-        require(led.high_watermark == before.high_watermark, NUMBER, story)
+        require(led.high_watermark <= before.high_watermark, NUMBER, story)
+
+    def restarted(self, host: str) -> None:
+        """A new process begins with the high watermark that was last written down."""
+        for key in [key for key in self._seen if key[0] == host]:
+            del self._seen[key]

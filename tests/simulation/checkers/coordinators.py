@@ -82,7 +82,8 @@ class CoordinatorWatch:
         for host, process in self._processes.items():
             server = process.program
             if process.alive and isinstance(server, CoordinatorServer) and server._started:
-                self._committed.finish(host, server._quorum._raft._member)
+                now_ms = self._world.now_us // 1_000
+                self._committed.finish(host, server._quorum._raft._member, now_ms)
                 index = int(server._replica.applied_index)
                 self._state.compare(host, index, server._context.core)
 
@@ -106,7 +107,7 @@ class CoordinatorWatch:
         self._terms.look(host, member)
         self._matching.look(host, member.log)
         self._completeness.look(member)
-        self._committed.look(host, member)
+        self._committed.look(host, member, self._world.now_us // 1_000)
 
     def _on_entry(self, entry: Entry) -> None:
         check_grace(entry, self._leaders, self.model, self._world.now_us // 1_000)

@@ -53,5 +53,10 @@ class Survivors:
         return partition in self.excused
 
     def is_harmed(self, partition: Partition, node: int) -> bool:
-        """Tell whether this replica's log may lack what is committed."""
-        return node in self._harmed.get(partition, ())
+        """Tell whether this replica's log may lack what is committed.
+
+        So may one that has left the ISR, though a leader that is slow has not heard of it yet.
+        """
+        isr = self._isrs.get(partition)
+        out = isr is not None and node not in isr
+        return out or node in self._harmed.get(partition, ())

@@ -37,8 +37,8 @@ class Workloads:
         mix = cluster.shape.mix
         self.producers = Producers(cluster, self.history, TOPIC, count=mix.producers)
         self.setters = Setters(cluster, clients=mix.setters)
-        self.sessions = Sessions(cluster, clients=2)
-        self.watchers = Watchers(cluster, clients=2)
+        self.sessions = Sessions(cluster, clients=mix.members)
+        self.watchers = Watchers(cluster, clients=mix.watchers)
         self.topics = Topics(cluster)
         for number in range(mix.readers):
             self._read(f"reader-{number + 1}")

@@ -15,6 +15,10 @@ from transport.kernel import Now
 
 BURSTS = (1, 1, 1, 4)
 """How many records at once."""
+PADDINGS = (0, 0, 0, 150)
+"""Bytes: on a disk that is nearly full a small batch has room where a large one has none."""
+BATCHES = (16_384, 128)
+"""Only full batches are pipelined: the second producer's hold a record or two."""
 
 
 class Producers:
@@ -32,7 +36,10 @@ class Producers:
         """Records that have met no end yet."""
         self.failed: list[bytes] = []
         for number in range(count):
-            engine = ProducerEngine(ProducerSettings(bootstrap=tuple(cluster.bootstrap)))
+            settings = ProducerSettings(
+                bootstrap=tuple(cluster.bootstrap), batch_size_bytes=BATCHES[number % 2]
+            )
+            engine = ProducerEngine(settings)
             process = cluster.add_client(engine, "producer")
             self._send_later(f"{topic}-p{number}", engine, process)
 
@@ -54,7 +61,8 @@ class Producers:
 
     def _send(self, name: str, engine: ProducerEngine, now: Now) -> None:
         self._sent += 1
-        value = b"%s-%d" % (name.encode(), self._sent)
+        padding = b"." * self._world.random.choice(PADDINGS)
+        value = b"%s-%d%s" % (name.encode(), self._sent, padding)
         number = self._world.random.randrange(4 * self._partitions)
         key: bytes | None = None
         chosen: int | None = number

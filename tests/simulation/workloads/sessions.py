@@ -155,6 +155,8 @@ class Sessions:
         kinds: list[Callable[[_Client, _Life, Now], None]] = [
             self._set_and_get,
             self._set_and_get,
+            self._get,
+            self._get,
             self._enqueue,
             self._dequeue,
             self._set_pair,
@@ -202,6 +204,15 @@ class Sessions:
                 life.order.note_get(read.stat.version, read.data or b"")
 
         self._submit(client, life, [SetData(life.path, value), GetData(life.path)], done, now)
+
+    def _get(self, client: _Client, life: _Life, now: Now) -> None:
+        def done(results: Sequence[Result], first: bool) -> None:
+            check_own_is_there(life.path, results[0].error != ErrorCode.NO_NODE)
+            stat = results[0].stat
+            if first and stat is not None:
+                life.order.note_get(stat.version, results[0].data or b"")
+
+        self._submit(client, life, [GetData(life.path)], done, now)
 
     def _enqueue(self, client: _Client, life: _Life, now: Now) -> None:
         mode = self._world.random.choice([PERSISTENT_SEQUENTIAL, EPHEMERAL_SEQUENTIAL])

@@ -16,6 +16,8 @@ from transport.wire.messages.coordination import Operation as ZnodeOperation
 
 REGISTERS = ("/register-0", "/register-1", "/register-2")
 SESSION_MS = 4_000
+READS = (0.5, 0.3, 1.0, 0.95)
+"""Share of reads, client by client: whoever only reads is held up by no write of its own."""
 
 
 class Setters:
@@ -31,13 +33,13 @@ class Setters:
         """Operations without an answer yet: each may have happened."""
         self._written = 0
         self._begun = 0
-        for _ in range(clients):
+        for number in range(clients):
             program = CoordinationProgram(
                 cluster.bootstrap, timeout_ms=SESSION_MS, on_state=lambda *_: None
             )
             process = cluster.add_client(program, "setter")
             process.do(lambda now, program=program: _make_registers(program, now))  # type: ignore[misc]
-            self._next(program, process)
+            self._next(program, process, READS[number % len(READS)])
 
     def stop(self) -> None:
         """Begin no more operations."""
@@ -54,20 +56,22 @@ class Setters:
         whole = (one for history in self._history.values() for one in history)
         return sum(one.answer is not UNKNOWN for one in whole)
 
-    def _next(self, program: CoordinationProgram, process: SimulatedProcess) -> None:
+    def _next(self, program: CoordinationProgram, process: SimulatedProcess, reads: float) -> None:
         def begin() -> None:
             if self._running:
-                process.do(lambda now: self._operate(program, process, now))
+                process.do(lambda now: self._operate(program, process, reads, now))
 
         self._world.after(self._world.between(self._pause_us), begin)
 
-    def _operate(self, program: CoordinationProgram, process: SimulatedProcess, now: Now) -> None:
+    def _operate(
+        self, program: CoordinationProgram, process: SimulatedProcess, reads: float, now: Now
+    ) -> None:
         random = self._world.random
         path = random.choice(self.paths)
         began_us = self._world.now_us
         what: tuple[object, ...]
         operations: list[ZnodeOperation]
-        if random.random() < 0.5:
+        if random.random() < reads:
             what, operations = ("get",), [Sync(path), GetData(path)]
         else:
             self._written += 1
@@ -86,7 +90,7 @@ class Setters:
             if answer is not None:
                 self._history[path].append(Operation(began_us, ended_us, what, answer))
                 self._world.mark(repr((path, what, answer if ended_us else "?")).encode())
-            self._next(program, process)
+            self._next(program, process, reads)
 
         program.submit(operations, done, now)
 

@@ -1,0 +1,51 @@
+"""Bugs in the control of the cluster: controllers and images; and in what clients make of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nodes.broker import election
+from nodes.broker.metadata import Metadata
+from nodes.core.controller import image as images
+from nodes.core.controller.image import ClusterImage
+from odradek.fetching import Fetcher
+from tests.simulation.mutations.registry import Patch, mutation
+from transport.wire.ids import ControllerEpoch, MetadataPosition
+from transport.wire.messages.metadata import MetadataDelta
+
+
+@mutation("S28", victims="broker")
+def controller_epoch_reused() -> list[Patch]:
+    """A new controller reigns in its predecessor's epoch."""
+    return [(election, "ControllerEpoch", lambda epoch: ControllerEpoch(epoch - 1))]
+
+
+@mutation("S29", victims="broker")
+def missed_delta_passed_over() -> list[Patch]:
+    """A broker applies the next delta it hears, also when it has missed one before."""
+
+    def follows(self: Metadata, delta: MetadataDelta) -> bool:
+        return delta.version > self.image.position.version
+
+    def apply(self: ClusterImage, delta: MetadataDelta) -> None:
+        for record in delta.records:
+            if getattr(record, "topic_id", None) in self.partitions or hasattr(record, "name"):
+                self.apply_record(record)
+        self.position = MetadataPosition(delta.controller_epoch, delta.version)
+
+    return [(Metadata, "_follows", follows), (images.ClusterImage, "apply", apply)]
+
+
+@mutation("S19", victims="broker")
+def reader_jumps_ahead() -> list[Patch]:
+    """A consumer that finds another leader begins behind what it has not read yet."""
+    original = Fetcher._retry
+
+    def retry(self: Fetcher, one: Any, *args: Any) -> None:
+        if one.position is not None and one.next_fetch > one.position:
+            one.seek(one.next_fetch)
+        elif one.position is not None:
+            one.seek(one.position + 1)
+        original(self, one, *args)
+
+    return [(Fetcher, "_retry", retry)]

@@ -1,0 +1,116 @@
+"""Runs seeds with a planted bug until a checker notices it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from random import Random
+from typing import NamedTuple, cast
+
+from nodes.config import BrokerConfig, CoordinatorConfig, RaftConfig
+from tests.simulation.checkers.violation import Violation
+from tests.simulation.cluster import Cluster
+from tests.simulation.faults import Faults
+from tests.simulation.mutations import control, partitions, raft, znodes
+from tests.simulation.mutations.aimed import AIMED
+from tests.simulation.mutations.registry import MUTATIONS, Mutation, patched
+from tests.simulation.run import Failed, run
+from tests.simulation.shape import Mix, Shape
+
+PLANTED = (raft, znodes, partitions, control)
+"""The modules that register mutations when they are imported."""
+SAFETY_MS = 5_000
+INTENSITY = 4.0
+FAULTS = ("_kill", "_freeze", "_cut_off", "_cut_one_way", "_slow_network")
+LIVENESS = "liveness"
+
+
+class Caught(NamedTuple):
+    """The seed that showed a planted bug, and which checker saw it first."""
+
+    seed: int
+    by: str
+    """A number of docs/guarantees.md, ``liveness``, or the module whose own assertion failed."""
+    story: str
+
+
+def short_shape(seed: int) -> Shape:
+    """Return the 3 + 3 cluster that bugs are planted in: small, and with much that goes on."""
+    random = Random(seed)
+    return Shape(
+        death_notices=random.random() < 0.8,
+        raft=RaftConfig(append_bytes_max=random.choice((1024, 1024 * 1024))),
+        coordinator=CoordinatorConfig(snapshot_entries=random.choice((50, 1_000))),
+        broker=BrokerConfig(
+            num_partitions=2,
+            default_replication_factor=3,
+            min_insync_replicas=2,
+            replica_lag_time_max_ms=random.choice((1_000, 3_000)),
+        ),
+        mix=Mix(
+            producer_pause_us=(5_000, 40_000),
+            setters=3,
+            setter_pause_us=(2_000, 40_000),
+            paths=1,
+            members=3,
+        ),
+        safety_ms=SAFETY_MS,
+    )
+
+
+def attempt(name: str, seed: int, *, planted: bool = True) -> Caught | None:
+    """Run one seed under the faults that fit a planted bug, with it or without."""
+    mutation = MUTATIONS[name]
+    with _harder(mutation), mutation.planted() if planted else nullcontext():
+        try:
+            run(seed, shape=short_shape(seed))
+        except Failed as failure:
+            cause = failure.__cause__
+            return Caught(seed, _who(cause), f"{type(cause).__name__}: {cause}")
+    return None
+
+
+def _harder(mutation: Mutation) -> AbstractContextManager[None]:
+    """Let faults come often, and befall those who matter."""
+    init = Faults.__init__
+
+    def harder(self: Faults, cluster: Cluster) -> None:
+        init(self, cluster)
+        self._intensity = INTENSITY
+        self._kinds = [_kind(self, name) for name in mutation.faults or FAULTS]
+
+    def victim(self: Faults) -> str:
+        return self.world.random.choice(self.cluster.names(mutation.victims))
+
+    return patched([(Faults, "__init__", harder), (Faults, "_victim", victim)])
+
+
+def hunt(name: str, first: int, count: int) -> Caught | None:
+    """Run seeds until one shows the bug to a checker that is expected to see it."""
+    for seed in range(first, first + count):
+        caught = attempt(name, seed)
+        if caught is not None and caught.by in MUTATIONS[name].expected:
+            return caught
+    return None
+
+
+def _kind(faults: Faults, name: str) -> Callable[[], None]:
+    """Return a fault of every run, or one that is aimed at whoever matters at the moment."""
+    if name in AIMED:
+        return partial(AIMED[name], faults)
+    if name == "fill_disk":
+        return faults.losses._fill_disk
+    return cast("Callable[[], None]", getattr(faults, name))
+
+
+def _who(error: BaseException | None) -> str:
+    if isinstance(error, Violation):
+        return error.number
+    frames = traceback.extract_tb(error.__traceback__ if error is not None else None)
+    if not frames:
+        return type(error).__name__
+    if frames[-1].filename.endswith("simulation/run.py"):
+        return LIVENESS
+    return "/".join(frames[-1].filename.split("/")[-3:])

@@ -1,0 +1,183 @@
+"""Bugs in partitions: replication, the high watermark, producers, epochs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from nodes.core.controller import elections, isr
+from nodes.core.partition import producer_state
+from nodes.core.partition.core import PartitionCore
+from nodes.core.partition.events import NO_EPOCH, PartitionEffects, Produced, ReadVerdict
+from nodes.core.partition.leader import Leader
+from nodes.core.partition.producer_state import NEW, Producers
+from tests.simulation.mutations.registry import Patch, mutation
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import LeaderEpoch, NodeId, Offset
+from transport.wire.messages.metadata import PartitionRecord
+
+
+@mutation("S17", "S18", victims="broker")
+def acknowledged_before_replication() -> list[Patch]:
+    """A leader acknowledges with ``acks=all`` what only its own log has."""
+
+    def appended(self: Leader, effects: PartitionEffects) -> None:
+        assert self._writing is not None
+        event, batch = self._writing
+        self._writing = None
+        self._log.extend((batch,))
+        effects.produced.append(Produced(event.token, ErrorCode.NONE, batch.base_offset))
+        self.advance(effects)
+
+    return [(Leader, "appended", appended)]
+
+
+@mutation("S24", victims="broker")
+def watermark_over_one_fewer() -> list[Patch]:
+    """The high watermark does not wait for the slowest in-sync replica."""
+
+    def advance(self: Leader, effects: PartitionEffects) -> None:
+        if self._is_under_min():
+            return
+        others = sorted(
+            self._position(self._progress[node]) for node in self.isr.maximal if node != self._node
+        )
+        limit = min([self._own_position(), *others[1:]])
+        if limit > self._log.high_watermark:
+            self._log.high_watermark = self._highest_watermark = limit
+            effects.high_watermark_moved = True
+            self.parked.release(limit, effects.produced)
+
+    return [(Leader, "advance", advance)]
+
+
+@mutation("S24", victims="broker")
+def committed_under_min_insync() -> list[Patch]:
+    """A leader commits however few replicas are in sync."""
+    return [(Leader, "_is_under_min", lambda _self: False)]
+
+
+@mutation("S24", "S17", victims="broker")
+def cut_to_the_watermark() -> list[Patch]:
+    """A follower cuts its log to its own high watermark instead of by leader epochs (KIP-101)."""
+    original = PartitionCore._follow
+
+    def follow(self: PartitionCore, record: PartitionRecord, effects: PartitionEffects) -> None:
+        original(self, record, effects)
+        follower, log = self._follower, self._log
+        if follower is not None and log.high_watermark < log.log_end_offset:
+            follower._cutting_to = effects.truncate_to = log.high_watermark
+
+    return [(PartitionCore, "_follow", follow)]
+
+
+@mutation("S27", "S18", "S17", "S19", victims="broker")
+def divergence_not_told() -> list[Patch]:
+    """A leader does not tell a follower that its log has parted from its own."""
+    original = PartitionCore.read_as_replica
+
+    def read_as_replica(
+        self: PartitionCore, replica: NodeId, epoch: LeaderEpoch, offset: Offset, _last: LeaderEpoch
+    ) -> ReadVerdict:
+        return original(self, replica, epoch, offset, NO_EPOCH)
+
+    return [(PartitionCore, "read_as_replica", read_as_replica)]
+
+
+@mutation("S26", "S24", victims="broker", faults=("kill_joiner",))
+def stale_broker_epoch_admitted() -> list[Patch]:
+    """The controller takes a replica into the ISR under a registration that has ended (KIP-903)."""
+    original = isr._judge
+
+    def judge(*args: Any) -> ErrorCode:
+        error = original(*args)
+        return ErrorCode.NONE if error == ErrorCode.INELIGIBLE_REPLICA else error
+
+    return [(isr, "_judge", judge)]
+
+
+@mutation("S20", "S21", victims="broker")
+def duplicate_batch_not_recognised() -> list[Patch]:
+    """A batch that is sent again is written again."""
+    original = producer_state._judge_next
+
+    def judge_next(batch: Any, known: Any) -> Any:
+        judged = original(batch, known)
+        return NEW if judged.error is ErrorCode.NONE else judged
+
+    return [(producer_state, "_judge_next", judge_next)]
+
+
+@mutation("S21", "S17", "S20", victims="broker", faults=("fill_disk", "_slow_network"))
+def gap_in_sequences_accepted() -> list[Patch]:
+    """A batch is written though one before it is missing."""
+    original = producer_state._judge_next
+
+    def judge_next(batch: Any, known: Any) -> Any:
+        judged = original(batch, known)
+        missing = judged.error is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+        return NEW if missing else judged
+
+    return [(producer_state, "_judge_next", judge_next)]
+
+
+@mutation("S20", victims="broker")
+def producers_not_rebuilt() -> list[Patch]:
+    """A new leader knows nothing of the producers that wrote to its predecessor."""
+    init, judge = Leader.__init__, Producers.judge
+
+    def forgetful(self: Leader, node: Any, log: Any, *args: Any) -> None:
+        init(self, node, log, *args)
+        log.producers.rebuild(())
+
+    def lenient(self: Producers, batch: Any, *, whole_log: bool) -> Any:
+        return judge(self, batch, whole_log=False)
+
+    return [(Leader, "__init__", forgetful), (Producers, "judge", lenient)]
+
+
+@mutation("S22", "S17", victims="broker")
+def read_past_the_watermark() -> list[Patch]:
+    """Consumers are given what is not committed yet."""
+    original = PartitionCore.read_as_consumer
+
+    def read_as_consumer(self: PartitionCore, *args: Any) -> ReadVerdict:
+        verdict = original(self, *args)
+        if verdict.error is not ErrorCode.NONE:
+            return verdict
+        return verdict._replace(up_to=Offset(self._log.log_end_offset))
+
+    return [(PartitionCore, "read_as_consumer", read_as_consumer)]
+
+
+@mutation("S23", victims="broker")
+def unsure_watermark_told() -> list[Patch]:
+    """A new leader tells readers a high watermark below what its predecessor has told."""
+    return [(PartitionCore, "is_high_watermark_sure", lambda _self: True)]
+
+
+@mutation("S25", victims="broker")
+def leader_epoch_kept() -> list[Patch]:
+    """A new leader gets its predecessor's leader epoch."""
+    original = elections.repaired
+
+    def repaired(image: Any, record: PartitionRecord) -> PartitionRecord | None:
+        better = original(image, record)
+        return better and msgspec.structs.replace(better, leader_epoch=record.leader_epoch)
+
+    return [(elections, "repaired", repaired)]
+
+
+@mutation("S26", victims="broker")
+def dead_kept_in_sync() -> list[Patch]:
+    """A broker's death moves its leaderships, but leaves it in every ISR."""
+    original = elections.repaired
+
+    def repaired(image: Any, record: PartitionRecord) -> PartitionRecord | None:
+        better = original(image, record)
+        if better is None or better.leader == record.leader:
+            return None
+        return better
+
+    return [(elections, "repaired", repaired)]

@@ -1,0 +1,69 @@
+"""The planted bugs by name: each a way to break one promise, and the checkers that must notice.
+
+A mutation patches product code inside one process for as long as it is planted.  What it breaks is
+said in its docstring; ``expected`` are the numbers of docs/guarantees.md, any of which may be the
+first to see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+from tests.simulation.cluster import Cluster
+
+Patch = tuple[object, str, object]
+"""(owner, name of the attribute, what stands there while the bug is planted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One planted bug."""
+
+    name: str
+    expected: tuple[str, ...]
+    make: Callable[[], list[Patch]]
+    victims: str = ""
+    """The role of the nodes that faults befall while it is hunted; empty: all."""
+    faults: tuple[str, ...] = ()
+    """Which faults; empty: the usual ones of a hunt."""
+
+    @property
+    def story(self) -> str:
+        """What it breaks, in a sentence."""
+        return " ".join((self.make.__doc__ or "").split())
+
+    def planted(self) -> AbstractContextManager[None]:
+        """Plant it, and take it out again at the end."""
+        # What servers assert of themselves is put aside: the checkers are to be proven, not those.
+        return patched([(Cluster, "check", lambda _self: None), *self.make()])
+
+
+MUTATIONS: dict[str, Mutation] = {}
+
+
+def mutation(
+    *expected: str, victims: str = "", faults: tuple[str, ...] = ()
+) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
+    """Register a function that makes patches, under its own name, as caught by ``expected``."""
+
+    def register(make: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
+        name = make.__name__.replace("_", "-")
+        MUTATIONS[name] = Mutation(name, expected, make, victims, faults)
+        return make
+
+    return register
+
+
+@contextmanager
+def patched(patches: list[Patch]) -> Iterator[None]:
+    """Put these in place, and what was there before back at the end."""
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
+    for owner, name, value in patches:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for owner, name, value in reversed(before):
+            setattr(owner, name, value)

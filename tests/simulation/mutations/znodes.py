@@ -1,0 +1,177 @@
+"""Bugs in the znode tree, its sessions and watches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from nodes.coordinator import rewatching
+from nodes.coordinator.lane import Lane, PendingRequest
+from nodes.coordinator.lanes import Lanes
+from nodes.coordinator.liveness import SessionLiveness
+from nodes.coordinator.openings import Openings
+from nodes.coordinator.reads import Reads
+from nodes.coordinator.replica import Replica
+from nodes.coordinator.server import CoordinatorServer
+from nodes.core.znode import operations
+from nodes.core.znode.core import Applied, ZnodeCore
+from nodes.core.znode.operations import Attempt
+from nodes.core.znode.session import Session
+from nodes.core.znode.tree import Tree, Znode
+from tests.simulation.mutations.registry import Patch, mutation
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode
+from transport.wire.messages.coordination import (
+    Exists,
+    GetChildren,
+    GetData,
+    Owner,
+    ProposedWrite,
+    SessionOperation,
+)
+
+
+@mutation("S14", victims="coordinator")
+def watch_after_the_answer() -> list[Patch]:
+    """The event of a watch is sent after the answers that the write makes due."""
+    original = CoordinatorServer.on_applied
+
+    def on_applied(
+        self: CoordinatorServer, write: ProposedWrite, applied: Applied, now: Now
+    ) -> None:
+        changes, applied.changes = applied.changes, []
+        original(self, write, applied, now)
+        for change in changes:
+            self._lanes.tell(self._context.watches.fire(change), change)
+
+    return [(CoordinatorServer, "on_applied", on_applied)]
+
+
+@mutation("S14", victims="coordinator")
+def missed_watch_not_told() -> list[Patch]:
+    """A session that moves is not told what its watches have missed in between."""
+    return [(rewatching, "missed", lambda *_: 0)]
+
+
+@mutation("S9", "S13", "S7", "S20", victims="coordinator")
+def stored_result_not_replayed() -> list[Patch]:
+    """A write that comes to the log twice is applied twice."""
+    original = ZnodeCore._apply_operations
+
+    def apply_operations(self: ZnodeCore, write: ProposedWrite, applied: Applied) -> None:
+        session = self.sessions.get(write.session_id)
+        last = 0 if session is None else session.last_request_id
+        for item in write.operations:
+            if session is not None and item.request_id <= last:
+                attempt = Attempt(self._next_zxid(), write.wall_ms, session.id)
+                operations.apply(self.tree, item.operation, attempt)  # type: ignore[arg-type]
+                applied.changes += attempt.changes
+        original(self, write, applied)
+
+    return [(ZnodeCore, "_apply_operations", apply_operations)]
+
+
+@mutation("S12", victims="")
+def ephemeral_kept_after_its_session() -> list[Patch]:
+    """The end of a session leaves its ephemerals behind."""
+    return [(Tree, "ephemerals", lambda _self, _session_id: [])]
+
+
+@mutation("S15", victims="coordinator")
+def sequence_number_reused() -> list[Patch]:
+    """The deletion of a child gives its sequence number back."""
+    original = Znode.after_child
+
+    def after_child(self: Znode, zxid: Any, *, created: bool) -> Znode:
+        after = original(self, zxid, created=created)
+        return after if created else msgspec.structs.replace(after, creates=after.creates - 1)
+
+    return [(Znode, "after_child", after_child)]
+
+
+@mutation("S11", victims="coordinator")
+def no_grace_from_a_new_leader() -> list[Patch]:
+    """A new leader counts the silence before its own time against every session."""
+    original = SessionLiveness.begin
+
+    def begin(self: SessionLiveness, sessions: Any, beating: Any, now_ms: int) -> None:
+        original(self, [(each, timeout_ms // 2) for each, timeout_ms in sessions], beating, now_ms)
+
+    return [(SessionLiveness, "begin", begin)]
+
+
+@mutation("S10", victims="broker")
+def death_ends_any_incarnation() -> list[Patch]:
+    """The notice of a process's death also ends the session of the one started after it."""
+
+    def is_of(self: Session, died: Owner) -> bool:
+        return self.owner is not None and self.owner.name == died.name
+
+    return [(Session, "is_of", is_of)]
+
+
+@mutation("S13", "S14", "S12", victims="coordinator", faults=("kill_coordinator", "slow_follower"))
+def stale_attachment() -> list[Patch]:
+    """A server takes over a session without asking whether it has seen what the client has."""
+
+    def attach(self: Openings, request: Any, now: Now) -> None:
+        body = request.envelope.body
+        session = self._core.sessions.get(body.session_id)
+        if session is None:
+            self._refuse(request, ErrorCode.SESSION_EXPIRED)
+        else:
+            self._serve(request, session, now)
+
+    return [(Openings, "_attach", attach)]
+
+
+@mutation("S13", victims="coordinator")
+def read_before_its_turn() -> list[Patch]:
+    """A read is done when its request is first looked at, not after the writes before it."""
+    early: dict[int, tuple[PendingRequest, dict[int, Any]]] = {}
+    advance, do = Lanes._advance, Reads.do
+
+    def advance_early(self: Lanes, lane: Lane, session: Session, pending: PendingRequest) -> Any:
+        if id(pending) not in early:
+            found = {
+                number: do(self._reads, lane.session_id, pending, item.operation)
+                for number, item in enumerate(pending.operations)
+                if _is_plain_read(item)
+            }
+            early[id(pending)] = (pending, found)
+        return advance(self, lane, session, pending)
+
+    def do_early(self: Reads, session_id: Any, pending: PendingRequest, operation: Any) -> Any:
+        known = early.get(id(pending), (pending, {}))[1].get(len(pending.results))
+        return known or do(self, session_id, pending, operation)
+
+    return [(Lanes, "_advance", advance_early), (Reads, "do", do_early)]
+
+
+def _is_plain_read(item: SessionOperation) -> bool:
+    operation = item.operation
+    return isinstance(operation, GetData | Exists | GetChildren) and not operation.watch
+
+
+@mutation("S16", victims="coordinator")
+def half_a_multi() -> list[Patch]:
+    """A multi that fails leaves behind what it had done before."""
+    return [(Tree, "roll_back", Tree.commit)]
+
+
+@mutation("S8", victims="coordinator")
+def own_clock_when_applying() -> list[Patch]:
+    """A write is stamped with the clock of whoever applies it, not of the leader."""
+    original = Replica.apply
+
+    def apply(self: Replica, entries: Any, now: Now) -> None:
+        core = self._core
+
+        def applied(write: ProposedWrite) -> Applied:
+            return ZnodeCore.apply(core, msgspec.structs.replace(write, wall_ms=now.wall_ms))
+
+        core.apply = applied  # type: ignore[method-assign]
+        original(self, entries, now)
+
+    return [(Replica, "apply", apply)]
