@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from tests.simulation.mutations.hunt import print_hunt
 from tests.simulation.parallel import prepare, run_many
 from tests.simulation.run import Failed, Report, run
 from tests.simulation.speed import measure_speed
@@ -17,10 +18,13 @@ def main() -> int:
     choice.add_argument("--seed", type=int, help="run this seed and print its trace")
     choice.add_argument("--many", type=int, metavar="N", help="run N seeds")
     choice.add_argument("--speed", action="store_true", help="measure how fast virtual time is")
+    parser.add_argument("--mutation", metavar="NAME", help="hunt this planted bug, or all")
     parser.add_argument("--short", action="store_true", help="with a short safety phase")
     parser.add_argument("--first", type=int, default=1, help="the first of many seeds")
     arguments = parser.parse_args()
     prepare()
+    if arguments.mutation is not None:
+        return print_hunt(arguments.mutation, arguments.first, arguments.many or 1)
     if arguments.speed:
         return _measure()
     if arguments.seed is not None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodes.broker import election
+from nodes.broker import election, metadata_store, znodes
+from nodes.broker.election import Election
 from nodes.broker.metadata import Metadata
+from nodes.broker.metadata_store import ZnodeMetadataStore
 from nodes.core.controller import image as images
 from nodes.core.controller.image import ClusterImage
 from odradek.fetching import Fetcher
 from tests.simulation.mutations.registry import Patch, mutation
+from transport.kernel import Now
 from transport.wire.ids import ControllerEpoch, MetadataPosition
+from transport.wire.messages import Refusal
+from transport.wire.messages.coordination import Multi, SetData
 from transport.wire.messages.metadata import MetadataDelta
 
 
@@ -18,6 +23,49 @@ from transport.wire.messages.metadata import MetadataDelta
 def controller_epoch_reused() -> list[Patch]:
     """A new controller reigns in its predecessor's epoch."""
     return [(election, "ControllerEpoch", lambda epoch: ControllerEpoch(epoch - 1))]
+
+
+@mutation("S28", victims="broker", faults=("freeze_controller", "_kill"))
+def woken_controller_not_fenced() -> list[Patch]:
+    """A controller's write checks no epoch, and is sent again under its broker's next session."""
+    unwritten: list[tuple[ZnodeMetadataStore, Multi]] = []
+    sessions: dict[int, Any] = {}
+    begin, lost = Election.begin, Election.lost
+
+    def commit(self: ZnodeMetadataStore, image: Any, delta: Any, done: Any, now: Now) -> None:
+        position = znodes.encode_position(delta.controller_epoch, delta.version)
+        names = metadata_store._names(image, delta)
+        whole = Multi(
+            (
+                SetData(znodes.METADATA_VERSION, position),
+                *(metadata_store._WRITES[type(each)](image, names, each) for each in delta.records),
+            )
+        )
+
+        def on_results(results: Any, now: Now) -> None:
+            if isinstance(results, Refusal):
+                unwritten.append((self, whole))
+            else:
+                done(metadata_store._succeeded(results[0]), now)
+
+        self._session.submit([whole], on_results, now)
+
+    def remember(self: Election, now: Now) -> None:
+        sessions[id(self)] = self._session
+        lost(self, now)
+
+    def begin_again(self: Election, session: Any, now: Now) -> None:
+        before = sessions.pop(id(self), None)
+        for store, whole in unwritten:
+            if store._session is before:
+                session.submit([whole], lambda *_: None, now)
+        begin(self, session, now)
+
+    return [
+        (ZnodeMetadataStore, "commit", commit),
+        (Election, "lost", remember),
+        (Election, "begin", begin_again),
+    ]
 
 
 @mutation("S29", victims="broker")

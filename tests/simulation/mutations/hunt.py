@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from multiprocessing import get_context
 from random import Random
 from typing import NamedTuple, cast
 
@@ -16,6 +19,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.mutations import control, partitions, raft, znodes
 from tests.simulation.mutations.aimed import AIMED
 from tests.simulation.mutations.registry import MUTATIONS, Mutation, patched
+from tests.simulation.parallel import prepare
 from tests.simulation.run import Failed, run
 from tests.simulation.shape import Mix, Shape
 
@@ -25,6 +29,7 @@ SAFETY_MS = 5_000
 INTENSITY = 4.0
 FAULTS = ("_kill", "_freeze", "_cut_off", "_cut_one_way", "_slow_network")
 LIVENESS = "liveness"
+STORY_MAX = 160
 
 
 class Caught(NamedTuple):
@@ -70,6 +75,43 @@ def attempt(name: str, seed: int, *, planted: bool = True) -> Caught | None:
             cause = failure.__cause__
             return Caught(seed, _who(cause), f"{type(cause).__name__}: {cause}")
     return None
+
+
+def hunt_all(wanted: Iterable[tuple[str, int]], count: int) -> Iterator[tuple[str, Caught | None]]:
+    """Hunt several, each from its own seed on, in as many processes as there are cores."""
+    tasks = [(name, first, count) for name, first in wanted]
+    with get_context("spawn").Pool(os.cpu_count(), prepare) as pool:
+        yield from pool.imap_unordered(_hunt_one, tasks)
+
+
+def attempt_all_without(pairs: Iterable[tuple[str, int]]) -> Iterator[tuple[str, Caught | None]]:
+    """Run (name, seed) pairs without the bug, in as many processes as there are cores."""
+    with get_context("spawn").Pool(os.cpu_count(), prepare) as pool:
+        yield from pool.imap_unordered(_attempt_without, list(pairs))
+
+
+def _hunt_one(task: tuple[str, int, int]) -> tuple[str, Caught | None]:
+    return task[0], hunt(*task)
+
+
+def _attempt_without(pair: tuple[str, int]) -> tuple[str, Caught | None]:
+    return pair[0], attempt(*pair, planted=False)
+
+
+def print_hunt(name: str, first: int, count: int) -> int:
+    """Hunt one, or ``all``; print seed and checker of each; 1 if one was not caught."""
+    names = sorted(MUTATIONS) if name == "all" else [name]
+    missed = 0
+    for found, caught in hunt_all(((each, first) for each in names), count):
+        if caught is None:
+            missed += 1
+            sys.stdout.write(f"{found}: not caught in {count} seeds\n")
+        else:
+            tried = caught.seed - first + 1
+            story = caught.story[:STORY_MAX]
+            sys.stdout.write(f"{found}: seed {caught.seed} ({tried} tried) by {story}\n")
+        sys.stdout.flush()
+    return 1 if missed else 0
 
 
 def _harder(mutation: Mutation) -> AbstractContextManager[None]:
