@@ -55,6 +55,8 @@ class Lanes:
         self._lanes: dict[SessionId, Lane] = {}
         self._held_back = False
         """Something was not answered because no leader was heard."""
+        self._committing = False
+        """Committed entries are being applied."""
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -206,6 +208,22 @@ class Lanes:
             if lane.attached:
                 self._drain(lane, now)
 
+    def begin_commits(self, now: Now) -> None:
+        """Entries are about to be applied: what was read before them must not see them.
+
+        That they are committed is the word of a quorum, also for a leader whose followers answer too
+        slowly to be counted as in contact.
+        """
+        self._committing = True
+        if self._held_back:
+            for lane in list(self._lanes.values()):
+                if lane.attached:
+                    self._drain(lane, now)
+
+    def end_commits(self) -> None:
+        """All of them are applied."""
+        self._committing = False
+
     def propose_again(self, now: Now, silent_ms: int = 0) -> None:
         """Offer every write that is not applied again, where none was applied for so long."""
         for lane in self._lanes.values():
@@ -227,7 +245,7 @@ class Lanes:
 
     def _drain(self, lane: Lane, now: Now) -> None:
         """Do and answer everything whose turn has come."""
-        if not self._quorum.hears_leader(now):
+        if not self._committing and not self._quorum.hears_leader(now):
             self._held_back = True
             return
         session = self._core.sessions.get(lane.session_id)

@@ -199,8 +199,10 @@ class CoordinatorServer:
     def on_committed(self, entries: Sequence[Entry], now: Now) -> None:
         """Apply; before that, what was held back gets its turn to read the state as it was."""
         self._lanes.leader_heard(now)
+        self._lanes.begin_commits(now)
         self._show_voters()
         self._replica.apply(entries, now)
+        self._lanes.end_commits()
         self._barriers.release(self._replica.applied_index, now)
 
     def on_reads(

@@ -12,6 +12,7 @@ from transport.driver.ports import Door, Origin
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import RequestId
+from transport.wire.messages import Message
 from transport.wire.messages.coordination import (
     NODE_CHILDREN_CHANGED,
     NODE_CREATED,
@@ -35,7 +36,7 @@ from transport.wire.messages.coordination import (
     Sync,
     WatchEvent,
 )
-from transport.wire.messages.raft import AppendRequest
+from transport.wire.messages.raft import AppendRequest, AppendResponse
 
 E = ErrorCode
 
@@ -213,8 +214,10 @@ def test_a_stuck_client_is_not_served_on(ensemble: Ensemble) -> None:
 # Syncs
 
 
-def hold_appends(ensemble: Ensemble, number: int) -> Callable[[], None]:
-    """Let no entry, nor the word that one is committed, come to this coordinator.
+def hold_back(
+    ensemble: Ensemble, number: int, kind: type[Message] = AppendRequest
+) -> Callable[[], None]:
+    """Let no message of this kind come to this coordinator: by default no entry and no commit.
 
     Returns what delivers them all at once, and lets the others come again.
     """
@@ -222,7 +225,7 @@ def hold_appends(ensemble: Ensemble, number: int) -> Callable[[], None]:
     held: list[Envelope] = []
 
     def drop(_here: str, there: str, envelope: Envelope) -> bool:
-        if there != node.config.name or not isinstance(envelope.body, AppendRequest):
+        if there != node.config.name or not isinstance(envelope.body, kind):
             return False
         held.append(through_the_wire(envelope))
         return True
@@ -240,7 +243,7 @@ def test_sync_waits_for_what_was_committed_elsewhere(ensemble: Ensemble) -> None
     reader, writer = at_follower(ensemble), at_leader(ensemble)
     writer.operate(Create("/x", b"old"))
     ensemble.run(200)
-    deliver = hold_appends(ensemble, ensemble.followers()[0])
+    deliver = hold_back(ensemble, ensemble.followers()[0])
     writer.operate(SetData("/x", b"new"))
     assert reader.operate(GetData("/x"))[0].data == b"old"
     number = reader.send(reader.request(Sync("/x"), GetData("/x")))
@@ -307,7 +310,7 @@ def test_a_read_held_back_does_not_see_what_its_session_wrote_later() -> None:
     follower = ensemble.followers()[0]
     client = opened(ensemble, follower)
     client.operate(Create("/x", b"old"))
-    deliver = hold_appends(ensemble, follower)
+    deliver = hold_back(ensemble, follower)
     while ensemble.health(follower).state == "ready":
         ensemble.run(10)
     read = client.send(client.request(GetData("/x")))
@@ -321,6 +324,31 @@ def test_a_read_held_back_does_not_see_what_its_session_wrote_later() -> None:
     assert isinstance(answer, OperateResponse)
     assert answer.results[0].data == b"old"
     assert client.answer(write) is not None
+
+
+def test_a_read_between_writes_that_commit_late_sees_only_the_first() -> None:
+    """Answers older than the leader's patience commit, but do not count as contact."""
+    # Rounds so seldom that the leader is out of contact for a while before it doubts itself.
+    ensemble = Ensemble(raft=RaftConfig(heartbeat_interval_ms=200, election_timeout_max_ms=10_000))
+    leader = ensemble.leader()
+    client = opened(ensemble, leader)
+    client.operate(Create("/x", b""))
+    deliver = hold_back(ensemble, leader, AppendResponse)
+    first = client.send(client.request(SetData("/x", b"first")))
+    read = client.send(client.request(GetData("/x")))
+    second = client.send(client.request(SetData("/x", b"second")))
+    ensemble.settle()
+    while ensemble.health(leader).state == "ready":
+        ensemble.run(5)
+    assert ensemble.health(leader).figures["raft_leader"] == leader
+    assert client.answer(first) is None
+    deliver()
+    ensemble.settle()
+    assert client.answer(first) is not None
+    answer = client.answer(read)
+    assert isinstance(answer, OperateResponse)
+    assert answer.results[0].data == b"first"
+    assert client.answer(second) is not None
 
 
 def test_nothing_is_answered_before_a_majority_has_synced(ensemble: Ensemble) -> None:
