@@ -17,7 +17,9 @@ is decided here.  This module must not know how errors travel or who raises them
         LogError                     Kafka's codes; KafkaError is the same class
           OffsetOutOfRangeError, CorruptRecordError, UnknownTopicOrPartitionError,
           LeaderNotAvailableError, NotLeaderForPartitionError, RequestTimedOutError,
-          BrokerNotAvailableError, MessageSizeTooLargeError, InvalidTopicError,
+          BrokerNotAvailableError, MessageSizeTooLargeError,
+          CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError,
+          InvalidTopicError,
           RecordListTooLargeError, NotEnoughReplicasError,
           NotEnoughReplicasAfterAppendError, InvalidRequiredAcksError,
           ClusterAuthorizationFailedError, UnsupportedVersionError, TopicAlreadyExistsError,
@@ -165,8 +167,20 @@ class MessageSizeTooLargeError(LogError, code=ErrorCode.MESSAGE_TOO_LARGE):
     """The batch is above max.message.bytes."""
 
 
+class CoordinatorLoadInProgressError(LogError, code=ErrorCode.COORDINATOR_LOAD_IN_PROGRESS):
+    """The coordinator is still reading its log."""
+
+
+class CoordinatorNotAvailableError(LogError, code=ErrorCode.COORDINATOR_NOT_AVAILABLE):
+    """There is no coordinator at present."""
+
+
+class NotCoordinatorError(LogError, code=ErrorCode.NOT_COORDINATOR):
+    """Another broker is the coordinator now; find it again."""
+
+
 class InvalidTopicError(LogError, code=ErrorCode.INVALID_TOPIC):
-    """Not a legal topic name."""
+    """Not a legal topic name, or an internal topic."""
 
 
 class RecordListTooLargeError(LogError, code=ErrorCode.RECORD_LIST_TOO_LARGE):

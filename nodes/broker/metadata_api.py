@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.metadata import Metadata
-from nodes.core.controller.names import topic_name_complaint
+from nodes.core.controller.names import is_internal, topic_name_complaint
 from nodes.core.controller.topics import is_complete
 from transport.driver.timers import Timer
 from transport.kernel import Now
@@ -81,7 +81,9 @@ class MetadataApi:
         body = request.envelope.body
         assert isinstance(body, MetadataRequest)
         image = self._context.image
-        names: Iterable[str] = sorted(image.topic_ids)
+        names: Iterable[str] = sorted(
+            name for name in image.topic_ids if body.include_internal or not is_internal(name)
+        )
         if body.topics is not None:
             names = dict.fromkeys(body.topics)
         brokers = tuple(
@@ -125,7 +127,9 @@ class MetadataApi:
             return []
         known = self._context.image.topic_ids
         unknown = [name for name in dict.fromkeys(body.topics or ()) if name not in known]
-        return [name for name in unknown if topic_name_complaint(name) is None]
+        return [
+            name for name in unknown if topic_name_complaint(name) is None and not is_internal(name)
+        ]
 
     def _wait(self, request: Request, missing: list[str], now: Now) -> None:
         patience_ms = request.due_ms(now, self._context.config.broker.request_timeout_ms)

@@ -7,15 +7,15 @@ the batch's bytes; the rest is the partition core's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from nodes.broker.context import BrokerContext, Request
-from nodes.broker.replica import Replica
+from nodes.broker.replica import ProduceToken, Replica
+from nodes.core.controller.names import is_internal
 from nodes.core.partition.events import NO_EPOCH, NO_OFFSET, Batch, Produce, Produced
 from transport.kernel import Now
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import Offset, PartitionKey
+from transport.wire.ids import LeaderEpoch, Offset, PartitionKey
 from transport.wire.messages.produce import (
     ACKS_ALL,
     ACKS_LEADER,
@@ -25,7 +25,7 @@ from transport.wire.messages.produce import (
     ProduceRequest,
     ProduceResponse,
 )
-from transport.wire.records import BatchHeader, RecordError, check_batch
+from transport.wire.records import BatchHeader, RecordError, check_batch, read_header
 
 TIMEOUT_MAX_MS = 300_000
 """Nobody waits longer, whatever is asked."""
@@ -45,11 +45,47 @@ class _Waiting:
         self.left = batches
 
 
-class _Token(NamedTuple):
-    """Goes through the core and comes back with the outcome."""
+class _Part(ProduceToken):
+    """One batch of a request."""
 
-    waiting: _Waiting
-    place: int
+    __slots__ = ("_place", "_produces", "_waiting")
+
+    def __init__(self, produces: Produces, waiting: _Waiting, place: int) -> None:
+        self._produces = produces
+        self._waiting = waiting
+        self._place = place
+
+    def ended(self, replica: Replica, produced: Produced, now: Now) -> None:
+        """Note the outcome; the last one of a request answers it."""
+        self._produces.on_produced(self._waiting, self._place, replica, produced)
+
+
+class _Own(ProduceToken):
+    """A batch of this broker itself."""
+
+    __slots__ = ("produced",)
+
+    def __init__(self) -> None:
+        self.produced: Produced | None = None
+
+    def ended(self, replica: Replica, produced: Produced, now: Now) -> None:
+        """Keep the outcome for who has asked."""
+        self.produced = produced
+
+
+def append_own(replica: Replica, batch: bytes, leader_epoch: LeaderEpoch, now: Now) -> Produced:
+    """Append a batch of this broker's own making to a log that it leads.
+
+    At once, and whatever the in-sync replicas are: it is committed when the high watermark passes
+    it.  NOT_LEADER_OR_FOLLOWER or FENCED_LEADER_EPOCH: this broker leads no more, or not under that
+    epoch.  KAFKA_STORAGE_ERROR: it is not in the log, and may be tried again.
+    """
+    token = _Own()
+    header = read_header(batch)
+    event = Produce(token, _batch_of(header), ACKS_LEADER, leader_epoch, now.mono_ms)
+    replica.produce(event, header, batch, now)
+    assert token.produced is not None, "nobody is waited for"
+    return token.produced
 
 
 class Produces:
@@ -97,13 +133,15 @@ class Produces:
             self._context.count("batches_refused")
             self._end(waiting, place, refused.error, text=refused.text)
             return
-        event = Produce(
-            _Token(waiting, place), _batch_of(header), body.acks, part.leader_epoch, due_ms
-        )
+        token = _Part(self, waiting, place)
+        event = Produce(token, _batch_of(header), body.acks, part.leader_epoch, due_ms)
         replica.produce(event, header, payload[part.frame], now)
 
     @staticmethod
     def _check(replica: Replica, buffer: Buffer) -> BatchHeader:
+        if is_internal(replica.name.topic):
+            text = f"{replica.name.topic} is written by coordinators only"
+            raise RecordError(ErrorCode.INVALID_TOPIC, text)
         settings = replica.settings.log
         header = check_batch(buffer, size_bytes_max=settings.message_bytes_max)
         if header.size_bytes > settings.segment_bytes:
@@ -113,14 +151,14 @@ class Produces:
             raise RecordError(ErrorCode.INVALID_RECORD, "a batch of a transaction nobody began")
         return header
 
-    def on_produced(self, replica: Replica, produced: Produced) -> None:
+    def on_produced(
+        self, waiting: _Waiting, place: int, replica: Replica, produced: Produced
+    ) -> None:
         """Take the outcome of one batch; the last one of a request answers it."""
-        token = produced.token
-        assert isinstance(token, _Token), "made by _produce"
         start = NO_OFFSET if replica.core is None else replica.core.log_start_offset
         self._end(
-            token.waiting,
-            token.place,
+            waiting,
+            place,
             produced.error,
             base_offset=produced.base_offset,
             start=start,

@@ -65,12 +65,18 @@ class ReplicaState(Enum):
     GONE = "gone"
 
 
+class ProduceToken:
+    """Goes with a produce through the core, and comes back with its outcome."""
+
+    __slots__ = ()
+
+    def ended(self, replica: Replica, produced: Produced, now: Now) -> None:
+        """Take the outcome. Must not call back into the replica at once."""
+        raise NotImplementedError
+
+
 class ReplicaHost(Protocol):
     """What a replica tells its host. Nothing of it calls back into the replica at once."""
-
-    def on_produced(self, replica: Replica, produced: Produced, now: Now) -> None:
-        """The end of one produce."""
-        ...
 
     def on_propose(self, replica: Replica, change: PartitionChange) -> None:
         """An ISR change for the controller."""
@@ -242,7 +248,7 @@ class Replica:
         """Step the core with a checked batch of a producer, and append it if so ordered."""
         core = self.core
         if core is None:
-            self._host.on_produced(self, Produced(event.token, self.absence), now)
+            self._end_produce(Produced(event.token, self.absence), now)
             return
         effects = core.step(event, now)
         self._carry_out(effects, now)
@@ -289,10 +295,14 @@ class Replica:
         if effects.rebuild_producers:
             self._rebuild_producers(now)
         for produced in effects.produced:
-            self._host.on_produced(self, produced, now)
+            self._end_produce(produced, now)
         if effects.propose is not None:
             self._host.on_propose(self, effects.propose)
         self._host.on_moved(self)
+
+    def _end_produce(self, produced: Produced, now: Now) -> None:
+        assert isinstance(produced.token, ProduceToken), "given by whoever has produced"
+        produced.token.ended(self, produced, now)
 
     def _truncate(self, end: Offset, now: Now) -> None:
         assert self.core is not None, "it has ordered this"

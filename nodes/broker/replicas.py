@@ -24,7 +24,7 @@ from nodes.broker.replica import Replica
 from nodes.broker.topic_settings import topic_settings
 from nodes.broker.upkeep import Upkeep
 from nodes.broker.wakeups import Wakeups
-from nodes.core.partition.events import Gap, Produced
+from nodes.core.partition.events import Gap
 from transport.driver.ports import LinkId
 from transport.kernel import TICK, Now, earliest
 from transport.wire.codec import Envelope
@@ -41,6 +41,7 @@ from transport.wire.messages.produce import ProduceRequest
 from transport.wire.messages.topics import DescribeTopicsRequest
 
 Handler = Callable[[Request, Now], None]
+OnMoved = Callable[[Replica, Now], None]
 
 
 class Replicas:
@@ -50,6 +51,7 @@ class Replicas:
         self._context = context
         self._topics: dict[TopicId, dict[int, Replica]] = {}
         self._moved: dict[Replica, None] = {}
+        self._watchers: dict[str, OnMoved] = {}
         self._wakeups = Wakeups()
         self._upkeep = Upkeep(context, self._all)
         self._shelf = LogShelf(context, self._upkeep, self._on_unusable)
@@ -88,6 +90,10 @@ class Replicas:
     def find(self, key: PartitionKey) -> Replica | None:
         """Return the replica hosted here, for tests and for the parts to come."""
         return self._topics.get(key.topic_id, {}).get(key.partition)
+
+    def watch(self, topic: str, on_moved: OnMoved) -> None:
+        """Tell of every change of role, log end or high watermark of a topic's replicas here."""
+        self._watchers[topic] = on_moved
 
     def leader_count(self) -> int:
         """Return how many partitions this broker leads."""
@@ -163,10 +169,6 @@ class Replicas:
 
     # What replicas tell
 
-    def on_produced(self, replica: Replica, produced: Produced, now: Now) -> None:
-        """As ReplicaHost."""
-        self._produces.on_produced(replica, produced)
-
     def on_propose(self, replica: Replica, change: PartitionChange) -> None:
         """As ReplicaHost."""
         self._isr_changes.add(replica, change)
@@ -200,6 +202,10 @@ class Replicas:
             replica.step(TICK, now)
         moved, self._moved = self._moved, {}
         movements = [movement for replica in moved if (movement := self._movement(replica))]
+        for movement in movements:
+            watcher = self._watchers.get(movement.replica.name.topic)
+            if watcher is not None:
+                watcher(movement.replica, now)
         self._fetches.end_turn(movements, now)
         for replica in [*moved, *self._moved]:
             deadline_ms = None if replica.core is None else replica.core.next_deadline_ms()

@@ -17,13 +17,14 @@ from nodes.broker.dispatch import Dispatch, Handler
 from nodes.broker.election import Election
 from nodes.broker.heartbeat import Beating
 from nodes.broker.identity import claim_directory, note_boot
+from nodes.broker.internal_topics import InternalTopics
 from nodes.broker.membership import MakeSession, Membership
 from nodes.broker.metadata import ImageFollower, Metadata
 from nodes.broker.metadata_api import MetadataApi
 from nodes.broker.node_api import Condition, NodeApi
 from nodes.broker.peers import Peers
 from nodes.broker.producer_ids import ProducerIds
-from nodes.broker.replicas import Replicas
+from nodes.broker.replicas import OnMoved, Replicas
 from nodes.broker.topics import TopicAdministration
 from nodes.config import EXIT_STOPPED, ConfigError, NodeConfig
 from nodes.storage.disk import Disk
@@ -56,6 +57,10 @@ class ReplicaPart(ImageFollower, Protocol):
     @property
     def handlers(self) -> Mapping[type[Message], Handler]:
         """What it answers, at either door."""
+        ...
+
+    def watch(self, topic: str, on_moved: OnMoved) -> None:
+        """Tell of every change of a topic's replicas here."""
         ...
 
     def on_message(self, link: LinkId, envelope: Envelope, now: Now) -> bool:
@@ -146,6 +151,9 @@ class BrokerServer:
         self.channel = ControllerChannel(context, self.peers)
         self.replicas = self._make_replicas(context, self.peers, self.channel)
         self.metadata = Metadata(context, self.channel, self.replicas)
+        self.internal_topics = InternalTopics(
+            context, self.channel, self.metadata, self.replicas.watch
+        )
         self.controller = Controller(context, self.metadata, on_failed=self._on_failed)
         self.election = Election(
             context,
@@ -175,6 +183,7 @@ class BrokerServer:
             **MetadataApi(context, self.channel, self.metadata).handlers,
             **TopicAdministration(context, self.channel, self.metadata).handlers,
             **ProducerIds(context, self.channel).handlers,
+            **self.internal_topics.handlers,
             **node_api.handlers,
         }
         from_peers = (FetchRequest, OffsetForLeaderEpochRequest)
@@ -219,12 +228,14 @@ class BrokerServer:
         self.context.count("loop_gaps")
         self.context.calls.delay(gap_ms)
         self.replicas.on_gap(gap_ms, now)
+        self.internal_topics.on_gap(gap_ms)
 
     def end_turn(self, now: Now) -> None:
         """Do what is due, then send what has gathered."""
         self.context.timers.fire(now)
         self.context.calls.expire(now)
         self.metadata.end_turn(now)
+        self.internal_topics.end_turn(now)
         self.replicas.end_turn(now)
         self.membership.end_turn(now)
         if self._stopping and self.membership.closed:
@@ -236,6 +247,7 @@ class BrokerServer:
             self.context.timers.next_deadline_ms(),
             self.context.calls.next_deadline_ms(),
             self.metadata.next_deadline_ms(),
+            self.internal_topics.next_deadline_ms(),
             self.replicas.next_deadline_ms(),
             self.membership.next_deadline_ms(),
         )
@@ -276,6 +288,7 @@ class BrokerServer:
         self.metadata.check()
         self.controller.check()
         self.replicas.check()
+        self.internal_topics.check()
 
     def _condition(self) -> Condition:
         state = "ready" if self.is_ready() else "starting"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.metadata import Metadata
+from nodes.core.controller.names import is_internal
 from transport.kernel import Now
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
@@ -58,6 +59,11 @@ class TopicAdministration:
             return
         if any(len(name) > NAME_CHARACTERS_MAX for name in names):
             text = f"a topic name of more than {NAME_CHARACTERS_MAX} characters"
+            self._context.reply(request, Refusal(ErrorCode.INVALID_TOPIC, text))
+            return
+        internal = [name for name in names if is_internal(name)]
+        if internal:
+            text = f"{internal[0]} is an internal topic: it is made on first use, and stays"
             self._context.reply(request, Refusal(ErrorCode.INVALID_TOPIC, text))
             return
         due_ms = request.due_ms(now, min(timeout_ms, TIMEOUT_MAX_MS))

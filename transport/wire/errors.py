@@ -26,6 +26,9 @@ class ErrorCode(IntEnum):
     REQUEST_TIMED_OUT = 7
     BROKER_NOT_AVAILABLE = 8
     MESSAGE_TOO_LARGE = 10
+    COORDINATOR_LOAD_IN_PROGRESS = 14
+    COORDINATOR_NOT_AVAILABLE = 15
+    NOT_COORDINATOR = 16
     INVALID_TOPIC = 17
     RECORD_LIST_TOO_LARGE = 18
     NOT_ENOUGH_REPLICAS = 19
@@ -126,7 +129,14 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.REQUEST_TIMED_OUT: Meaning("The request was not done within its time.", **_RETRY),
     ErrorCode.BROKER_NOT_AVAILABLE: Meaning("The broker is not there.", **_REFRESH),
     ErrorCode.MESSAGE_TOO_LARGE: Meaning("The batch is above max.message.bytes."),
-    ErrorCode.INVALID_TOPIC: Meaning("Not a legal topic name."),
+    ErrorCode.COORDINATOR_LOAD_IN_PROGRESS: Meaning(
+        "The coordinator is still reading its log.", **_RETRY
+    ),
+    ErrorCode.COORDINATOR_NOT_AVAILABLE: Meaning("There is no coordinator at present.", **_RETRY),
+    ErrorCode.NOT_COORDINATOR: Meaning(
+        "Another broker is the coordinator now; find it again.", **_RETRY
+    ),
+    ErrorCode.INVALID_TOPIC: Meaning("Not a legal topic name, or an internal topic."),
     ErrorCode.RECORD_LIST_TOO_LARGE: Meaning("The batch is above segment.bytes."),
     ErrorCode.NOT_ENOUGH_REPLICAS: Meaning(
         "Fewer in-sync replicas than min.insync.replicas.", **_RETRY

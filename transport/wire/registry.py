@@ -32,6 +32,11 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
         "AllocateProducerIdsRequest",
         "AllocateProducerIdsResponse",
     ),
+    Api.FIND_COORDINATOR: (
+        "coordinators",
+        "FindCoordinatorRequest",
+        "FindCoordinatorResponse",
+    ),
     Api.CREATE_TOPICS: ("topics", "CreateTopicsRequest", "CreateTopicsResponse"),
     Api.DELETE_TOPICS: ("topics", "DeleteTopicsRequest", "DeleteTopicsResponse"),
     Api.DESCRIBE_TOPICS: ("topics", "DescribeTopicsRequest", "DescribeTopicsResponse"),

@@ -1,4 +1,4 @@
-"""Which topic names and topic configs are legal, and what is wrong with those that are not.
+"""Which topic names and configs are legal, what is wrong with others, and which are internal.
 
 Names and meanings are Kafka's, ``flush.policy`` is our own.  A complaint names the argument and the
 fix; for an unknown config, the nearest known one.
@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 
 TOPIC_NAME_LENGTH_MAX = 249
+CONSUMER_OFFSETS = "__consumer_offsets"
+TRANSACTION_STATE = "__transaction_state"
 PARTITIONS_MAX = 100_000
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]+")
@@ -19,6 +21,11 @@ _INT32_MAX = 2**31 - 1
 
 Check = Callable[[str], str | None]
 """Returns what values are right when the given one is not."""
+
+
+def is_internal(name: str) -> bool:
+    """Tell whether coordinators keep their state in this topic; only they write to it."""
+    return name in (CONSUMER_OFFSETS, TRANSACTION_STATE)
 
 
 def topic_name_complaint(name: str) -> str | None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.peers import Peers
+from nodes.broker.replicas import OnMoved
 from odradek.lane import OnResults
 from odradek.session import SessionState
 from odradek.watches import OnEvent
@@ -330,6 +331,8 @@ class StandInReplicas:
 
     def apply(self, changed: Iterable[PartitionKey], removed: Iterable[TopicId], now: Now) -> None:
         self.applied.append((list(changed), list(removed)))
+
+    def watch(self, topic: str, on_moved: OnMoved) -> None: ...
 
     def on_message(self, link: LinkId, envelope: Envelope, now: Now) -> bool:
         return False

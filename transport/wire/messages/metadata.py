@@ -161,12 +161,13 @@ class TopicInfo(Part, frozen=True, array_like=True, gc=False):
 
 
 class MetadataRequest(Message, frozen=True, array_like=True, gc=False):
-    """Client to any broker. ``topics`` None: all of them."""
+    """Client to any broker. ``topics`` None: all of them, but for internal ones unless asked."""
 
     api: ClassVar[Api] = Api.METADATA
 
     topics: tuple[str, ...] | None = None
     allow_auto_topic_creation: bool = False
+    include_internal: bool = False
 
 
 class MetadataResponse(Message, frozen=True, array_like=True, gc=False):
