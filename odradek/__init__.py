@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from odradek.admin import AdminClient, NewTopic
+    from odradek.admin import AdminClient, NewPartitions, NewTopic
     from odradek.consumer import Consumer, OffsetAndTimestamp
     from odradek.coordination import CoordinationClient
     from odradek.producer import Producer
@@ -20,6 +20,7 @@ __all__ = [
     "Consumer",
     "ConsumerRecord",
     "CoordinationClient",
+    "NewPartitions",
     "NewTopic",
     "OffsetAndTimestamp",
     "Producer",
@@ -34,6 +35,7 @@ _HOMES = {
     "Consumer": "odradek.consumer",
     "ConsumerRecord": "odradek.records",
     "CoordinationClient": "odradek.coordination",
+    "NewPartitions": "odradek.admin",
     "NewTopic": "odradek.admin",
     "OffsetAndTimestamp": "odradek.consumer",
     "Producer": "odradek.producer",

@@ -17,11 +17,13 @@ from odradek.bootstrap import Hosts, find_seeds
 from odradek.consumer import settle
 from odradek.engine import Engine
 from transport.kernel import Now
+from transport.wire.ids import NodeId
 from transport.wire.messages import topics as wire
 
 __all__ = [
     "AdminClient",
     "ClusterDescription",
+    "NewPartitions",
     "NewTopic",
     "PartitionDescription",
     "TopicDescription",
@@ -32,11 +34,16 @@ T = TypeVar("T")
 
 
 class NewTopic(NamedTuple):
-    """A topic to be made. −1: the cluster's default. ``topic_configs`` as Kafka's topic configs."""
+    """A topic to be made. −1: the cluster's default. ``topic_configs`` as Kafka's topic configs.
+
+    ``replica_assignments`` (partition number → broker ids, the preferred leader first) stands in
+    the place of the two numbers.
+    """
 
     name: str
     num_partitions: int = -1
     replication_factor: int = -1
+    replica_assignments: Mapping[int, Sequence[int]] | None = None
     topic_configs: Mapping[str, object] | None = None
 
     def on_the_wire(self) -> wire.NewTopic:
@@ -45,7 +52,33 @@ class NewTopic(NamedTuple):
             name: str(value).lower() if isinstance(value, bool) else str(value)
             for name, value in (self.topic_configs or {}).items()
         }
-        return wire.NewTopic(self.name, self.num_partitions, self.replication_factor, configs)
+        placed = self.replica_assignments or {}
+        if sorted(placed) != list(range(len(placed))):
+            raise ValueError(
+                f"replica_assignments of {self.name!r} must name partitions 0 to n − 1, each once"
+            )
+        return wire.NewTopic(
+            self.name,
+            self.num_partitions,
+            self.replication_factor,
+            configs,
+            _assignments(placed[number] for number in range(len(placed))),
+        )
+
+
+class NewPartitions(NamedTuple):
+    """A topic is to have ``total_count`` partitions; ``new_assignments``: who gets the new ones."""
+
+    total_count: int
+    new_assignments: Sequence[Sequence[int]] | None = None
+
+    def on_the_wire(self, topic: str) -> wire.NewPartitions:
+        """Return it as it is asked for."""
+        return wire.NewPartitions(topic, self.total_count, _assignments(self.new_assignments or ()))
+
+
+def _assignments(placed: Iterable[Sequence[int]]) -> tuple[wire.Assignment, ...]:
+    return tuple(tuple(NodeId(node) for node in replicas) for replicas in placed)
 
 
 class AdminClient:
@@ -64,16 +97,47 @@ class AdminClient:
         self._engine = Engine(self._program, name="odradek-admin")
 
     def create_topics(
-        self, new_topics: Iterable[NewTopic | str], timeout_ms: int | None = None
+        self,
+        new_topics: Iterable[NewTopic | str],
+        timeout_ms: int | None = None,
+        *,
+        validate_only: bool = False,
     ) -> None:
         """Create topics; returns when every partition has a leader and its full ISR.
 
-        Raises the first topic's error (:class:`TopicAlreadyExistsError`, …);
+        ``validate_only``: judge them, and create nothing. Raises the first topic's error (:class:`TopicAlreadyExistsError`, …);
         :class:`ClientTimeoutError` when the topics exist but are not complete in time.
         """
         wanted = [new_topic(topic).on_the_wire() for topic in new_topics]
         limit_ms = self._limit_ms(timeout_ms)
-        self._wait(lambda done, now: self._program.create_topics(wanted, limit_ms, done, now))
+        self._wait(
+            lambda done, now: self._program.create_topics(
+                wanted, limit_ms, done, now, validate_only=validate_only
+            )
+        )
+
+    def create_partitions(
+        self,
+        topic_partitions: Mapping[str, NewPartitions | int],
+        timeout_ms: int | None = None,
+        *,
+        validate_only: bool = False,
+    ) -> None:
+        """Give topics more partitions, by their new number in all; returns when each can be used.
+
+        Records with keys go to other partitions from then on. ``validate_only``: change nothing.
+        Raises the first topic's error (:class:`InvalidPartitionsError`, …).
+        """
+        wanted = [
+            (NewPartitions(given) if isinstance(given, int) else given).on_the_wire(name)
+            for name, given in topic_partitions.items()
+        ]
+        limit_ms = self._limit_ms(timeout_ms)
+        self._wait(
+            lambda done, now: self._program.create_partitions(
+                wanted, limit_ms, done, now, validate_only=validate_only
+            )
+        )
 
     def delete_topics(self, topics: Iterable[str], timeout_ms: int | None = None) -> None:
         """Delete topics and their records; returns when the change is committed."""

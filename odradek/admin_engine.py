@@ -14,6 +14,7 @@ from odradek.client_program import ClientProgram
 from odradek.errands import Errand, error_of, failure_of
 from odradek.errors import (
     ClientTimeoutError,
+    InvalidPartitionsError,
     OdradekError,
     TopicAlreadyExistsError,
     error_for,
@@ -30,6 +31,8 @@ from transport.wire.messages.metadata import (
     PartitionInfo,
 )
 from transport.wire.messages.topics import (
+    CreatePartitionsRequest,
+    CreatePartitionsResponse,
     CreateTopicsRequest,
     CreateTopicsResponse,
     DeleteTopicsRequest,
@@ -37,6 +40,7 @@ from transport.wire.messages.topics import (
     DescribedPartition,
     DescribeTopicsRequest,
     DescribeTopicsResponse,
+    NewPartitions,
     NewTopic,
     TopicOutcome,
 )
@@ -106,7 +110,13 @@ class AdminEngine(ClientProgram):
     # Topics
 
     def create_topics(
-        self, topics: Sequence[NewTopic], timeout_ms: int, on_done: OnDone, now: Now
+        self,
+        topics: Sequence[NewTopic],
+        timeout_ms: int,
+        on_done: OnDone,
+        now: Now,
+        *,
+        validate_only: bool = False,
     ) -> None:
         """Create topics; done when every partition has a leader that answers, and its full ISR."""
         deadline_ms = now.mono_ms + timeout_ms
@@ -121,17 +131,52 @@ class AdminEngine(ClientProgram):
                 error = None  # most likely by our own try whose answer was lost
             if error is not None and error.retriable and now.mono_ms < deadline_ms:
                 self.timers.after(now, LOOK_PAUSE_MS, ask)
-            elif error is not None:
+            elif error is not None or validate_only:
                 on_done(error, now)
             else:
                 self._await_complete(names, deadline_ms, on_done, now)
 
         def ask(now: Now) -> None:
             left_ms = max(1, deadline_ms - now.mono_ms)
-            request = CreateTopicsRequest(tuple(topics), left_ms)
+            request = CreateTopicsRequest(tuple(topics), left_ms, validate_only=validate_only)
             tries.append(self.errands.ask(request, created, now, timeout_ms=left_ms))
 
         ask(now)
+
+    def create_partitions(
+        self,
+        topics: Sequence[NewPartitions],
+        timeout_ms: int,
+        on_done: OnDone,
+        now: Now,
+        *,
+        validate_only: bool = False,
+    ) -> None:
+        """Add partitions; done when every partition has a leader that answers, and its full ISR."""
+        deadline_ms = now.mono_ms + timeout_ms
+        counts = {topic.name: topic.count for topic in topics}
+
+        def added(body: Message, now: Now) -> None:
+            answers = body.topics if isinstance(body, CreatePartitionsResponse) else None
+            error = _first_error(body, answers)
+            if isinstance(error, InvalidPartitionsError) and errand.doubtful:
+                look(error, now)
+            elif error is not None or validate_only:
+                on_done(error, now)
+            else:
+                self._await_complete(list(counts), deadline_ms, on_done, now)
+
+        def look(error: OdradekError, now: Now) -> None:
+            """Perhaps a try of ours whose answer was lost has done it."""
+
+            def looked(told: list[TopicDescription] | OdradekError, now: Now) -> None:
+                found = {} if isinstance(told, OdradekError) else _partition_counts(told)
+                on_done(None if found == counts else error, now)
+
+            self.describe_topics(list(counts), deadline_ms - now.mono_ms, looked, now)
+
+        request = CreatePartitionsRequest(tuple(topics), timeout_ms, validate_only)
+        errand = self.errands.ask(request, added, now, timeout_ms=timeout_ms)
 
     def delete_topics(
         self, names: Sequence[str], timeout_ms: int, on_done: OnDone, now: Now
@@ -286,6 +331,10 @@ class AdminEngine(ClientProgram):
             for topic in description.told.topics
         ]
         description.on_done(topics, now)
+
+
+def _partition_counts(topics: Sequence[TopicDescription]) -> dict[str, int]:
+    return {topic.name: len(topic.partitions) for topic in topics}
 
 
 def _describe(known: PartitionInfo, told: DescribedPartition | None) -> PartitionDescription:

@@ -110,7 +110,7 @@ class TopicMap:
             return False
         if topic.topic_id == record.topic_id and topic.error == ErrorCode.NONE:
             topic.configs = record.configs
-            return False
+            return record.partition_count > len(topic.partitions)
         return True  # made (again): its partitions may be spread over deltas
 
     def _on_partition(self, record: PartitionRecord) -> bool:

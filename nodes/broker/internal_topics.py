@@ -14,7 +14,7 @@ from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.metadata import Metadata
 from nodes.broker.replica import Replica
 from nodes.broker.shards import MakeCore, OnOrder, OnReply, Shards, carry_out_nothing
-from nodes.core.controller.topics import is_complete
+from nodes.core.controller.partitions import is_complete
 from transport.kernel import Now, earliest
 from transport.wire.checksum import crc32c
 from transport.wire.codec import Buffer

@@ -13,7 +13,7 @@ from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.metadata import Metadata
 from nodes.core.controller.names import is_internal, topic_name_complaint
-from nodes.core.controller.topics import is_complete
+from nodes.core.controller.partitions import is_complete
 from transport.driver.timers import Timer
 from transport.kernel import Now
 from transport.wire.codec import Buffer
@@ -117,6 +117,7 @@ class MetadataApi:
         infos = tuple(
             PartitionInfo(number, record.leader, record.leader_epoch, record.replicas, record.isr)
             for number, record in sorted(partitions.items())
+            if number < topic.partition_count  # those of an unfinished addition are not shown
         )
         return TopicInfo(ErrorCode.NONE, topic.name, topic.topic_id, infos, topic.configs)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from nodes.broker.administration import PASSED_ON, Administration
 from nodes.broker.context import BrokerContext
 from nodes.broker.controller import Controller
 from nodes.broker.controller_channel import ControllerChannel
@@ -25,7 +26,6 @@ from nodes.broker.node_api import Condition, NodeApi
 from nodes.broker.peers import Peers
 from nodes.broker.producer_ids import ProducerIds
 from nodes.broker.replicas import OnMoved, Replicas
-from nodes.broker.topics import TopicAdministration
 from nodes.config import EXIT_STOPPED, ConfigError, NodeConfig
 from nodes.storage.disk import Disk
 from odradek.session import CoordinationSession
@@ -45,7 +45,6 @@ from transport.wire.messages.metadata import (
     FetchImageRequest,
     MetadataDelta,
 )
-from transport.wire.messages.topics import CreateTopicsRequest, DeleteTopicsRequest
 
 STOP_MAX_MS = 500
 """A session that cannot be closed by then ends by its time-out."""
@@ -181,7 +180,7 @@ class BrokerServer:
         clients: dict[type[Message], Handler] = {
             **replicas,
             **MetadataApi(context, self.channel, self.metadata).handlers,
-            **TopicAdministration(context, self.channel, self.metadata).handlers,
+            **Administration(context, self.channel, self.metadata).handlers,
             **ProducerIds(context, self.channel).handlers,
             **self.internal_topics.handlers,
             **node_api.handlers,
@@ -191,8 +190,7 @@ class BrokerServer:
             **{kind: replicas[kind] for kind in from_peers if kind in replicas},
             AlterPartitionRequest: self.controller.on_request,
             AllocateProducerIdsRequest: self.controller.on_request,
-            CreateTopicsRequest: self.controller.on_request,
-            DeleteTopicsRequest: self.controller.on_request,
+            **dict.fromkeys(PASSED_ON, self.controller.on_request),
             FetchImageRequest: self.controller.on_fetch_image,
             HealthRequest: node_api.handlers[HealthRequest],
         }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from odradek import admin as blocking
-from odradek.admin import ClusterDescription, NewTopic, TopicDescription
+from odradek.admin import ClusterDescription, NewPartitions, NewTopic, TopicDescription
 from odradek.bootstrap import Hosts
 
 
@@ -27,10 +27,31 @@ class AdminClient:
         )
 
     async def create_topics(
-        self, new_topics: Iterable[NewTopic | str], timeout_ms: int | None = None
+        self,
+        new_topics: Iterable[NewTopic | str],
+        timeout_ms: int | None = None,
+        *,
+        validate_only: bool = False,
     ) -> None:
         """Create topics; returns when every partition has a leader and its full ISR."""
-        await asyncio.to_thread(self._admin.create_topics, new_topics, timeout_ms)
+        await asyncio.to_thread(
+            self._admin.create_topics, new_topics, timeout_ms, validate_only=validate_only
+        )
+
+    async def create_partitions(
+        self,
+        topic_partitions: Mapping[str, NewPartitions | int],
+        timeout_ms: int | None = None,
+        *,
+        validate_only: bool = False,
+    ) -> None:
+        """Give topics more partitions, by their new number in all."""
+        await asyncio.to_thread(
+            self._admin.create_partitions,
+            topic_partitions,
+            timeout_ms,
+            validate_only=validate_only,
+        )
 
     async def delete_topics(self, topics: Iterable[str], timeout_ms: int | None = None) -> None:
         """Delete topics and their records."""

@@ -1,4 +1,4 @@
-"""``odradek topic create|list|describe|delete``.
+"""``odradek topic create|add-partitions|list|describe|delete``.
 
 Owns what these commands take and print; the admin client does the work.
 """
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from odradek.admin import AdminClient, NewTopic, TopicDescription
+from odradek.admin import AdminClient, NewPartitions, NewTopic, TopicDescription
 from odradek.commands.arguments import add_addresses, guarded, hosts, positive
 
 Handler = Callable[[argparse.Namespace, AdminClient], None]
@@ -20,6 +20,8 @@ _EXAMPLES = """\
 examples:
   odradek topic create words --partitions 3 --replication-factor 3
   odradek topic create events --partitions 6 --config retention.ms=60000
+  odradek topic create pinned --replica-assignment 1:2,2:3,3:1
+  odradek topic add-partitions words --partitions 6
   odradek topic list
   odradek topic describe words --json
   odradek topic delete words
@@ -30,8 +32,8 @@ def add_parser(subparsers: Any) -> None:
     """Mount ``topic`` and its commands on the command line's tree."""
     topic = subparsers.add_parser(
         "topic",
-        help="create, list, describe and delete topics",
-        description="Create, list, describe and delete topics.",
+        help="create, change, list, describe and delete topics",
+        description="Create, change, list, describe and delete topics.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -55,6 +57,17 @@ def add_parser(subparsers: Any) -> None:
         metavar="K=V",
         help="a topic config of Kafka's name, as retention.ms=60000; may be given again",
     )
+    _add_placement(create)
+    add = _add(tree, "add-partitions", _add_partitions, "give a topic more partitions")
+    add.add_argument("name", metavar="NAME")
+    add.add_argument(
+        "--partitions",
+        type=positive,
+        required=True,
+        metavar="N",
+        help="how many it is to have in all; records with keys go elsewhere from then on",
+    )
+    _add_placement(add)
     list_ = _add(tree, "list", _list, "print the names of all topics")
     list_.add_argument("--json", action="store_true", help="print a JSON list")
     describe = _add(tree, "describe", _describe, "print leader, replicas, ISR and offsets")
@@ -62,6 +75,26 @@ def add_parser(subparsers: Any) -> None:
     describe.add_argument("--json", action="store_true", help="print a JSON object")
     delete = _add(tree, "delete", _delete, "delete a topic with all its records")
     delete.add_argument("name", metavar="NAME")
+
+
+def _add_placement(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--replica-assignment",
+        type=_assignment,
+        default=[],
+        metavar="1:2,2:3",
+        help="brokers of each (new) partition, the preferred leader first (default: spread evenly)",
+    )
+    parser.add_argument("--validate-only", action="store_true", help="judge, and change nothing")
+
+
+def _assignment(text: str) -> list[list[int]]:
+    try:
+        return [[int(node) for node in part.split(":")] for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of broker ids; write 1:2,2:3 for two partitions of two replicas"
+        ) from None
 
 
 def _add(tree: Any, name: str, handler: Handler, text: str) -> argparse.ArgumentParser:
@@ -100,9 +133,23 @@ def _create(given: argparse.Namespace, admin: AdminClient) -> None:
         if not equals or not name:
             raise ValueError(f"--config {pair!r} is not K=V; write --config retention.ms=60000")
         configs[name] = value
-    topic = NewTopic(given.name, given.partitions, given.replication_factor, configs)
-    admin.create_topics([topic])
-    print(f"created topic {given.name}")
+    topic = NewTopic(
+        given.name,
+        given.partitions,
+        given.replication_factor,
+        dict(enumerate(given.replica_assignment)),
+        configs,
+    )
+    admin.create_topics([topic], validate_only=given.validate_only)
+    done = "could create" if given.validate_only else "created"
+    print(f"{done} topic {given.name}")
+
+
+def _add_partitions(given: argparse.Namespace, admin: AdminClient) -> None:
+    wanted = NewPartitions(given.partitions, given.replica_assignment)
+    admin.create_partitions({given.name: wanted}, validate_only=given.validate_only)
+    done = "could have" if given.validate_only else "has"
+    print(f"topic {given.name} {done} {given.partitions} partitions")
 
 
 def _list(given: argparse.Namespace, admin: AdminClient) -> None:

@@ -39,6 +39,7 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     ),
     Api.CREATE_TOPICS: ("topics", "CreateTopicsRequest", "CreateTopicsResponse"),
     Api.DELETE_TOPICS: ("topics", "DeleteTopicsRequest", "DeleteTopicsResponse"),
+    Api.CREATE_PARTITIONS: ("topics", "CreatePartitionsRequest", "CreatePartitionsResponse"),
     Api.DESCRIBE_TOPICS: ("topics", "DescribeTopicsRequest", "DescribeTopicsResponse"),
     Api.OPEN_SESSION: ("coordination", "OpenSessionRequest", "OpenSessionResponse"),
     Api.OPERATE: ("coordination", "OperateRequest", "OperateResponse"),

@@ -12,6 +12,7 @@ what it decides are records, and records become facts when the store has committ
 * ``elections.py``  what a broker's coming and going does to partitions
 * ``isr.py``        judging a leader's proposal of a new ISR (KIP-497, KIP-903)
 * ``topics.py``     creation and deletion
+* ``partitions.py`` missing and additional partitions, placements made by hand
 * ``core.py``       the door: queue, draft, commit, answers
 
 Decisions.  A decision is a generator: it yields records and returns its answer.  The core adds each

@@ -24,6 +24,7 @@ from nodes.core.controller.events import (
 )
 from nodes.core.controller.image import ClusterImage
 from nodes.core.controller.isr import decide_alteration, is_current_broker
+from nodes.core.controller.partitions import decide_addition, is_explicit
 from nodes.core.controller.topics import Topics, decide_completion, decide_deletion
 from transport.kernel import Answer, Effects, Now, Tick
 from transport.wire.errors import ErrorCode
@@ -45,6 +46,8 @@ from transport.wire.messages.metadata import (
     ProducerIdsRecord,
 )
 from transport.wire.messages.topics import (
+    CreatePartitionsRequest,
+    CreatePartitionsResponse,
     CreateTopicsRequest,
     CreateTopicsResponse,
     DeleteTopicsRequest,
@@ -53,6 +56,9 @@ from transport.wire.messages.topics import (
 
 ControllerEffects = Effects[MetadataDelta]
 """``append``: the one delta to commit now. ``publish``: deltas that have been committed."""
+
+VERSIONED = (CreateTopicsResponse, DeleteTopicsResponse, CreatePartitionsResponse)
+"""Answers that name the version by which everything in them is a fact."""
 
 _PATH_BYTES = 350
 """From above: a znode's path (a topic's name has up to 249 characters) and its framing."""
@@ -88,6 +94,12 @@ def _subject(record: MetadataRecord) -> object:
     return type(record).__name__, record.topic_id
 
 
+def _begins_alone(request: Message) -> bool:
+    """A deletion has a commit of its own: so no commit ever names a topic twice.  What somebody
+    has placed by hand is one commit: no successor could finish it by itself."""
+    return isinstance(request, DeleteTopicsRequest) or is_explicit(request)
+
+
 class ControllerCore:
     """Decides for the cluster, from the image as committed when it was elected.
 
@@ -118,6 +130,7 @@ class ControllerCore:
         self._decide: dict[type[Message], Callable[[ClusterImage, Any], Decision]] = {
             CreateTopicsRequest: self._topics.decide_creation,
             DeleteTopicsRequest: decide_deletion,
+            CreatePartitionsRequest: decide_addition,
             AlterPartitionRequest: decide_alteration,
             AllocateProducerIdsRequest: self._decide_producer_ids,
         }
@@ -216,15 +229,11 @@ class ControllerCore:
                 self._advance(self._decision)
 
     def _begin(self, now: Now) -> bool:
-        """Begin the next decision. False: there is none, or it must not be in this draft.
-
-        A deletion has a commit of its own: so no commit ever names a topic twice.
-        """
+        """Begin the next decision. False: there is none, or it must not be in this draft."""
         if not self._waiting:
             return False
         event = self._waiting[0]
-        alone = isinstance(event, Asked) and isinstance(event.request, DeleteTopicsRequest)
-        if alone and self._draft.records:
+        if self._draft.records and isinstance(event, Asked) and _begins_alone(event.request):
             return False
         self._waiting.popleft()
         if isinstance(event, LiveBrokers):
@@ -269,7 +278,7 @@ class ControllerCore:
         self._draft = _Draft()
 
     def _stamped(self, message: Message) -> Message:
-        if isinstance(message, (CreateTopicsResponse, DeleteTopicsResponse)):
+        if isinstance(message, VERSIONED):
             return msgspec.structs.replace(message, version=self._version)
         return message
 

@@ -8,15 +8,17 @@ from collections.abc import Callable, Generator
 from nodes.core.controller.events import ControllerSettings, Decision
 from nodes.core.controller.image import ClusterImage
 from nodes.core.controller.names import PARTITIONS_MAX, config_complaint, topic_name_complaint
-from nodes.core.controller.placement import Load, Placement
-from transport.wire.errors import ErrorCode
-from transport.wire.ids import LeaderEpoch, PartitionEpoch, TopicId
-from transport.wire.messages.metadata import (
-    MetadataRecord,
-    PartitionRecord,
-    RemoveTopicRecord,
-    TopicRecord,
+from nodes.core.controller.partitions import (
+    assignment_complaint,
+    cluster_load,
+    is_complete,
+    missing_partitions,
+    new_partition,
+    too_many_assignments,
 )
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import TopicId
+from transport.wire.messages.metadata import MetadataRecord, RemoveTopicRecord, TopicRecord
 from transport.wire.messages.topics import (
     CreateTopicsRequest,
     CreateTopicsResponse,
@@ -38,8 +40,11 @@ class Topics:
 
     def decide_creation(self, image: ClusterImage, request: CreateTopicsRequest) -> Decision:
         """Make the topics that can be made; each gets an outcome of its own."""
+        refusal = too_many_assignments(request)
+        if refusal is not None:
+            return refusal
         repeated = Counter(topic.name for topic in request.topics)
-        cluster = _cluster_load(image)
+        cluster = cluster_load(image)
         outcomes: list[TopicOutcome] = []
         for topic in request.topics:
             if repeated[topic.name] > 1:
@@ -48,8 +53,11 @@ class Topics:
                 continue
             record = self._judge(image, topic, request.clamp)
             if isinstance(record, TopicRecord):
-                yield record
-                yield from missing_partitions(image, record, cluster)
+                if not request.validate_only:
+                    yield record
+                    for number, replicas in enumerate(topic.assignments):
+                        yield new_partition(image, record.topic_id, number, replicas)
+                    yield from missing_partitions(image, record, cluster)
                 record = TopicOutcome(topic.name, ErrorCode.NONE, "", record.topic_id)
             outcomes.append(record)
         return CreateTopicsResponse(ErrorCode.NONE, tuple(outcomes))
@@ -65,6 +73,15 @@ class Topics:
         if name in image.topic_ids:
             return TopicOutcome(name, ErrorCode.TOPIC_ALREADY_EXISTS, f"topic {name} exists")
         count, factor = topic.partitions, topic.replication_factor
+        if topic.assignments:
+            if (count, factor) != (_DEFAULT, _DEFAULT):
+                text = "give either assignments, or partitions and replication factor"
+                return TopicOutcome(name, ErrorCode.INVALID_REQUEST, text)
+            complaint = assignment_complaint(image, topic.assignments)
+            if complaint is not None:
+                return TopicOutcome(name, ErrorCode.INVALID_REPLICA_ASSIGNMENT, complaint)
+            count, factor = len(topic.assignments), len(topic.assignments[0])
+            live = len(image.brokers)  # who of them is away joins when it is back
         if count == _DEFAULT:
             count = self._settings.num_partitions
         if not 1 <= count <= PARTITIONS_MAX:
@@ -97,46 +114,10 @@ def decide_deletion(image: ClusterImage, request: DeleteTopicsRequest) -> Decisi
     return DeleteTopicsResponse(ErrorCode.NONE, tuple(outcomes))
 
 
-def is_complete(image: ClusterImage, topic: TopicRecord) -> bool:
-    """Tell whether every partition that the topic was created with has its record."""
-    return len(image.partitions[topic.topic_id]) >= topic.partition_count
-
-
-def missing_partitions(
-    image: ClusterImage, topic: TopicRecord, cluster: Load
-) -> Generator[MetadataRecord, None, None]:
-    """Yield the partitions that the topic still lacks: all of a new one.
-
-    All assigned replicas are live and empty: they are the ISR, and the first of them leads.
-    """
-    present = image.partitions[topic.topic_id]
-    brokers = image.live_brokers()
-    if len(present) >= topic.partition_count or not brokers:
-        return
-    placement = Placement(brokers, Load(present.values()), cluster)
-    factor = max(1, min(topic.replication_factor, len(brokers)))
-    for number in range(topic.partition_count):
-        if number not in present:
-            replicas = placement.place(factor)
-            yield PartitionRecord(
-                topic.topic_id,
-                number,
-                replicas,
-                replicas,
-                replicas[0],
-                LeaderEpoch(0),
-                PartitionEpoch(0),
-            )
-
-
 def decide_completion(image: ClusterImage) -> Generator[MetadataRecord, None, None]:
     """Finish the topics whose creation a predecessor left half done."""
     unfinished = [topic for topic in image.topics.values() if not is_complete(image, topic)]
     if unfinished:
-        cluster = _cluster_load(image)
+        cluster = cluster_load(image)
         for topic in unfinished:
             yield from missing_partitions(image, topic, cluster)
-
-
-def _cluster_load(image: ClusterImage) -> Load:
-    return Load(record for parts in image.partitions.values() for record in parts.values())

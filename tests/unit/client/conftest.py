@@ -71,6 +71,8 @@ from transport.wire.messages.produce import (
     ProduceResponse,
 )
 from transport.wire.messages.topics import (
+    CreatePartitionsRequest,
+    CreatePartitionsResponse,
     CreateTopicsRequest,
     CreateTopicsResponse,
     DeleteTopicsRequest,
@@ -176,6 +178,7 @@ class ScriptedCluster:
             OffsetForLeaderEpochRequest: self._epoch_ends,
             CreateTopicsRequest: self._create_topics,
             DeleteTopicsRequest: self._delete_topics,
+            CreatePartitionsRequest: self._create_partitions,
             DescribeTopicsRequest: self._describe_topics,
         }
 
@@ -560,6 +563,21 @@ class ScriptedCluster:
             topic.configs = new.configs
             told.append(TopicOutcome(new.name, 0, "", topic.id))
         return CreateTopicsResponse(0, tuple(told)), ()
+
+    def _create_partitions(
+        self, _node: NodeId, body: CreatePartitionsRequest, _payload: Any
+    ) -> Reply:
+        told: list[TopicOutcome] = []
+        for new in body.topics:
+            topic = self.topics[new.name]
+            if new.count <= len(topic.partitions):
+                told.append(TopicOutcome(new.name, ErrorCode.INVALID_PARTITIONS))
+                continue
+            if not body.validate_only:
+                for number in range(len(topic.partitions), new.count):
+                    topic.partitions[number] = ScriptedPartition(NodeId(1), self.up())
+            told.append(TopicOutcome(new.name, 0, "", topic.id))
+        return CreatePartitionsResponse(0, tuple(told)), ()
 
     def _delete_topics(self, _node: NodeId, body: DeleteTopicsRequest, _payload: Any) -> Reply:
         told: list[TopicOutcome] = []

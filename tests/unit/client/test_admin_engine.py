@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from odradek.admin import NewTopic
+from odradek.admin import NewPartitions, NewTopic
 from odradek.admin_engine import AdminEngine
 from odradek.errors import (
     ClientTimeoutError,
+    InvalidPartitionsError,
     NoClusterError,
     OdradekError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
 )
 from transport.wire.errors import ErrorCode
-from transport.wire.messages.topics import CreateTopicsRequest, DescribeTopicsRequest
+from transport.wire.messages.topics import (
+    CreatePartitionsRequest,
+    CreateTopicsRequest,
+    DescribeTopicsRequest,
+)
 
 
 def make(cluster: Any) -> AdminEngine:
@@ -34,7 +39,7 @@ def create(engine: AdminEngine, cluster: Any, *topics: NewTopic, timeout_ms: int
 def test_a_topic_is_created_and_described(cluster: Any) -> None:
     engine = make(cluster)
     configs = {"retention.ms": 5, "preallocate": True}
-    assert create(engine, cluster, NewTopic("t", 3, 3, configs)) == [None]
+    assert create(engine, cluster, NewTopic("t", 3, 3, topic_configs=configs)) == [None]
     assert cluster.topics["t"].configs == {"retention.ms": "5", "preallocate": "true"}
     told: list[Any] = []
     engine.describe_topics(["t"], 1_000, lambda topics, _now: told.append(topics), cluster.now)
@@ -172,3 +177,31 @@ def test_a_cluster_that_is_not_there_is_told_as_such(cluster: Any) -> None:
     assert isinstance(told[0], OdradekError)
     assert isinstance(told[0], NoClusterError)
     assert "tcp://h:9001" in str(told[0])
+
+
+def test_partitions_are_added_and_waited_for(cluster: Any) -> None:
+    cluster.topic("t", 2)
+    engine = make(cluster)
+    told: list[Any] = []
+    wanted = [NewPartitions(4).on_the_wire("t")]
+    engine.create_partitions(wanted, 2_000, lambda end, _: told.append(end), cluster.now)
+    cluster.settle()
+    assert told == [None]
+    assert len(cluster.topics["t"].partitions) == 4
+    engine.create_partitions(wanted, 2_000, lambda end, _: told.append(end), cluster.now)
+    cluster.settle()
+    assert isinstance(told[1], InvalidPartitionsError)
+
+
+def test_partitions_added_by_a_try_whose_answer_was_lost_are_no_error(cluster: Any) -> None:
+    cluster.topic("t", 2)
+    engine = make(cluster)
+    told: list[Any] = []
+    cluster.lose_answers = {1, 2, 3}
+    wanted = [NewPartitions(4).on_the_wire("t")]
+    engine.create_partitions(wanted, 20_000, lambda end, _: told.append(end), cluster.now)
+    cluster.settle()
+    cluster.lose_answers = set()
+    cluster.advance(6_000, step_ms=50)
+    assert told == [None]
+    assert cluster.count(CreatePartitionsRequest) == 2

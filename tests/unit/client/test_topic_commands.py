@@ -100,6 +100,8 @@ def test_describe_prints_what_programs_rely_on() -> None:
         ("topic", "create", "t", "--partitions", "0"),
         ("topic", "create", "t", "--replication-factor", "x"),
         ("topic", "create"),
+        ("topic", "create", "t", "--replica-assignment", "1:x"),
+        ("topic", "add-partitions", "t"),
         ("produce",),
         ("produce", "t", "--acks", "2"),
         ("consume", "t", "--max-messages", "-1"),

@@ -9,28 +9,23 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from nodes.core.controller.core import ControllerCore, ControllerEffects, estimated_bytes
+from nodes.core.controller.core import estimated_bytes
 from nodes.core.controller.events import (
     Asked,
     Committed,
-    ControllerEvent,
     ControllerSettings,
     LiveBrokers,
     Resigned,
 )
-from nodes.core.controller.image import ClusterImage
+from tests.unit.controller.cluster import Cluster, broker, three
 from transport.kernel import TICK, Answer, Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
     BrokerEpoch,
-    ControllerEpoch,
-    Incarnation,
     LeaderEpoch,
     MetadataVersion,
     NodeId,
-    NodeName,
     PartitionEpoch,
-    PartitionKey,
     TopicId,
 )
 from transport.wire.messages import Message, Refusal
@@ -39,9 +34,7 @@ from transport.wire.messages.metadata import (
     AllocateProducerIdsResponse,
     AlterPartitionRequest,
     AlterPartitionResponse,
-    BrokerRecord,
     IsrMember,
-    MetadataDelta,
     PartitionChange,
     PartitionRecord,
     ProducerIdsRecord,
@@ -54,96 +47,6 @@ from transport.wire.messages.topics import (
     DeleteTopicsResponse,
     NewTopic,
 )
-
-NOW = Now(1_000, 1_700_000_000_000)
-
-
-def broker(node: int, epoch: int | None = None, rack: str = "") -> BrokerRecord:
-    return BrokerRecord(
-        NodeId(node),
-        NodeName(f"broker-{node}"),
-        BrokerEpoch(100 + node if epoch is None else epoch),
-        Incarnation(1),
-        f"peers-{node}",
-        f"clients-{node}",
-        f"events-{node}",
-        rack,
-        True,
-    )
-
-
-class Cluster:
-    """A core with an image that commits what it orders."""
-
-    def __init__(
-        self,
-        image: ClusterImage | None = None,
-        settings: ControllerSettings | None = None,
-        epoch: int = 1,
-    ) -> None:
-        self.image = image or ClusterImage()
-        self._ids = 0
-        self.core = ControllerCore(
-            self.image, ControllerEpoch(epoch), settings or ControllerSettings(), self._new_id
-        )
-        self.replies: dict[object, Message] = {}
-        self.deltas: list[MetadataDelta] = []
-
-    def _new_id(self) -> TopicId:
-        self._ids += 1
-        return TopicId(self._ids.to_bytes(16, "big"))
-
-    def step(self, event: ControllerEvent, now: Now = NOW) -> ControllerEffects:
-        effects = self.core.step(event, now)
-        self.core.check()
-        for answer in effects.reply:
-            assert answer.token not in self.replies, "one answer each"
-            self.replies[answer.token] = answer.message
-        return effects
-
-    def run(self, *events: ControllerEvent) -> None:
-        """Step, and commit until nothing is in flight."""
-        for event in events:
-            effects = self.step(event)
-            while effects.append:
-                (delta,) = effects.append
-                effects = self.commit(delta)
-
-    def commit(self, delta: MetadataDelta) -> ControllerEffects:
-        self.image.apply(delta)
-        self.image.check()
-        self.deltas.append(delta)
-        effects = self.step(Committed(delta.version))
-        assert effects.publish == [delta]
-        return effects
-
-    def live(self, *records: BrokerRecord, takeover: bool = False) -> None:
-        self.run(LiveBrokers(records, takeover))
-
-    def ask(self, request: Message) -> Any:
-        token = object()
-        self.run(Asked(request, token))
-        return self.replies.pop(token)
-
-    def create(self, name: str, partitions: int = 1, factor: int = 1, **configs: str) -> TopicId:
-        new = NewTopic(
-            name, partitions, factor, {k.replace("_", "."): v for k, v in configs.items()}
-        )
-        answer: CreateTopicsResponse = self.ask(CreateTopicsRequest((new,), 1000))
-        (outcome,) = answer.topics
-        assert outcome.error == ErrorCode.NONE, outcome
-        return outcome.topic_id
-
-    def partition(self, topic_id: TopicId, number: int = 0) -> PartitionRecord:
-        record = self.image.partition(PartitionKey(topic_id, number))
-        assert record is not None
-        return record
-
-
-def three(settings: ControllerSettings | None = None) -> Cluster:
-    cluster = Cluster(settings=settings)
-    cluster.live(broker(1), broker(2), broker(3), takeover=True)
-    return cluster
 
 
 def outcome(answer: CreateTopicsResponse | DeleteTopicsResponse) -> tuple[int, str]:

@@ -8,6 +8,9 @@ from transport.wire.apis import Api
 from transport.wire.ids import LeaderEpoch, MetadataVersion, NodeId, Offset, TopicId
 from transport.wire.messages import Message, Part
 
+Assignment = tuple[NodeId, ...]
+"""The brokers of one partition's replicas; the first is the preferred leader."""
+
 
 class NewTopic(Part, frozen=True, array_like=True, gc=False):
     """−1 partitions or replicas: the cluster's default (clamped to the brokers there are)."""
@@ -16,6 +19,8 @@ class NewTopic(Part, frozen=True, array_like=True, gc=False):
     partitions: int = -1
     replication_factor: int = -1
     configs: dict[str, str] = {}
+    assignments: tuple[Assignment, ...] = ()
+    """Who gets the replicas of each partition, by number; then the two above are −1."""
 
 
 class CreateTopicsRequest(Message, frozen=True, array_like=True, gc=False):
@@ -26,6 +31,8 @@ class CreateTopicsRequest(Message, frozen=True, array_like=True, gc=False):
     topics: tuple[NewTopic, ...]
     timeout_ms: int
     clamp: bool = False
+    validate_only: bool = False
+    """Judge, and change nothing."""
 
 
 class TopicOutcome(Part, frozen=True, array_like=True, gc=False):
@@ -61,6 +68,37 @@ class DeleteTopicsResponse(Message, frozen=True, array_like=True, gc=False):
     """One outcome per topic, in order, once the change is committed."""
 
     api: ClassVar[Api] = Api.DELETE_TOPICS
+
+    error: int
+    topics: tuple[TopicOutcome, ...] = ()
+    version: MetadataVersion = MetadataVersion(0)
+    """The change is in every image of this version or a later one."""
+
+
+class NewPartitions(Part, frozen=True, array_like=True, gc=False):
+    """A topic is to have ``count`` partitions in all."""
+
+    name: str
+    count: int
+    assignments: tuple[Assignment, ...] = ()
+    """Who gets the replicas of each new partition, in order; empty: the controller's choice."""
+
+
+class CreatePartitionsRequest(Message, frozen=True, array_like=True, gc=False):
+    """Add partitions to topics."""
+
+    api: ClassVar[Api] = Api.CREATE_PARTITIONS
+
+    topics: tuple[NewPartitions, ...]
+    timeout_ms: int
+    validate_only: bool = False
+    """Judge, and change nothing."""
+
+
+class CreatePartitionsResponse(Message, frozen=True, array_like=True, gc=False):
+    """One outcome per topic, in order, once the change is committed."""
+
+    api: ClassVar[Api] = Api.CREATE_PARTITIONS
 
     error: int
     topics: tuple[TopicOutcome, ...] = ()

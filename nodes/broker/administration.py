@@ -1,35 +1,44 @@
-"""CREATE_TOPICS and DELETE_TOPICS of clients: any broker takes them, the controller decides.
+"""Requests of clients that the controller decides: any broker takes them and passes them on.
 
 Answered when *this* broker has applied the change, so that a client that asks it next will find it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.metadata import Metadata
+from nodes.core.controller.core import VERSIONED
 from nodes.core.controller.names import is_internal
 from transport.kernel import Now
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.topics import (
+    CreatePartitionsRequest,
     CreateTopicsRequest,
-    CreateTopicsResponse,
     DeleteTopicsRequest,
-    DeleteTopicsResponse,
 )
 
 TIMEOUT_MAX_MS = 60_000
-TOPICS_AT_ONCE_MAX = 1_000
+SUBJECTS_MAX = 1_000
+"""Topics and the like in one request."""
 NAME_CHARACTERS_MAX = 1_000
 """Names above this are not even carried to where they would be judged."""
 
+PASSED_ON: dict[type[Message], Callable[[Any], Iterable[str]]] = {
+    CreateTopicsRequest: lambda body: (topic.name for topic in body.topics),
+    DeleteTopicsRequest: lambda body: body.topics,
+    CreatePartitionsRequest: lambda body: (topic.name for topic in body.topics),
+}
+"""What is passed on, and the names in it. Each has a ``timeout_ms``."""
 
-class TopicAdministration:
-    """Forwards to the controller, and waits for the image."""
+
+class Administration:
+    """Passes on to the controller, and waits for the image."""
 
     def __init__(
         self, context: BrokerContext, channel: ControllerChannel, metadata: Metadata
@@ -37,24 +46,15 @@ class TopicAdministration:
         self._context = context
         self._channel = channel
         self._metadata = metadata
-        self.handlers: dict[type[Message], Callable[[Request, Now], None]] = {
-            CreateTopicsRequest: self._on_create,
-            DeleteTopicsRequest: self._on_delete,
-        }
+        self.handlers: dict[type[Message], Callable[[Request, Now], None]] = dict.fromkeys(
+            PASSED_ON, self._on_request
+        )
 
-    def _on_create(self, request: Request, now: Now) -> None:
-        body = request.envelope.body
-        assert isinstance(body, CreateTopicsRequest)
-        self._forward(request, [topic.name for topic in body.topics], body.timeout_ms, now)
-
-    def _on_delete(self, request: Request, now: Now) -> None:
-        body = request.envelope.body
-        assert isinstance(body, DeleteTopicsRequest)
-        self._forward(request, list(body.topics), body.timeout_ms, now)
-
-    def _forward(self, request: Request, names: list[str], timeout_ms: int, now: Now) -> None:
-        if len(names) > TOPICS_AT_ONCE_MAX:
-            text = f"{len(names)} topics at once; send at most {TOPICS_AT_ONCE_MAX}"
+    def _on_request(self, request: Request, now: Now) -> None:
+        body: Any = request.envelope.body
+        names = list(PASSED_ON[type(body)](body))
+        if len(names) > SUBJECTS_MAX:
+            text = f"{len(names)} at once; send at most {SUBJECTS_MAX}"
             self._context.reply(request, Refusal(ErrorCode.INVALID_REQUEST, text))
             return
         if any(len(name) > NAME_CHARACTERS_MAX for name in names):
@@ -66,15 +66,15 @@ class TopicAdministration:
             text = f"{internal[0]} is an internal topic: it is made on first use, and stays"
             self._context.reply(request, Refusal(ErrorCode.INVALID_TOPIC, text))
             return
-        due_ms = request.due_ms(now, min(timeout_ms, TIMEOUT_MAX_MS))
+        due_ms = request.due_ms(now, min(body.timeout_ms, TIMEOUT_MAX_MS))
 
         def on_answer(answer: Message, _payload: tuple[Buffer, ...], now: Now) -> None:
             self._on_decided(request, answer, due_ms, now)
 
-        self._channel.ask_until(request.envelope.body, on_answer, due_ms, now)
+        self._channel.ask_until(body, on_answer, due_ms, now)
 
     def _on_decided(self, request: Request, answer: Message, due_ms: int, now: Now) -> None:
-        if not isinstance(answer, CreateTopicsResponse | DeleteTopicsResponse):
+        if not isinstance(answer, VERSIONED):
             self._context.reply(request, answer)
             return
 
