@@ -28,6 +28,8 @@ EXIT_ENVIRONMENT = 3
 """A full disk, a failed sync, a damaged file: restart for ever, with a capped back-off."""
 EXIT_ORPHANED = 4
 """The supervisor has died: nobody is there to restart."""
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 REBUILD_MARK = "rebuilding"
 """A file in a node's data directory: its Raft log is to be filled anew by its peers. Empty: from
 the next start on."""
@@ -43,9 +45,11 @@ def setting(
     *,
     low: float | None = None,
     high: float | None = None,
+    choices: tuple[str, ...] = (),
 ) -> Any:
-    """Declare a field: its default, the reason for it, and the bounds it must keep."""
-    return field(default=default, metadata={"why": why, "low": low, "high": high})
+    """Declare a field: its default, the reason for it, and the bounds or choices it must keep."""
+    metadata = {"why": why, "low": low, "high": high, "choices": choices}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +123,34 @@ class LogConfig:
     """Partition logs. A topic's configs of Kafka's names win over these."""
 
     segment_bytes: int = setting(1024 * 1024 * 1024, "Kafka's segment.bytes", low=4096)
-    segment_ms: int = setting(7 * 24 * 3600 * 1000, "Kafka's segment.ms", low=1)
-    index_interval_bytes: int = setting(4096, "Kafka's index.interval.bytes", low=1)
+    segment_ms: int = setting(7 * DAY_MS, "Kafka's segment.ms", low=1)
+    segment_jitter_ms: int = setting(0, "Kafka's: segments of one age are rolled at once", low=0)
+    segment_index_bytes: int = setting(10 * 1024 * 1024, "Kafka's segment.index.bytes", low=64)
+    index_interval_bytes: int = setting(4096, "Kafka's index.interval.bytes", low=0)
     message_bytes_max: int = setting(1024 * 1024 + 12, "Kafka's max.message.bytes", low=128)
+    timestamp_type: str = setting(
+        "CreateTime", "Kafka's: the producer's time", choices=("CreateTime", "LogAppendTime")
+    )
+    timestamp_before_max_ms: int = setting(2**63 - 1, "Kafka's: any age is taken", low=0)
+    timestamp_after_max_ms: int = setting(
+        HOUR_MS, "Kafka's: one time far ahead would keep a segment from ever growing old", low=0
+    )
+    cleanup_policy: str = setting(
+        "delete",
+        "Kafka's: a log ends as the sum of its retention",
+        choices=("delete", "compact", "compact,delete"),
+    )
+    retention_ms: int = setting(7 * DAY_MS, "Kafka's retention.ms; -1: for ever", low=-1)
+    retention_bytes: int = setting(-1, "Kafka's: only age ends a record", low=-1)
+    retention_check_interval_ms: int = setting(5 * 60_000, "Kafka's", low=10)
+    delete_retention_ms: int = setting(
+        DAY_MS, "Kafka's: a reader has so long to see a tombstone", low=0
+    )
+    cleanable_dirty_ratio_min: float = setting(
+        0.5, "Kafka's: at most half of a log is superseded", low=0, high=1
+    )
+    compaction_lag_min_ms: int = setting(0, "Kafka's: the active segment is lag enough", low=0)
+    compaction_lag_max_ms: int = setting(2**63 - 1, "Kafka's: the ratio alone decides", low=1)
     recovery_checkpoint_interval_ms: int = setting(
         60_000, "Kafka's: what is older need not be read again after a crash", low=100
     )
@@ -162,7 +191,12 @@ class NodeConfig:
 
 SectionT = TypeVar("SectionT")
 
-_TOML_NAMES = {"int": "a whole number", "bool": "true or false", "str": "a string"}
+_TOML_NAMES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a string",
+}
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -185,7 +219,8 @@ def read_section(kind: type[SectionT], table: Mapping[str, Any], where: str) -> 
         if key not in known:
             raise ConfigError(f"{where} has no setting {key!r}; {nearest(key, known)}")
         wanted = str(known[key].type)
-        if type(value).__name__ != wanted:
+        kinds = ("float", "int") if wanted == "float" else (wanted,)
+        if type(value).__name__ not in kinds:
             shown = json.dumps(value, default=str)
             raise ConfigError(
                 f"{where} {key} = {shown} is not {_TOML_NAMES.get(wanted, wanted)}; "
@@ -197,7 +232,7 @@ def read_section(kind: type[SectionT], table: Mapping[str, Any], where: str) -> 
 
 
 def _example(default: object) -> object:
-    return default if isinstance(default, bool | int | str) else 1
+    return default if isinstance(default, bool | int | float | str) else 1
 
 
 def check_bounds(section: object, where: str = "") -> None:
@@ -210,6 +245,9 @@ def check_bounds(section: object, where: str = "") -> None:
             raise ConfigError(f"{place}{item.name} = {value} is below {low}; raise it")
         if high is not None and value > high:
             raise ConfigError(f"{place}{item.name} = {value} is above {high}; lower it")
+        choices = item.metadata.get("choices")
+        if choices and value not in choices:
+            raise ConfigError(f"{place}{item.name} = {value!r} is none of {', '.join(choices)}")
 
 
 def check_combination(

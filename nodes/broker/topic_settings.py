@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nodes.config import LogConfig, NodeConfig
 from nodes.core.partition.events import PartitionSettings
+from nodes.core.topic_configs import FLUSH_COMMIT, FLUSH_POLICY, own_values
 from transport.wire.messages.metadata import TopicRecord
-
-MIN_INSYNC_REPLICAS = "min.insync.replicas"
-FLUSH_POLICY = "flush.policy"
-FLUSH_COMMIT = "commit"
-MESSAGE_BYTES_MAX = "max.message.bytes"
-SEGMENT_BYTES = "segment.bytes"
-SEGMENT_MS = "segment.ms"
 
 
 class TopicSettings(NamedTuple):
@@ -25,21 +19,15 @@ class TopicSettings(NamedTuple):
 
 
 def topic_settings(config: NodeConfig, topic: TopicRecord) -> TopicSettings:
-    """Return a topic's settings; a config that is no number counts as not set."""
-
-    def number(name: str, default: int) -> int:
-        text = topic.configs.get(name, "")
-        return int(text) if text.isascii() and text.isdigit() else default
-
-    broker, log = config.broker, config.log
+    """Return a topic's settings; a config that cannot be read counts as not set."""
+    own: dict[str, dict[str, Any]] = {"broker": {}, "log": {}}
+    for setting, value in own_values(topic.configs).items():
+        section, name = setting.split(".")
+        own[section][name] = value
+    broker = replace(config.broker, **own["broker"])
     partition = PartitionSettings(
-        number(MIN_INSYNC_REPLICAS, broker.min_insync_replicas),
+        broker.min_insync_replicas,
         broker.replica_lag_time_max_ms,
         topic.configs.get(FLUSH_POLICY) == FLUSH_COMMIT,
     )
-    own = {
-        "message_bytes_max": number(MESSAGE_BYTES_MAX, log.message_bytes_max),
-        "segment_bytes": number(SEGMENT_BYTES, log.segment_bytes),
-        "segment_ms": number(SEGMENT_MS, log.segment_ms),
-    }
-    return TopicSettings(partition, replace(log, **own))
+    return TopicSettings(partition, replace(config.log, **own["log"]))

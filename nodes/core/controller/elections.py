@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from nodes.core.controller.events import Decision, LiveBrokers
 from nodes.core.controller.image import ClusterImage
+from nodes.core.topic_configs import FLUSH_COMMIT, FLUSH_POLICY
 from transport.wire.ids import NO_NODE, LeaderEpoch, NodeId, PartitionEpoch
 from transport.wire.messages.metadata import BrokerRecord, PartitionRecord
 
@@ -48,7 +49,7 @@ def _demotions(image: ClusterImage, node: NodeId) -> Iterator[PartitionRecord]:
     held = [
         record
         for topic_id, partitions in image.partitions.items()
-        if image.topics[topic_id].configs.get("flush.policy") != "commit"
+        if image.topics[topic_id].configs.get(FLUSH_POLICY) != FLUSH_COMMIT
         for record in partitions.values()
         if node in record.isr and len(record.isr) > 1
     ]

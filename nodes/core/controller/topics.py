@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 
 from nodes.core.controller.events import ControllerSettings, Decision
 from nodes.core.controller.image import ClusterImage
-from nodes.core.controller.names import PARTITIONS_MAX, config_complaint, topic_name_complaint
+from nodes.core.controller.names import PARTITIONS_MAX, topic_name_complaint
 from nodes.core.controller.partitions import (
     assignment_complaint,
     cluster_load,
@@ -16,6 +16,7 @@ from nodes.core.controller.partitions import (
     new_partition,
     too_many_assignments,
 )
+from nodes.core.topic_configs import config_complaint
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import TopicId
 from transport.wire.messages.metadata import MetadataRecord, RemoveTopicRecord, TopicRecord

@@ -8,8 +8,8 @@ of a partition is harmed at one time, the partition is excused for good; with
 
 from __future__ import annotations
 
-from nodes.broker.topic_settings import FLUSH_COMMIT, FLUSH_POLICY
 from nodes.core.controller.image import ClusterImage
+from nodes.core.topic_configs import FLUSH_COMMIT, FLUSH_POLICY
 from tests.simulation.checkers.log_history import Partition
 
 
