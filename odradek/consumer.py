@@ -55,6 +55,7 @@ def consumer_settings(  # noqa: PLR0913 - the arguments of Consumer
     prefetch_bytes: int = 16 * 1024 * 1024,
     check_crcs: bool = True,
     allow_auto_create_topics: bool = True,
+    isolation_level: str = "read_uncommitted",
     client_id: str = "odradek-consumer",
 ) -> ConsumerSettings:
     """Return the settings that these arguments mean; ValueError for one that cannot be."""
@@ -68,6 +69,7 @@ def consumer_settings(  # noqa: PLR0913 - the arguments of Consumer
         prefetch_bytes=prefetch_bytes,
         check_crcs=check_crcs,
         auto_create=allow_auto_create_topics,
+        isolation_level=isolation_level,
         client_id=client_id,
     )
 

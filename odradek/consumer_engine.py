@@ -49,7 +49,9 @@ class ConsumerEngine(ClientProgram):
         )
         self.settings = settings
         self.subscription = Subscription()
-        self._lookups = OffsetLookups(self.view, self.calls, self.timers)
+        self._lookups = OffsetLookups(
+            self.view, self.calls, self.timers, isolation=settings.isolation
+        )
         self._fetcher = Fetcher(
             settings, self.subscription, self.view, self.calls, self._lookups, reading or Reading()
         )

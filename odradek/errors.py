@@ -27,11 +27,14 @@ is decided here.  This module must not know how errors travel or who raises them
           InvalidReplicationAssignmentError, InvalidConfigurationError, NotControllerError,
           InvalidRequestError, UnsupportedForMessageFormatError,
           OutOfOrderSequenceNumberError, DuplicateSequenceNumberError,
-          InvalidProducerEpochError, KafkaStorageError, UnknownProducerIdError,
+          InvalidProducerEpochError, InvalidTxnStateError, InvalidProducerIdMappingError,
+          InvalidTransactionTimeoutError, ConcurrentTransactionsError,
+          TransactionCoordinatorFencedError, KafkaStorageError, UnknownProducerIdError,
           FencedLeaderEpochError, UnknownLeaderEpochError, StaleBrokerEpochError,
-          OffsetNotAvailableError, InvalidRecordError, UnknownTopicIdError,
-          InconsistentTopicIdError, InconsistentClusterIdError, InvalidUpdateVersionError,
-          IneligibleReplicaError, NewLeaderElectedError
+          OffsetNotAvailableError, InvalidRecordError, ProducerFencedError, UnknownTopicIdError,
+          InconsistentTopicIdError, InconsistentClusterIdError, TransactionalIdNotFoundError,
+          InvalidUpdateVersionError, IneligibleReplicaError, NewLeaderElectedError,
+          TransactionAbortableError
         CoordinationError            ZooKeeper's codes; ZookeeperError is the same class
           RuntimeInconsistency, DataInconsistency, ConnectionLoss, MarshallingError,
           UnimplementedError, OperationTimeoutError, BadArgumentsError, UnknownSessionError,
@@ -251,6 +254,26 @@ class InvalidProducerEpochError(LogError, code=ErrorCode.INVALID_PRODUCER_EPOCH)
     """A newer producer has taken this id."""
 
 
+class InvalidTxnStateError(LogError, code=ErrorCode.INVALID_TXN_STATE):
+    """The transaction is not in a state that allows this."""
+
+
+class InvalidProducerIdMappingError(LogError, code=ErrorCode.INVALID_PRODUCER_ID_MAPPING):
+    """The producer id is not that of the transactional id."""
+
+
+class InvalidTransactionTimeoutError(LogError, code=ErrorCode.INVALID_TRANSACTION_TIMEOUT):
+    """transaction_timeout_ms is above what the brokers allow."""
+
+
+class ConcurrentTransactionsError(LogError, code=ErrorCode.CONCURRENT_TRANSACTIONS):
+    """The transaction before this one is still being ended."""
+
+
+class TransactionCoordinatorFencedError(LogError, code=ErrorCode.TRANSACTION_COORDINATOR_FENCED):
+    """A later transaction coordinator has written here."""
+
+
 class KafkaStorageError(LogError, code=ErrorCode.KAFKA_STORAGE_ERROR):
     """The log directory is offline or full."""
 
@@ -277,6 +300,18 @@ class OffsetNotAvailableError(LogError, code=ErrorCode.OFFSET_NOT_AVAILABLE):
 
 class InvalidRecordError(LogError, code=ErrorCode.INVALID_RECORD):
     """A record the topic does not allow."""
+
+
+class ProducerFencedError(LogError, code=ErrorCode.PRODUCER_FENCED):
+    """A newer producer has taken this transactional id."""
+
+
+class TransactionalIdNotFoundError(LogError, code=ErrorCode.TRANSACTIONAL_ID_NOT_FOUND):
+    """No such transactional id."""
+
+
+class TransactionAbortableError(LogError, code=ErrorCode.TRANSACTION_ABORTABLE):
+    """The transaction cannot be committed; abort it, then begin another."""
 
 
 class UnknownTopicIdError(LogError, code=ErrorCode.UNKNOWN_TOPIC_ID):

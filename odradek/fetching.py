@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from odradek.errands import error_of
 from odradek.errors import OdradekError, error_for
+from odradek.isolation import ISOLATION_LEVELS, aborted_batches
 from odradek.metadata import ClusterView, Leader
 from odradek.offsets import Found, OffsetLookups
 from odradek.records import FetchedBatch, Reading, unknown_offset
@@ -30,6 +31,7 @@ from transport.wire.messages import Message
 from transport.wire.messages.fetch import (
     TIMESTAMP_EARLIEST,
     TIMESTAMP_LATEST,
+    AbortedTransaction,
     EpochEnd,
     FetchedPartition,
     FetchPartition,
@@ -70,6 +72,7 @@ class ConsumerSettings:
     """Fetched and not taken, all partitions together: passed by the fetches in flight."""
     check_crcs: bool = True
     auto_create: bool = True
+    isolation_level: str = "read_uncommitted"
     client_id: str = "odradek-consumer"
 
     def __post_init__(self) -> None:
@@ -78,6 +81,16 @@ class ConsumerSettings:
                 f"auto_offset_reset={self.auto_offset_reset!r} is not possible; "
                 "use 'earliest', 'latest' or 'none'"
             )
+        if self.isolation_level not in ISOLATION_LEVELS:
+            raise ValueError(
+                f"isolation_level={self.isolation_level!r} is not possible; "
+                "use 'read_uncommitted' or 'read_committed'"
+            )
+
+    @property
+    def isolation(self) -> int:
+        """The level as the wire has it."""
+        return ISOLATION_LEVELS[self.isolation_level]
 
 
 class _Flight(NamedTuple):
@@ -290,7 +303,11 @@ class Fetcher:
                 one, one.generation, known.epoch, offset
             )
         request = FetchRequest(
-            settings.fetch_max_wait_ms, settings.fetch_min_bytes, size_bytes, tuple(parts)
+            settings.fetch_max_wait_ms,
+            settings.fetch_min_bytes,
+            size_bytes,
+            tuple(parts),
+            isolation=settings.isolation,
         )
 
         def answered(body: Message, payload: tuple[Buffer, ...], now: Now) -> None:
@@ -340,7 +357,7 @@ class Fetcher:
         if not 0 <= part.frame < len(payload):
             return
         try:
-            self._add(one, payload[part.frame])
+            self._add(one, payload[part.frame], part.aborted)
         except RecordError as error:
             if one.tries >= CORRUPT_TRIES:
                 one.fail(error_for(error.error, f"{one.key}: {error.text}"))
@@ -349,13 +366,16 @@ class Fetcher:
             return
         one.tries = 0
 
-    def _add(self, one: Assigned, frame: Buffer) -> None:
+    def _add(self, one: Assigned, frame: Buffer, aborted: tuple[AbortedTransaction, ...]) -> None:
         start = Offset(one.next_fetch)
         views = view_batches(frame, start, check_crc=self._settings.check_crcs)
+        void = aborted_batches(frame, aborted)
         for view in views:
+            if view.header.base_offset in void:
+                continue
             batch = FetchedBatch(one.key.topic, one.key.partition, view, self._reading)
             one.add(Buffered(batch, view, batch.count, view.header.size_bytes))
-        # What only brokers read, such as a transaction's end, is passed over.
+        # What was aborted, and what only brokers read, such as a transaction's end, is passed over.
         last = -1
         for _, header in iterate_headers(frame):
             last = header.next_offset

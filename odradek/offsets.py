@@ -21,6 +21,7 @@ from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import TopicPartition
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.fetch import (
+    READ_UNCOMMITTED,
     ListedOffset,
     ListOffset,
     ListOffsetsRequest,
@@ -52,8 +53,16 @@ class _Lookup:
 class OffsetLookups:
     """All look-ups of one client program."""
 
-    def __init__(self, view: ClusterView, calls: Calls, timers: Timers) -> None:
+    def __init__(
+        self,
+        view: ClusterView,
+        calls: Calls,
+        timers: Timers,
+        *,
+        isolation: int = READ_UNCOMMITTED,
+    ) -> None:
         self._view = view
+        self._isolation = isolation
         self._calls = calls
         self._timers = timers
         self._ports: Ports | None = None
@@ -120,7 +129,7 @@ class OffsetLookups:
             self._answered(lookup, keys, body, now)
 
         timeout_ms = max(1, min(REQUEST_TIMEOUT_MS, lookup.deadline_ms - now.mono_ms))
-        request = ListOffsetsRequest(tuple(parts))
+        request = ListOffsetsRequest(tuple(parts), self._isolation)
         if self._calls.request(address.link, request, answered, now, timeout_ms=timeout_ms):
             lookup.asked.update(keys)
         else:

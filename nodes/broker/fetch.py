@@ -21,11 +21,14 @@ from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, NodeId, Offset, PartitionKey, TopicId
 from transport.wire.messages.fetch import (
+    READ_COMMITTED,
+    AbortedTransaction,
     FetchedPartition,
     FetchPartition,
     FetchRequest,
     FetchResponse,
 )
+from transport.wire.records import iterate_headers
 
 PARTITIONS_MAX = 4_000
 """In one fetch; below the wire's bound on frames."""
@@ -52,8 +55,8 @@ class Movement(NamedTuple):
     replica: Replica
     end: bool
     """The log's end: followers may read more."""
-    high_watermark: bool
-    """Consumers may read more."""
+    committed: bool
+    """The high watermark, or the last stable offset: consumers may read more."""
     role: bool
     """Everybody must be judged again."""
 
@@ -183,7 +186,7 @@ class Fetches:
         for movement in moved:
             key = movement.replica.key
             for fetch in self._by_partition.get(key, ()):
-                may_read = movement.end if fetch.is_follower else movement.high_watermark
+                may_read = movement.end if fetch.is_follower else movement.committed
                 if movement.role or may_read:
                     fetch.ready[key] = None
                     look_at[fetch] = None
@@ -270,7 +273,13 @@ class Fetches:
         elif data:
             self._read_now[wanted] = data
             told = self._describe(replica, fetch)
-            gathered.partitions[key] = FetchedPartition(*told, frame=len(gathered.frames))
+            aborted = _aborted(replica, fetch, part.offset, data)
+            gathered.partitions[key] = FetchedPartition(
+                *told,
+                frame=len(gathered.frames),
+                last_stable_offset=self._stable(replica, fetch),
+                aborted=aborted,
+            )
             gathered.frames.append(data)
             gathered.size_bytes += len(data)
 
@@ -292,6 +301,13 @@ class Fetches:
             core.log_start_offset,
         )
 
+    @staticmethod
+    def _stable(replica: Replica, fetch: _Fetch) -> Offset:
+        core = replica.core
+        assert core is not None, "it was judged"
+        told = not fetch.is_follower and core.is_high_watermark_sure()
+        return core.last_stable_offset if told else Offset(-1)
+
     def _add_error(self, key: PartitionKey, error: ErrorCode, gathered: _Gathered) -> None:
         gathered.urgent = True
         record = self._context.image.partition(key)
@@ -310,7 +326,10 @@ class Fetches:
             if key in gathered.partitions or isinstance(replica, ErrorCode):
                 continue
             if replica.core is not None and known.get(key) != replica.core.high_watermark:
-                gathered.partitions[key] = FetchedPartition(*self._describe(replica, fetch))
+                gathered.partitions[key] = FetchedPartition(
+                    *self._describe(replica, fetch),
+                    last_stable_offset=self._stable(replica, fetch),
+                )
 
     # Answering
 
@@ -352,12 +371,26 @@ def _is_early(replica: Replica | ErrorCode, error: ErrorCode) -> bool:
     )
 
 
+def _aborted(
+    replica: Replica, fetch: _Fetch, offset: Offset, data: bytes
+) -> tuple[AbortedTransaction, ...]:
+    """Return whose records in ``data`` a reader of committed records must pass over."""
+    if fetch.is_follower or fetch.body.isolation != READ_COMMITTED:
+        return ()
+    core = replica.core
+    assert core is not None, "it was judged"
+    if not core.aborted_after(offset):
+        return ()
+    *_, (_, last) = iterate_headers(data)
+    return tuple(core.aborted_within(offset, last.next_offset))
+
+
 def _judge(replica: Replica, body: FetchRequest, part: FetchPartition) -> ReadVerdict:
     core = replica.core
     if core is None:
         return ReadVerdict(replica.absence)
     if body.replica_id == NO_NODE:
-        return core.read_as_consumer(part.leader_epoch, part.offset)
+        return core.read_as_consumer(part.leader_epoch, part.offset, body.isolation)
     return core.read_as_replica(
         body.replica_id, part.leader_epoch, part.offset, part.last_fetched_epoch
     )

@@ -180,6 +180,7 @@ class Fetcher:
             return
         try:
             batches = _batches(part, payload)
+            heads = tuple(batch_of(header, body) for header, body in batches)
         except RecordError:
             self._context.count("batches_damaged_on_the_way")
             self._pause(replica.key, now)
@@ -188,7 +189,7 @@ class Fetcher:
             asked.leader_epoch,
             asked.offset,
             part.high_watermark,
-            tuple(batch_of(header) for header, _ in batches),
+            heads,
             part.diverging,
         )
         if not replica.take_fetched(event, batches, now):

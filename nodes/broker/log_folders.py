@@ -16,8 +16,10 @@ from nodes.storage.disk import Damaged, Disk
 from nodes.storage.log_files import DELETED_SUFFIX
 from nodes.storage.log_opening import InconsistentTopicId
 from nodes.storage.partition_log import LogSettings, PartitionLog
+from transport.wire.codec import Buffer
+from transport.wire.control import read_marker
 from transport.wire.ids import Offset, PartitionKey, TopicPartition
-from transport.wire.records import BatchHeader
+from transport.wire.records import BatchHeader, RecordError
 
 LOGS = "logs"
 DAMAGED = ".damaged"
@@ -111,12 +113,24 @@ def read_batches(log: PartitionLog) -> list[Batch]:
                 f" {header.leader_epoch} follows offset {next_offset - 1} of epoch {epoch}"
             )
         next_offset, epoch = header.next_offset, header.leader_epoch
-        batches.append(batch_of(header))
+        batches.append(_batch_in(log, header))
     return batches
 
 
-def batch_of(header: BatchHeader) -> Batch:
-    """Return what the core needs of a batch."""
+def _batch_in(log: PartitionLog, header: BatchHeader) -> Batch:
+    if not header.is_control:
+        return batch_of(header)
+    try:
+        return batch_of(header, log.read(header.base_offset, 1, header.next_offset))
+    except RecordError as error:
+        raise Damaged(f"{log.folder} is damaged at offset {header.base_offset}: {error}") from None
+
+
+def batch_of(header: BatchHeader, body: Buffer = b"") -> Batch:
+    """Return what the core needs of a batch; of a control batch the ``body`` is needed.
+
+    Raises RecordError for a control batch that cannot be read.
+    """
     return Batch(
         header.base_offset,
         header.last_offset,
@@ -124,6 +138,8 @@ def batch_of(header: BatchHeader) -> Batch:
         header.producer_id,
         header.producer_epoch,
         header.base_sequence,
+        header.is_transactional,
+        read_marker(body) if header.is_control else None,
     )
 
 

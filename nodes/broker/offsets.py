@@ -13,6 +13,7 @@ from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, Offset, PartitionKey, TopicId
 from transport.wire.messages.fetch import (
+    READ_COMMITTED,
     TIMESTAMP_EARLIEST,
     TIMESTAMP_LATEST,
     TIMESTAMP_MAX,
@@ -54,10 +55,10 @@ class Offsets:
         """Answer at once: offsets by time, of what is committed."""
         body = request.envelope.body
         assert isinstance(body, ListOffsetsRequest), "by the dispatch table"
-        listed = tuple(self._list(part, now) for part in body.partitions)
+        listed = tuple(self._list(part, body.isolation, now) for part in body.partitions)
         self._context.reply(request, ListOffsetsResponse(ErrorCode.NONE, listed))
 
-    def _list(self, part: ListOffset, now: Now) -> ListedOffset:
+    def _list(self, part: ListOffset, isolation: int, now: Now) -> ListedOffset:
         replica = self._find(PartitionKey(part.topic_id, part.partition))
         if isinstance(replica, ErrorCode):
             return ListedOffset(part.topic_id, part.partition, replica)
@@ -67,22 +68,28 @@ class Offsets:
         error = core.judge_leadership(part.leader_epoch)
         if error is not ErrorCode.NONE:
             return ListedOffset(part.topic_id, part.partition, error)
-        error, offset, timestamp_ms = self._find_offset(replica, core, part.timestamp_ms, now)
+        committed = isolation == READ_COMMITTED
+        up_to = core.last_stable_offset if committed else core.high_watermark
+        error, offset, timestamp_ms = self._find_offset(
+            replica, core, part.timestamp_ms, up_to, now
+        )
         epoch = LeaderEpoch(-1) if core.record is None else core.record.leader_epoch
         return ListedOffset(part.topic_id, part.partition, error, offset, timestamp_ms, epoch)
 
     @staticmethod
-    def _find_offset(replica: Replica, core: PartitionCore, timestamp_ms: int, now: Now) -> Found:
+    def _find_offset(
+        replica: Replica, core: PartitionCore, timestamp_ms: int, up_to: Offset, now: Now
+    ) -> Found:
         """As Kafka's: a new leader names the end only once it is sure of it (KIP-207)."""
         if timestamp_ms == TIMESTAMP_EARLIEST:
             return ErrorCode.NONE, core.log_start_offset, -1
         if timestamp_ms == TIMESTAMP_LATEST:
             if not core.is_high_watermark_sure():
                 return NOT_YET
-            return ErrorCode.NONE, core.high_watermark, -1
+            return ErrorCode.NONE, up_to, -1
         if timestamp_ms < 0 and timestamp_ms != TIMESTAMP_MAX:
             return ErrorCode.INVALID_REQUEST, Offset(-1), -1
-        log, up_to = replica.log, core.high_watermark
+        log = replica.log
         assert log is not None, "it has a core that leads"
         try:
             if timestamp_ms == TIMESTAMP_MAX:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nodes.broker.context import BrokerContext, Request
+from nodes.broker.log_folders import batch_of
 from nodes.broker.replica import ProduceToken, Replica
 from nodes.core.controller.names import is_internal
-from nodes.core.partition.events import NO_EPOCH, NO_OFFSET, Batch, Produce, Produced
+from nodes.core.partition.events import NO_OFFSET, Batch, Produce, Produced
 from transport.kernel import Now
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode, meaning
@@ -82,7 +83,7 @@ def append_own(replica: Replica, batch: bytes, leader_epoch: LeaderEpoch, now: N
     """
     token = _Own()
     header = read_header(batch)
-    event = Produce(token, _batch_of(header), ACKS_LEADER, leader_epoch, now.mono_ms)
+    event = Produce(token, unplaced(header), ACKS_LEADER, leader_epoch, now.mono_ms)
     replica.produce(event, header, batch, now)
     assert token.produced is not None, "nobody is waited for"
     return token.produced
@@ -134,7 +135,7 @@ class Produces:
             self._end(waiting, place, refused.error, text=refused.text)
             return
         token = _Part(self, waiting, place)
-        event = Produce(token, _batch_of(header), body.acks, part.leader_epoch, due_ms)
+        event = Produce(token, unplaced(header), body.acks, part.leader_epoch, due_ms)
         replica.produce(event, header, payload[part.frame], now)
 
     @staticmethod
@@ -205,13 +206,6 @@ def _refusal(body: ProduceRequest) -> ErrorCode:
     return ErrorCode.NONE
 
 
-def _batch_of(header: BatchHeader) -> Batch:
-    """A producer's batch has no place yet: its offsets only tell its length."""
-    return Batch(
-        Offset(0),
-        Offset(header.last_offset_delta),
-        NO_EPOCH,
-        header.producer_id,
-        header.producer_epoch,
-        header.base_sequence,
-    )
+def unplaced(header: BatchHeader, body: Buffer = b"") -> Batch:
+    """Return what the core needs of a batch that has no place yet, whatever it says of one."""
+    return batch_of(header._replace(base_offset=Offset(0)), body)

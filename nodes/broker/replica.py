@@ -46,6 +46,7 @@ class Seen(NamedTuple):
 
     log_end_offset: int
     high_watermark: int
+    last_stable_offset: int
     leader: int
     """Whom it follows, or itself; −1 without a role."""
     leader_epoch: int
@@ -53,7 +54,7 @@ class Seen(NamedTuple):
     """Of a follower that must tell of it (``flush.policy=commit``), else 0."""
 
 
-NOTHING_SEEN = Seen(-1, -1, -1, -1, 0)
+NOTHING_SEEN = Seen(-1, -1, -1, -1, -1, 0)
 
 
 class ReplicaState(Enum):
@@ -199,6 +200,7 @@ class Replica:
         return Seen(
             core.log_end_offset,
             core.high_watermark,
+            core.last_stable_offset,
             record.leader,
             record.leader_epoch,
             durable,

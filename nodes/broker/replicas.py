@@ -225,7 +225,8 @@ class Replicas:
         return Movement(
             replica,
             seen.log_end_offset != is_now.log_end_offset,
-            seen.high_watermark != is_now.high_watermark,
+            seen.high_watermark != is_now.high_watermark
+            or seen.last_stable_offset != is_now.last_stable_offset,
             role,
         )
 

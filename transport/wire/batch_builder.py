@@ -17,6 +17,7 @@ from typing import Any
 
 from transport.wire import varint
 from transport.wire.batch import (
+    CONTROL,
     CRC_FROM,
     HEADER,
     HEADER_BYTES,
@@ -245,17 +246,19 @@ class BatchBuilder:
         base_sequence: int = NO_SEQUENCE,
         *,
         transactional: bool = False,
+        control: bool = False,
     ) -> bytes:
         """Return the batch. May be called again, as with a new producer epoch."""
         assert self.record_count > 0, "a batch has at least one record"
         runs = self._runs if codec == NONE else [self._compress(codec)]
+        bits = (TRANSACTIONAL if transactional else 0) | (CONTROL if control else 0)
         header = HEADER.pack(
             0,
             HEADER_BYTES - LENGTH_PREFIX_BYTES + sum(map(len, runs)),
             -1,
             MAGIC,
             0,
-            codec | (TRANSACTIONAL if transactional else 0),
+            codec | bits,
             self.record_count - 1,
             self._base_timestamp_ms,
             self._max_timestamp_ms,

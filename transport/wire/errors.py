@@ -47,6 +47,11 @@ class ErrorCode(IntEnum):
     OUT_OF_ORDER_SEQUENCE_NUMBER = 45
     DUPLICATE_SEQUENCE_NUMBER = 46
     INVALID_PRODUCER_EPOCH = 47
+    INVALID_TXN_STATE = 48
+    INVALID_PRODUCER_ID_MAPPING = 49
+    INVALID_TRANSACTION_TIMEOUT = 50
+    CONCURRENT_TRANSACTIONS = 51
+    TRANSACTION_COORDINATOR_FENCED = 52
     KAFKA_STORAGE_ERROR = 56
     UNKNOWN_PRODUCER_ID = 59
     FENCED_LEADER_EPOCH = 74
@@ -54,12 +59,15 @@ class ErrorCode(IntEnum):
     STALE_BROKER_EPOCH = 77
     OFFSET_NOT_AVAILABLE = 78
     INVALID_RECORD = 87
+    PRODUCER_FENCED = 90
     UNKNOWN_TOPIC_ID = 100
     INCONSISTENT_TOPIC_ID = 103
     INCONSISTENT_CLUSTER_ID = 104
+    TRANSACTIONAL_ID_NOT_FOUND = 105
     INVALID_UPDATE_VERSION = 95
     INELIGIBLE_REPLICA = 107
     NEW_LEADER_ELECTED = 108
+    TRANSACTION_ABORTABLE = 120
 
     # ZooKeeper's
     RUNTIME_INCONSISTENCY = -2
@@ -160,6 +168,21 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ),
     ErrorCode.DUPLICATE_SEQUENCE_NUMBER: Meaning("This batch was written long ago."),
     ErrorCode.INVALID_PRODUCER_EPOCH: Meaning("A newer producer has taken this id.", **_FATAL),
+    ErrorCode.INVALID_TXN_STATE: Meaning(
+        "The transaction is not in a state that allows this.", **_FATAL
+    ),
+    ErrorCode.INVALID_PRODUCER_ID_MAPPING: Meaning(
+        "The producer id is not that of the transactional id.", **_FATAL
+    ),
+    ErrorCode.INVALID_TRANSACTION_TIMEOUT: Meaning(
+        "transaction_timeout_ms is above what the brokers allow.", **_FATAL
+    ),
+    ErrorCode.CONCURRENT_TRANSACTIONS: Meaning(
+        "The transaction before this one is still being ended.", **_RETRY
+    ),
+    ErrorCode.TRANSACTION_COORDINATOR_FENCED: Meaning(
+        "A later transaction coordinator has written here."
+    ),
     ErrorCode.KAFKA_STORAGE_ERROR: Meaning("The log directory is offline or full.", **_REFRESH),
     ErrorCode.UNKNOWN_PRODUCER_ID: Meaning("The partition remembers nothing of this producer."),
     ErrorCode.FENCED_LEADER_EPOCH: Meaning("The caller's leader epoch is old.", **_REFRESH),
@@ -171,6 +194,13 @@ MEANINGS: dict[ErrorCode, Meaning] = {
         "The new leader's high watermark is not yet known.", **_RETRY
     ),
     ErrorCode.INVALID_RECORD: Meaning("A record the topic does not allow."),
+    ErrorCode.PRODUCER_FENCED: Meaning(
+        "A newer producer has taken this transactional id.", **_FATAL
+    ),
+    ErrorCode.TRANSACTIONAL_ID_NOT_FOUND: Meaning("No such transactional id."),
+    ErrorCode.TRANSACTION_ABORTABLE: Meaning(
+        "The transaction cannot be committed; abort it, then begin another."
+    ),
     ErrorCode.UNKNOWN_TOPIC_ID: Meaning("No topic has this id here.", **_REFRESH),
     ErrorCode.INCONSISTENT_TOPIC_ID: Meaning("The topic was deleted and made again.", **_REFRESH),
     ErrorCode.INCONSISTENT_CLUSTER_ID: Meaning("The node belongs to another cluster."),

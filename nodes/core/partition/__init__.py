@@ -5,7 +5,8 @@ Purpose
     when its answer may leave, how far readers may read, who is in sync, where a follower's log
     must be cut.  Kafka's replication: KIP-101, KIP-279 (truncation by leader epoch), KIP-320
     (fencing by leader epoch), KIP-497 and KIP-903 (ISR changes by AlterPartition, with broker
-    epochs), KIP-966 (the high watermark rests while the ISR is too small), KIP-98 (idempotence).
+    epochs), KIP-966 (the high watermark rests while the ISR is too small), KIP-98 (idempotence,
+    transactions, the last stable offset), KIP-890 (no late packet joins the next transaction).
 
 States
     None (no record yet, or not a replica) → Leader | Follower, by each ``Assigned`` record of a
@@ -29,6 +30,8 @@ Invariants (asserted by ``check``)
     P7  At most one ISR change is pending, and it is based on the present partition epoch.
     P8  The high watermark is never taken beyond what a member of the ISR, or of the proposed ISR,
         has told to have (asserted as it moves).
+    T1  Log start ≤ last stable offset ≤ high watermark, and it never goes back on one leader.
+    T2  Open transactions and the markers that end them stand in the order of the log.
 
 Left to the driver
     Bytes, CRCs, files, requests and their time-outs, waiting fetches (they are woken by

@@ -37,8 +37,20 @@ from nodes.core.partition.log_state import LogState
 from nodes.core.partition.producer_state import Producers
 from transport.kernel import Now, Tick
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import LeaderEpoch, NodeId, Offset, PartitionEpoch
-from transport.wire.messages.fetch import Divergence
+from transport.wire.ids import (
+    LeaderEpoch,
+    NodeId,
+    Offset,
+    PartitionEpoch,
+    ProducerEpoch,
+    ProducerId,
+)
+from transport.wire.messages.fetch import (
+    READ_COMMITTED,
+    READ_UNCOMMITTED,
+    AbortedTransaction,
+    Divergence,
+)
 from transport.wire.messages.metadata import PartitionRecord
 
 
@@ -75,6 +87,11 @@ class PartitionCore:
     def high_watermark(self) -> Offset:
         """Everything below is committed, as far as this replica knows."""
         return self._log.high_watermark
+
+    @property
+    def last_stable_offset(self) -> Offset:
+        """Below it everything is committed, and every transaction has ended for good."""
+        return self._log.last_stable_offset
 
     @property
     def producers(self) -> Producers:
@@ -119,14 +136,32 @@ class PartitionCore:
             return ErrorCode.NOT_LEADER_OR_FOLLOWER
         return error
 
-    def read_as_consumer(self, leader_epoch: LeaderEpoch, offset: Offset) -> ReadVerdict:
-        """Judge a consumer's fetch: up to the high watermark."""
+    def must_verify(self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> bool:
+        """Tell whether the transaction coordinator is to be asked before a transactional batch."""
+        return self._log.producers.must_verify(producer_id, producer_epoch)
+
+    def aborted_after(self, start: Offset) -> bool:
+        """Tell whether any transaction was aborted by a marker at or after ``start``."""
+        return self._log.producers.transactions.aborted_after(start)
+
+    def aborted_within(self, start: Offset, end: Offset) -> list[AbortedTransaction]:
+        """Return whose records from ``start`` to before ``end`` were aborted."""
+        return self._log.producers.transactions.aborted_within(start, end)
+
+    def read_as_consumer(
+        self, leader_epoch: LeaderEpoch, offset: Offset, isolation: int = READ_UNCOMMITTED
+    ) -> ReadVerdict:
+        """Judge a consumer's fetch: up to the high watermark, or the last stable offset."""
         error = self.judge_leadership(leader_epoch)
         if error is not ErrorCode.NONE:
             return ReadVerdict(error)
         if not self._log.log_start_offset <= offset <= self._log.log_end_offset:
             return ReadVerdict(ErrorCode.OFFSET_OUT_OF_RANGE)
-        return ReadVerdict(ErrorCode.NONE, self._log.high_watermark)
+        committed = isolation == READ_COMMITTED
+        log = self._log
+        return ReadVerdict(
+            ErrorCode.NONE, log.last_stable_offset if committed else log.high_watermark
+        )
 
     def read_as_replica(
         self,
@@ -249,7 +284,7 @@ class PartitionCore:
         self._follower.truncated(event.log_end_offset, effects)
 
     def _on_rebuilt(self, event: ProducersRebuilt, effects: PartitionEffects, now: Now) -> None:
-        self._log.producers.rebuild(event.batches)
+        self._log.rebuild_producers(event.batches)
 
     def _on_replica(self, event: ReplicaFetched, effects: PartitionEffects, now: Now) -> None:
         assert self._leader is not None, "read_as_replica had judged it"

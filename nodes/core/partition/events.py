@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from transport.kernel import Effects, Tick
+from transport.wire.control import Marker
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
     BrokerEpoch,
@@ -32,6 +33,9 @@ class Batch(NamedTuple):
     producer_id: ProducerId
     producer_epoch: ProducerEpoch
     first_sequence: int
+    transactional: bool = False
+    marker: Marker | None = None
+    """It is the end of this producer's transaction here."""
 
     @property
     def length(self) -> int:
@@ -83,6 +87,9 @@ class Produce(NamedTuple):
     acks: int
     leader_epoch: LeaderEpoch
     deadline_ms: int
+    verified: bool = False
+    """The transaction coordinator has vouched for it: the partition is in the producer's ongoing
+    transaction of this very producer epoch."""
 
 
 class Appended(NamedTuple):

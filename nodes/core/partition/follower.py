@@ -116,7 +116,7 @@ class Follower:
         """The fetch was from our log's end and did not diverge: up to there both are equal."""
         learned = min(leaders, self._log.log_end_offset)
         if learned > self._log.high_watermark:
-            self._log.high_watermark = learned
+            self._log.raise_high_watermark(learned)
             effects.high_watermark_moved = True
 
     def check(self, node: int) -> None:

@@ -59,6 +59,7 @@ class Leader:
         self._progress: dict[NodeId, Progress] = {}
         self._writing: tuple[Produce, Batch] | None = None
         self._highest_watermark = log.high_watermark
+        self._highest_stable = log.last_stable_offset
         log.epochs.assign(record.leader_epoch, log.log_end_offset)
         self._know_replicas(now)
 
@@ -102,7 +103,9 @@ class Leader:
         assert self._writing is None, "one append at a time"
         error = self._refusal(event)
         if error is ErrorCode.NONE:
-            judged = self._log.producers.judge(event.batch, whole_log=self._log.is_whole)
+            judged = self._log.producers.judge(
+                event.batch, whole_log=self._log.is_whole, verified=event.verified
+            )
             if judged.base_offset != NO_OFFSET:
                 self._answer_duplicate(event, judged, effects)
                 return
@@ -214,8 +217,9 @@ class Leader:
         if limit <= self._log.high_watermark:
             return
         assert limit <= self._log.log_end_offset, "P8: nobody has what the leader has not"
-        self._log.high_watermark = limit
+        self._log.raise_high_watermark(limit)
         self._highest_watermark = limit
+        self._highest_stable = max(self._highest_stable, self._log.last_stable_offset)
         effects.high_watermark_moved = True
         self.parked.release(limit, effects.produced)
 
@@ -285,11 +289,12 @@ class Leader:
         return deadline
 
     def check(self) -> None:
-        """Assert P2, P3, P4 and P7."""
+        """Assert P2, P3, P4, P7 and T1."""
         replicas = self.record.replicas
         assert set(self.isr.members) <= set(replicas), "P2: ISR ⊆ replicas"
         assert set(self.isr.maximal) <= set(replicas), "P2: proposed ISR ⊆ replicas"
         assert self._node in self.isr.members, "P2: the leader is in its ISR"
         assert self._log.high_watermark >= self._highest_watermark, "P3: it never goes back"
+        assert self._log.last_stable_offset >= self._highest_stable, "T1: it never goes back"
         assert self.isr.partition_epoch == self.record.partition_epoch, "P7: the present base"
         self.parked.check(self._log.high_watermark)

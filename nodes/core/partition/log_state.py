@@ -31,6 +31,26 @@ class LogState:
         self.producers = producers
         bounded = min(facts.high_watermark, facts.log_end_offset)
         self.high_watermark = max(bounded, facts.log_start_offset)
+        producers.transactions.commit(self.high_watermark)
+
+    @property
+    def last_stable_offset(self) -> Offset:
+        """Below it everything is committed, and every transaction has ended for good."""
+        unstable = self.producers.transactions.first_unstable()
+        if unstable is None or unstable >= self.high_watermark:
+            return self.high_watermark
+        return max(unstable, self.log_start_offset)
+
+    def raise_high_watermark(self, offset: Offset) -> None:
+        """Take over that everything below is committed."""
+        assert offset >= self.high_watermark, "it does not go back"
+        self.high_watermark = offset
+        self.producers.transactions.commit(offset)
+
+    def rebuild_producers(self, batches: tuple[Batch, ...]) -> None:
+        """Take over the headers of the whole log, after a cut."""
+        self.producers.rebuild(batches)
+        self.producers.transactions.commit(self.high_watermark)
 
     def extend(self, batches: tuple[Batch, ...]) -> None:
         """Take over batches that were appended."""
@@ -59,9 +79,11 @@ class LogState:
         return self.log_start_offset == 0
 
     def check(self) -> None:
-        """Assert P1, P5 and P6."""
+        """Assert P1, P5, P6, T1 and T2."""
         assert self.log_start_offset <= self.high_watermark, "P1: log start ≤ high watermark"
         assert self.high_watermark <= self.log_end_offset, "P1: high watermark ≤ log end"
+        assert self.log_start_offset <= self.last_stable_offset, "T1: log start ≤ last stable"
+        assert self.last_stable_offset <= self.high_watermark, "T1: last stable ≤ high watermark"
         assert self.durable_offset <= self.log_end_offset, "what is synced was written"
         self.epochs.check(self.log_end_offset)
         self.producers.check(self.log_end_offset)

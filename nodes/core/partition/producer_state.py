@@ -1,7 +1,11 @@
-"""What a log remembers of its idempotent producers (KIP-98).
+"""What a log remembers of its idempotent producers and their transactions (KIP-98, KIP-890).
 
-Owns producer epochs and the last five batches of each producer, built from batch headers alone, so
-that a follower, a new leader and a restarted broker know the same.  Knows nothing of roles.
+Owns producer epochs and the last five batches of each producer, built from batch headers and
+markers alone, so that a follower, a new leader and a restarted broker know the same.  Knows nothing
+of roles.
+
+A marker bears a later producer epoch than the transaction it ends.  So it fences: whatever that
+producer sent before and comes after it, is refused here, whoever vouches for it.
 """
 
 from __future__ import annotations
@@ -10,6 +14,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from nodes.core.partition.events import NO_OFFSET, Batch
+from nodes.core.partition.transactions import Transactions
+from transport.wire.control import Marker
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_PRODUCER_ID, Offset, ProducerEpoch, ProducerId
 
@@ -33,7 +39,7 @@ class WrittenBatch(NamedTuple):
 class ProducerEntry:
     """One producer: its epoch and its last batches."""
 
-    __slots__ = ("batches", "epoch", "whole")
+    __slots__ = ("batches", "coordinator_epoch", "epoch", "marker_offset", "whole")
 
     def __init__(
         self, epoch: ProducerEpoch, batches: Iterable[WrittenBatch] = (), *, whole: bool = True
@@ -42,6 +48,10 @@ class ProducerEntry:
         self.batches = list(batches)
         self.whole = whole
         """Nothing that this log holds of the producer is missing from ``batches``."""
+        self.coordinator_epoch = -1
+        """The largest that a marker of this producer bore."""
+        self.marker_offset = NO_OFFSET
+        """Of the newest marker, while nothing was written after it."""
 
 
 class Judgement(NamedTuple):
@@ -58,11 +68,12 @@ NEW = Judgement(ErrorCode.NONE)
 class Producers:
     """All producers of one log, the longest silent first."""
 
-    __slots__ = ("_entries", "_forgot")
+    __slots__ = ("_entries", "_forgot", "transactions")
 
     def __init__(self) -> None:
         self._entries: dict[ProducerId, ProducerEntry] = {}
         self._forgot = False
+        self.transactions = Transactions()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -81,37 +92,85 @@ class Producers:
         """Some producer of this log is not remembered any more."""
         return self._forgot
 
-    def judge(self, batch: Batch, *, whole_log: bool) -> Judgement:
+    def must_verify(self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> bool:
+        """Tell whether a transactional batch would begin a transaction here.
+
+        Then its coordinator must say first that this partition belongs to it.
+        """
+        entry = self._entries.get(producer_id)
+        if entry is not None and producer_epoch < entry.epoch:
+            return False  # It is refused, whatever anybody says.
+        known = entry is not None and entry.epoch == producer_epoch
+        return not (known and self.transactions.is_open(producer_id))
+
+    def judge(self, batch: Batch, *, whole_log: bool, verified: bool = False) -> Judgement:
         """Tell whether ``batch`` is new, a duplicate (and where it stands), or refused.
 
         ``whole_log``: nothing was ever deleted from the log's start, so a producer that is not
         known has written nothing, and must begin with sequence 0.  DUPLICATE_SEQUENCE_NUMBER comes
         with the offsets up to which everything must be committed for it to be true.
+        ``verified``: the transaction coordinator has vouched for a batch that begins a transaction.
         """
         if batch.producer_id == NO_PRODUCER_ID:
             return NEW
+        if batch.marker is not None:
+            return self._judge_marker(batch, batch.marker)
         if batch.first_sequence < 0:
             return Judgement(ErrorCode.INVALID_RECORD)
+        judged = self._judge_sequence(batch, whole_log=whole_log)
+        if judged is NEW and not self._fits_transaction(batch, verified=verified):
+            return Judgement(ErrorCode.INVALID_TXN_STATE)
+        return judged
+
+    def _judge_sequence(self, batch: Batch, *, whole_log: bool) -> Judgement:
         entry = self._entries.get(batch.producer_id)
         if entry is None:
             strict = whole_log and not self._forgot
             return _first(batch) if strict else NEW
         if batch.producer_epoch < entry.epoch:
             return Judgement(ErrorCode.INVALID_PRODUCER_EPOCH)
-        if batch.producer_epoch > entry.epoch:
+        if batch.producer_epoch > entry.epoch or not entry.batches:
             return _first(batch)
         return _judge_next(batch, entry.batches)
+
+    def _fits_transaction(self, batch: Batch, *, verified: bool) -> bool:
+        """A transaction is written to under one epoch, and begun by its coordinator's leave."""
+        if not self.transactions.is_open(batch.producer_id):
+            return verified or not batch.transactional
+        entry = self._entries.get(batch.producer_id)
+        return batch.transactional and (entry is None or entry.epoch == batch.producer_epoch)
+
+    def _judge_marker(self, batch: Batch, marker: Marker) -> Judgement:
+        entry = self._entries.get(batch.producer_id)
+        if entry is None:
+            return NEW
+        if marker.coordinator_epoch < entry.coordinator_epoch:
+            return Judgement(ErrorCode.TRANSACTION_COORDINATOR_FENCED)
+        if batch.producer_epoch < entry.epoch:
+            return Judgement(ErrorCode.INVALID_PRODUCER_EPOCH)
+        if batch.producer_epoch == entry.epoch and entry.marker_offset != NO_OFFSET:
+            return Judgement(ErrorCode.NONE, entry.marker_offset, entry.marker_offset)
+        return NEW
 
     def record(self, batch: Batch) -> None:
         """Take over a batch that is in the log now."""
         if batch.producer_id == NO_PRODUCER_ID:
             return
-        entry = self._entries.pop(batch.producer_id, None)
-        if entry is None:
+        before = self._entries.pop(batch.producer_id, None)
+        if batch.marker is not None:
+            self._record_marker(batch, batch.marker, before)
+            return
+        if batch.transactional:
+            self.transactions.begin(batch.producer_id, batch.base_offset)
+        if before is None:
             entry = ProducerEntry(batch.producer_epoch, whole=not self._forgot)
-        elif entry.epoch != batch.producer_epoch or not _follows(batch, entry.batches):
+        elif before.epoch != batch.producer_epoch or not _follows(batch, before.batches):
             # Out of sequence only where the leader had forgotten the producer, and we had not.
             entry = ProducerEntry(batch.producer_epoch, whole=False)
+            entry.coordinator_epoch = before.coordinator_epoch
+        else:
+            entry = before
+        entry.marker_offset = NO_OFFSET
         written = WrittenBatch(
             batch.first_sequence, _last_sequence(batch), batch.base_offset, batch.last_offset
         )
@@ -119,8 +178,23 @@ class Producers:
         if len(entry.batches) > BATCHES_KEPT:
             del entry.batches[0]
             entry.whole = False
-        self._entries[batch.producer_id] = entry
+        self._keep(batch.producer_id, entry)
+
+    def _record_marker(self, batch: Batch, marker: Marker, before: ProducerEntry | None) -> None:
+        self.transactions.end(batch.producer_id, batch.base_offset, committed=marker.committed)
+        entry = before
+        if entry is None or entry.epoch != batch.producer_epoch:
+            entry = ProducerEntry(batch.producer_epoch, whole=False)
+        if before is not None:
+            entry.coordinator_epoch = before.coordinator_epoch
+        entry.coordinator_epoch = max(entry.coordinator_epoch, marker.coordinator_epoch)
+        entry.marker_offset = batch.base_offset
+        self._keep(batch.producer_id, entry)
+
+    def _keep(self, producer_id: ProducerId, entry: ProducerEntry) -> None:
+        self._entries[producer_id] = entry
         if len(self._entries) > PRODUCERS_MAX:
+            # Its open transaction, if there is one, is not forgotten with it.
             del self._entries[next(iter(self._entries))]
             self._forgot = True
 
@@ -130,9 +204,10 @@ class Producers:
         True: of some producer nothing is left here though the log holds more, so that all must be
         rebuilt from the headers.
         """
-        rebuild = False
+        rebuild = self.transactions.cut(end)
         for producer_id, entry in list(self._entries.items()):
-            if entry.batches[-1].last_offset < end:
+            last = entry.batches[-1].last_offset if entry.batches else entry.marker_offset
+            if last < end:
                 continue
             entry.batches = [batch for batch in entry.batches if batch.last_offset < end]
             if not entry.batches:
@@ -144,14 +219,17 @@ class Producers:
         """Build the table anew from the headers of the whole log, in order."""
         self._entries = {}
         self._forgot = False
+        self.transactions = Transactions()
         for batch in batches:
             self.record(batch)
 
     def check(self, log_end_offset: Offset) -> None:
-        """Assert P6."""
+        """Assert P6 and T2."""
+        self.transactions.check(log_end_offset)
         for entry in self._entries.values():
-            assert 0 < len(entry.batches) <= BATCHES_KEPT, "P6: one to five batches"
-            assert entry.batches[-1].last_offset < log_end_offset, "P6: all in the log"
+            assert len(entry.batches) <= BATCHES_KEPT, "P6: at most five batches"
+            last = entry.batches[-1].last_offset if entry.batches else entry.marker_offset
+            assert NO_OFFSET < last < log_end_offset, "P6: all in the log"
             for here, there in zip(entry.batches, entry.batches[1:], strict=False):
                 following = (here.last_sequence + 1) % SEQUENCES
                 assert there.first_sequence == following, "P6: consecutive sequences"
@@ -181,6 +259,8 @@ def _judge_next(batch: Batch, known: list[WrittenBatch]) -> Judgement:
 
 
 def _follows(batch: Batch, known: list[WrittenBatch]) -> bool:
+    if not known:
+        return batch.first_sequence == 0
     return batch.first_sequence == (known[-1].last_sequence + 1) % SEQUENCES
 
 

@@ -25,7 +25,12 @@ from transport.wire.ids import (
     TopicId,
 )
 from transport.wire.messages import Message
-from transport.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse
+from transport.wire.messages.fetch import (
+    READ_UNCOMMITTED,
+    FetchPartition,
+    FetchRequest,
+    FetchResponse,
+)
 from transport.wire.messages.produce import (
     ACKS_ALL,
     ProducedPartition,
@@ -45,13 +50,20 @@ Answer = tuple[Message, tuple[Buffer, ...]]
 
 
 def make_batch(
-    *values: bytes, producer: int = -1, epoch: int = 0, sequence: int = -1, timestamp_ms: int = 1
+    *values: bytes,
+    producer: int = -1,
+    epoch: int = 0,
+    sequence: int = -1,
+    timestamp_ms: int = 1,
+    transactional: bool = False,
 ) -> bytes:
     builder = BatchBuilder()
     for value in values or (b"value",):
         builder.append(None, value, (), timestamp_ms)
     epoch = epoch if producer >= 0 else -1
-    return builder.build(0, ProducerId(producer), ProducerEpoch(epoch), sequence)
+    return builder.build(
+        0, ProducerId(producer), ProducerEpoch(epoch), sequence, transactional=transactional
+    )
 
 
 def values_of(data: Buffer) -> list[bytes | None]:
@@ -248,8 +260,9 @@ def fetch_request(
     min_bytes: int = 1,
     max_bytes: int = 1 << 20,
     leader_epoch: int = -1,
+    isolation: int = READ_UNCOMMITTED,
 ) -> FetchRequest:
     part = FetchPartition(
         key.topic_id, key.partition, LeaderEpoch(leader_epoch), Offset(offset), max_bytes
     )
-    return FetchRequest(max_wait_ms, min_bytes, max_bytes, (part,))
+    return FetchRequest(max_wait_ms, min_bytes, max_bytes, (part,), isolation=isolation)

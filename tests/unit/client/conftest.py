@@ -41,6 +41,7 @@ from transport.wire.messages.cluster import (
     NodeEndpoints,
 )
 from transport.wire.messages.fetch import (
+    AbortedTransaction,
     EpochEnded,
     FetchedPartition,
     FetchRequest,
@@ -97,6 +98,7 @@ class ScriptedPartition:
         self.replicas = tuple(brokers)
         self.isr = tuple(brokers)
         self.batches: list[bytes] = []
+        self.aborted: list[AbortedTransaction] = []
         self.start = 0
         self.end = 0
         self.seen: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
@@ -517,7 +519,15 @@ class ScriptedCluster:
                 frames.append(data)
                 end = Offset(state.end)
                 told.append(
-                    FetchedPartition(part.topic_id, part.partition, 0, end, Offset(0), frame)
+                    FetchedPartition(
+                        part.topic_id,
+                        part.partition,
+                        0,
+                        end,
+                        Offset(0),
+                        frame,
+                        aborted=tuple(state.aborted) if body.isolation else (),
+                    )
                 )
         if not told and body.max_wait_ms > 0:
             return None

@@ -17,15 +17,17 @@ from odradek.fetching import ConsumerSettings
 from odradek.records import Reading
 from transport.wire.batch import CONTROL
 from transport.wire.checksum import crc32c
+from transport.wire.control import Marker, build_marker
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import TopicPartition
+from transport.wire.ids import Offset, ProducerEpoch, ProducerId, TopicPartition
 from transport.wire.messages.fetch import (
+    AbortedTransaction,
     FetchedPartition,
     FetchRequest,
     FetchResponse,
     OffsetForLeaderEpochRequest,
 )
-from transport.wire.records import BatchBuilder
+from transport.wire.records import BatchBuilder, read_header
 
 T0 = TopicPartition("t", 0)
 T1 = TopicPartition("t", 1)
@@ -81,6 +83,44 @@ def test_earliest_reads_everything_once_and_in_order(cluster: Any) -> None:
     assert poll(engine, cluster) == {}
     write(cluster, 4)
     assert poll(engine, cluster, 100) == {T0: [4]}
+
+
+def write_of(cluster: Any, producer: int, *numbers: int, committed: bool | None = None) -> None:
+    """Write a transactional batch, or with ``committed`` the marker that ends it."""
+    partition = cluster.topics["t"].partitions[0]
+    if committed is not None:
+        marker = Marker(committed, 1)
+        batch = build_marker(marker, ProducerId(producer), ProducerEpoch(1), 1)
+        partition._write(read_header(batch), batch)
+        return
+    builder = BatchBuilder()
+    for number in numbers:
+        builder.append(b"k", b"%d" % number, (), 1_000 + number)
+    batch = builder.build(0, ProducerId(producer), ProducerEpoch(0), 0, transactional=True)
+    partition._write(read_header(batch), batch)
+
+
+@pytest.mark.parametrize(
+    ("isolation_level", "expected"),
+    [("read_uncommitted", [0, 1, 2, 3, 4, 5]), ("read_committed", [2, 3, 4, 5])],
+)
+def test_aborted_records_are_passed_over(
+    cluster: Any, isolation_level: str, expected: list[int]
+) -> None:
+    cluster.topic("t")
+    write_of(cluster, 7, 0, 1)
+    write_of(cluster, 8, 2, 3)
+    write_of(cluster, 7, committed=False)
+    write_of(cluster, 7, 4)
+    write_of(cluster, 8, committed=True)
+    write_of(cluster, 7, committed=True)
+    write_of(cluster, 8, 5)
+    cluster.topics["t"].partitions[0].aborted = [AbortedTransaction(ProducerId(7), Offset(0))]
+    engine = make(cluster, "t", isolation_level=isolation_level)
+    assert poll(engine, cluster) == {T0: expected}
+    assert position(engine, cluster) == 9
+    asked = [body for _, body in cluster.asked if isinstance(body, FetchRequest)]
+    assert {body.isolation for body in asked} == {int(isolation_level == "read_committed")}
 
 
 def test_latest_reads_only_what_comes(cluster: Any) -> None:

@@ -484,7 +484,7 @@ def plant_truncation_to_the_high_watermark_when_parted(patch: pytest.MonkeyPatch
 
 
 def plant_no_duplicates(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Producers, "judge", lambda self, batch, *, whole_log: NEW)
+    patch.setattr(Producers, "judge", lambda self, batch, **_: NEW)
     patch.setattr(Producers, "check", lambda self, end: None)
 
 

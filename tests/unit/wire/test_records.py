@@ -8,6 +8,7 @@ import pytest
 
 from transport.wire.batch import CRC_FROM, HEADER, LOG_APPEND_TIME
 from transport.wire.checksum import crc32c
+from transport.wire.control import Marker, build_marker, read_marker
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, Offset, ProducerEpoch, ProducerId
 from transport.wire.records import (
@@ -320,6 +321,29 @@ def test_views_begin_at_an_offset_and_leave_out_control_batches() -> None:
     assert [record.offset for record in views[1][1:3]] == [16, 17]
     with pytest.raises(RecordError, match="CRC"):
         view_batches(run_of_batches(2, 3)[:-1] + b"!", Offset(0))
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_marker_is_a_control_batch_as_kafka_writes_it(committed: bool) -> None:
+    marker = Marker(committed, 9)
+    batch = build_marker(marker, ProducerId(7), ProducerEpoch(3), 1_000)
+    header = read_header(batch)
+    assert (header.is_control, header.is_transactional) == (True, True)
+    assert (header.producer_id, header.producer_epoch, header.base_sequence) == (7, 3, -1)
+    (record,) = decode_batch(batch)
+    assert record.key == bytes((0, 0, 0, committed))
+    assert record.value == bytes((0, 0, 0, 0, 0, 9))
+    assert read_marker(batch) == marker
+
+
+def test_a_control_batch_that_is_no_marker_is_told_from_a_damaged_one() -> None:
+    builder = BatchBuilder()
+    builder.append(bytes((0, 0, 0, 5)), b"", (), 1)
+    assert read_marker(builder.build(producer_id=ProducerId(7), control=True)) is None
+    builder = BatchBuilder()
+    builder.append(b"", None, (), 1)
+    with pytest.raises(RecordError, match="can be read"):
+        read_marker(builder.build(producer_id=ProducerId(7), control=True))
 
 
 def compacted() -> bytes:

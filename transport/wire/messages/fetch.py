@@ -5,12 +5,25 @@ from __future__ import annotations
 from typing import ClassVar
 
 from transport.wire.apis import Api
-from transport.wire.ids import NO_NODE, BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicId
+from transport.wire.ids import (
+    NO_NODE,
+    BrokerEpoch,
+    LeaderEpoch,
+    NodeId,
+    Offset,
+    ProducerId,
+    TopicId,
+)
 from transport.wire.messages import Message, Part
 
 TIMESTAMP_LATEST = -1
 TIMESTAMP_EARLIEST = -2
 TIMESTAMP_MAX = -3
+
+READ_UNCOMMITTED = 0
+READ_COMMITTED = 1
+"""Isolation levels: up to the high watermark, or up to the last stable offset without what was
+aborted."""
 
 
 class FetchPartition(Part, frozen=True, array_like=True, gc=False):
@@ -43,6 +56,14 @@ class FetchRequest(Message, frozen=True, array_like=True, gc=False):
     broker_epoch: BrokerEpoch = BrokerEpoch(-1)
     """Of the follower that asks."""
     rack: str = ""
+    isolation: int = READ_UNCOMMITTED
+
+
+class AbortedTransaction(Part, frozen=True, array_like=True, gc=False):
+    """Its records are to be passed over, from ``first_offset`` to the producer's abort marker."""
+
+    producer_id: ProducerId
+    first_offset: Offset
 
 
 class Divergence(Part, frozen=True, array_like=True, gc=False):
@@ -65,6 +86,10 @@ class FetchedPartition(Part, frozen=True, array_like=True, gc=False):
     leader: NodeId = NO_NODE
     """With NOT_LEADER: who leads now, as far as this broker knows."""
     leader_epoch: LeaderEpoch = LeaderEpoch(-1)
+    last_stable_offset: Offset = Offset(-1)
+    """Below it every transaction has ended, for good; −1 to followers, and while not sure."""
+    aborted: tuple[AbortedTransaction, ...] = ()
+    """To readers of committed records: of transactions that have records in the frame."""
 
 
 class FetchResponse(Message, frozen=True, array_like=True, gc=False):
@@ -91,6 +116,8 @@ class ListOffsetsRequest(Message, frozen=True, array_like=True, gc=False):
     api: ClassVar[Api] = Api.LIST_OFFSETS
 
     partitions: tuple[ListOffset, ...]
+    isolation: int = READ_UNCOMMITTED
+    """For readers of committed records the latest offset is the last stable one."""
 
 
 class ListedOffset(Part, frozen=True, array_like=True, gc=False):
