@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from odradek.admin import AdminClient, NewPartitions, NewTopic
+    from odradek.admin import (
+        AdminClient,
+        ConfigResource,
+        ConfigResourceType,
+        NewPartitions,
+        NewTopic,
+    )
     from odradek.consumer import Consumer, OffsetAndTimestamp
     from odradek.coordination import CoordinationClient
     from odradek.producer import Producer
@@ -17,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdminClient",
+    "ConfigResource",
+    "ConfigResourceType",
     "Consumer",
     "ConsumerRecord",
     "CoordinationClient",
@@ -32,6 +40,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AdminClient": "odradek.admin",
+    "ConfigResource": "odradek.admin",
+    "ConfigResourceType": "odradek.admin",
     "Consumer": "odradek.consumer",
     "ConsumerRecord": "odradek.records",
     "CoordinationClient": "odradek.coordination",

@@ -7,6 +7,14 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
+from odradek.admin_configs import (
+    ConfigDescription,
+    ConfigEntry,
+    ConfigResource,
+    ConfigResourceType,
+    ConfigSource,
+    as_text,
+)
 from odradek.admin_engine import (
     AdminEngine,
     ClusterDescription,
@@ -23,6 +31,11 @@ from transport.wire.messages import topics as wire
 __all__ = [
     "AdminClient",
     "ClusterDescription",
+    "ConfigDescription",
+    "ConfigEntry",
+    "ConfigResource",
+    "ConfigResourceType",
+    "ConfigSource",
     "NewPartitions",
     "NewTopic",
     "PartitionDescription",
@@ -48,10 +61,7 @@ class NewTopic(NamedTuple):
 
     def on_the_wire(self) -> wire.NewTopic:
         """Return it as it is asked for; a config's value is sent as text, booleans in lower case."""
-        configs = {
-            name: str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in (self.topic_configs or {}).items()
-        }
+        configs = {name: as_text(value) for name, value in (self.topic_configs or {}).items()}
         placed = self.replica_assignments or {}
         if sorted(placed) != list(range(len(placed))):
             raise ValueError(
@@ -82,7 +92,7 @@ def _assignments(placed: Iterable[Sequence[int]]) -> tuple[wire.Assignment, ...]
 
 
 class AdminClient:
-    """Creates, deletes and describes topics. Thread-safe."""
+    """Administers topics, configs and the cluster. Thread-safe."""
 
     def __init__(
         self,
@@ -157,6 +167,38 @@ class AdminClient:
         return self._wait(
             lambda done, now: self._program.describe_topics(names, self._timeout_ms, done, now),
             list[TopicDescription],
+        )
+
+    def describe_configs(
+        self, config_resources: Iterable[ConfigResource]
+    ) -> list[ConfigDescription]:
+        """Describe the configs of topics and brokers: each value, and where it comes from."""
+        resources = list(config_resources)
+        return self._wait(
+            lambda done, now: self._program.configs.describe(
+                resources, self._timeout_ms, done, now
+            ),
+            list[ConfigDescription],
+        )
+
+    def alter_configs(
+        self,
+        config_resources: Iterable[ConfigResource],
+        timeout_ms: int | None = None,
+        *,
+        validate_only: bool = False,
+    ) -> None:
+        """Change the configs that are named, and no others; in force everywhere at once.
+
+        A value of None lets a config have its default again. Raises the first resource's error
+        (:class:`InvalidConfigurationError`, …); each resource is changed as a whole or not at all.
+        """
+        resources = list(config_resources)
+        limit_ms = self._limit_ms(timeout_ms)
+        self._wait(
+            lambda done, now: self._program.configs.alter(
+                resources, limit_ms, done, now, validate_only=validate_only
+            )
         )
 
     def describe_cluster(self) -> ClusterDescription:

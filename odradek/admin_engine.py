@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from odradek.admin_configs import ConfigAdmin
 from odradek.client_program import ClientProgram
 from odradek.errands import Errand, error_of, failure_of
 from odradek.errors import (
@@ -106,6 +107,7 @@ class AdminEngine(ClientProgram):
 
     def __init__(self, bootstrap: Sequence[str], *, client_id: str = "odradek-admin") -> None:
         super().__init__(bootstrap, client_id=client_id, auto_create=False)
+        self.configs = ConfigAdmin(self)
 
     # Topics
 

@@ -20,6 +20,7 @@ from supervisor.data_dir import DataDir
 
 CLIENT_COMMANDS = {
     "topic": "create, list, describe and delete topics",
+    "config": "read and change the configs of topics, brokers and the cluster",
     "produce": "write lines from standard input to a topic",
     "consume": "print the records of a topic",
     "znode": "create, read, change and delete znodes",

@@ -17,6 +17,7 @@ from transport.kernel import Now
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Message, Refusal
+from transport.wire.messages.configs import AlterConfigsRequest
 from transport.wire.messages.topics import (
     CreatePartitionsRequest,
     CreateTopicsRequest,
@@ -33,8 +34,11 @@ PASSED_ON: dict[type[Message], Callable[[Any], Iterable[str]]] = {
     CreateTopicsRequest: lambda body: (topic.name for topic in body.topics),
     DeleteTopicsRequest: lambda body: body.topics,
     CreatePartitionsRequest: lambda body: (topic.name for topic in body.topics),
+    AlterConfigsRequest: lambda body: (resource.name for resource in body.resources),
 }
 """What is passed on, and the names in it. Each has a ``timeout_ms``."""
+OF_TOPICS_ALONE = frozenset({CreateTopicsRequest, DeleteTopicsRequest, CreatePartitionsRequest})
+"""What nobody may do to internal topics."""
 
 
 class Administration:
@@ -62,7 +66,7 @@ class Administration:
             self._context.reply(request, Refusal(ErrorCode.INVALID_TOPIC, text))
             return
         internal = [name for name in names if is_internal(name)]
-        if internal:
+        if internal and type(body) in OF_TOPICS_ALONE:
             text = f"{internal[0]} is an internal topic: it is made on first use, and stays"
             self._context.reply(request, Refusal(ErrorCode.INVALID_TOPIC, text))
             return

@@ -8,7 +8,7 @@ from the controller, one fetch at a time.  Each applied delta goes to the replic
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from nodes.broker.context import BrokerContext, Request
@@ -26,9 +26,11 @@ from transport.wire.ids import (
 )
 from transport.wire.messages import Message
 from transport.wire.messages.cluster import Heartbeat
+from transport.wire.messages.configs import KIND_BROKER
 from transport.wire.messages.metadata import (
     EVENT_DELTA,
     EVENT_METADATA,
+    ConfigRecord,
     FetchImageRequest,
     FetchImageResponse,
     MetadataDelta,
@@ -128,7 +130,7 @@ class Metadata:
         self, position: MetadataPosition, records: Iterable[MetadataRecord], now: Now
     ) -> None:
         """Replace the image by a newer one, known as a whole."""
-        old = dict(self.image.partitions)
+        old, old_configs = dict(self.image.partitions), self._all_configs()
         self.image.load(position, records)
         self._history.clear()
         self._history_records = 0
@@ -138,6 +140,8 @@ class Metadata:
             for number, record in partitions.items()
             if old.get(topic_id, {}).get(number) != record
         ]
+        if self._all_configs() != old_configs:
+            changed = list(dict.fromkeys([*changed, *self._hosted()]))
         removed = [topic_id for topic_id in old if topic_id not in self.image.partitions]
         self._follower.apply(changed, removed, now)
         self._applied(now)
@@ -150,6 +154,7 @@ class Metadata:
     def _apply(self, delta: MetadataDelta, now: Now) -> None:
         changed: dict[PartitionKey, None] = {}
         removed: list[TopicId] = []
+        concerned = (KIND_BROKER, ""), (KIND_BROKER, str(self._context.id))
         for record in delta.records:
             if isinstance(record, PartitionRecord):
                 changed[PartitionKey(record.topic_id, record.partition)] = None
@@ -158,11 +163,25 @@ class Metadata:
             elif isinstance(record, TopicRecord):
                 known = self.image.partitions.get(record.topic_id, {})
                 changed.update((PartitionKey(record.topic_id, number), None) for number in known)
+            elif isinstance(record, ConfigRecord) and (record.kind, record.name) in concerned:
+                changed.update(dict.fromkeys(self._hosted()))
         self.image.apply(delta)
         self._remember(delta)
         self._follower.apply(list(changed), removed, now)
         self._publish(EVENT_METADATA, delta)
         self._applied(now)
+
+    def _all_configs(self) -> list[dict[str, str]]:
+        """Return everything that the settings of the partitions hosted here come from."""
+        topics = [topic.configs for topic in self.image.topics.values()]
+        return [self.image.broker_configs(self._context.id), *topics]
+
+    def _hosted(self) -> Iterator[PartitionKey]:
+        """Yield the partitions with a replica here: this broker's configs are theirs."""
+        for topic_id, partitions in self.image.partitions.items():
+            for number, record in partitions.items():
+                if self._context.id in record.replicas:
+                    yield PartitionKey(topic_id, number)
 
     def _publish(self, topic: bytes, delta: MetadataDelta) -> None:
         envelope = Envelope(Kind.EVENT, delta, cluster_id=self._context.config.cluster_id)

@@ -30,6 +30,7 @@ from transport.wire.messages.coordination import (
 )
 from transport.wire.messages.metadata import (
     BrokerRecord,
+    ConfigRecord,
     MetadataDelta,
     MetadataRecord,
     PartitionRecord,
@@ -110,9 +111,10 @@ class ZnodeMetadataStore:
             return None
 
     def _read_all(self) -> Script[list[MetadataRecord]]:
-        brokers, topics, producer_ids = yield [
+        brokers, topics, configs, producer_ids = yield [
             GetChildren(znodes.REGISTERED),
             GetChildren(znodes.TOPICS),
+            GetChildren(znodes.CONFIGS),
             GetData(znodes.PRODUCER_IDS),
         ]
         records: list[MetadataRecord] = []
@@ -120,6 +122,9 @@ class ZnodeMetadataStore:
         for found in (yield from in_batches([GetData(path) for path in paths])):
             records.append(znodes.decode_record(BrokerRecord, found.data))
         records += yield from self._read_topics(topics.children)
+        paths = [f"{znodes.CONFIGS}/{name}" for name in configs.children]
+        for found in (yield from in_batches([GetData(path) for path in paths])):
+            records.append(znodes.decode_record(ConfigRecord, found.data))
         records.append(znodes.decode_record(ProducerIdsRecord, producer_ids.data))
         return records
 
@@ -229,6 +234,14 @@ def _write_producer_ids(_image: ClusterImage, _names: Names, record: ProducerIds
     return SetData(znodes.PRODUCER_IDS, znodes.encode_record(record))
 
 
+def _write_config(image: ClusterImage, _names: Names, record: ConfigRecord) -> Write:
+    path = znodes.config_path(record.kind, record.name)
+    exists = (record.kind, record.name) in image.configs
+    if not record.configs:
+        return Delete(path) if exists else Check(znodes.CONFIGS)
+    return _upsert(path, znodes.encode_record(record), exists=exists)
+
+
 def _upsert(path: str, data: bytes, *, exists: bool) -> Write:
     return SetData(path, data) if exists else Create(path, data)
 
@@ -239,4 +252,5 @@ _WRITES: dict[type, Callable[[ClusterImage, Names, Any], Write]] = {
     PartitionRecord: _write_partition,
     RemoveTopicRecord: _write_removal,
     ProducerIdsRecord: _write_producer_ids,
+    ConfigRecord: _write_config,
 }

@@ -126,7 +126,8 @@ class Replicas:
             return
         record = self._since_our_start(record)
         topic = self._context.image.topics[key.topic_id]
-        settings = topic_settings(self._context.config, topic)
+        broker_configs = self._context.image.broker_configs(self._context.id)
+        settings = topic_settings(self._context.config, topic, broker_configs)
         if replica is None:
             name = TopicPartition(topic.name, key.partition)
             replica = Replica(self._context, self, key, name, record, settings)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from nodes.broker.administration import PASSED_ON, Administration
+from nodes.broker.config_api import ConfigApi
 from nodes.broker.context import BrokerContext
 from nodes.broker.controller import Controller
 from nodes.broker.controller_channel import ControllerChannel
@@ -181,6 +182,7 @@ class BrokerServer:
             **replicas,
             **MetadataApi(context, self.channel, self.metadata).handlers,
             **Administration(context, self.channel, self.metadata).handlers,
+            **ConfigApi(context).handlers,
             **ProducerIds(context, self.channel).handlers,
             **self.internal_topics.handlers,
             **node_api.handlers,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import takewhile
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -25,6 +26,7 @@ from transport.wire.ids import (
 from transport.wire.messages.cluster import NodeEndpoints
 from transport.wire.messages.metadata import (
     BrokerRecord,
+    ConfigRecord,
     PartitionRecord,
     ProducerIdsRecord,
     TopicRecord,
@@ -34,6 +36,7 @@ BROKERS = "/brokers"
 BROKER_IDS = "/brokers/ids"
 REGISTERED = "/brokers/registered"
 TOPICS = "/brokers/topics"
+CONFIGS = "/brokers/configs"
 PRODUCER_IDS = "/producer_ids"
 METADATA_VERSION = "/metadata_version"
 CONTROLLER_EPOCH = "/controller_epoch"
@@ -42,8 +45,10 @@ CONTROLLER = "/controller"
 REMOVED_TOPIC = b'{"removed":true}'
 """Data of a deleted topic's znode until its children and itself are gone."""
 
-StoredRecord = BrokerRecord | TopicRecord | PartitionRecord | ProducerIdsRecord
-RecordT = TypeVar("RecordT", BrokerRecord, TopicRecord, PartitionRecord, ProducerIdsRecord)
+StoredRecord = BrokerRecord | TopicRecord | PartitionRecord | ProducerIdsRecord | ConfigRecord
+RecordT = TypeVar(
+    "RecordT", BrokerRecord, TopicRecord, PartitionRecord, ProducerIdsRecord, ConfigRecord
+)
 
 
 class UnreadableZnode(Exception):
@@ -81,6 +86,7 @@ def roots() -> tuple[tuple[str, bytes], ...]:
         (BROKER_IDS, b""),
         (REGISTERED, b""),
         (TOPICS, b""),
+        (CONFIGS, b""),
         (PRODUCER_IDS, encode_record(ProducerIdsRecord(ProducerId(0)))),
         (METADATA_VERSION, encode_position(ControllerEpoch(0), MetadataVersion(0))),
         (CONTROLLER_EPOCH, b"0"),
@@ -100,6 +106,11 @@ def topic_path(name: str) -> str:
 def partition_path(name: str, partition: int) -> str:
     """Return the path of a partition's record."""
     return f"{TOPICS}/{name}/{partition}"
+
+
+def config_path(kind: str, name: str) -> str:
+    """Return the path of the dynamic configs of something; ``<default>`` are those of all."""
+    return f"{CONFIGS}/{kind}:{quote(name, safe='') or '<default>'}"
 
 
 def registered_path(node: NodeId) -> str:

@@ -44,7 +44,9 @@ class TopicConfig:
     default: str = ""
 
 
-def _whole(setting: str, low: int, high: int, unit: str, default: str = "") -> TopicConfig:
+def whole(setting: str, low: int, high: int, unit: str, default: str = "") -> TopicConfig:
+    """Return a config whose values are whole numbers."""
+
     def parse(text: str) -> int | None:
         digits = text.removeprefix("-")
         if not (digits.isascii() and digits.isdigit()) or len(digits) > _DIGITS_MAX:
@@ -65,7 +67,9 @@ def _share(setting: str) -> TopicConfig:
     return TopicConfig(setting, "a number from 0 to 1", parse)
 
 
-def _one_of(setting: str, *values: str, default: str = "") -> TopicConfig:
+def one_of(setting: str, *values: str, default: str = "") -> TopicConfig:
+    """Return a config with these values and no other."""
+
     def parse(text: str) -> str | None:
         return text if text in values else None
 
@@ -84,30 +88,30 @@ TOPIC_CONFIGS: dict[str, TopicConfig] = {
         "log.cleanup_policy", "delete, compact, or both with a comma between", _cleanup_policy
     ),
     # Brokers never open a batch to compress it anew.
-    "compression.type": _one_of("", "producer", default="producer"),
-    "delete.retention.ms": _whole("log.delete_retention_ms", 0, INT64_MAX, "milliseconds"),
+    "compression.type": one_of("", "producer", default="producer"),
+    "delete.retention.ms": whole("log.delete_retention_ms", 0, INT64_MAX, "milliseconds"),
     # The controller must know it as well, and knows no node's settings.
-    FLUSH_POLICY: _one_of("", "none", FLUSH_COMMIT, default="none"),
-    "index.interval.bytes": _whole("log.index_interval_bytes", 0, INT32_MAX, "bytes"),
-    MAX_COMPACTION_LAG_MS: _whole("log.compaction_lag_max_ms", 1, INT64_MAX, "milliseconds"),
-    "max.message.bytes": _whole("log.message_bytes_max", 128, INT32_MAX, "bytes"),
-    "message.timestamp.after.max.ms": _whole(
+    FLUSH_POLICY: one_of("", "none", FLUSH_COMMIT, default="none"),
+    "index.interval.bytes": whole("log.index_interval_bytes", 0, INT32_MAX, "bytes"),
+    MAX_COMPACTION_LAG_MS: whole("log.compaction_lag_max_ms", 1, INT64_MAX, "milliseconds"),
+    "max.message.bytes": whole("log.message_bytes_max", 128, INT32_MAX, "bytes"),
+    "message.timestamp.after.max.ms": whole(
         "log.timestamp_after_max_ms", 0, INT64_MAX, "milliseconds"
     ),
-    "message.timestamp.before.max.ms": _whole(
+    "message.timestamp.before.max.ms": whole(
         "log.timestamp_before_max_ms", 0, INT64_MAX, "milliseconds"
     ),
-    "message.timestamp.type": _one_of("log.timestamp_type", "CreateTime", LOG_APPEND_TIME),
+    "message.timestamp.type": one_of("log.timestamp_type", "CreateTime", LOG_APPEND_TIME),
     "min.cleanable.dirty.ratio": _share("log.cleanable_dirty_ratio_min"),
-    MIN_COMPACTION_LAG_MS: _whole("log.compaction_lag_min_ms", 0, INT64_MAX, "milliseconds"),
-    MIN_INSYNC_REPLICAS: _whole("broker.min_insync_replicas", 1, 32, "replicas"),
-    "retention.bytes": _whole("log.retention_bytes", -1, INT64_MAX, "bytes (-1: without limit)"),
-    "retention.ms": _whole("log.retention_ms", -1, INT64_MAX, "milliseconds (-1: for ever)"),
-    "segment.bytes": _whole("log.segment_bytes", 4096, INT32_MAX, "bytes"),
-    "segment.index.bytes": _whole("log.segment_index_bytes", 64, INT32_MAX, "bytes"),
-    "segment.jitter.ms": _whole("log.segment_jitter_ms", 0, INT64_MAX, "milliseconds"),
-    "segment.ms": _whole("log.segment_ms", 1, INT64_MAX, "milliseconds"),
-    UNCLEAN_LEADER_ELECTION: _one_of("", "true", "false", default="false"),
+    MIN_COMPACTION_LAG_MS: whole("log.compaction_lag_min_ms", 0, INT64_MAX, "milliseconds"),
+    MIN_INSYNC_REPLICAS: whole("broker.min_insync_replicas", 1, 32, "replicas"),
+    "retention.bytes": whole("log.retention_bytes", -1, INT64_MAX, "bytes (-1: without limit)"),
+    "retention.ms": whole("log.retention_ms", -1, INT64_MAX, "milliseconds (-1: for ever)"),
+    "segment.bytes": whole("log.segment_bytes", 4096, INT32_MAX, "bytes"),
+    "segment.index.bytes": whole("log.segment_index_bytes", 64, INT32_MAX, "bytes"),
+    "segment.jitter.ms": whole("log.segment_jitter_ms", 0, INT64_MAX, "milliseconds"),
+    "segment.ms": whole("log.segment_ms", 1, INT64_MAX, "milliseconds"),
+    UNCLEAN_LEADER_ELECTION: one_of("", "true", "false", default="false"),
 }
 """By name, sorted."""
 

@@ -7,12 +7,19 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from odradek import admin as blocking
-from odradek.admin import ClusterDescription, NewPartitions, NewTopic, TopicDescription
+from odradek.admin import (
+    ClusterDescription,
+    ConfigDescription,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    TopicDescription,
+)
 from odradek.bootstrap import Hosts
 
 
 class AdminClient:
-    """Creates, deletes and describes topics, for asyncio; see :class:`odradek.AdminClient`."""
+    """Administers topics, configs and the cluster, for asyncio; see :class:`odradek.AdminClient`."""
 
     def __init__(
         self,
@@ -64,6 +71,24 @@ class AdminClient:
     async def describe_topics(self, topics: Iterable[str] | None = None) -> list[TopicDescription]:
         """Describe topics, or all."""
         return await asyncio.to_thread(self._admin.describe_topics, topics)
+
+    async def describe_configs(
+        self, config_resources: Iterable[ConfigResource]
+    ) -> list[ConfigDescription]:
+        """Describe the configs of topics and brokers."""
+        return await asyncio.to_thread(self._admin.describe_configs, config_resources)
+
+    async def alter_configs(
+        self,
+        config_resources: Iterable[ConfigResource],
+        timeout_ms: int | None = None,
+        *,
+        validate_only: bool = False,
+    ) -> None:
+        """Change the configs that are named, and no others."""
+        await asyncio.to_thread(
+            self._admin.alter_configs, config_resources, timeout_ms, validate_only=validate_only
+        )
 
     async def describe_cluster(self) -> ClusterDescription:
         """Return the cluster's id, its live brokers and its controller."""

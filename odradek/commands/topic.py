@@ -1,4 +1,4 @@
-"""``odradek topic create|add-partitions|list|describe|delete``.
+"""``odradek topic create|alter|add-partitions|list|describe|delete``.
 
 Owns what these commands take and print; the admin client does the work.
 """
@@ -11,8 +11,16 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from odradek.admin import AdminClient, NewPartitions, NewTopic, TopicDescription
+from odradek.admin import (
+    AdminClient,
+    ConfigResource,
+    ConfigResourceType,
+    NewPartitions,
+    NewTopic,
+    TopicDescription,
+)
 from odradek.commands.arguments import add_addresses, guarded, hosts, positive
+from odradek.commands.config import pairs_of
 
 Handler = Callable[[argparse.Namespace, AdminClient], None]
 
@@ -22,6 +30,7 @@ examples:
   odradek topic create events --partitions 6 --config retention.ms=60000
   odradek topic create pinned --replica-assignment 1:2,2:3,3:1
   odradek topic add-partitions words --partitions 6
+  odradek topic alter words --config retention.ms=60000 --delete-config segment.ms
   odradek topic list
   odradek topic describe words --json
   odradek topic delete words
@@ -58,6 +67,16 @@ def add_parser(subparsers: Any) -> None:
         help="a topic config of Kafka's name, as retention.ms=60000; may be given again",
     )
     _add_placement(create)
+    alter = _add(tree, "alter", _alter, "change a topic's configs")
+    alter.add_argument("name", metavar="NAME")
+    alter.add_argument("--config", action="append", default=[], metavar="K=V", help="set one")
+    alter.add_argument(
+        "--delete-config",
+        action="append",
+        default=[],
+        metavar="K",
+        help="let one have its default again",
+    )
     add = _add(tree, "add-partitions", _add_partitions, "give a topic more partitions")
     add.add_argument("name", metavar="NAME")
     add.add_argument(
@@ -127,12 +146,7 @@ def run(given: argparse.Namespace, handler: Handler) -> int:
 
 
 def _create(given: argparse.Namespace, admin: AdminClient) -> None:
-    configs: dict[str, object] = {}
-    for pair in given.config:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise ValueError(f"--config {pair!r} is not K=V; write --config retention.ms=60000")
-        configs[name] = value
+    configs = pairs_of(given.config, "--config retention.ms=60000")
     topic = NewTopic(
         given.name,
         given.partitions,
@@ -143,6 +157,15 @@ def _create(given: argparse.Namespace, admin: AdminClient) -> None:
     admin.create_topics([topic], validate_only=given.validate_only)
     done = "could create" if given.validate_only else "created"
     print(f"{done} topic {given.name}")
+
+
+def _alter(given: argparse.Namespace, admin: AdminClient) -> None:
+    changes = pairs_of(given.config, "--config retention.ms=60000")
+    changes.update(dict.fromkeys(given.delete_config))
+    if not changes:
+        raise ValueError("nothing to change; write --config retention.ms=60000")
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, given.name, changes)])
+    print(f"altered topic {given.name}")
 
 
 def _add_partitions(given: argparse.Namespace, admin: AdminClient) -> None:

@@ -40,6 +40,8 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.CREATE_TOPICS: ("topics", "CreateTopicsRequest", "CreateTopicsResponse"),
     Api.DELETE_TOPICS: ("topics", "DeleteTopicsRequest", "DeleteTopicsResponse"),
     Api.CREATE_PARTITIONS: ("topics", "CreatePartitionsRequest", "CreatePartitionsResponse"),
+    Api.DESCRIBE_CONFIGS: ("configs", "DescribeConfigsRequest", "DescribeConfigsResponse"),
+    Api.INCREMENTAL_ALTER_CONFIGS: ("configs", "AlterConfigsRequest", "AlterConfigsResponse"),
     Api.DESCRIBE_TOPICS: ("topics", "DescribeTopicsRequest", "DescribeTopicsResponse"),
     Api.OPEN_SESSION: ("coordination", "OpenSessionRequest", "OpenSessionResponse"),
     Api.OPERATE: ("coordination", "OperateRequest", "OperateResponse"),

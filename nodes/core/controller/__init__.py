@@ -8,6 +8,8 @@ what it decides are records, and records become facts when the store has committ
 * ``image.py``      the cluster image and the one mutator, the same on every broker
 * ``events.py``     what the core is told, its settings, and the shape of a decision
 * ``names.py``      which topic names and configs are legal
+* ``configs.py``    changes of configs of topics and brokers
+* ``broker_configs.py``  the configs of brokers that can change while they run
 * ``placement.py``  which brokers get the replicas of a new partition
 * ``elections.py``  what a broker's coming and going does to partitions
 * ``isr.py``        judging a leader's proposal of a new ISR (KIP-497, KIP-903)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from nodes.core.controller.configs import decide_alter_configs
 from nodes.core.controller.elections import decide_liveness
 from nodes.core.controller.events import (
     Asked,
@@ -35,11 +36,13 @@ from transport.wire.ids import (
     TopicId,
 )
 from transport.wire.messages import Message, Refusal
+from transport.wire.messages.configs import AlterConfigsRequest, AlterConfigsResponse
 from transport.wire.messages.metadata import (
     AllocateProducerIdsRequest,
     AllocateProducerIdsResponse,
     AlterPartitionRequest,
     BrokerRecord,
+    ConfigRecord,
     MetadataDelta,
     MetadataRecord,
     PartitionRecord,
@@ -57,7 +60,12 @@ from transport.wire.messages.topics import (
 ControllerEffects = Effects[MetadataDelta]
 """``append``: the one delta to commit now. ``publish``: deltas that have been committed."""
 
-VERSIONED = (CreateTopicsResponse, DeleteTopicsResponse, CreatePartitionsResponse)
+VERSIONED = (
+    CreateTopicsResponse,
+    DeleteTopicsResponse,
+    CreatePartitionsResponse,
+    AlterConfigsResponse,
+)
 """Answers that name the version by which everything in them is a fact."""
 
 _PATH_BYTES = 350
@@ -91,6 +99,8 @@ def _subject(record: MetadataRecord) -> object:
         return record.id
     if isinstance(record, ProducerIdsRecord):
         return "producer ids"
+    if isinstance(record, ConfigRecord):
+        return record.kind, record.name
     return type(record).__name__, record.topic_id
 
 
@@ -131,6 +141,7 @@ class ControllerCore:
             CreateTopicsRequest: self._topics.decide_creation,
             DeleteTopicsRequest: decide_deletion,
             CreatePartitionsRequest: decide_addition,
+            AlterConfigsRequest: decide_alter_configs,
             AlterPartitionRequest: decide_alteration,
             AllocateProducerIdsRequest: self._decide_producer_ids,
         }

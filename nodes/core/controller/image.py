@@ -17,8 +17,10 @@ from transport.wire.ids import (
     ProducerId,
     TopicId,
 )
+from transport.wire.messages.configs import KIND_BROKER
 from transport.wire.messages.metadata import (
     BrokerRecord,
+    ConfigRecord,
     MetadataDelta,
     MetadataRecord,
     PartitionRecord,
@@ -41,6 +43,8 @@ class ClusterImage:
         self.topic_ids: dict[str, TopicId] = {}
         self.partitions: dict[TopicId, dict[int, PartitionRecord]] = {}
         self.next_producer_id: ProducerId = ProducerId(0)
+        self.configs: dict[tuple[str, str], dict[str, str]] = {}
+        """(kind, name) -> dynamic configs, of those that have any."""
 
     def apply(self, delta: MetadataDelta) -> None:
         """Take over the next delta; it must follow this image's version without a gap."""
@@ -68,6 +72,8 @@ class ClusterImage:
         for partitions in self.partitions.values():
             yield from partitions.values()
         yield ProducerIdsRecord(self.next_producer_id)
+        for (kind, name), configs in self.configs.items():
+            yield ConfigRecord(kind, name, configs)
 
     def partition(self, key: PartitionKey) -> PartitionRecord | None:
         """Return a partition's record, or None."""
@@ -77,6 +83,15 @@ class ClusterImage:
         """Return a topic by name, or None."""
         topic_id = self.topic_ids.get(name)
         return None if topic_id is None else self.topics[topic_id]
+
+    def broker_configs(self, node: NodeId) -> dict[str, str]:
+        """Return the dynamic configs that a broker goes by: its own over the default of all."""
+        cluster = self.configs.get((KIND_BROKER, ""), {})
+        return {**cluster, **self.configs.get((KIND_BROKER, str(node)), {})}
+
+    def cluster_config(self, name: str, default: str) -> str:
+        """Return a dynamic config that is one for all brokers."""
+        return self.configs.get((KIND_BROKER, ""), {}).get(name, default)
 
     def live_brokers(self) -> list[BrokerRecord]:
         """Return the brokers that are alive, by id."""
@@ -126,6 +141,12 @@ class ClusterImage:
         assert record.next_producer_id >= self.next_producer_id, "producer ids never go back"
         self.next_producer_id = record.next_producer_id
 
+    def _apply_config(self, record: ConfigRecord) -> None:
+        if record.configs:
+            self.configs[record.kind, record.name] = record.configs
+        else:
+            self.configs.pop((record.kind, record.name), None)
+
 
 _APPLY: dict[type, Callable[[ClusterImage, Any], None]] = {
     BrokerRecord: ClusterImage._apply_broker,
@@ -133,4 +154,5 @@ _APPLY: dict[type, Callable[[ClusterImage, Any], None]] = {
     PartitionRecord: ClusterImage._apply_partition,
     RemoveTopicRecord: ClusterImage._apply_remove_topic,
     ProducerIdsRecord: ClusterImage._apply_producer_ids,
+    ConfigRecord: ClusterImage._apply_config,
 }

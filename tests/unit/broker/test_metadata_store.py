@@ -30,6 +30,7 @@ from transport.wire.ids import (
 from transport.wire.messages.coordination import Create, Multi, SetData
 from transport.wire.messages.metadata import (
     BrokerRecord,
+    ConfigRecord,
     MetadataDelta,
     MetadataRecord,
     PartitionRecord,
@@ -148,6 +149,7 @@ def same(one: ClusterImage, other: ClusterImage) -> bool:
         and one.topics == other.topics
         and one.partitions == other.partitions
         and one.next_producer_id == other.next_producer_id
+        and one.configs == other.configs
     )
 
 
@@ -159,6 +161,18 @@ def test_what_was_committed_is_what_a_successor_loads() -> None:
     assert author.commit(broker(1, alive=False), partition(0, epoch=1))
     assert author.commit(ProducerIdsRecord(ProducerId(1_000)))
     assert same(shelf.image(), author.image)
+
+
+def test_configs_come_and_go_whatever_their_names() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    names = ("", "1", "a/b", "<default>", "ü%2F")
+    assert author.commit(*(ConfigRecord("client", name, {"a": name}) for name in names))
+    assert len(author.image.configs) == len(names)
+    assert author.commit(ConfigRecord("client", "a/b"), ConfigRecord("client", "never"))
+    assert author.commit(ConfigRecord("client", "never", {"a": "b"}))
+    assert same(shelf.image(), author.image)
+    assert ("client", "a/b") not in author.image.configs
 
 
 def test_what_the_caller_has_is_not_read_again() -> None:

@@ -40,6 +40,15 @@ from transport.wire.messages.cluster import (
     Heartbeat,
     NodeEndpoints,
 )
+from transport.wire.messages.configs import (
+    AlterConfigsRequest,
+    AlterConfigsResponse,
+    ConfigOutcome,
+    DescribeConfigsRequest,
+    DescribeConfigsResponse,
+    DescribedConfig,
+    DescribedConfigs,
+)
 from transport.wire.messages.fetch import (
     AbortedTransaction,
     EpochEnded,
@@ -181,6 +190,8 @@ class ScriptedCluster:
             CreateTopicsRequest: self._create_topics,
             DeleteTopicsRequest: self._delete_topics,
             CreatePartitionsRequest: self._create_partitions,
+            DescribeConfigsRequest: self._describe_configs,
+            AlterConfigsRequest: self._alter_configs,
             DescribeTopicsRequest: self._describe_topics,
         }
 
@@ -588,6 +599,25 @@ class ScriptedCluster:
                     topic.partitions[number] = ScriptedPartition(NodeId(1), self.up())
             told.append(TopicOutcome(new.name, 0, "", topic.id))
         return CreatePartitionsResponse(0, tuple(told)), ()
+
+    def _describe_configs(self, node: NodeId, body: DescribeConfigsRequest, _payload: Any) -> Reply:
+        told: list[DescribedConfigs] = []
+        for one in body.resources:
+            here = one.kind == 2 or one.name in ("", str(node))
+            value = DescribedConfig("where", str(node), 5)
+            error = ErrorCode.NONE if here else ErrorCode.INVALID_REQUEST
+            told.append(DescribedConfigs(one.kind, one.name, error, "", (value,)))
+        return DescribeConfigsResponse(0, tuple(told)), ()
+
+    def _alter_configs(self, _node: NodeId, body: AlterConfigsRequest, _payload: Any) -> Reply:
+        told: list[ConfigOutcome] = []
+        for one in body.resources:
+            topic = self.topics.get(one.name)
+            error = ErrorCode.NONE if topic else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            if topic is not None:
+                topic.configs = {change.name: change.value for change in one.changes}
+            told.append(ConfigOutcome(one.kind, one.name, error))
+        return AlterConfigsResponse(0, tuple(told)), ()
 
     def _delete_topics(self, _node: NodeId, body: DeleteTopicsRequest, _payload: Any) -> Reply:
         told: list[TopicOutcome] = []

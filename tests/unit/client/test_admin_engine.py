@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from odradek.admin import NewPartitions, NewTopic
+from odradek.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
 from odradek.admin_engine import AdminEngine
 from odradek.errors import (
     ClientTimeoutError,
@@ -205,3 +205,34 @@ def test_partitions_added_by_a_try_whose_answer_was_lost_are_no_error(cluster: A
     cluster.advance(6_000, step_ms=50)
     assert told == [None]
     assert cluster.count(CreatePartitionsRequest) == 2
+
+
+def test_configs_of_a_broker_are_asked_of_itself_and_errors_name_whose(cluster: Any) -> None:
+    cluster.topic("t")
+    engine = make(cluster)
+    cluster.settle()
+    told: list[Any] = []
+    broker, topic = ConfigResourceType.BROKER, ConfigResourceType.TOPIC
+    wanted = [ConfigResource(broker, 3), ConfigResource(topic, "t"), ConfigResource(broker, "")]
+    engine.configs.describe(wanted, 2_000, lambda end, _: told.append(end), cluster.now)
+    cluster.settle()
+    assert [one.name for one in told[0]] == ["3", "t", ""]
+    assert told[0][0].configs["where"].value == "3"
+    asked = [ConfigResource(broker, 9)]
+    engine.configs.describe(asked, 500, lambda end, _: told.append(end), cluster.now)
+    cluster.settle()
+    assert "there are: 1, 2, 3" in str(told[1])
+
+
+def test_configs_are_altered(cluster: Any) -> None:
+    topic = cluster.topic("t")
+    engine = make(cluster)
+    told: list[Any] = []
+    for name in ("t", "u"):
+        new = ConfigResource(ConfigResourceType.TOPIC, name, {"a": True, "b": None})
+        engine.configs.alter([new], 2_000, lambda end, _: told.append(end), cluster.now)
+        cluster.settle()
+    assert told[0] is None
+    assert topic.configs == {"a": "true", "b": ""}
+    assert isinstance(told[1], UnknownTopicOrPartitionError)
+    assert "u:" in str(told[1])

@@ -10,8 +10,14 @@ from typing import Any
 
 import pytest
 
+from odradek.admin_configs import (
+    ConfigDescription,
+    ConfigEntry,
+    ConfigResourceType,
+    ConfigSource,
+)
 from odradek.admin_engine import PartitionDescription, TopicDescription
-from odradek.commands import consume, produce, topic
+from odradek.commands import config, consume, produce, topic
 from odradek.commands.arguments import guarded
 from odradek.errors import NoClusterError, TopicAlreadyExistsError
 from odradek.records import ConsumerRecord
@@ -22,7 +28,7 @@ RECORD = ConsumerRecord("t", 3, 42, 1_234, b"k", b"v", (), 0, 1)
 def parse(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="odradek")
     tree = parser.add_subparsers(dest="command", required=True)
-    for command in (topic, produce, consume):
+    for command in (topic, config, produce, consume):
         command.add_parser(tree)
     return parser.parse_args(words)
 
@@ -114,7 +120,7 @@ def test_wrong_words_end_with_status_2(words: tuple[str, ...], capsys: Any) -> N
     assert capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["topic", "produce", "consume"])
+@pytest.mark.parametrize("command", ["topic", "config", "produce", "consume"])
 def test_help_has_examples(command: str, capsys: Any) -> None:
     with pytest.raises(SystemExit):
         parse(command, "--help")
@@ -158,3 +164,39 @@ def test_a_config_without_a_value_is_refused(capsys: Any) -> None:
     given = parse("topic", "create", "t", "--config", "retention", "--bootstrap", "127.0.0.1:1")
     assert given.run(given) == 2
     assert "K=V" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("get", "topic"), "topic's name"),
+        (("get", "broker", "one"), "odradek broker list"),
+        (("set", "topic", "t"), "retention.ms=60000"),
+        (("set", "cluster", "min.insync.replicas"), "K=V"),
+        (("unset", "broker", "1"), "name a config"),
+    ],
+)
+def test_configs_without_what_they_need(words: tuple[str, ...], text: str, capsys: Any) -> None:
+    given = parse("config", *words, "--bootstrap", "127.0.0.1:1")
+    assert given.run(given) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_whose_configs_are_meant() -> None:
+    resource, words = config.resource_of(parse("config", "get", "topic", "t", "a", "b"))
+    assert (resource.resource_type.name, resource.name, words) == ("TOPIC", "t", ["a", "b"])
+    resource, words = config.resource_of(parse("config", "set", "cluster", "a=b"))
+    assert (resource.resource_type.name, resource.name, words) == ("BROKER", "", ["a=b"])
+
+
+def test_described_configs_as_programs_read_them() -> None:
+    entry = ConfigEntry("5", ConfigSource.TOPIC, False, (("s.ms", "7", ConfigSource.DEFAULT),))
+    described = ConfigDescription(ConfigResourceType.TOPIC, "t", {"a": entry})
+    assert config.as_json(described) == {
+        "a": {
+            "value": "5",
+            "source": "topic",
+            "read_only": False,
+            "behind": [{"name": "s.ms", "value": "7", "source": "default"}],
+        }
+    }

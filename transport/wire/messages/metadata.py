@@ -90,8 +90,23 @@ class ProducerIdsRecord(Part, frozen=True, array_like=True, gc=False, tag="produ
     next_producer_id: ProducerId
 
 
+class ConfigRecord(Part, frozen=True, array_like=True, gc=False, tag="config"):
+    """The dynamic configs of one broker, of all brokers (``name`` empty), or of a client id."""
+
+    kind: str
+    """``broker`` or ``client``."""
+    name: str
+    configs: dict[str, str] = {}
+    """Empty: there are none (any more)."""
+
+
 MetadataRecord = (
-    BrokerRecord | TopicRecord | PartitionRecord | RemoveTopicRecord | ProducerIdsRecord
+    BrokerRecord
+    | TopicRecord
+    | PartitionRecord
+    | RemoveTopicRecord
+    | ProducerIdsRecord
+    | ConfigRecord
 )
 
 

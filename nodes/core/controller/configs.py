@@ -1,0 +1,127 @@
+"""Changes of configs: of topics, of one broker, of all brokers (KIP-339)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from nodes.core.controller.broker_configs import BROKER_CONFIGS, broker_config_complaint
+from nodes.core.controller.events import Decision
+from nodes.core.controller.image import ClusterImage
+from nodes.core.topic_configs import CLEANUP_POLICY, TOPIC_CONFIGS, config_complaint
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NodeId
+from transport.wire.messages.configs import (
+    KIND_BROKER,
+    RESOURCE_BROKER,
+    RESOURCE_TOPIC,
+    AlterConfigsRequest,
+    AlterConfigsResponse,
+    AlteredConfigs,
+    ConfigChange,
+    ConfigOp,
+    ConfigOutcome,
+)
+from transport.wire.messages.metadata import ConfigRecord, TopicRecord
+
+CHANGES_MAX = 100
+"""Of one resource in one request."""
+VALUE_CHARACTERS_MAX = 10_000
+LISTS = frozenset({CLEANUP_POLICY, "log.cleanup.policy"})
+
+Judged = TopicRecord | ConfigRecord | tuple[ErrorCode, str]
+
+
+def decide_alter_configs(image: ClusterImage, request: AlterConfigsRequest) -> Decision:
+    """Change what can be changed; each resource gets an outcome of its own."""
+    outcomes: list[ConfigOutcome] = []
+    for altered in request.resources:
+        judged = _judge(image, altered)
+        if isinstance(judged, tuple):
+            outcomes.append(ConfigOutcome(altered.kind, altered.name, *judged))
+            continue
+        if not request.validate_only:
+            yield judged
+        outcomes.append(ConfigOutcome(altered.kind, altered.name, ErrorCode.NONE))
+    return AlterConfigsResponse(ErrorCode.NONE, tuple(outcomes))
+
+
+def _judge(image: ClusterImage, altered: AlteredConfigs) -> Judged:
+    """Return the record as it is to be, or why it may not be so."""
+    if len(altered.changes) > CHANGES_MAX:
+        return ErrorCode.INVALID_REQUEST, f"send at most {CHANGES_MAX} changes of one resource"
+    if any(len(change.value) > VALUE_CHARACTERS_MAX for change in altered.changes):
+        text = f"a value of more than {VALUE_CHARACTERS_MAX} characters"
+        return ErrorCode.INVALID_CONFIG, text
+    if altered.kind == RESOURCE_TOPIC:
+        return _judge_topic(image, altered)
+    if altered.kind == RESOURCE_BROKER:
+        return _judge_broker(image, altered)
+    text = f"resource type {altered.kind} has no configs; give {RESOURCE_TOPIC} (a topic) or "
+    return ErrorCode.INVALID_REQUEST, f"{text}{RESOURCE_BROKER} (a broker)"
+
+
+def _judge_topic(image: ClusterImage, altered: AlteredConfigs) -> Judged:
+    topic = image.topic(altered.name)
+    if topic is None:
+        return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"there is no topic {altered.name[:80]!r}"
+    configs = _changed(topic.configs, altered.changes)
+    if isinstance(configs, tuple):
+        return configs
+    # Other configs of the topic may be of a later version: only what is changed is judged by name.
+    complaint = config_complaint(_judged(configs, altered.changes, TOPIC_CONFIGS))
+    if complaint is not None:
+        return ErrorCode.INVALID_CONFIG, complaint
+    return replace(topic, configs=configs)
+
+
+def _judge_broker(image: ClusterImage, altered: AlteredConfigs) -> Judged:
+    name = altered.name
+    if name and not (name.isascii() and name.isdigit() and NodeId(int(name)) in image.brokers):
+        return ErrorCode.INVALID_REQUEST, f"there is no broker {name[:80]!r}"
+    configs = _changed(image.configs.get((KIND_BROKER, name), {}), altered.changes)
+    if isinstance(configs, tuple):
+        return configs
+    judged = _judged(configs, altered.changes, BROKER_CONFIGS)
+    complaint = broker_config_complaint(judged, one_broker=bool(name))
+    if complaint is not None:
+        return ErrorCode.INVALID_CONFIG, complaint
+    return ConfigRecord(KIND_BROKER, name, configs)
+
+
+def _judged(
+    configs: Mapping[str, str], changes: tuple[ConfigChange, ...], known: Mapping[str, object]
+) -> dict[str, str]:
+    """Return the configs to judge: those known and those changed; a name to delete is judged too."""
+    changed = {change.name: "" for change in changes if change.name not in known}
+    return {**{name: text for name, text in configs.items() if name in known}, **changed}
+
+
+def _changed(
+    configs: Mapping[str, str], changes: tuple[ConfigChange, ...]
+) -> dict[str, str] | tuple[ErrorCode, str]:
+    """Return the configs after the changes, in order."""
+    after = dict(configs)
+    if len({change.name for change in changes}) < len(changes):
+        return ErrorCode.INVALID_REQUEST, "a config is named twice"
+    for change in changes:
+        if change.op == ConfigOp.SET:
+            after[change.name] = change.value
+        elif change.op == ConfigOp.DELETE:
+            after.pop(change.name, None)
+        elif change.op not in (ConfigOp.APPEND, ConfigOp.SUBTRACT):
+            return ErrorCode.INVALID_REQUEST, f"{change.op} is no operation on a config"
+        elif change.name not in LISTS:
+            return ErrorCode.INVALID_CONFIG, f"{change.name[:80]} is not a list; set it"
+        else:
+            after[change.name] = _listed(after.get(change.name, ""), change)
+    return after
+
+
+def _listed(text: str, change: ConfigChange) -> str:
+    values = [value for value in text.split(",") if value]
+    given = [value for value in change.value.split(",") if value]
+    if change.op == ConfigOp.APPEND:
+        return ",".join([*values, *(value for value in given if value not in values)])
+    return ",".join(value for value in values if value not in given)
