@@ -28,15 +28,14 @@ from nodes.storage.log_files import (
     encode_metadata,
 )
 from nodes.storage.log_opening import Opened, open_segments
-from nodes.storage.segment import NO_LEADER_EPOCH, Batch, Segment
+from nodes.storage.segment import NO_LEADER_EPOCH, OFFSETS_MAX, Batch, Segment
 from transport.wire.batch import HEADER_BYTES, BatchHeader, RecordError, check_batches
 from transport.wire.batch_reader import decode_rows
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, Offset, TopicId
 
 _SEGMENT_BYTES_MAX = 0x7FFFFFFF
-_OFFSETS_MAX = 0x7FFFFFFF
-"""The indexes hold positions and relative offsets in 31 bits."""
+"""The indexes hold positions in 31 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,7 +433,7 @@ class PartitionLog:
             return False
         if size_bytes + header.size_bytes > min(self.settings.segment_bytes, _SEGMENT_BYTES_MAX):
             return True
-        if header.last_offset - segment.base_offset > _OFFSETS_MAX:
+        if header.last_offset - segment.base_offset >= OFFSETS_MAX:
             return True
         assert segment.opened_ms is not None
         return now_ms - segment.opened_ms > self.settings.segment_ms

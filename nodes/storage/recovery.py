@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from nodes.storage.disk import Damaged, File
-from nodes.storage.segment import NO_LEADER_EPOCH, Segment
+from nodes.storage.segment import NO_LEADER_EPOCH, OFFSETS_MAX, Segment
 from transport.wire.batch import CRC_FROM, HEADER_BYTES, BatchHeader, RecordError, read_header
 from transport.wire.checksum import crc32c
 from transport.wire.ids import Offset
@@ -20,8 +20,6 @@ from transport.wire.ids import Offset
 _WINDOW_BYTES = 1024 * 1024
 _MAGIC_AT = 16
 _MAGIC = b"\x02"
-_OFFSETS_AHEAD = 1 << 31
-"""A batch behind the bad one is at most so far ahead: a segment holds no more offsets."""
 
 
 class Scanned(NamedTuple):
@@ -42,7 +40,7 @@ def scan_segment(segment: Segment, recovery_point: Offset) -> Scanned:
     file = segment.file()
     size_bytes = file.size_bytes()
     segment.begin_scan()
-    walk = _Walk(file, size_bytes, segment.base_offset)
+    walk = _Walk(segment, size_bytes)
     for header in walk.batches(recovery_point):
         segment.note(header)
     cut_bytes = size_bytes - segment.size_bytes
@@ -55,12 +53,24 @@ def scan_segment(segment: Segment, recovery_point: Offset) -> Scanned:
 class _Walk:
     """One pass over a file's batches; ends at the first that is not sound."""
 
-    __slots__ = ("_end", "_file", "expected", "fault", "last_epoch", "whole_but_wrong")
+    __slots__ = (
+        "_end",
+        "_file",
+        "_segment",
+        "expected",
+        "fault",
+        "last_epoch",
+        "lowest",
+        "whole_but_wrong",
+    )
 
-    def __init__(self, file: File, end: int, expected: Offset) -> None:
-        self._file = file
+    def __init__(self, segment: Segment, end: int) -> None:
+        self._segment = segment
+        self._file = segment.file()
         self._end = end
-        self.expected = expected
+        self.expected = self.lowest = segment.base_offset
+        """What the next batch begins with or above, by the last one; ``lowest``: by those before
+        it, for the last one's own offset may be what is wrong."""
         self.last_epoch = NO_LEADER_EPOCH
         self.fault = ""
         self.whole_but_wrong = False
@@ -88,16 +98,17 @@ class _Walk:
                 if crc != header.crc:
                     self.fault, self.whole_but_wrong = "it fails its CRC", True
                     return
-            self.expected, self.last_epoch = header.next_offset, header.leader_epoch
+            self.lowest, self.expected = self.expected, header.next_offset
+            self.last_epoch = header.leader_epoch
             yield header
             position += header.size_bytes
 
     def _contradiction(self, header: BatchHeader, position: int) -> str:
         if position + header.size_bytes > self._end:
             return "it is cut short"
-        if not self.expected <= header.base_offset < self.expected + _OFFSETS_AHEAD:
+        if not self._segment.can_follow(header):
             return f"its offset is {header.base_offset}, after {self.expected - 1}"
-        if header.last_offset_delta < 0 or header.leader_epoch < self.last_epoch:
+        if header.leader_epoch < self.last_epoch:
             return f"its leader epoch is {header.leader_epoch}, after {self.last_epoch}"
         return ""
 
@@ -115,14 +126,14 @@ def crc_of(file: File, position: int, size_bytes: int) -> int:
 
 
 def _refuse_damage(file: File, position: int, end: int, walk: _Walk) -> None:
-    """Raise Damaged if a valid batch stands anywhere behind the bad one at ``position``."""
-    at = position + 1
+    """Raise Damaged if a valid batch stands behind the bad one at ``position``, or in its place."""
+    at = position
     while end - at >= HEADER_BYTES:
         window = file.read(at, _WINDOW_BYTES)
         found = window.find(_MAGIC, _MAGIC_AT)
         while 0 <= found <= len(window) - (HEADER_BYTES - _MAGIC_AT):
             there = at + found - _MAGIC_AT
-            later = _later_batch(file, there, end, window, found - _MAGIC_AT, walk.expected)
+            later = _later_batch(file, there, end, window, found - _MAGIC_AT, walk.lowest)
             if later is not None:
                 raise Damaged(
                     f"{file.path} is damaged at position {position} ({walk.fault}): a whole"
@@ -134,14 +145,14 @@ def _refuse_damage(file: File, position: int, end: int, walk: _Walk) -> None:
 
 
 def _later_batch(
-    file: File, there: int, end: int, window: bytes, position: int, expected: Offset
+    file: File, there: int, end: int, window: bytes, position: int, lowest: Offset
 ) -> Offset | None:
     """Return the base offset of the sound batch at ``there``, if there is one."""
     try:
         header = read_header(window, position)
     except RecordError:
         return None
-    if not expected <= header.base_offset < expected + _OFFSETS_AHEAD:
+    if not lowest <= header.base_offset < lowest + OFFSETS_MAX:
         return None
     if there + header.size_bytes > end:
         return None

@@ -21,6 +21,8 @@ Batch = tuple[Sequence[Buffer], BatchHeader]
 """A stamped batch in pieces, and its header with its final offsets."""
 
 NO_LEADER_EPOCH = LeaderEpoch(-1)
+OFFSETS_MAX = 1 << 31
+"""A segment holds no more offsets: its indexes count them from its base in 32 bits."""
 
 _SCAN_BYTES = 64 * 1024
 """Read at once when many headers are walked over."""
@@ -204,6 +206,11 @@ class Segment:
         self.size_bytes += header.size_bytes
         self._remember(header, position)
 
+    def can_follow(self, header: BatchHeader) -> bool:
+        """Tell whether a batch can be the next one; a CRC does not cover where a batch says it is."""
+        ends_inside = header.last_offset - self.base_offset < OFFSETS_MAX
+        return self.next_offset <= header.base_offset <= header.last_offset and ends_inside
+
     def truncate(self, position: int, end_offset: Offset) -> None:
         """Cut the file at the beginning of a batch; what is left ends at ``end_offset``."""
         self._load_indexes()
@@ -346,10 +353,18 @@ class Segment:
         size_bytes, next_offset = self.size_bytes, self.next_offset
         headers = self.headers(0)
         self.begin_scan()
-        for _, header in headers:
-            self.note(header)
-        self.seal()
-        self.size_bytes, self.next_offset = size_bytes, next_offset
+        try:
+            for position, header in headers:
+                if not self.can_follow(header):
+                    story = f"offset {header.base_offset} follows {self.next_offset - 1}"
+                    raise Damaged(f"{self.path} is damaged at position {position}: {story}")
+                self.note(header)
+            self.seal()
+        except Damaged:
+            self._index = self._times = None
+            raise
+        finally:
+            self.size_bytes, self.next_offset = size_bytes, next_offset
 
     def _walk_tail(self) -> bool:
         """Take over the batches after the last index entry; False when the last is not whole."""

@@ -325,3 +325,26 @@ def test_epochs_of_a_clean_log_come_from_the_checkpoint_only_if_it_fits(tmp_path
 def test_a_crc_is_that_of_the_library(tmp_path: Path) -> None:
     data = make_batch(0, 1, 0, 10)
     assert read_header(data).crc == crc32c(data[CRC_FROM:])
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("high_bit", range(8))
+def test_an_offset_that_no_index_can_hold_is_damage(
+    tmp_path: Path, high_bit: int, clean: bool
+) -> None:
+    """The CRC does not cover it, and a log whose indexes are lost takes its word for it."""
+    headers = write_log(tmp_path, 8, settings=LogSettings(index_interval_bytes=1))
+    (file,) = log_files(tmp_path)
+    damaged = bytearray(file.read_bytes())
+    damaged[headers[0].size_bytes + 7 - high_bit] ^= 0x80
+    file.write_bytes(damaged)
+    with pytest.raises(Damaged, match=r"is damaged at position \d+"):
+        keep_open(
+            PartitionLog.open(
+                RealDisk(tmp_path),
+                FOLDER,
+                LogSettings(index_interval_bytes=1),
+                recovery_point=headers[-1].next_offset,
+                clean=clean,
+            )
+        )
