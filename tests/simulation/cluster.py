@@ -43,6 +43,8 @@ class Cluster:
         self.processes: dict[str, SimulatedProcess] = {}
         self.incarnations: dict[str, int] = {}
         self.boots: dict[str, int] = {}
+        self.harms: dict[str, int] = {}
+        """How often a node lost something that it had written."""
         self.clients: dict[str, SimulatedProcess] = {}
         """By host; also those that have ended."""
         self._watchers: list[Callable[[SimulatedProcess], None]] = []
@@ -108,10 +110,18 @@ class Cluster:
         """Take a host's power: the process and what was not synced are gone, and nobody is told."""
         self.world.note(f"{name} loses power")
         self.boots[name] = self.boots.get(name, 0) + 1
+        self.harms[name] = self.harms.get(name, 0) + 1
         self._without_power.add(name)
         self.processes[name].kill(powered=False)
         self.disks[name].lose_power(self.world.random)
         self.clocks[name].boot()
+
+    def lose_disk(self, name: str) -> None:
+        """Give a node an empty disk; its process dies of that."""
+        self.world.note(f"{name} loses its disk")
+        self.harms[name] = self.harms.get(name, 0) + 1
+        self.processes[name].kill()
+        self.disks[name].wipe()
 
     def check(self) -> None:
         """Let every living server assert its invariants."""

@@ -47,6 +47,17 @@ def has_failed_logs(cluster: Cluster, name: str) -> bool:
     )
 
 
+def live_coordinators(cluster: Cluster) -> dict[str, CoordinatorServer]:
+    """Return the coordinators that have read what their disks hold, by host."""
+    return {
+        host: process.program
+        for host, process in cluster.processes.items()
+        if process.alive
+        and isinstance(process.program, CoordinatorServer)
+        and process.program._started
+    }
+
+
 def quorum_is_whole(cluster: Cluster) -> bool:
     """Tell whether all coordinators vote, follow one leader, and have all that is committed."""
     names = cluster.names("coordinator")

@@ -186,19 +186,14 @@ class Losses:
         disk = self.cluster.disks.get(name)
         if disk is None or disk.failing_sync or disk.free_bytes() < PLENTY_BYTES // 2:
             return
-        self._lose_disk(name)
+        self.cluster.lose_disk(name)
         self._rebuild(name)
 
     def _lose_disk_of_broker(self) -> None:
         name = self.world.random.choice(self.cluster.names("broker"))
         if self._can_spare(name):
             self._begin_recovery(name)
-            self._lose_disk(name)
-
-    def _lose_disk(self, name: str) -> None:
-        self.world.note(f"{name} loses its disk")
-        self.cluster.processes[name].kill()
-        self.cluster.disks[name].wipe()
+            self.cluster.lose_disk(name)
 
     # Space and syncs
 

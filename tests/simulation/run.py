@@ -83,10 +83,10 @@ def _run(world: World, shape: Shape, safety_ms: int, with_faults: bool) -> Repor
     workloads.stop()
     _converge(world, cluster, workloads, faults)
     workloads.read_all()
-    caught_up = _wait(world, workloads.all_read)
+    caught_up = _wait(world, lambda: not workloads.unread())
     cluster.check()
     workloads.check()
-    assert caught_up, workloads.trouble()
+    assert caught_up, workloads.unread()
     return Report(
         world.seed,
         world.now_us / 1e6,
@@ -109,8 +109,8 @@ def _converge(world: World, cluster: Cluster, workloads: Workloads, faults: Faul
         return mended and quorum_is_whole(cluster) and brokers_are_whole(cluster)
 
     assert _wait(world, is_whole), "the cluster has not become whole after everything healed"
-    settled = _wait(world, lambda: is_whole() and workloads.settled())
-    assert settled, f"{workloads.trouble()} after everything healed"
+    settled = _wait(world, lambda: is_whole() and not workloads.unsettled())
+    assert settled, f"{workloads.unsettled()} after everything healed"
 
 
 def _wait(world: World, condition: Callable[[], bool]) -> bool:

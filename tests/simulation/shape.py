@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 
 from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, RaftConfig, check_combination
+
+ALWAYS: dict[str, tuple[int, ...]] = {
+    "producers": (1, 2, 2, 3),
+    "readers": (1, 2),
+    "setters": (1, 2, 3),
+    "members": (2,),
+    "watchers": (2,),
+    "topics": (1,),
+}
+"""How many clients of each kind are in a run: one of these numbers is drawn."""
+SOMETIMES: dict[str, tuple[int, ...]] = {}
+"""The same of the kinds of which only a few are in a run, so that runs do not grow with each."""
+SOMETIMES_MAX = 3
+USUAL: dict[str, int] = {
+    "producers": 2,
+    "readers": 1,
+    "setters": 2,
+    "members": 2,
+    "watchers": 2,
+    "topics": 1,
+}
 
 
 @dataclass(frozen=True)
 class Mix:
     """The clients."""
 
-    producers: int = 2
+    clients: Mapping[str, int] = field(default_factory=lambda: USUAL)
+    """How many there are of each kind; the kinds are listed in ``workloads/mix.py``."""
     producer_pause_us: tuple[int, int] = (2_000, 30_000)
-    setters: int = 2
     setter_pause_us: tuple[int, int] = (5_000, 60_000)
     paths: int = 2
-    readers: int = 1
-    members: int = 2
-    """Clients with pipelines and an ephemeral of their own."""
-    watchers: int = 2
 
 
 @dataclass(frozen=True)
@@ -51,10 +69,14 @@ class Shape:
             f"{broker.default_replication_factor}, min.insync.replicas "
             f"{broker.min_insync_replicas}, death notices {'on' if self.death_notices else 'off'}, "
             f"election {raft.election_timeout_min_ms}-{raft.election_timeout_max_ms} ms, session "
-            f"{broker.session_timeout_ms} ms, segments {self.log.segment_bytes} bytes, snapshots "
-            f"every {self.coordinator.snapshot_entries} entries, {self.mix.producers} producers, "
-            f"{self.mix.setters} setters, {self.safety_ms} ms"
+            f"{broker.session_timeout_ms} ms, segments {self.log.segment_bytes} bytes, batches up to "
+            f"{self.log.message_bytes_max} bytes, snapshots "
+            f"every {self.coordinator.snapshot_entries} entries, {self._clients()}, "
+            f"{self.safety_ms} ms"
         )
+
+    def _clients(self) -> str:
+        return ", ".join(f"{count} {kind}" for kind, count in self.mix.clients.items() if count)
 
 
 def draw_shape(random: Random) -> Shape:
@@ -83,6 +105,7 @@ def draw_shape(random: Random) -> Shape:
         ),
         log=LogConfig(
             segment_bytes=random.choice((4_096, 16_384, 1024 * 1024, 1024 * 1024 * 1024)),
+            message_bytes_max=random.choice((1_024, 16_384, 1024 * 1024, 1024 * 1024)),
             index_interval_bytes=random.choice((1, 512, 4_096)),
             recovery_checkpoint_interval_ms=random.choice((200, 2_000, 60_000)),
         ),
@@ -105,12 +128,11 @@ def _draw_raft(random: Random) -> RaftConfig:
 
 
 def _draw_mix(random: Random) -> Mix:
-    slowest_us = random.choice((10_000, 30_000, 30_000, 100_000))
+    kinds = random.sample(sorted(SOMETIMES), random.randint(0, min(SOMETIMES_MAX, len(SOMETIMES))))
+    numbers = {**ALWAYS, **{kind: SOMETIMES[kind] for kind in kinds}}
     return Mix(
-        producers=random.choice((1, 2, 2, 3)),
-        producer_pause_us=(2_000, slowest_us),
-        setters=random.choice((1, 2, 3)),
+        clients={kind: random.choice(counts) for kind, counts in numbers.items()},
+        producer_pause_us=(2_000, random.choice((10_000, 30_000, 30_000, 100_000))),
         setter_pause_us=(5_000, random.choice((30_000, 60_000, 200_000))),
         paths=random.choice((1, 2, 3)),
-        readers=random.choice((1, 1, 2)),
     )

@@ -10,15 +10,14 @@ import time
 from typing import NamedTuple
 
 from tests.simulation.run import run
-from tests.simulation.shape import Mix, Shape
+from tests.simulation.shape import USUAL, Mix, Shape
 
 SAFETY_MS = 20_000
 TIMES = 3
 SHAPE = Shape(
     mix=Mix(
-        producers=1,
+        clients={**USUAL, "producers": 1, "setters": 1},
         producer_pause_us=(15_000, 45_000),
-        setters=1,
         setter_pause_us=(30_000, 90_000),
     )
 )

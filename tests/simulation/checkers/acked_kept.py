@@ -1,29 +1,23 @@
 """S17: what was acknowledged or read is there in the end, where it was said to be.
 
 Jepsen's ``unseen`` and ``lost-write``: a reader that has read every partition to its end has seen
-each acknowledged record; and whatever any reader ever saw is still at that offset.  A partition
-whose every in-sync log lost its tail to power cuts promises nothing (``excused``).
+each acknowledged record; and whatever any reader ever saw is still at that offset.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from tests.simulation.checkers.log_history import LogHistory, Partition
+from tests.simulation.checkers.log_history import LAST_READER, LogHistory
 from tests.simulation.checkers.violation import require
 
 NUMBER = "S17"
 
-Excused = Callable[[Partition], bool]
 
-
-def check_acked_kept(
-    history: LogHistory, last_reader: str, excused: Excused = lambda _: False
-) -> None:
-    """Compare with ``last_reader``, who has read all partitions to their ends."""
+def check_acked_kept(history: LogHistory) -> None:
+    """Compare with the last reader, who has read all partitions to their ends."""
+    excused = history.is_excused
     found = {
         (partition, value): offset
-        for partition, records in history.read[last_reader].items()
+        for partition, records in history.read[LAST_READER].items()
         for offset, value in records
     }
     lost = sorted(

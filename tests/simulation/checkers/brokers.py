@@ -44,12 +44,12 @@ class BrokerWatch:
         self._positions: dict[str, MetadataPosition] = {}
         self._ends: dict[tuple[str, PartitionKey], int] = {}
         self._led: dict[tuple[str, PartitionKey], LedPartition] = {}
-        self._boots: dict[str, int] = {}
+        self._harms: dict[str, int] = {}
 
     def look(self, process: SimulatedProcess, server: BrokerServer) -> None:
         """Take a broker after a turn."""
         host = process.host
-        self._note_power()
+        self._note_harm()
         if not server._started:
             return
         if self._processes.get(host) is not process:
@@ -96,13 +96,13 @@ class BrokerWatch:
 
     # Parts of a look
 
-    def _note_power(self) -> None:
-        boots = self._cluster.boots
-        if boots != self._boots:
-            for name, count in boots.items():
-                if count != self._boots.get(name, 0) and name.startswith("broker-"):
+    def _note_harm(self) -> None:
+        harms = self._cluster.harms
+        if harms != self._harms:
+            for name, count in harms.items():
+                if count != self._harms.get(name, 0) and name.startswith("broker-"):
                     self._harm(name)
-            self._boots = dict(boots)
+            self._harms = dict(harms)
 
     def _harm(self, name: str) -> None:
         before = set(self.survivors.excused)

@@ -84,7 +84,7 @@ def missed_delta_passed_over() -> list[Patch]:
     return [(Metadata, "_follows", follows), (images.ClusterImage, "apply", apply)]
 
 
-@mutation("S19", victims="broker")
+@mutation("S30", victims="broker")
 def reader_jumps_ahead() -> list[Patch]:
     """A consumer that finds another leader begins behind what it has not read yet."""
     original = Fetcher._retry
@@ -94,6 +94,19 @@ def reader_jumps_ahead() -> list[Patch]:
             one.seek(one.next_fetch)
         elif one.position is not None:
             one.seek(one.position + 1)
+        original(self, one, *args)
+
+    return [(Fetcher, "_retry", retry)]
+
+
+@mutation("S19", victims="broker")
+def reader_begins_anew() -> list[Patch]:
+    """A consumer that finds another leader begins at what it has read before."""
+    original = Fetcher._retry
+
+    def retry(self: Fetcher, one: Any, *args: Any) -> None:
+        if one.position:
+            one.seek(one.position - 1)
         original(self, one, *args)
 
     return [(Fetcher, "_retry", retry)]

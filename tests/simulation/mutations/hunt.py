@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from multiprocessing import get_context
 from random import Random
 from typing import NamedTuple, cast
 
-from nodes.config import BrokerConfig, CoordinatorConfig, RaftConfig
+from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, RaftConfig
 from tests.simulation.checkers.violation import Violation
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
@@ -21,7 +21,7 @@ from tests.simulation.mutations.aimed import AIMED
 from tests.simulation.mutations.registry import MUTATIONS, Mutation, patched
 from tests.simulation.parallel import prepare
 from tests.simulation.run import Failed, run
-from tests.simulation.shape import Mix, Shape
+from tests.simulation.shape import USUAL, Mix, Shape
 
 PLANTED = (raft, znodes, partitions, control)
 """The modules that register mutations when they are imported."""
@@ -41,8 +41,11 @@ class Caught(NamedTuple):
     story: str
 
 
-def short_shape(seed: int) -> Shape:
-    """Return the 3 + 3 cluster that bugs are planted in: small, and with much that goes on."""
+def short_shape(seed: int, clients: Mapping[str, int]) -> Shape:
+    """Return the 3 + 3 cluster that bugs are planted in: small, and with much that goes on.
+
+    ``clients``: those there are beside the usual ones.
+    """
     random = Random(seed)
     return Shape(
         death_notices=random.random() < 0.8,
@@ -54,12 +57,12 @@ def short_shape(seed: int) -> Shape:
             min_insync_replicas=2,
             replica_lag_time_max_ms=random.choice((1_000, 3_000)),
         ),
+        log=LogConfig(message_bytes_max=random.choice((1_024, 1024 * 1024))),
         mix=Mix(
+            clients={**USUAL, "setters": 3, "members": 3, **clients},
             producer_pause_us=(5_000, 40_000),
-            setters=3,
             setter_pause_us=(2_000, 40_000),
             paths=1,
-            members=3,
         ),
         safety_ms=SAFETY_MS,
     )
@@ -70,7 +73,7 @@ def attempt(name: str, seed: int, *, planted: bool = True) -> Caught | None:
     mutation = MUTATIONS[name]
     with _harder(mutation), mutation.planted() if planted else nullcontext():
         try:
-            run(seed, shape=short_shape(seed))
+            run(seed, shape=short_shape(seed, mutation.clients))
         except Failed as failure:
             cause = failure.__cause__
             return Caught(seed, _who(cause), f"{type(cause).__name__}: {cause}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from nodes.broker.produce import Produces
 from nodes.core.controller import elections, isr
 from nodes.core.partition import producer_state
 from nodes.core.partition.core import PartitionCore
@@ -16,6 +17,7 @@ from tests.simulation.mutations.registry import Patch, mutation
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, NodeId, Offset
 from transport.wire.messages.metadata import PartitionRecord
+from transport.wire.records import RecordError, check_batch
 
 
 @mutation("S17", "S18", victims="broker")
@@ -72,7 +74,7 @@ def cut_to_the_watermark() -> list[Patch]:
     return [(PartitionCore, "_follow", follow)]
 
 
-@mutation("S27", "S18", "S17", "S19", victims="broker")
+@mutation("S27", "S18", "S17", "S19", "S30", victims="broker")
 def divergence_not_told() -> list[Patch]:
     """A leader does not tell a follower that its log has parted from its own."""
     original = PartitionCore.read_as_replica
@@ -120,6 +122,50 @@ def gap_in_sequences_accepted() -> list[Patch]:
         return NEW if missing else judged
 
     return [(producer_state, "_judge_next", judge_next)]
+
+
+@mutation("S21", victims="broker", faults=("fill_disk", "_slow_network"))
+def sequences_not_judged() -> list[Patch]:
+    """A batch is written unless it is there already, whatever was to come before it."""
+    original = producer_state._judge_next
+
+    def judge_next(batch: Any, known: Any) -> Any:
+        judged = original(batch, known)
+        return NEW if judged.error is not ErrorCode.NONE else judged
+
+    return [(producer_state, "_judge_next", judge_next)]
+
+
+@mutation("S31", victims="broker")
+def refused_batch_written() -> list[Patch]:
+    """A leader refuses a batch that is too large, and writes it all the same."""
+    check, end = Produces._check, Produces._end
+    refused: list[RecordError] = []
+
+    def check_late(replica: Any, buffer: Any) -> Any:
+        refused.clear()
+        try:
+            return check(replica, buffer)
+        except RecordError as error:
+            refused.append(error)
+            return check_batch(buffer, size_bytes_max=len(buffer))
+
+    def produce(self: Produces, waiting: Any, place: int, part: Any, *args: Any) -> None:
+        refused.clear()
+        original(self, waiting, place, part, *args)
+        if refused and waiting.outcomes[place] is None:
+            end(self, waiting, place, refused[0].error)
+
+    def end_once(self: Produces, waiting: Any, place: int, *args: Any, **named: Any) -> None:
+        if waiting.outcomes[place] is None:
+            end(self, waiting, place, *args, **named)
+
+    original = Produces._produce
+    return [
+        (Produces, "_check", staticmethod(check_late)),
+        (Produces, "_produce", produce),
+        (Produces, "_end", end_once),
+    ]
 
 
 @mutation("S20", victims="broker")

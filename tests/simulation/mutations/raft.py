@@ -13,7 +13,7 @@ from nodes.core.raft.replication import Replication
 from nodes.storage.raft_log import RaftLog
 from tests.simulation.mutations.registry import Patch, mutation
 from transport.wire.ids import NO_NODE, NodeId
-from transport.wire.messages.raft import AppendResponse, Entry, RaftMessage
+from transport.wire.messages.raft import AppendRequest, AppendResponse, Entry, RaftMessage
 
 
 @mutation("S1", victims="coordinator")
@@ -83,6 +83,20 @@ def conflicting_entries_kept() -> list[Patch]:
         return tuple(entry for entry in entries if entry.index > last_index)
 
     return [(Follower, "_new_entries", new_entries)]
+
+
+@mutation("S3", faults=("isolate_raft_leader",))
+def committed_beyond_the_match() -> list[Patch]:
+    """A follower takes the leader's commit index for its own log before the two were compared."""
+    original = Follower.on_append
+
+    def on_append(self: Follower, message: AppendRequest) -> None:
+        member = self._member
+        if message.term >= member.term:
+            member.commit_to(min(message.commit_index, member.log.last_index))
+        original(self, message)
+
+    return [(Follower, "on_append", on_append)]
 
 
 @mutation("S7", faults=("_slow_network", "kill_raft_leader"))

@@ -7,9 +7,10 @@ first to see it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from inspect import getattr_static
 
 from tests.simulation.cluster import Cluster
 
@@ -28,6 +29,8 @@ class Mutation:
     """The role of the nodes that faults befall while it is hunted; empty: all."""
     faults: tuple[str, ...] = ()
     """Which faults; empty: the usual ones of a hunt."""
+    clients: Mapping[str, int] = field(default_factory=dict)
+    """How many clients there are of the kinds that it needs, beside the usual ones."""
 
     @property
     def story(self) -> str:
@@ -44,13 +47,16 @@ MUTATIONS: dict[str, Mutation] = {}
 
 
 def mutation(
-    *expected: str, victims: str = "", faults: tuple[str, ...] = ()
+    *expected: str,
+    victims: str = "",
+    faults: tuple[str, ...] = (),
+    clients: Mapping[str, int] | None = None,
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     """Register a function that makes patches, under its own name, as caught by ``expected``."""
 
     def register(make: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
         name = make.__name__.replace("_", "-")
-        MUTATIONS[name] = Mutation(name, expected, make, victims, faults)
+        MUTATIONS[name] = Mutation(name, expected, make, victims, faults, clients or {})
         return make
 
     return register
@@ -59,7 +65,7 @@ def mutation(
 @contextmanager
 def patched(patches: list[Patch]) -> Iterator[None]:
     """Put these in place, and what was there before back at the end."""
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
+    before = [(owner, name, getattr_static(owner, name)) for owner, name, _ in patches]
     for owner, name, value in patches:
         setattr(owner, name, value)
     try:

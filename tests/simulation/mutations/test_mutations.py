@@ -6,12 +6,16 @@ it are tried: a bug must be caught within 200 seeds, whatever they are.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.simulation.mutations.caught import CAUGHT
 from tests.simulation.mutations.hunt import Caught, attempt_all_without, hunt_all
 from tests.simulation.mutations.registry import MUTATIONS
+from tests.simulation.mutations.table import table
 
+DOCS = Path(__file__).parents[3] / "docs/testing.md"
 SEEDS_MAX = 200
 
 
@@ -33,6 +37,11 @@ def test_every_planted_bug_has_its_seed() -> None:
         assert record.by in MUTATIONS[name].expected
         assert 0 < record.needed <= SEEDS_MAX
         assert MUTATIONS[name].story, "it says what it breaks"
+
+
+def test_the_docs_show_what_was_recorded() -> None:
+    """If they do not: ``python -m tests.simulation.mutations.table`` prints what belongs there."""
+    assert table() in DOCS.read_text()
 
 
 @pytest.mark.timeout(600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import msgspec
@@ -70,6 +71,21 @@ def stored_result_not_replayed() -> list[Patch]:
         original(self, write, applied)
 
     return [(ZnodeCore, "_apply_operations", apply_operations)]
+
+
+@mutation("S9", victims="coordinator")
+def repeated_write_takes_a_zxid() -> list[Patch]:
+    """A write that comes to the log twice changes nothing the second time, but counts."""
+    original = ZnodeCore.write_result
+
+    def write_result(self: ZnodeCore, session: Session, request_id: Any) -> Any:
+        result = original(self, session, request_id)
+        applying = sys._getframe(1).f_code is ZnodeCore._apply_operations.__code__
+        if applying and result is not None:
+            self._next_zxid()
+        return result
+
+    return [(ZnodeCore, "write_result", write_result)]
 
 
 @mutation("S12", victims="")

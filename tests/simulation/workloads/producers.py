@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from odradek.accumulator import Outcome
+from odradek.errors import MessageSizeTooLargeError, OdradekError, RecordListTooLargeError
 from odradek.partitioner import murmur2
 from odradek.producer_engine import ProducerEngine
 from odradek.sender import ProducerSettings
-from tests.simulation.checkers.log_history import LogHistory
-from tests.simulation.cluster import Cluster
 from tests.simulation.process import SimulatedProcess
+from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now
 
+TOPIC = "events"
 BURSTS = (1, 1, 1, 4)
 """How many records at once."""
 PADDINGS = (0, 0, 0, 150)
@@ -20,56 +21,57 @@ PADDINGS = (0, 0, 0, 150)
 BATCHES = (16_384, 128)
 """Only full batches are pipelined: the second producer's hold a record or two."""
 
+REFUSALS: tuple[type[OdradekError], ...] = (MessageSizeTooLargeError, RecordListTooLargeError)
+"""Errors that say that a record was not written, and never will be."""
 
-class Producers:
+
+class Producers(Workload):
     """Several producers of one topic, with everything they sent and were told."""
 
-    def __init__(self, cluster: Cluster, history: LogHistory, topic: str, *, count: int) -> None:
-        self._world = cluster.world
-        self._history = history
-        self._topic = topic
+    def __init__(self, stage: Stage, count: int) -> None:
+        super().__init__(stage)
+        cluster = self.cluster
+        self._history = stage.history
         self._partitions = cluster.shape.broker.num_partitions
         self._pause_us = cluster.shape.mix.producer_pause_us
-        self._running = True
         self._sent = 0
         self.outstanding = 0
         """Records that have met no end yet."""
-        self.failed: list[bytes] = []
         for number in range(count):
             settings = ProducerSettings(
                 bootstrap=tuple(cluster.bootstrap), batch_size_bytes=BATCHES[number % 2]
             )
             engine = ProducerEngine(settings)
             process = cluster.add_client(engine, "producer")
-            self._send_later(f"{topic}-p{number}", engine, process)
+            self._send_later(f"{TOPIC}-p{number}", engine, process)
 
-    def stop(self) -> None:
-        """Send no more; what is on its way goes on."""
-        self._running = False
+    def unsettled(self) -> str:
+        """Say how many records are still on their way."""
+        return f"{self.outstanding} records have met no end" if self.outstanding else ""
 
     def _send_later(self, name: str, engine: ProducerEngine, process: SimulatedProcess) -> None:
         def send(now: Now) -> None:
-            for _ in range(self._world.random.choice(BURSTS)):
+            for _ in range(self.world.random.choice(BURSTS)):
                 self._send(name, engine, now)
 
         def begin() -> None:
-            if self._running:
+            if self.running:
                 process.do(send)
                 self._send_later(name, engine, process)
 
-        self._world.after(self._world.between(self._pause_us), begin)
+        self.world.after(self.world.between(self._pause_us), begin)
 
     def _send(self, name: str, engine: ProducerEngine, now: Now) -> None:
         self._sent += 1
-        padding = b"." * self._world.random.choice(PADDINGS)
+        padding = b"." * self.world.random.choice(PADDINGS)
         value = b"%s-%d%s" % (name.encode(), self._sent, padding)
-        number = self._world.random.randrange(4 * self._partitions)
+        number = self.world.random.randrange(4 * self._partitions)
         key: bytes | None = None
         chosen: int | None = number
         if number >= self._partitions:
             key, chosen = b"key-%d" % number, None
             number = (murmur2(key) & 0x7FFFFFFF) % self._partitions
-        partition = (self._topic, number)
+        partition = (TOPIC, number)
         self._history.note_sent(partition, value, name)
         self.outstanding += 1
 
@@ -77,9 +79,10 @@ class Producers:
             self.outstanding -= 1
             if outcome.error is None:
                 self._history.note_acked(partition, outcome.offset(index), value)
-                self._world.mark(value)
+                self.world.mark(value)
             else:
-                self.failed.append(value)
-                self._world.note(f"{value.decode()} failed: {outcome.error}")
+                if isinstance(outcome.error, REFUSALS):
+                    self._history.note_refused(value)
+                self.world.note(f"{value.decode()} failed: {outcome.error}")
 
-        engine.send(self._topic, chosen, key, value, done, now)
+        engine.send(TOPIC, chosen, key, value, done, now)

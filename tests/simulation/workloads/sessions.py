@@ -11,11 +11,12 @@ from functools import partial
 
 from odradek.coordination_program import CoordinationProgram
 from odradek.session import CoordinationSession, SessionState
-from tests.simulation.checkers.ephemerals import check_own_is_there
+from tests.simulation.checkers.ephemerals import check_dead_are_gone, check_own_is_there
 from tests.simulation.checkers.multi_whole import PAIR
 from tests.simulation.checkers.sequence_numbers import SequenceNumbers
 from tests.simulation.checkers.session_order import SessionOrder
-from tests.simulation.cluster import Cluster
+from tests.simulation.health import live_coordinators
+from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Refusal
@@ -100,31 +101,39 @@ class _Client:
             life.ready = True
 
 
-class Sessions:
+class Sessions(Workload):
     """All such clients, one after the other where one has died."""
 
-    def __init__(self, cluster: Cluster, *, clients: int) -> None:
-        self.cluster = cluster
-        self._world = cluster.world
-        self._running = True
+    def __init__(self, stage: Stage, count: int) -> None:
+        super().__init__(stage)
         self._numbers = SequenceNumbers()
         self._queued: list[str] = []
         self._values = 0
         self._started = 0
-        self.answered = 0
-        """How many operations were answered."""
+        self._answered = 0
         self.dead: list[str] = []
         """Ephemerals of clients that have died."""
-        for _ in range(clients):
+        for _ in range(count):
             self._start()
 
-    def stop(self) -> None:
-        """Ask nothing more, and let nobody die any more."""
-        self._running = False
+    def unsettled(self) -> str:
+        """Say whether dead clients have left something behind."""
+        left = any(
+            server._context.core.tree.get(path) is not None
+            for server in live_coordinators(self.cluster).values()
+            for path in self.dead
+        )
+        return "ephemerals of dead clients are left" if left else ""
 
     def check(self) -> None:
         """Assert what can only be said of the whole history."""
         self._numbers.check()
+        for host, server in live_coordinators(self.cluster).items():
+            check_dead_are_gone(host, server._context.core.tree, self.dead)
+
+    def answered(self) -> int:
+        """Return how many operations were answered."""
+        return self._answered
 
     # Lives
 
@@ -132,22 +141,22 @@ class Sessions:
         self._started += 1
         client = _Client(self, str(self._started))
         self._burst_later(client)
-        self._world.after(self._world.between(LIFE_US), lambda: self._die(client))
+        self.world.after(self.world.between(LIFE_US), lambda: self._die(client))
 
     def _die(self, client: _Client) -> None:
-        if self._running:
-            self._world.note(f"client {client.process.host} is killed")
+        if self.running:
+            self.world.note(f"client {client.process.host} is killed")
             client.process.kill()
             self.dead += client.paths
             self._start()
 
     def _burst_later(self, client: _Client) -> None:
         def begin() -> None:
-            if self._running and client.process.alive:
+            if self.running and client.process.alive:
                 client.process.do(partial(self._burst, client))
                 self._burst_later(client)
 
-        self._world.after(self._world.between(PAUSE_US), begin)
+        self.world.after(self.world.between(PAUSE_US), begin)
 
     # Operations
 
@@ -161,10 +170,10 @@ class Sessions:
             self._dequeue,
             self._set_pair,
         ]
-        for _ in range(self._world.random.randint(1, BURST_MAX)):
+        for _ in range(self.world.random.randint(1, BURST_MAX)):
             life = client.life
             if life is not None and life.ready:
-                self._world.random.choice(kinds)(client, life, now)
+                self.world.random.choice(kinds)(client, life, now)
 
     def _submit(
         self,
@@ -181,8 +190,8 @@ class Sessions:
             if isinstance(results, Refusal):
                 return
             first = life.resent == resent
-            self.answered += len(results)
-            self._world.mark(repr([(one.error, one.zxid) for one in results]).encode())
+            self._answered += len(results)
+            self.world.mark(repr([(one.error, one.zxid) for one in results]).encode())
             for result in results:
                 if first:
                     life.order.note_zxid(result.zxid)
@@ -215,12 +224,12 @@ class Sessions:
         self._submit(client, life, [GetData(life.path)], done, now)
 
     def _enqueue(self, client: _Client, life: _Life, now: Now) -> None:
-        mode = self._world.random.choice([PERSISTENT_SEQUENTIAL, EPHEMERAL_SEQUENTIAL])
-        began_us = self._world.now_us
+        mode = self.world.random.choice([PERSISTENT_SEQUENTIAL, EPHEMERAL_SEQUENTIAL])
+        began_us = self.world.now_us
 
         def done(results: Sequence[Result], first: bool) -> None:
             if results[0].error == ErrorCode.NONE:
-                self._numbers.note(began_us, self._world.now_us, results[0].path)
+                self._numbers.note(began_us, self.world.now_us, results[0].path)
                 if mode == PERSISTENT_SEQUENTIAL:
                     self._queued.append(results[0].path)
 
@@ -228,13 +237,13 @@ class Sessions:
 
     def _dequeue(self, client: _Client, life: _Life, now: Now) -> None:
         if self._queued:
-            path = self._queued.pop(self._world.random.randrange(len(self._queued)))
+            path = self._queued.pop(self.world.random.randrange(len(self._queued)))
             self._submit(client, life, [Delete(path)], lambda *_: None, now)
 
     def _set_pair(self, client: _Client, life: _Life, now: Now) -> None:
         self._values += 1
         one, other = (SetData(path, b"%d" % self._values) for path in PAIR)
         whole = Multi((one, other))
-        if self._world.random.random() < 0.3:
+        if self.world.random.random() < 0.3:
             whole = Multi((one, Check(QUEUE, NO_SUCH_VERSION), other))
         self._submit(client, life, [whole], lambda *_: None, now)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from odradek.coordination_program import CoordinationProgram
 from tests.simulation.checkers.linearizable import UNKNOWN, Operation, check_register
-from tests.simulation.cluster import Cluster
 from tests.simulation.process import SimulatedProcess
+from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Refusal
@@ -20,12 +20,12 @@ READS = (0.5, 0.3, 1.0, 0.95)
 """Share of reads, client by client: whoever only reads is held up by no write of its own."""
 
 
-class Setters:
+class Setters(Workload):
     """Each client asks one thing at a time; together they make one history per znode."""
 
-    def __init__(self, cluster: Cluster, *, clients: int) -> None:
-        self._world = cluster.world
-        self._running = True
+    def __init__(self, stage: Stage, count: int) -> None:
+        super().__init__(stage)
+        cluster = self.cluster
         self._pause_us = cluster.shape.mix.setter_pause_us
         self.paths = REGISTERS[: cluster.shape.mix.paths]
         self._history: dict[str, list[Operation]] = {path: [] for path in self.paths}
@@ -33,17 +33,13 @@ class Setters:
         """Operations without an answer yet: each may have happened."""
         self._written = 0
         self._begun = 0
-        for number in range(clients):
+        for number in range(count):
             program = CoordinationProgram(
                 cluster.bootstrap, timeout_ms=SESSION_MS, on_state=lambda *_: None
             )
             process = cluster.add_client(program, "setter")
             process.do(lambda now, program=program: _make_registers(program, now))  # type: ignore[misc]
             self._next(program, process, READS[number % len(READS)])
-
-    def stop(self) -> None:
-        """Begin no more operations."""
-        self._running = False
 
     def check(self) -> None:
         """Assert that each znode's history is linearizable."""
@@ -58,17 +54,17 @@ class Setters:
 
     def _next(self, program: CoordinationProgram, process: SimulatedProcess, reads: float) -> None:
         def begin() -> None:
-            if self._running:
+            if self.running:
                 process.do(lambda now: self._operate(program, process, reads, now))
 
-        self._world.after(self._world.between(self._pause_us), begin)
+        self.world.after(self.world.between(self._pause_us), begin)
 
     def _operate(
         self, program: CoordinationProgram, process: SimulatedProcess, reads: float, now: Now
     ) -> None:
-        random = self._world.random
+        random = self.world.random
         path = random.choice(self.paths)
-        began_us = self._world.now_us
+        began_us = self.world.now_us
         what: tuple[object, ...]
         operations: list[ZnodeOperation]
         if random.random() < reads:
@@ -86,10 +82,10 @@ class Setters:
         def done(results: Sequence[Result] | Refusal, _now: Now) -> None:
             del self._under_way[number]
             answer = _answer(results)
-            ended_us = None if answer is UNKNOWN else self._world.now_us
+            ended_us = None if answer is UNKNOWN else self.world.now_us
             if answer is not None:
                 self._history[path].append(Operation(began_us, ended_us, what, answer))
-                self._world.mark(repr((path, what, answer if ended_us else "?")).encode())
+                self.world.mark(repr((path, what, answer if ended_us else "?")).encode())
             self._next(program, process, reads)
 
         program.submit(operations, done, now)

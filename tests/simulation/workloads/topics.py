@@ -10,7 +10,7 @@ from odradek.admin_engine import AdminEngine, TopicDescription
 from odradek.errors import OdradekError
 from odradek.producer_engine import ProducerEngine
 from odradek.sender import ProducerSettings
-from tests.simulation.cluster import Cluster
+from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now
 from transport.wire.messages.topics import NewTopic
 
@@ -20,12 +20,12 @@ NAMES = ("temporary-0", "temporary-1")
 RECORDS = 5
 
 
-class Topics:
-    """One admin client and one producer; each topic is created, used, described and deleted."""
+class Topics(Workload):
+    """One admin client and one producer, whatever the number; each topic is created, used, described and deleted."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._world = cluster.world
-        self._running = True
+    def __init__(self, stage: Stage, _count: int) -> None:
+        super().__init__(stage)
+        cluster = self.cluster
         self.done = 0
         """How many topics went all the way."""
         self._admin = AdminEngine(cluster.bootstrap)
@@ -35,20 +35,16 @@ class Topics:
         self._producer_process = cluster.add_client(self._producer, "scribbler")
         self._begin_later(0)
 
-    def stop(self) -> None:
-        """Begin with no further topic."""
-        self._running = False
-
     def _begin_later(self, number: int) -> None:
         def begin() -> None:
-            if self._running:
+            if self.running:
                 self._admin_process.do(partial(self._create, number))
 
-        self._world.after(self._world.between(PAUSE_US), begin)
+        self.world.after(self.world.between(PAUSE_US), begin)
 
     def _create(self, number: int, now: Now) -> None:
         name = NAMES[number % len(NAMES)]
-        topic = NewTopic(name, self._world.random.randint(1, 3))
+        topic = NewTopic(name, self.world.random.randint(1, 3))
 
         def created(error: OdradekError | None, now: Now) -> None:
             self._note(f"create {name}", error)
@@ -80,4 +76,4 @@ class Topics:
         self._admin.delete_topics([name], TIMEOUT_MS, deleted, now)
 
     def _note(self, what: str, error: OdradekError | None) -> None:
-        self._world.note(f"{what}: {'done' if error is None else error}")
+        self.world.note(f"{what}: {'done' if error is None else error}")

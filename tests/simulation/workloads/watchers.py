@@ -9,9 +9,9 @@ from odradek.coordination_program import CoordinationProgram
 from odradek.session import SessionState
 from odradek.watches import DATA
 from tests.simulation.checkers.watch_before_read import WatchBeforeRead
-from tests.simulation.cluster import Cluster
 from tests.simulation.process import SimulatedProcess
 from tests.simulation.workloads.setters import REGISTERS
+from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Refusal
@@ -85,38 +85,32 @@ class _Watcher:
         self.program.submit([operation], done, now)
 
 
-class Watchers:
+class Watchers(Workload):
     """All such clients."""
 
-    def __init__(self, cluster: Cluster, *, clients: int) -> None:
-        self.cluster = cluster
-        self._world = cluster.world
-        self._running = True
+    def __init__(self, stage: Stage, count: int) -> None:
+        super().__init__(stage)
         self._values = 0
         self.events = 0
         """How many watches have fired."""
-        for number in range(clients):
+        for number in range(count):
             watcher = _Watcher(self, f"watcher-{number}")
             watcher.process.do(partial(self._make, watcher))
             self._next(watcher)
-
-    def stop(self) -> None:
-        """Ask nothing more."""
-        self._running = False
 
     def _make(self, watcher: _Watcher, now: Now) -> None:
         watcher.program.submit([Create(path) for path in PATHS], lambda *_: None, now)
 
     def _next(self, watcher: _Watcher) -> None:
         def begin() -> None:
-            if self._running:
+            if self.running:
                 watcher.process.do(partial(self._turn, watcher))
                 self._next(watcher)
 
-        self._world.after(self._world.between(PAUSE_US), begin)
+        self.world.after(self.world.between(PAUSE_US), begin)
 
     def _turn(self, watcher: _Watcher, now: Now) -> None:
-        random = self._world.random
+        random = self.world.random
         for path in random.sample(PATHS, random.randint(1, len(PATHS))):
             watcher.watch(path, now)
             if path == NEWS and random.random() < 0.5:
