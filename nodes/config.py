@@ -116,6 +116,18 @@ class BrokerConfig:
     default_replication_factor: int = setting(1, "Kafka's", low=1, high=32)
     min_insync_replicas: int = setting(1, "Kafka's; `local` sets 2", low=1, high=32)
     producer_id_block: int = setting(1_000, "Kafka's block size", low=1)
+    offsets_topic_partitions: int = setting(
+        16, "spreads groups over a small cluster's brokers; Kafka's 50 would only cost", low=1
+    )
+    offsets_topic_replication_factor: int = setting(
+        3, "Kafka's; clamped to the brokers there are", low=1, high=32
+    )
+    offsets_retention_minutes: int = setting(10_080, "Kafka's: seven days", low=1)
+    group_session_timeout_min_ms: int = setting(
+        500, "a heartbeat waits at the coordinator, so less than Kafka's 6 s is no burden", low=50
+    )
+    group_session_timeout_max_ms: int = setting(1_800_000, "Kafka's", low=100)
+    group_members_max: int = setting(1_000, "bounds what a stuck deployment can take", low=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

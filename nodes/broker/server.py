@@ -17,6 +17,7 @@ from nodes.broker.controller import Controller
 from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.dispatch import Dispatch, Handler
 from nodes.broker.election import Election
+from nodes.broker.groups import GroupCoordinator
 from nodes.broker.heartbeat import Beating
 from nodes.broker.identity import claim_directory, note_boot
 from nodes.broker.internal_topics import InternalTopics
@@ -154,6 +155,7 @@ class BrokerServer:
         self.internal_topics = InternalTopics(
             context, self.channel, self.metadata, self.replicas.watch
         )
+        self.groups = GroupCoordinator(context, self.internal_topics)
         self.controller = Controller(context, self.metadata, on_failed=self._on_failed)
         self.election = Election(
             context,
@@ -185,6 +187,7 @@ class BrokerServer:
             **ConfigApi(context).handlers,
             **ProducerIds(context, self.channel).handlers,
             **self.internal_topics.handlers,
+            **self.groups.handlers,
             **node_api.handlers,
         }
         from_peers = (FetchRequest, OffsetForLeaderEpochRequest)
@@ -235,6 +238,7 @@ class BrokerServer:
         self.context.timers.fire(now)
         self.context.calls.expire(now)
         self.metadata.end_turn(now)
+        self.groups.end_turn(now)
         self.internal_topics.end_turn(now)
         self.replicas.end_turn(now)
         self.membership.end_turn(now)

@@ -91,6 +91,7 @@ class Shard:
         self._in_flight: ShardEffects | None = None
         self._unwritten: bytes | None = None
         self._queue: deque[ShardEvent] = deque()
+        self._told: Told | None = None
         self._open: dict[_Open, None] = {}
 
     # Asking
@@ -109,9 +110,8 @@ class Shard:
             self._queue.append(Asked(token, body))
 
     def tell(self, fact: object) -> None:
-        """Queue a fact for the next batch."""
-        if self.state is ShardState.SERVING:
-            self._queue.append(Told(fact))
+        """Queue a fact for the next batch, or for the first one; it replaces an earlier one."""
+        self._told = Told(fact)
 
     # Turns
 
@@ -135,7 +135,8 @@ class Shard:
             return 0 if self._position < self._end or self._is_committed() else None
         if self.state is not ShardState.SERVING or self._in_flight is not None:
             return None
-        return 0 if self._queue else self.core.next_deadline_ms()
+        waits = self._queue or self._told is not None
+        return 0 if waits else self.core.next_deadline_ms()
 
     def end(self, now: Now) -> None:
         """Drop everything; whoever waits is told to look for the coordinator again."""
@@ -192,6 +193,9 @@ class Shard:
         deadline_ms = self.core.next_deadline_ms()
         if deadline_ms is not None and deadline_ms <= now.mono_ms:
             self._queue.appendleft(TICK)
+        if self._told is not None:
+            self._queue.appendleft(self._told)
+            self._told = None
         if not self._queue:
             return
         effects = ShardEffects()
@@ -270,6 +274,7 @@ class Shards:
         self._make_core = make_core
         self._on_order = on_order
         self._shards: dict[int, Shard] = {}
+        self._newest: object = None
 
     def ask(self, partition: int, body: Message, on_reply: OnReply, now: Now) -> None:
         """Ask the shard of a partition. Ends in one call of ``on_reply``, perhaps at once.
@@ -285,9 +290,14 @@ class Shards:
             shard.ask(body, on_reply, now)
 
     def tell(self, fact: object) -> None:
-        """Tell every shard that serves of a fact."""
+        """Tell every shard of a fact: at once, or once it serves. A later fact replaces it."""
+        self._newest = fact
         for shard in self._shards.values():
             shard.tell(fact)
+
+    def partitions(self) -> list[int]:
+        """Return the partitions led here."""
+        return sorted(self._shards)
 
     def cores(self) -> Iterator[ShardCore]:
         """Give the cores of the shards that serve; for reading what is committed."""
@@ -317,9 +327,10 @@ class Shards:
             shard.moved(now)
         elif leads and record is not None:
             core = self._make_core(partition)
-            self._shards[partition] = Shard(
-                self._context, replica, record.leader_epoch, core, self._on_order
-            )
+            shard = Shard(self._context, replica, record.leader_epoch, core, self._on_order)
+            self._shards[partition] = shard
+            if self._newest is not None:
+                shard.tell(self._newest)
 
     # Turns
 

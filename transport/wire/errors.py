@@ -26,6 +26,7 @@ class ErrorCode(IntEnum):
     REQUEST_TIMED_OUT = 7
     BROKER_NOT_AVAILABLE = 8
     MESSAGE_TOO_LARGE = 10
+    OFFSET_METADATA_TOO_LARGE = 12
     COORDINATOR_LOAD_IN_PROGRESS = 14
     COORDINATOR_NOT_AVAILABLE = 15
     NOT_COORDINATOR = 16
@@ -34,6 +35,12 @@ class ErrorCode(IntEnum):
     NOT_ENOUGH_REPLICAS = 19
     NOT_ENOUGH_REPLICAS_AFTER_APPEND = 20
     INVALID_REQUIRED_ACKS = 21
+    ILLEGAL_GENERATION = 22
+    INCONSISTENT_GROUP_PROTOCOL = 23
+    INVALID_GROUP_ID = 24
+    UNKNOWN_MEMBER_ID = 25
+    INVALID_SESSION_TIMEOUT = 26
+    REBALANCE_IN_PROGRESS = 27
     CLUSTER_AUTHORIZATION_FAILED = 31
     UNSUPPORTED_VERSION = 35
     TOPIC_ALREADY_EXISTS = 36
@@ -54,10 +61,16 @@ class ErrorCode(IntEnum):
     TRANSACTION_COORDINATOR_FENCED = 52
     KAFKA_STORAGE_ERROR = 56
     UNKNOWN_PRODUCER_ID = 59
+    NON_EMPTY_GROUP = 68
+    GROUP_ID_NOT_FOUND = 69
     FENCED_LEADER_EPOCH = 74
     UNKNOWN_LEADER_EPOCH = 75
     STALE_BROKER_EPOCH = 77
     OFFSET_NOT_AVAILABLE = 78
+    MEMBER_ID_REQUIRED = 79
+    GROUP_MAX_SIZE_REACHED = 81
+    FENCED_INSTANCE_ID = 82
+    GROUP_SUBSCRIBED_TO_TOPIC = 86
     INVALID_RECORD = 87
     PRODUCER_FENCED = 90
     UNKNOWN_TOPIC_ID = 100
@@ -67,6 +80,10 @@ class ErrorCode(IntEnum):
     INVALID_UPDATE_VERSION = 95
     INELIGIBLE_REPLICA = 107
     NEW_LEADER_ELECTED = 108
+    FENCED_MEMBER_EPOCH = 110
+    UNRELEASED_INSTANCE_ID = 111
+    UNSUPPORTED_ASSIGNOR = 112
+    STALE_MEMBER_EPOCH = 113
     TRANSACTION_ABORTABLE = 120
 
     # ZooKeeper's
@@ -137,6 +154,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.REQUEST_TIMED_OUT: Meaning("The request was not done within its time.", **_RETRY),
     ErrorCode.BROKER_NOT_AVAILABLE: Meaning("The broker is not there.", **_REFRESH),
     ErrorCode.MESSAGE_TOO_LARGE: Meaning("The batch is above max.message.bytes."),
+    ErrorCode.OFFSET_METADATA_TOO_LARGE: Meaning("The commit's metadata is too long."),
     ErrorCode.COORDINATOR_LOAD_IN_PROGRESS: Meaning(
         "The coordinator is still reading its log.", **_RETRY
     ),
@@ -153,6 +171,16 @@ MEANINGS: dict[ErrorCode, Meaning] = {
         "Written, but the in-sync replicas fell below min.insync.replicas.", **_RETRY
     ),
     ErrorCode.INVALID_REQUIRED_ACKS: Meaning("acks must be 0, 1 or -1 (all)."),
+    ErrorCode.ILLEGAL_GENERATION: Meaning("The group has another generation now; join again."),
+    ErrorCode.INCONSISTENT_GROUP_PROTOCOL: Meaning(
+        "The group's members use another protocol, or have no assignor in common with this one."
+    ),
+    ErrorCode.INVALID_GROUP_ID: Meaning("Not a legal group id."),
+    ErrorCode.UNKNOWN_MEMBER_ID: Meaning("The group has no such member; join again."),
+    ErrorCode.INVALID_SESSION_TIMEOUT: Meaning(
+        "The session timeout is outside the broker's bounds."
+    ),
+    ErrorCode.REBALANCE_IN_PROGRESS: Meaning("The group is rebalancing; join again."),
     ErrorCode.CLUSTER_AUTHORIZATION_FAILED: Meaning("Not allowed on this cluster."),
     ErrorCode.UNSUPPORTED_VERSION: Meaning("This version of the API is not spoken here."),
     ErrorCode.TOPIC_ALREADY_EXISTS: Meaning("A topic of that name exists."),
@@ -185,6 +213,8 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ),
     ErrorCode.KAFKA_STORAGE_ERROR: Meaning("The log directory is offline or full.", **_REFRESH),
     ErrorCode.UNKNOWN_PRODUCER_ID: Meaning("The partition remembers nothing of this producer."),
+    ErrorCode.NON_EMPTY_GROUP: Meaning("The group has members; stop them first."),
+    ErrorCode.GROUP_ID_NOT_FOUND: Meaning("No such group."),
     ErrorCode.FENCED_LEADER_EPOCH: Meaning("The caller's leader epoch is old.", **_REFRESH),
     ErrorCode.UNKNOWN_LEADER_EPOCH: Meaning(
         "This broker is behind the caller's metadata.", **_RETRY
@@ -193,6 +223,12 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.OFFSET_NOT_AVAILABLE: Meaning(
         "The new leader's high watermark is not yet known.", **_RETRY
     ),
+    ErrorCode.MEMBER_ID_REQUIRED: Meaning("Join again with the member id given."),
+    ErrorCode.GROUP_MAX_SIZE_REACHED: Meaning("The group has as many members as are allowed."),
+    ErrorCode.FENCED_INSTANCE_ID: Meaning(
+        "Another process has joined with this group_instance_id.", **_FATAL
+    ),
+    ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC: Meaning("Members of the group read this topic."),
     ErrorCode.INVALID_RECORD: Meaning("A record the topic does not allow."),
     ErrorCode.PRODUCER_FENCED: Meaning(
         "A newer producer has taken this transactional id.", **_FATAL
@@ -207,6 +243,12 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.INVALID_UPDATE_VERSION: Meaning("The partition epoch is not the current one."),
     ErrorCode.INELIGIBLE_REPLICA: Meaning("The replica may not join the ISR now.", **_RETRY),
     ErrorCode.NEW_LEADER_ELECTED: Meaning("The change elected another leader."),
+    ErrorCode.FENCED_MEMBER_EPOCH: Meaning("The group goes on without this member; join again."),
+    ErrorCode.UNRELEASED_INSTANCE_ID: Meaning(
+        "A live member has this group_instance_id; wait for its end, or use another.", **_RETRY
+    ),
+    ErrorCode.UNSUPPORTED_ASSIGNOR: Meaning("The broker has no such assignor."),
+    ErrorCode.STALE_MEMBER_EPOCH: Meaning("The member has lost the partition since."),
     ErrorCode.RUNTIME_INCONSISTENCY: Meaning(
         "Not tried: an operation of the multi before it failed."
     ),

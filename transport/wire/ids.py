@@ -40,6 +40,11 @@ PartitionEpoch = NewType("PartitionEpoch", int)
 ProducerId = NewType("ProducerId", int)
 ProducerEpoch = NewType("ProducerEpoch", int)
 
+# Groups
+MemberId = NewType("MemberId", str)
+MemberEpoch = NewType("MemberEpoch", int)
+"""Of the group's epochs, the one under which a member got what it owns; a classic generation too."""
+
 NO_NODE = NodeId(-1)
 NO_PRODUCER_ID = ProducerId(-1)
 

@@ -1,0 +1,204 @@
+"""The door of the group core: one shard, stepped by its host.
+
+States and invariants are in the package's docstring; the contract is ``nodes/core/shard.py``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nodes.core.group import classic, offsets, reconciliation
+from nodes.core.group.assignors import DEFAULT_ASSIGNOR
+from nodes.core.group.description import describe, listed
+from nodes.core.group.records import Kind
+from nodes.core.group.state import CONSUMER, Catalogue, Group, Groups, GroupSettings
+from nodes.core.group.step import Facts, Soft, Step
+from nodes.core.shard import Asked, ShardEffects, ShardEvent, ShardRecord, Told
+from transport.kernel import Now, earliest
+from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import PartitionKey
+from transport.wire.messages.group_offsets import (
+    OffsetCommitRequest,
+    OffsetDeleteRequest,
+    OffsetFetchRequest,
+)
+from transport.wire.messages.groups import (
+    ClassicHeartbeatRequest,
+    ConsumerGroupHeartbeatRequest,
+    DeleteGroupRequest,
+    DeleteGroupResponse,
+    DescribeGroupRequest,
+    JoinGroupRequest,
+    LeaveGroupRequest,
+    ListedGroup,
+    ListGroupsRequest,
+    ListGroupsResponse,
+    SyncGroupRequest,
+)
+
+RETENTION_INTERVAL_MS = 60_000
+"""Between two looks for offsets that are old enough to be forgotten."""
+
+
+class GroupCore:
+    """The groups of one partition of ``__consumer_offsets``."""
+
+    def __init__(self, settings: GroupSettings, new_id: Callable[[], str]) -> None:
+        self._groups = Groups()
+        self._facts = Facts(settings, new_id)
+        self._look_ms: int | None = None
+
+    def apply(self, record: ShardRecord) -> None:
+        """Take over one record of the log."""
+        self._groups.prune(self._groups.apply(record))
+
+    def loaded(self, now: Now) -> None:
+        """Give every member its whole session timeout from now on."""
+        self._look_ms = now.mono_ms + RETENTION_INTERVAL_MS
+        step = Step(self._groups, self._facts, now)
+        for group in self._groups.by_id.values():
+            soft = self._facts.of(group.group_id)
+            for member_id in group.members:
+                soft[member_id] = Soft(now.mono_ms)
+                if group.revoking(member_id):
+                    soft[member_id].letting_go_ms = now.mono_ms
+                reconciliation.watch(step, group, member_id)
+            classic.resume(step, group)
+
+    def step(self, event: ShardEvent, now: Now) -> ShardEffects:
+        """Decide on a request, a new catalogue, or what is due."""
+        step = Step(self._groups, self._facts, now)
+        if isinstance(event, Asked):
+            _STEPS[type(event.body)](step, event.token, event.body)
+            self._groups.prune(getattr(event.body, "group_id", ""))
+        elif isinstance(event, Told):
+            assert isinstance(event.fact, Catalogue), "what groups are told of"
+            self._take_catalogue(step, event.fact)
+        else:
+            self._tick(step)
+        return step.effects
+
+    def delay(self, gap_ms: int) -> None:
+        """Judge members later by a gap of our own loop."""
+        self._facts.delay(gap_ms)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when a member is due, a round ends, or old offsets are looked for."""
+        rounds = (one.due_ms for one in self._facts.rounds.values())
+        return earliest(self._look_ms, self._facts.next_wake_ms(), *rounds)
+
+    def group(self, group_id: str) -> Group | None:
+        """Return a group, for tests and descriptions; to be read only."""
+        return self._groups.by_id.get(group_id)
+
+    def _take_catalogue(self, step: Step, catalogue: Catalogue) -> None:
+        before, self._facts.catalogue = self._facts.catalogue, catalogue
+        changed = {
+            name
+            for name in {*before.by_name, *catalogue.by_name}
+            if before.by_name.get(name) != catalogue.by_name.get(name)
+        }
+        for group in list(self._groups.by_id.values()):
+            offsets.forget_topics(step, group)
+            if any(group.is_read(name) for name in changed):
+                reconciliation.settle(step, group)
+            self._groups.prune(group.group_id)
+
+    def _tick(self, step: Step) -> None:
+        now_ms = step.now.mono_ms
+        for group_id, member_id in self._facts.due(now_ms):
+            group = self._groups.by_id.get(group_id)
+            if group is None:
+                self._facts.soft.pop(group_id, None)
+            elif member_id in group.members:
+                reconciliation.look_at(step, group, member_id)
+            elif group_id in self._facts.rounds:
+                classic.look_at(step, group, member_id)
+        for group_id, one in list(self._facts.rounds.items()):
+            if one.due_ms is not None and one.due_ms <= now_ms:
+                classic.go_on_without(step, self._groups.find(group_id))
+        if self._look_ms is not None and self._look_ms <= now_ms:
+            self._look_ms = now_ms + RETENTION_INTERVAL_MS
+            for group in list(self._groups.by_id.values()):
+                offsets.forget_old(step, group)
+                self._groups.prune(group.group_id)
+
+    def check(self) -> None:
+        """Assert N1 to N6."""
+        for group in self._groups.by_id.values():
+            _check_owners(group)
+            _check_targets(group)
+            classic_too = group.members and self._facts.is_classic(group.group_id)
+            assert not classic_too, "N5: one protocol"
+            for member_id, soft in self._facts.of(group.group_id).items():
+                known = member_id in group.members or group.group_id in self._facts.rounds
+                assert soft.waiting is None or known, "N6: only members wait"
+
+
+def _check_owners(group: Group) -> None:
+    owners: dict[PartitionKey, str] = {}
+    for member_id, owned in group.owned.items():
+        assert member_id in group.members, "N3: only members own"
+        assert owned.epoch <= group.epoch, "N2: no epoch above the group's"
+        for parts in owned.assigned.values():
+            assert all(epoch <= owned.epoch for epoch in parts.values()), "N2: nor one got since"
+        assigned, revoking = group.assigned(member_id), group.revoking(member_id)
+        assert not assigned & revoking, "N1: owned, or to be let go"
+        for key in assigned | revoking:
+            assert key not in owners, f"N1: {key} has two owners"
+            owners[key] = member_id
+    assert owners == group.owners, "N3: the index says what the members say"
+
+
+def _check_targets(group: Group) -> None:
+    meant: set[PartitionKey] = set()
+    for member_id, target in group.targets.items():
+        assert member_id in group.members, "N4: only members have targets"
+        assert not meant & target, "N4: targets share nothing"
+        meant |= target
+
+
+def _on_list(step: Step, token: object, body: ListGroupsRequest) -> None:
+    groups: tuple[ListedGroup, ...] = tuple(
+        listed(step, group) for _, group in sorted(step.groups.by_id.items())
+    )
+    step.reply(token, ListGroupsResponse(ErrorCode.NONE, groups))
+
+
+def _on_describe(step: Step, token: object, body: DescribeGroupRequest) -> None:
+    step.reply(token, describe(step, step.groups.find(body.group_id), DEFAULT_ASSIGNOR))
+
+
+def _on_delete(step: Step, token: object, body: DeleteGroupRequest) -> None:
+    group = step.groups.find(body.group_id)
+    error = ErrorCode.NONE
+    if group.members or step.facts.is_classic(group.group_id):
+        error = ErrorCode.NON_EMPTY_GROUP
+    elif group.value is None and not group.offsets:
+        error = ErrorCode.GROUP_ID_NOT_FOUND
+    else:
+        for key in list(group.offsets):
+            step.write(group, Kind.OFFSET, *key, value=None)
+        if group.value is not None:
+            step.write(group, Kind.GROUP, value=None)
+        step.facts.soft.pop(group.group_id, None)
+    text = "" if error is ErrorCode.NONE else meaning(error).text
+    step.reply(token, DeleteGroupResponse(error, text))
+
+
+_STEPS: dict[type, Callable[[Step, object, Any], None]] = {
+    ConsumerGroupHeartbeatRequest: reconciliation.on_heartbeat,
+    JoinGroupRequest: classic.on_join,
+    SyncGroupRequest: classic.on_sync,
+    ClassicHeartbeatRequest: classic.on_heartbeat,
+    LeaveGroupRequest: classic.on_leave,
+    OffsetCommitRequest: offsets.on_commit,
+    OffsetFetchRequest: offsets.on_fetch,
+    OffsetDeleteRequest: offsets.on_delete,
+    ListGroupsRequest: _on_list,
+    DescribeGroupRequest: _on_describe,
+    DeleteGroupRequest: _on_delete,
+}
+
+__all__ = ["CONSUMER", "GroupCore"]

@@ -1,0 +1,97 @@
+"""What a coordinator tells of its groups to administrators."""
+
+from __future__ import annotations
+
+from nodes.core.group.state import CLASSIC, CONSUMER, Group, owned_topics
+from nodes.core.group.step import Step
+from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import MemberId
+from transport.wire.messages.groups import (
+    DescribedMember,
+    DescribeGroupResponse,
+    ListedGroup,
+)
+
+EMPTY = "empty"
+STABLE = "stable"
+RECONCILING = "reconciling"
+
+
+def listed(step: Step, group: Group) -> ListedGroup:
+    """Return a group's line in the list."""
+    present = step.facts.rounds.get(group.group_id)
+    members = len(group.members) if present is None else len(present.members)
+    return ListedGroup(group.group_id, _protocol(step, group), state_of(step, group), members)
+
+
+def _protocol(step: Step, group: Group) -> str:
+    if step.facts.is_classic(group.group_id):
+        return CLASSIC
+    return "" if group.value is None else group.value.protocol
+
+
+def state_of(step: Step, group: Group) -> str:
+    """Return ``empty``, ``stable``, ``reconciling``, ``joining`` or ``syncing``."""
+    present = step.facts.rounds.get(group.group_id)
+    if present is not None:
+        return present.state if present.members else EMPTY
+    if not group.members:
+        return EMPTY
+    done = all(
+        not group.revoking(member) and group.assigned(member) == group.target(member)
+        for member in group.members
+    )
+    return STABLE if done else RECONCILING
+
+
+def describe(step: Step, group: Group, default_assignor: str) -> DescribeGroupResponse:
+    """Return everything about a group."""
+    if group.value is None and not group.offsets and not step.facts.is_classic(group.group_id):
+        error = ErrorCode.GROUP_ID_NOT_FOUND
+        return DescribeGroupResponse(error, meaning(error).text, group.group_id)
+    present = step.facts.rounds.get(group.group_id)
+    assignor = default_assignor if group.value is None else group.value.assignor
+    if present is not None and present.members:
+        members = tuple(
+            DescribedMember(
+                member_id,
+                one.value.instance_id,
+                one.value.client_id,
+                present.generation,
+                (),
+                (),
+                assignment=one.value.assignment,
+            )
+            for member_id, one in sorted(present.members.items())
+        )
+        assignor = present.protocol
+    else:
+        members = tuple(_member(group, member_id) for member_id in sorted(group.members))
+    return DescribeGroupResponse(
+        ErrorCode.NONE,
+        "",
+        group.group_id,
+        _protocol(step, group),
+        state_of(step, group),
+        max(group.epoch, 0 if present is None else present.generation),
+        assignor,
+        members,
+        tuple(group.rebalances),
+    )
+
+
+def _member(group: Group, member_id: MemberId) -> DescribedMember:
+    value = group.members[member_id]
+    return DescribedMember(
+        member_id,
+        value.instance_id,
+        value.client_id,
+        group.owned_by(member_id).epoch,
+        value.topics,
+        owned_topics(group.assigned(member_id)),
+        owned_topics(group.revoking(member_id)),
+        owned_topics(group.target(member_id)),
+    )
+
+
+__all__ = ["CONSUMER", "describe", "listed", "state_of"]

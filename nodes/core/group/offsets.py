@@ -1,0 +1,178 @@
+"""Committed offsets: who may commit and when, fetching, forgetting.
+
+A member commits what it owns, and has owned since the epoch it names: a commit that was under way
+while its partition went to somebody else is refused, one that merely crossed a change of other
+partitions is not (KIP-1251).  From outside, only groups without members are committed for.
+"""
+
+from __future__ import annotations
+
+from nodes.core.group.records import Kind, OffsetValue
+from nodes.core.group.state import CLASSIC, CONSUMER, Group
+from nodes.core.group.step import Step
+from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import Offset, PartitionKey
+from transport.wire.messages.group_offsets import (
+    CommitOutcome,
+    CommittedOffset,
+    GroupPartition,
+    OffsetCommitRequest,
+    OffsetCommitResponse,
+    OffsetDeleteRequest,
+    OffsetDeleteResponse,
+    OffsetFetchRequest,
+    OffsetFetchResponse,
+    OffsetToCommit,
+)
+
+PARTITIONS_MAX = 10_000
+
+
+def on_commit(step: Step, token: object, body: OffsetCommitRequest) -> None:
+    """Commit what may be committed; each partition has an outcome of its own."""
+    group = step.groups.find(body.group_id)
+    error = _refusal(step, group, body)
+    if error is not ErrorCode.NONE:
+        step.reply(token, OffsetCommitResponse(error, meaning(error).text))
+        return
+    member = step.facts.of(group.group_id).get(body.member_id)
+    if member is not None and group.protocol == CLASSIC:
+        member.heard_ms = step.now.mono_ms
+    outcomes = []
+    for part in body.offsets:
+        key = PartitionKey(part.topic_id, part.partition)
+        error = _judge(step, group, body, key, part)
+        if error is ErrorCode.NONE:
+            value = OffsetValue(part.offset, part.leader_epoch, part.metadata, step.now.wall_ms)
+            step.write(group, Kind.OFFSET, *key, value=value)
+        outcomes.append(CommitOutcome(part.topic_id, part.partition, error))
+    step.reply(token, OffsetCommitResponse(ErrorCode.NONE, "", tuple(outcomes)))
+
+
+def _refusal(step: Step, group: Group, body: OffsetCommitRequest) -> ErrorCode:
+    """Judge the member as a whole."""
+    if not body.group_id:
+        return ErrorCode.INVALID_GROUP_ID
+    if len(body.offsets) > PARTITIONS_MAX:
+        return ErrorCode.INVALID_REQUEST
+    if step.facts.is_classic(group.group_id):
+        return _refusal_of_classic(step, group, body)
+    if not group.members:
+        if body.member_id or body.member_epoch >= 0:
+            return ErrorCode.UNKNOWN_MEMBER_ID
+        is_new = group.value is None and not group.offsets
+        too_many = is_new and len(step.groups.by_id) > step.facts.settings.groups_max
+        return ErrorCode.OVERLOADED if too_many else ErrorCode.NONE
+    if body.member_id not in group.members:
+        return ErrorCode.UNKNOWN_MEMBER_ID
+    owned = group.owned_by(body.member_id)
+    if owned.away:
+        return ErrorCode.FENCED_INSTANCE_ID
+    return ErrorCode.FENCED_MEMBER_EPOCH if body.member_epoch > owned.epoch else ErrorCode.NONE
+
+
+def _refusal_of_classic(step: Step, group: Group, body: OffsetCommitRequest) -> ErrorCode:
+    present = step.facts.rounds[group.group_id]
+    candidate = present.members.get(body.member_id)
+    if candidate is None:
+        instance = body.instance_id
+        taken = instance is not None and any(
+            one.value.instance_id == instance for one in present.members.values()
+        )
+        return ErrorCode.FENCED_INSTANCE_ID if taken else ErrorCode.UNKNOWN_MEMBER_ID
+    if body.member_epoch != present.generation:
+        return ErrorCode.ILLEGAL_GENERATION
+    return ErrorCode.REBALANCE_IN_PROGRESS if present.state == "syncing" else ErrorCode.NONE
+
+
+def _judge(
+    step: Step, group: Group, body: OffsetCommitRequest, key: PartitionKey, part: OffsetToCommit
+) -> ErrorCode:
+    topic = step.facts.catalogue.by_id.get(key.topic_id)
+    if topic is None:
+        return ErrorCode.UNKNOWN_TOPIC_ID
+    if not 0 <= key.partition < topic.partitions:
+        return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    if part.offset < 0:
+        return ErrorCode.OFFSET_OUT_OF_RANGE
+    if len(part.metadata.encode()) > step.facts.settings.metadata_bytes_max:
+        return ErrorCode.OFFSET_METADATA_TOO_LARGE
+    if group.protocol != CONSUMER:
+        return ErrorCode.NONE
+    if group.owners.get(key) != body.member_id:
+        return ErrorCode.STALE_MEMBER_EPOCH
+    since = group.owned_by(body.member_id).assigned.get(key.topic_id, {}).get(key.partition, 0)
+    return ErrorCode.STALE_MEMBER_EPOCH if body.member_epoch < since else ErrorCode.NONE
+
+
+def on_fetch(step: Step, token: object, body: OffsetFetchRequest) -> None:
+    """Tell what is committed."""
+    group = step.groups.find(body.group_id)
+    asked = body.partitions
+    if asked is None:
+        asked = tuple(GroupPartition(*key) for key in sorted(group.offsets))
+    if len(asked) > PARTITIONS_MAX:
+        text = f"{len(asked)} partitions at once; ask for at most {PARTITIONS_MAX}"
+        step.reply(token, OffsetFetchResponse(ErrorCode.INVALID_REQUEST, text))
+        return
+    found = []
+    for part in asked:
+        value = group.offsets.get(PartitionKey(part.topic_id, part.partition))
+        if value is None:
+            found.append(CommittedOffset(part.topic_id, part.partition))
+        else:
+            found.append(
+                CommittedOffset(
+                    part.topic_id,
+                    part.partition,
+                    Offset(value.offset),
+                    value.leader_epoch,
+                    value.metadata,
+                )
+            )
+    step.reply(token, OffsetFetchResponse(ErrorCode.NONE, "", tuple(found)))
+
+
+def on_delete(step: Step, token: object, body: OffsetDeleteRequest) -> None:
+    """Forget offsets of topics that no member reads."""
+    group = step.groups.find(body.group_id)
+    error = ErrorCode.NONE
+    if group.value is None and not group.offsets:
+        error = ErrorCode.GROUP_ID_NOT_FOUND
+    elif step.facts.is_classic(group.group_id):
+        error = ErrorCode.NON_EMPTY_GROUP  # What its members read is written in their own language.
+    if error is not ErrorCode.NONE:
+        step.reply(token, OffsetDeleteResponse(error, meaning(error).text))
+        return
+    outcomes = []
+    for part in body.partitions:
+        topic = step.facts.catalogue.by_id.get(part.topic_id)
+        error = ErrorCode.NONE
+        if topic is not None and group.is_read(topic.name):
+            error = ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC
+        elif PartitionKey(part.topic_id, part.partition) in group.offsets:
+            step.write(group, Kind.OFFSET, part.topic_id, part.partition, value=None)
+        outcomes.append(CommitOutcome(part.topic_id, part.partition, error))
+    step.reply(token, OffsetDeleteResponse(ErrorCode.NONE, "", tuple(outcomes)))
+
+
+def forget_topics(step: Step, group: Group) -> None:
+    """Forget what was committed for topics that are no more."""
+    topics = step.facts.catalogue.by_id
+    for key in [key for key in group.offsets if key.topic_id not in topics]:
+        step.write(group, Kind.OFFSET, *key, value=None)
+
+
+def forget_old(step: Step, group: Group) -> None:
+    """Forget offsets, and then the group, once it has been without members for long enough."""
+    if group.members or step.facts.is_classic(group.group_id):
+        return
+    retention_ms = step.facts.settings.offsets_retention_ms
+    empty_since_ms = -1 if group.value is None else group.value.empty_since_ms
+    for key, value in list(group.offsets.items()):
+        since_ms = max(empty_since_ms, value.commit_ms)
+        if step.now.wall_ms - since_ms >= retention_ms:
+            step.write(group, Kind.OFFSET, *key, value=None)
+    is_old = group.value is not None and step.now.wall_ms - empty_since_ms >= retention_ms
+    if is_old and not group.offsets:
+        step.write(group, Kind.GROUP, value=None)

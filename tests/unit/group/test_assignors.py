@@ -1,0 +1,129 @@
+"""What every division must be: whole, without overlap, even, and near what was before."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from nodes.core.group.assignors import ASSIGNORS, Division, Targets, range_, uniform
+from transport.wire.ids import MemberId, PartitionKey, TopicId
+
+NAMES = [TopicId(bytes([number]) * 16) for number in range(6)]
+
+
+def draw(random: Random, *, alike: bool) -> Division:
+    partitions = {
+        name: random.randint(0, 12) for name in random.sample(NAMES, random.randint(1, 6))
+    }
+    members = [MemberId(f"m{number}") for number in range(random.randint(1, 9))]
+    everything = frozenset(partitions)
+    readers = {
+        member: everything
+        if alike
+        else frozenset(name for name in partitions if random.random() < 0.6)
+        for member in members
+    }
+    return Division(readers, partitions, draw_before(random, partitions, members))
+
+
+def draw_before(
+    random: Random, partitions: dict[TopicId, int], members: list[MemberId]
+) -> dict[MemberId, frozenset[PartitionKey]]:
+    """Some of it divided before, among these and others, partly of topics that are gone."""
+    before: dict[MemberId, set[PartitionKey]] = {}
+    owners = [*members, MemberId("gone")]
+    for name in NAMES:
+        for number in range(partitions.get(name, 3) + 2):
+            if random.random() < 0.7:
+                before.setdefault(random.choice(owners), set()).add(PartitionKey(name, number))
+    return {member: frozenset(keys) for member, keys in before.items()}
+
+
+def wanted(division: Division) -> set[PartitionKey]:
+    read = {name for topics in division.readers.values() for name in topics}
+    return {
+        PartitionKey(n, i) for n, c in division.partitions.items() if n in read for i in range(c)
+    }
+
+
+def check_whole(division: Division, targets: Targets) -> None:
+    given = [key for keys in targets.values() for key in keys]
+    assert len(given) == len(set(given)), "given twice"
+    assert set(given) == wanted(division), "left out, or not to be given"
+    assert set(targets) == set(division.readers)
+    for member, keys in targets.items():
+        assert {key.topic_id for key in keys} <= division.readers[member], "not read by its owner"
+
+
+@pytest.mark.parametrize("name", sorted(ASSIGNORS))
+@pytest.mark.parametrize("alike", [True, False])
+def test_every_partition_goes_to_one_reader_of_its_topic(name: str, alike: bool) -> None:
+    for seed in range(300):
+        division = draw(Random(seed), alike=alike)
+        check_whole(division, ASSIGNORS[name](division))
+
+
+def test_equals_get_equal_shares_and_as_little_as_possible_moves() -> None:
+    for seed in range(500):
+        division = draw(Random(seed), alike=True)
+        targets = uniform(division)
+        loads = sorted(len(keys) for keys in targets.values())
+        assert loads[-1] - loads[0] <= 1
+        # Nobody could have kept more: whoever lost something has its full share, and shares one
+        # larger than others went to those who had most.
+        total, count = sum(loads), len(loads)
+        share, extra = divmod(total, count)
+        keepable = sorted(
+            (
+                len(division.before.get(member, frozenset()) & wanted(division))
+                for member in division.readers
+            ),
+            reverse=True,
+        )
+        most = sum(min(kept, share + (place < extra)) for place, kept in enumerate(keepable))
+        kept = sum(
+            len(division.before.get(member, frozenset()) & keys) for member, keys in targets.items()
+        )
+        assert kept == most, f"seed {seed}"
+
+
+def test_no_single_move_would_make_a_mixed_division_more_even() -> None:
+    for seed in range(200):
+        division = draw(Random(seed), alike=False)
+        targets = uniform(division)
+        for giver, keys in targets.items():
+            for key in keys:
+                for taker in targets:
+                    if key.topic_id in division.readers[taker]:
+                        assert len(keys) - len(targets[taker]) <= 1, f"seed {seed}: {giver}, {key}"
+
+
+def test_what_was_even_stays_as_it_is() -> None:
+    for seed in range(100):
+        division = draw(Random(seed), alike=seed % 2 == 0)
+        once = uniform(division)
+        again = division._replace(before={m: frozenset(keys) for m, keys in once.items()})
+        assert uniform(again) == once
+
+
+def test_a_member_more_moves_only_what_it_gets() -> None:
+    members = [MemberId(f"m{number:03}") for number in range(100)]
+    topics = frozenset(NAMES[:4])
+    partitions = dict.fromkeys(NAMES[:4], 250)
+    first = uniform(Division(dict.fromkeys(members, topics), partitions, {}))
+    before = {member: frozenset(keys) for member, keys in first.items()}
+    readers = dict.fromkeys([*members, MemberId("new")], topics)
+    after = uniform(Division(readers, partitions, before))
+    assert len(after[MemberId("new")]) == 1_000 // 101
+    moved = sum(len(before[member] - after[member]) for member in members)
+    assert moved == len(after[MemberId("new")])
+
+
+def test_ranges_are_runs_and_alike_for_topics_that_are_alike() -> None:
+    members = [MemberId(name) for name in "abc"]
+    readers = dict.fromkeys(members, frozenset(NAMES[:2]))
+    targets = range_(Division(readers, {NAMES[0]: 7, NAMES[1]: 7}, {}))
+    for name in NAMES[:2]:
+        runs = [sorted(k.partition for k in targets[m] if k.topic_id == name) for m in members]
+        assert runs == [[0, 1, 2], [3, 4], [5, 6]]
