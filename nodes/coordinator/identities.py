@@ -7,9 +7,10 @@ carries them with each write, since ACLs are judged when a write is applied.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address
 
 from nodes.config import CoordinatorConfig
-from nodes.core.znode.acl import identify
+from nodes.core.znode.acl import IP, identify
 from transport.driver.ports import Origin
 from transport.wire.messages.coordination import AddAuth, Identity
 
@@ -24,12 +25,13 @@ class Identities:
         self._super_digest = config.super_digest
 
     def of_connection(self, origin: Origin) -> tuple[Identity, ...]:
-        """Return what the transport itself tells: the place of ``ip`` identities.
-
-        A ROUTER names a connection, not an address: nothing is told, and so an ``ip`` entry of an
-        ACL allows nobody until a transport names the address of its peer in ``origin``.
-        """
-        return ()
+        """Return what the transport itself tells: the ``ip`` of the connection's other end."""
+        try:
+            address = ip_address(origin.address)
+        except ValueError:
+            return ()
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return (Identity(IP, str(mapped or address)),)
 
     def of_opening(self, origin: Origin, auth: Iterable[AddAuth]) -> tuple[Identity, ...]:
         """Return who is behind a connection that opens or attaches with these proofs."""

@@ -59,6 +59,8 @@ class Network:
         """Hosts without power."""
         self._unreset: dict[str, list[Way]] = {}
         """What a host that lost its power knows nothing of any more."""
+        self._numbers: dict[str, int] = {}
+        """Of hosts, for their addresses."""
         self._last_link = 0
         self._last_route = 0
 
@@ -77,10 +79,16 @@ class Network:
     ) -> LinkId:
         """Open a link; it comes up later, if at all."""
         self._last_link += 1
-        link = Link(LinkId(self._last_link), owner, endpoint, topics)
+        address = self.address_of(owner.host)
+        link = Link(LinkId(self._last_link), owner, endpoint, topics, address)
         self._links[link.id] = link
         self._attempt_later(link, 2 * self._delay(owner.host, link.host))
         return link.id
+
+    def address_of(self, host: str) -> str:
+        """Return a host's IP address."""
+        number = self._numbers.setdefault(host, len(self._numbers) + 1)
+        return f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
     def is_open(self, link: LinkId) -> bool:
         """Tell whether a link was not closed by its owner, nor with it."""
@@ -102,7 +110,7 @@ class Network:
         way = link.pipe.out
         if way.unread >= QUEUED_MAX:
             return False
-        self._carry(way, (Origin(link.door, link.pipe.route), envelope))
+        self._carry(way, (Origin(link.door, link.pipe.route, link.address), envelope))
         return True
 
     def reply(self, sender: SimulatedProcess, origin: Origin, envelope: Envelope) -> bool:

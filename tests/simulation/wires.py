@@ -31,6 +31,7 @@ class Link:
     """One outgoing link of a process: a DEALER or a SUB, connected again and again."""
 
     __slots__ = (
+        "address",
         "attempts",
         "closed",
         "door",
@@ -48,9 +49,12 @@ class Link:
         owner: SimulatedProcess,
         endpoint: str,
         topics: Sequence[bytes] | None,
+        address: str,
     ) -> None:
         self.id = number
         self.owner = owner
+        self.address = address
+        """Where its owner's packets come from."""
         self.endpoint = endpoint
         self.host = endpoint.split("/")[2]
         self.topics = None if topics is None else tuple(topics)

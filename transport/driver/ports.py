@@ -35,6 +35,8 @@ class Origin(NamedTuple):
 
     door: Door
     route: bytes
+    address: str = ""
+    """The peer's IP address as the kernel tells it, without a port; empty where it is not known."""
 
 
 class Wire(Protocol):

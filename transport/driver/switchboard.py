@@ -164,8 +164,8 @@ class Switchboard:
             arrived = router.receive()
             if arrived is None:
                 return
-            route, frames = arrived
-            origin = Origin(door, route)
+            route, address, frames = arrived
+            origin = Origin(door, route, address)
             try:
                 envelope = decode(frames)  # type: ignore[arg-type]
             except Malformed as fault:

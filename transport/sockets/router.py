@@ -13,18 +13,23 @@ from dataclasses import dataclass
 import zmq
 
 from transport.sockets.monitor import Change, Monitor
-from transport.sockets.options import bind, prepare, receive
+from transport.sockets.options import bind, prepare
 
 UNREAD_BYTES_MAX = 64 * 1024 * 1024
 """Answers sent to one connection that it has not yet said to have read."""
 ROUTES_MAX = 16_384
-"""Connections whose credit is remembered; the one silent for longest is forgotten."""
+"""Connections that are remembered; the one silent for longest is forgotten."""
 
 Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(slots=True)
-class _Credit:
+class _Peer:
+    """A connection: where it comes from, and its credit."""
+
+    address: str
+    has_credit: bool = False
+    """It has said what it has received."""
     sent_bytes: int = 0
     received_bytes: int = 0
 
@@ -43,32 +48,40 @@ class RouterSocket:
         self._connections = 0
         self._connections_max = connections_max
         self._open = True
-        self._credits: OrderedDict[bytes, _Credit] = OrderedDict()
+        self._peers: OrderedDict[bytes, _Peer] = OrderedDict()
         self.replies_refused = 0
         """Answers dropped: the peer was gone, stuck, or had not read what it has."""
         self.connections_refused = 0
 
-    def receive(self) -> tuple[bytes, list[bytes]] | None:
-        """Return (route, frames) of the next message, or None."""
-        frames = receive(self.socket)
-        return None if frames is None else (frames[0], frames[1:])
+    def receive(self) -> tuple[bytes, str, list[bytes]] | None:
+        """Return (route, address of the peer, frames) of the next message, or None."""
+        try:
+            first = self.socket.recv(zmq.DONTWAIT, copy=False)
+        except zmq.Again:
+            return None
+        route = first.bytes
+        peer = self._peers.get(route)
+        if peer is None:
+            peer = self._peers[route] = _Peer(_address_of(first))
+            if len(self._peers) > ROUTES_MAX:
+                self._peers.popitem(last=False)
+        else:
+            self._peers.move_to_end(route)
+        # A message is there as a whole or not at all: its other frames are never waited for.
+        return route, peer.address, self.socket.recv_multipart(zmq.DONTWAIT)
 
     def credit(self, route: bytes, received_bytes: int) -> None:
         """Note what a connection says to have received so far."""
-        known = self._credits.get(route)
-        if known is None:
-            known = self._credits[route] = _Credit()
-            if len(self._credits) > ROUTES_MAX:
-                self._credits.popitem(last=False)
-        else:
-            self._credits.move_to_end(route)
-        known.received_bytes = max(known.received_bytes, received_bytes)
+        peer = self._peers.get(route)
+        if peer is not None:
+            peer.has_credit = True
+            peer.received_bytes = max(peer.received_bytes, received_bytes)
 
     def send(self, route: bytes, frames: Sequence[Buffer], size_bytes: int) -> bool:
         """Answer; False when the peer is gone or has too much unread."""
-        credit = self._credits.get(route)
-        if credit is not None:
-            unread_bytes = credit.sent_bytes - credit.received_bytes
+        peer = self._peers.get(route)
+        if peer is not None and peer.has_credit:
+            unread_bytes = peer.sent_bytes - peer.received_bytes
             if unread_bytes > UNREAD_BYTES_MAX:
                 self.replies_refused += 1
                 return False
@@ -80,11 +93,11 @@ class RouterSocket:
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
-            self._credits.pop(route, None)
+            self._peers.pop(route, None)
             self.replies_refused += 1
             return False
-        if credit is not None:
-            credit.sent_bytes += size_bytes
+        if peer is not None and peer.has_credit:
+            peer.sent_bytes += size_bytes
         return True
 
     def watch_connections(self) -> None:
@@ -111,3 +124,11 @@ class RouterSocket:
         """Close; answers still queued have ``LINGER_MS`` to leave."""
         self.monitor.close()
         self.socket.close()
+
+
+def _address_of(frame: zmq.Frame) -> str:
+    """Return where a message came from; empty where libzmq does not tell (``inproc``)."""
+    try:
+        return str(frame.get("Peer-Address"))
+    except zmq.ZMQError:
+        return ""

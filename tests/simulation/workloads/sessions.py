@@ -21,9 +21,11 @@ from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Refusal
 from transport.wire.messages.coordination import (
+    ALL_PERMISSIONS,
     EPHEMERAL,
     EPHEMERAL_SEQUENTIAL,
     PERSISTENT_SEQUENTIAL,
+    Acl,
     Check,
     Create,
     Delete,
@@ -89,11 +91,16 @@ class _Client:
                 [
                     Create(QUEUE),
                     Multi(tuple(Create(each) for each in PAIR)),
-                    Create(path, b"0", EPHEMERAL),
+                    Create(path, b"0", EPHEMERAL, self._mine()),
                 ],
                 partial(self._made, self.life),
                 now,
             )
+
+    def _mine(self) -> tuple[Acl, ...]:
+        """Nobody but this host: whichever coordinator serves must know who is behind the link."""
+        address = self.workload.cluster.network.address_of(self.process.host)
+        return (Acl(ALL_PERMISSIONS, "ip", f"{address}/32"),)
 
     def _made(self, life: _Life, results: Sequence[Result] | Refusal, _now: Now) -> None:
         if not isinstance(results, Refusal) and results[-1].error == ErrorCode.NONE:

@@ -170,11 +170,13 @@ class Process:
 class Client:
     """A connection to one coordinator, and what came back over it."""
 
-    def __init__(self, ensemble: Ensemble, node: Node, door: Door, route: bytes) -> None:
+    def __init__(
+        self, ensemble: Ensemble, node: Node, door: Door, route: bytes, address: str = ""
+    ) -> None:
         assert node.process is not None
         self.ensemble = ensemble
         self.process = node.process
-        self.origin = Origin(door, route)
+        self.origin = Origin(door, route, address)
         self.received: list[Envelope] = []
         self.stuck = False
         self._number = 0
@@ -449,9 +451,9 @@ class Ensemble:
         client = self.clients[route] = Client(self, self.nodes[number], door, route)
         return client
 
-    def session(self, number: int) -> SessionClient:
+    def session(self, number: int, *, address: str = "") -> SessionClient:
         route = f"client-{self.next_link()}".encode()
-        client = SessionClient(self, self.nodes[number], Door.CLIENTS, route)
+        client = SessionClient(self, self.nodes[number], Door.CLIENTS, route, address)
         self.clients[route] = client
         return client
 

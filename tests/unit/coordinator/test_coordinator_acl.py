@@ -125,3 +125,27 @@ def test_who_may_not_read_is_not_told_what_it_missed(ensemble: Ensemble) -> None
     moved.ask(OpenSessionRequest(2_000, bob.session_id, bob.password, seen, watches=watches))
     assert set(moved.events()) == {(NODE_DATA_CHANGED, "/open")}
     assert NODE_DELETED not in [kind for kind, _ in moved.events()]
+
+
+NEAR = (Acl(31, "ip", "10.0.0.0/8"),)
+
+
+def test_an_ip_entry_lets_in_who_comes_from_there_by_any_coordinator(ensemble: Ensemble) -> None:
+    here, there = ensemble.leader(), ensemble.followers()[0]
+    near, far = ensemble.session(here, address="10.1.2.3"), ensemble.session(here, address="::1")
+    assert near.open().error == far.open().error == 0
+    assert errors(near, Create("/near", b"", 0, NEAR), GetData("/near")) == [0, 0]
+    assert errors(far, GetData("/near"), SetData("/near", b"")) == [E.NO_AUTH, E.NO_AUTH]
+    moved = ensemble.session(there, address="::ffff:10.9.9.9")  # as a dual-stack socket shows it
+    assert moved.attach(near).error == 0
+    assert errors(moved, SetData("/near", b"1"), GetData("/near")) == [0, 0]
+    gone = ensemble.session(there, address="192.0.2.1")
+    assert gone.attach(near).error == 0
+    assert errors(gone, Sync(), GetData("/near")) == [0, E.NO_AUTH]
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "10.1.2.3:4567"])
+def test_an_address_that_is_not_known_is_no_ip(ensemble: Ensemble, address: str) -> None:
+    unknown = ensemble.session(ensemble.leader(), address=address)
+    assert unknown.open().error == 0
+    assert errors(unknown, Create("/near", b"", 0, NEAR), GetData("/near")) == [0, E.NO_AUTH]

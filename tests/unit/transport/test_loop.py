@@ -46,6 +46,7 @@ class Recorder:
     def on_message(self, origin: Origin | LinkId, envelope: Envelope, now: Now) -> None:
         if isinstance(origin, Origin):
             self.seen.put(("request", envelope.body))
+            self.seen.put(("address", origin.address))
             body = DescribeNodeResponse(
                 0, ClusterId("c"), "zookeeper", NodeName(self.name), Incarnation(1), ()
             )
@@ -182,6 +183,14 @@ def test_a_disconnect_fails_the_requests_in_flight_at_once(start: Start) -> None
     context.term()
     assert isinstance(refusal, Refusal)
     assert refusal.error == ErrorCode.DISCONNECTED
+
+
+def test_a_request_tells_its_peers_address(start: Start) -> None:
+    server, client = start(Recorder(), endpoint=ANY_PORT), start(Recorder())
+    link = connect(client, server.endpoint)
+    for _ in range(2):  # the first message of a connection, and a later one
+        ask(client, link).get(timeout=WAIT_S)
+        assert server.program.wait_for("address") == "127.0.0.1"
 
 
 def test_a_reply_to_a_peer_that_is_gone_is_refused_not_lost_silently(start: Start) -> None:
