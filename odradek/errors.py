@@ -22,10 +22,10 @@ is decided here.  This module must not know how errors travel or who raises them
           InvalidTopicError,
           RecordListTooLargeError, NotEnoughReplicasError,
           NotEnoughReplicasAfterAppendError, InvalidRequiredAcksError,
-          ClusterAuthorizationFailedError, UnsupportedVersionError, TopicAlreadyExistsError,
+          ClusterAuthorizationFailedError, InvalidTimestampError, UnsupportedVersionError, TopicAlreadyExistsError,
           InvalidPartitionsError, InvalidReplicationFactorError,
           InvalidReplicationAssignmentError, InvalidConfigurationError, NotControllerError,
-          InvalidRequestError, UnsupportedForMessageFormatError,
+          InvalidRequestError, UnsupportedForMessageFormatError, PolicyViolationError,
           OutOfOrderSequenceNumberError, DuplicateSequenceNumberError,
           InvalidProducerEpochError, InvalidTxnStateError, InvalidProducerIdMappingError,
           InvalidTransactionTimeoutError, ConcurrentTransactionsError,
@@ -212,6 +212,10 @@ class ClusterAuthorizationFailedError(LogError, code=ErrorCode.CLUSTER_AUTHORIZA
     """Not allowed on this cluster."""
 
 
+class InvalidTimestampError(LogError, code=ErrorCode.INVALID_TIMESTAMP):
+    """A record's time is too far from the broker's clock."""
+
+
 class UnsupportedVersionError(LogError, code=ErrorCode.UNSUPPORTED_VERSION):
     """This version of the API is not spoken here."""
 
@@ -246,6 +250,10 @@ class InvalidRequestError(LogError, code=ErrorCode.INVALID_REQUEST):
 
 class UnsupportedForMessageFormatError(LogError, code=ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT):
     """Only record batches of magic 2 are taken."""
+
+
+class PolicyViolationError(LogError, code=ErrorCode.POLICY_VIOLATION):
+    """The topic's cleanup.policy does not allow it."""
 
 
 class OutOfOrderSequenceNumberError(LogError, code=ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER):

@@ -1,7 +1,8 @@
-"""Small files beside the logs: how far each partition is committed, and how far it is synced.
+"""Small files beside the logs: how far each is committed, how far synced, and where it begins.
 
 Text as Kafka's ``replication-offset-checkpoint``: a version, a count, then ``topic partition offset``
-per line.  What cannot be read counts as missing: both files only spare work.
+per line.  What cannot be read counts as missing: it only costs work, and for a while shows records
+again that were deleted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from transport.wire.ids import Offset, TopicPartition
 
 HIGH_WATERMARKS = "high-watermark-checkpoint"
 RECOVERY_POINTS = "recovery-point-checkpoint"
+LOG_STARTS = "log-start-offset-checkpoint"
 CLEAN_STOP = "clean-stop"
 """Is there only between an orderly stop and the next start."""
 VERSION = "0"

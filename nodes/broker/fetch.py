@@ -54,7 +54,7 @@ class Movement(NamedTuple):
 
     replica: Replica
     end: bool
-    """The log's end: followers may read more."""
+    """The log's end or its start: followers have more to read, or to take over."""
     committed: bool
     """The high watermark, or the last stable offset: consumers may read more."""
     role: bool
@@ -97,13 +97,14 @@ class _Gathered:
 
 
 class _Told:
-    """What a follower was told of high watermarks over its present connection."""
+    """What a follower was told over its present connection."""
 
-    __slots__ = ("high_watermarks", "origin")
+    __slots__ = ("ends", "origin")
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
-        self.high_watermarks: dict[PartitionKey, Offset] = {}
+        self.ends: dict[PartitionKey, tuple[Offset, Offset]] = {}
+        """(high watermark, log start offset) of each partition."""
 
 
 class Fetches:
@@ -172,7 +173,12 @@ class Fetches:
             known = self._context.image.brokers.get(body.replica_id)
             eligible = known is not None and known.alive and known.epoch == body.broker_epoch
             event = ReplicaFetched(
-                body.replica_id, body.broker_epoch, part.offset, part.durable_offset, eligible
+                body.replica_id,
+                body.broker_epoch,
+                part.offset,
+                part.durable_offset,
+                eligible,
+                part.log_start_offset,
             )
             replica.step(event, now)
 
@@ -206,7 +212,7 @@ class Fetches:
         due = fetch.due_ms <= now.mono_ms
         if gathered.urgent or gathered.size_bytes >= max(1, body.min_bytes) or due:
             if due and not gathered.size_bytes:
-                self._add_high_watermarks(fetch, gathered)
+                self._add_ends(fetch, gathered)
             self._answer(fetch, gathered)
         else:
             self._park(fetch, gathered)
@@ -255,7 +261,7 @@ class Fetches:
             verdict = _judge(replica, fetch.body, part)
         if isinstance(replica, ErrorCode) or verdict.error is not ErrorCode.NONE:
             if not (fetch.is_follower and _is_early(replica, verdict.error)):
-                self._add_error(key, verdict.error, gathered)
+                self._add_error(key, verdict.error, gathered, replica)
             return
         if verdict.diverging is not None:
             gathered.urgent = True
@@ -263,13 +269,16 @@ class Fetches:
             gathered.partitions[key] = FetchedPartition(*told, diverging=verdict.diverging)
             return
         if verdict.up_to <= part.offset:
+            if fetch.is_follower and self._begins_later(fetch, replica):
+                gathered.urgent = True
+                gathered.partitions[key] = FetchedPartition(*self._describe(replica, fetch))
             return
         wanted = (key, part.offset, max(0, min(part.max_bytes, left_bytes)), verdict.up_to)
         data = self._read_now.get(wanted)
         if data is None:
             data = replica.read(*wanted[1:], now)
         if data is None:
-            self._add_error(key, ErrorCode.KAFKA_STORAGE_ERROR, gathered)
+            self._add_error(key, ErrorCode.KAFKA_STORAGE_ERROR, gathered, replica)
         elif data:
             self._read_now[wanted] = data
             told = self._describe(replica, fetch)
@@ -308,24 +317,47 @@ class Fetches:
         told = not fetch.is_follower and core.is_high_watermark_sure()
         return core.last_stable_offset if told else Offset(-1)
 
-    def _add_error(self, key: PartitionKey, error: ErrorCode, gathered: _Gathered) -> None:
+    def _begins_later(self, fetch: _Fetch, replica: Replica) -> bool:
+        """Tell whether the log begins later than this follower was told, or has told itself."""
+        core, key = replica.core, replica.key
+        assert core is not None, "it was judged"
+        told = self._told.get(fetch.body.replica_id)
+        known = None if told is None else told.ends.get(key)
+        start = fetch.parts[key].log_start_offset if known is None else known[1]
+        return max(0, start) < core.log_start_offset
+
+    def _add_error(
+        self,
+        key: PartitionKey,
+        error: ErrorCode,
+        gathered: _Gathered,
+        replica: Replica | ErrorCode,
+    ) -> None:
         gathered.urgent = True
+        core = replica.core if isinstance(replica, Replica) else None
+        start = Offset(-1) if core is None else core.log_start_offset
         record = self._context.image.partition(key)
         leader = NO_NODE if record is None else record.leader
         epoch = NO_EPOCH if record is None else record.leader_epoch
         gathered.partitions[key] = FetchedPartition(
-            key.topic_id, key.partition, error, leader=leader, leader_epoch=epoch
+            key.topic_id,
+            key.partition,
+            error,
+            log_start_offset=start,
+            leader=leader,
+            leader_epoch=epoch,
         )
 
-    def _add_high_watermarks(self, fetch: _Fetch, gathered: _Gathered) -> None:
+    def _add_ends(self, fetch: _Fetch, gathered: _Gathered) -> None:
         """Nothing to read in all that time: tell at least how far it is committed."""
         told = self._told.get(fetch.body.replica_id)
-        known = {} if told is None else told.high_watermarks
+        known = {} if told is None else told.ends
         for key in fetch.parts:
             replica = self._find(key)
             if key in gathered.partitions or isinstance(replica, ErrorCode):
                 continue
-            if replica.core is not None and known.get(key) != replica.core.high_watermark:
+            core = replica.core
+            if core is not None and known.get(key) != (core.high_watermark, core.log_start_offset):
                 gathered.partitions[key] = FetchedPartition(
                     *self._describe(replica, fetch),
                     last_stable_offset=self._stable(replica, fetch),
@@ -361,7 +393,7 @@ class Fetches:
             told = self._told[node] = _Told(fetch.request.origin)
         for key, part in gathered.partitions.items():
             if part.error == ErrorCode.NONE and part.diverging is None:
-                told.high_watermarks[key] = part.high_watermark
+                told.ends[key] = part.high_watermark, part.log_start_offset
 
 
 def _is_early(replica: Replica | ErrorCode, error: ErrorCode) -> bool:

@@ -11,7 +11,7 @@ from nodes.broker.context import BrokerContext
 from nodes.broker.log_folders import batch_of
 from nodes.broker.peers import Peers
 from nodes.broker.replica import FetchedBatch, Replica
-from nodes.core.partition.events import Fetched, FetchPosition
+from nodes.core.partition.events import Fetched, FetchPosition, OutOfRange
 from transport.driver.ports import LinkId
 from transport.kernel import Now, earliest
 from transport.wire.codec import Buffer
@@ -174,6 +174,10 @@ class Fetcher:
         payload: tuple[Buffer, ...],
         now: Now,
     ) -> None:
+        if part.error == ErrorCode.OFFSET_OUT_OF_RANGE and part.log_start_offset > asked.offset:
+            start = part.log_start_offset
+            replica.step(OutOfRange(asked.leader_epoch, asked.offset, start), now)
+            return
         if part.error != ErrorCode.NONE:
             self._context.count("partitions_not_fetched")
             self._pause(replica.key, now)
@@ -191,6 +195,7 @@ class Fetcher:
             part.high_watermark,
             heads,
             part.diverging,
+            part.log_start_offset,
         )
         if not replica.take_fetched(event, batches, now):
             self._pause(replica.key, now)
@@ -279,6 +284,7 @@ def _part(key: PartitionKey, position: FetchPosition) -> FetchPartition:
         PARTITION_BYTES_MAX,
         position.last_fetched_epoch,
         position.durable_offset,
+        position.log_start_offset,
     )
 
 

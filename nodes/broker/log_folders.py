@@ -12,10 +12,12 @@ from typing import NamedTuple
 from nodes.config import LogConfig
 from nodes.core.partition.events import Batch, LogFacts
 from nodes.core.partition.producer_state import Producers
+from nodes.core.topic_configs import POLICY_DELETE
 from nodes.storage.disk import Damaged, Disk
 from nodes.storage.log_files import DELETED_SUFFIX
 from nodes.storage.log_opening import InconsistentTopicId
 from nodes.storage.partition_log import LogSettings, PartitionLog
+from nodes.storage.retention import Retention
 from transport.wire.codec import Buffer
 from transport.wire.control import read_marker
 from transport.wire.ids import Offset, PartitionKey, TopicPartition
@@ -41,6 +43,7 @@ class OpeningPlan(NamedTuple):
     settings: LogConfig
     high_watermark: Offset
     recovery_point: Offset
+    log_start_offset: Offset
     clean: bool
 
 
@@ -56,10 +59,11 @@ def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
     before its tail, StorageError when the disk refuses.
     """
     try:
-        log = _open(disk, plan, plan.recovery_point)
+        log = _open(disk, plan)
     except InconsistentTopicId:
         disk.remove(set_aside(disk, folder_of(plan.name), DELETED_SUFFIX))
-        log = _open(disk, plan, Offset(0))
+        nothing = Offset(0)
+        log = _open(disk, plan._replace(recovery_point=nothing, log_start_offset=nothing))
     producers = Producers()
     try:
         producers.rebuild(read_batches(log))
@@ -76,15 +80,28 @@ def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
     return OpenedLog(log, facts, producers)
 
 
-def _open(disk: Disk, plan: OpeningPlan, recovery_point: Offset) -> PartitionLog:
-    config = plan.settings
+def _open(disk: Disk, plan: OpeningPlan) -> PartitionLog:
     return PartitionLog.open(
         disk,
         folder_of(plan.name),
-        LogSettings(config.segment_bytes, config.segment_ms, config.index_interval_bytes),
-        recovery_point=recovery_point,
+        log_settings(plan.settings),
+        recovery_point=plan.recovery_point,
         clean=plan.clean,
         topic_id=plan.key.topic_id,
+        log_start_offset=plan.log_start_offset,
+    )
+
+
+def log_settings(config: LogConfig) -> LogSettings:
+    """Return what the log itself goes by."""
+    deletes = POLICY_DELETE in config.cleanup_policy.split(",")
+    return LogSettings(
+        config.segment_bytes,
+        config.segment_ms,
+        config.index_interval_bytes,
+        config.segment_jitter_ms,
+        config.segment_index_bytes,
+        Retention(config.retention_ms, config.retention_bytes) if deletes else Retention(),
     )
 
 

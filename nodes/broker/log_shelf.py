@@ -70,6 +70,7 @@ class LogShelf:
             replica.settings.log,
             self._upkeep.high_watermark(replica.name),
             self._upkeep.recovery_point(replica.name),
+            self._upkeep.log_start_offset(replica.name),
             self._upkeep.was_clean or self._context.same_boot,
         )
         try:
@@ -102,8 +103,12 @@ class LogShelf:
         if opened.log.cut_bytes:
             self._context.count("torn_tails_cut")
         replica.opened(opened, now)
-        noted = self._upkeep.high_watermark(replica.name), self._upkeep.recovery_point(replica.name)
-        if noted[0] > opened.log.log_end_offset or noted[1] > opened.log.recovery_point:
+        upkeep, name, log = self._upkeep, replica.name, opened.log
+        if (
+            upkeep.high_watermark(name) > log.log_end_offset
+            or upkeep.recovery_point(name) > log.recovery_point
+            or upkeep.log_start_offset(name) > log.log_start_offset
+        ):
             # Of an earlier log of this name: it must not be believed of this one after a crash.
             self._upkeep.note_all(durable=True)
 

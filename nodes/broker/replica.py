@@ -11,7 +11,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from nodes.broker.context import BrokerContext
-from nodes.broker.log_folders import OpenedLog, read_batches
+from nodes.broker.log_folders import OpenedLog, log_settings, read_batches
 from nodes.broker.topic_settings import TopicSettings
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import (
@@ -19,12 +19,14 @@ from nodes.core.partition.events import (
     AppendFailed,
     Assigned,
     Fetched,
+    LetGo,
     LogFailed,
     PartitionEffects,
     PartitionEvent,
     Produce,
     Produced,
     ProducersRebuilt,
+    Reset,
     Synced,
     Truncated,
 )
@@ -50,11 +52,12 @@ class Seen(NamedTuple):
     leader: int
     """Whom it follows, or itself; −1 without a role."""
     leader_epoch: int
+    log_start_offset: int
     durable_offset: int
     """Of a follower that must tell of it (``flush.policy=commit``), else 0."""
 
 
-NOTHING_SEEN = Seen(-1, -1, -1, -1, -1, 0)
+NOTHING_SEEN = Seen(-1, -1, -1, -1, -1, -1, 0)
 
 
 class ReplicaState(Enum):
@@ -85,6 +88,10 @@ class ReplicaHost(Protocol):
 
     def on_cut(self, replica: Replica) -> None:
         """The log was cut: a recovery point noted above its end is wrong before the next append."""
+        ...
+
+    def on_begun_later(self, replica: Replica) -> None:
+        """The log begins later than before: that must be noted before anybody relies on it."""
         ...
 
     def on_moved(self, replica: Replica) -> None:
@@ -136,6 +143,8 @@ class Replica:
         """Take over what the image says now."""
         self.record = record
         self.settings = settings
+        if self._log is not None:
+            self._log.settings = log_settings(settings.log)
         if self.core is not None:
             self.step(Assigned(record, settings.partition), now)
 
@@ -203,6 +212,7 @@ class Replica:
             core.last_stable_offset,
             record.leader,
             record.leader_epoch,
+            core.log_start_offset,
             durable,
         )
 
@@ -238,6 +248,25 @@ class Replica:
         except StorageError as error:
             self.fail(error, now)
             return None
+
+    # Retention
+
+    def let_go(self, now: Now) -> list[str]:
+        """Let go of what retention ends, and of what is deleted; return files to remove."""
+        log, core = self._log, self.core
+        if log is None or core is None:
+            return []
+        try:
+            start = log.retained_start(now.wall_ms, core.high_watermark)
+            if start > core.log_start_offset:
+                self.step(LetGo(start), now)
+            log.roll_before(core.log_start_offset, now.wall_ms)
+            return log.set_aside()
+        except StorageError as error:
+            self._context.count("retentions_failed")
+            if not isinstance(error, DiskFull):
+                self.fail(error, now)
+            return []
 
     # Steps
 
@@ -294,6 +323,11 @@ class Replica:
     def _carry_out(self, effects: PartitionEffects, now: Now) -> None:
         if effects.truncate_to is not None:
             self._truncate(effects.truncate_to, now)
+        if effects.reset_to is not None:
+            self._reset(effects.reset_to, now)
+        if effects.start_at is not None and self._log is not None:
+            self._log.start_at(effects.start_at)
+            self._host.on_begun_later(self)
         if effects.rebuild_producers:
             self._rebuild_producers(now)
         for produced in effects.produced:
@@ -317,6 +351,17 @@ class Replica:
             return
         self._host.on_cut(self)
         self._carry_out(self.core.step(Truncated(self._log.log_end_offset), now), now)
+
+    def _reset(self, start: Offset, now: Now) -> None:
+        assert self.core is not None, "it has ordered this"
+        assert self._log is not None, "it has a core"
+        self._context.count("logs_begun_anew")
+        try:
+            self._log.reset_to(start)
+        except StorageError as error:
+            self.fail(error, now)
+            return
+        self._carry_out(self.core.step(Reset(start), now), now)
 
     def _rebuild_producers(self, now: Now) -> None:
         assert self.core is not None, "it has ordered this"

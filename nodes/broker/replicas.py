@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
+from nodes.broker.deletion import Deletions
 from nodes.broker.fetch import Fetches, Movement
 from nodes.broker.fetchers import Fetchers
 from nodes.broker.isr_changes import IsrChanges
@@ -21,6 +22,7 @@ from nodes.broker.offsets import Offsets
 from nodes.broker.peers import Peers
 from nodes.broker.produce import Produces
 from nodes.broker.replica import Replica
+from nodes.broker.retention import RetentionRounds
 from nodes.broker.topic_settings import topic_settings
 from nodes.broker.upkeep import Upkeep
 from nodes.broker.wakeups import Wakeups
@@ -31,6 +33,7 @@ from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, PartitionKey, TopicId, TopicPartition
 from transport.wire.messages import Message
+from transport.wire.messages.deletion import DeleteRecordsRequest
 from transport.wire.messages.fetch import (
     FetchRequest,
     ListOffsetsRequest,
@@ -51,10 +54,12 @@ class Replicas:
         self._context = context
         self._topics: dict[TopicId, dict[int, Replica]] = {}
         self._moved: dict[Replica, None] = {}
+        self._begun_later = False
         self._watchers: dict[str, OnMoved] = {}
         self._wakeups = Wakeups()
         self._upkeep = Upkeep(context, self._all)
         self._shelf = LogShelf(context, self._upkeep, self._on_unusable)
+        self._retention = RetentionRounds(context, self._all)
         self._fetchers = Fetchers(context, peers)
         self._isr_changes = IsrChanges(context, channel)
         self._produces = Produces(context, self._find)
@@ -66,6 +71,7 @@ class Replicas:
             ListOffsetsRequest: offsets.on_list_offsets,
             OffsetForLeaderEpochRequest: offsets.on_epoch_ends,
             DescribeTopicsRequest: offsets.on_describe,
+            DeleteRecordsRequest: Deletions(context, self._find).on_request,
         }
 
     # The table
@@ -109,6 +115,7 @@ class Replicas:
         """Take over what has changed in the image: host, lead, follow, remove."""
         self._upkeep.start(now)
         self._shelf.start(now)
+        self._retention.start(now)
         for topic_id in removed:
             for replica in self._topics.pop(topic_id, {}).values():
                 self._remove(replica, ErrorCode.UNKNOWN_TOPIC_ID, now)
@@ -178,6 +185,10 @@ class Replicas:
         """As ReplicaHost."""
         self._upkeep.note_cut(replica)
 
+    def on_begun_later(self, replica: Replica) -> None:
+        """As ReplicaHost."""
+        self._begun_later = True
+
     def on_moved(self, replica: Replica) -> None:
         """As ReplicaHost."""
         self._moved[replica] = None
@@ -201,6 +212,9 @@ class Replicas:
         """Do what is due, answer fetches, propose ISR changes, poll leaders."""
         for replica in self._wakeups.due(now.mono_ms):
             replica.step(TICK, now)
+        if self._begun_later:
+            self._begun_later = False
+            self._upkeep.note_log_starts(durable=False)
         moved, self._moved = self._moved, {}
         movements = [movement for replica in moved if (movement := self._movement(replica))]
         for movement in movements:
@@ -221,11 +235,12 @@ class Replicas:
             return None
         replica.seen = is_now
         role = (seen.leader, seen.leader_epoch) != (is_now.leader, is_now.leader_epoch)
-        if role or seen.durable_offset != is_now.durable_offset:
+        starts = seen.log_start_offset != is_now.log_start_offset
+        if role or starts or seen.durable_offset != is_now.durable_offset:
             self._fetchers.assign(replica)
         return Movement(
             replica,
-            seen.log_end_offset != is_now.log_end_offset,
+            starts or seen.log_end_offset != is_now.log_end_offset,
             seen.high_watermark != is_now.high_watermark
             or seen.last_stable_offset != is_now.last_stable_offset,
             role,

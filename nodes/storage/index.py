@@ -41,6 +41,11 @@ class OffsetIndex:
     def __len__(self) -> int:
         return len(self._offsets)
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the file."""
+        return _OFFSET_ENTRY_BYTES * len(self._offsets)
+
     @classmethod
     def decode(cls, data: bytes | None, base_offset: Offset, size_bytes: int) -> OffsetIndex | None:
         """Read a file's bytes; None when they cannot be of a segment of ``size_bytes``."""
@@ -99,6 +104,11 @@ class TimeIndex:
 
     def __len__(self) -> int:
         return len(self._offsets)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the file."""
+        return _TIME_ENTRY.size * len(self._offsets)
 
     @classmethod
     def decode(cls, data: bytes | None, base_offset: Offset) -> TimeIndex | None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from nodes.storage.disk import Damaged, Disk, StorageError
 from nodes.storage.log_files import (
+    DELETED_SUFFIX,
     EPOCHS_NAME,
     METADATA_NAME,
     EpochEntry,
@@ -80,7 +81,7 @@ def open_segments(
     if not bases:
         return Opened([], [], has_folder, found is not None, topic_id)
     for name in names:
-        if name.endswith(".tmp"):
+        if name.endswith((".tmp", DELETED_SUFFIX)):
             disk.remove(f"{folder}/{name}")
     segments = [Segment(disk, folder, base, index_interval_bytes) for base in bases]
     try:

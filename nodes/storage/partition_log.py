@@ -16,8 +16,9 @@ import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from zlib import crc32
 
+from nodes.storage import log_times
 from nodes.storage.disk import Buffer, Disk, DiskFull, StorageError
 from nodes.storage.log_files import (
     DELETED_SUFFIX,
@@ -28,14 +29,16 @@ from nodes.storage.log_files import (
     encode_metadata,
 )
 from nodes.storage.log_opening import Opened, open_segments
+from nodes.storage.log_times import TimedOffset
+from nodes.storage.retention import Retention, start_after
 from nodes.storage.segment import NO_LEADER_EPOCH, OFFSETS_MAX, Batch, Segment
 from transport.wire.batch import HEADER_BYTES, BatchHeader, RecordError, check_batches
-from transport.wire.batch_reader import decode_rows
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, Offset, TopicId
 
 _SEGMENT_BYTES_MAX = 0x7FFFFFFF
 """The indexes hold positions in 31 bits."""
+_BEGINNING = Offset(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +48,14 @@ class LogSettings:
     segment_bytes: int = 1024 * 1024 * 1024
     segment_ms: int = 7 * 24 * 3600 * 1000
     index_interval_bytes: int = 4096
+    segment_jitter_ms: int = 0
+    """A segment is rolled earlier by up to this much, each log by another part of it."""
+    segment_index_bytes: int = 10 * 1024 * 1024
+    retention: Retention = Retention()
 
 
 class OffsetOutOfRange(Exception):
     """The offset is before the log's start or after its end."""
-
-
-class TimedOffset(NamedTuple):
-    """A record found by time."""
-
-    offset: Offset
-    timestamp_ms: int
-    leader_epoch: LeaderEpoch
 
 
 class PartitionLog:
@@ -124,6 +123,7 @@ class PartitionLog:
         recovery_point: Offset,
         clean: bool,
         topic_id: TopicId | None = None,
+        log_start_offset: Offset = _BEGINNING,
     ) -> PartitionLog:
         """Open the log in ``folder`` (``…/topic-partition``), or an empty one if there is none.
 
@@ -131,6 +131,8 @@ class PartitionLog:
         must write it down anew after a cut below it, before anything is appended).  ``clean``: the
         log was closed in order, or nothing but the process was lost and no write interrupted;
         then sizes and indexes are trusted.  Otherwise everything past the recovery point is read.
+        ``log_start_offset``: as last written down; what is before was deleted. Without
+        segments it speaks of another log.
 
         Raises InconsistentTopicId when the folder belongs to another topic than ``topic_id``,
         Damaged when it was changed in the middle, StorageError when it cannot be read.
@@ -143,7 +145,13 @@ class PartitionLog:
             clean=clean,
             topic_id=topic_id,
         )
-        return cls(disk, folder, settings, opened, recovery_point)
+        log = cls(disk, folder, settings, opened, recovery_point)
+        if log_start_offset > log.log_end_offset and opened.segments:
+            # All that a power loss has left was deleted before.
+            log.reset_to(log_start_offset)
+        elif opened.segments:
+            log.log_start_offset = max(log.log_start_offset, log_start_offset)
+        return log
 
     # What there is
 
@@ -161,6 +169,11 @@ class PartitionLog:
     def size_bytes(self) -> int:
         """Size of all segments, indexes not counted."""
         return sum(segment.size_bytes for segment in self._segments)
+
+    @property
+    def begins_in_a_segment(self) -> bool:
+        """Some records of the first segment are deleted, which its file does not tell."""
+        return bool(self._bases) and self._bases[0] < self.log_start_offset
 
     @property
     def segment_count(self) -> int:
@@ -252,6 +265,44 @@ class PartitionLog:
                 # Its name is what remembers the offset when the node starts again.
                 self._add_segment(offset)
 
+    def retained_start(self, now_ms: int, up_to: Offset) -> Offset:
+        """Return where the log begins once what retention lets go of is gone.
+
+        Nothing at or above ``up_to`` (the high watermark) goes. Wall time.
+        """
+        start = start_after(self._segments, self.settings.retention, now_ms, up_to)
+        return max(start, self.log_start_offset)
+
+    def start_at(self, offset: Offset) -> None:
+        """Let the log begin at ``offset``: what is before is never read again."""
+        assert offset <= self.log_end_offset, "a log begins before it ends"
+        if offset > self.log_start_offset:
+            with self._lock:
+                self.log_start_offset = offset
+                while len(self.epochs) > 1 and self.epochs[1][1] <= offset:
+                    del self.epochs[0]
+
+    def set_aside(self) -> list[str]:
+        """Take the segments that lie wholly before the start out of the log.
+
+        Returns their files, renamed, for the pool to remove.  The segment that is written to stays.
+        """
+        gone = 0
+        while gone + 1 < len(self._segments) and self._bases[gone + 1] <= self.log_start_offset:
+            gone += 1
+        with self._lock:
+            # The oldest first: whatever of it a crash keeps, what is left has no hole.
+            aside = [path for segment in self._segments[:gone] for path in segment.set_aside()]
+            del self._segments[:gone]
+            del self._bases[:gone]
+        return aside
+
+    def roll_before(self, offset: Offset, now_ms: int) -> None:
+        """Fill the segment that is written to no more if it lies wholly before ``offset``."""
+        last = self._segments[-1] if self._segments else None
+        if last is not None and last.size_bytes and last.next_offset <= offset:
+            self._roll(last.next_offset, now_ms)
+
     # Reading
 
     def read(self, offset: Offset, size_bytes_max: int, up_to: Offset) -> bytes:
@@ -297,32 +348,12 @@ class PartitionLog:
 
     def offset_for_timestamp(self, timestamp_ms: int, up_to: Offset) -> TimedOffset | None:
         """Return the first record below ``up_to`` that is not older than ``timestamp_ms``."""
-        for segment in self._segments:
-            if segment.newest()[0] < timestamp_ms:
-                continue
-            position = segment.position_for_timestamp(timestamp_ms)
-            for at, header in segment.headers(position):
-                if header.base_offset >= up_to:
-                    return None
-                if header.max_timestamp_ms < timestamp_ms:
-                    continue
-                found = self._first_not_older(segment, at, header, timestamp_ms)
-                if found is not None:
-                    return found if found.offset < up_to else None
-        return None
+        start = self.log_start_offset
+        return log_times.first_not_older(self._segments, timestamp_ms, start, up_to)
 
     def max_timestamp(self, up_to: Offset) -> TimedOffset | None:
         """Return the first record below ``up_to`` with the largest timestamp of them."""
-        best = -1
-        for segment in self._segments:
-            if segment.base_offset >= up_to:
-                break
-            newest_ms, _ = segment.newest()
-            if segment.next_offset > up_to and newest_ms > best:
-                within = (h for _, h in segment.headers(0) if h.next_offset <= up_to)
-                newest_ms = max((header.max_timestamp_ms for header in within), default=-1)
-            best = max(best, newest_ms)
-        return self.offset_for_timestamp(best, up_to) if best >= 0 else None
+        return log_times.newest(self._segments, self.log_start_offset, up_to)
 
     # Durability and the end
 
@@ -435,8 +466,15 @@ class PartitionLog:
             return True
         if header.last_offset - segment.base_offset >= OFFSETS_MAX:
             return True
+        if segment.index_bytes >= self.settings.segment_index_bytes:
+            return True
         assert segment.opened_ms is not None
-        return now_ms - segment.opened_ms > self.settings.segment_ms
+        return now_ms - segment.opened_ms > self.settings.segment_ms - self._jitter_ms(segment)
+
+    def _jitter_ms(self, segment: Segment) -> int:
+        """The same for one segment at every start, without a source of chance."""
+        jitter_ms = min(self.settings.segment_jitter_ms, self.settings.segment_ms - 1)
+        return crc32(segment.path.encode()) % jitter_ms if jitter_ms > 0 else 0
 
     def _roll(self, end: Offset, now_ms: int) -> Segment:
         full = self._segments[-1]
@@ -502,17 +540,3 @@ class PartitionLog:
             self._folder_dirty = False
             self._disk.sync_folder(self.folder)
             self._disk.sync_folder(self.folder.rpartition("/")[0])
-
-    @staticmethod
-    def _first_not_older(
-        segment: Segment, position: int, header: BatchHeader, timestamp_ms: int
-    ) -> TimedOffset | None:
-        """Find the record within a batch; a batch that cannot be opened counts as one record."""
-        try:
-            rows = decode_rows(segment.file().read(position, header.size_bytes))
-        except RecordError:
-            return TimedOffset(header.base_offset, header.max_timestamp_ms, header.leader_epoch)
-        for row in rows:
-            if row[1] >= timestamp_ms:
-                return TimedOffset(row[0], row[1], header.leader_epoch)
-        return None

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from nodes.storage.disk import Buffer, Damaged, Disk, File
 from nodes.storage.index import NO_TIMESTAMP_MS, OffsetIndex, TimeIndex
-from nodes.storage.log_files import INDEX, LOG, TIME_INDEX, segment_stem
+from nodes.storage.log_files import DELETED_SUFFIX, INDEX, LOG, TIME_INDEX, segment_stem
 from transport.wire.batch import HEADER_BYTES, BatchHeader, RecordError, read_header
 from transport.wire.ids import LeaderEpoch, Offset
 
@@ -43,6 +43,7 @@ class Segment:
         "_index_interval_bytes",
         "_max_timestamp_ms",
         "_max_timestamp_offset",
+        "_newest_ms",
         "_recent_ends",
         "_recent_positions",
         "_stem",
@@ -82,6 +83,7 @@ class Segment:
         self._bytes_since_entry = 0
         self._max_timestamp_ms = NO_TIMESTAMP_MS
         self._max_timestamp_offset = base_offset
+        self._newest_ms = NO_TIMESTAMP_MS
         self._recent_ends: list[Offset] = []
         self._recent_positions: list[int] = []
 
@@ -138,6 +140,17 @@ class Segment:
             self._file.close()
             self._file = None
 
+    def set_aside(self) -> list[str]:
+        """Rename its files so that nobody takes them for a segment; return the new names."""
+        self.close()
+        aside = []
+        for ending in (LOG, INDEX, TIME_INDEX):
+            path = self._stem + ending
+            if self._disk.exists(path):
+                self._disk.rename(path, path + DELETED_SUFFIX)
+                aside.append(path + DELETED_SUFFIX)
+        return aside
+
     def remove(self) -> None:
         """Remove all its files, the log first: indexes alone mean nothing."""
         self.close()
@@ -190,6 +203,7 @@ class Segment:
 
     def note(self, header: BatchHeader) -> None:
         """Take over the batch that follows in the file."""
+        self._newest_ms = NO_TIMESTAMP_MS
         assert self._index is not None
         assert self._times is not None
         if header.max_timestamp_ms > self._max_timestamp_ms:
@@ -299,6 +313,26 @@ class Segment:
         known = self._max_timestamp_ms, self._max_timestamp_offset
         return max(known, self._times.newest(), key=lambda entry: entry[0])
 
+    def age_from_ms(self, now_ms: int) -> int:
+        """Return the wall time from which its age counts: its newest record's, or its beginning.
+
+        Remembered while nothing is added, so that an idle segment's index is read once.
+        """
+        if self._newest_ms == NO_TIMESTAMP_MS:
+            self._newest_ms = self.newest()[0]
+        if self._newest_ms > NO_TIMESTAMP_MS:
+            return self._newest_ms
+        if self.opened_ms is None:
+            self.opened_ms = now_ms
+        return self.opened_ms
+
+    @property
+    def index_bytes(self) -> int:
+        """Size of the larger of its two indexes, as far as they are in memory."""
+        if self._index is None or self._times is None:
+            return 0
+        return max(self._index.size_bytes, self._times.size_bytes)
+
     def position_for_timestamp(self, timestamp_ms: int) -> int:
         """Return the position of a batch before which everything is older."""
         self._load_indexes()
@@ -313,6 +347,7 @@ class Segment:
         self._bytes_since_entry = 0
         self._max_timestamp_ms = NO_TIMESTAMP_MS
         self._max_timestamp_offset = self.base_offset
+        self._newest_ms = NO_TIMESTAMP_MS
         self._recent_ends.clear()
         self._recent_positions.clear()
 

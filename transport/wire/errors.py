@@ -42,6 +42,7 @@ class ErrorCode(IntEnum):
     INVALID_SESSION_TIMEOUT = 26
     REBALANCE_IN_PROGRESS = 27
     CLUSTER_AUTHORIZATION_FAILED = 31
+    INVALID_TIMESTAMP = 32
     UNSUPPORTED_VERSION = 35
     TOPIC_ALREADY_EXISTS = 36
     INVALID_PARTITIONS = 37
@@ -51,6 +52,7 @@ class ErrorCode(IntEnum):
     NOT_CONTROLLER = 41
     INVALID_REQUEST = 42
     UNSUPPORTED_FOR_MESSAGE_FORMAT = 43
+    POLICY_VIOLATION = 44
     OUT_OF_ORDER_SEQUENCE_NUMBER = 45
     DUPLICATE_SEQUENCE_NUMBER = 46
     INVALID_PRODUCER_EPOCH = 47
@@ -188,6 +190,8 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.INVALID_REPLICATION_FACTOR: Meaning("More replicas than brokers, or fewer than one."),
     ErrorCode.INVALID_REPLICA_ASSIGNMENT: Meaning("The replica assignment is not possible."),
     ErrorCode.INVALID_CONFIG: Meaning("Unknown or impossible configuration."),
+    ErrorCode.INVALID_TIMESTAMP: Meaning("A record's time is too far from the broker's clock."),
+    ErrorCode.POLICY_VIOLATION: Meaning("The topic's cleanup.policy does not allow it."),
     ErrorCode.NOT_CONTROLLER: Meaning("This broker is not the active controller.", **_REFRESH),
     ErrorCode.INVALID_REQUEST: Meaning("The request contradicts itself."),
     ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT: Meaning("Only record batches of magic 2 are taken."),

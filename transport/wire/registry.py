@@ -18,6 +18,7 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.INIT_PRODUCER_ID: ("produce", "InitProducerIdRequest", "InitProducerIdResponse"),
     Api.FETCH: ("fetch", "FetchRequest", "FetchResponse"),
     Api.LIST_OFFSETS: ("fetch", "ListOffsetsRequest", "ListOffsetsResponse"),
+    Api.DELETE_RECORDS: ("deletion", "DeleteRecordsRequest", "DeleteRecordsResponse"),
     Api.OFFSET_FOR_LEADER_EPOCH: (
         "fetch",
         "OffsetForLeaderEpochRequest",

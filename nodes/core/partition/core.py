@@ -15,12 +15,15 @@ from nodes.core.partition.events import (
     Appended,
     AppendFailed,
     Assigned,
+    DeleteRecords,
     Fetched,
     FetchPosition,
     Gap,
     IsrAnswered,
+    LetGo,
     LogFacts,
     LogFailed,
+    OutOfRange,
     PartitionEffects,
     PartitionEvent,
     Produce,
@@ -28,6 +31,7 @@ from nodes.core.partition.events import (
     ProducersRebuilt,
     ReadVerdict,
     ReplicaFetched,
+    Reset,
     Synced,
     Truncated,
 )
@@ -244,6 +248,7 @@ class PartitionCore:
         if before is not None:
             # Led on under a new epoch: the log is the same, and what waits still counts.
             self._leader.parked = before.parked
+            self._leader.deleting = before.deleting
         self._leader.update(event.record, event.settings, effects, now)
 
     def _follow(self, record: PartitionRecord, effects: PartitionEffects) -> None:
@@ -257,6 +262,7 @@ class PartitionCore:
     def _end_role(self, error: ErrorCode, effects: PartitionEffects) -> None:
         if self._leader is not None:
             self._leader.parked.fail(error, effects.produced)
+            self._leader.deleting.fail(error, effects.produced)
         self._leader = None
         self._follower = None
         effects.role_changed = True
@@ -267,6 +273,17 @@ class PartitionCore:
             effects.produced.append(Produced(event.token, error))
         else:
             self._leader.produce(event, effects)
+
+    def _on_delete(self, event: DeleteRecords, effects: PartitionEffects, now: Now) -> None:
+        error = self.judge_leadership(NO_EPOCH)
+        if self._leader is None or error is not ErrorCode.NONE:
+            effects.produced.append(Produced(event.token, error))
+        else:
+            self._leader.delete_records(event, effects)
+
+    def _on_let_go(self, event: LetGo, effects: PartitionEffects, now: Now) -> None:
+        if self._failed is None:
+            self._log.begin_at(min(event.offset, self._log.high_watermark), effects)
 
     def _on_appended(self, event: Appended, effects: PartitionEffects, now: Now) -> None:
         role = self._leader or self._follower
@@ -283,6 +300,10 @@ class PartitionCore:
         assert self._follower is not None, "only a follower cuts its log"
         self._follower.truncated(event.log_end_offset, effects)
 
+    def _on_reset(self, event: Reset, effects: PartitionEffects, now: Now) -> None:
+        assert self._follower is not None, "only a follower begins anew"
+        self._follower.reset(event.offset, effects)
+
     def _on_rebuilt(self, event: ProducersRebuilt, effects: PartitionEffects, now: Now) -> None:
         self._log.rebuild_producers(event.batches)
 
@@ -293,6 +314,10 @@ class PartitionCore:
     def _on_fetched(self, event: Fetched, effects: PartitionEffects, now: Now) -> None:
         if self._follower is not None:
             self._follower.fetched(event, effects)
+
+    def _on_out_of_range(self, event: OutOfRange, effects: PartitionEffects, now: Now) -> None:
+        if self._follower is not None:
+            self._follower.out_of_range(event, effects)
 
     def _on_isr(self, event: IsrAnswered, effects: PartitionEffects, now: Now) -> None:
         if self._leader is None:
@@ -322,12 +347,16 @@ class PartitionCore:
 _STEPS: dict[type, Callable[[PartitionCore, Any, PartitionEffects, Now], None]] = {
     Assigned: PartitionCore._on_assigned,
     Produce: PartitionCore._on_produce,
+    DeleteRecords: PartitionCore._on_delete,
+    LetGo: PartitionCore._on_let_go,
     Appended: PartitionCore._on_appended,
     AppendFailed: PartitionCore._on_append_failed,
     Truncated: PartitionCore._on_truncated,
+    Reset: PartitionCore._on_reset,
     ProducersRebuilt: PartitionCore._on_rebuilt,
     ReplicaFetched: PartitionCore._on_replica,
     Fetched: PartitionCore._on_fetched,
+    OutOfRange: PartitionCore._on_out_of_range,
     IsrAnswered: PartitionCore._on_isr,
     Synced: PartitionCore._on_synced,
     LogFailed: PartitionCore._on_log_failed,

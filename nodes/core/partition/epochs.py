@@ -57,6 +57,12 @@ class Epochs:
             self._starts.pop()
             self._epochs.pop()
 
+    def begin_at(self, start: Offset) -> None:
+        """Forget the epochs that end at or before ``start``."""
+        while len(self._starts) > 1 and self._starts[1] <= start:
+            del self._starts[0]
+            del self._epochs[0]
+
     def epoch_before(self, end: Offset) -> LeaderEpoch:
         """Return the leader epoch of the last record before ``end``, −1 when there is none."""
         place = bisect_right(self._starts, Offset(end - 1)) - 1

@@ -92,6 +92,21 @@ class Produce(NamedTuple):
     transaction of this very producer epoch."""
 
 
+class DeleteRecords(NamedTuple):
+    """Let the log begin at ``offset`` (−1: at the high watermark). Every one ends in one
+    ``produced`` of its ``token``, once every in-sync replica's log begins there as well."""
+
+    token: object
+    offset: Offset
+    deadline_ms: int
+
+
+class LetGo(NamedTuple):
+    """Retention has no more use for what is before ``offset``, which is committed."""
+
+    offset: Offset
+
+
 class Appended(NamedTuple):
     """The batches just ordered are in the log (in the page cache at least)."""
 
@@ -106,6 +121,12 @@ class Truncated(NamedTuple):
     """The log was cut as ordered and ends here: at the order's offset, or below it."""
 
     log_end_offset: Offset
+
+
+class Reset(NamedTuple):
+    """The log was emptied as ordered, and begins (and ends) at ``offset``."""
+
+    offset: Offset
 
 
 class ProducersRebuilt(NamedTuple):
@@ -123,6 +144,8 @@ class ReplicaFetched(NamedTuple):
     durable_offset: Offset
     eligible: bool
     """The image has it alive, under this very broker epoch."""
+    log_start_offset: Offset = NO_OFFSET
+    """Where its log begins."""
 
 
 class Fetched(NamedTuple):
@@ -133,6 +156,16 @@ class Fetched(NamedTuple):
     high_watermark: Offset
     batches: tuple[Batch, ...] = ()
     diverging: Divergence | None = None
+    log_start_offset: Offset = NO_OFFSET
+    """Where the leader's log begins."""
+
+
+class OutOfRange(NamedTuple):
+    """The leader's log has nothing at ``offset`` any more: it begins at ``log_start_offset``."""
+
+    leader_epoch: LeaderEpoch
+    offset: Offset
+    log_start_offset: Offset
 
 
 class IsrAnswered(NamedTuple):
@@ -165,12 +198,16 @@ class Gap(NamedTuple):
 PartitionEvent = (
     Assigned
     | Produce
+    | DeleteRecords
+    | LetGo
     | Appended
     | AppendFailed
     | Truncated
+    | Reset
     | ProducersRebuilt
     | ReplicaFetched
     | Fetched
+    | OutOfRange
     | IsrAnswered
     | Synced
     | LogFailed
@@ -183,7 +220,11 @@ PartitionEvent = (
 
 
 class Produced(NamedTuple):
-    """The end of one Produce. With an error, ``base_offset`` may be known all the same."""
+    """The end of one Produce or DeleteRecords.
+
+    With an error, ``base_offset`` may be known all the same; of a DeleteRecords it is where the log
+    begins.
+    """
 
     token: object
     error: ErrorCode
@@ -200,6 +241,10 @@ class PartitionEffects(Effects[Batch]):
 
     truncate_to: Offset | None = None
     """Cut the log: no record at or after this offset stays; then report ``Truncated``."""
+    start_at: Offset | None = None
+    """The log begins here now: nothing before is read any more, and its files may go."""
+    reset_to: Offset | None = None
+    """Empty the log, let it begin here, and report ``Reset``."""
     rebuild_producers: bool = False
     """Read the headers of the whole log and report ``ProducersRebuilt``."""
     produced: list[Produced] = field(default_factory=list)
@@ -230,3 +275,4 @@ class FetchPosition(NamedTuple):
     offset: Offset
     last_fetched_epoch: LeaderEpoch
     durable_offset: Offset
+    log_start_offset: Offset = Offset(0)

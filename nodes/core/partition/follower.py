@@ -6,9 +6,11 @@ Truncation is by leader epoch alone, never by high watermark (KIP-101, KIP-279, 
 from __future__ import annotations
 
 from nodes.core.partition.events import (
+    NO_OFFSET,
     Batch,
     Fetched,
     FetchPosition,
+    OutOfRange,
     PartitionEffects,
 )
 from nodes.core.partition.log_state import LogState
@@ -25,6 +27,7 @@ class Follower:
         self.record = record
         self._writing: tuple[tuple[Batch, ...], Offset] | None = None
         self._cutting_to: Offset | None = None
+        self._leader_start = NO_OFFSET
         # A leader epoch in which this node wrote nothing would look like a divergence.
         log.epochs.cut(log.log_end_offset)
 
@@ -41,6 +44,7 @@ class Follower:
             log.log_end_offset,
             log.last_epoch(),
             log.durable_offset,
+            log.log_start_offset,
         )
 
     def fetched(self, event: Fetched, effects: PartitionEffects) -> None:
@@ -53,6 +57,7 @@ class Follower:
         log = self._log
         if event.leader_epoch != self.record.leader_epoch or event.offset != log.log_end_offset:
             return
+        self._leader_start = event.log_start_offset
         if event.diverging is not None:
             self._diverged(event.diverging, effects)
         elif not self._fits(event.batches):
@@ -118,6 +123,22 @@ class Follower:
         if learned > self._log.high_watermark:
             self._log.raise_high_watermark(learned)
             effects.high_watermark_moved = True
+        self._log.begin_at(min(self._leader_start, self._log.high_watermark), effects)
+
+    def out_of_range(self, event: OutOfRange, effects: PartitionEffects) -> None:
+        """Begin anew where the leader's log begins, if all that this log has is gone there."""
+        log = self._log
+        if event.leader_epoch != self.record.leader_epoch or event.offset != log.log_end_offset:
+            return
+        if event.log_start_offset > log.log_end_offset:
+            effects.reset_to = event.log_start_offset
+        else:
+            effects.refused = True
+
+    def reset(self, offset: Offset, effects: PartitionEffects) -> None:
+        """Take over that the log was emptied."""
+        self._log.reset(offset)
+        effects.high_watermark_moved = True
 
     def check(self, node: int) -> None:
         """Assert P2."""

@@ -44,11 +44,13 @@ class Progress:
         "fetched_ms",
         "leader_end_offset",
         "log_end_offset",
+        "log_start_offset",
     )
 
     def __init__(self, caught_up_ms: int) -> None:
         self.log_end_offset = NO_OFFSET
         self.durable_offset = NO_OFFSET
+        self.log_start_offset = NO_OFFSET
         self.broker_epoch = BrokerEpoch(-1)
         self.caught_up_ms = caught_up_ms
         """The last moment at which it had all that the leader had then."""

@@ -10,6 +10,7 @@ from nodes.core.partition.events import (
     NO_EPOCH,
     NO_OFFSET,
     Batch,
+    DeleteRecords,
     IsrAnswered,
     PartitionEffects,
     PartitionSettings,
@@ -54,6 +55,8 @@ class Leader:
         self.settings = settings
         self.isr = Isr(record)
         self.parked = ProducePurgatory()
+        self.deleting = ProducePurgatory()
+        """DeleteRecords that wait until the low watermark is where they want it."""
         self.epoch_start = log.log_end_offset
         """What the log held when this leader epoch began: all of it will be committed."""
         self._progress: dict[NodeId, Progress] = {}
@@ -82,6 +85,7 @@ class Leader:
         if self._is_under_min():
             self.parked.fail(ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND, effects.produced)
         self.advance(effects)
+        self.deleting.release(self._low_watermark(), effects.produced)
 
     def _know_replicas(self, now: Now) -> None:
         known = self._progress
@@ -167,6 +171,32 @@ class Leader:
         effects.produced.append(Produced(self._writing[0].token, error))
         self._writing = None
 
+    # Deleting
+
+    def delete_records(self, event: DeleteRecords, effects: PartitionEffects) -> None:
+        """Let the log begin later, and wait until every in-sync replica's does."""
+        high_watermark = self._log.high_watermark
+        wanted = high_watermark if event.offset == NO_OFFSET else event.offset
+        if not 0 <= wanted <= high_watermark:
+            error = ErrorCode.OFFSET_OUT_OF_RANGE
+        elif len(self.deleting) >= self.settings.parked_max:
+            error = ErrorCode.OVERLOADED
+        else:
+            self._log.begin_at(wanted, effects)
+            start = self._log.log_start_offset
+            self.deleting.park(ParkedProduce(event.token, wanted, event.deadline_ms, start))
+            self.deleting.release(self._low_watermark(), effects.produced)
+            return
+        effects.produced.append(Produced(event.token, error))
+
+    def _low_watermark(self) -> Offset:
+        """What no in-sync replica has any more lies below: nobody who may lead can bring it back."""
+        low = self._log.log_start_offset
+        for node in self.isr.maximal:
+            if node != self._node:
+                low = min(low, self._progress[node].log_start_offset)
+        return low
+
     # Replicas
 
     def judge_replica(self, replica: NodeId) -> ErrorCode:
@@ -182,7 +212,9 @@ class Leader:
         progress.broker_epoch = event.broker_epoch
         end = self._log.log_end_offset
         progress.fetched(event.offset, event.durable_offset, end, now.mono_ms)
+        progress.log_start_offset = max(progress.log_start_offset, event.log_start_offset)
         self.advance(effects)
+        self.deleting.release(self._low_watermark(), effects.produced)
         if not self.isr.may_propose(now.mono_ms):
             return
         if event.replica in self.isr.members:
@@ -243,6 +275,7 @@ class Leader:
     def tick(self, effects: PartitionEffects, now: Now) -> None:
         """Expire produces, drop laggards from the ISR, repeat a proposal that is due."""
         self.parked.expire(now.mono_ms, effects.produced)
+        self.deleting.expire(now.mono_ms, effects.produced)
         if self.isr.is_due(now.mono_ms):
             self._send_proposal(effects, now)
         elif self.isr.may_propose(now.mono_ms):
@@ -271,12 +304,17 @@ class Leader:
     def delay(self, gap_ms: int) -> None:
         """Judge others later by a gap of our own loop."""
         self.parked.delay(gap_ms)
+        self.deleting.delay(gap_ms)
         for progress in self._progress.values():
             progress.caught_up_ms += gap_ms
 
     def next_deadline_ms(self) -> int | None:
         """Return when a produce expires, a member begins to lag, or a proposal is repeated."""
-        deadline = earliest(self.parked.next_deadline_ms(), self.isr.next_deadline_ms())
+        deadline = earliest(
+            self.parked.next_deadline_ms(),
+            self.deleting.next_deadline_ms(),
+            self.isr.next_deadline_ms(),
+        )
         if self.isr.proposed is not None:
             return deadline
         end = self._log.log_end_offset
@@ -298,3 +336,4 @@ class Leader:
         assert self._log.last_stable_offset >= self._highest_stable, "T1: it never goes back"
         assert self.isr.partition_epoch == self.record.partition_epoch, "P7: the present base"
         self.parked.check(self._log.high_watermark)
+        self.deleting.check(self._low_watermark())

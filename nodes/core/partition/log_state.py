@@ -6,7 +6,7 @@ The one mutable value that outlives the roles: a leader that becomes a follower 
 from __future__ import annotations
 
 from nodes.core.partition.epochs import Epochs
-from nodes.core.partition.events import Batch, LogFacts
+from nodes.core.partition.events import Batch, LogFacts, PartitionEffects
 from nodes.core.partition.producer_state import Producers
 from transport.wire.ids import LeaderEpoch, Offset
 
@@ -68,6 +68,21 @@ class LogState:
         self.high_watermark = min(self.high_watermark, end)
         self.epochs.cut(end)
         return self.producers.truncate(end)
+
+    def begin_at(self, start: Offset, effects: PartitionEffects) -> None:
+        """Let the log begin at ``start``, unless it begins later; order it."""
+        if start > self.log_start_offset:
+            assert start <= self.high_watermark, "P1: only what is committed is let go of"
+            self.log_start_offset = start
+            self.epochs.begin_at(start)
+            effects.start_at = start
+
+    def reset(self, start: Offset) -> None:
+        """Take over that the log is empty and begins at ``start``: nothing of it is remembered."""
+        self.log_start_offset = self.log_end_offset = start
+        self.durable_offset = self.high_watermark = start
+        self.epochs.cut(Offset(0))
+        self.producers.rebuild(())
 
     def last_epoch(self) -> LeaderEpoch:
         """Return the leader epoch of the last record; −1 for an empty log."""

@@ -40,6 +40,8 @@ class FetchPartition(Part, frozen=True, array_like=True, gc=False):
     the leader's is told where (``diverging``)."""
     durable_offset: Offset = Offset(-1)
     """Of followers: everything below is synced to disk."""
+    log_start_offset: Offset = Offset(-1)
+    """Of followers: where the own log begins."""
 
 
 class FetchRequest(Message, frozen=True, array_like=True, gc=False):

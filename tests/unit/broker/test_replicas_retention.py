@@ -1,0 +1,134 @@
+"""Retention and deleted records, over brokers with real replicas on a simulated disk."""
+
+from __future__ import annotations
+
+from nodes.config import LogConfig
+from tests.simulation.clock import EPOCH_WALL_MS
+from tests.unit.broker.partition_fleet import PartitionFleet
+from tests.unit.broker.test_replicas_faults import followers, whole
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import LeaderEpoch, Offset, PartitionKey
+from transport.wire.messages.deletion import (
+    DeletedRecords,
+    DeleteRecordsPartition,
+    DeleteRecordsRequest,
+    DeleteRecordsResponse,
+)
+from transport.wire.messages.fetch import (
+    TIMESTAMP_EARLIEST,
+    ListOffset,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+)
+
+ROUND_MS = 1_000
+SMALL = LogConfig(retention_check_interval_ms=ROUND_MS, segment_bytes=4096)
+BY_SIZE = {"retention.bytes": "5000", "retention.ms": "-1"}
+VALUE = b"v" * 1000
+
+
+def make_fleet() -> PartitionFleet:
+    fleet = PartitionFleet(min_insync_replicas=2, replica_lag_time_max_ms=2_000, log=SMALL)
+    fleet.settle()
+    return fleet
+
+
+def starts(fleet: PartitionFleet, key: PartitionKey) -> list[int]:
+    cores = [fleet.replica(number, key).core for number in fleet.alive()]
+    return [core.log_start_offset for core in cores if core is not None]
+
+
+def delete(fleet: PartitionFleet, key: PartitionKey, offset: int) -> DeletedRecords:
+    part = DeleteRecordsPartition(key.topic_id, key.partition, Offset(offset))
+    answer = fleet.ask(fleet.leader(key), DeleteRecordsRequest((part,), 2_000))
+    assert isinstance(answer, DeleteRecordsResponse)
+    return answer.partitions[0]
+
+
+def earliest(fleet: PartitionFleet, key: PartitionKey) -> int:
+    asked = ListOffset(key.topic_id, key.partition, LeaderEpoch(-1), TIMESTAMP_EARLIEST)
+    answer = fleet.ask(fleet.leader(key), ListOffsetsRequest((asked,)))
+    assert isinstance(answer, ListOffsetsResponse)
+    return answer.partitions[0].offset
+
+
+def test_retention_by_size_ends_old_segments_everywhere() -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=BY_SIZE)
+    for _ in range(20):
+        fleet.write(key, VALUE)
+    before = len(fleet.disks[1].files("logs/t-0", ".log"))
+    fleet.world.run_for(2 * ROUND_MS)
+    assert all(0 < start <= 20 - 5 for start in starts(fleet, key))
+    for number in fleet.numbers:
+        files = fleet.disks[number].files("logs/t-0", ".log")
+        assert len(files) < before
+        assert not fleet.disks[number].files("logs/t-0", ".deleted")
+        log = fleet.replica(number, key).log
+        assert log is not None
+        assert 5_000 <= log.size_bytes < 5_000 + 4_096
+
+
+def test_retention_by_age_goes_by_the_newest_record() -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs={"retention.ms": "3600000", "segment.bytes": "4096"})
+    wall_ms = EPOCH_WALL_MS + fleet.world.now_us // 1_000
+    for _ in range(4):
+        fleet.write(key, VALUE, timestamp_ms=wall_ms - 3 * 3_600_000)
+    for _ in range(4):
+        fleet.write(key, VALUE, timestamp_ms=wall_ms)
+    fleet.world.run_for(2 * ROUND_MS)
+    assert starts(fleet, key) == [3, 3, 3]
+
+
+def test_a_follower_that_was_away_too_long_begins_where_its_leader_does() -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=BY_SIZE)
+    fleet.write(key, VALUE)
+    away = followers(fleet, key)[0]
+    fleet.kill(away)
+    fleet.wait(lambda: away not in fleet.isr(key))
+    for _ in range(20):
+        fleet.write(key, VALUE)
+    fleet.world.run_for(2 * ROUND_MS)
+    fleet.start(away)
+    whole(fleet, key)
+    assert fleet.server(away).context.figures["logs_begun_anew"] == 1
+    assert min(starts(fleet, key)) > 1
+
+
+def test_deleted_records_are_gone_on_every_replica_before_the_answer() -> None:
+    fleet = make_fleet()
+    key = fleet.create()
+    for number in range(6):
+        fleet.write(key, b"%d" % number)
+    outcome = delete(fleet, key, 4)
+    assert (outcome.error, outcome.low_watermark) == (ErrorCode.NONE, 4)
+    assert starts(fleet, key) == [4, 4, 4]
+    assert earliest(fleet, key) == 4
+    assert delete(fleet, key, 7).error == ErrorCode.OFFSET_OUT_OF_RANGE
+    answer, _ = fleet.fetch(fleet.leader(key), key, 3)
+    assert answer.partitions[0].error == ErrorCode.OFFSET_OUT_OF_RANGE
+
+
+def test_deleted_records_do_not_come_back_with_a_killed_process() -> None:
+    fleet = make_fleet()
+    key = fleet.create()
+    for number in range(6):
+        fleet.write(key, b"%d" % number)
+    delete(fleet, key, -1)
+    for number in fleet.numbers:
+        fleet.kill(number)
+    for number in fleet.numbers:
+        fleet.start(number)
+    fleet.settle()
+    whole(fleet, key)
+    assert starts(fleet, key) == [6, 6, 6]
+    assert earliest(fleet, key) == 6
+
+
+def test_a_log_that_keeps_the_last_of_each_key_is_not_cut_short() -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs={"cleanup.policy": "compact"})
+    fleet.write(key, b"a")
+    assert delete(fleet, key, 1).error == ErrorCode.POLICY_VIOLATION
