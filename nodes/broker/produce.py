@@ -11,9 +11,12 @@ from collections.abc import Callable
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.log_folders import batch_of
 from nodes.broker.replica import ProduceToken, Replica
+from nodes.config import LogConfig
 from nodes.core.controller.names import is_internal
 from nodes.core.partition.events import NO_OFFSET, Batch, Produce, Produced
+from nodes.core.topic_configs import LOG_APPEND_TIME
 from transport.kernel import Now
+from transport.wire.batch import NO_TIMESTAMP_MS
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import LeaderEpoch, Offset, PartitionKey
@@ -49,16 +52,21 @@ class _Waiting:
 class _Part(ProduceToken):
     """One batch of a request."""
 
-    __slots__ = ("_place", "_produces", "_waiting")
+    __slots__ = ("_append_time_ms", "_place", "_produces", "_waiting")
 
-    def __init__(self, produces: Produces, waiting: _Waiting, place: int) -> None:
+    def __init__(
+        self, produces: Produces, waiting: _Waiting, place: int, append_time_ms: int
+    ) -> None:
         self._produces = produces
         self._waiting = waiting
         self._place = place
+        self._append_time_ms = append_time_ms
 
     def ended(self, replica: Replica, produced: Produced, now: Now) -> None:
         """Note the outcome; the last one of a request answers it."""
-        self._produces.on_produced(self._waiting, self._place, replica, produced)
+        self._produces.on_produced(
+            self._waiting, self._place, replica, produced, self._append_time_ms
+        )
 
 
 class _Own(ProduceToken):
@@ -129,17 +137,19 @@ class Produces:
             self._end(waiting, place, ErrorCode.INVALID_REQUEST, text=f"no frame {part.frame}")
             return
         try:
-            header = self._check(replica, payload[part.frame])
+            header = self._check(replica, payload[part.frame], now)
         except RecordError as refused:
             self._context.count("batches_refused")
             self._end(waiting, place, refused.error, text=refused.text)
             return
-        token = _Part(self, waiting, place)
+        stamps_time = replica.settings.log.timestamp_type == LOG_APPEND_TIME
+        append_time_ms = now.wall_ms if stamps_time else NO_TIMESTAMP_MS
+        token = _Part(self, waiting, place, append_time_ms)
         event = Produce(token, unplaced(header), body.acks, part.leader_epoch, due_ms)
-        replica.produce(event, header, payload[part.frame], now)
+        replica.produce(event, header, payload[part.frame], now, append_time_ms=append_time_ms)
 
     @staticmethod
-    def _check(replica: Replica, buffer: Buffer) -> BatchHeader:
+    def _check(replica: Replica, buffer: Buffer, now: Now) -> BatchHeader:
         if is_internal(replica.name.topic):
             text = f"{replica.name.topic} is written by coordinators only"
             raise RecordError(ErrorCode.INVALID_TOPIC, text)
@@ -150,10 +160,17 @@ class Produces:
             raise RecordError(ErrorCode.RECORD_LIST_TOO_LARGE, text)
         if header.is_transactional:
             raise RecordError(ErrorCode.INVALID_RECORD, "a batch of a transaction nobody began")
+        if settings.timestamp_type != LOG_APPEND_TIME:
+            _check_times(header, settings, now)
         return header
 
     def on_produced(
-        self, waiting: _Waiting, place: int, replica: Replica, produced: Produced
+        self,
+        waiting: _Waiting,
+        place: int,
+        replica: Replica,
+        produced: Produced,
+        append_time_ms: int,
     ) -> None:
         """Take the outcome of one batch; the last one of a request answers it."""
         start = NO_OFFSET if replica.core is None else replica.core.log_start_offset
@@ -163,6 +180,7 @@ class Produces:
             produced.error,
             base_offset=produced.base_offset,
             start=start,
+            append_time_ms=append_time_ms,
         )
 
     def _end(
@@ -174,6 +192,7 @@ class Produces:
         base_offset: Offset = NO_OFFSET,
         start: Offset = NO_OFFSET,
         text: str = "",
+        append_time_ms: int = NO_TIMESTAMP_MS,
     ) -> None:
         body = waiting.request.envelope.body
         assert isinstance(body, ProduceRequest), "by the dispatch table"
@@ -182,7 +201,13 @@ class Produces:
         if error is not ErrorCode.NONE and not text:
             text = meaning(error).text
         waiting.outcomes[place] = ProducedPartition(
-            part.topic_id, part.partition, error, base_offset, start, text
+            part.topic_id,
+            part.partition,
+            error,
+            base_offset,
+            start,
+            text,
+            append_time_ms if error is ErrorCode.NONE else NO_TIMESTAMP_MS,
         )
         waiting.left -= 1
         if not waiting.left:
@@ -204,6 +229,21 @@ def _refusal(body: ProduceRequest) -> ErrorCode:
     if body.transactional_id is not None:
         return ErrorCode.INVALID_REQUEST
     return ErrorCode.NONE
+
+
+def _check_times(header: BatchHeader, settings: LogConfig, now: Now) -> None:
+    """Judge a batch by its first and its latest time: those in its header, as it is not opened."""
+    if header.is_log_append_time:
+        text = "a record batch that says it bears the broker's time, which only brokers give"
+        raise RecordError(ErrorCode.INVALID_TIMESTAMP, text)
+    ahead_ms = header.max_timestamp_ms - now.wall_ms
+    if ahead_ms > settings.timestamp_after_max_ms:
+        text = f"a record's time is {ahead_ms} ms ahead of the broker's"
+        raise RecordError(ErrorCode.INVALID_TIMESTAMP, text)
+    behind_ms = now.wall_ms - header.base_timestamp_ms
+    if header.base_timestamp_ms > NO_TIMESTAMP_MS and behind_ms > settings.timestamp_before_max_ms:
+        text = f"a record's time is {behind_ms} ms behind the broker's"
+        raise RecordError(ErrorCode.INVALID_TIMESTAMP, text)
 
 
 def unplaced(header: BatchHeader, body: Buffer = b"") -> Batch:

@@ -33,11 +33,12 @@ from nodes.core.partition.events import (
 from nodes.storage.disk import DiskFull, StorageError
 from nodes.storage.partition_log import PartitionLog
 from transport.kernel import Now
+from transport.wire.batch import NO_TIMESTAMP_MS
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import Offset, PartitionKey, TopicPartition
 from transport.wire.messages.metadata import PartitionChange, PartitionRecord
-from transport.wire.records import BatchHeader, stamp
+from transport.wire.records import BatchHeader, stamp, stamp_with_time
 
 FetchedBatch = tuple[BatchHeader, Buffer]
 """A whole batch as its leader sent it, stamped by that leader."""
@@ -275,8 +276,19 @@ class Replica:
         if self.core is not None:
             self._carry_out(self.core.step(event, now), now)
 
-    def produce(self, event: Produce, header: BatchHeader, batch: Buffer, now: Now) -> None:
-        """Step the core with a checked batch of a producer, and append it if so ordered."""
+    def produce(
+        self,
+        event: Produce,
+        header: BatchHeader,
+        batch: Buffer,
+        now: Now,
+        *,
+        append_time_ms: int = NO_TIMESTAMP_MS,
+    ) -> None:
+        """Step the core with a checked batch of a producer, and append it if so ordered.
+
+        ``append_time_ms``: the time that its records are to bear; −1: their own.
+        """
         core = self.core
         if core is None:
             self._end_produce(Produced(event.token, self.absence), now)
@@ -285,10 +297,12 @@ class Replica:
         self._carry_out(effects, now)
         if effects.append:
             (order,) = effects.append
-            stamped = header._replace(
-                base_offset=order.base_offset, leader_epoch=order.leader_epoch
-            )
-            buffers = stamp(order.base_offset, order.leader_epoch, batch)
+            place = order.base_offset, order.leader_epoch
+            if append_time_ms == NO_TIMESTAMP_MS:
+                stamped = header._replace(base_offset=place[0], leader_epoch=place[1])
+                buffers = stamp(*place, batch)
+            else:
+                buffers, stamped = stamp_with_time(*place, batch, header, append_time_ms)
             self._append([(buffers, stamped)], now)
 
     def take_fetched(self, event: Fetched, batches: Sequence[FetchedBatch], now: Now) -> bool:

@@ -197,6 +197,35 @@ def stamp(
     return head, memoryview(batch)[STAMP_BYTES:]
 
 
+def stamp_with_time(
+    base_offset: Offset,
+    leader_epoch: LeaderEpoch,
+    batch: Buffer,
+    header: BatchHeader,
+    append_ms: int,
+) -> tuple[tuple[bytes, memoryview], BatchHeader]:
+    """As ``stamp``, with the broker's time in the place of the records' (LogAppendTime).
+
+    Returns the header as well: its CRC is another one.
+    """
+    records = memoryview(batch)[HEADER_BYTES:]
+    stamped = header._replace(
+        base_offset=base_offset,
+        leader_epoch=leader_epoch,
+        attributes=header.attributes | LOG_APPEND_TIME,
+        max_timestamp_ms=append_ms,
+    )
+    crc = crc32c(records, crc32c(encode_header(stamped)[CRC_FROM:]))
+    stamped = stamped._replace(crc=crc)
+    return (encode_header(stamped), records), stamped
+
+
+def encode_header(header: BatchHeader) -> bytes:
+    """Return the 61 bytes of a header, as it stands."""
+    base_offset, size_bytes, *rest = header
+    return HEADER.pack(base_offset, size_bytes - LENGTH_PREFIX_BYTES, *rest)
+
+
 def iterate_headers(buffer: Buffer) -> Iterator[tuple[int, BatchHeader]]:
     """Walk over whole batches, giving (position, header); a partial last one ends it.
 

@@ -16,6 +16,7 @@ from transport.wire.batch import (
     iterate_headers,
     read_header,
     stamp,
+    stamp_with_time,
 )
 from transport.wire.batch_builder import NO_PRODUCER_EPOCH, BatchBuilder
 from transport.wire.batch_reader import (
@@ -52,5 +53,6 @@ __all__ = [
     "iterate_headers",
     "read_header",
     "stamp",
+    "stamp_with_time",
     "view_batches",
 ]

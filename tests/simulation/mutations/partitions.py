@@ -142,10 +142,10 @@ def refused_batch_written() -> list[Patch]:
     check, end = Produces._check, Produces._end
     refused: list[RecordError] = []
 
-    def check_late(replica: Any, buffer: Any) -> Any:
+    def check_late(replica: Any, buffer: Any, now: Any) -> Any:
         refused.clear()
         try:
-            return check(replica, buffer)
+            return check(replica, buffer, now)
         except RecordError as error:
             refused.append(error)
             return check_batch(buffer, size_bytes_max=len(buffer))

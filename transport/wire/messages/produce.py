@@ -46,6 +46,8 @@ class ProducedPartition(Part, frozen=True, array_like=True, gc=False):
     base_offset: Offset = Offset(-1)
     log_start_offset: Offset = Offset(-1)
     text: str = ""
+    log_append_time_ms: int = -1
+    """Of the batch, where the topic's records bear the broker's time."""
 
 
 class ProduceResponse(Message, frozen=True, array_like=True, gc=False):
