@@ -30,6 +30,8 @@ EXIT_ORPHANED = 4
 """The supervisor has died: nobody is there to restart."""
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+QUORUM_ROLES = {"zookeeper": "coordinator", "kraft": "controller"}
+"""Mode -> the role of the nodes that hold the quorum's log."""
 REBUILD_MARK = "rebuilding"
 """A file in a node's data directory: its Raft log is to be filled anew by its peers. Empty: from
 the next start on."""
@@ -175,8 +177,9 @@ class NodeConfig:
     name: NodeName
     id: NodeId
     role: str
-    """``coordinator`` or ``broker``."""
+    """``coordinator``, ``broker`` or ``controller``; of several, the first."""
     mode: str
+    """A key of :data:`QUORUM_ROLES`."""
     cluster_id: ClusterId
     incarnation: Incarnation
     data_dir: str
@@ -199,6 +202,10 @@ class NodeConfig:
         """Return the nodes that have ``role``, by id."""
         having = [node for node in self.nodes if role in node.roles]
         return tuple(sorted(having, key=lambda node: node.id))
+
+    def quorum_members(self) -> tuple[NodeEndpoints, ...]:
+        """Return the nodes that hold the quorum's log, by id; an ``observer`` does not vote."""
+        return self.with_role(QUORUM_ROLES[self.mode])
 
 
 SectionT = TypeVar("SectionT")
@@ -307,8 +314,14 @@ def check_node_config(config: NodeConfig) -> None:
         if is_dataclass(section):
             check_bounds(section, f"[{item.name}]")
     check_combination(config.raft, config.coordinator, config.broker)
-    if config.role not in ("coordinator", "broker"):
-        raise ConfigError(f"role = {config.role!r} is neither 'coordinator' nor 'broker'")
+    if config.mode not in QUORUM_ROLES:
+        raise ConfigError(
+            f"mode = {config.mode!r} is not known; {nearest(config.mode, QUORUM_ROLES)}"
+        )
+    if config.role not in ("coordinator", "broker", "controller"):
+        raise ConfigError(
+            f"role = {config.role!r} is neither 'coordinator' nor 'broker' nor 'controller'"
+        )
     if all(node.name != config.name for node in config.nodes):
         raise ConfigError(f"name = {config.name!r} is not among the cluster's nodes")
 

@@ -85,7 +85,7 @@ class Membership:
             owner=Owner(config.name, config.incarnation),
             on_state=lambda state, now: self._on_state(session, state, now),
         )
-        endpoints = [node.clients for node in config.with_role("coordinator")]
+        endpoints = [node.clients for node in config.quorum_members()]
         session.start(self._context.ports, self._context.calls, endpoints, now)
 
     def stop(self, now: Now) -> None:

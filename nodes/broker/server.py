@@ -28,7 +28,7 @@ from nodes.broker.node_api import Condition, NodeApi
 from nodes.broker.peers import Peers
 from nodes.broker.producer_ids import ProducerIds
 from nodes.broker.replicas import OnMoved, Replicas
-from nodes.config import EXIT_STOPPED, ConfigError, NodeConfig
+from nodes.config import EXIT_STOPPED, QUORUM_ROLES, ConfigError, NodeConfig
 from nodes.storage.disk import Disk
 from odradek.session import CoordinationSession
 from transport.driver.calls import Calls
@@ -131,10 +131,11 @@ class BrokerServer:
     def start(self, ports: Ports, now: Now) -> None:
         """Claim the data directory, then join.
 
-        Raises ConfigError for another's directory, and for a cluster without coordinators.
+        Raises ConfigError for another's directory, and for a cluster without a quorum.
         """
-        if not self._config.with_role("coordinator"):
-            raise ConfigError("nodes: a broker needs at least one coordinator; add one")
+        if not self._config.quorum_members():
+            role = QUORUM_ROLES[self._config.mode]
+            raise ConfigError(f"nodes: a broker needs at least one {role}; add one")
         claim_directory(self._disk, self._config)
         calls, timers = Calls(), Timers()
         calls.attach(ports.wire)

@@ -7,32 +7,27 @@ requests wait for a slice of a millisecond or two, never for the whole.
 from __future__ import annotations
 
 import logging
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from nodes.config import REBUILD_MARK
+from nodes.coordinator.bundle import Bundle, unpacked
 from nodes.coordinator.context import CoordinatorContext
+from nodes.coordinator.machine import Slices
 from nodes.coordinator.quorum import Quorum
 from nodes.coordinator.replica import Replica
 from nodes.core.raft.events import Compacted, SnapshotInstalled, SnapshotReady
-from nodes.core.znode.snapshot import Encoding
 from nodes.storage import rebuild, snapshots
 from nodes.storage.disk import Damaged, StorageError
 from nodes.storage.raft_log import RaftLog
 from transport.kernel import Now
 from transport.wire.ids import LogIndex, NodeId, Term
-from transport.wire.messages.raft import decode_voters, encode_voters
 
 LOG_FOLDER = "raft"
 SNAPSHOTS_FOLDER = "snapshots"
 
 _logger = logging.getLogger("odradek.checkpoints")
 
-
-_VOTERS_MARK = 0xC1
-"""A byte with which no MessagePack begins, so no tree does."""
-_VOTERS = struct.Struct(">BH")
 
 OnTaken = Callable[[LogIndex], None]
 """Called with the index that the snapshot reaches."""
@@ -44,7 +39,12 @@ class _Coming:
 
     index: LogIndex
     term: Term
-    encoding: Encoding
+    tree: Slices
+    machine: Slices | None
+
+    def step(self) -> bool:
+        """Encode one slice; False when there was none left."""
+        return (self.machine is not None and self.machine.step()) or self.tree.step()
 
 
 class Checkpoints:
@@ -76,24 +76,25 @@ class Checkpoints:
         folders = (LOG_FOLDER, SNAPSHOTS_FOLDER)
         return rebuild.begin(context.disk, REBUILD_MARK, folders, context.ports.random)
 
-    def recover(self) -> RaftLog:
+    def recover(self, now: Now) -> RaftLog:
         """Stand on the newest snapshot and open the log after it; raises StorageError.
 
         Of a damaged log it says how to have it filled anew.
         """
         try:
-            return self._recover()
+            return self._recover(now)
         except Damaged as error:
             command = f"odradek ensemble rebuild {self._context.config.name}"
             raise Damaged(f"{error}; `{command}` fills it anew from the others") from error
 
-    def _recover(self) -> RaftLog:
+    def _recover(self, now: Now) -> RaftLog:
         disk = self._context.disk
         newest = snapshots.load_newest(disk, SNAPSHOTS_FOLDER)
         if newest is not None:
             index, term, data = newest
-            self.voters, tree = _unwrapped(data)
-            self._replica.restore(index, term, tree)
+            bundle = unpacked(data)
+            self.voters = bundle.voters
+            self._replica.restore(index, term, bundle, now)
         index, term = self._previous = self._replica.applied_index, self._replica.applied_term
         self._log = RaftLog.open(disk, LOG_FOLDER, snapshot_index=index, snapshot_term=term)
         return self._log
@@ -117,9 +118,10 @@ class Checkpoints:
         if coming is None:
             if self._wanted or (self._due and not self._saving):
                 replica = self._replica
-                encoding = self._context.core.begin_snapshot()
-                self._coming = _Coming(replica.applied_index, replica.applied_term, encoding)
-        elif not coming.encoding.step():
+                self._coming = _Coming(
+                    replica.applied_index, replica.applied_term, *replica.begin_snapshot()
+                )
+        elif not coming.step():
             self._coming = None
             self._encoded(coming, now)
 
@@ -128,7 +130,9 @@ class Checkpoints:
         return 0 if self._coming is not None else None
 
     def _encoded(self, coming: _Coming, now: Now) -> None:
-        data = _wrapped(self._quorum.voters_at(coming.index), coming.encoding.finish())
+        machine = b"" if coming.machine is None else coming.machine.finish()
+        voters = self._quorum.voters_at(coming.index)
+        data = Bundle(voters, machine, coming.tree.finish()).packed()
         if self._due and not self._saving:
             self._due = False
             self._replica.applied_since_snapshot = self._replica.applied_index - coming.index
@@ -197,9 +201,9 @@ class Checkpoints:
             if isinstance(outcome, BaseException):
                 self._quorum.failed(outcome)
                 return
-            voters, tree = _unwrapped(data)
+            bundle = unpacked(data)
             try:
-                self._replica.restore(index, term, tree)
+                self._replica.restore(index, term, bundle, now)
                 self._log.reset(index, term)
             except StorageError as error:
                 self._quorum.failed(error)
@@ -207,20 +211,6 @@ class Checkpoints:
             self._previous = (index, term)
             self._tell_takers()
             installed()
-            self._quorum.step(SnapshotInstalled(index, term, voters), now)
+            self._quorum.step(SnapshotInstalled(index, term, bundle.voters), now)
 
         self._context.ports.pool.submit(save, saved)
-
-
-def _wrapped(voters: tuple[NodeId, ...], tree: bytes) -> bytes:
-    """Return what is saved and sent: who votes, before the tree."""
-    named = encode_voters(voters)
-    return b"".join((_VOTERS.pack(_VOTERS_MARK, len(named)), named, tree))
-
-
-def _unwrapped(data: bytes) -> tuple[tuple[NodeId, ...], bytes]:
-    """Return who votes (empty: not said) and the tree."""
-    if len(data) < _VOTERS.size or data[0] != _VOTERS_MARK:
-        return (), data
-    end = _VOTERS.size + _VOTERS.unpack_from(data)[1]
-    return decode_voters(data[_VOTERS.size : end]), data[end:]

@@ -60,7 +60,7 @@ class CoordinatorContext:
         lines = [
             f"server.{node.id}={node.peers}:"
             f"{'participant' if node.id in voters else 'observer'};{node.clients}"
-            for node in self.config.with_role("coordinator")
+            for node in self.config.quorum_members()
         ]
         self.core.tree.config_text = "\n".join(lines).encode()
 

@@ -53,20 +53,21 @@ class Introductions:
         )
 
     def on_health(self, request: Request, now: Now) -> None:
+        """Answer how this coordinator is."""
+        self._context.reply(request, self.health(now))
+
+    def health(self, now: Now) -> HealthResponse:
         """Ready: a whole part of a working quorum, so that sessions can be served."""
         config = self._context.config
         ready = self._quorum.hears_leader(now) and not self._quorum.is_rebuilding
-        self._context.reply(
-            request,
-            HealthResponse(
-                int(ErrorCode.NONE),
-                config.name,
-                config.incarnation,
-                "ready" if ready else "starting",
-                leader=self._quorum.leads,
-                controller=False,
-                figures=self._figures(),
-            ),
+        return HealthResponse(
+            int(ErrorCode.NONE),
+            config.name,
+            config.incarnation,
+            "ready" if ready else "starting",
+            leader=self._quorum.leads,
+            controller=False,
+            figures=self._figures(),
         )
 
     def _figures(self) -> dict[str, int]:

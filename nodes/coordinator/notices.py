@@ -1,4 +1,4 @@
-"""Death notices of the supervisor: a coordinator's to the Raft core, a broker's into the log.
+"""Death notices of the supervisor: a quorum member's to the Raft core, a broker's into the log.
 
 A notice names the process by name and incarnation, so it cannot end the restarted one, and carries
 the proof that it comes from who started the process.  Repeating it does no harm.
@@ -37,7 +37,7 @@ class Notices:
         self._writes = writes
         self._waiting: dict[Owner, list[Request]] = {}
         self._dead: dict[NodeName, Incarnation] = {}
-        """The latest incarnation of each coordinator whose death was acted on."""
+        """The latest incarnation of each quorum member whose death was acted on."""
 
     def on_notice(self, request: Request, now: Now) -> None:
         """Act on a notice: NONE when done, NOT_RAFT_LEADER when another must do it."""
@@ -50,15 +50,17 @@ class Notices:
         node = next((node for node in config.nodes if node.name == notice.name), None)
         if node is None or node.id != notice.node_id:
             self._answer(request, ErrorCode.INVALID_REQUEST)
-        elif "coordinator" in node.roles:
-            self._on_coordinator(notice, now)
+            return
+        if node in config.quorum_members():
+            self._on_member(notice, now)
+        if "broker" not in node.roles:
             self._answer(request, ErrorCode.NONE)
         elif not self._quorum.leads:
             self._answer(request, ErrorCode.NOT_RAFT_LEADER)
         else:
             self._on_broker(request, notice)
 
-    def _on_coordinator(self, notice: DeathNotice, now: Now) -> None:
+    def _on_member(self, notice: DeathNotice, now: Now) -> None:
         # Once per process: the restarted one must not be taken for dead by a repetition.
         if notice.name == self._context.config.name:
             return

@@ -27,7 +27,7 @@ class Peers:
     def connect(self) -> None:
         """Open every link; each comes up when its node is there."""
         wire = self._ports.wire
-        for node in self._config.with_role("coordinator"):
+        for node in self._config.quorum_members():
             if node.id != self._config.id:
                 link = wire.connect(node.peers)
                 self._links[node.id] = link

@@ -94,7 +94,7 @@ class Quorum:
         self._context = context
         self._peers = peers
         self._user = user
-        members = config.with_role("coordinator")
+        members = config.quorum_members()
         named = tuple(node.id for node in members if "observer" not in node.roles)
         voters = voters or named
         learners = tuple(node.id for node in members if node.id not in voters)
@@ -112,6 +112,7 @@ class Quorum:
         self._journal = Journal(log, context.ports.pool, self._durable, self.failed)
         self._failed = False
         self._refused = ""
+        self._turned_away = 0
         self._linked: set[NodeId] = set()
         """Other members whose links are up."""
         self._standing = (self._raft.role, self._raft.raft_leader, self._raft.term)
@@ -220,9 +221,11 @@ class Quorum:
         """Return when the core wants its next Tick."""
         return self._raft.next_deadline_ms()
 
-    def propose(self, payloads: tuple[bytes, ...], now: Now) -> None:
-        """Append entries to the log, if this member leads."""
+    def propose(self, payloads: tuple[bytes, ...], now: Now) -> bool:
+        """Append entries to the log, if this member leads. False: none of them was taken."""
+        self._turned_away = 0
         self.step(Propose(payloads), now)
+        return self._turned_away == 0
 
     def tell_leader(self, message: Message) -> bool:
         """Send to the leader, which must be another member. False: not sent."""
@@ -293,6 +296,7 @@ class Quorum:
         if effects.reads or effects.reads_failed:
             user.on_reads(effects.reads, effects.reads_failed, now)
         if effects.rejected:
+            self._turned_away += len(effects.rejected)
             user.on_rejected(len(effects.rejected), now)
         if effects.install is not None:
             user.on_install(*effects.install)

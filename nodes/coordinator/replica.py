@@ -1,7 +1,7 @@
-"""The state machine's side of the log: applies what is committed, tells who waits, takes snapshots.
+"""The state machines' side of the log: applies what is committed, tells who waits, takes snapshots.
 
 The only place that changes the znode core.  For each entry, in this order: the change, the watch
-events it fires, the answers that it makes due.
+events it fires, the answers that it makes due.  Entries with the mark are the second machine's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+from nodes.coordinator.bundle import Bundle
 from nodes.coordinator.context import CoordinatorContext
+from nodes.coordinator.machine import MARK, Machine, Slices
 from nodes.core.znode.core import Applied, ZnodeCore
 from nodes.core.znode.snapshot import BadSnapshot
 from nodes.storage.disk import Damaged
@@ -31,10 +33,13 @@ class Listener(Protocol):
 
 
 class Replica:
-    """The znode core and how far the log was applied to it."""
+    """The znode core, the second machine if there is one, and how far the log was applied."""
 
-    def __init__(self, context: CoordinatorContext, listener: Listener) -> None:
+    def __init__(
+        self, context: CoordinatorContext, listener: Listener, machine: Machine | None = None
+    ) -> None:
         self._core: ZnodeCore = context.core
+        self._machine = machine
         self._context = context
         self._listener = listener
         self.applied_index = LogIndex(0)
@@ -46,15 +51,29 @@ class Replica:
         for entry in entries:
             assert entry.index == self.applied_index + 1, (entry.index, self.applied_index)
             if entry.kind == ENTRY_DATA:
-                write = decode_write(entry.data)
-                applied = self._core.apply(write)
-                self._context.history.add(applied.changes)
-                if applied.quotas_passed:
-                    self._tell_quotas(applied.quotas_passed)
-                self._listener.on_applied(write, applied, now)
+                if entry.data.startswith(MARK):
+                    self._apply_to_machine(entry, now)
+                else:
+                    self._apply_to_tree(entry, now)
             self.applied_index = entry.index
             self.applied_term = entry.term
             self.applied_since_snapshot += 1
+
+    def _apply_to_tree(self, entry: Entry, now: Now) -> None:
+        write = decode_write(entry.data)
+        applied = self._core.apply(write)
+        self._context.history.add(applied.changes)
+        if applied.quotas_passed:
+            self._tell_quotas(applied.quotas_passed)
+        if self._machine is not None and applied.changes:
+            self._machine.on_changes(applied.changes)
+        self._listener.on_applied(write, applied, now)
+
+    def _apply_to_machine(self, entry: Entry, now: Now) -> None:
+        if self._machine is None:
+            self._context.count("entries_of_another_mode")
+            return
+        self._machine.apply(entry.data[len(MARK) :], entry.term, now)
 
     def _tell_quotas(self, passed: Sequence[str]) -> None:
         self._context.count("soft_quotas_passed", len(passed))
@@ -65,11 +84,18 @@ class Replica:
                     "%s passed its soft quota %s: %s", path, quota.limits, quota.text().decode()
                 )
 
-    def restore(self, index: LogIndex, term: Term, data: bytes) -> None:
+    def begin_snapshot(self) -> tuple[Slices, Slices | None]:
+        """Begin a snapshot of what is applied: of the tree, and of the second machine."""
+        machine = self._machine
+        return self._core.begin_snapshot(), None if machine is None else machine.begin_snapshot()
+
+    def restore(self, index: LogIndex, term: Term, bundle: Bundle, now: Now) -> None:
         """Become the state of a snapshot; raises Damaged when it is none."""
         assert index >= self.applied_index, "back in time"
         try:
-            self._core.restore(data)
+            self._core.restore(bundle.tree)
+            if self._machine is not None:
+                self._machine.restore(bundle.machine, now)
         except BadSnapshot as error:
             raise Damaged(f"the snapshot up to entry {index}: {error}") from None
         self.applied_index, self.applied_term = index, term

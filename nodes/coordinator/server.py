@@ -5,7 +5,7 @@ Owns the order of things within a turn; every decision is one of its parts'.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nodes.config import EXIT_STOPPED, NodeConfig
 from nodes.coordinator.barriers import Barriers
@@ -16,6 +16,7 @@ from nodes.coordinator.dispatch import PEERS_ONLY, Asked, Dispatch, OnTold
 from nodes.coordinator.guests import Guests
 from nodes.coordinator.introductions import Introductions
 from nodes.coordinator.lanes import Lanes
+from nodes.coordinator.machine import MARK, Machine
 from nodes.coordinator.notices import Notices
 from nodes.coordinator.openings import Openings
 from nodes.coordinator.orders import Orders
@@ -26,6 +27,7 @@ from nodes.coordinator.replica import Replica
 from nodes.coordinator.sweeper import Sweeper
 from nodes.coordinator.writes import Writes
 from nodes.core.znode.core import Applied
+from nodes.core.znode.tree import Tree
 from nodes.storage.disk import Disk
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.kernel import Now, earliest
@@ -36,6 +38,7 @@ from transport.wire.messages.cluster import (
     DeathNotice,
     DescribeNodeRequest,
     HealthRequest,
+    HealthResponse,
     Heartbeat,
 )
 from transport.wire.messages.coordination import (
@@ -82,9 +85,11 @@ SOON_MS = 20
 class CoordinatorServer:
     """One coordinator. A ``Program``: see ``transport.driver.ports``."""
 
-    def __init__(self, config: NodeConfig, disk: Disk) -> None:
+    def __init__(self, config: NodeConfig, disk: Disk, machine: Machine | None = None) -> None:
+        """``machine``: the second state machine of the log, in mode ``kraft``."""
         self._config = config
         self._disk = disk
+        self._machine = machine
         self._started = False
         self._voters_shown: tuple[NodeId, ...] = ()
 
@@ -93,10 +98,10 @@ class CoordinatorServer:
     def start(self, ports: Ports, now: Now) -> None:
         """Read the disk, connect to the others. Raises StorageError when the disk is damaged."""
         context = self._context = CoordinatorContext(self._config, ports, self._disk)
-        self._replica = Replica(context, self)
+        self._replica = Replica(context, self, self._machine)
         self._checkpoints = Checkpoints(context, self._replica)
         loss = self._checkpoints.begin_rebuild()
-        log = self._checkpoints.recover()
+        log = self._checkpoints.recover(now)
         peers = Peers(self._config, ports)
         quorum = self._quorum = Quorum(
             context, peers, log, self, now, loss, self._checkpoints.voters
@@ -182,6 +187,42 @@ class CoordinatorServer:
             self._openings.check()
             self._guests.check()
             self._presence.check()
+
+    # For the program around this one, in mode kraft
+
+    @property
+    def handles(self) -> frozenset[type[Message]]:
+        """What this takes at the doors."""
+        return self._dispatch.handles
+
+    @property
+    def reign(self) -> Term | None:
+        """The term in which this member leads; None unless all of earlier terms is applied here."""
+        leader, term = self._quorum.reign
+        mine = self._quorum.leads and self._replica.applied_term == term
+        return term if mine and leader == self._context.id else None
+
+    @property
+    def leader(self) -> NodeId:
+        """The Raft leader as far as known here; −1: none."""
+        return self._quorum.leader
+
+    @property
+    def tree(self) -> Tree:
+        """The znodes as applied here. Only to be read."""
+        return self._context.core.tree
+
+    def propose(self, data: bytes, now: Now) -> bool:
+        """Append an entry of the second machine, if this leads; before ``end_turn``. False: not taken."""
+        return self._quorum.propose((MARK + data,), now)
+
+    def when_current(self, callback: Callable[[Now], None]) -> None:
+        """Call back once all that was committed before this call is applied here."""
+        self._barriers.want(callback)
+
+    def health(self, now: Now) -> HealthResponse:
+        """Return what HEALTH shows of this member."""
+        return self._introductions.health(now)
 
     # Told by the quorum, within a step
 
