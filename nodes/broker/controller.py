@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from typing import NamedTuple, Protocol
 
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.metadata import Metadata
-from nodes.broker.metadata_store import Loaded, MetadataStore, Reign, ZnodeMetadataStore
-from nodes.broker.registrations import Registrations
-from nodes.broker.scripts import Session
+from nodes.broker.metadata_store import Loaded, MetadataStore
+from nodes.broker.registrations import OnLive
 from nodes.core.controller.core import ControllerCore, ControllerEffects
 from nodes.core.controller.events import (
     Asked,
@@ -26,7 +26,7 @@ from nodes.core.controller.events import (
 from transport.driver.calls import OnAnswer
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import TopicId
+from transport.wire.ids import ControllerEpoch, TopicId
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.metadata import BrokerRecord, MetadataDelta
 
@@ -37,6 +37,26 @@ REQUEST_MAX_MS = 60_000
 
 Tell = Callable[[Message, Now], None]
 """The way back to whoever asked; the token of the core's answers."""
+
+
+class Registry(Protocol):
+    """Who is registered: said as the whole list, at the start and after each change."""
+
+    def start(self, now: Now) -> None:
+        """Say the list, and go on."""
+        ...
+
+    def stop(self) -> None:
+        """Say nothing any more."""
+        ...
+
+
+class Mandate(NamedTuple):
+    """What a broker that was made controller reigns by: the two places where the modes differ."""
+
+    epoch: ControllerEpoch
+    store: MetadataStore
+    make_registry: Callable[[OnLive], Registry]
 
 
 class ControllerState(Enum):
@@ -60,7 +80,8 @@ class Controller:
         self._state = ControllerState.INACTIVE
         self._core: ControllerCore | None = None
         self._store: MetadataStore | None = None
-        self._registrations: Registrations | None = None
+        self._registry: Registry | None = None
+        self._mandate: Mandate | None = None
         self._early: list[Asked] = []
 
     @property
@@ -68,21 +89,26 @@ class Controller:
         """True from the first decision to the resignation."""
         return self._state is ControllerState.ACTIVE
 
+    @property
+    def epoch(self) -> ControllerEpoch:
+        """The controller epoch of the present reign; −1 outside one."""
+        return ControllerEpoch(-1) if self._mandate is None else self._mandate.epoch
+
     # Beginning and end
 
-    def elected(self, session: Session, reign: Reign, now: Now) -> None:
+    def elected(self, mandate: Mandate, now: Now) -> None:
         """Begin to reign: read the image, then who is alive, then decide."""
         assert self._state is ControllerState.INACTIVE
         self._state = ControllerState.LOADING
-        self._store = store = ZnodeMetadataStore(session, reign)
+        self._mandate, self._store = mandate, mandate.store
 
         def on_loaded(loaded: Loaded | None, now: Now) -> None:
-            if store is self._store:
-                self._on_loaded(session, reign, loaded, now)
+            if mandate is self._mandate:
+                self._on_loaded(mandate, loaded, now)
 
-        store.load(self._context.image.position, on_loaded, now)
+        mandate.store.load(self._context.image.position, on_loaded, now)
 
-    def _on_loaded(self, session: Session, reign: Reign, loaded: Loaded | None, now: Now) -> None:
+    def _on_loaded(self, mandate: Mandate, loaded: Loaded | None, now: Now) -> None:
         if loaded is None:
             self._fail(now)
             return
@@ -94,9 +120,11 @@ class Controller:
             default_replication_factor=broker.default_replication_factor,
             producer_id_block=broker.producer_id_block,
         )
-        self._core = ControllerCore(self._context.image, reign.epoch, settings, self._new_topic_id)
-        self._registrations = Registrations(self._context, session, self._on_live)
-        self._registrations.start(now)
+        self._core = ControllerCore(
+            self._context.image, mandate.epoch, settings, self._new_topic_id
+        )
+        self._registry = mandate.make_registry(self._on_live)
+        self._registry.start(now)
 
     def _new_topic_id(self) -> TopicId:
         return TopicId(self._context.ports.random.randbytes(TOPIC_ID_BYTES))
@@ -112,9 +140,9 @@ class Controller:
     def deposed(self, now: Now) -> None:
         """End the reign: refuse all that wait. What is in flight is in doubt."""
         core, early = self._core, self._early
-        if self._registrations is not None:
-            self._registrations.stop()
-        self._core = self._store = self._registrations = None
+        if self._registry is not None:
+            self._registry.stop()
+        self._core = self._store = self._registry = self._mandate = None
         self._early = []
         self._state = ControllerState.INACTIVE
         for asked in early:

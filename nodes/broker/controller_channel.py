@@ -14,7 +14,7 @@ from transport.driver.calls import OnAnswer
 from transport.kernel import Now
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import NO_NODE, NodeId
+from transport.wire.ids import NO_NODE, ControllerEpoch, NodeId
 from transport.wire.messages import Message, Refusal
 
 AskHere = Callable[[Message, OnAnswer, Now], None]
@@ -33,14 +33,16 @@ class ControllerChannel:
         self._ask_here: AskHere | None = None
         self.controller: NodeId = NO_NODE
         """The active controller as last heard; ``NO_NODE`` while nobody is known."""
+        self.epoch = ControllerEpoch(-1)
+        """The latest controller epoch that was heard of."""
 
     def serve_here(self, ask_here: AskHere) -> None:
         """Name who answers while this broker is the controller itself."""
         self._ask_here = ask_here
 
-    def learn(self, controller: NodeId) -> None:
+    def learn(self, controller: NodeId, epoch: ControllerEpoch) -> None:
         """Take over who the active controller is, and open the way to it ahead of need."""
-        self.controller = controller
+        self.controller, self.epoch = controller, max(self.epoch, epoch)
         self._peers.link(controller)
 
     def ask(self, body: Message, on_answer: OnAnswer, now: Now, *, cause_id: str = "") -> None:

@@ -41,6 +41,11 @@ class Dispatch:
         self.refuse_all: Refusal | None = None
         """Set while the node is stopping: the answer to every request but HEALTH."""
 
+    @property
+    def handles(self) -> frozenset[type[Message]]:
+        """What has a handler at a door."""
+        return frozenset(kind for handlers in self._doors.values() for kind in handlers)
+
     def on_request(self, origin: Origin, envelope: Envelope, now: Now) -> None:
         """Handle what came over one of the doors."""
         request = Request(origin, envelope)

@@ -7,11 +7,14 @@ else's claim) or reigning (ours) → looking again when the claim changes or goe
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from nodes.broker import znodes
 from nodes.broker.context import BrokerContext
-from nodes.broker.metadata_store import Reign
+from nodes.broker.controller import Mandate
+from nodes.broker.metadata_store import Reign, ZnodeMetadataStore
+from nodes.broker.registrations import Registrations
 from nodes.broker.scripts import Script, Session, play
 from odradek.watches import EXISTS
 from transport.kernel import Now
@@ -47,9 +50,9 @@ class Election:
         self,
         context: BrokerContext,
         *,
-        on_elected: Callable[[Session, Reign, Now], None],
+        on_elected: Callable[[Mandate, Now], None],
         on_deposed: Callable[[Now], None],
-        on_controller: Callable[[NodeId, Now], None],
+        on_controller: Callable[[NodeId, ControllerEpoch, Now], None],
     ) -> None:
         self._context = context
         self._on_elected = on_elected
@@ -155,8 +158,10 @@ class Election:
             self._reign = found
             self._context.count("elections_won")
             self._context.tell(f"elected controller for controller epoch {found.epoch}")
-            self._on_controller(self._context.id, now)
-            self._on_elected(session, found, now)
+            self._on_controller(self._context.id, found.epoch, now)
+            store = ZnodeMetadataStore(session, found)
+            registry = partial(Registrations, self._context, session)
+            self._on_elected(Mandate(found.epoch, store, registry), now)
         elif isinstance(found, _Claimed):
             self._follow(found.claim, now)
         else:
@@ -168,14 +173,14 @@ class Election:
             self._look(now)
 
     def _follow(self, claim: znodes.ControllerClaim, now: Now) -> None:
-        ours = claim.broker == self._context.id
+        ours, epoch = claim.broker == self._context.id, ControllerEpoch(claim.epoch)
         if self._reign is not None and (not ours or claim.epoch != self._reign.epoch):
             self._depose(now)
         if ours and self._reign is None:
             # Of an earlier session of this process, about to end; its end is watched.
-            self._on_controller(NO_NODE, now)
+            self._on_controller(NO_NODE, epoch, now)
         else:
-            self._on_controller(NodeId(claim.broker), now)
+            self._on_controller(NodeId(claim.broker), epoch, now)
 
     def _rest(self, now: Now) -> None:
         self._resting = True

@@ -53,14 +53,18 @@ class Membership:
         *,
         on_registered: Callable[[Session, Now], None],
         on_lost: Callable[[Now], None],
+        may_register: Callable[[], bool],
         make_session: MakeSession = CoordinationSession,
     ) -> None:
+        """``may_register``: asked until it says so: a broker that is behind is not counted on."""
         self._context = context
         self._on_registered = on_registered
         self._on_lost = on_lost
+        self._may_register = may_register
         self._make_session = make_session
         self._session: Session | None = None
         self._registering = False
+        self._held_back = False
         self._renew = False
         self._stopping = False
         self.closed = False
@@ -109,6 +113,8 @@ class Membership:
         if not self._context.logs_intact:
             self._settle_loss()
         if self._session is not None:
+            if self._held_back:
+                self._register(self._session, now)
             self._session.end_turn(now)
         if self._renew and not self._stopping:
             self.start(now)
@@ -126,7 +132,7 @@ class Membership:
             self._register(session, now)
         elif state in (SessionState.LOST, SessionState.CLOSED):
             self._session = None
-            self._registering = False
+            self._registering = self._held_back = False
             self._renew = state is SessionState.LOST
             self.closed = self._stopping
             self._context.broker_epoch = BrokerEpoch(-1)
@@ -138,6 +144,9 @@ class Membership:
 
     def _register(self, session: Session, now: Now) -> None:
         if self._registering or session is not self._session or self._stopping:
+            return
+        self._held_back = not self._may_register()
+        if self._held_back:
             return
         self._registering = True
 

@@ -57,6 +57,12 @@ class ImageFollower(Protocol):
         ...
 
 
+class _Nobody:
+    def apply(
+        self, changed: Iterable[PartitionKey], removed: Iterable[TopicId], now: Now
+    ) -> None: ...
+
+
 class _Waiting(NamedTuple):
     version: MetadataVersion
     due_ms: int
@@ -67,9 +73,19 @@ class Metadata:
     """Applies, fetches, publishes, and keeps the last deltas for those who missed them."""
 
     def __init__(
-        self, context: BrokerContext, channel: ControllerChannel, follower: ImageFollower
+        self,
+        context: BrokerContext,
+        channel: ControllerChannel,
+        follower: ImageFollower,
+        *,
+        from_log: bool = False,
     ) -> None:
+        """``from_log``: a member of the quorum takes the image from its log, and from nowhere else."""
         self._context = context
+        self._from_log = from_log
+        self.is_current = context.config.mode == "zookeeper"
+        """What the cluster is now is known: the follower acts on it from then on.  In mode ``kraft``
+        a start begins with an image of the past."""
         self._channel = channel
         self._follower = follower
         self._history: deque[MetadataDelta] = deque()
@@ -89,7 +105,7 @@ class Metadata:
 
     def on_delta(self, delta: MetadataDelta, now: Now) -> None:
         """Take a delta that another broker, as controller, has published."""
-        if delta.version <= self.image.position.version:
+        if self._from_log or delta.version <= self.image.position.version:
             return
         self._hear(delta.version)
         if self._follows(delta):
@@ -101,7 +117,7 @@ class Metadata:
     def on_beat(self, beat: Heartbeat, now: Now) -> None:
         """Notice by a heartbeat what was missed; anybody's, but the controller's at once."""
         if beat.is_controller and self._is_news(beat):
-            self._channel.learn(beat.node_id)
+            self._channel.learn(beat.node_id, beat.controller_epoch)
             self._want(now.mono_ms)
         if beat.metadata_version > self.image.position.version:
             self._hear(beat.metadata_version)
@@ -110,9 +126,9 @@ class Metadata:
 
     def _is_news(self, beat: Heartbeat) -> bool:
         """Tell whether a beat knows the controller better than we: without our session we know
-        only what we last saw in the tree."""
-        later = beat.controller_epoch > self.image.position.controller_epoch
-        return self._channel.controller == NO_NODE or later
+        only what we last saw in the tree; in mode ``kraft`` beats are how brokers know it."""
+        known = max(self._channel.epoch, self.image.position.controller_epoch)
+        return self._channel.controller == NO_NODE or beat.controller_epoch > known
 
     def on_controller(self, now: Now) -> None:
         """Somebody else may be the controller now: what it has committed may be news."""
@@ -125,6 +141,20 @@ class Metadata:
         assert self._follows(delta), (delta.version, self.image.position)
         self._publish(EVENT_DELTA, delta)
         self._apply(delta, now)
+
+    def follow(self, delta: MetadataDelta, now: Now) -> None:
+        """Take a delta from the log of the quorum, committed by a controller elsewhere."""
+        self._apply(delta, now)
+
+    def became_current(self, now: Now) -> None:
+        """The image is that of the cluster's present: let the follower act on it, all at once."""
+        if not self.is_current:
+            self.is_current = True
+            self._tell_follower(self._hosted(), (), now)
+
+    def stop(self) -> None:
+        """Tell the follower nothing any more: it has closed."""
+        self._follower = _Nobody()
 
     def install(
         self, position: MetadataPosition, records: Iterable[MetadataRecord], now: Now
@@ -143,7 +173,7 @@ class Metadata:
         if self._all_configs() != old_configs:
             changed = list(dict.fromkeys([*changed, *self._hosted()]))
         removed = [topic_id for topic_id in old if topic_id not in self.image.partitions]
-        self._follower.apply(changed, removed, now)
+        self._tell_follower(changed, removed, now)
         self._applied(now)
 
     def _follows(self, delta: MetadataDelta) -> bool:
@@ -167,7 +197,7 @@ class Metadata:
                 changed.update(dict.fromkeys(self._hosted()))
         self.image.apply(delta)
         self._remember(delta)
-        self._follower.apply(list(changed), removed, now)
+        self._tell_follower(list(changed), removed, now)
         self._publish(EVENT_METADATA, delta)
         self._applied(now)
 
@@ -182,6 +212,12 @@ class Metadata:
             for number, record in partitions.items():
                 if self._context.id in record.replicas:
                     yield PartitionKey(topic_id, number)
+
+    def _tell_follower(
+        self, changed: Iterable[PartitionKey], removed: Iterable[TopicId], now: Now
+    ) -> None:
+        if self.is_current:
+            self._follower.apply(changed, removed, now)
 
     def _publish(self, topic: bytes, delta: MetadataDelta) -> None:
         envelope = Envelope(Kind.EVENT, delta, cluster_id=self._context.config.cluster_id)
@@ -245,6 +281,8 @@ class Metadata:
         return self._context.config.broker.heartbeat_interval_ms
 
     def _want(self, at_ms: int) -> None:
+        if self._from_log:
+            return
         self._fetch_ms = at_ms if self._fetch_ms is None else min(self._fetch_ms, at_ms)
 
     def _fetch(self, now: Now) -> None:
@@ -267,6 +305,7 @@ class Metadata:
         for delta in body.deltas:
             if self._follows(delta):
                 self._apply(delta, now)
+        self.became_current(now)
         if self.image.position.version < self._newest_heard:
             self._want(now.mono_ms + self._retry_ms())
 

@@ -54,8 +54,12 @@ class NodeApi:
         self._context.reply(request, answer)
 
     def _on_health(self, request: Request, _now: Now) -> None:
+        self._context.reply(request, self.health())
+
+    def health(self) -> HealthResponse:
+        """Return what HEALTH shows of this broker."""
         config, condition = self._context.config, self._condition()
-        answer = HealthResponse(
+        return HealthResponse(
             ErrorCode.NONE,
             config.name,
             config.incarnation,
@@ -67,4 +71,3 @@ class NodeApi:
             self._context.broker_epoch,
             dict(sorted(self._context.figures.items())),
         )
-        self._context.reply(request, answer)

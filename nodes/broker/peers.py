@@ -1,4 +1,4 @@
-"""The other brokers: one DEALER to each that is called, one SUB to each one's events.
+"""The other brokers and controllers: a DEALER to each that is called, a SUB to each one's events.
 
 Owns the links and which of them are up.  Knows endpoints from the config alone, and nothing of what
 is said over them.
@@ -15,13 +15,14 @@ from transport.wire.messages.metadata import EVENT_BEAT, EVENT_DELTA
 
 
 class Peers:
-    """Links to the cluster's other brokers, by node id."""
+    """Links to the cluster's other brokers, and in mode ``kraft`` its controllers, by node id."""
 
     def __init__(self, context: BrokerContext) -> None:
         self._context = context
-        brokers = context.config.with_role("broker")
+        config = context.config
+        nodes = (*config.with_role("broker"), *config.with_role("controller"))
         self._endpoints: dict[NodeId, NodeEndpoints] = {
-            node.id: node for node in brokers if node.id != context.id
+            node.id: node for node in nodes if node.id != context.id
         }
         self._calls: dict[NodeId, LinkId] = {}
         self._events: dict[LinkId, NodeId] = {}
@@ -29,7 +30,7 @@ class Peers:
         self._up: set[LinkId] = set()
 
     def start(self) -> None:
-        """Subscribe to the heartbeats and metadata deltas of every other broker."""
+        """Subscribe to the heartbeats and metadata deltas of each of them."""
         for node in sorted(self._endpoints):
             endpoint = self._endpoints[node].events
             link = self._context.ports.wire.subscribe(endpoint, (EVENT_DELTA, EVENT_BEAT))

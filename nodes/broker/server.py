@@ -28,6 +28,7 @@ from nodes.broker.node_api import Condition, NodeApi
 from nodes.broker.peers import Peers
 from nodes.broker.producer_ids import ProducerIds
 from nodes.broker.replicas import OnMoved, Replicas
+from nodes.broker.scripts import Session
 from nodes.config import EXIT_STOPPED, QUORUM_ROLES, ConfigError, NodeConfig
 from nodes.storage.disk import Disk
 from odradek.session import CoordinationSession
@@ -37,9 +38,9 @@ from transport.driver.timers import Timers
 from transport.kernel import Now, earliest
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import NodeId
+from transport.wire.ids import ControllerEpoch, NodeId
 from transport.wire.messages import Message, Refusal
-from transport.wire.messages.cluster import HealthRequest, Heartbeat
+from transport.wire.messages.cluster import HealthRequest, HealthResponse, Heartbeat
 from transport.wire.messages.fetch import FetchRequest, OffsetForLeaderEpochRequest
 from transport.wire.messages.metadata import (
     AllocateProducerIdsRequest,
@@ -105,7 +106,10 @@ MakeReplicas = Callable[[BrokerContext, Peers, ControllerChannel], ReplicaPart]
 
 
 class BrokerServer:
-    """The program of a broker's process. ``boot_id`` is the machine's; empty: not known."""
+    """The program of a broker's process. ``boot_id`` is the machine's; empty: not known.
+
+    ``in_quorum``: it shares its process with a member of the quorum, whose log has the image.
+    """
 
     def __init__(
         self,
@@ -113,18 +117,22 @@ class BrokerServer:
         disk: Disk,
         boot_id: str = "",
         *,
+        in_quorum: bool = False,
         make_replicas: MakeReplicas = Replicas,
         make_session: MakeSession = CoordinationSession,
     ) -> None:
         self._config = config
         self._disk = disk
         self._boot_id = boot_id
+        self._in_quorum = in_quorum
         self._make_replicas = make_replicas
         self._make_session = make_session
         self._started = False
         self._stopping = False
         self._exited = False
         self.context: BrokerContext
+        self.election: Election | None = None
+        """In mode ``kraft`` there is none: the quorum's leader is the controller."""
 
     # Program
 
@@ -145,41 +153,43 @@ class BrokerServer:
         self._compose(context)
         self.peers.start()
         self.membership.start(now)
-        self._beating.start(now)
+        self.beating.start(now)
         self._started = True
 
     def _compose(self, context: BrokerContext) -> None:
         self.peers = Peers(context)
         self.channel = ControllerChannel(context, self.peers)
         self.replicas = self._make_replicas(context, self.peers, self.channel)
-        self.metadata = Metadata(context, self.channel, self.replicas)
+        self.metadata = Metadata(context, self.channel, self.replicas, from_log=self._in_quorum)
         self.internal_topics = InternalTopics(
             context, self.channel, self.metadata, self.replicas.watch
         )
         self.groups = GroupCoordinator(context, self.internal_topics)
         self.controller = Controller(context, self.metadata, on_failed=self._on_failed)
-        self.election = Election(
-            context,
-            on_elected=self.controller.elected,
-            on_deposed=self.controller.deposed,
-            on_controller=self._on_controller,
-        )
+        if self._config.mode == "zookeeper":
+            self.election = Election(
+                context,
+                on_elected=self.controller.elected,
+                on_deposed=self.controller.deposed,
+                on_controller=self.on_controller,
+            )
         self.channel.serve_here(self.controller.ask_here)
         self.membership = Membership(
             context,
-            on_registered=self.election.begin,
-            on_lost=self.election.lost,
+            on_registered=self._on_registered,
+            on_lost=self._on_session_lost,
+            may_register=lambda: self.metadata.is_current,
             make_session=self._make_session,
         )
-        self._beating = Beating(
+        self.beating = Beating(
             context,
             session_id=lambda: self.membership.session_id,
-            is_controller=lambda: self.controller.is_active,
+            controller_epoch=lambda: self.controller.epoch if self.controller.is_active else None,
         )
         self.dispatch = self._tables(context)
 
     def _tables(self, context: BrokerContext) -> Dispatch:
-        node_api = NodeApi(context, self._condition)
+        node_api = self._node_api = NodeApi(context, self._condition)
         replicas = self.replicas.handlers
         clients: dict[type[Message], Handler] = {
             **replicas,
@@ -269,6 +279,7 @@ class BrokerServer:
     def _exit(self, now: Now) -> None:
         if not self._exited:
             self._exited = True
+            self.metadata.stop()
             self.replicas.stop(now)
             self.context.ports.exit(EXIT_STOPPED)
 
@@ -304,9 +315,25 @@ class BrokerServer:
             self.replicas.replica_count(),
         )
 
-    def _on_failed(self, now: Now) -> None:
-        self.election.resign(now)
+    def health(self) -> HealthResponse:
+        """Return what HEALTH shows of this broker."""
+        return self._node_api.health()
 
-    def _on_controller(self, controller: NodeId, now: Now) -> None:
-        self.channel.learn(controller)
+    # Who the controller is
+
+    def _on_registered(self, session: Session, now: Now) -> None:
+        if self.election is not None:
+            self.election.begin(session, now)
+
+    def _on_session_lost(self, now: Now) -> None:
+        if self.election is not None:
+            self.election.lost(now)
+
+    def _on_failed(self, now: Now) -> None:
+        if self.election is not None:
+            self.election.resign(now)
+
+    def on_controller(self, controller: NodeId, epoch: ControllerEpoch, now: Now) -> None:
+        """Another node is the active controller now; −1: none is known."""
+        self.channel.learn(controller, epoch)
         self.metadata.on_controller(now)

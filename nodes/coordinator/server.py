@@ -203,9 +203,9 @@ class CoordinatorServer:
         return term if mine and leader == self._context.id else None
 
     @property
-    def leader(self) -> NodeId:
-        """The Raft leader as far as known here; −1: none."""
-        return self._quorum.leader
+    def known_reign(self) -> tuple[NodeId, Term]:
+        """The leader as far as known here (−1: none), and its term."""
+        return self._quorum.reign
 
     @property
     def tree(self) -> Tree:

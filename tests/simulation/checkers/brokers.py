@@ -56,9 +56,8 @@ class BrokerWatch:
             self._processes[host] = process
             self._restarted(host)
         self._look_at_image(host, server)
-        reign = server.election._reign
-        if reign is not None:
-            self._controllers.look(int(reign.epoch), int(server.context.id))
+        if server.controller.epoch >= 0:
+            self._controllers.look(int(server.controller.epoch), int(server.context.id))
         for replica in _replicas(server):
             core = replica.core
             if core is None:

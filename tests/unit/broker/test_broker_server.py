@@ -257,7 +257,7 @@ def test_a_claim_that_cannot_be_read_is_waited_out(fleet: Fleet) -> None:
 
 def test_a_heartbeat_tells_who_is_controller_to_those_who_do_not_know(fleet: Fleet) -> None:
     channel = fleet.server(follower(fleet)).channel
-    channel.learn(NO_NODE)
+    channel.learn(NO_NODE, ControllerEpoch(0))
     fleet.wait(lambda: channel.controller == fleet.controller(), 150)
 
 

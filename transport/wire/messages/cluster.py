@@ -74,6 +74,7 @@ class Heartbeat(Message, frozen=True, array_like=True, gc=False):
     session_id: SessionId
     """0 until the node has a session."""
     controller_epoch: ControllerEpoch
+    """Of the newest metadata; from the active controller: its own."""
     metadata_version: MetadataVersion
     is_controller: bool = False
 

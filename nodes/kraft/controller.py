@@ -1,0 +1,122 @@
+"""A dedicated controller: what a broker is without partitions and without a registration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from nodes.broker.administration import PASSED_ON
+from nodes.broker.context import BrokerContext
+from nodes.broker.controller import Controller
+from nodes.broker.controller_channel import ControllerChannel
+from nodes.broker.dispatch import Dispatch, Handler
+from nodes.broker.heartbeat import Beating
+from nodes.broker.identity import claim_directory
+from nodes.broker.metadata import Metadata
+from nodes.broker.node_api import Condition, NodeApi
+from nodes.broker.peers import Peers
+from nodes.config import EXIT_STOPPED, NodeConfig
+from nodes.storage.disk import Disk
+from transport.driver.calls import Calls
+from transport.driver.ports import LinkId, Origin, Ports
+from transport.driver.timers import Timers
+from transport.kernel import Now, earliest
+from transport.wire.codec import Envelope
+from transport.wire.ids import ControllerEpoch, NodeId, PartitionKey, SessionId, TopicId
+from transport.wire.messages import Message
+from transport.wire.messages.cluster import HealthResponse
+from transport.wire.messages.metadata import (
+    AllocateProducerIdsRequest,
+    AlterPartitionRequest,
+    FetchImageRequest,
+)
+
+
+class _NoPartitions:
+    def apply(
+        self, changed: Iterable[PartitionKey], removed: Iterable[TopicId], now: Now
+    ) -> None: ...
+
+
+class DedicatedController:
+    """The program beside the member of the quorum on a node that is no broker."""
+
+    def __init__(self, config: NodeConfig, disk: Disk) -> None:
+        self._config = config
+        self._disk = disk
+        self._started = False
+        self._stopping = False
+
+    def start(self, ports: Ports, now: Now) -> None:
+        """Claim the data directory; raises ConfigError for another's."""
+        claim_directory(self._disk, self._config)
+        calls, timers = Calls(), Timers()
+        calls.attach(ports.wire)
+        calls.cluster_id = self._config.cluster_id
+        self.context = context = BrokerContext(self._config, ports, self._disk, calls, timers)
+        channel = ControllerChannel(context, Peers(context))
+        self._channel = channel
+        self.metadata = Metadata(context, channel, _NoPartitions(), from_log=True)
+        # A commit cannot fail but by the quorum's word, and then the leadership has ended.
+        self.controller = Controller(context, self.metadata, on_failed=lambda _now: None)
+        self._node_api = NodeApi(context, self._condition)
+        self.dispatch = Dispatch(context, clients={}, peers=self._peers(), events={})
+        self.beating = Beating(
+            context,
+            session_id=lambda: SessionId(0),
+            controller_epoch=lambda: self.controller.epoch if self.controller.is_active else None,
+        )
+        self.beating.start(now)
+        self._started = True
+
+    def _peers(self) -> dict[type[Message], Handler]:
+        asked: Callable[..., None] = self.controller.on_request
+        return {
+            AlterPartitionRequest: asked,
+            AllocateProducerIdsRequest: asked,
+            **dict.fromkeys(PASSED_ON, asked),
+            FetchImageRequest: self.controller.on_fetch_image,
+        }
+
+    def on_controller(self, controller: NodeId, epoch: ControllerEpoch, now: Now) -> None:
+        """Another node is the active controller now; −1: none is known."""
+        self._channel.learn(controller, epoch)
+
+    def health(self) -> HealthResponse:
+        """Return what HEALTH shows of this controller."""
+        return self._node_api.health()
+
+    def _condition(self) -> Condition:
+        state = "stopping" if self._stopping else "ready"
+        return Condition(state, self.controller.is_active, 0, 0)
+
+    # Program
+
+    def on_message(self, origin: Origin | LinkId, envelope: Envelope, now: Now) -> None:
+        """Hand a request of a broker to the controller."""
+        if isinstance(origin, Origin):
+            self.dispatch.on_request(origin, envelope, now)
+
+    def on_link(self, link: LinkId, up: bool, now: Now) -> None:
+        """No link of this program matters to it."""
+
+    def on_gap(self, gap_ms: int, now: Now) -> None:
+        """This loop was away; nobody is judged here."""
+
+    def end_turn(self, now: Now) -> None:
+        """Do what is due."""
+        self.context.timers.fire(now)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when something is due."""
+        return earliest(self.context.timers.next_deadline_ms())
+
+    def stop(self, now: Now) -> None:
+        """End: nothing is kept here that the quorum does not keep."""
+        self._stopping = True
+        self.context.ports.exit(EXIT_STOPPED)
+
+    def check(self) -> None:
+        """Assert the invariants of the image and of the controller."""
+        if self._started:
+            self.metadata.check()
+            self.controller.check()

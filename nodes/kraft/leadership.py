@@ -1,0 +1,116 @@
+"""The quorum's leader is the active controller: its term is the controller epoch.
+
+Level, not edge: at the end of each turn the controller's state is made to follow the quorum's.  A
+leader reigns from the moment that everything of earlier terms is applied here; a member that does
+not lead, or leads in a later term, has been deposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from nodes.broker.controller import Controller, Mandate
+from nodes.broker.heartbeat import Beating
+from nodes.broker.registrations import OnLive
+from nodes.coordinator.server import CoordinatorServer
+from nodes.kraft.registry import TreeRegistry
+from nodes.kraft.store import QuorumMetadataStore
+from transport.kernel import Now
+from transport.wire.ids import NO_NODE, ControllerEpoch, NodeId, Term
+from transport.wire.messages.metadata import MetadataDelta
+
+
+class Ruled(Protocol):
+    """The broker, or dedicated controller, beside the member of the quorum."""
+
+    @property
+    def controller(self) -> Controller:
+        """Its controller."""
+        ...
+
+    @property
+    def beating(self) -> Beating:
+        """Its heartbeats."""
+        ...
+
+    def on_controller(self, controller: NodeId, epoch: ControllerEpoch, now: Now) -> None:
+        """Another node is the active controller now."""
+        ...
+
+
+class Leadership:
+    """Makes this member's controller reign, and end its reign."""
+
+    def __init__(self, ruled: Ruled, coordinator: Callable[[], CoordinatorServer]) -> None:
+        self._ruled = ruled
+        self._coordinator = coordinator
+        self._term: Term | None = None
+        self._store: QuorumMetadataStore | None = None
+        self._registry: TreeRegistry | None = None
+        self._look = False
+        """Brokers have come or gone."""
+        self._known = (NO_NODE, Term(0))
+
+    # Told while entries are applied
+
+    @property
+    def epoch(self) -> ControllerEpoch:
+        """The controller epoch of this member's reign; −1 outside one."""
+        return self._ruled.controller.epoch
+
+    def on_applied(self, delta: MetadataDelta, now: Now) -> None:
+        """A delta was applied: perhaps it is the one that this controller waits for."""
+        if self._store is not None:
+            self._store.on_applied(delta, now)
+
+    def on_registrations(self) -> None:
+        """Brokers have come or gone."""
+        self._look = True
+
+    # Turns
+
+    def end_turn(self, now: Now) -> None:
+        """Follow the quorum; comes before the quorum's own end of the turn."""
+        coordinator, controller = self._coordinator(), self._ruled.controller
+        self._learn(coordinator, now)
+        term = coordinator.reign
+        if self._term is not None and (term != self._term or not controller.is_active):
+            self._depose(now)
+        if self._term is None and term is not None:
+            self._begin(coordinator, term, now)
+        if self._look and self._registry is not None:
+            self._look = False
+            self._registry.look(now)
+        if self._store is not None:
+            self._store.flush(coordinator.propose, now)
+
+    def _learn(self, coordinator: CoordinatorServer, now: Now) -> None:
+        known = coordinator.known_reign
+        if known != self._known:
+            self._known = known
+            self._ruled.on_controller(known[0], ControllerEpoch(known[1]), now)
+
+    def _depose(self, now: Now) -> None:
+        self._term = self._store = self._registry = None
+        self._ruled.controller.deposed(now)
+
+    def _begin(self, coordinator: CoordinatorServer, term: Term, now: Now) -> None:
+        self._term, self._store, self._look = term, QuorumMetadataStore(), False
+
+        def make_registry(on_live: OnLive) -> TreeRegistry:
+            self._registry = registry = TreeRegistry(coordinator.tree, on_live)
+            return registry
+
+        mandate = Mandate(ControllerEpoch(term), self._store, make_registry)
+        self._ruled.controller.elected(mandate, now)
+        self._ruled.beating.beat()  # brokers outside the quorum know it from beats
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when there is something to propose."""
+        return None if self._store is None else self._store.next_deadline_ms()
+
+    def check(self) -> None:
+        """Assert that one who reigns leads, under the epoch of its term."""
+        assert (self._term is None) == (self.epoch < 0)
+        assert self._term is None or self.epoch == int(self._term)
