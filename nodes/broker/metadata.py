@@ -225,7 +225,7 @@ class Metadata:
 
     def _applied(self, now: Now) -> None:
         version = self.image.position.version
-        if version >= self._newest_heard:
+        if version >= self._newest_heard and self.is_current:
             self._fetch_ms = None
         due = [waiting for waiting in self._waiting if waiting.version <= version]
         if due:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import starmap
 
 from nodes.broker.server import BrokerServer
-from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, NodeConfig
+from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, QUORUM_ROLES, NodeConfig
 from nodes.coordinator.server import CoordinatorServer
+from nodes.kraft.server import KraftServer
 from tests.simulation.clock import HostClock
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.network import Network
@@ -26,6 +28,8 @@ RESTART_MS = 300
 """How long a simulated Python takes to start."""
 RESTART_MAX_MS = 5_000
 """The longest pause after starts that the environment has ended."""
+CONTROLLER_ID_BASE = 100
+"""In mode ``kraft`` controllers and brokers share one space of ids."""
 NOTICE_US = 2_000
 """From the kernel's exit notice to the supervisor's word on the wire."""
 
@@ -52,14 +56,7 @@ class Cluster:
         """Their supervisors have none either."""
         self._failures: dict[str, int] = {}
         """Starts in a row that the environment has ended."""
-        self.nodes = tuple(
-            _endpoints(role, number)
-            for role, count in (
-                ("coordinator", self.shape.coordinators),
-                ("broker", self.shape.brokers),
-            )
-            for number in range(1, count + 1)
-        )
+        self.nodes = tuple(starmap(_endpoints, _members(self.shape)))
         for node in self.nodes:
             self.disks[node.name] = SimulatedDisk()
             self.clocks[node.name] = HostClock(world)
@@ -71,8 +68,12 @@ class Cluster:
         return [node.clients for node in self.nodes]
 
     def names(self, role: str = "") -> list[str]:
-        """Return the sorted names of all nodes, or of those of a role."""
-        return sorted(name for name in self.processes if name.startswith(role))
+        """Return the sorted names of all nodes, or of those of a role.
+
+        In mode ``kraft`` the coordinators are the members of the quorum, the brokers among them.
+        """
+        role = QUORUM_ROLES[self.shape.mode] if role == "coordinator" else role
+        return sorted(node.name for node in self.nodes if not role or role in node.roles)
 
     def start(self, name: str) -> SimulatedProcess:
         """Start a node's next incarnation."""
@@ -129,11 +130,15 @@ class Cluster:
             if process.alive:
                 process.program.check()  # type: ignore[attr-defined]
 
-    def server(self, name: str) -> BrokerServer | CoordinatorServer:
-        """Return the program of a node."""
-        program = self.processes[name].program
-        assert isinstance(program, BrokerServer | CoordinatorServer)
-        return program
+    def broker(self, name: str) -> BrokerServer:
+        """Return the broker that a node is."""
+        broker = broker_of(self.processes[name])
+        assert broker is not None, f"{name} is no broker"
+        return broker
+
+    def coordinator(self, name: str) -> CoordinatorServer | None:
+        """Return the member of the quorum that a node is; None while it starts."""
+        return coordinator_of(self.processes[name])
 
     def watch(self, look: Callable[[SimulatedProcess], None]) -> None:
         """Call ``look`` after every turn of every node, from now on."""
@@ -172,7 +177,7 @@ class Cluster:
             name=node.name,
             id=node.id,
             role=node.roles[0],
-            mode="zookeeper",
+            mode=self.shape.mode,
             cluster_id=CLUSTER_ID,
             incarnation=Incarnation(self.incarnations[node.name]),
             data_dir="",
@@ -186,12 +191,44 @@ class Cluster:
         if node.roles == ("coordinator",):
             return CoordinatorServer(config, disk)
         boot = hashlib.sha256(f"{node.name} {self.boots.get(node.name, 0)}".encode()).hexdigest()
+        if "controller" in node.roles:
+            return KraftServer(config, disk, boot)
         return BrokerServer(config, disk, boot)
 
 
-def _endpoints(role: str, number: int) -> NodeEndpoints:
-    name = NodeName(f"{role}-{number}")
+def broker_of(process: SimulatedProcess) -> BrokerServer | None:
+    """Return the broker that a process is, if it is one."""
+    program = process.program
+    found = program.broker if isinstance(program, KraftServer) else program
+    return found if isinstance(found, BrokerServer) else None
+
+
+def coordinator_of(process: SimulatedProcess) -> CoordinatorServer | None:
+    """Return the member of the quorum that a process is, if it is one and has started."""
+    program = process.program
+    if isinstance(program, KraftServer):
+        return program.coordinator if program._started else None
+    return program if isinstance(program, CoordinatorServer) else None
+
+
+def _members(shape: Shape) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+    """Yield the kind, number and roles of each node."""
+    if shape.mode == "zookeeper":
+        for role, count in (("coordinator", shape.coordinators), ("broker", shape.brokers)):
+            yield from ((role, number, (role,)) for number in range(1, count + 1))
+        return
+    combined = 0 if shape.separate else min(shape.coordinators, shape.brokers)
+    for number in range(1, combined + 1):
+        yield "node", number, ("broker", "controller")
+    for number in range(combined + 1, shape.brokers + 1):
+        yield "broker", number, ("broker",)
+    for number in range(combined + 1, shape.coordinators + 1):
+        yield "controller", CONTROLLER_ID_BASE + number, ("controller",)
+
+
+def _endpoints(kind: str, number: int, roles: tuple[str, ...]) -> NodeEndpoints:
+    name = NodeName(f"{kind}-{number}")
     base = f"sim://{name}"
     return NodeEndpoints(
-        NodeId(number), name, (role,), f"{base}/peers", f"{base}/clients", f"{base}/events"
+        NodeId(number), name, roles, f"{base}/peers", f"{base}/clients", f"{base}/events"
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from nodes.broker.replica import ReplicaState
 from nodes.broker.replicas import Replicas
-from nodes.broker.server import BrokerServer
 from nodes.coordinator.server import CoordinatorServer
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import Cluster, coordinator_of
 
 
 def are_up(cluster: Cluster, names: list[str]) -> bool:
@@ -22,8 +21,7 @@ def brokers_are_whole(cluster: Cluster) -> bool:
     if image is None or not are_up(cluster, names):
         return False
     for name in names:
-        server = cluster.server(name)
-        assert isinstance(server, BrokerServer)
+        server = cluster.broker(name)
         if not server.is_ready() or server.context.image.position != image.position:
             return False
     return all(
@@ -35,8 +33,7 @@ def brokers_are_whole(cluster: Cluster) -> bool:
 
 def has_failed_logs(cluster: Cluster, name: str) -> bool:
     """Tell whether a broker has logs that it cannot use, for another reason than damage."""
-    server = cluster.server(name)
-    assert isinstance(server, BrokerServer)
+    server = cluster.broker(name)
     if not server._started:
         return False
     replicas = server.replicas
@@ -49,13 +46,9 @@ def has_failed_logs(cluster: Cluster, name: str) -> bool:
 
 def live_coordinators(cluster: Cluster) -> dict[str, CoordinatorServer]:
     """Return the coordinators that have read what their disks hold, by host."""
-    return {
-        host: process.program
-        for host, process in cluster.processes.items()
-        if process.alive
-        and isinstance(process.program, CoordinatorServer)
-        and process.program._started
-    }
+    living = [one for one in cluster.processes.items() if one[1].alive]
+    found = {host: coordinator_of(process) for host, process in living}
+    return {host: one for host, one in found.items() if one is not None and one._started}
 
 
 def quorum_is_whole(cluster: Cluster) -> bool:
@@ -66,9 +59,8 @@ def quorum_is_whole(cluster: Cluster) -> bool:
     standings: set[tuple[int, int, int]] = set()
     led = False
     for name in names:
-        server = cluster.server(name)
-        assert isinstance(server, CoordinatorServer)
-        if not server._started or server._quorum.is_rebuilding:
+        server = cluster.coordinator(name)
+        if server is None or not server._started or server._quorum.is_rebuilding:
             return False
         raft = server._quorum._raft
         standings.add((raft.term, raft.raft_leader, raft.commit_index))

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nodes.broker.server import BrokerServer
 from nodes.config import REBUILD_MARK
 from nodes.storage.disk import StorageError
 from tests.simulation.cluster import Cluster
@@ -102,8 +101,7 @@ class Losses:
     def _is_alone(self, name: str) -> bool:
         """Tell whether some partition has no replica elsewhere."""
         image = self.cluster.transitions.image
-        server = self.cluster.server(name)
-        assert isinstance(server, BrokerServer)
+        server = self.cluster.broker(name)
         return image is None or any(
             set(record.isr) == {server.context.id}
             for partitions in image.partitions.values()
@@ -186,12 +184,18 @@ class Losses:
         disk = self.cluster.disks.get(name)
         if disk is None or disk.failing_sync or disk.free_bytes() < PLENTY_BYTES // 2:
             return
+        if name in self.cluster.names("broker"):
+            if not self._can_spare(name):
+                return
+            self._begin_recovery(name)
         self.cluster.lose_disk(name)
         self._rebuild(name)
 
     def _lose_disk_of_broker(self) -> None:
         name = self.world.random.choice(self.cluster.names("broker"))
-        if self._can_spare(name):
+        # A disk that has a log of the quorum too is the weak coordinator's to lose.
+        alone = name not in self.cluster.names("coordinator")
+        if alone and self._can_spare(name):
             self._begin_recovery(name)
             self.cluster.lose_disk(name)
 

@@ -45,8 +45,12 @@ class Mix:
 class Shape:
     """The nodes, their settings, and the clients."""
 
+    mode: str = "zookeeper"
     coordinators: int = 3
+    """In mode ``kraft``: members of the quorum."""
     brokers: int = 3
+    separate: bool = False
+    """In mode ``kraft``: no node is both."""
     death_notices: bool = True
     restarts: bool = True
     raft: RaftConfig = field(default_factory=RaftConfig)

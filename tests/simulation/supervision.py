@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nodes.config import QUORUM_ROLES
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.driver.timers import Timers
@@ -30,7 +31,8 @@ class DeathTeller:
         dead = next(node for node in nodes if node.name == name)
         proof = death_notice_proof(key, dead.name, dead.id, Incarnation(incarnation))
         self._notice = DeathNotice(NodeName(name), dead.id, Incarnation(incarnation), proof)
-        self._coordinators = [node for node in nodes if "coordinator" in node.roles]
+        quorum = frozenset(QUORUM_ROLES.values())
+        self._coordinators = [node for node in nodes if not quorum.isdisjoint(node.roles)]
         self._calls = Calls()
         self._timers = Timers()
         self._until_ms = 0

@@ -8,8 +8,10 @@ from __future__ import annotations
 from nodes.broker.server import BrokerServer
 from nodes.coordinator.server import CoordinatorServer
 from nodes.core.controller.image import ClusterImage
+from nodes.kraft.server import KraftServer
 from tests.simulation.process import Inputs, SimulatedProcess
 from tests.simulation.world import World
+from transport.driver.ports import Program
 from transport.wire.ids import NodeId, SessionId, TopicId
 from transport.wire.messages.metadata import PartitionRecord
 
@@ -24,6 +26,9 @@ class Transitions:
         self.image: ClusterImage | None = None
         """The newest that any broker has applied."""
         self._known: dict[SimulatedProcess, object] = {}
+        """Of brokers."""
+        self._standings: dict[SimulatedProcess, object] = {}
+        """Of coordinators."""
         self._sessions: tuple[int, int | None] = (0, None)
         self._applied = 0
         """How far the coordinator that is furthest has applied the log."""
@@ -34,11 +39,11 @@ class Transitions:
 
     def look(self, process: SimulatedProcess, inputs: Inputs) -> None:
         """Note what one turn of a process has changed."""
-        server = process.program
-        if isinstance(server, CoordinatorServer):
-            self._coordinator(process, server, inputs)
-        elif isinstance(server, BrokerServer):
-            self._broker(process, server, inputs)
+        for server in _servers(process.program):
+            if isinstance(server, CoordinatorServer):
+                self._coordinator(process, server, inputs)
+            elif isinstance(server, BrokerServer):
+                self._broker(process, server, inputs)
 
     # Coordinators
 
@@ -48,8 +53,8 @@ class Transitions:
         if not server._started:
             return
         standing = server._quorum._standing
-        if standing is not self._known.get(process):
-            self._known[process] = standing
+        if standing is not self._standings.get(process):
+            self._standings[process] = standing
             role, leader, term = standing
             led = f"led by coordinator-{leader}" if leader >= 0 else "without a leader"
             self._note(process, f"{role.value} in term {term}, {led}", inputs)
@@ -117,6 +122,12 @@ class Transitions:
 
     def _note(self, process: SimulatedProcess, text: str, inputs: Inputs) -> None:
         self._world.note(f"{process.host} {text} <- {_cause(inputs)}")
+
+
+def _servers(program: Program) -> tuple[object, ...]:
+    if isinstance(program, KraftServer):
+        return (program.coordinator, program.broker) if program._started else ()
+    return (program,)
 
 
 def _cause(inputs: Inputs) -> str:

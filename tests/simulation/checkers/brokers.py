@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from nodes.broker.controller import Controller
 from nodes.broker.replica import Replica
 from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer
@@ -24,9 +25,9 @@ from tests.simulation.checkers.replicas_equal import check_replicas_equal
 from tests.simulation.checkers.sound_isr import check_isr
 from tests.simulation.checkers.survivors import Survivors
 from tests.simulation.checkers.watermarks import Watermarks
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import Cluster, broker_of
 from tests.simulation.process import SimulatedProcess
-from transport.wire.ids import MetadataPosition, PartitionKey
+from transport.wire.ids import MetadataPosition, NodeId, PartitionKey
 
 
 class BrokerWatch:
@@ -56,8 +57,7 @@ class BrokerWatch:
             self._processes[host] = process
             self._restarted(host)
         self._look_at_image(host, server)
-        if server.controller.epoch >= 0:
-            self._controllers.look(int(server.controller.epoch), int(server.context.id))
+        self.look_at_controller(server.context.id, server.controller)
         for replica in _replicas(server):
             core = replica.core
             if core is None:
@@ -67,12 +67,17 @@ class BrokerWatch:
             else:
                 self._look_at_follower(host, replica)
 
+    def look_at_controller(self, node: NodeId, controller: Controller) -> None:
+        """Take the controller of a node after a turn, whether it reigns or not."""
+        if controller.epoch >= 0:
+            self._controllers.look(int(controller.epoch), int(node))
+
     def finish(self) -> None:
         """After everything has healed: compare the logs of all live replicas."""
         hosted: dict[PartitionKey, dict[str, Replica]] = {}
         for host, process in self._processes.items():
-            server = process.program
-            if process.alive and isinstance(server, BrokerServer) and server._started:
+            server = broker_of(process)
+            if process.alive and server is not None and server._started:
                 for replica in _replicas(server):
                     hosted.setdefault(replica.key, {})[host] = replica
         for replicas in hosted.values():
@@ -82,8 +87,8 @@ class BrokerWatch:
         """Return the high watermarks of a topic's partitions, by their newest live leaders."""
         ends: dict[Partition, tuple[int, int]] = {}
         for process in self._processes.values():
-            server = process.program
-            if not process.alive or not isinstance(server, BrokerServer) or not server._started:
+            server = broker_of(process)
+            if not process.alive or server is None or not server._started:
                 continue
             for replica in _replicas(server):
                 core = replica.core
@@ -98,8 +103,9 @@ class BrokerWatch:
     def _note_harm(self) -> None:
         harms = self._cluster.harms
         if harms != self._harms:
+            brokers = self._cluster.names("broker")
             for name, count in harms.items():
-                if count != self._harms.get(name, 0) and name.startswith("broker-"):
+                if count != self._harms.get(name, 0) and name in brokers:
                     self._harm(name)
             self._harms = dict(harms)
 
@@ -171,8 +177,8 @@ class BrokerWatch:
 
     def _is_led(self, host: str, key: PartitionKey) -> bool:
         process = self._processes[host]
-        server = process.program
-        if not process.alive or not isinstance(server, BrokerServer):
+        server = broker_of(process)
+        if not process.alive or server is None:
             return False
         assert isinstance(server.replicas, Replicas)
         replica = server.replicas.find(key)
@@ -180,16 +186,16 @@ class BrokerWatch:
 
     def _may_lack(self, host: str, replica: Replica) -> bool:
         """Tell whether a power cut or a damaged disk has taken something from this replica."""
-        server = self._processes[host].program
-        assert isinstance(server, BrokerServer)
+        server = broker_of(self._processes[host])
+        assert server is not None
         figures = server.context.figures
         cut = figures.get("logs_fetched_anew", 0) + figures.get("torn_tails_cut", 0)
         return cut > 0 or self.survivors.is_harmed(_name(replica), _number(host))
 
     def _other_ends(self, key: PartitionKey, but: str) -> Iterator[tuple[int, int]]:
         for host, process in self._processes.items():
-            server = process.program
-            if host == but or not process.alive or not isinstance(server, BrokerServer):
+            server = broker_of(process)
+            if host == but or not process.alive or server is None:
                 continue
             if not server._started:
                 continue

@@ -9,7 +9,6 @@ from __future__ import annotations
 from nodes.coordinator.server import CoordinatorServer
 from nodes.core.raft.events import Role
 from nodes.core.raft.member import Member
-from nodes.core.znode.core import ZnodeCore
 from tests.simulation.checkers.acknowledged_durable import check_acknowledged
 from tests.simulation.checkers.committed_kept import CommittedKept
 from tests.simulation.checkers.ephemerals import check_owners
@@ -22,6 +21,7 @@ from tests.simulation.checkers.same_state import EVERY_ENTRIES, SameState
 from tests.simulation.checkers.session_grace import check_grace
 from tests.simulation.checkers.session_model import SessionModel
 from tests.simulation.checkers.terms_forward import TermsForward
+from tests.simulation.cluster import coordinator_of
 from tests.simulation.process import SimulatedProcess
 from tests.simulation.world import World
 from transport.wire.ids import NodeId
@@ -44,6 +44,7 @@ class CoordinatorWatch:
         """Members with a new disk, of which their leader may not know yet."""
         self._processes: dict[str, SimulatedProcess] = {}
         self._seen: dict[str, tuple[object, ...]] = {}
+        self._hosts: dict[NodeId, str] = {}
         self._members: dict[NodeId, Member] = {}
         """Of the live processes, by number."""
 
@@ -57,6 +58,7 @@ class CoordinatorWatch:
             self._processes[host] = process
             self._restarted(host, member)
         self._members[member.node] = member
+        self._hosts[member.node] = host
         if member.role is Role.LEADER:
             progress = server._quorum._raft._replication.progress
             self._emptied -= {node for node, known in progress.items() if known.match_index == 0}
@@ -75,17 +77,17 @@ class CoordinatorWatch:
         if self._seen.get(host) != state:
             self._seen[host] = state
             self._look_at_member(host, member)
-            self._look_at_tree(host, int(server._replica.applied_index), server._context.core)
+            self._look_at_state(host, int(server._replica.applied_index), server)
 
     def finish(self) -> None:
         """After everything has healed."""
         for host, process in self._processes.items():
-            server = process.program
-            if process.alive and isinstance(server, CoordinatorServer) and server._started:
+            server = coordinator_of(process)
+            if process.alive and server is not None and server._started:
                 now_ms = self._world.now_us // 1_000
                 self._committed.finish(host, server._quorum._raft._member, now_ms)
                 index = int(server._replica.applied_index)
-                self._state.compare(host, index, server._context.core)
+                self._state.compare(host, index, server._context.core, server._machine)
 
     def _restarted(self, host: str, member: Member) -> None:
         self._seen.pop(host, None)
@@ -99,7 +101,7 @@ class CoordinatorWatch:
     def _lives(self, node: NodeId) -> bool:
         if node in self._emptied:
             return False
-        process = self._processes.get(f"coordinator-{node}")
+        process = self._processes.get(self._hosts.get(node, ""))
         return process is not None and process.alive
 
     def _look_at_member(self, host: str, member: Member) -> None:
@@ -112,8 +114,9 @@ class CoordinatorWatch:
     def _on_entry(self, entry: Entry) -> None:
         check_grace(entry, self._leaders, self.model, self._world.now_us // 1_000)
 
-    def _look_at_tree(self, host: str, index: int, core: ZnodeCore) -> None:
-        self._state.look(host, index, core)
+    def _look_at_state(self, host: str, index: int, server: CoordinatorServer) -> None:
+        core = server._context.core
+        self._state.look(host, index, core, server._machine)
         check_pair(host, core.tree)
         check_fenced(host, core.tree)
         check_owners(host, core.tree, core.sessions._sessions)

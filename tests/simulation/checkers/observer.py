@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from nodes.broker.server import BrokerServer
-from nodes.coordinator.server import CoordinatorServer
+from nodes.kraft.server import KraftServer
 from tests.simulation.checkers.brokers import BrokerWatch
 from tests.simulation.checkers.coordinators import CoordinatorWatch
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import Cluster, broker_of, coordinator_of
 from tests.simulation.process import Inputs, SimulatedProcess
 
 
@@ -38,11 +37,14 @@ class Observer:
         process.on_turn = look
 
     def _look(self, process: SimulatedProcess) -> None:
-        server = process.program
-        if isinstance(server, CoordinatorServer):
-            self.coordinators.look(process, server)
-        elif isinstance(server, BrokerServer):
-            self.brokers.look(process, server)
+        coordinator, broker = coordinator_of(process), broker_of(process)
+        if coordinator is not None:
+            self.coordinators.look(process, coordinator)
+        if broker is not None:
+            self.brokers.look(process, broker)
+        elif isinstance(process.program, KraftServer) and process.program._started:
+            dedicated = process.program.broker
+            self.brokers.look_at_controller(dedicated.context.id, dedicated.controller)
 
     def finish(self) -> None:
         """Assert what must hold once everything has healed and come to rest."""

@@ -1,4 +1,4 @@
-"""S8: servers that have applied the same entries hold the same tree, sessions and zxid.
+"""S8: servers that have applied the same entries hold the same tree, sessions, zxid and image.
 
 And no server's zxid goes back while its process lives.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+from nodes.coordinator.machine import Machine
 from nodes.core.znode.core import ZnodeCore
 from tests.simulation.checkers.violation import require
 
@@ -26,17 +27,22 @@ class SameState:
         """A new process reads its state anew, from an older snapshot perhaps."""
         self._zxids.pop(host, None)
 
-    def look(self, host: str, index: int, core: ZnodeCore) -> None:
+    def look(self, host: str, index: int, core: ZnodeCore, machine: Machine | None = None) -> None:
         """Take the state of a server after a turn."""
         before = self._zxids.get(host, 0)
         require(core.zxid >= before, NUMBER, f"{host} was at zxid {before}, is at {core.zxid}")
         self._zxids[host] = int(core.zxid)
         if index % EVERY_ENTRIES == 0:
-            self.compare(host, index, core)
+            self.compare(host, index, core, machine)
 
-    def compare(self, host: str, index: int, core: ZnodeCore) -> None:
+    def compare(
+        self, host: str, index: int, core: ZnodeCore, machine: Machine | None = None
+    ) -> None:
         """Hash the state and compare it with the others' at the same entry."""
-        digest = blake2b(core.to_snapshot(), digest_size=16).digest()
+        both = core.to_snapshot()
+        if machine is not None:
+            both += machine.begin_snapshot().finish()
+        digest = blake2b(both, digest_size=16).digest()
         state = (int(core.zxid), digest, host)
         known = self._states.setdefault(index, state)
         story = f"{host} and {known[2]} differ after the same {index} entries"

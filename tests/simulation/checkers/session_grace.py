@@ -5,6 +5,7 @@ It cannot know earlier who has spoken to its predecessor.
 
 from __future__ import annotations
 
+from nodes.coordinator.machine import MARK
 from tests.simulation.checkers.one_leader_per_term import OneLeaderPerTerm
 from tests.simulation.checkers.session_model import SessionModel
 from tests.simulation.checkers.violation import require
@@ -18,7 +19,7 @@ DRIFT = 0.001
 
 def check_grace(entry: Entry, leaders: OneLeaderPerTerm, model: SessionModel, now_ms: int) -> None:
     """Judge an entry at the moment at which it first stands in a log, which is its leader's."""
-    if entry.kind != ENTRY_DATA:
+    if entry.kind != ENTRY_DATA or entry.data.startswith(MARK):
         return
     since_ms = leaders.since_ms.get(entry.term)
     for session_id in decode_write(entry.data).expire if since_ms is not None else ():

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from nodes.coordinator.machine import MARK
 from tests.simulation.checkers.violation import require
 from transport.wire.messages.coordination import (
     CloseSession,
@@ -51,7 +52,7 @@ class SessionModel:
     def apply(self, entry: Entry) -> None:
         """Take the next committed entry."""
         zxid = self._zxids[-1]
-        if entry.kind == ENTRY_DATA:
+        if entry.kind == ENTRY_DATA and not entry.data.startswith(MARK):
             zxid += self._write(entry.index, decode_write(entry.data))
         self._zxids.append(zxid)
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nodes.broker.replicas import Replicas
-from nodes.broker.server import BrokerServer
-from nodes.coordinator.server import CoordinatorServer
+from tests.simulation.cluster import broker_of, coordinator_of
 from tests.simulation.faults import Faults
 from tests.simulation.health import are_up
 
@@ -95,8 +94,8 @@ def _is_joining(faults: Faults, name: str) -> bool:
     node = int(name.rpartition("-")[2])
     for other in faults.cluster.names("broker"):
         process = faults.cluster.processes[other]
-        server = process.program
-        if process.alive and isinstance(server, BrokerServer) and server._started:
+        server = broker_of(process)
+        if process.alive and server is not None and server._started:
             assert isinstance(server.replicas, Replicas)
             for replica in server.replicas._all():
                 leader = None if replica.core is None else replica.core._leader
@@ -109,9 +108,9 @@ def _is_joining(faults: Faults, name: str) -> bool:
 def _controller(faults: Faults) -> str:
     for name in faults.cluster.names("broker"):
         process = faults.cluster.processes[name]
-        server = process.program
-        known = process.alive and isinstance(server, BrokerServer) and server._started
-        if known and server.controller.is_active:  # type: ignore[attr-defined]
+        server = broker_of(process)
+        known = process.alive and server is not None and server._started
+        if known and server is not None and server.controller.is_active:
             return name
     return ""
 
@@ -119,9 +118,9 @@ def _controller(faults: Faults) -> str:
 def _raft_leader(faults: Faults) -> str:
     for name in faults.cluster.names("coordinator"):
         process = faults.cluster.processes[name]
-        server = process.program
-        known = process.alive and isinstance(server, CoordinatorServer) and server._started
-        if known and server._quorum.leads:  # type: ignore[attr-defined]
+        server = coordinator_of(process)
+        known = process.alive and server is not None and server._started
+        if known and server is not None and server._quorum.leads:
             return name
     return ""
 

@@ -1,0 +1,138 @@
+"""Whole clusters in mode kraft, simulated: who reigns, what survives, who may join."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from nodes.broker.server import BrokerServer
+from nodes.config import BrokerConfig, ConfigError
+from nodes.kraft.controller import DedicatedController
+from nodes.kraft.server import KraftServer
+from tests.simulation.cluster import Cluster
+from tests.simulation.shape import Shape
+from tests.simulation.world import World
+from transport.wire.ids import NodeId
+
+COMBINED = Shape(mode="kraft")
+SEPARATE = Shape(mode="kraft", separate=True)
+SINGLE = Shape(
+    mode="kraft",
+    coordinators=1,
+    brokers=1,
+    broker=BrokerConfig(num_partitions=1, default_replication_factor=1, min_insync_replicas=1),
+)
+MIXED = Shape(mode="kraft", coordinators=3, brokers=5)
+"""Three nodes that are both, two brokers that follow."""
+KINDS = ("combined", "separate", "mixed", "single")
+
+
+def cluster_of(shape: Shape, seed: int = 1) -> Cluster:
+    cluster = Cluster(World(seed), shape)
+    wait(cluster, lambda: are_ready(cluster))
+    return cluster
+
+
+def wait(cluster: Cluster, condition: Callable[[], bool], limit_ms: int = 10_000) -> None:
+    assert cluster.world.run_until(condition, limit_ms=limit_ms), cluster.world.trace[-20:]
+    cluster.check()
+
+
+def are_ready(cluster: Cluster) -> bool:
+    brokers = [cluster.broker(name) for name in cluster.names("broker")]
+    positions = {broker.context.image.position for broker in brokers if broker._started}
+    ready = all(broker.is_ready() for broker in brokers)
+    return ready and len(positions) == 1 and controller(cluster) != ""
+
+
+def member(cluster: Cluster, name: str) -> KraftServer:
+    program = cluster.processes[name].program
+    assert isinstance(program, KraftServer)
+    return program
+
+
+def controller(cluster: Cluster) -> str:
+    """Return who is the active controller; empty: nobody, or there is more than one."""
+    active = [
+        name
+        for name in cluster.names("controller")
+        if cluster.processes[name].alive
+        and member(cluster, name)._started
+        and member(cluster, name).broker.controller.is_active
+    ]
+    return active[0] if len(active) == 1 else ""
+
+
+@pytest.mark.parametrize("shape", [COMBINED, SEPARATE, MIXED, SINGLE], ids=KINDS)
+def test_every_kind_of_cluster_comes_up_under_its_quorums_leader(shape: Shape) -> None:
+    cluster = cluster_of(shape)
+    leader = member(cluster, controller(cluster))
+    assert leader.coordinator.reign == int(leader.broker.controller.epoch)
+    for name in cluster.names("broker"):
+        channel = cluster.broker(name).channel
+        assert channel.controller == leader.broker.context.id
+        assert cluster.broker(name).election is None
+
+
+@pytest.mark.parametrize("shape", [COMBINED, SEPARATE, MIXED], ids=KINDS[:3])
+def test_the_next_leader_reigns_with_a_later_epoch_and_knows_everything(shape: Shape) -> None:
+    cluster = cluster_of(shape)
+    before = controller(cluster)
+    position = member(cluster, before).broker.context.image.position
+    cluster.kill(before)
+    wait(cluster, lambda: controller(cluster) not in ("", before), 1_000)
+    after = member(cluster, controller(cluster)).broker
+    assert after.controller.epoch > position.controller_epoch
+    assert after.context.image.position >= position
+    wait(cluster, lambda: are_ready(cluster))
+
+
+def test_a_dead_broker_is_fenced_and_back_once_it_has_caught_up() -> None:
+    cluster = cluster_of(MIXED)
+    image = member(cluster, controller(cluster)).broker.context.image
+    before = image.brokers[NodeId(5)]
+    cluster.kill("broker-5")
+    wait(cluster, lambda: not image.brokers[NodeId(5)].alive, 500)
+
+    def registered() -> bool:
+        joining = cluster.broker("broker-5")
+        here = joining._started and joining.membership.is_registered
+        assert not here or joining.metadata.is_current, "registered while it was behind"
+        return here
+
+    wait(cluster, registered)
+    wait(cluster, lambda: are_ready(cluster))
+    assert image.brokers[NodeId(5)].epoch > before.epoch
+
+
+def test_all_restart_with_the_image_they_had() -> None:
+    cluster = cluster_of(COMBINED)
+    position = member(cluster, controller(cluster)).broker.context.image.position
+    for name in cluster.names():
+        cluster.lose_power(name)
+    wait(cluster, lambda: are_ready(cluster))
+    after = member(cluster, controller(cluster)).broker.context.image
+    assert after.position > position
+    assert sorted(after.brokers) == [1, 2, 3]
+
+
+def test_a_dedicated_controller_has_no_broker() -> None:
+    cluster = cluster_of(SEPARATE)
+    for name in cluster.names("controller"):
+        assert isinstance(member(cluster, name).broker, DedicatedController)
+    assert all(
+        isinstance(cluster.processes[n].program, BrokerServer) for n in cluster.names("broker")
+    )
+
+
+def test_a_data_directory_of_another_node_is_refused() -> None:
+    cluster = cluster_of(SINGLE)
+    node = cluster.nodes[0]
+    cluster.disks[node.name].write_file(
+        "meta.json", b'{"cluster_id":"another","name":"node-1"}', durable=True
+    )
+    server = cluster._program(node)
+    process = cluster.processes[node.name]
+    with pytest.raises(ConfigError, match="belongs to node-1 of cluster another"):
+        server.start(process, process.now())

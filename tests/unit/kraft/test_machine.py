@@ -1,0 +1,88 @@
+"""The image as a state machine of the log: deltas in order, of their own term, and snapshots."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodes.core.controller.image import ClusterImage
+from nodes.core.znode.snapshot import BadSnapshot
+from nodes.kraft.machine import MetadataMachine, encode_delta
+from tests.unit.kraft.stand_ins import StandInMetadata, StandInReign, delta
+from transport.kernel import Now
+from transport.wire.ids import Term
+
+NOW = Now(1_000, 1_700_000_000_000)
+
+
+def machine_with(reign: StandInReign | None = None) -> tuple[MetadataMachine, ClusterImage]:
+    metadata = StandInMetadata()
+    return MetadataMachine(metadata, reign or StandInReign()), metadata.image  # type: ignore[arg-type]
+
+
+def test_deltas_are_applied_in_order() -> None:
+    machine, image = machine_with()
+    for version in (1, 2, 3):
+        machine.apply(encode_delta(delta(7, version)), Term(7), NOW)
+    assert image.position == (7, 3)
+    assert sorted(image.topic_ids) == ["t1", "t2", "t3"]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "version", "term"),
+    [(7, 3, 7), (7, 1, 7), (7, 2, 8), (8, 2, 7)],
+    ids=["a gap", "a repetition", "of an earlier leader", "of no leader"],
+)
+def test_what_does_not_follow_changes_nothing(epoch: int, version: int, term: int) -> None:
+    machine, image = machine_with()
+    machine.apply(encode_delta(delta(7, 1)), Term(7), NOW)
+    machine.apply(encode_delta(delta(epoch, version)), Term(term), NOW)
+    assert image.position == (7, 1)
+    assert machine.figures["metadata_entries_refused"] == 1
+
+
+def test_bytes_that_are_no_delta_change_nothing() -> None:
+    machine, image = machine_with()
+    machine.apply(b"\x93\x01", Term(1), NOW)
+    assert image.position.version == 0
+    assert machine.figures["metadata_entries_refused"] == 1
+
+
+def test_only_the_one_who_reigns_spreads_a_delta_and_hears_of_its_commit() -> None:
+    reign = StandInReign(epoch=7)
+    metadata = StandInMetadata()
+    machine = MetadataMachine(metadata, reign)  # type: ignore[arg-type]
+    machine.apply(encode_delta(delta(7, 1)), Term(7), NOW)
+    machine.apply(encode_delta(delta(8, 2)), Term(8), NOW)
+    assert metadata.spread == [1]
+    assert [one.version for one in reign.applied] == [1, 2]
+
+
+def test_a_snapshot_makes_the_same_image_however_large() -> None:
+    machine, image = machine_with()
+    for version in range(1, 2_600):
+        machine.apply(encode_delta(delta(3, version)), Term(3), NOW)
+    slices = machine.begin_snapshot()
+    machine.apply(encode_delta(delta(3, 2_600)), Term(3), NOW)  # comes too late for it
+    steps = 0
+    while slices.step():
+        steps += 1
+    assert steps >= 2, "encoded a slice at a time"
+    other, restored = machine_with()
+    other.restore(slices.finish(), NOW)
+    assert restored.position == (3, 2_599)
+    assert len(restored.topics) == 2_599
+    other.apply(encode_delta(delta(3, 2_600)), Term(3), NOW)
+    assert list(restored.records()) == list(image.records())
+
+
+@pytest.mark.parametrize("data", [b"x", b"\x94\x02\x00\x00\x90", b"\x90"])
+def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
+    machine, _ = machine_with()
+    with pytest.raises(BadSnapshot):
+        machine.restore(data, NOW)
+
+
+def test_a_snapshot_of_before_there_was_metadata_leaves_none() -> None:
+    machine, image = machine_with()
+    machine.restore(b"", NOW)
+    assert image.position.version == 0
