@@ -15,8 +15,10 @@ if TYPE_CHECKING:
         NewPartitions,
         NewTopic,
     )
+    from odradek.committing import OffsetAndMetadata
     from odradek.consumer import Consumer, OffsetAndTimestamp
     from odradek.coordination import CoordinationClient
+    from odradek.listener import ConsumerRebalanceListener
     from odradek.producer import Producer
     from odradek.records import ConsumerRecord, RecordMetadata
     from transport.wire.ids import TopicPartition
@@ -26,10 +28,12 @@ __all__ = [
     "ConfigResource",
     "ConfigResourceType",
     "Consumer",
+    "ConsumerRebalanceListener",
     "ConsumerRecord",
     "CoordinationClient",
     "NewPartitions",
     "NewTopic",
+    "OffsetAndMetadata",
     "OffsetAndTimestamp",
     "Producer",
     "RecordMetadata",
@@ -43,10 +47,12 @@ _HOMES = {
     "ConfigResource": "odradek.admin",
     "ConfigResourceType": "odradek.admin",
     "Consumer": "odradek.consumer",
+    "ConsumerRebalanceListener": "odradek.listener",
     "ConsumerRecord": "odradek.records",
     "CoordinationClient": "odradek.coordination",
     "NewPartitions": "odradek.admin",
     "NewTopic": "odradek.admin",
+    "OffsetAndMetadata": "odradek.committing",
     "OffsetAndTimestamp": "odradek.consumer",
     "Producer": "odradek.producer",
     "RecordMetadata": "odradek.records",

@@ -1,25 +1,31 @@
 """The blocking consumer: a thin, thread-safe facade over :mod:`odradek.consumer_engine`.
 
-Owns the iterator's place within what was polled.  Consumer groups will come to this class; today a
-consumer reads all partitions of its topics, or those it is assigned.
+Owns the iterator's place within what was polled, and calls the rebalance listener.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from odradek.bootstrap import Hosts, find_seeds
+from odradek.committing import OffsetAndMetadata
 from odradek.consumer_engine import ConsumerEngine
 from odradek.engine import Engine
 from odradek.errands import failure_of
 from odradek.errors import OdradekError, error_for
 from odradek.fetching import ConsumerSettings
+from odradek.listener import ConsumerRebalanceListener
+from odradek.membership import GroupSettings
+from odradek.offset_reset import reset_policy
 from odradek.offsets import Found
+from odradek.rebalancing import ASSIGNED, REVOKED, Change
 from odradek.records import ConsumerRecord, Deserializer, Reading
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
@@ -33,7 +39,11 @@ QUESTION_TIMEOUT_MS = 30_000
 WAIT_SLICE_MS = 3_600_000
 """An iterator that waits for ever asks again each hour."""
 
+CLOSE_TIMEOUT_S = 5.0
+
 Polled = dict[TopicPartition, Sequence[ConsumerRecord]]
+Committable = Mapping[TopicPartition, "int | tuple[int, str] | OffsetAndMetadata"]
+"""What ``commit`` takes: the offset of the next record to read, perhaps with a note."""
 
 
 class OffsetAndTimestamp(NamedTuple):
@@ -47,7 +57,16 @@ class OffsetAndTimestamp(NamedTuple):
 def consumer_settings(  # noqa: PLR0913 - the arguments of Consumer
     bootstrap_servers: Hosts = None,
     *,
-    auto_offset_reset: str = "latest",
+    group_id: str | None = None,
+    group_instance_id: str | None = None,
+    group_protocol: str = "consumer",
+    group_remote_assignor: str | None = None,
+    partition_assignment_strategy: str | Sequence[str] = ("cooperative-sticky",),
+    session_timeout_ms: int = 10_000,
+    max_poll_interval_ms: int = 300_000,
+    enable_auto_commit: bool = True,
+    auto_commit_interval_ms: int = 5_000,
+    auto_offset_reset: str | timedelta = "latest",
     fetch_max_bytes: int = 50 * 1024 * 1024,
     max_partition_fetch_bytes: int = 1024 * 1024,
     fetch_min_bytes: int = 1,
@@ -59,9 +78,25 @@ def consumer_settings(  # noqa: PLR0913 - the arguments of Consumer
     client_id: str = "odradek-consumer",
 ) -> ConsumerSettings:
     """Return the settings that these arguments mean; ValueError for one that cannot be."""
+    strategies = partition_assignment_strategy
+    group = None
+    if group_id is not None:
+        group = GroupSettings(
+            group_id=group_id,
+            instance_id=group_instance_id,
+            protocol=group_protocol,
+            assignor=group_remote_assignor,
+            strategies=(strategies,) if isinstance(strategies, str) else tuple(strategies),
+            session_timeout_ms=session_timeout_ms,
+            max_poll_interval_ms=max_poll_interval_ms,
+            auto_commit=enable_auto_commit,
+            auto_commit_interval_ms=auto_commit_interval_ms,
+            client_id=client_id,
+        )
     return ConsumerSettings(
         bootstrap=find_seeds(bootstrap_servers).endpoints,
-        auto_offset_reset=auto_offset_reset,
+        group=group,
+        auto_offset_reset=reset_policy(auto_offset_reset),
         fetch_min_bytes=fetch_min_bytes,
         fetch_max_wait_ms=fetch_max_wait_ms,
         fetch_max_bytes=fetch_max_bytes,
@@ -83,6 +118,12 @@ class Consumer:
     ``auto_offset_reset`` says: ``latest`` (only what is new; partitions and topics made later are
     read from their beginning, as all of that is new), ``earliest``, or ``none`` (an error unless
     you seek).  With the same policy it goes on when its position has left the log.
+
+    ``Consumer("t", group_id="g")`` reads the partitions of ``t`` that group ``g`` gives to it, each
+    from where the group has committed.  Auto commit commits, every ``auto_commit_interval_ms``,
+    when partitions are given up and at ``close``, what *earlier* polls have given: never a record
+    that the program has not yet asked beyond.  So a record may be read again after a crash, but
+    none is passed over.
     """
 
     def __init__(
@@ -110,17 +151,42 @@ class Consumer:
         self._current: Iterator[ConsumerRecord] = iter(())
         self._current_key: TopicPartition | None = None
         self._next_offset = 0
-        self._taken: Future[Polled] | None = None
+        self._taken: Future[Polled | Change] | None = None
+        self._listener: ConsumerRebalanceListener | None = None
         if topics:
             self.subscribe(topics)
 
     # What is read
 
-    def subscribe(self, topics: str | Iterable[str]) -> None:
-        """Read these topics instead of whatever was read before."""
+    def subscribe(
+        self,
+        topics: str | Iterable[str] = (),
+        *,
+        pattern: str | re.Pattern[str] | None = None,
+        listener: ConsumerRebalanceListener | None = None,
+    ) -> None:
+        """Read these topics, or those whose whole name matches, instead of whatever was read before.
+
+        ``listener`` hears of what its group gives to this consumer, and takes.
+        """
         names = [topics] if isinstance(topics, str) else list(topics)
+        if (pattern is None) != bool(names):
+            raise ValueError("subscribe either to topics or to a pattern")
+        compiled = None if pattern is None else re.compile(pattern)
         self._drop_polled()
-        self._engine.run(lambda now: self._program.subscribe(names, now))
+        self._listen(listener)
+        if compiled is None:
+            self._engine.run(lambda now: self._program.subscribe(names, now))
+        else:
+            self._engine.run(lambda now: self._program.subscribe_pattern(compiled, now))
+
+    def _listen(self, listener: ConsumerRebalanceListener | None) -> None:
+        group = self._program.rebalancing
+        if listener is not None and group is None:
+            raise ValueError("a listener hears of a group's changes; give a group_id")
+        self._listener = listener
+        if group is not None:
+            group.has_listener = listener is not None
 
     def assign(self, partitions: Iterable[TopicPartition | tuple[str, int]]) -> None:
         """Read exactly these partitions; those that were read before keep their place."""
@@ -175,20 +241,40 @@ class Consumer:
         return self._poll(records_max, timeout_ms)
 
     def _poll(self, records_max: int, timeout_ms: float) -> Polled:
-        taken, self._taken = self._taken, None
-        future = taken or self.begin_poll(records_max, timeout_ms)
-        try:
-            return self._engine.wait(future)
-        except BaseException:
-            if not future.done() and not future.cancel():
-                self._taken = future  # interrupted, and the records are taken: for the next poll
-            raise
+        while True:
+            taken, self._taken = self._taken, None
+            future = taken or self.begin_poll(records_max, timeout_ms)
+            try:
+                polled = self._engine.wait(future)
+            except BaseException:
+                if not future.done() and not future.cancel():
+                    self._taken = future  # interrupted, and the records are taken: the next poll's
+                raise
+            if not isinstance(polled, Change):
+                return polled
+            self.call_listener(polled)
+            self.heard()
 
-    def begin_poll(self, records_max: int, timeout_ms: float) -> Future[Polled]:
+    def heard(self) -> None:
+        """The listener has returned: its change goes on."""
+        self._engine.run(self._program.heard)
+
+    def call_listener(self, change: Change) -> object:
+        """Tell the listener; return what its method returns."""
+        listener = self._listener
+        if listener is None:
+            return None
+        if change.kind == REVOKED:
+            return listener.on_partitions_revoked(change.partitions)
+        if change.kind == ASSIGNED:
+            return listener.on_partitions_assigned(change.partitions)
+        return listener.on_partitions_lost(change.partitions)
+
+    def begin_poll(self, records_max: int, timeout_ms: float) -> Future[Polled | Change]:
         """Ask the loop for records; cancelled before any were taken, the future takes none."""
         wait_ms = int(min(timeout_ms, WAIT_SLICE_MS))
 
-        def ask(future: Future[Polled], now: Now) -> None:
+        def ask(future: Future[Polled | Change], now: Now) -> None:
             claim = future.set_running_or_notify_cancel
             self._program.poll(records_max, wait_ms, settle(future), now, claim)
 
@@ -307,6 +393,85 @@ class Consumer:
 
         return self._engine.wait(self._engine.ask(ask))
 
+    # Commits
+
+    def commit(
+        self, offsets: Committable | None = None, timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> None:
+        """Commit these offsets, or where reading stands, and wait until that is durable.
+
+        Raises what keeps a partition from being committed: :class:`StaleMemberEpochError` when the
+        group has given it to another member since; the others are committed all the same.
+        """
+        self._engine.wait(self.commit_async(offsets, timeout_ms=timeout_ms))
+
+    def commit_async(
+        self,
+        offsets: Committable | None = None,
+        callback: Callable[[BaseException | None], object] | None = None,
+        timeout_ms: int = QUESTION_TIMEOUT_MS,
+    ) -> Future[None]:
+        """Commit without waiting; ``callback(error or None)`` is called on the client's thread."""
+        self._need_group()
+        given = None if offsets is None else _committable(offsets)
+        left = self._left_positions()
+
+        def ask(future: Future[None], now: Now) -> None:
+            def done(error: OdradekError | None, now: Now) -> None:
+                settle(future)(error, now)
+
+            wanted = self._standing(left) if given is None else given
+            self._program.commit(wanted, timeout_ms, done, now)
+
+        future = self._engine.ask(ask)
+        if callback is not None:
+            future.add_done_callback(lambda done: callback(done.exception()))
+        return future
+
+    def committed(
+        self, partition: TopicPartition, timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> int | None:
+        """Return what the group has committed for a partition, or None."""
+        found = self.committed_offsets([partition], timeout_ms).get(TopicPartition(*partition))
+        return None if found is None else found.offset
+
+    def committed_offsets(
+        self, partitions: Iterable[TopicPartition], timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Return what the group has committed, with metadata; partitions without it are left out."""
+        self._need_group()
+        keys = [TopicPartition(*key) for key in partitions]
+
+        def ask(future: Future[dict[TopicPartition, OffsetAndMetadata]], now: Now) -> None:
+            self._program.committed(keys, timeout_ms, settle(future), now)
+
+        return self._engine.wait(self._engine.ask(ask))
+
+    def lag(self, timeout_ms: int = QUESTION_TIMEOUT_MS) -> dict[TopicPartition, int]:
+        """Return how many offsets are left to read in each assigned partition."""
+        ends = self.end_offsets(self.assignment(), timeout_ms)
+        return {key: max(0, end - self.position(key, timeout_ms)) for key, end in ends.items()}
+
+    def _need_group(self) -> None:
+        if self._program.rebalancing is None:
+            raise ValueError("group_id: only a consumer with a group commits; give it one")
+
+    def _left_positions(self) -> dict[TopicPartition, int]:
+        """Return where iteration stands in what was polled: the loop is further."""
+        left = {key: records[0].offset for key, records in self._left if len(records)}
+        if self._current_key is not None:
+            left[self._current_key] = self._next_offset
+        return left
+
+    def _standing(self, left: dict[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Return where the program stands; on the loop's thread."""
+        group = self._program.rebalancing
+        found = {} if group is None else group.positions()
+        for key, offset in left.items():
+            if key in found:
+                found[key] = found[key]._replace(offset=offset)
+        return found
+
     # Topics
 
     def topics(self) -> set[str]:
@@ -330,8 +495,20 @@ class Consumer:
 
     # End
 
-    def close(self) -> None:
-        """End the client's thread. May be called again."""
+    def close(self, autocommit: bool = True) -> None:
+        """Leave the group, with auto commit after a last commit; end the client's thread.
+
+        May be called again.
+        """
+        if not self._engine.closed and self._program.rebalancing is not None:
+            left = self._left_positions()
+
+            def depart(future: Future[None], now: Now) -> None:
+                standing = self._standing(left) if autocommit else {}
+                self._program.depart(standing, lambda now: settle(future)(None, now), now)
+
+            with contextlib.suppress(OdradekError):  # nothing that close could do about it
+                self._engine.wait(self._engine.ask(depart), CLOSE_TIMEOUT_S)
         self._drop_polled()
         self._engine.close()
 
@@ -352,6 +529,16 @@ def metadata_told(answer: Message) -> MetadataResponse:
     if isinstance(answer, MetadataResponse) and answer.error == ErrorCode.NONE:
         return answer
     raise failure_of(answer)
+
+
+def _committable(offsets: Committable) -> dict[TopicPartition, OffsetAndMetadata]:
+    found: dict[TopicPartition, OffsetAndMetadata] = {}
+    for key, given in offsets.items():
+        one = OffsetAndMetadata(given) if isinstance(given, int) else OffsetAndMetadata(*given)
+        if one.offset < 0:
+            raise ValueError(f"{key}: an offset to commit is at least 0, not {one.offset}")
+        found[TopicPartition(*key)] = one
+    return found
 
 
 def settle(future: Future[Any]) -> Callable[[Any, Now], None]:

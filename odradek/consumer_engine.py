@@ -6,24 +6,36 @@ is.  Owns what waits for records or positions.  It must not know of threads.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from odradek.client_program import ClientProgram
+from odradek.committing import GroupOffsets, OffsetAndMetadata, OnCommitted, OnFetched
+from odradek.coordinators import CoordinatorLink
 from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError, error_for
-from odradek.fetching import RESETS, ConsumerSettings, Fetcher
+from odradek.fetching import ConsumerSettings, Fetcher
+from odradek.membership import ConsumerMembership, GroupSettings, Membership
+from odradek.offset_reset import reset_timestamp_ms
 from odradek.offsets import OffsetLookups, OnFound
+from odradek.rebalancing import Change, Rebalancing
 from odradek.records import FetchedRecords, Reading
 from odradek.subscription import Assigned, Subscription
 from transport.kernel import Now, earliest
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import TopicId, TopicPartition
+from transport.wire.ids import MetadataPosition, TopicId, TopicPartition
 from transport.wire.messages import Message
-from transport.wire.messages.fetch import TIMESTAMP_EARLIEST, TIMESTAMP_LATEST
-from transport.wire.messages.metadata import MetadataRequest
+from transport.wire.messages.coordinators import KEY_GROUP
+from transport.wire.messages.fetch import TIMESTAMP_EARLIEST
+from transport.wire.messages.metadata import MetadataRequest, MetadataResponse
+
+COMMITS_TIMEOUT_MS = 30_000
+PATTERN_INTERVAL_MS = 1_000
+"""Between two looks for topics that match a pattern; a look is taken only after a change."""
 
 Given = dict[TopicPartition, FetchedRecords]
-OnGiven = Callable[[Given | OdradekError, Now], None]
+OnGiven = Callable[[Given | Change | OdradekError, Now], None]
+"""A Change is given only to who has a listener; it comes again until ``heard`` was called."""
 
 
 class _Waiting(NamedTuple):
@@ -35,6 +47,7 @@ class _Waiting(NamedTuple):
     late: Callable[[], Any]
     """What to tell when the time is up."""
     on_done: Callable[[Any, Now], None]
+    is_poll: bool = False
 
 
 class ConsumerEngine(ClientProgram):
@@ -61,12 +74,77 @@ class ConsumerEngine(ClientProgram):
         self._absent: set[str] = set()
         """Topics that were not there when we first asked: all of their records are news."""
         self._generation = -1
+        self._pattern: re.Pattern[str] | None = None
+        self._matched_at: MetadataPosition | None = None
+        self._match_ms = 0
+        self._matching = False
+        self._link: CoordinatorLink | None = None
+        self._membership: Membership | None = None
+        self.offsets_of_group: GroupOffsets | None = None
+        self.rebalancing: Rebalancing | None = None
+        if settings.group is not None:
+            self._make_group(settings.group)
+
+    def _make_group(self, group: GroupSettings) -> None:
+        self._link = CoordinatorLink(
+            self.view, self.calls, self.timers, self.errands, KEY_GROUP, group.group_id
+        )
+        self.offsets_of_group = GroupOffsets(group.group_id, self._link, self.view, self.timers)
+        self.rebalancing = Rebalancing(
+            group, self.subscription, self.offsets_of_group, self.timers, self._begin_without_commit
+        )
+        self._membership = ConsumerMembership(group, self._link, self.rebalancing)
+        self.rebalancing.membership = self._membership
+
+    def _begin_without_commit(self, one: Assigned, born: bool, now: Now) -> None:
+        self.view.watch(one.key.topic, now)
+        self._take_up(one, now, fresh=born)
 
     # What is read
 
     def subscribe(self, topics: Iterable[str], now: Now) -> None:
-        """Read these topics as a whole, partitions to come included, instead of anything else."""
+        """Read these topics as a whole, partitions to come included, instead of anything else.
+
+        In a group: those partitions of them that the group gives to this member.
+        """
+        self._pattern = None
+        self._subscribe(topics, now)
+
+    def subscribe_pattern(self, pattern: re.Pattern[str], now: Now) -> None:
+        """Read every topic whose whole name matches, those to come included."""
+        self._pattern = pattern
+        self._matched_at = None
+        self._match(now)
+
+    def _match(self, now: Now) -> None:
+        """Look for topics that match, if there can be new ones."""
+        if self._pattern is None or now.mono_ms < self._match_ms:
+            return
+        if not self._must_match():
+            return
+        self._matching, self._match_ms = True, now.mono_ms + PATTERN_INTERVAL_MS
+        pattern = self._pattern
+
+        def listed(body: Message, now: Now) -> None:
+            self._matching = False
+            if isinstance(body, MetadataResponse) and self._pattern is pattern:
+                self._matched_at = MetadataPosition(body.controller_epoch, body.version)
+                names = (topic.name for topic in body.topics)
+                self._subscribe([name for name in names if pattern.fullmatch(name)], now)
+
+        self.metadata(None, PATTERN_INTERVAL_MS, listed, now)
+
+    def _subscribe(self, topics: Iterable[str], now: Now) -> None:
         wanted = dict.fromkeys(topics)
+        if self.rebalancing is not None:
+            if not self.rebalancing.taking_part:
+                self.subscription.assign(())
+            self.subscription.topics = wanted
+            for name in wanted:
+                self.view.watch(name, now)
+            if wanted or self._pattern is not None:
+                self.rebalancing.read(wanted, now)
+            return
         for key in [key for key in self.subscription.assigned if key.topic not in wanted]:
             self.subscription.drop(key)
         if not self.subscription.topics:
@@ -77,11 +155,44 @@ class ConsumerEngine(ClientProgram):
         self._generation = -1
 
     def assign(self, partitions: Iterable[TopicPartition], now: Now) -> None:
-        """Read exactly these partitions; those that were read before keep their place."""
+        """Read exactly these partitions; those that were read before keep their place.
+
+        With a group, new ones begin at what it has committed.
+        """
         self.subscription.topics = {}
-        for one in self.subscription.assign(partitions):
+        self._pattern = None
+        if self.rebalancing is not None and self.rebalancing.taking_part:
+            self.rebalancing.depart(self.rebalancing.positions(), lambda _now: None, now)
+        added = self.subscription.assign(partitions)
+        for one in added:
             self.view.watch(one.key.topic, now)
-            self._begin_at_policy(one)
+        if self.offsets_of_group is None:
+            for one in added:
+                self._take_up(one, now)
+        elif added:
+            self._begin_at_commits(self.offsets_of_group, added, now)
+
+    def _begin_at_commits(self, offsets: GroupOffsets, added: list[Assigned], now: Now) -> None:
+        begun = [(one, one.generation) for one in added]
+        for one in added:
+            one.busy = True
+
+        def fetched(
+            found: dict[TopicPartition, OffsetAndMetadata] | OdradekError, now: Now
+        ) -> None:
+            for one, generation in begun:
+                if one.generation != generation:
+                    continue
+                one.busy = False
+                if isinstance(found, OdradekError):
+                    one.fail(found)
+                elif one.key in found:
+                    one.resume(found[one.key].offset, found[one.key].leader_epoch)
+                else:
+                    self._take_up(one, now)
+
+        keys = [one.key for one in added]
+        offsets.fetch(keys, fetched, now, timeout_ms=COMMITS_TIMEOUT_MS)
 
     def seek(self, key: TopicPartition, offset: int) -> None:
         """Go on at ``offset``; ValueError if the partition is not assigned."""
@@ -110,17 +221,59 @@ class ConsumerEngine(ClientProgram):
         """Give up to ``records_max`` records as soon as there are any, or nothing in the end.
 
         ``claim`` is asked right before records are taken: False, nobody waits for them any more.
+        In a group, polling says that what earlier polls have given is dealt with.
         """
+        group = self.rebalancing
+        if group is not None:
+            group.entered(now)
+            group.end_turn(in_poll=True, now=now)
 
-        def look() -> Given | None:
-            refused = self._refused()
+        def look() -> Given | Change | None:
+            refused = self._refused() if group is None else group.error or self._refused()
             if refused is not None:
                 raise refused
+            if group is not None and group.changes:
+                return group.changes[0]
             if not self.subscription.ready():
                 return None
             return self.subscription.take(records_max) if claim() else {}
 
-        self._wait(_Waiting(now.mono_ms + timeout_ms, look, dict, on_given), now)
+        self._wait(_Waiting(now.mono_ms + timeout_ms, look, dict, on_given, is_poll=True), now)
+
+    def heard(self, now: Now) -> None:
+        """The listener has heard of the Change that a poll has given."""
+        assert self.rebalancing is not None, "only groups change"
+        self.rebalancing.told(now)
+
+    def commit(
+        self,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        timeout_ms: int,
+        on_committed: OnCommitted,
+        now: Now,
+    ) -> None:
+        """Commit these offsets for the group."""
+        assert self.rebalancing is not None, "the facade has looked for a group"
+        self.rebalancing.commit(dict(offsets), on_committed, now, timeout_ms)
+
+    def committed(
+        self, keys: Iterable[TopicPartition], timeout_ms: int, on_fetched: OnFetched, now: Now
+    ) -> None:
+        """Tell what the group has committed for these partitions."""
+        assert self.offsets_of_group is not None, "the facade has looked for a group"
+        self.offsets_of_group.fetch(keys, on_fetched, now, timeout_ms=timeout_ms)
+
+    def depart(
+        self,
+        positions: dict[TopicPartition, OffsetAndMetadata],
+        on_done: Callable[[Now], None],
+        now: Now,
+    ) -> None:
+        """Leave the group, with auto commit after committing these; at once without a group."""
+        if self.rebalancing is None:
+            on_done(now)
+        else:
+            self.rebalancing.depart(positions, on_done, now)
 
     def position(
         self,
@@ -164,12 +317,21 @@ class ConsumerEngine(ClientProgram):
         """Take the ports."""
         self._lookups.attach(self.ports)
         self._fetcher.attach(self.ports)
+        if self._link is not None and self._membership is not None:
+            self._link.attach(self.ports)
+            self._membership.attach(self.ports)
 
     def work(self, now: Now) -> None:
         """Follow the topics, give what is asked for, fetch on."""
         if self._generation != self.view.generation:
             self._generation = self.view.generation
-            self._follow()
+            if self.rebalancing is None:
+                self._follow(now)
+        self._match(now)
+        if self.rebalancing is not None and self._membership is not None:
+            in_poll = any(one.is_poll for one in self._waiting)
+            self.rebalancing.end_turn(in_poll=in_poll, now=now)
+            self._membership.end_turn(now)
         self._lookups.end_turn(now)
         if self._waiting:
             waiting, self._waiting = self._waiting, []
@@ -179,14 +341,25 @@ class ConsumerEngine(ClientProgram):
 
     def own_deadline_ms(self) -> int | None:
         """Return when a pause or somebody's patience is over."""
+        group = self.rebalancing
         return earliest(
-            self._fetcher.next_deadline_ms(), *(one.deadline_ms for one in self._waiting)
+            self._fetcher.next_deadline_ms(),
+            None if group is None else group.next_deadline_ms(),
+            None if self._membership is None else self._membership.next_deadline_ms(),
+            self._match_ms if self._pattern is not None and self._must_match() else None,
+            *(one.deadline_ms for one in self._waiting),
         )
+
+    def _must_match(self) -> bool:
+        known = self._matched_at
+        return not self._matching and (known is None or self.view.position > known)
 
     def finish(self, now: Now) -> None:
         """Tell whoever waits that there will be nothing."""
         error = ClientClosedError("the consumer was closed")
         self._lookups.close(error, now)
+        if self._link is not None:
+            self._link.close(now)
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.on_done(error, now)
@@ -215,12 +388,7 @@ class ConsumerEngine(ClientProgram):
             raise ValueError(f"{key} is not assigned to this consumer; assign() it first")
         return one
 
-    def _begin_at_policy(self, one: Assigned) -> None:
-        timestamp_ms = RESETS[self.settings.auto_offset_reset]
-        if timestamp_ms is not None:
-            one.reset(timestamp_ms)
-
-    def _follow(self) -> None:
+    def _follow(self, now: Now) -> None:
         """Take up topics and partitions that have come to be."""
         for name in self.subscription.topics:
             topic = self.view.topics.get(name)
@@ -234,17 +402,17 @@ class ConsumerEngine(ClientProgram):
                 key = TopicPartition(name, partition)
                 one = self.subscription.assigned.get(key)
                 if one is None:
-                    self._take_up(self.subscription.add(key), fresh=fresh)
+                    self._take_up(self.subscription.add(key), now, fresh=fresh)
                 elif known_id is not None and known_id != topic.topic_id:
-                    self._take_up(one, fresh=True)  # made anew: its offsets begin again
+                    self._take_up(one, now, fresh=True)  # made anew: its offsets begin again
             self._ids[name] = topic.topic_id
 
-    def _take_up(self, one: Assigned, *, fresh: bool) -> None:
+    def _take_up(self, one: Assigned, now: Now, *, fresh: bool = False) -> None:
         """Begin to read: what came to be after we began is read from its beginning."""
-        timestamp_ms = RESETS[self.settings.auto_offset_reset]
+        timestamp_ms = reset_timestamp_ms(self.settings.auto_offset_reset, now)
         if timestamp_ms is None:
             return  # the fetcher says that there is no position, until a seek
-        if fresh and timestamp_ms == TIMESTAMP_LATEST:
+        if fresh:
             timestamp_ms = TIMESTAMP_EARLIEST
         one.reset(timestamp_ms)
 

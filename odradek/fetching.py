@@ -17,7 +17,9 @@ from typing import NamedTuple
 from odradek.errands import error_of
 from odradek.errors import OdradekError, error_for
 from odradek.isolation import ISOLATION_LEVELS, aborted_batches
+from odradek.membership import GroupSettings
 from odradek.metadata import ClusterView, Leader
+from odradek.offset_reset import reset_policy, reset_timestamp_ms
 from odradek.offsets import Found, OffsetLookups
 from odradek.records import FetchedBatch, Reading, unknown_offset
 from odradek.subscription import Assigned, Buffered, Subscription
@@ -29,7 +31,6 @@ from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import LeaderEpoch, NodeId, Offset, TopicPartition
 from transport.wire.messages import Message
 from transport.wire.messages.fetch import (
-    TIMESTAMP_EARLIEST,
     TIMESTAMP_LATEST,
     AbortedTransaction,
     EpochEnd,
@@ -55,8 +56,6 @@ RETRY_MAX_MS = 500
 CORRUPT_TRIES = 3
 """A batch that is damaged on its way is fetched again; one damaged at rest stays so."""
 
-RESETS = {"earliest": TIMESTAMP_EARLIEST, "latest": TIMESTAMP_LATEST, "none": None}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerSettings:
@@ -74,13 +73,11 @@ class ConsumerSettings:
     auto_create: bool = True
     isolation_level: str = "read_uncommitted"
     client_id: str = "odradek-consumer"
+    group: GroupSettings | None = None
+    """None: it reads by itself."""
 
     def __post_init__(self) -> None:
-        if self.auto_offset_reset not in RESETS:
-            raise ValueError(
-                f"auto_offset_reset={self.auto_offset_reset!r} is not possible; "
-                "use 'earliest', 'latest' or 'none'"
-            )
+        reset_policy(self.auto_offset_reset)
         if self.isolation_level not in ISOLATION_LEVELS:
             raise ValueError(
                 f"isolation_level={self.isolation_level!r} is not possible; "
@@ -211,7 +208,10 @@ class Fetcher:
                 return
             one.busy = False
             if not isinstance(result, OdradekError):
-                one.seek(max(0, result[key].offset))
+                if result[key].offset >= 0:
+                    one.seek(result[key].offset)
+                else:
+                    one.reset(TIMESTAMP_LATEST)  # Nothing is as young as was asked for.
             elif result.retriable:
                 self._pause(one, now)
             else:
@@ -219,8 +219,8 @@ class Fetcher:
 
         return found
 
-    def _out_of_range(self, one: Assigned, offset: int) -> None:
-        timestamp_ms = RESETS[self._settings.auto_offset_reset]
+    def _out_of_range(self, one: Assigned, offset: int, now: Now) -> None:
+        timestamp_ms = reset_timestamp_ms(self._settings.auto_offset_reset, now)
         if timestamp_ms is None:
             text = f"{one.key}: offset {offset} is not in the log, and auto_offset_reset is 'none'"
             one.fail(error_for(ErrorCode.OFFSET_OUT_OF_RANGE, text))
@@ -260,7 +260,7 @@ class Fetcher:
         one.leader_epoch = flight.epoch
         if code != ErrorCode.NONE or end_offset < 0 or end_offset >= flight.offset:
             return
-        if RESETS[self._settings.auto_offset_reset] is None:
+        if reset_timestamp_ms(self._settings.auto_offset_reset, now) is None:
             text = f"{one.key}: the log was cut at {end_offset}, below what was read already"
             one.fail(error_for(ErrorCode.OFFSET_OUT_OF_RANGE, text))
         else:
@@ -348,7 +348,7 @@ class Fetcher:
     ) -> None:
         one = flight.one
         if part.error == ErrorCode.OFFSET_OUT_OF_RANGE:
-            self._out_of_range(one, flight.offset)
+            self._out_of_range(one, flight.offset, now)
             return
         if part.error != ErrorCode.NONE:
             self._retry(one, part.error, now)

@@ -48,6 +48,8 @@ class Assigned:
     reset_to_ms: int | None = None
     """How to find the position: a timestamp, −1 for the end, −2 for the beginning."""
     paused: bool = False
+    held: bool = False
+    """Nothing is given: its group is giving it up, or a listener has not yet heard of it."""
     error: OdradekError | None = None
     """What keeps it from being read; raised by each poll until a seek."""
     buffer: deque[Buffered] = field(default_factory=deque)
@@ -62,6 +64,8 @@ class Assigned:
     """Of the leader it was last read from."""
     fetched_epoch: int = -1
     """Leader epoch of the newest batch fetched: what a new leader's log is checked by."""
+    taken_epoch: int = -1
+    """Leader epoch of the newest batch that records were taken from: committed with the position."""
     high_watermark: int = -1
     retry_at_ms: int = 0
     tries: int = 0
@@ -71,6 +75,11 @@ class Assigned:
         self._void()
         self.position = self.next_fetch = offset
         self.reset_to_ms = None
+
+    def resume(self, offset: int, leader_epoch: int) -> None:
+        """Go on after a record of this leader epoch; −1: it is not known."""
+        self.seek(offset)
+        self.fetched_epoch = self.taken_epoch = leader_epoch
 
     def reset(self, timestamp_ms: int) -> None:
         """Find the position anew."""
@@ -96,7 +105,7 @@ class Assigned:
         self.error = None
         self.buffer.clear()
         self.buffered_bytes = 0
-        self.fetched_epoch = -1
+        self.fetched_epoch = self.taken_epoch = -1
         self.retry_at_ms = self.tries = 0
 
     def add(self, buffered: Buffered) -> None:
@@ -115,6 +124,7 @@ class Assigned:
             head = self.buffer[0]
             stop = min(head.count, head.start + left)
             if stop > head.start:
+                self.taken_epoch = head.view.header.leader_epoch
                 pieces.append(Piece(head.batch, head.start, stop))
             left -= stop - head.start
             position = head.offset_at(stop)
@@ -169,7 +179,7 @@ class Subscription:
     def ready(self) -> bool:
         """Return whether ``take`` would give or raise something."""
         return any(
-            (one.buffer or one.error is not None) and not one.paused
+            (one.buffer or one.error is not None) and not (one.paused or one.held)
             for one in self.assigned.values()
         )
 
@@ -180,7 +190,7 @@ class Subscription:
         for key, one in list(self.assigned.items()):
             if left <= 0:
                 break
-            if one.paused or not one.buffer:
+            if one.paused or one.held or not one.buffer:
                 continue
             records = FetchedRecords(one.take(left))
             if len(records):
@@ -189,7 +199,7 @@ class Subscription:
             self.assigned[key] = self.assigned.pop(key)  # to the end of the line
         if not given:
             for one in self.assigned.values():
-                if one.error is not None and not one.paused:
+                if one.error is not None and not (one.paused or one.held):
                     raise one.error
         return given
 

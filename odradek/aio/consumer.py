@@ -6,6 +6,8 @@ A poll that is cancelled loses no record: what it had taken already is given by 
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from types import TracebackType
@@ -13,12 +15,16 @@ from typing import Any, TypeVar
 
 from odradek import consumer as blocking
 from odradek.bootstrap import Hosts
+from odradek.committing import OffsetAndMetadata
 from odradek.consumer import (
     MAX_POLL_RECORDS,
     QUESTION_TIMEOUT_MS,
+    Committable,
     OffsetAndTimestamp,
     Polled,
 )
+from odradek.listener import ConsumerRebalanceListener
+from odradek.rebalancing import Change
 from odradek.records import ConsumerRecord, Deserializer
 from transport.wire.ids import TopicPartition
 
@@ -57,7 +63,7 @@ class Consumer:
         )
         self._max_poll_records = max_poll_records
         self._consumer_timeout_ms = consumer_timeout_ms
-        self._taken: Future[Polled] | None = None
+        self._taken: Future[Polled | Change] | None = None
 
     # Records
 
@@ -69,14 +75,21 @@ class Consumer:
         return await self._poll(max_records or self._max_poll_records, timeout_ms)
 
     async def _poll(self, records_max: int, timeout_ms: float) -> Polled:
-        taken, self._taken = self._taken, None
-        future = taken or self._consumer.begin_poll(records_max, timeout_ms)
-        try:
-            return await asyncio.shield(asyncio.wrap_future(future))
-        except asyncio.CancelledError:
-            if not future.cancel():
-                self._taken = future
-            raise
+        while True:
+            taken, self._taken = self._taken, None
+            future = taken or self._consumer.begin_poll(records_max, timeout_ms)
+            try:
+                polled = await asyncio.shield(asyncio.wrap_future(future))
+            except asyncio.CancelledError:
+                if not future.cancel():
+                    self._taken = future
+                raise
+            if not isinstance(polled, Change):
+                return polled
+            told = self._consumer.call_listener(polled)
+            if inspect.isawaitable(told):
+                await told
+            await self._call(self._consumer.heard)
 
     def __aiter__(self) -> Consumer:
         return self
@@ -91,9 +104,17 @@ class Consumer:
 
     # What is read
 
-    async def subscribe(self, topics: str | Iterable[str]) -> None:
-        """Read these topics instead of whatever was read before."""
-        await self._call(self._consumer.subscribe, topics)
+    async def subscribe(
+        self,
+        topics: str | Iterable[str] = (),
+        *,
+        pattern: str | re.Pattern[str] | None = None,
+        listener: ConsumerRebalanceListener | None = None,
+    ) -> None:
+        """Read these topics, or those that match, instead of whatever was read before."""
+        await asyncio.to_thread(
+            self._consumer.subscribe, topics, pattern=pattern, listener=listener
+        )
 
     async def assign(self, partitions: Iterable[TopicPartition | tuple[str, int]]) -> None:
         """Read exactly these partitions."""
@@ -161,6 +182,30 @@ class Consumer:
         """Return the first record at or after each time (in milliseconds), or None."""
         return await self._call(self._consumer.offsets_for_times, timestamps, timeout_ms)
 
+    # Commits
+
+    async def commit(
+        self, offsets: Committable | None = None, timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> None:
+        """Commit these offsets, or where reading stands."""
+        await asyncio.wrap_future(self._consumer.commit_async(offsets, timeout_ms=timeout_ms))
+
+    async def committed(
+        self, partition: TopicPartition, timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> int | None:
+        """Return what the group has committed for a partition, or None."""
+        return await self._call(self._consumer.committed, partition, timeout_ms)
+
+    async def committed_offsets(
+        self, partitions: Iterable[TopicPartition], timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Return what the group has committed, with metadata."""
+        return await self._call(self._consumer.committed_offsets, partitions, timeout_ms)
+
+    async def lag(self, timeout_ms: int = QUESTION_TIMEOUT_MS) -> dict[TopicPartition, int]:
+        """Return how many offsets are left to read in each assigned partition."""
+        return await self._call(self._consumer.lag, timeout_ms)
+
     # Topics
 
     async def topics(self) -> set[str]:
@@ -173,9 +218,9 @@ class Consumer:
 
     # End
 
-    async def close(self) -> None:
-        """End the client's thread."""
-        await self._call(self._consumer.close)
+    async def close(self, autocommit: bool = True) -> None:
+        """Leave the group, with auto commit after a last commit; end the client's thread."""
+        await self._call(self._consumer.close, autocommit)
 
     async def __aenter__(self) -> Consumer:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 from odradek.consumer_engine import ConsumerEngine, Given
 from odradek.errors import OdradekError
 from odradek.fetching import ConsumerSettings
+from odradek.rebalancing import Change
 from tests.simulation.checkers.log_history import LAST_READER
 from tests.simulation.workloads.producers import TOPIC
 from tests.simulation.workloads.workload import Stage, Workload
@@ -56,7 +57,8 @@ class Reader:
     def _poll(self, now: Now) -> None:
         self._engine.poll(self._records_max, POLL_MS, self._given, now)
 
-    def _given(self, given: Given | OdradekError, _now: Now) -> None:
+    def _given(self, given: Given | Change | OdradekError, _now: Now) -> None:
+        assert not isinstance(given, Change), "it is in no group"
         if isinstance(given, OdradekError):
             self._world.note(f"{self._name}: {given}")
             self._world.after(PAUSE_US, lambda: self._process.do(self._poll))

@@ -1,0 +1,161 @@
+"""Committing and fetching a group's offsets, by the names people use.
+
+Owns the wait for topics whose ids are not known yet.  It must not know who commits, or why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from odradek.coordinators import CoordinatorLink
+from odradek.errands import failure_of
+from odradek.errors import OdradekError, error_for
+from odradek.membership import Who
+from odradek.metadata import ClusterView
+from transport.driver.timers import Timers
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import LeaderEpoch, MemberEpoch, MemberId, Offset, TopicId, TopicPartition
+from transport.wire.messages import Message
+from transport.wire.messages.group_offsets import (
+    GroupPartition,
+    OffsetCommitRequest,
+    OffsetCommitResponse,
+    OffsetFetchRequest,
+    OffsetFetchResponse,
+    OffsetToCommit,
+)
+
+LOOK_MS = 20
+NOBODY = Who(MemberId(""), MemberEpoch(-1))
+"""Commits from outside: for groups without members, or partitions assigned by hand."""
+
+
+class OffsetAndMetadata(NamedTuple):
+    """A commit: the next offset to read, and whatever the program wants to keep by it."""
+
+    offset: int
+    metadata: str = ""
+    leader_epoch: int = -1
+
+
+Offsets = Mapping[TopicPartition, OffsetAndMetadata]
+OnCommitted = Callable[[OdradekError | None, Now], None]
+OnFetched = Callable[[dict[TopicPartition, OffsetAndMetadata] | OdradekError, Now], None]
+
+
+class GroupOffsets:
+    """The committed offsets of one group."""
+
+    def __init__(
+        self, group_id: str, link: CoordinatorLink, view: ClusterView, timers: Timers
+    ) -> None:
+        self._group_id = group_id
+        self._link = link
+        self._view = view
+        self._timers = timers
+
+    def commit(
+        self, offsets: Offsets, who: Who, on_committed: OnCommitted, now: Now, *, timeout_ms: int
+    ) -> None:
+        """Commit; the first error of a partition is the error of all, but the others are done."""
+
+        def known(ids: dict[str, TopicId] | OdradekError, now: Now) -> None:
+            if isinstance(ids, OdradekError):
+                on_committed(ids, now)
+                return
+            parts = tuple(
+                OffsetToCommit(
+                    ids[key.topic],
+                    key.partition,
+                    Offset(one.offset),
+                    LeaderEpoch(one.leader_epoch),
+                    one.metadata,
+                )
+                for key, one in offsets.items()
+            )
+            request = OffsetCommitRequest(
+                self._group_id, parts, who.member_id, who.epoch, who.instance_id
+            )
+            self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
+
+        def answered(body: Message, now: Now) -> None:
+            on_committed(_commit_error(body, list(offsets)), now)
+
+        deadline_ms = now.mono_ms + timeout_ms
+        if offsets:
+            self._identify({key.topic for key in offsets}, known, deadline_ms, now)
+        else:
+            on_committed(None, now)
+
+    def fetch(
+        self, keys: Iterable[TopicPartition], on_fetched: OnFetched, now: Now, *, timeout_ms: int
+    ) -> None:
+        """Tell what is committed for these partitions; those without a commit are left out."""
+        wanted = list(dict.fromkeys(keys))
+
+        def known(ids: dict[str, TopicId] | OdradekError, now: Now) -> None:
+            if isinstance(ids, OdradekError):
+                on_fetched(ids, now)
+                return
+            parts = tuple(GroupPartition(ids[key.topic], key.partition) for key in wanted)
+            request = OffsetFetchRequest(self._group_id, parts)
+            self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
+
+        def answered(body: Message, now: Now) -> None:
+            if not isinstance(body, OffsetFetchResponse) or body.error != ErrorCode.NONE:
+                on_fetched(failure_of(body), now)
+                return
+            on_fetched(
+                {
+                    key: OffsetAndMetadata(one.offset, one.metadata, one.leader_epoch)
+                    for key, one in zip(wanted, body.offsets, strict=True)
+                    if one.offset >= 0
+                },
+                now,
+            )
+
+        deadline_ms = now.mono_ms + timeout_ms
+        self._identify({key.topic for key in wanted}, known, deadline_ms, now)
+
+    def _identify(
+        self,
+        names: set[str],
+        on_known: Callable[[dict[str, TopicId] | OdradekError, Now], None],
+        deadline_ms: int,
+        now: Now,
+    ) -> None:
+        """Tell the ids of topics, once they are known."""
+        for name in sorted(names):
+            self._view.watch(name, now)
+
+        def look(now: Now) -> None:
+            ids: dict[str, TopicId] = {}
+            for name in names:
+                topic = self._view.topics.get(name)
+                if topic is not None and topic.topic_id and topic.error == ErrorCode.NONE:
+                    ids[name] = topic.topic_id
+                elif topic is not None and topic.asked and not meaning(topic.error).retriable:
+                    on_known(error_for(topic.error, f"topic {name!r}"), now)
+                    return
+            if len(ids) == len(names):
+                on_known(ids, now)
+            elif now.mono_ms >= deadline_ms:
+                missing = ", ".join(sorted(names - set(ids)))
+                text = f"no topic {missing} was found in time"
+                on_known(error_for(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, text), now)
+            else:
+                self._timers.after(now, LOOK_MS, look)
+
+        look(now)
+
+
+def _commit_error(body: Message, keys: list[TopicPartition]) -> OdradekError | None:
+    if not isinstance(body, OffsetCommitResponse) or body.error != ErrorCode.NONE:
+        return failure_of(body)
+    for key, outcome in zip(keys, body.outcomes, strict=True):
+        if outcome.error != ErrorCode.NONE:
+            text = f"{key}: {meaning(outcome.error).text} Its offset was not committed."
+            return error_for(outcome.error, text)
+    return None

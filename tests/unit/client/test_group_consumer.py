@@ -1,0 +1,298 @@
+"""Group members over whole brokers in the simulated world: sharing, giving up, committing, failing."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from odradek.committing import OffsetAndMetadata
+from odradek.consumer_engine import ConsumerEngine, Given
+from odradek.errors import FencedInstanceIdError, OdradekError, UnsupportedAssignorError
+from odradek.fetching import ConsumerSettings
+from odradek.membership import GroupSettings
+from odradek.rebalancing import ASSIGNED, LOST, REVOKED, Change
+from tests.simulation.process import SimulatedProcess
+from tests.unit.broker.partition_fleet import PartitionFleet
+from transport.kernel import Now
+from transport.wire.ids import PartitionKey, TopicPartition
+
+POLL_MS = 100
+SESSION_MS = 3_000
+
+
+class Member:
+    """A consumer in a process of its own, that polls again and again unless told not to."""
+
+    def __init__(self, fleet: PartitionFleet, name: str, **group: Any) -> None:
+        settings: dict[str, Any] = {
+            "group_id": "g",
+            "session_timeout_ms": SESSION_MS,
+            "auto_commit_interval_ms": 200,
+            **group,
+        }
+        reset = settings.pop("reset", "earliest")
+        self.fleet = fleet
+        self.engine = ConsumerEngine(
+            ConsumerSettings(
+                bootstrap=tuple(f"fleet://broker-{number}/clients" for number in fleet.numbers),
+                auto_offset_reset=reset,
+                group=GroupSettings(**settings),
+            )
+        )
+        self.process = SimulatedProcess(fleet.world, fleet.network, name, self.engine)
+        self.seen: list[tuple[TopicPartition, int]] = []
+        self.changes: list[Change] = []
+        self.errors: list[OdradekError] = []
+        self.polling = True
+        self.polls = False
+
+    @property
+    def group(self) -> Any:
+        return self.engine.rebalancing
+
+    def subscribe(self, *topics: str, listens: bool = False) -> Member:
+        self.group.has_listener = listens
+        self.process.do(lambda now: self.engine.subscribe(topics, now))
+        self.process.do(self._poll)
+        return self
+
+    def _poll(self, now: Now) -> None:
+        if self.polling and not self.polls:
+            self.polls = True
+            self.engine.poll(500, POLL_MS, self._given, now)
+
+    def _given(self, given: Given | Change | OdradekError, now: Now) -> None:
+        self.polls = False
+        if isinstance(given, OdradekError):
+            self.errors.append(given)
+            return
+        if isinstance(given, Change):
+            self.changes.append(given)
+            self.engine.heard(now)
+        else:
+            for key, records in given.items():
+                self.seen += [(key, record.offset) for record in records]
+        self.fleet.world.after(1_000, lambda: self.process.do(self._poll))
+
+    def go_on(self) -> None:
+        self.polling = True
+        self.process.do(self._poll)
+
+    def owns(self) -> list[int]:
+        return sorted(key.partition for key in self.engine.subscription.assigned)
+
+    def leave(self) -> None:
+        done: list[Now] = []
+
+        def depart(now: Now) -> None:
+            self.polling = False
+            self.engine.depart(self.group.positions(), done.append, now)
+
+        self.process.do(depart)
+        self.fleet.wait(lambda: bool(done))
+
+    def committed(self, *numbers: int) -> list[int]:
+        answers: list[Any] = []
+        keys = [TopicPartition("t", number) for number in numbers]
+        self.process.do(
+            lambda now: self.engine.committed(
+                keys, 5_000, lambda one, _now: answers.append(one), now
+            )
+        )
+        self.fleet.wait(lambda: bool(answers), 10_000)
+        return [answers[0][key].offset if key in answers[0] else -1 for key in keys]
+
+    def commit(self, offsets: dict[int, int]) -> OdradekError | None:
+        answers: list[OdradekError | None] = []
+        wanted = {TopicPartition("t", n): OffsetAndMetadata(o) for n, o in offsets.items()}
+        self.process.do(
+            lambda now: self.engine.commit(wanted, 5_000, lambda e, _now: answers.append(e), now)
+        )
+        self.fleet.wait(lambda: bool(answers), 10_000)
+        return answers[0]
+
+
+@pytest.fixture
+def fleet() -> PartitionFleet:
+    fleet = PartitionFleet(min_insync_replicas=2, offsets_topic_partitions=2)
+    fleet.settle()
+    return fleet
+
+
+@pytest.fixture
+def topic(fleet: PartitionFleet) -> PartitionKey:
+    key = fleet.create("t", 4)
+    for number in range(4):
+        fill(fleet, key, number)
+    return key
+
+
+def fill(fleet: PartitionFleet, key: PartitionKey, number: int, *values: bytes) -> None:
+    fleet.write(PartitionKey(key.topic_id, number), *(values or (b"a", b"b", b"c")))
+
+
+def settle(fleet: PartitionFleet, *members: Member, partitions: int = 4) -> None:
+    def shared() -> bool:
+        owned = [number for member in members for number in member.owns()]
+        spread = {len(member.owns()) for member in members}
+        return sorted(owned) == list(range(partitions)) and max(spread) - min(spread) <= 1
+
+    fleet.wait(shared, 20_000)
+
+
+def test_everything_is_read_by_one_of_them(fleet: PartitionFleet, topic: PartitionKey) -> None:
+    members = [Member(fleet, f"m{number}").subscribe("t") for number in range(3)]
+    settle(fleet, *members)
+
+    def seen() -> list[tuple[TopicPartition, int]]:
+        return [one for member in members for one in member.seen]
+
+    fleet.wait(lambda: len(set(seen())) == 12, 10_000)
+    assert len(seen()) == 12, "and none twice, as nobody has failed"
+
+
+def test_what_is_given_up_is_committed_first_and_read_on_from_there(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    first = Member(fleet, "first", auto_commit_interval_ms=3_600_000).subscribe("t", listens=True)
+    fleet.wait(lambda: len(first.seen) == 12, 10_000)
+    second = Member(fleet, "second").subscribe("t", listens=True)
+    settle(fleet, first, second)
+    kinds = [change.kind for change in first.changes]
+    assert kinds == [ASSIGNED, REVOKED]
+    assert second.changes[-1].kind == ASSIGNED
+    fleet.wait(lambda: second.committed(*second.owns()) == [3, 3])
+    for number in range(4):
+        fill(fleet, topic, number, b"d")
+    fleet.wait(lambda: len(first.seen) + len(second.seen) == 16, 10_000)
+    assert {offset for _, offset in second.seen} == {3}
+
+
+def test_nothing_is_given_up_between_polls(fleet: PartitionFleet, topic: PartitionKey) -> None:
+    first = Member(fleet, "first").subscribe("t")
+    settle(fleet, first)
+    first.polling = False
+    fleet.wait(lambda: not first.polls)
+    second = Member(fleet, "second").subscribe("t")
+    fleet.world.run_until(lambda: False, limit_ms=2_000)
+    assert (first.owns(), second.owns()) == ([0, 1, 2, 3], [])
+    first.go_on()
+    settle(fleet, first, second)
+
+
+def test_who_does_not_poll_for_too_long_leaves_and_comes_back(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    first = Member(fleet, "first", max_poll_interval_ms=1_000).subscribe("t", listens=True)
+    settle(fleet, first)
+    second = Member(fleet, "second").subscribe("t")
+    settle(fleet, first, second)
+    first.polling = False
+    fleet.wait(lambda: second.owns() == [0, 1, 2, 3], 10_000)
+    assert first.owns() == []
+    first.go_on()
+    settle(fleet, first, second)
+    assert LOST in [change.kind for change in first.changes]
+
+
+def test_a_frozen_member_gives_nothing_more_and_cannot_commit(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    first, second = Member(fleet, "first").subscribe("t"), Member(fleet, "second").subscribe("t")
+    settle(fleet, first, second)
+    mine = first.owns()
+    first.process.freeze()
+    fleet.wait(lambda: second.owns() == [0, 1, 2, 3], 20_000)
+    before = len(first.seen)
+    for number in mine:
+        fill(fleet, topic, number, b"d")
+    fleet.wait(lambda: len(second.seen) >= 14 - before, 10_000)
+    first.polling = False
+    first.process.thaw()
+    error = first.commit({mine[0]: 1})
+    assert error is not None
+    assert first.owns() == []
+    assert len(first.seen) == before
+
+
+def test_a_group_outlives_its_coordinator(fleet: PartitionFleet, topic: PartitionKey) -> None:
+    members = [Member(fleet, f"m{number}").subscribe("t") for number in range(2)]
+    settle(fleet, *members)
+    owned = [member.owns() for member in members]
+    for number in (1, 2):
+        fleet.kill(number)
+        fleet.wait(fleet.settled, 20_000)
+        fleet.world.run_until(lambda: False, limit_ms=1_500)
+        assert [member.owns() for member in members] == owned
+        fleet.start(number)
+        fleet.wait(lambda: fleet.settled() and fleet.isr(topic) == (1, 2, 3), 20_000)
+    for number in range(4):
+        fill(fleet, topic, number, b"d")
+    fleet.wait(lambda: sum(len(set(member.seen)) for member in members) == 16, 20_000)
+
+
+def test_a_leave_commits_and_hands_over_at_once(fleet: PartitionFleet, topic: PartitionKey) -> None:
+    first, second = Member(fleet, "first").subscribe("t"), Member(fleet, "second").subscribe("t")
+    settle(fleet, first, second)
+    fleet.wait(lambda: len(first.seen) + len(second.seen) == 12, 10_000)
+    first.leave()
+    begun = fleet.world.now_us
+    fleet.wait(lambda: second.owns() == [0, 1, 2, 3])
+    assert fleet.world.now_us - begun < 200_000
+    fleet.world.run_until(lambda: False, limit_ms=500)
+    assert len(second.seen) + len(first.seen) == 12
+
+
+def test_a_static_member_is_back_before_anybody_hears_of_it(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    first = Member(fleet, "first", instance_id="one").subscribe("t")
+    second = Member(fleet, "second", instance_id="two").subscribe("t", listens=True)
+    settle(fleet, first, second)
+    mine, heard = first.owns(), len(second.changes)
+    first.leave()
+    fleet.world.run_until(lambda: False, limit_ms=500)
+    back = Member(fleet, "back", instance_id="one").subscribe("t")
+    fleet.wait(lambda: back.owns() == mine, 10_000)
+    assert len(second.changes) == heard
+    assert FencedInstanceIdError.fatal
+
+
+def test_what_no_waiting_cures_is_raised_by_polls(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m", assignor="unifrom").subscribe("t")
+    fleet.wait(lambda: bool(member.errors), 10_000)
+    assert isinstance(member.errors[0], UnsupportedAssignorError)
+    assert "use one of uniform, range" in str(member.errors[0])
+
+
+def test_topics_that_match_are_read_once_they_are_there(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m", reset="latest")
+    member.process.do(lambda now: member.engine.subscribe_pattern(re.compile("t|u.*"), now))
+    member.process.do(member._poll)
+    fleet.wait(lambda: len(member.engine.subscription.assigned) == 4, 10_000)
+    fleet.world.run_until(lambda: False, limit_ms=500)
+    made = fleet.create("under", 1)
+    fleet.create("other", 1)
+    fleet.write(made, b"first")
+    key = TopicPartition("under", 0)
+    fleet.wait(lambda: (key, 0) in member.seen, 20_000)
+    assert {key.topic for key in member.engine.subscription.assigned} == {"t", "under"}
+
+
+def test_partitions_by_hand_begin_at_the_groups_commits(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m")
+    assert member.commit({0: 2}) is None
+    member.process.do(
+        lambda now: member.engine.assign([TopicPartition("t", 0), TopicPartition("t", 1)], now)
+    )
+    member.process.do(member._poll)
+    fleet.wait(lambda: len(member.seen) == 4, 10_000)
+    assert (TopicPartition("t", 0), 2) in member.seen
