@@ -10,6 +10,7 @@ from nodes.broker.server import BrokerServer
 from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, QUORUM_ROLES, NodeConfig
 from nodes.coordinator.server import CoordinatorServer
 from nodes.kraft.server import KraftServer
+from supervisor.plan import OBSERVER_ID_BASE, OBSERVER_ROLES
 from tests.simulation.clock import HostClock
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.network import Network
@@ -71,9 +72,13 @@ class Cluster:
         """Return the sorted names of all nodes, or of those of a role.
 
         In mode ``kraft`` the coordinators are the members of the quorum, the brokers among them.
+        Observers are no coordinators here: what may befall a coordinator is not the same.
         """
         role = QUORUM_ROLES[self.shape.mode] if role == "coordinator" else role
-        return sorted(node.name for node in self.nodes if not role or role in node.roles)
+        having = [node for node in self.nodes if not role or role in node.roles]
+        if role and role != "observer":
+            having = [node for node in having if "observer" not in node.roles]
+        return sorted(node.name for node in having)
 
     def start(self, name: str) -> SimulatedProcess:
         """Start a node's next incarnation."""
@@ -188,7 +193,7 @@ class Cluster:
             broker=self.shape.broker,
             log=self.shape.log,
         )
-        if node.roles == ("coordinator",):
+        if "coordinator" in node.roles:
             return CoordinatorServer(config, disk)
         boot = hashlib.sha256(f"{node.name} {self.boots.get(node.name, 0)}".encode()).hexdigest()
         if "controller" in node.roles:
@@ -216,6 +221,8 @@ def _members(shape: Shape) -> Iterator[tuple[str, int, tuple[str, ...]]]:
     if shape.mode == "zookeeper":
         for role, count in (("coordinator", shape.coordinators), ("broker", shape.brokers)):
             yield from ((role, number, (role,)) for number in range(1, count + 1))
+        for number in range(1, shape.observers + 1):
+            yield "observer", OBSERVER_ID_BASE + number, OBSERVER_ROLES
         return
     combined = 0 if shape.separate else min(shape.coordinators, shape.brokers)
     for number in range(1, combined + 1):

@@ -52,8 +52,8 @@ def live_coordinators(cluster: Cluster) -> dict[str, CoordinatorServer]:
 
 
 def quorum_is_whole(cluster: Cluster) -> bool:
-    """Tell whether all coordinators vote, follow one leader, and have all that is committed."""
-    names = cluster.names("coordinator")
+    """Tell whether all members of the quorum, observers too, follow one leader and lack nothing."""
+    names = cluster.names("coordinator") + cluster.names("observer")
     if not are_up(cluster, names):
         return False
     standings: set[tuple[int, int, int]] = set()

@@ -17,7 +17,9 @@ ALWAYS: dict[str, tuple[int, ...]] = {
     "topics": (1,),
 }
 """How many clients of each kind are in a run: one of these numbers is drawn."""
-SOMETIMES: dict[str, tuple[int, ...]] = {}
+SOMETIMES: dict[str, tuple[int, ...]] = {
+    "operators": (1, 2),
+}
 """The same of the kinds of which only a few are in a run, so that runs do not grow with each."""
 SOMETIMES_MAX = 3
 USUAL: dict[str, int] = {
@@ -48,6 +50,7 @@ class Shape:
     mode: str = "zookeeper"
     coordinators: int = 3
     """In mode ``kraft``: members of the quorum."""
+    observers: int = 0
     brokers: int = 3
     separate: bool = False
     """In mode ``kraft``: no node is both."""
@@ -68,7 +71,7 @@ class Shape:
         """Return it in a line, for the trace."""
         broker, raft = self.broker, self.raft
         return (
-            f"{self.coordinators} coordinators, {self.brokers} brokers, "
+            f"{self.coordinators} coordinators, {self.observers} observers, {self.brokers} brokers, "
             f"{broker.num_partitions} partitions, replication factor "
             f"{broker.default_replication_factor}, min.insync.replicas "
             f"{broker.min_insync_replicas}, death notices {'on' if self.death_notices else 'off'}, "
@@ -89,6 +92,7 @@ def draw_shape(random: Random) -> Shape:
     factor = min(brokers, random.choice((1, 2, 3, 3, 3, 3, 4, 5)))
     shape = Shape(
         coordinators=random.choice((1, 2, 3, 3, 3, 3, 3, 4, 5)),
+        observers=random.choice((0, 0, 0, 1, 2)),
         brokers=brokers,
         death_notices=random.random() < 0.8,
         raft=_draw_raft(random),

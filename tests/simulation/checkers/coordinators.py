@@ -21,6 +21,7 @@ from tests.simulation.checkers.same_state import EVERY_ENTRIES, SameState
 from tests.simulation.checkers.session_grace import check_grace
 from tests.simulation.checkers.session_model import SessionModel
 from tests.simulation.checkers.terms_forward import TermsForward
+from tests.simulation.checkers.voters import VotersDecide
 from tests.simulation.cluster import coordinator_of
 from tests.simulation.process import SimulatedProcess
 from tests.simulation.world import World
@@ -35,6 +36,7 @@ class CoordinatorWatch:
         self._world = world
         self._leaders = OneLeaderPerTerm()
         self._terms = TermsForward()
+        self._voters = VotersDecide()
         self._matching = LogMatching(self._on_entry)
         self.model = SessionModel()
         self._committed = CommittedKept(self.model.apply)
@@ -59,6 +61,7 @@ class CoordinatorWatch:
             self._restarted(host, member)
         self._members[member.node] = member
         self._hosts[member.node] = host
+        self._voters.look(member)
         if member.role is Role.LEADER:
             progress = server._quorum._raft._replication.progress
             self._emptied -= {node for node, known in progress.items() if known.match_index == 0}
@@ -93,6 +96,7 @@ class CoordinatorWatch:
         self._seen.pop(host, None)
         if member.term == 0 and member.log.last_index == 0:
             self._leaders.forget(member.node)
+            self._voters.forget(member.node)
             self._emptied.add(member.node)
             self._terms.forget(host)
         for checker in (self._terms, self._matching, self._committed, self._state):

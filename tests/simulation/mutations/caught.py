@@ -37,6 +37,7 @@ CAUGHT: dict[str, Record] = {
     "hard-state-not-written": Record(1, "S5", 1),
     "leader-epoch-kept": Record(1, "S25", 1),
     "leader-without-check-quorum": Record(2, "S7", 2),
+    "learner-counted": Record(1, "S32", 1),
     "missed-delta-passed-over": Record(1, "S29", 1),
     "missed-watch-not-told": Record(1, "S14", 1),
     "no-grace-from-a-new-leader": Record(1, "S11", 1),

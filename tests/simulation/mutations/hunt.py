@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from multiprocessing import get_context
@@ -41,13 +41,11 @@ class Caught(NamedTuple):
     story: str
 
 
-def short_shape(seed: int, clients: Mapping[str, int]) -> Shape:
-    """Return the 3 + 3 cluster that bugs are planted in: small, and with much that goes on.
-
-    ``clients``: those there are beside the usual ones.
-    """
+def short_shape(seed: int, mutation: Mutation) -> Shape:
+    """Return the 3 + 3 cluster that bugs are planted in: small, and with much that goes on."""
     random = Random(seed)
     return Shape(
+        observers=mutation.observers,
         death_notices=random.random() < 0.8,
         raft=RaftConfig(append_bytes_max=random.choice((1024, 1024 * 1024))),
         coordinator=CoordinatorConfig(snapshot_entries=random.choice((50, 1_000))),
@@ -59,7 +57,7 @@ def short_shape(seed: int, clients: Mapping[str, int]) -> Shape:
         ),
         log=LogConfig(message_bytes_max=random.choice((1_024, 1024 * 1024))),
         mix=Mix(
-            clients={**USUAL, "setters": 3, "members": 3, **clients},
+            clients={**USUAL, "setters": 3, "members": 3, **mutation.clients},
             producer_pause_us=(5_000, 40_000),
             setter_pause_us=(2_000, 40_000),
             paths=1,
@@ -73,7 +71,7 @@ def attempt(name: str, seed: int, *, planted: bool = True) -> Caught | None:
     mutation = MUTATIONS[name]
     with _harder(mutation), mutation.planted() if planted else nullcontext():
         try:
-            run(seed, shape=short_shape(seed, mutation.clients))
+            run(seed, shape=short_shape(seed, mutation))
         except Failed as failure:
             cause = failure.__cause__
             return Caught(seed, _who(cause), f"{type(cause).__name__}: {cause}")

@@ -60,6 +60,16 @@ def older_term_committed_by_counting() -> list[Patch]:
     return [(Replication, "commit", commit)]
 
 
+@mutation("S32", faults=("isolate_raft_leader",), observers=2)
+def learner_counted() -> list[Patch]:
+    """A leader takes learners for voters when it asks what a majority has."""
+
+    def reached(self: Replication, of: Any, own: int, _never: int) -> int:
+        return reached_by_majority([own, *map(of, self.progress.values())])
+
+    return [(Replication, "_reached", reached)]
+
+
 @mutation("S6", victims="coordinator")
 def acknowledged_before_the_sync() -> list[Patch]:
     """A follower acknowledges entries that its disk does not have yet."""

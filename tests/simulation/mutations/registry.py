@@ -31,6 +31,7 @@ class Mutation:
     """Which faults; empty: the usual ones of a hunt."""
     clients: Mapping[str, int] = field(default_factory=dict)
     """How many clients there are of the kinds that it needs, beside the usual ones."""
+    observers: int = 0
 
     @property
     def story(self) -> str:
@@ -51,12 +52,13 @@ def mutation(
     victims: str = "",
     faults: tuple[str, ...] = (),
     clients: Mapping[str, int] | None = None,
+    observers: int = 0,
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     """Register a function that makes patches, under its own name, as caught by ``expected``."""
 
     def register(make: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
         name = make.__name__.replace("_", "-")
-        MUTATIONS[name] = Mutation(name, expected, make, victims, faults, clients or {})
+        MUTATIONS[name] = Mutation(name, expected, make, victims, faults, clients or {}, observers)
         return make
 
     return register

@@ -1,0 +1,55 @@
+"""S32: only voters lead, and what is committed stands on the disks of a majority of them.
+
+A learner (an observer, or a member that was removed) counts for nothing.  Voters change one at a
+time, each change committed before the next (thesis §4).
+"""
+
+from __future__ import annotations
+
+from nodes.core.raft.events import Role
+from nodes.core.raft.member import Member
+from nodes.core.raft.quorum import majority
+from tests.simulation.checkers.violation import require
+
+NUMBER = "S32"
+
+
+class VotersDecide:
+    """What each member's disk has had, and where each leader's commit index stood."""
+
+    def __init__(self) -> None:
+        self._durable: dict[int, int] = {}
+        self._commits: dict[tuple[int, int], int] = {}
+
+    def look(self, member: Member) -> None:
+        """Take a member as it stands after a turn."""
+        self._durable[member.node] = int(member.durability.index)
+        if member.role is not Role.LEADER:
+            return
+        reign = (member.term, member.node)
+        before = self._commits.get(reign)
+        self._commits[reign] = commit = int(member.commit_index)
+        if before != commit:
+            self._judge(member, commit, began=before is not None)
+
+    def forget(self, node: int) -> None:
+        """The member was given an empty disk."""
+        self._durable[node] = 0
+
+    def _judge(self, member: Member, commit: int, *, began: bool) -> None:
+        voters = member.voters
+        who = f"leader {member.node} of term {member.term}"
+        leaving = member.voters_index > commit
+        story = f"{who} is no voter: {voters} are"
+        require(member.node in voters or leaving, NUMBER, story)
+        if began:
+            having = [node for node in voters if self._durable.get(node, 0) >= commit]
+            story = f"{who} committed {commit}, which only {having} of {voters} have"
+            require(len(having) >= majority(len(voters)), NUMBER, story)
+        since = member._voters_since
+        pending = [one for index, one in since if index > commit]
+        story = f"{who} has changes of the voters that are not committed: {pending}"
+        require(len(pending) <= 1, NUMBER, story)
+        if pending and len(since) > 1:
+            changed = set(since[-2][1]) ^ set(since[-1][1])
+            require(len(changed) == 1, NUMBER, f"{who} changes {sorted(changed)} at once")
