@@ -1,6 +1,6 @@
 """The coordination client against three coordinators: pipelined, blocking, and after a leader's end.
 
-python -m benchmarks.coordination [--seconds 5] [--kills 20] [--freezes 5]
+python -m benchmarks.coordination [--seconds 5] [--kills 20] [--freezes 5] [--entries 50000]
 """
 
 from __future__ import annotations
@@ -79,6 +79,18 @@ def next_write_ms(cluster: Cluster, client: CoordinationClient, signal_name: str
     return took_ms
 
 
+def lengthen_log(client: CoordinationClient, entries: int) -> None:
+    """Write so many entries: consecutive sets would share one, so a read stands between."""
+    waiting: deque[AsyncResult[Any]] = deque()
+    for _ in range(entries):
+        waiting.append(client.set_async("/bench", b"x" * 100))
+        client.get_async("/bench")  # a read ends the run of writes that one entry holds
+        if len(waiting) >= WINDOW // 2:
+            waiting.popleft().get(timeout=WAIT_S)
+    while waiting:
+        waiting.popleft().get(timeout=WAIT_S)
+
+
 def memory_mib(cluster: Cluster) -> list[float]:
     """Return the resident memory of each coordinator."""
     pids = {name: pid for name, pid in cluster.pids().items() if name.startswith("coordinator")}
@@ -100,15 +112,19 @@ def measure_speed(client: CoordinationClient, seconds: float) -> None:
     )
 
 
-def measure_failover(cluster: Cluster, signal_name: str, times: int) -> None:
-    """Print how long no write succeeds after the leader's end."""
+def measure_failover(cluster: Cluster, signal_name: str, times: int, entries: int) -> None:
+    """Print how long no write succeeds after the leader's end, with a log of so many entries.
+
+    The next kill comes as soon as every node says that it is ready.
+    """
     if not times:
         return
     with CoordinationClient(cluster.bootstrap) as client:
         client.ensure_path("/bench")
+        lengthen_log(client, entries)
         took_ms = [next_write_ms(cluster, client, signal_name) for _ in range(times)]
     sys.stdout.write(
-        f"SIG{signal_name} of the leader to the next successful write: "
+        f"SIG{signal_name} of the leader to the next successful write, {entries:,} entries: "
         f"median {statistics.median(took_ms):.0f} ms "
         f"(min {min(took_ms):.0f}, max {max(took_ms):.0f}, n = {len(took_ms)})\n"
     )
@@ -120,6 +136,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="for each rate")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--freezes", type=int, default=5)
+    parser.add_argument(
+        "--entries", type=int, default=50_000, help="of the log, for the kills with a long one"
+    )
     arguments = parser.parse_args()
     sys.stdout.write(f"{describe()}\n")
     with Cluster.start(brokers=1, coordinators=COORDINATORS) as cluster:
@@ -127,9 +146,10 @@ def main() -> int:
             measure_speed(client, arguments.seconds)
         sizes = ", ".join(f"{size:.0f}" for size in memory_mib(cluster))
         sys.stdout.write(f"resident memory of the coordinators: {sizes} MiB\n")
-    with Cluster.start(brokers=1, coordinators=COORDINATORS) as cluster:  # with a short log
-        measure_failover(cluster, "KILL", arguments.kills)
-        measure_failover(cluster, "STOP", arguments.freezes)
+    with Cluster.start(brokers=1, coordinators=COORDINATORS) as cluster:
+        measure_failover(cluster, "KILL", arguments.kills, 0)
+        measure_failover(cluster, "STOP", arguments.freezes, 0)
+        measure_failover(cluster, "KILL", arguments.kills, arguments.entries)
     return 0
 
 

@@ -80,7 +80,11 @@ class CoordinatorConfig:
     session_timeout_min_ms: int = setting(1_000, "ZooKeeper's with a 500 ms tick", low=50)
     session_timeout_max_ms: int = setting(40_000, "ZooKeeper's 20 ticks of 2 s", low=100)
     data_bytes_max: int = setting(1_048_575, "ZooKeeper's jute.maxbuffer", low=1024)
-    snapshot_entries: int = setting(100_000, "ZooKeeper's snapCount", low=10)
+    snapshot_entries: int = setting(
+        10_000,
+        "a restart applies as many in a fraction of a second; half the znodes of a larger tree",
+        low=10,
+    )
     outstanding_operations_max: int = setting(
         1_000, "ZooKeeper's globalOutstandingLimit, here per session", low=1
     )

@@ -112,8 +112,7 @@ class Checkpoints:
 
     def end_turn(self, now: Now) -> None:
         """Begin a snapshot if it is time or one is wanted; encode a slice of the one under way."""
-        limit = self._context.config.coordinator.snapshot_entries
-        self._due = self._due or self._replica.applied_since_snapshot >= limit
+        self._due = self._due or self._replica.applied_since_snapshot >= self._entries_max()
         coming = self._coming
         if coming is None:
             if self._wanted or (self._due and not self._saving):
@@ -124,6 +123,15 @@ class Checkpoints:
         elif not coming.step():
             self._coming = None
             self._encoded(coming, now)
+
+    def _entries_max(self) -> int:
+        """Return how many entries may follow a snapshot: half as many as it has znodes, or a few.
+
+        So a restart applies less than it reads, and what snapshots cost stays a small part of what
+        the entries between them do, however large the tree is.
+        """
+        config = self._context.config.coordinator
+        return max(config.snapshot_entries, len(self._context.core.tree) // 2)
 
     def next_deadline_ms(self) -> int | None:
         """Return that there is more to encode at once, if there is."""

@@ -35,6 +35,7 @@ class Introductions:
         self._quorum = quorum
         self._replica = replica
         self._lanes = lanes
+        self._caught_up = False
 
     def on_describe(self, request: Request, now: Now) -> None:
         """Name every node of the cluster, and what this one speaks."""
@@ -57,9 +58,15 @@ class Introductions:
         self._context.reply(request, self.health(now))
 
     def health(self, now: Now) -> HealthResponse:
-        """Ready: a whole part of a working quorum, so that sessions can be served."""
+        """Ready: a whole part of a working quorum, so that sessions can be served.
+
+        After a start that takes having caught up with the leader once: till then another member
+        had better not be taken away.
+        """
         config = self._context.config
-        ready = self._quorum.hears_leader(now) and not self._quorum.is_rebuilding
+        hears = self._quorum.hears_leader(now)
+        self._caught_up = self._caught_up or (hears and self._quorum.has_caught_up)
+        ready = hears and self._caught_up and not self._quorum.is_rebuilding
         return HealthResponse(
             int(ErrorCode.NONE),
             config.name,

@@ -171,6 +171,11 @@ class Quorum:
         return self._journal.is_durable
 
     @property
+    def has_caught_up(self) -> bool:
+        """This member holds, applied, all that its leader has committed by its last word."""
+        return self._raft.has_caught_up
+
+    @property
     def is_rebuilding(self) -> bool:
         """This member lost its disk and is not whole again yet: it does not vote."""
         return self._raft.rebuilding

@@ -136,8 +136,11 @@ class RaftCore:
 
     def _finish(self) -> None:
         """Draw the conclusions that any event can lead to; what commits first may unlock reads."""
-        if self._member.role is Role.LEADER:
+        leads = self._member.role is Role.LEADER
+        if leads:
             self._replication.commit()
+        self._member.commit_slice()
+        if leads:
             self._transfer.advance()
             self._reads.advance()
             self._replication.tell_commit()
@@ -205,6 +208,8 @@ class RaftCore:
     def next_deadline_ms(self) -> int | None:
         """Return the monotonic time at which this core wants a Tick, or None."""
         member = self._member
+        if member.commit_index < member.commit_known:
+            return member.now_ms
         if member.role is Role.LEADER:
             return earliest(self._replication.next_deadline_ms(), self._transfer.next_deadline_ms())
         return earliest(member.election_due_ms, self._reads.next_deadline_ms())
@@ -228,6 +233,13 @@ class RaftCore:
     def commit_index(self) -> LogIndex:
         """Everything up to here is committed; never falls."""
         return self._member.commit_index
+
+    @property
+    def has_caught_up(self) -> bool:
+        """True when all that its leader has committed, by its last word, is committed here too."""
+        member = self._member
+        known = member.commit_known if member.role is Role.LEADER else member.leader_commit
+        return known is not None and member.commit_index >= known
 
     @property
     def last_index(self) -> LogIndex:
@@ -299,7 +311,8 @@ class RaftCore:
         log.check()
         member.durability.check(log.last_index)
         assert log.base_index <= member.commit_index, "compacted what is not committed"
-        assert member.commit_index <= log.last_index, "committed what is not there"
+        assert member.commit_index <= member.commit_known, "committed what may not be"
+        assert member.commit_known <= log.last_index, "committed what is not there"
         assert log.last_term <= member.term, "an entry of a term to come"
         self._election.check()
         self._replication.check()

@@ -50,12 +50,13 @@ class Follower:
         if not _is_well_formed(message):
             member.rejected_messages += 1
             return
+        member.leader_commit = message.commit_index
         previous = message.previous_index
         if member.installing and (previous > 0 or message.entries):
             return  # The log is about to be replaced.
-        if previous < member.commit_index:
+        if previous < member.commit_known:
             # What is committed is the same everywhere.
-            self._contact(message, member.commit_index if previous > 0 else LogIndex(0))
+            self._contact(message, member.commit_known if previous > 0 else LogIndex(0))
         elif member.log.term_at(previous) != message.previous_term:
             self._refuse(message)
         else:
@@ -87,7 +88,7 @@ class Follower:
             return entries
         for place, entry in enumerate(entries):
             if log.term_at(entry.index) != entry.term:
-                return entries[place:] if entry.index > self._member.commit_index else None
+                return entries[place:] if entry.index > self._member.commit_known else None
         return ()
 
     def _contact(self, message: AppendRequest, match_index: LogIndex) -> None:
@@ -168,7 +169,7 @@ class Follower:
         if member.log.term_at(message.last_index) == message.last_term:
             # All of it is in the log, and acknowledged entries may follow it: keep them.
             member.commit_to(message.last_index)
-        if message.last_index <= member.commit_index:
+        if message.last_index <= member.commit_known:
             member.send_after_sync(message.sender, self._state(message, 0, installed=True))
             return
         coming = (message.sender, message.term, message.last_index, message.last_term)
@@ -194,7 +195,7 @@ class Follower:
         """The server stands on the snapshot now: so does the log."""
         member = self._member
         assert member.installing, "nothing was being installed"
-        assert event.last_index > member.commit_index, "a snapshot of the past"
+        assert event.last_index > member.commit_known, "a snapshot of the past"
         member.installing = False
         self._buffer.clear()
         coming, self._coming = self._coming, None

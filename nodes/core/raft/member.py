@@ -24,6 +24,8 @@ FIRST_ELECTION_MAX_MS = 120
 SECOND_ELECTION_MIN_MS = 100
 SECOND_ELECTION_MAX_MS = 300
 """When the first vote split: long enough for slow disks, still far below two seconds."""
+COMMIT_SLICE_BYTES = 128 * 1024
+"""Of entries that are handed out in one step: some ten milliseconds of applying."""
 
 
 class Member:
@@ -35,6 +37,7 @@ class Member:
         "_timeout_ms",
         "_voters_since",
         "commit_index",
+        "commit_known",
         "config",
         "dead_leader",
         "dead_until_ms",
@@ -43,6 +46,7 @@ class Member:
         "election_due_ms",
         "heard_ms",
         "installing",
+        "leader_commit",
         "learners",
         "log",
         "node",
@@ -90,6 +94,10 @@ class Member:
         self.raft_leader = NO_NODE
         self.log = Log(stored.snapshot_index, stored.snapshot_term, stored.entries)
         self.commit_index = stored.snapshot_index
+        self.commit_known = stored.snapshot_index
+        """What is committed for certain and held; ``commit_index`` follows it a slice a step."""
+        self.leader_commit: LogIndex | None = None
+        """What a leader said last that it has committed; None: none was heard yet."""
         self.durability = Durability(self.log.last_index)
         self.heard_ms: int | None = None
         """When the known leader was last heard; None: never."""
@@ -173,7 +181,7 @@ class Member:
 
     def truncate(self, from_index: LogIndex) -> None:
         """Drop entries from ``from_index`` on: they conflict with the leader's."""
-        assert from_index > self.commit_index, "a committed entry would be dropped"
+        assert from_index > self.commit_known, "a committed entry would be dropped"
         self.log.truncate(from_index)
         self.durability.truncate(from_index)
         self.effects.truncate_from = from_index
@@ -186,7 +194,7 @@ class Member:
         """Stand on an installed snapshot, as of which these voted."""
         self.log.reset(index, term)
         self.durability.reset(index)
-        self.commit_index = index
+        self.commit_index = self.commit_known = index
         voters = voters or self._first_voters
         self._voters_since = [(index, voters)]
         self._set_voters(voters)
@@ -198,11 +206,22 @@ class Member:
             del self._voters_since[0]
 
     def commit_to(self, index: int) -> None:
-        """Move the commit index forward (it never moves back) and hand out what to apply."""
-        if index > self.commit_index:
+        """Note that everything up to ``index`` is committed; the end of each step acts on it."""
+        if index > self.commit_known:
             assert index <= self.log.last_index, "a commit beyond the log"
-            self.effects.committed += self.log.between(self.commit_index + 1, index)
-            self.commit_index = LogIndex(index)
+            self.commit_known = LogIndex(index)
+
+    def commit_slice(self) -> None:
+        """Move the commit index forward (it never moves back) and hand out what to apply.
+
+        A member that was just started learns of its whole log at once that it is committed. It goes
+        through it in slices, between which it votes, and answers its leader.
+        """
+        if self.commit_index < self.commit_known:
+            held = self.log.slice_bytes(self.commit_index + 1, COMMIT_SLICE_BYTES)
+            committed = held[: self.commit_known - self.commit_index]
+            self.effects.committed += committed
+            self.commit_index = committed[-1].index
 
     def promise(self, term: Term, voted_for: NodeId) -> None:
         """Set term and vote; answers wait until they are durable."""

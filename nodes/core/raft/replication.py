@@ -349,7 +349,7 @@ class Replication:
             index = self._reached(lambda one: one.match_index, member.durability.index, 0)
             # Only an entry of our own term commits by counting, and all before it with it: one of
             # an earlier term could still be overwritten (Raft §5.4.2, figure 8).
-            if index > member.commit_index and member.log.term_at(index) == member.term:
+            if index > member.commit_known and member.log.term_at(index) == member.term:
                 member.commit_to(index)
 
     def tell_commit(self) -> None:

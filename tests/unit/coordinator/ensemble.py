@@ -406,6 +406,14 @@ class Ensemble:
             self._advance(max(1, next_ms - self.now.mono_ms))
             self.settle()
 
+    def turn_each(self, duration_ms: int) -> None:
+        """Let time pass, and everybody do a single turn."""
+        self._advance(duration_ms)
+        for node in self.nodes.values():
+            if node.process is not None:
+                node.process.turn()
+                node.process.work()
+
     def _advance(self, by_ms: int) -> None:
         self.now = Now(self.now.mono_ms + by_ms, self.now.wall_ms + by_ms)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from nodes.config import CoordinatorConfig
+from nodes.core.raft import member
 from nodes.core.znode import snapshot
 from tests.unit.coordinator.ensemble import Ensemble
+from transport.wire.messages.cluster import HealthRequest, HealthResponse
 from transport.wire.messages.coordination import Create, GetData, SetData
 
 
@@ -55,3 +57,30 @@ def test_a_coordinator_wants_its_next_turn_at_once_while_it_encodes(
         session.operate(Create(f"/n{number}", b""))
     # ``settle`` runs turns only as long as one is due: the snapshot was finished by that alone.
     assert ensemble.nodes[1].disk.list("snapshots")
+
+
+def test_who_goes_through_a_long_log_is_not_ready_before_its_end_but_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(member, "COMMIT_SLICE_BYTES", 1)  # one entry a step
+    ensemble = Ensemble()
+    session = ensemble.session(ensemble.leader())
+    session.open()
+    for number in range(40):
+        session.operate(Create(f"/n{number}", b""))
+    follower = ensemble.followers()[0]
+    ensemble.kill(follower)
+    ensemble.start(follower)
+    asking = ensemble.client(follower)
+    seen: set[tuple[str, bool]] = set()
+    for _ in range(1_000):  # one turn of each at a time, and a millisecond
+        number = asking.send(HealthRequest())
+        ensemble.turn_each(1)
+        health = asking.answer(number)
+        assert isinstance(health, HealthResponse)
+        seen.add((health.state, 10 < health.figures["znodes"] <= 40))
+        if health.state == "ready":
+            assert health.figures["znodes"] > 40
+            break
+    assert ("starting", True) in seen, "it answered on the way"
+    assert ("ready", False) in seen

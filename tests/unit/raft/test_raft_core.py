@@ -98,6 +98,16 @@ class Member:
         self.now_ms = max(self.now_ms, due_ms)
         return self.step(TICK)
 
+    def commit_all(self) -> list[Entry]:
+        """Let it go on with what it knows to be committed, without any time; returns that."""
+        committed: list[Entry] = []
+        while not self.core.has_caught_up:
+            before, effects = self.now_ms, self.wait()
+            assert self.now_ms == before
+            assert effects.committed
+            committed += effects.committed
+        return committed
+
     def lead(self) -> int:
         """Win an election; returns the term. Its no-op is committed, 2 and 3 have it."""
         self.wait()
@@ -431,14 +441,36 @@ def test_compaction_keeps_a_tail_for_followers_that_are_slightly_behind() -> Non
     member.lead()
     member.step(Propose(tuple(b"%d" % i for i in range(5_000))))
     member.answer(TWO, member.core.last_index)
+    member.commit_all()
     member.step(Compacted(member.core.commit_index))
     assert member.core.term_at(LogIndex(900)) is None
     assert member.core.term_at(LogIndex(1_000)) == member.core.term
     member.step(Propose((b"m" * 1024 * 1024,) * 12))
     member.answer(TWO, member.core.last_index)
+    member.commit_all()
     member.step(Compacted(member.core.commit_index))
     assert member.core.term_at(LogIndex(member.core.last_index - 9)) is None
     assert member.core.term_at(LogIndex(member.core.last_index - 7)) is not None
+
+
+def test_a_log_that_turns_out_to_be_committed_is_gone_through_in_slices() -> None:
+    entries = [entry(2, index, b"d" * 100) for index in range(1, 20_001)]
+    member = Member(Stored(HardState(Term(2), NO_NODE), entries=entries))
+    assert not member.core.has_caught_up
+    told = member.hear(append(2, (2, 20_000), commit=20_000))
+    assert 100 < len(told.committed) < 2_000
+    assert not member.core.has_caught_up
+    # In between it votes, and answers how far its log is, not how far it has come with it.
+    asked = member.hear(VoteRequest(THREE, Term(3), LogIndex(20_000), Term(2), False, True))
+    (vote,) = messages(asked, VoteResponse)
+    assert isinstance(vote, VoteResponse)
+    assert vote.granted
+    fed = member.hear(append(3, (2, 5_000), entry(2, 5_001), sender=THREE, commit=20_000))
+    (answer,) = messages(fed, AppendResponse)
+    assert isinstance(answer, AppendResponse)
+    assert answer.match_index == 20_000
+    rest = member.commit_all()
+    assert [*told.committed, *asked.committed, *fed.committed, *rest] == entries
 
 
 NONSENSE: list[RaftMessage] = [
