@@ -169,6 +169,10 @@ class LogConfig:
     )
     compaction_lag_min_ms: int = setting(0, "Kafka's: the active segment is lag enough", low=0)
     compaction_lag_max_ms: int = setting(2**63 - 1, "Kafka's: the ratio alone decides", low=1)
+    cleaner_interval_ms: int = setting(15_000, "Kafka's log.cleaner.backoff.ms", low=10)
+    cleaner_keys_max: int = setting(
+        500_000, "75 MB while a log with so many dirty keys is cleaned", low=1
+    )
     recovery_checkpoint_interval_ms: int = setting(
         60_000, "Kafka's: what is older need not be read again after a crash", low=100
     )

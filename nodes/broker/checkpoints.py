@@ -14,6 +14,7 @@ from transport.wire.ids import Offset, TopicPartition
 
 HIGH_WATERMARKS = "high-watermark-checkpoint"
 RECOVERY_POINTS = "recovery-point-checkpoint"
+CLEANED = "cleaner-offset-checkpoint"
 LOG_STARTS = "log-start-offset-checkpoint"
 CLEAN_STOP = "clean-stop"
 """Is there only between an orderly stop and the next start."""

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from nodes.config import LogConfig
 from nodes.core.partition.events import Batch, LogFacts
 from nodes.core.partition.producer_state import Producers
-from nodes.core.topic_configs import POLICY_DELETE
+from nodes.core.topic_configs import POLICY_COMPACT, POLICY_DELETE
+from nodes.storage.compaction import Compaction
 from nodes.storage.disk import Damaged, Disk
 from nodes.storage.log_files import DELETED_SUFFIX
 from nodes.storage.log_opening import InconsistentTopicId
@@ -44,6 +45,7 @@ class OpeningPlan(NamedTuple):
     high_watermark: Offset
     recovery_point: Offset
     log_start_offset: Offset
+    cleaned_to: Offset
     clean: bool
 
 
@@ -63,7 +65,9 @@ def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
     except InconsistentTopicId:
         disk.remove(set_aside(disk, folder_of(plan.name), DELETED_SUFFIX))
         nothing = Offset(0)
-        log = _open(disk, plan._replace(recovery_point=nothing, log_start_offset=nothing))
+        plan = plan._replace(recovery_point=nothing, log_start_offset=nothing, cleaned_to=nothing)
+        log = _open(disk, plan)
+    log.cleaned_to = min(plan.cleaned_to, log.log_end_offset)
     producers = Producers()
     try:
         producers.rebuild(read_batches(log))
@@ -102,6 +106,18 @@ def log_settings(config: LogConfig) -> LogSettings:
         config.segment_jitter_ms,
         config.segment_index_bytes,
         Retention(config.retention_ms, config.retention_bytes) if deletes else Retention(),
+        _compaction(config),
+    )
+
+
+def _compaction(config: LogConfig) -> Compaction | None:
+    if POLICY_COMPACT not in config.cleanup_policy.split(","):
+        return None
+    return Compaction(
+        config.cleanable_dirty_ratio_min,
+        config.compaction_lag_min_ms,
+        config.compaction_lag_max_ms,
+        config.delete_retention_ms,
     )
 
 

@@ -6,8 +6,6 @@ yet is opened at once, so that a new topic waits for nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from nodes.broker.context import BrokerContext
 from nodes.broker.log_folders import (
     DAMAGED,
@@ -21,7 +19,7 @@ from nodes.broker.log_folders import (
 )
 from nodes.broker.replica import Replica, ReplicaState
 from nodes.broker.upkeep import Upkeep
-from nodes.storage.disk import Damaged, StorageError
+from nodes.storage.disk import StorageError
 from nodes.storage.log_files import DELETED_SUFFIX, METADATA_NAME, decode_metadata
 from transport.kernel import Now
 from transport.wire.ids import NO_METADATA
@@ -29,16 +27,13 @@ from transport.wire.ids import NO_METADATA
 STRAYS_AFTER_MS = 60_000
 """By then the image is whole: a folder of a topic that it does not know belongs to nobody."""
 
-OnUnusable = Callable[[Replica, Now], None]
-
 
 class LogShelf:
     """The folder of logs of this broker."""
 
-    def __init__(self, context: BrokerContext, upkeep: Upkeep, on_unusable: OnUnusable) -> None:
+    def __init__(self, context: BrokerContext, upkeep: Upkeep) -> None:
         self._context = context
         self._upkeep = upkeep
-        self._on_unusable = on_unusable
         self._busy: set[str] = set()
         self._waiting: dict[str, Replica] = {}
         self._started = False
@@ -71,6 +66,7 @@ class LogShelf:
             self._upkeep.high_watermark(replica.name),
             self._upkeep.recovery_point(replica.name),
             self._upkeep.log_start_offset(replica.name),
+            self._upkeep.cleaned_to(replica.name),
             self._upkeep.was_clean or self._context.same_boot,
         )
         try:
@@ -118,10 +114,6 @@ class LogShelf:
         if not isinstance(error, StorageError):
             raise error
         replica.fail(error, now)
-        if isinstance(error, Damaged):
-            self._context.count("logs_damaged")
-            replica.is_damaged = True
-            self._on_unusable(replica, now)
 
     def replace(self, damaged: Replica, anew: Replica, now: Now) -> None:
         """Put a damaged log aside, where people can look at it, and begin an empty one."""

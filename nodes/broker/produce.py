@@ -14,9 +14,10 @@ from nodes.broker.replica import ProduceToken, Replica
 from nodes.config import LogConfig
 from nodes.core.controller.names import is_internal
 from nodes.core.partition.events import NO_OFFSET, Batch, Produce, Produced
-from nodes.core.topic_configs import LOG_APPEND_TIME
+from nodes.core.topic_configs import LOG_APPEND_TIME, POLICY_COMPACT
 from transport.kernel import Now
 from transport.wire.batch import NO_TIMESTAMP_MS
+from transport.wire.batch_filter import raw_records
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import LeaderEpoch, Offset, PartitionKey
@@ -162,6 +163,8 @@ class Produces:
             raise RecordError(ErrorCode.INVALID_RECORD, "a batch of a transaction nobody began")
         if settings.timestamp_type != LOG_APPEND_TIME:
             _check_times(header, settings, now)
+        if POLICY_COMPACT in settings.cleanup_policy.split(","):
+            _check_keys(buffer)
         return header
 
     def on_produced(
@@ -244,6 +247,13 @@ def _check_times(header: BatchHeader, settings: LogConfig, now: Now) -> None:
     if header.base_timestamp_ms > NO_TIMESTAMP_MS and behind_ms > settings.timestamp_before_max_ms:
         text = f"a record's time is {behind_ms} ms behind the broker's"
         raise RecordError(ErrorCode.INVALID_TIMESTAMP, text)
+
+
+def _check_keys(buffer: Buffer) -> None:
+    """Open a batch for a compacted log, which could not keep a record without a key."""
+    if any(record.key is None for record in raw_records(buffer, check_crc=False)):
+        text = "a record without a key, which a compacted topic cannot keep"
+        raise RecordError(ErrorCode.INVALID_RECORD, text)
 
 
 def unplaced(header: BatchHeader, body: Buffer = b"") -> Batch:

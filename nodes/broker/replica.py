@@ -30,7 +30,7 @@ from nodes.core.partition.events import (
     Synced,
     Truncated,
 )
-from nodes.storage.disk import DiskFull, StorageError
+from nodes.storage.disk import Damaged, DiskFull, StorageError
 from nodes.storage.partition_log import PartitionLog
 from transport.kernel import Now
 from transport.wire.batch import NO_TIMESTAMP_MS
@@ -154,6 +154,9 @@ class Replica:
         self.state = ReplicaState.OFFLINE
         self.failure = f"{self.name}: {error}"
         self._context.report("replicas_failed", f"replica offline: {self.failure}")
+        if isinstance(error, Damaged):
+            self._context.count("logs_damaged")
+            self.is_damaged = True
         self._end(ErrorCode.KAFKA_STORAGE_ERROR, now)
 
     def retire(self, error: ErrorCode, now: Now) -> None:

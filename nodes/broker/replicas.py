@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
 
+from nodes.broker.cleaner import LogCleaner
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.deletion import Deletions
@@ -58,8 +59,9 @@ class Replicas:
         self._watchers: dict[str, OnMoved] = {}
         self._wakeups = Wakeups()
         self._upkeep = Upkeep(context, self._all)
-        self._shelf = LogShelf(context, self._upkeep, self._on_unusable)
+        self._shelf = LogShelf(context, self._upkeep)
         self._retention = RetentionRounds(context, self._all)
+        self._cleaner = LogCleaner(context, self._all)
         self._fetchers = Fetchers(context, peers)
         self._isr_changes = IsrChanges(context, channel)
         self._produces = Produces(context, self._find)
@@ -116,6 +118,7 @@ class Replicas:
         self._upkeep.start(now)
         self._shelf.start(now)
         self._retention.start(now)
+        self._cleaner.start(now)
         for topic_id in removed:
             for replica in self._topics.pop(topic_id, {}).values():
                 self._remove(replica, ErrorCode.UNKNOWN_TOPIC_ID, now)
@@ -215,6 +218,8 @@ class Replicas:
         if self._begun_later:
             self._begun_later = False
             self._upkeep.note_log_starts(durable=False)
+        for replica in [replica for replica in self._moved if replica.is_damaged]:
+            self._on_unusable(replica, now)
         moved, self._moved = self._moved, {}
         movements = [movement for replica in moved if (movement := self._movement(replica))]
         for movement in movements:

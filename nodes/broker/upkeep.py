@@ -1,6 +1,6 @@
 """What is written down from time to time: checkpoints, syncs, and the mark of an orderly stop.
 
-Owns the three checkpoint files.  The recovery points move when a sync in the pool has ended; the high
+Owns the four checkpoint files.  The recovery points move when a sync in the pool has ended; the high
 watermarks are noted every few seconds, so that a broker that starts again need not begin at zero;
 where logs begin, before anybody who asked for it is answered.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from nodes.broker.checkpoints import (
+    CLEANED,
     HIGH_WATERMARKS,
     LOG_STARTS,
     RECOVERY_POINTS,
@@ -43,6 +44,7 @@ class Upkeep:
         self._high_watermarks = read_checkpoint(disk, HIGH_WATERMARKS)
         self._recovery_points = read_checkpoint(disk, RECOVERY_POINTS)
         self._log_starts = read_checkpoint(disk, LOG_STARTS)
+        self._cleaned = read_checkpoint(disk, CLEANED)
         self._started = False
 
     def start(self, now: Now) -> None:
@@ -69,11 +71,16 @@ class Upkeep:
         """Return the offset noted as a partition's first, 0 when there is none."""
         return self._log_starts.get(name, Offset(0))
 
+    def cleaned_to(self, name: TopicPartition) -> Offset:
+        """Return the offset up to which a partition was noted as compacted, 0 when none is."""
+        return self._cleaned.get(name, Offset(0))
+
     # Writing it down
 
     def note_all(self, *, durable: bool = False) -> None:
         """Write the checkpoints that differ from what was written last."""
         self.note_log_starts(durable=durable)
+        self._cleaned = self._note(CLEANED, self._cleaned, self._present_cleaned(), durable)
         self._high_watermarks = self._note(
             HIGH_WATERMARKS, self._high_watermarks, self._present_high_watermarks(), durable
         )
@@ -132,6 +139,15 @@ class Upkeep:
                 found[replica.name] = log.log_start_offset
             elif log is None and noted > 0:
                 found[replica.name] = noted
+        return found
+
+    def _present_cleaned(self) -> Offsets:
+        found: Offsets = {}
+        for replica in self._replicas():
+            log = replica.log
+            offset = self.cleaned_to(replica.name) if log is None else log.cleaned_to
+            if offset > 0:
+                found[replica.name] = offset
         return found
 
     # Time

@@ -69,8 +69,11 @@ class File(Protocol):
 class Disk(Protocol):
     """A tree of folders and files. Paths are relative to the node's data directory, with ``/``."""
 
-    def open(self, path: str) -> File:
-        """Open for reading and appending; made when missing (its folder must exist)."""
+    def open(self, path: str, *, create: bool = True) -> File:
+        """Open for reading and appending; made when missing (its folder must exist).
+
+        Not ``create``: a missing file is a StorageError.
+        """
         ...
 
     def exists(self, path: str) -> bool:
@@ -222,10 +225,11 @@ class RealDisk:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def open(self, path: str) -> File:
+    def open(self, path: str, *, create: bool = True) -> File:
         """As Disk; the descriptor is not inherited by children."""
+        flags = os.O_RDWR | os.O_CREAT if create else os.O_RDWR
         with _reported("opening", path):
-            return _RealFile(path, os.open(self._root / path, os.O_RDWR | os.O_CREAT, 0o644))
+            return _RealFile(path, os.open(self._root / path, flags, 0o644))
 
     def exists(self, path: str) -> bool:
         """As Disk."""

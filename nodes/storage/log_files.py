@@ -18,6 +18,12 @@ METADATA_NAME = "partition.metadata"
 DELETED_SUFFIX = ".deleted"
 """A folder so named is being removed; whoever finds one at start removes it."""
 
+CLEANED_SUFFIX = ".cleaned"
+"""A segment that is being cleaned, not yet whole; whoever finds one at start removes it."""
+SWAP_SUFFIX = ".swap"
+"""A cleaned segment, whole and synced, that takes the place of those in its range of offsets;
+whoever finds one at start finishes that."""
+
 LOG, INDEX, TIME_INDEX = ".log", ".index", ".timeindex"
 
 _LOG_NAME = re.compile(r"(\d{20})\.log")
@@ -35,6 +41,13 @@ def base_offsets(names: list[str]) -> list[Offset]:
     """Return the base offsets of the segments among these names, growing."""
     matches = map(_LOG_NAME.fullmatch, names)
     return sorted(Offset(int(match[1])) for match in matches if match)
+
+
+def swap_offsets(names: list[str]) -> list[Offset]:
+    """Return the base offsets of the cleaned segments that wait to take others' place."""
+    return base_offsets(
+        [name.removesuffix(SWAP_SUFFIX) for name in names if name.endswith(SWAP_SUFFIX)]
+    )
 
 
 def encode_epochs(entries: list[EpochEntry]) -> bytes:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from nodes.storage.disk import Damaged, Disk, StorageError
 from nodes.storage.log_files import (
+    CLEANED_SUFFIX,
     DELETED_SUFFIX,
     EPOCHS_NAME,
     METADATA_NAME,
@@ -21,7 +22,7 @@ from nodes.storage.log_files import (
     decode_epochs,
     decode_metadata,
 )
-from nodes.storage.recovery import scan_segment
+from nodes.storage.recovery import finish_swaps, scan_segment
 from nodes.storage.segment import NO_LEADER_EPOCH, Segment
 from transport.wire.ids import LeaderEpoch, Offset, TopicId
 
@@ -69,6 +70,7 @@ def open_segments(
     topic_id: TopicId | None,
 ) -> Opened:
     """Open what is in ``folder``; raises as ``PartitionLog.open``."""
+    finish_swaps(disk, folder, disk.list(folder))
     names = disk.list(folder)
     bases = base_offsets(names)
     found = decode_metadata(disk.read_file(f"{folder}/{METADATA_NAME}")) if names else None
@@ -81,7 +83,7 @@ def open_segments(
     if not bases:
         return Opened([], [], has_folder, found is not None, topic_id)
     for name in names:
-        if name.endswith((".tmp", DELETED_SUFFIX)):
+        if name.endswith((".tmp", DELETED_SUFFIX, CLEANED_SUFFIX)):
             disk.remove(f"{folder}/{name}")
     segments = [Segment(disk, folder, base, index_interval_bytes) for base in bases]
     try:

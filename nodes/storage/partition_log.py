@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from nodes.storage import log_times
+from nodes.storage.cleaning import Group
+from nodes.storage.compaction import Compaction
 from nodes.storage.disk import Buffer, Disk, DiskFull, StorageError
 from nodes.storage.log_files import (
-    DELETED_SUFFIX,
     EPOCHS_NAME,
     METADATA_NAME,
+    SWAP_SUFFIX,
     EpochEntry,
     encode_epochs,
     encode_metadata,
@@ -32,8 +34,7 @@ from nodes.storage.log_opening import Opened, open_segments
 from nodes.storage.log_times import TimedOffset
 from nodes.storage.retention import Retention, start_after
 from nodes.storage.segment import NO_LEADER_EPOCH, OFFSETS_MAX, Batch, Segment
-from transport.wire.batch import HEADER_BYTES, BatchHeader, RecordError, check_batches
-from transport.wire.errors import ErrorCode
+from transport.wire.batch import HEADER_BYTES, BatchHeader
 from transport.wire.ids import LeaderEpoch, Offset, TopicId
 
 _SEGMENT_BYTES_MAX = 0x7FFFFFFF
@@ -52,6 +53,8 @@ class LogSettings:
     """A segment is rolled earlier by up to this much, each log by another part of it."""
     segment_index_bytes: int = 10 * 1024 * 1024
     retention: Retention = Retention()
+    compaction: Compaction | None = None
+    """How the log is compacted, if it is."""
 
 
 class OffsetOutOfRange(Exception):
@@ -72,9 +75,11 @@ class PartitionLog:
         "_has_metadata",
         "_lock",
         "_metadata_dirty",
+        "_offered",
         "_one_sync",
         "_segments",
         "_syncing",
+        "cleaned_to",
         "cut_bytes",
         "epochs",
         "folder",
@@ -93,6 +98,8 @@ class PartitionLog:
         self._one_sync = threading.Lock()
         self._syncing = False
         self._closed = False
+        self._offered: Segment | None = None
+        """A cleaned segment on its way to its place."""
         self._generation = 0
         """Grows with every cut: a sync that began before one must not report what it synced."""
         self._fault = ""
@@ -110,6 +117,8 @@ class PartitionLog:
         self.log_start_offset: Offset = opened.start_offset
         self.epochs: list[EpochEntry] = opened.epochs
         """(leader epoch, offset of its first record), growing. To be read only."""
+        self.cleaned_to: Offset = Offset(0)
+        """Everything below is compacted; the cleaner's to move."""
         self.recovery_point: Offset = min(recovery_point, opened.end_offset)
         """Everything below is durable."""
 
@@ -215,24 +224,6 @@ class PartitionLog:
                 self.truncate_to(before)
             raise
 
-    def append_many(self, buffer: Buffer, now_ms: int) -> list[BatchHeader]:
-        """Check and append a fetched run of whole stamped batches, all or none.
-
-        Returns their headers.  Raises RecordError (a CRC, a batch cut short, offsets that do not
-        follow the log's), else as ``append``.
-        """
-        found = check_batches(buffer)
-        if found and found[0][1].base_offset < self.log_end_offset:
-            text = f"offset {found[0][1].base_offset} is in the log, which ends at"
-            raise RecordError(ErrorCode.INVALID_RECORD, f"{text} {self.log_end_offset}")
-        view = memoryview(buffer)
-        batches: list[Batch] = [
-            ((view[position : position + header.size_bytes],), header) for position, header in found
-        ]
-        if batches:
-            self.append_all(batches, now_ms)
-        return [header for _, header in found]
-
     def truncate_to(self, offset: Offset) -> None:
         """Cut the log: no record at or after ``offset`` stays.
 
@@ -245,7 +236,8 @@ class PartitionLog:
             self.reset_to(offset)
             return
         with self._lock:
-            self._generation += 1
+            self._begin_cut()
+            self.cleaned_to = min(self.cleaned_to, offset)
             self._drop_segments_from(self._segment_at(offset) + 1)
             last = self._segments[-1]
             last.truncate(last.position_of(offset), offset)
@@ -255,9 +247,9 @@ class PartitionLog:
     def reset_to(self, offset: Offset) -> None:
         """Forget everything; the log is empty and begins at ``offset``."""
         with self._lock:
-            self._generation += 1
+            self._begin_cut()
             self._drop_segments_from(0)
-            self.log_start_offset = offset
+            self.log_start_offset = self.cleaned_to = offset
             self.recovery_point = offset
             self.epochs.clear()
             self._cut_epochs()
@@ -285,8 +277,11 @@ class PartitionLog:
     def set_aside(self) -> list[str]:
         """Take the segments that lie wholly before the start out of the log.
 
-        Returns their files, renamed, for the pool to remove.  The segment that is written to stays.
+        Returns their files, renamed, for the pool to remove.  The segment that is written to stays,
+        and all while one that was cleaned takes others' place.
         """
+        if self._offered is not None:
+            return []
         gone = 0
         while gone + 1 < len(self._segments) and self._bases[gone + 1] <= self.log_start_offset:
             gone += 1
@@ -297,11 +292,76 @@ class PartitionLog:
             del self._bases[:gone]
         return aside
 
+    def roll_aged(self, age_max_ms: int, now_ms: int) -> None:
+        """Fill the segment that is written to no more if it is older than that."""
+        if self.log_end_offset > self.log_start_offset:
+            segment, end, size_bytes = self._active(now_ms)
+            assert segment.opened_ms is not None
+            if size_bytes and now_ms - segment.opened_ms > age_max_ms:
+                self._roll(end, now_ms)
+
     def roll_before(self, offset: Offset, now_ms: int) -> None:
         """Fill the segment that is written to no more if it lies wholly before ``offset``."""
         last = self._segments[-1] if self._segments else None
         if last is not None and last.size_bytes and last.next_offset <= offset:
             self._roll(last.next_offset, now_ms)
+
+    # Cleaning: the pool writes anew what this thread then takes over
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """What the log consists of. To be read only."""
+        return self._segments
+
+    @property
+    def generation(self) -> int:
+        """Grows with every cut: whoever has read the log in pieces must begin anew."""
+        return self._generation
+
+    def offer(self, group: Group, generation: int) -> bool:
+        """Let a cleaned segment wait to take its place, durably; in the pool.
+
+        False: the log has been cut since that ``generation``, or has let some of it go.
+        """
+        with self._lock:
+            known = set(self._bases).issuperset(group.replaced)
+            if self._closed or self._generation != generation or not known:
+                return False
+            group.cleaned.rename(SWAP_SUFFIX)
+            self._offered = group.cleaned
+        # From here on a start finishes what a crash interrupts.
+        self._disk.sync_folder(self.folder)
+        return True
+
+    def take_over(self, group: Group, generation: int) -> list[str] | None:
+        """Put an offered segment in its place; return the replaced ones' files, renamed.
+
+        None: the log was cut meanwhile, and the offer with it.
+        """
+        with self._lock:
+            if self._generation != generation:
+                return None
+            first = self._bases.index(group.replaced[0])
+            place = slice(first, first + len(group.replaced))
+            aside = [path for segment in self._segments[place] for path in segment.set_aside()]
+            group.cleaned.rename("")
+            self._segments[place] = [group.cleaned]
+            self._bases[place] = [group.cleaned.base_offset]
+            return aside
+
+    def settle(self, group: Group) -> None:
+        """Make durable that the segment is in its place; in the pool."""
+        self._disk.sync_folder(self.folder)
+        with self._lock:
+            if group.cleaned in self._segments:
+                group.cleaned.write_indexes(durable=False)
+            self._offered = None
+
+    def _begin_cut(self) -> None:
+        self._generation += 1
+        offered, self._offered = self._offered, None
+        if offered is not None and offered not in self._segments:
+            offered.remove()
 
     # Reading
 
@@ -336,15 +396,6 @@ class PartitionLog:
         for segment in self._segments[self._segment_at(offset) :]:
             for _, header in segment.headers(segment.position_of(offset)):
                 yield header
-
-    def end_offset_for_epoch(self, epoch: LeaderEpoch) -> EpochEntry:
-        """Return the largest leader epoch at or below ``epoch`` and where it ends (exclusive).
-
-        Below all there are: ``epoch`` itself and the start of the first, as nothing is in common.
-        """
-        after = bisect_right(self.epochs, epoch, key=lambda entry: entry[0])
-        end = self.epochs[after][1] if after < len(self.epochs) else self.log_end_offset
-        return (self.epochs[after - 1][0] if after else epoch), end
 
     def offset_for_timestamp(self, timestamp_ms: int, up_to: Offset) -> TimedOffset | None:
         """Return the first record below ``up_to`` that is not older than ``timestamp_ms``."""
@@ -425,21 +476,6 @@ class PartitionLog:
                         segment.write_indexes(durable=False)
             for segment in self._segments:
                 segment.close()
-
-    def delete(self) -> None:
-        """Close the log and remove its folder; may take long, so closed logs do it in the pool."""
-        with self._lock:
-            self._generation += 1
-            self._closed = True
-            for segment in self._segments:
-                segment.close()
-            self._segments, self._bases, self.epochs = [], [], []
-            if self._has_folder:
-                self._has_folder = False
-                gone = self.folder + DELETED_SUFFIX
-                self._disk.remove(gone)
-                self._disk.rename(self.folder, gone)
-                self._disk.remove(gone)
 
     # Inside
 

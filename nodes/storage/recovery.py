@@ -11,8 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from nodes.storage.disk import Damaged, File
-from nodes.storage.segment import NO_LEADER_EPOCH, OFFSETS_MAX, Segment
+from nodes.storage.disk import Damaged, Disk, File
+from nodes.storage.log_files import (
+    INDEX,
+    LOG,
+    SWAP_SUFFIX,
+    TIME_INDEX,
+    base_offsets,
+    segment_stem,
+    swap_offsets,
+)
+from nodes.storage.segment import NO_LEADER_EPOCH, OFFSETS_MAX, Segment, walk_headers
 from transport.wire.batch import CRC_FROM, HEADER_BYTES, BatchHeader, RecordError, read_header
 from transport.wire.checksum import crc32c
 from transport.wire.ids import Offset
@@ -111,6 +120,29 @@ class _Walk:
         if header.leader_epoch < self.last_epoch:
             return f"its leader epoch is {header.leader_epoch}, after {self.last_epoch}"
         return ""
+
+
+def finish_swaps(disk: Disk, folder: str, names: list[str]) -> None:
+    """Put cleaned segments that were whole when the process ended in their places.
+
+    Each says by its last batch where its range ends; what is left of the segments in that range goes.
+    """
+    swaps = swap_offsets(names)
+    for base in swaps:
+        stem = f"{folder}/{segment_stem(base)}"
+        swap = f"{stem}{LOG}{SWAP_SUFFIX}"
+        file = disk.open(swap)
+        end = base
+        for _, header in walk_headers(file, 0, file.size_bytes()):
+            end = header.next_offset
+        file.close()
+        for other in base_offsets(names):
+            if base <= other < end:
+                for ending in (LOG, INDEX, TIME_INDEX):
+                    disk.remove(f"{folder}/{segment_stem(other)}{ending}")
+        disk.rename(swap, stem + LOG)
+    if swaps:
+        disk.sync_folder(folder)
 
 
 def crc_of(file: File, position: int, size_bytes: int) -> int:

@@ -13,7 +13,14 @@ from collections.abc import Iterator, Sequence
 
 from nodes.storage.disk import Buffer, Damaged, Disk, File
 from nodes.storage.index import NO_TIMESTAMP_MS, OffsetIndex, TimeIndex
-from nodes.storage.log_files import DELETED_SUFFIX, INDEX, LOG, TIME_INDEX, segment_stem
+from nodes.storage.log_files import (
+    CLEANED_SUFFIX,
+    DELETED_SUFFIX,
+    INDEX,
+    LOG,
+    TIME_INDEX,
+    segment_stem,
+)
 from transport.wire.batch import HEADER_BYTES, BatchHeader, RecordError, read_header
 from transport.wire.ids import LeaderEpoch, Offset
 
@@ -30,6 +37,25 @@ _PROBE_BYTES = 8 * 1024
 """Read at once to find one batch between two index entries."""
 _RECENT_MAX = 512
 """Batches at the end whose positions are kept exactly: those that followers and tails read."""
+
+
+def walk_headers(
+    file: File, position: int, end: int, window_bytes: int = _SCAN_BYTES
+) -> Iterator[tuple[int, BatchHeader]]:
+    """Walk over the batches of a file from the one that begins at ``position``; see ``headers``."""
+    window, start = b"", position
+    while end - position >= HEADER_BYTES:
+        if position - start + HEADER_BYTES > len(window):
+            wanted = min(window_bytes, end - position)
+            window, start = file.read(position, wanted), position
+        try:
+            header = read_header(window, position - start)
+        except RecordError as error:
+            raise Damaged(f"{file.path} at position {position}: {error.text}") from None
+        if position + header.size_bytes > end:
+            return
+        yield position, header
+        position += header.size_bytes
 
 
 class Segment:
@@ -54,6 +80,7 @@ class Segment:
         "last_epoch",
         "next_offset",
         "opened_ms",
+        "path",
         "size_bytes",
         "synced_bytes",
     )
@@ -63,6 +90,8 @@ class Segment:
     ) -> None:
         self._disk = disk
         self._stem = f"{folder}/{segment_stem(base_offset)}"
+        self.path = self._stem + LOG
+        """Of the log file."""
         self._index_interval_bytes = index_interval_bytes
         self._file: File | None = None
         self._index: OffsetIndex | None = None
@@ -87,11 +116,6 @@ class Segment:
         self._recent_ends: list[Offset] = []
         self._recent_positions: list[int] = []
 
-    @property
-    def path(self) -> str:
-        """Of the log file."""
-        return self._stem + LOG
-
     def file(self) -> File:
         """Return the log file, opened when it is not."""
         if self._file is None:
@@ -105,6 +129,19 @@ class Segment:
         self._remove_indexes()
         self.file().truncate(0)
         self._begin_indexes()
+
+    def create_cleaned(self) -> None:
+        """Make the empty file of a segment that will take others' place; see ``rename``."""
+        self.path = self._stem + LOG + CLEANED_SUFFIX
+        self.file().truncate(0)
+        self.index_dirty = True
+        self._begin_indexes()
+
+    def rename(self, ending: str) -> None:
+        """Give the log file its name: that of a segment, and ``ending``."""
+        path = self._stem + LOG + ending
+        self._disk.rename(self.path, path)
+        self.path = path
 
     def adopt_size(self, next_offset: Offset) -> None:
         """Take over a closed segment as it lies there, trusting it to end at ``next_offset``."""
@@ -144,8 +181,7 @@ class Segment:
         """Rename its files so that nobody takes them for a segment; return the new names."""
         self.close()
         aside = []
-        for ending in (LOG, INDEX, TIME_INDEX):
-            path = self._stem + ending
+        for path in (self.path, self._stem + INDEX, self._stem + TIME_INDEX):
             if self._disk.exists(path):
                 self._disk.rename(path, path + DELETED_SUFFIX)
                 aside.append(path + DELETED_SUFFIX)
@@ -281,24 +317,7 @@ class Segment:
 
         Raises Damaged where something else than a batch begins.
         """
-        return self._walk(position, self.size_bytes, window_bytes)
-
-    def _walk(
-        self, position: int, end: int, window_bytes: int
-    ) -> Iterator[tuple[int, BatchHeader]]:
-        window, start = b"", position
-        while end - position >= HEADER_BYTES:
-            if position - start + HEADER_BYTES > len(window):
-                wanted = min(window_bytes, end - position)
-                window, start = self.file().read(position, wanted), position
-            try:
-                header = read_header(window, position - start)
-            except RecordError as error:
-                raise Damaged(f"{self.path} at position {position}: {error.text}") from None
-            if position + header.size_bytes > end:
-                return
-            yield position, header
-            position += header.size_bytes
+        return walk_headers(self.file(), position, self.size_bytes, window_bytes)
 
     def first_epoch(self) -> LeaderEpoch:
         """Return the leader epoch of the first batch; −1 in an empty segment."""

@@ -96,12 +96,14 @@ class SimulatedDisk:
 
     # The port
 
-    def open(self, path: str) -> File:
+    def open(self, path: str, *, create: bool = True) -> File:
         path = _clean(path)
         content = self._names.get(path)
         if isinstance(content, _Folder):
             raise StorageError(f"{path} is a folder")
         if content is None:
+            if not create:
+                raise StorageError(f"{path}: no such file")
             if _parent(path) not in self._names:
                 raise StorageError(f"{path}: no such folder")
             content = self._names[path] = _Bytes()

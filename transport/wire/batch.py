@@ -32,6 +32,7 @@ CODEC_MASK = 0x07
 LOG_APPEND_TIME = 0x08
 TRANSACTIONAL = 0x10
 CONTROL = 0x20
+DELETE_HORIZON = 0x40
 CODEC_HIGHEST = 4
 
 NO_TIMESTAMP_MS = -1
@@ -102,6 +103,11 @@ class BatchHeader(NamedTuple):
     def is_transactional(self) -> bool:
         """Part of a transaction."""
         return bool(self.attributes & TRANSACTIONAL)
+
+    @property
+    def delete_horizon_ms(self) -> int | None:
+        """When tombstones or a marker in it may go (wall time); it stands for the base timestamp."""
+        return self.base_timestamp_ms if self.attributes & DELETE_HORIZON else None
 
     @property
     def is_control(self) -> bool:

@@ -72,7 +72,9 @@ def decode_rows(
 
     The lean path: for callers that make rows of their own class from them.
     """
-    header, data, position = _open(batch, check_crc, decompressed_bytes_max)
+    header, data, position = open_batch(
+        batch, check_crc=check_crc, decompressed_bytes_max=decompressed_bytes_max
+    )
     rows: list[_PlainRow] = []
     try:
         end = _read_rows(header, data, position, rows)
@@ -98,10 +100,13 @@ def decode_values(
     return [row[3] for row in rows]
 
 
-def _open(
-    batch: Buffer, check_crc: bool, decompressed_bytes_max: int
+def open_batch(
+    batch: Buffer, *, check_crc: bool, decompressed_bytes_max: int = DECOMPRESSED_BYTES_MAX
 ) -> tuple[BatchHeader, bytes, int]:
-    """Return the header, the uncompressed bytes, and where in them the records begin."""
+    """Return the header, the uncompressed bytes, and where in them the records begin.
+
+    Raises as ``decode_batch``.
+    """
     header = read_header(batch)
     if header.size_bytes != len(batch):
         text = f"says it has {header.size_bytes} bytes, and has {len(batch)}"

@@ -23,6 +23,7 @@ from nodes.core.partition.events import (
     LetGo,
     LogFacts,
     LogFailed,
+    MarkersCleaned,
     OutOfRange,
     PartitionEffects,
     PartitionEvent,
@@ -319,6 +320,11 @@ class PartitionCore:
         if self._follower is not None:
             self._follower.out_of_range(event, effects)
 
+    def _on_markers_cleaned(
+        self, event: MarkersCleaned, effects: PartitionEffects, now: Now
+    ) -> None:
+        self._log.producers.transactions.forget(event.offsets)
+
     def _on_isr(self, event: IsrAnswered, effects: PartitionEffects, now: Now) -> None:
         if self._leader is None:
             return
@@ -357,6 +363,7 @@ _STEPS: dict[type, Callable[[PartitionCore, Any, PartitionEffects, Now], None]] 
     ReplicaFetched: PartitionCore._on_replica,
     Fetched: PartitionCore._on_fetched,
     OutOfRange: PartitionCore._on_out_of_range,
+    MarkersCleaned: PartitionCore._on_markers_cleaned,
     IsrAnswered: PartitionCore._on_isr,
     Synced: PartitionCore._on_synced,
     LogFailed: PartitionCore._on_log_failed,

@@ -168,6 +168,12 @@ class OutOfRange(NamedTuple):
     log_start_offset: Offset
 
 
+class MarkersCleaned(NamedTuple):
+    """Compaction has removed the markers of aborted transactions of which nothing is left."""
+
+    offsets: tuple[Offset, ...]
+
+
 class IsrAnswered(NamedTuple):
     """What became of the ISR change proposed on top of these epochs."""
 
@@ -208,6 +214,7 @@ PartitionEvent = (
     | ReplicaFetched
     | Fetched
     | OutOfRange
+    | MarkersCleaned
     | IsrAnswered
     | Synced
     | LogFailed

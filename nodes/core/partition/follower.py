@@ -89,7 +89,8 @@ class Follower:
     def _fits(self, batches: tuple[Batch, ...]) -> bool:
         offset, epoch = self._log.log_end_offset, self._log.last_epoch()
         for batch in batches:
-            if batch.base_offset != offset or batch.last_offset < offset:
+            # Compaction leaves holes.
+            if batch.base_offset < offset or batch.last_offset < batch.base_offset:
                 return False
             if not epoch <= batch.leader_epoch <= self.record.leader_epoch:
                 return False

@@ -198,6 +198,17 @@ class Producers:
             del self._entries[next(iter(self._entries))]
             self._forgot = True
 
+    def last_offsets(self) -> frozenset[Offset]:
+        """Return the last offset of each producer's newest batch, and of its newest marker.
+
+        Compaction keeps those, if only as bare headers: what is known here is built from them.
+        """
+        found = {entry.marker_offset for entry in self._entries.values()}
+        found.update(
+            entry.batches[-1].last_offset for entry in self._entries.values() if entry.batches
+        )
+        return frozenset(found)
+
     def truncate(self, end: Offset) -> bool:
         """Forget what stood at or after ``end``.
 

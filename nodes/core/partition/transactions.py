@@ -12,6 +12,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Collection
 from typing import NamedTuple
 
 from transport.wire.ids import Offset, ProducerId
@@ -103,6 +104,18 @@ class Transactions:
             if self._stables[place] >= end:
                 break  # Whatever ended after this one had begun after ``end``.
         return found
+
+    def forget(self, markers: Collection[Offset]) -> None:
+        """Forget aborted transactions whose markers compaction has removed.
+
+        Who is told of one waits for its marker, and would take what follows for a part of it.
+        """
+        gone = frozenset(markers)
+        stays = [place for place, marker in enumerate(self._markers) if marker not in gone]
+        if len(stays) < len(self._markers):
+            columns = self._aborted, self._firsts, self._markers, self._stables
+            for column in columns:
+                column[:] = array("q", (column[place] for place in stays))
 
     def cut(self, end: Offset) -> bool:
         """Forget what began at or after ``end``; True: a marker went too, all must be rebuilt."""

@@ -113,12 +113,18 @@ def test_batches_are_taken_over_in_order() -> None:
     assert position(core) == (20, 5)
 
 
+def test_holes_that_compaction_left_are_followed() -> None:
+    core = make_follower(20, (4, 0))
+    effects = take(core, fetched(20, make_batch(25), make_batch(50, epoch=5)))
+    assert [batch.base_offset for batch in effects.append] == [25, 50]
+    assert position(core) == (60, 5)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
-        fetched(20, make_batch(21)),
         fetched(20, make_batch(15)),
-        fetched(20, make_batch(20), make_batch(31)),
+        fetched(20, make_batch(20), make_batch(29)),
         fetched(20, make_batch(20, epoch=6)),
         fetched(20, make_batch(20, epoch=3)),
         fetched(20, diverging=(4, 20)),

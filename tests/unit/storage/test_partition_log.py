@@ -18,7 +18,6 @@ from transport.wire.ids import LeaderEpoch, Offset, TopicId
 from transport.wire.records import (
     BatchBuilder,
     BatchHeader,
-    RecordError,
     iterate_headers,
     read_header,
     stamp,
@@ -135,7 +134,6 @@ def test_a_log_that_was_never_written_to_has_no_folder(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     assert (log.log_start_offset, log.log_end_offset, log.last_epoch) == (0, 0, -1)
     assert log.read(Offset(0), 100, Offset(0)) == b""
-    assert log.end_offset_for_epoch(LeaderEpoch(5)) == (5, 0)
     assert list(log.headers_from(Offset(0))) == []
     assert log.offset_for_timestamp(0, Offset(0)) is None
     assert log.max_timestamp(Offset(0)) is None
@@ -218,24 +216,6 @@ def test_the_age_of_a_reopened_segment_is_that_of_its_first_batch(tmp_path: Path
     assert log.segment_count == 2
 
 
-def test_fetched_runs_are_checked_and_appended_whole(tmp_path: Path) -> None:
-    log = open_log(tmp_path)
-    batches = [batch_at(0, 3), batch_at(3, 2, epoch=1), batch_at(5, 4, epoch=1, size=900)]
-    headers = log.append_many(memoryview(joined(batches)), 1)
-    assert headers == [made.header for made in batches]
-    assert everything(log) == joined(batches)
-    assert log.epochs == [(0, 0), (1, 3)]
-    following = joined([batch_at(9), batch_at(10)])
-    with pytest.raises(RecordError):
-        log.append_many(following[:-1], 1)
-    with pytest.raises(RecordError):
-        log.append_many(following[:-1] + b"!", 1)
-    with pytest.raises(RecordError, match="ends at 9"):
-        log.append_many(joined([batch_at(8)]), 1)
-    assert log.append_many(b"", 1) == []
-    assert log.log_end_offset == 9
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_log_is_cut_at_every_offset(tmp_path: Path, seed: int) -> None:
     random = Random(seed)
@@ -282,14 +262,6 @@ def test_a_reset_log_begins_at_its_offset_also_when_opened_again(tmp_path: Path)
     assert log.epochs == [(3, 7000)]
     log.truncate_to(Offset(6000))
     assert (log.log_start_offset, log.log_end_offset) == (6000, 6000)
-
-
-def test_epochs_end_where_the_next_begins(tmp_path: Path) -> None:
-    log = open_log(tmp_path)
-    for offset, epoch in ((0, 2), (1, 2), (2, 5), (3, 9)):
-        put(log, batch_at(offset, epoch=epoch))
-    ends = {epoch: log.end_offset_for_epoch(LeaderEpoch(epoch)) for epoch in (1, 2, 4, 5, 8, 9, 12)}
-    assert ends == {1: (1, 0), 2: (2, 2), 4: (2, 2), 5: (5, 3), 8: (5, 3), 9: (9, 4), 12: (9, 4)}
 
 
 def test_headers_are_walked_from_any_offset(tmp_path: Path) -> None:
@@ -360,9 +332,8 @@ def test_a_second_sync_waits_for_the_first(tmp_path: Path, monkeypatch: pytest.M
 def test_a_closed_log_is_not_synced(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     put(log, batch_at(0))
-    log.delete()
+    log.close()
     assert log.sync() == 0
-    assert list((tmp_path / "logs").iterdir()) == []
 
 
 def test_gaps_of_compaction_are_kept_and_read_over(tmp_path: Path) -> None:
@@ -496,14 +467,6 @@ def test_a_folder_of_another_topic_is_recognised(tmp_path: Path) -> None:
     (tmp_path / FOLDER / "partition.metadata").write_text("version: 0\ntop")
     with pytest.raises(InconsistentTopicId):
         open_log(tmp_path, topic_id=TOPIC)
-
-
-def test_a_deleted_log_leaves_nothing(tmp_path: Path) -> None:
-    log = open_log(tmp_path, topic_id=TOPIC)
-    put(log, batch_at(0))
-    log.delete()
-    assert list((tmp_path / "logs").iterdir()) == []
-    open_log(tmp_path).delete()
 
 
 def test_the_files_are_kafkas(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class MemoryDisk:
         self.named: set[str] = set()
         self.room_bytes = 1 << 40
 
-    def open(self, path: str) -> MemoryFile:
+    def open(self, path: str, *, create: bool = True) -> MemoryFile:
         return self.files.setdefault(path, MemoryFile(path, self))
 
     def exists(self, path: str) -> bool:

@@ -1,0 +1,164 @@
+"""Compacted topics, over brokers with real replicas on a simulated disk."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from nodes.config import LogConfig
+from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
+from tests.unit.broker.test_replicas_faults import followers, whole
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import Offset, PartitionKey
+from transport.wire.records import BatchBuilder, decode_rows, iterate_headers
+
+COMPACT = {
+    "cleanup.policy": "compact",
+    "segment.bytes": "4096",
+    "min.cleanable.dirty.ratio": "0.3",
+    "delete.retention.ms": "0",
+}
+INTERVAL_MS = 200
+Values = dict[bytes, tuple[int, bytes | None]]
+
+
+def make_fleet(**log: Any) -> PartitionFleet:
+    settings = LogConfig(cleaner_interval_ms=INTERVAL_MS, **log)
+    fleet = PartitionFleet(min_insync_replicas=2, replica_lag_time_max_ms=2_000, log=settings)
+    fleet.settle()
+    return fleet
+
+
+def write(
+    fleet: PartitionFleet, key: PartitionKey, last: Values, count: int, random: Random
+) -> None:
+    """Write records of 100 bytes, of ten keys; keep what each key has at last."""
+    for _ in range(count):
+        name = b"k%d" % random.randrange(10)
+        value = random.choice((None, random.randbytes(100), random.randbytes(100)))
+        builder = BatchBuilder()
+        builder.append(name, value, (), 1)
+        outcome = fleet.produce(fleet.leader(key), key, builder.build())
+        assert outcome.error == ErrorCode.NONE
+        last[name] = outcome.base_offset, value
+
+
+def read(fleet: PartitionFleet, number: int, key: PartitionKey) -> Values:
+    """What the log of one replica says of each key."""
+    log = fleet.replica(number, key).log
+    assert log is not None
+    found: Values = {}
+    offset = log.log_start_offset
+    while offset < log.log_end_offset:
+        data = log.read(offset, 1 << 20, log.log_end_offset)
+        for position, header in iterate_headers(data):
+            for row in decode_rows(data[position : position + header.size_bytes]):
+                assert row[2] is not None
+                found[row[2]] = row[0], row[3]
+            offset = header.next_offset
+    return found
+
+
+def living(values: Values) -> Values:
+    return {name: told for name, told in values.items() if told[1] is not None}
+
+
+def size_bytes(fleet: PartitionFleet, number: int, key: PartitionKey) -> int:
+    log = fleet.replica(number, key).log
+    return 0 if log is None else log.size_bytes
+
+
+def test_every_replica_compacts_and_all_keep_the_newest_of_each_key() -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    last: Values = {}
+    write(fleet, key, last, 200, Random(1))
+    fleet.world.run_for(3_000)
+    whole(fleet, key)
+    for number in fleet.numbers:
+        assert fleet.server(number).context.figures["logs_cleaned"] >= 1
+        assert size_bytes(fleet, number, key) < 10_000
+        assert living(read(fleet, number, key)) == living(last)
+        assert not fleet.disks[number].files("logs/t-0", ".deleted")
+
+
+def test_a_replica_on_a_new_disk_follows_a_compacted_log_with_its_holes() -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    last: Values = {}
+    write(fleet, key, last, 100, Random(2))
+    fleet.world.run_for(2_000)
+    away = followers(fleet, key)[0]
+    fleet.kill(away)
+    fleet.disks[away].wipe("logs")
+    fleet.start(away)
+    whole(fleet, key)
+    write(fleet, key, last, 20, Random(3))
+    whole(fleet, key)
+    assert living(read(fleet, away, key)) == living(last)
+
+
+def test_a_restart_keeps_what_was_cleaned_and_goes_on_from_there() -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    last: Values = {}
+    write(fleet, key, last, 100, Random(4))
+    fleet.world.run_for(7_000)
+    log = fleet.replica(1, key).log
+    assert log is not None
+    cleaned_to = log.cleaned_to
+    assert cleaned_to > 0
+    for number in fleet.numbers:
+        fleet.kill(number)
+    for number in fleet.numbers:
+        fleet.start(number)
+    fleet.settle()
+    whole(fleet, key)
+    log = fleet.replica(1, key).log
+    assert log is not None
+    assert log.cleaned_to == cleaned_to
+    assert all(living(read(fleet, number, key)) == living(last) for number in fleet.numbers)
+
+
+def test_many_keys_are_cleaned_in_several_passes() -> None:
+    fleet = make_fleet(cleaner_keys_max=3)
+    key = fleet.create(configs=COMPACT)
+    last: Values = {}
+    write(fleet, key, last, 120, Random(5))
+    fleet.world.run_for(5_000)
+    assert fleet.server(1).context.figures["logs_cleaned"] > 2
+    assert living(read(fleet, 1, key)) == living(last)
+
+
+def test_damage_found_by_the_cleaner_is_repaired_from_the_leader() -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    last: Values = {}
+    write(fleet, key, last, 60, Random(6))
+    damaged = followers(fleet, key)[0]
+    fleet.disks[damaged].flip("logs/t-0/00000000000000000000.log", 100, 1)
+    fleet.world.run_for(3_000)
+    whole(fleet, key)
+    assert fleet.server(damaged).context.figures["logs_fetched_anew"] == 1
+    assert living(read(fleet, damaged, key)) == living(last)
+
+
+def test_a_record_without_a_key_is_refused() -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    outcome = fleet.produce(fleet.leader(key), key, make_batch(b"v"))
+    assert outcome.error == ErrorCode.INVALID_RECORD
+    assert "without a key" in outcome.text
+
+
+def test_old_records_are_compacted_though_little_is_dirty() -> None:
+    fleet = make_fleet()
+    late = {**COMPACT, "min.cleanable.dirty.ratio": "1", "max.compaction.lag.ms": "1"}
+    key = fleet.create(configs=late)
+    last: Values = {}
+    write(fleet, key, last, 100, Random(7))
+    fleet.world.run_for(2_000)
+    log = fleet.replica(1, key).log
+    assert log is not None
+    assert log.cleaned_to > Offset(90)
+    assert living(read(fleet, 1, key)) == living(last)
