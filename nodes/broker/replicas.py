@@ -22,7 +22,8 @@ from nodes.broker.log_shelf import LogShelf
 from nodes.broker.offsets import Offsets
 from nodes.broker.peers import Peers
 from nodes.broker.produce import Produces
-from nodes.broker.replica import Replica
+from nodes.broker.replica import Replica, ReplicaState
+from nodes.broker.resignations import Resignations
 from nodes.broker.retention import RetentionRounds
 from nodes.broker.topic_settings import topic_settings
 from nodes.broker.upkeep import Upkeep
@@ -64,6 +65,7 @@ class Replicas:
         self._cleaner = LogCleaner(context, self._all)
         self._fetchers = Fetchers(context, peers)
         self._isr_changes = IsrChanges(context, channel)
+        self._resignations = Resignations(context, self._isr_changes)
         self._produces = Produces(context, self._find)
         self._fetches = Fetches(context, self._find)
         offsets = Offsets(context, self._find, self._of_topic)
@@ -145,6 +147,7 @@ class Replicas:
             self._shelf.open(replica, now)
         else:
             replica.assign(record, settings, now)
+            self._resignations.look_at(replica, now)
             if replica.is_damaged:
                 self._on_unusable(replica, now)
 
@@ -218,8 +221,10 @@ class Replicas:
         if self._begun_later:
             self._begun_later = False
             self._upkeep.note_log_starts(durable=False)
-        for replica in [replica for replica in self._moved if replica.is_damaged]:
-            self._on_unusable(replica, now)
+        for replica in [one for one in self._moved if one.state is ReplicaState.OFFLINE]:
+            self._resignations.look_at(replica, now)
+            if replica.is_damaged:
+                self._on_unusable(replica, now)
         moved, self._moved = self._moved, {}
         movements = [movement for replica in moved if (movement := self._movement(replica))]
         for movement in movements:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from nodes.core.controller.events import Decision
 from nodes.core.controller.image import ClusterImage
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import BrokerEpoch, NodeId, PartitionEpoch, PartitionKey
+from transport.wire.ids import BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionKey
 from transport.wire.messages.metadata import (
     AlterPartitionRequest,
     AlterPartitionResponse,
@@ -26,6 +26,8 @@ def is_current_broker(image: ClusterImage, node: NodeId, epoch: BrokerEpoch) -> 
 
 def decide_alteration(image: ClusterImage, request: AlterPartitionRequest) -> Decision:
     """Take over the proposals that are right; each other one gets an error of its own.
+
+    A leader that names an ISR without itself resigns, its log has failed: the first member leads.
 
     All are refused with STALE_BROKER_EPOCH when the asker has registered anew since, or is dead.
     """
@@ -45,9 +47,13 @@ def _decide_change(
     if error != ErrorCode.NONE or record is None:
         return PartitionChanged(change.topic_id, change.partition, error)
     members = {member.id for member in change.isr}
+    isr = tuple(node for node in record.replicas if node in members)
+    leader = record.leader if asker in members else isr[0]
     altered = replace(
         record,
-        isr=tuple(node for node in record.replicas if node in members),
+        isr=isr,
+        leader=leader,
+        leader_epoch=LeaderEpoch(record.leader_epoch + (leader != record.leader)),
         partition_epoch=PartitionEpoch(record.partition_epoch + 1),
     )
     yield altered
@@ -73,7 +79,8 @@ def _judge(
     members = set(proposed)
     if len(members) < len(proposed) or not members <= set(record.replicas):
         return ErrorCode.INVALID_REQUEST
-    if asker not in members:
+    if asker not in members and not (members and members <= set(record.isr)):
+        # Only who was in sync may follow a leader that resigns.
         return ErrorCode.INVALID_REQUEST
     if not all(is_current_broker(image, *member_of) for member_of in _registrations(change)):
         return ErrorCode.INELIGIBLE_REPLICA

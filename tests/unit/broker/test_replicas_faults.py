@@ -14,6 +14,7 @@ from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import PartitionKey, TopicPartition
 from transport.wire.messages.produce import ACKS_LEADER
+from transport.wire.records import BatchBuilder
 
 LOG_FILE = "logs/t-0/00000000000000000000.log"
 
@@ -182,6 +183,39 @@ def test_a_failed_sync_takes_the_partition_offline(fleet: PartitionFleet) -> Non
     outcome = fleet.produce(leader, key, make_batch(b"b"))
     assert outcome.error == ErrorCode.KAFKA_STORAGE_ERROR
     assert fleet.server(leader).context.figures["replicas_failed"] == 1
+
+
+def test_a_leader_whose_log_fails_makes_room_for_another_at_once() -> None:
+    fleet = make_fleet(log=LogConfig(recovery_checkpoint_interval_ms=300))
+    key = fleet.create()
+    before = fleet.leader(key)
+    fleet.write(key, b"a")
+    fleet.disks[before].failing_sync = True
+    fleet.wait(lambda: fleet.replica(before, key).state is ReplicaState.OFFLINE)
+    fleet.wait(lambda: fleet.leader(key) != before, 200)
+    assert fleet.write(key, b"b").base_offset == 1
+    assert before not in fleet.isr(key)
+    assert sorted(fleet.alive()) == [1, 2, 3]
+    fleet.disks[before].failing_sync = False
+    fleet.kill(before)
+    fleet.start(before)
+    whole(fleet, key)
+    assert fleet.logs(key) == [[b"a", b"b"]] * 3
+
+
+def test_a_leader_that_finds_damage_is_replaced_and_repaired() -> None:
+    fleet = make_fleet(log=LogConfig(cleaner_interval_ms=300, segment_bytes=4096))
+    key = fleet.create(configs={"cleanup.policy": "compact"})
+    for number in range(60):
+        builder = BatchBuilder()
+        builder.append(b"k%d" % number, b"v" * 100, (), 1)
+        assert fleet.produce(fleet.leader(key), key, builder.build()).error == ErrorCode.NONE
+    before = fleet.leader(key)
+    damage(fleet, before)
+    fleet.wait(lambda: fleet.leader(key) != before)
+    whole(fleet, key)
+    assert len({len(log) for log in fleet.logs(key)}) == 1
+    assert fleet.server(before).context.figures["logs_fetched_anew"] == 1
 
 
 def damage(fleet: PartitionFleet, number: int) -> None:

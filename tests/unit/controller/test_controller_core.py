@@ -398,7 +398,7 @@ def test_a_leader_shrinks_and_expands_its_isr() -> None:
         ("older leader epoch", ErrorCode.FENCED_LEADER_EPOCH),
         ("other asker", ErrorCode.NOT_LEADER_OR_FOLLOWER),
         ("partition epoch", ErrorCode.INVALID_UPDATE_VERSION),
-        ("without leader", ErrorCode.INVALID_REQUEST),
+        ("a joiner to lead", ErrorCode.INVALID_REQUEST),
         ("stranger", ErrorCode.INVALID_REQUEST),
         ("twice", ErrorCode.INVALID_REQUEST),
         ("empty", ErrorCode.INVALID_REQUEST),
@@ -423,7 +423,7 @@ def test_a_proposal_that_is_wrong(case: str, error: ErrorCode) -> None:
         "newer leader epoch": change(record, *members, leader_epoch=LeaderEpoch(5)),
         "other asker": change(record, *members),
         "partition epoch": change(record, *members, partition_epoch=PartitionEpoch(7)),
-        "without leader": change(record, *members[1:]),
+        "a joiner to lead": change(record, *members[1:]),
         "stranger": change(record, *members, (stranger, 100 + stranger)),
         "twice": change(record, *members, members[0]),
         "empty": change(record),
@@ -433,12 +433,26 @@ def test_a_proposal_that_is_wrong(case: str, error: ErrorCode) -> None:
     if case == "older leader epoch":
         proposals[case] = change(stale, *members)
         asker = record.leader
+    if case == "a joiner to lead":
+        alter(cluster, asker, change(record, *members[:2]))
+        record = cluster.partition(record.topic_id)
+        proposals[case] = change(record, *members[1:])
     if case == "other asker":
         asker = record.replicas[1]
     (refused,) = alter(cluster, asker, proposals[case]).changes
     assert refused.error == error
     assert refused.record is None
     assert cluster.partition(record.topic_id) == record
+
+
+def test_a_leader_whose_log_has_failed_resigns_for_the_next_in_sync() -> None:
+    cluster = three()
+    record = cluster.partition(cluster.create("t", 1, 3))
+    answer = alter(cluster, record.leader, change(record, *in_sync(record)[1:]))
+    (done,) = answer.changes
+    assert done.record is not None
+    assert (done.record.leader, done.record.isr) == (record.replicas[1], record.replicas[1:])
+    assert (done.record.leader_epoch, done.record.partition_epoch) == (1, 1)
 
 
 def test_a_stale_asker_is_refused_as_a_whole() -> None:

@@ -221,7 +221,7 @@ class PartitionChange(Part, frozen=True, array_like=True, gc=False):
 
 
 class AlterPartitionRequest(Message, frozen=True, array_like=True, gc=False):
-    """Leader to controller: change these ISRs."""
+    """Leader to controller: change these ISRs; one without the leader itself is its resignation."""
 
     api: ClassVar[Api] = Api.ALTER_PARTITION
 
