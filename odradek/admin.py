@@ -24,6 +24,7 @@ from odradek.admin_engine import (
 from odradek.bootstrap import Hosts, find_seeds
 from odradek.consumer import settle
 from odradek.engine import Engine
+from odradek.group_administration import GroupAdministration
 from transport.kernel import Now
 from transport.wire.ids import NodeId
 from transport.wire.messages import topics as wire
@@ -91,8 +92,8 @@ def _assignments(placed: Iterable[Sequence[int]]) -> tuple[wire.Assignment, ...]
     return tuple(tuple(NodeId(node) for node in replicas) for replicas in placed)
 
 
-class AdminClient:
-    """Administers topics, configs and the cluster. Thread-safe."""
+class AdminClient(GroupAdministration):
+    """Administers topics, configs, groups and the cluster. Thread-safe."""
 
     def __init__(
         self,
@@ -105,6 +106,7 @@ class AdminClient:
         self._timeout_ms = request_timeout_ms
         self._program = AdminEngine(find_seeds(bootstrap_servers).endpoints, client_id=client_id)
         self._engine = Engine(self._program, name="odradek-admin")
+        super().__init__(self._program.groups, self._wait, request_timeout_ms)
 
     def create_topics(
         self,

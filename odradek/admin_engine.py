@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from odradek.admin_configs import ConfigAdmin
+from odradek.admin_groups import GroupAdmin
 from odradek.client_program import ClientProgram
 from odradek.errands import Errand, error_of, failure_of
 from odradek.errors import (
@@ -108,6 +109,15 @@ class AdminEngine(ClientProgram):
     def __init__(self, bootstrap: Sequence[str], *, client_id: str = "odradek-admin") -> None:
         super().__init__(bootstrap, client_id=client_id, auto_create=False)
         self.configs = ConfigAdmin(self)
+        self.groups = GroupAdmin(self)
+
+    def begin(self, now: Now) -> None:
+        """Take the ports."""
+        self.groups.attach(self.ports)
+
+    def work(self, now: Now) -> None:
+        """Go on with look-ups."""
+        self.groups.end_turn(now)
 
     # Topics
 

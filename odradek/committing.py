@@ -22,6 +22,7 @@ from transport.wire.messages.group_offsets import (
     GroupPartition,
     OffsetCommitRequest,
     OffsetCommitResponse,
+    OffsetDeleteResponse,
     OffsetFetchRequest,
     OffsetFetchResponse,
     OffsetToCommit,
@@ -81,7 +82,7 @@ class GroupOffsets:
             self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
 
         def answered(body: Message, now: Now) -> None:
-            on_committed(_commit_error(body, list(offsets)), now)
+            on_committed(commit_error(body, list(offsets)), now)
 
         deadline_ms = now.mono_ms + timeout_ms
         if offsets:
@@ -151,11 +152,15 @@ class GroupOffsets:
         look(now)
 
 
-def _commit_error(body: Message, keys: list[TopicPartition]) -> OdradekError | None:
-    if not isinstance(body, OffsetCommitResponse) or body.error != ErrorCode.NONE:
+def commit_error(body: Message, keys: list[TopicPartition]) -> OdradekError | None:
+    """Return the error of an answer that has an outcome for each of ``keys``, or None."""
+    if (
+        not isinstance(body, OffsetCommitResponse | OffsetDeleteResponse)
+        or body.error != ErrorCode.NONE
+    ):
         return failure_of(body)
     for key, outcome in zip(keys, body.outcomes, strict=True):
         if outcome.error != ErrorCode.NONE:
-            text = f"{key}: {meaning(outcome.error).text} Its offset was not committed."
+            text = f"{key}: {meaning(outcome.error).text}"
             return error_for(outcome.error, text)
     return None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from odradek.classic_membership import ClassicMembership
 from odradek.client_program import ClientProgram
 from odradek.committing import GroupOffsets, OffsetAndMetadata, OnCommitted, OnFetched
 from odradek.coordinators import CoordinatorLink
@@ -93,7 +94,10 @@ class ConsumerEngine(ClientProgram):
         self.rebalancing = Rebalancing(
             group, self.subscription, self.offsets_of_group, self.timers, self._begin_without_commit
         )
-        self._membership = ConsumerMembership(group, self._link, self.rebalancing)
+        if group.protocol == "classic":
+            self._membership = ClassicMembership(group, self._link, self.rebalancing, self.view)
+        else:
+            self._membership = ConsumerMembership(group, self._link, self.rebalancing)
         self.rebalancing.membership = self._membership
 
     def _begin_without_commit(self, one: Assigned, born: bool, now: Now) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from odradek.classic_protocol import STRATEGIES
 from odradek.coordinators import CoordinatorLink
 from odradek.errands import error_of
 from odradek.errors import OdradekError, error_for
@@ -63,6 +64,12 @@ class GroupSettings:
         if self.protocol not in GROUP_PROTOCOLS:
             raise ValueError(
                 f"group_protocol={self.protocol!r} is not possible; use 'consumer' or 'classic'"
+            )
+        unknown = [name for name in self.strategies if name not in STRATEGIES]
+        if unknown or not self.strategies:
+            raise ValueError(
+                f"partition_assignment_strategy={unknown[:1]} is not possible; use some of "
+                f"{', '.join(STRATEGIES)}"
             )
         if self.session_timeout_ms < 1 or self.max_poll_interval_ms < 1:
             raise ValueError("session_timeout_ms and max_poll_interval_ms must be at least 1")

@@ -23,6 +23,7 @@ CLIENT_COMMANDS = {
     "config": "read and change the configs of topics, brokers and the cluster",
     "produce": "write lines from standard input to a topic",
     "consume": "print the records of a topic",
+    "group": "list, describe, reset and delete consumer groups",
     "znode": "create, read, change and delete znodes",
     "lock": "run a command while holding a lock",
     "elect": "run a command while elected leader",

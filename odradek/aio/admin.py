@@ -15,7 +15,10 @@ from odradek.admin import (
     NewTopic,
     TopicDescription,
 )
+from odradek.admin_groups import GroupDescription, GroupListing, OffsetReset
 from odradek.bootstrap import Hosts
+from odradek.committing import OffsetAndMetadata
+from transport.wire.ids import TopicPartition
 
 
 class AdminClient:
@@ -88,6 +91,59 @@ class AdminClient:
         """Change the configs that are named, and no others."""
         await asyncio.to_thread(
             self._admin.alter_configs, config_resources, timeout_ms, validate_only=validate_only
+        )
+
+    # Groups
+
+    async def list_consumer_groups(self) -> list[GroupListing]:
+        """Return all groups, sorted by id."""
+        return await asyncio.to_thread(self._admin.list_consumer_groups)
+
+    async def describe_consumer_groups(self, group_ids: Iterable[str]) -> list[GroupDescription]:
+        """Describe groups: members, who may read what, and the last rebalances."""
+        return await asyncio.to_thread(self._admin.describe_consumer_groups, group_ids)
+
+    async def delete_consumer_groups(self, group_ids: Iterable[str]) -> None:
+        """Delete groups without members, and their offsets."""
+        await asyncio.to_thread(self._admin.delete_consumer_groups, group_ids)
+
+    async def list_consumer_group_offsets(
+        self, group_id: str, partitions: Iterable[TopicPartition] | None = None
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Return what a group has committed."""
+        return await asyncio.to_thread(
+            self._admin.list_consumer_group_offsets, group_id, partitions
+        )
+
+    async def alter_consumer_group_offsets(
+        self, group_id: str, offsets: Mapping[TopicPartition, OffsetAndMetadata | int]
+    ) -> None:
+        """Set where a group without members goes on."""
+        await asyncio.to_thread(self._admin.alter_consumer_group_offsets, group_id, offsets)
+
+    async def delete_consumer_group_offsets(
+        self, group_id: str, partitions: Iterable[TopicPartition]
+    ) -> None:
+        """Forget what a group has committed for partitions that nobody reads."""
+        await asyncio.to_thread(self._admin.delete_consumer_group_offsets, group_id, partitions)
+
+    async def reset_consumer_group_offsets(
+        self,
+        group_id: str,
+        topics: Iterable[str] | None = None,
+        *,
+        to: str | int = "earliest",
+        partitions: Iterable[TopicPartition] | None = None,
+        dry_run: bool = False,
+    ) -> list[OffsetReset]:
+        """Let a group without members go on elsewhere; see the blocking client."""
+        return await asyncio.to_thread(
+            self._admin.reset_consumer_group_offsets,
+            group_id,
+            topics,
+            to=to,
+            partitions=partitions,
+            dry_run=dry_run,
         )
 
     async def describe_cluster(self) -> ClusterDescription:

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from odradek.bootstrap import Hosts, seeds_in
 from odradek.errors import (
+    GroupIdNotFoundError,
     InvalidConfigurationError,
     InvalidPartitionsError,
     InvalidReplicationFactorError,
     InvalidTopicError,
     NoClusterError,
+    NonEmptyGroupError,
     OdradekError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
@@ -26,6 +28,8 @@ EXIT_FAILED = 1
 EXIT_WRONG = 2
 
 _ADVICE: tuple[tuple[type[OdradekError], str], ...] = (
+    (GroupIdNotFoundError, "see `odradek group list`"),
+    (NonEmptyGroupError, "see `odradek group describe`"),
     (NoClusterError, "see `odradek status`, or name a node with --bootstrap"),
     (UnknownTopicOrPartitionError, "see `odradek topic list`, or make it: `odradek topic create`"),
     (TopicAlreadyExistsError, "see `odradek topic describe`"),

@@ -24,6 +24,7 @@ examples:
   odradek consume words --from-beginning --max-messages 2
   odradek consume words --from-beginning --timeout-ms 1000
   odradek consume words --format '%k %v %p %o\\n'
+  odradek consume words --group readers --from-beginning --timeout-ms 5000
 
 in --format: %k key, %v value, %p partition, %o offset, %t topic, %T timestamp (ms), %% a percent
 sign; \\n, \\t, \\r, \\0 and \\\\ as in C
@@ -57,6 +58,11 @@ def add_parser(subparsers: Any) -> None:
         "--from-beginning", action="store_true", help="begin with the oldest record"
     )
     parser.add_argument(
+        "--group",
+        metavar="G",
+        help="read as a member of this group: go on where it has committed, and commit",
+    )
+    parser.add_argument(
         "--max-messages", type=positive, metavar="N", help="end after so many records"
     )
     parser.add_argument(
@@ -79,6 +85,7 @@ def _consume(given: argparse.Namespace) -> int:
     with Consumer(
         given.topic,
         bootstrap_servers=hosts(given),
+        group_id=given.group,
         auto_offset_reset="earliest" if given.from_beginning else "latest",
         allow_auto_create_topics=False,
     ) as consumer:

@@ -167,3 +167,49 @@ def test_who_comes_next_reads_on_where_the_last_has_committed(odradek_cluster: C
     committed = asyncio.run(awaited())
     assert committed is not None
     assert committed > 0
+
+
+def run(cluster: Cluster, *words: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "supervisor", *words, "--bootstrap", cluster.bootstrap]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_people_see_and_set_where_a_group_stands(odradek_cluster: Cluster) -> None:
+    servers = make(odradek_cluster, 1)
+    with Producer(bootstrap_servers=servers) as producer:
+        producer.send_many("t", [(None, b"%d" % number) for number in range(9)]).result(WAIT_S)
+    words = ("consume", "t", "--group", "g", "--from-beginning", "--max-messages")
+    assert run(odradek_cluster, *words, "4") == (0, "0\n1\n2\n3\n")
+    assert run(odradek_cluster, *words, "2") == (0, "4\n5\n")
+    status, shown = run(odradek_cluster, "group", "describe", "g")
+    assert (status, shown.splitlines()[2].split()) == (0, ["t", "0", "6", "9", "3", "-"])
+    status, shown = run(odradek_cluster, "group", "reset-offsets", "g", "--shift-by", "-5")
+    assert "nothing was changed" in shown
+    assert shown.splitlines()[1].split() == ["t", "0", "6", "1"]
+    run(
+        odradek_cluster,
+        "group",
+        "reset-offsets",
+        "g",
+        "--topic",
+        "t:0",
+        "--to-offset",
+        "2",
+        "--execute",
+    )
+    assert run(odradek_cluster, *words, "1") == (0, "2\n")
+    with member(servers) as one:
+        settle(lambda: bool(one.assignment()), one)
+        for refused in (("delete", "g"), ("reset-offsets", "g", "--to-latest", "--execute")):
+            status, said = run(odradek_cluster, "group", *refused)
+            assert (status, "members" in said, "odradek group describe" in said) == (1, True, True)
+        assert run(odradek_cluster, "group", "list")[1].split()[-4:] == [
+            "g",
+            "consumer",
+            "stable",
+            "1",
+        ]
+    assert run(odradek_cluster, "group", "delete", "g") == (0, "deleted group g\n")
+    status, said = run(odradek_cluster, "group", "describe", "g")
+    assert (status, "odradek group list" in said) == (1, True)

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from nodes.core.group import classic, offsets, reconciliation
-from nodes.core.group.assignors import DEFAULT_ASSIGNOR
 from nodes.core.group.description import describe, listed
 from nodes.core.group.records import Kind
 from nodes.core.group.state import CONSUMER, Catalogue, Group, Groups, GroupSettings
 from nodes.core.group.step import Facts, Soft, Step
 from nodes.core.shard import Asked, ShardEffects, ShardEvent, ShardRecord, Told
 from transport.kernel import Now, earliest
+from transport.wire.assignors import DEFAULT_ASSIGNOR
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import PartitionKey
 from transport.wire.messages.group_offsets import (

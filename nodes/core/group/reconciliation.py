@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from nodes.core.group.assignors import ASSIGNORS, DEFAULT_ASSIGNOR, Division
 from nodes.core.group.records import (
     GroupValue,
     Kind,
@@ -24,6 +23,7 @@ from nodes.core.group.state import (
     by_topic,
 )
 from nodes.core.group.step import Soft, Step
+from transport.wire.assignors import ASSIGNORS, DEFAULT_ASSIGNOR, Division
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import MemberEpoch, MemberId, PartitionKey, TopicId
 from transport.wire.messages.groups import (
@@ -320,7 +320,8 @@ def _divide(step: Step, group: Group) -> dict[MemberId, set[PartitionKey]]:
         for read in readers.values()
         for topic_id in read
     }
-    return ASSIGNORS[_assignor(group)](Division(readers, partitions, group.targets))
+    targets = ASSIGNORS[_assignor(group)](Division[TopicId](readers, partitions, group.targets))
+    return {member: {PartitionKey(*key) for key in keys} for member, keys in targets.items()}
 
 
 def _assignor(group: Group) -> str:

@@ -38,6 +38,7 @@ class Member:
             ConsumerSettings(
                 bootstrap=tuple(f"fleet://broker-{number}/clients" for number in fleet.numbers),
                 auto_offset_reset=reset,
+                auto_create=False,
                 group=GroupSettings(**settings),
             )
         )
@@ -296,3 +297,59 @@ def test_partitions_by_hand_begin_at_the_groups_commits(
     member.process.do(member._poll)
     fleet.wait(lambda: len(member.seen) == 4, 10_000)
     assert (TopicPartition("t", 0), 2) in member.seen
+
+
+CLASSIC = [("cooperative-sticky",), ("range",), ("roundrobin",), ("sticky", "range")]
+
+
+@pytest.mark.parametrize("strategies", CLASSIC, ids="/".join)
+def test_the_classic_protocol_shares_and_takes_over_too(
+    fleet: PartitionFleet, topic: PartitionKey, strategies: tuple[str, ...]
+) -> None:
+    classic: dict[str, Any] = {"protocol": "classic", "strategies": strategies}
+    first = Member(fleet, "first", **classic).subscribe("t")
+    settle(fleet, first)
+    second = Member(fleet, "second", **classic).subscribe("t", listens=True)
+    settle(fleet, first, second)
+    third = Member(fleet, "third", **classic).subscribe("t")
+    settle(fleet, first, second, third)
+    third.leave()
+    settle(fleet, first, second)
+    second.process.kill()
+    settle(fleet, first)
+    fleet.wait(lambda: len({*first.seen, *second.seen, *third.seen}) == 12, 10_000)
+    assert second.changes[0].kind == ASSIGNED
+
+
+def test_a_cooperative_member_reads_on_while_others_come(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    classic: dict[str, Any] = {"protocol": "classic", "strategies": ("cooperative-sticky",)}
+    first = Member(fleet, "first", **classic).subscribe("t", listens=True)
+    settle(fleet, first)
+    second = Member(fleet, "second", **classic).subscribe("t")
+    settle(fleet, first, second)
+    revoked = [
+        key for change in first.changes if change.kind == REVOKED for key in change.partitions
+    ]
+    assert len(revoked) == 2, "only what went to the other"
+
+
+def test_a_classic_group_outlives_its_coordinator_and_hears_of_new_partitions(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    members = [
+        Member(fleet, f"m{number}", protocol="classic").subscribe("t", "later")
+        for number in range(2)
+    ]
+    settle(fleet, *members)
+    fleet.kill(1)
+    fleet.settle()
+    fleet.world.run_until(lambda: False, limit_ms=1_500)
+    settle(fleet, *members)
+    fleet.start(1)
+    fleet.settle()
+    made = fleet.create("later", 2)
+    fleet.write(made, b"x")
+    key = TopicPartition("later", 0)
+    fleet.wait(lambda: any((key, 0) in member.seen for member in members), 20_000)

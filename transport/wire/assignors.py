@@ -1,4 +1,4 @@
-"""Dividing partitions among members, on the coordinator's side.
+"""Dividing partitions among the members of a group: by coordinators, and by classic leaders.
 
 Pure functions of who reads which topics, how many partitions those have, and who was meant to own
 what before.  Every partition of a topic that somebody reads goes to exactly one of its readers.
@@ -7,26 +7,28 @@ what before.  Every partition of a topic that somebody reads goes to exactly one
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Set
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from transport.wire.ids import MemberId, PartitionKey, TopicId
+from transport.wire.ids import MemberId, TopicId
 
-Targets = dict[MemberId, set[PartitionKey]]
+TopicT = TypeVar("TopicT", str, TopicId)
+"""Coordinators know topics by id, clients by name."""
+Targets = dict[MemberId, set[tuple[TopicT, int]]]
 
 
-class Division(NamedTuple):
+class Division(NamedTuple, Generic[TopicT]):
     """What is to be divided. ``readers``: the topics of each member."""
 
-    readers: Mapping[MemberId, frozenset[TopicId]]
-    partitions: Mapping[TopicId, int]
-    before: Mapping[MemberId, frozenset[PartitionKey]]
+    readers: Mapping[MemberId, frozenset[TopicT]]
+    partitions: Mapping[TopicT, int]
+    before: Mapping[MemberId, Set[tuple[TopicT, int]]]
 
 
-Assignor = Callable[[Division], Targets]
+Assignor = Callable[[Division[TopicT]], Targets[TopicT]]
 
 
-def uniform(division: Division) -> Targets:
+def uniform(division: Division[TopicT]) -> Targets[TopicT]:
     """Divide evenly, and move as little as that allows.
 
     With members that all read the same, loads differ by at most one, and no division as even moves
@@ -38,42 +40,40 @@ def uniform(division: Division) -> Targets:
     return targets
 
 
-def _keep(division: Division) -> Targets:
+def _keep(division: Division[TopicT]) -> Targets[TopicT]:
     """Everybody keeps what is still there and still read."""
-    targets: Targets = {}
-    taken: set[PartitionKey] = set()
+    targets: Targets[TopicT] = {}
+    taken: set[tuple[TopicT, int]] = set()
     for member, topics in sorted(division.readers.items()):
         kept = {
             key
             for key in division.before.get(member, ())
-            if key.topic_id in topics
-            and key.partition < division.partitions.get(key.topic_id, 0)
-            and key not in taken
+            if key[0] in topics and key[1] < division.partitions.get(key[0], 0) and key not in taken
         }
         taken |= kept
         targets[member] = kept
     return targets
 
 
-def _place(division: Division, targets: Targets) -> None:
+def _place(division: Division[TopicT], targets: Targets[TopicT]) -> None:
     """Give what nobody has to the least loaded reader of its topic; the pickiest topics first."""
     taken = {key for owned in targets.values() for key in owned}
-    readers: dict[TopicId, list[MemberId]] = {}
+    readers: dict[TopicT, list[MemberId]] = {}
     for member, topics in sorted(division.readers.items()):
-        for topic_id in topics:
-            readers.setdefault(topic_id, []).append(member)
-    for topic_id in sorted(readers, key=lambda one: (len(readers[one]), one)):
-        loads = [(len(targets[member]), member) for member in readers[topic_id]]
+        for topic in topics:
+            readers.setdefault(topic, []).append(member)
+    for topic in sorted(readers, key=lambda one: (len(readers[one]), one)):
+        loads = [(len(targets[member]), member) for member in readers[topic]]
         heapq.heapify(loads)
-        for number in range(division.partitions.get(topic_id, 0)):
-            key = PartitionKey(topic_id, number)
+        for number in range(division.partitions.get(topic, 0)):
+            key = (topic, number)
             if key not in taken:
                 load, member = loads[0]
                 targets[member].add(key)
                 heapq.heapreplace(loads, (load + 1, member))
 
 
-def _even_out(division: Division, targets: Targets) -> None:
+def _even_out(division: Division[TopicT], targets: Targets[TopicT]) -> None:
     """Move single partitions from the loaded to the less loaded, while that makes loads more even."""
     if len(set(division.readers.values())) <= 1:
         _even_out_equals(targets)
@@ -84,7 +84,7 @@ def _even_out(division: Division, targets: Targets) -> None:
         for giver in sorted(targets, key=lambda one: (-len(targets[one]), one)):
             for key in sorted(targets[giver]):
                 taker = min(
-                    (one for one in targets if key.topic_id in division.readers[one]),
+                    (one for one in targets if key[0] in division.readers[one]),
                     key=lambda one: (len(targets[one]), one),
                 )
                 if len(targets[giver]) - len(targets[taker]) >= 2:
@@ -93,14 +93,14 @@ def _even_out(division: Division, targets: Targets) -> None:
                     moved = True
 
 
-def _even_out_equals(targets: Targets) -> None:
+def _even_out_equals(targets: Targets[TopicT]) -> None:
     """The same where everybody reads the same: those above their share give to those below."""
     if not targets:
         return
     share, extra = divmod(sum(map(len, targets.values())), len(targets))
     by_load = sorted(targets, key=lambda one: (-len(targets[one]), one))
     shares = {member: share + (place < extra) for place, member in enumerate(by_load)}
-    given: list[PartitionKey] = []
+    given: list[tuple[TopicT, int]] = []
     for member in by_load:
         surplus = len(targets[member]) - shares[member]
         if surplus > 0:
@@ -115,24 +115,44 @@ def _even_out_equals(targets: Targets) -> None:
     assert not given, "surplus and want are equal"
 
 
-def range_(division: Division) -> Targets:
+def range_(division: Division[TopicT]) -> Targets[TopicT]:
     """Give each reader a run of each topic, in the order of member ids.
 
     Topics with as many partitions and the same readers are divided alike, for joins by number.
     """
-    targets: Targets = {member: set() for member in division.readers}
-    for topic_id, count in division.partitions.items():
-        members = sorted(one for one, topics in division.readers.items() if topic_id in topics)
+    targets: Targets[TopicT] = {member: set() for member in division.readers}
+    for topic, count in division.partitions.items():
+        members = sorted(one for one, topics in division.readers.items() if topic in topics)
         if not members:
             continue
         share, extra = divmod(count, len(members))
         first = 0
         for place, member in enumerate(members):
             last = first + share + (place < extra)
-            targets[member].update(PartitionKey(topic_id, number) for number in range(first, last))
+            targets[member].update((topic, number) for number in range(first, last))
             first = last
     return targets
 
 
-ASSIGNORS: dict[str, Assignor] = {"uniform": uniform, "range": range_}
+def round_robin(division: Division[TopicT]) -> Targets[TopicT]:
+    """Deal the partitions out in turn, in the order of topics and of member ids."""
+    targets: Targets[TopicT] = {member: set() for member in division.readers}
+    members = sorted(division.readers)
+    place = 0
+    for topic in sorted(division.partitions):
+        if not any(topic in topics for topics in division.readers.values()):
+            continue
+        for number in range(division.partitions[topic]):
+            while topic not in division.readers[members[place % len(members)]]:
+                place += 1
+            targets[members[place % len(members)]].add((topic, number))
+            place += 1
+    return targets
+
+
+ASSIGNORS: dict[str, Callable[[Division[Any]], Targets[Any]]] = {
+    "uniform": uniform,
+    "range": range_,
+}
+"""Those of coordinators."""
 DEFAULT_ASSIGNOR = "uniform"
