@@ -179,6 +179,16 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogsConfig:
+    """What nodes write to their own logs (``node.log``)."""
+
+    level: str = setting(
+        "info", "what changes, not each request", choices=("debug", "info", "warning", "error")
+    )
+    format: str = setting("text", "people read it first", choices=("text", "json"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
     """Everything one node's process is started with."""
 
@@ -201,6 +211,7 @@ class NodeConfig:
     coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    logs: LogsConfig = field(default_factory=LogsConfig)
 
     def endpoints(self) -> NodeEndpoints:
         """Return where this node itself listens."""

@@ -19,6 +19,8 @@ from supervisor import commands, ensemble
 from supervisor.data_dir import DataDir
 
 CLIENT_COMMANDS = {
+    "top": "show what every node does, live",
+    "doctor": "check every node and say what to do",
     "topic": "create, list, describe and delete topics",
     "config": "read and change the configs of topics, brokers and the cluster",
     "produce": "write lines from standard input to a topic",

@@ -280,11 +280,12 @@ def named(nodes: Iterable[NodeEndpoints]) -> Mapping[NodeName, NodeEndpoints]:
 def _node_table(node: NodeEndpoints) -> dict[str, Any]:
     table: dict[str, Any] = {"name": node.name, "id": node.id, "roles": list(node.roles)}
     table.update(peers=node.peers, clients=node.clients, events=node.events, rack=node.rack)
+    table["http"] = node.http
     return table
 
 
 def _node_from(table: Mapping[str, Any]) -> NodeEndpoints:
-    row = {"rack": "", **table}
+    row = {"rack": "", "http": "", **table}
     return msgspec.convert([row[key] for key in NodeEndpoints.__struct_fields__], NodeEndpoints)
 
 

@@ -10,13 +10,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nodes.config import (
     BrokerConfig,
     ConfigError,
     CoordinatorConfig,
     LogConfig,
+    LogsConfig,
     NodeConfig,
     RaftConfig,
     check_bounds,
@@ -83,6 +84,7 @@ class NodeOverride:
     peers_port: int = setting(0, "any free port", low=0, high=65_535)
     clients_port: int = setting(0, "any free port", low=0, high=65_535)
     events_port: int = setting(0, "any free port", low=0, high=65_535)
+    http_port: int = setting(0, "any free port", low=0, high=65_535)
     rack: str = setting("", "unknown")
 
 
@@ -97,6 +99,7 @@ class Settings:
     coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    logs: LogsConfig = field(default_factory=LogsConfig)
     overrides: tuple[NodeOverride, ...] = ()
 
     def members(self) -> tuple[Member, ...]:
@@ -119,11 +122,25 @@ class Settings:
                         NodeId(id_base + number),
                         roles,
                         override.host or self.cluster.host,
-                        (override.peers_port, override.clients_port, override.events_port),
+                        NodePorts(
+                            override.peers_port,
+                            override.clients_port,
+                            override.events_port,
+                            override.http_port,
+                        ),
                         override.rack,
                     )
                 )
         return tuple(found)
+
+
+class NodePorts(NamedTuple):
+    """Where one node listens; 0: any free port."""
+
+    peers: int = 0
+    clients: int = 0
+    events: int = 0
+    http: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +151,22 @@ class Member:
     id: NodeId
     roles: tuple[str, ...]
     host: str
-    ports: tuple[int, int, int]
-    """peers, clients, events."""
+    ports: NodePorts
     rack: str = ""
 
-    def endpoints(self, ports: tuple[int, int, int]) -> NodeEndpoints:
+    def endpoints(self, ports: NodePorts) -> NodeEndpoints:
         """Return where it listens, with the ports it was given."""
-        peers, clients, events = (f"tcp://{self.host}:{port}" for port in ports)
-        return NodeEndpoints(self.id, self.name, self.roles, peers, clients, events, self.rack)
+        peers, clients, events, http = (f"{self.host}:{port}" for port in ports)
+        return NodeEndpoints(
+            self.id,
+            self.name,
+            self.roles,
+            f"tcp://{peers}",
+            f"tcp://{clients}",
+            f"tcp://{events}",
+            self.rack,
+            f"http://{http}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +202,7 @@ class ClusterPlan:
             coordinator=settings.coordinator,
             broker=settings.broker,
             log=settings.log,
+            logs=settings.logs,
         )
 
     def find(self, name: str) -> NodeEndpoints:
@@ -195,6 +221,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "coordinator": CoordinatorConfig,
     "broker": BrokerConfig,
     "log": LogConfig,
+    "logs": LogsConfig,
 }
 
 

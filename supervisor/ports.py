@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from random import SystemRandom
 
 from nodes.config import ConfigError
-from supervisor.plan import Member
+from supervisor.plan import Member, NodePorts
 from transport.wire.ids import NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
@@ -36,14 +36,16 @@ def assign_endpoints(
     found = []
     for member in wanted:
         before = kept.get(member.name)
-        old = _ports_of(before) if before is not None else (0, 0, 0)
-        peers, clients, events = (
-            asked or known or supply.take(member)
-            for asked, known in zip(member.ports, old, strict=True)
+        old = _ports_of(before) if before is not None else NodePorts()
+        ports = NodePorts(
+            *(
+                asked or known or supply.take(member)
+                for asked, known in zip(member.ports, old, strict=True)
+            )
         )
-        for port in (peers, clients, events):
+        for port in ports:
             check_free(member, port)
-        found.append(member.endpoints((peers, clients, events)))
+        found.append(member.endpoints(ports))
     return tuple(found)
 
 
@@ -63,11 +65,10 @@ def check_free(member: Member, port: int) -> None:
     )
 
 
-def _ports_of(node: NodeEndpoints) -> tuple[int, int, int]:
-    peers, clients, events = (
-        int(endpoint.rpartition(":")[2]) for endpoint in (node.peers, node.clients, node.events)
-    )
-    return peers, clients, events
+def _ports_of(node: NodeEndpoints) -> NodePorts:
+    """Return the ports of a node's endpoints; 0 for one it has not been given yet."""
+    endpoints = (node.peers, node.clients, node.events, node.http)
+    return NodePorts(*(int(endpoint.rpartition(":")[2] or 0) for endpoint in endpoints))
 
 
 def _probe(host: str, port: int) -> OSError | None:

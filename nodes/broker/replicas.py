@@ -113,6 +113,15 @@ class Replicas:
         """Return how many replicas this broker hosts."""
         return sum(map(len, self._topics.values()))
 
+    def log_bytes(self) -> dict[str, int]:
+        """Return what the logs here weigh, by topic."""
+        weights: dict[str, int] = {}
+        for replica in self._all():
+            if replica.log is not None:
+                topic = replica.name.topic
+                weights[topic] = weights.get(topic, 0) + replica.log.size_bytes
+        return weights
+
     # The image
 
     def apply(self, changed: Iterable[PartitionKey], removed: Iterable[TopicId], now: Now) -> None:

@@ -21,6 +21,7 @@ from nodes.broker.groups import GroupCoordinator
 from nodes.broker.heartbeat import Beating
 from nodes.broker.identity import claim_directory, note_boot
 from nodes.broker.internal_topics import InternalTopics
+from nodes.broker.measures import broker_measures
 from nodes.broker.membership import MakeSession, Membership
 from nodes.broker.metadata import ImageFollower, Metadata
 from nodes.broker.metadata_api import MetadataApi
@@ -30,6 +31,7 @@ from nodes.broker.producer_ids import ProducerIds
 from nodes.broker.replicas import OnMoved, Replicas
 from nodes.broker.scripts import Session
 from nodes.config import EXIT_STOPPED, QUORUM_ROLES, ConfigError, NodeConfig
+from nodes.runtime.measures import Outlook
 from nodes.storage.disk import Disk
 from odradek.session import CoordinationSession
 from transport.driver.calls import Calls
@@ -99,6 +101,10 @@ class ReplicaPart(ImageFollower, Protocol):
 
     def replica_count(self) -> int:
         """Return how many replicas it has."""
+        ...
+
+    def log_bytes(self) -> dict[str, int]:
+        """Return what the logs here weigh, by topic."""
         ...
 
 
@@ -305,6 +311,14 @@ class BrokerServer:
         self.controller.check()
         self.replicas.check()
         self.internal_topics.check()
+
+    def outlook(self, now: Now) -> Outlook:
+        """Return how this broker is, for whoever looks in from outside."""
+        if not self._started:
+            return Outlook("starting", False, False, ())
+        condition = self._condition()
+        measures = broker_measures(self.context, condition, self.replicas.log_bytes())
+        return Outlook(condition.state, False, condition.is_controller, measures)
 
     def _condition(self) -> Condition:
         state = "ready" if self.is_ready() else "starting"

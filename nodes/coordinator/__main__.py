@@ -6,6 +6,7 @@ from nodes.config import NodeConfig
 from nodes.coordinator.server import CoordinatorServer
 from nodes.runtime.process import run_node
 from nodes.storage.disk import Disk
+from odradek import __version__
 
 
 def _make(config: NodeConfig, disk: Disk, _boot_id: str) -> CoordinatorServer:
@@ -13,4 +14,4 @@ def _make(config: NodeConfig, disk: Disk, _boot_id: str) -> CoordinatorServer:
 
 
 if __name__ == "__main__":
-    run_node(_make)
+    run_node(_make, __version__)

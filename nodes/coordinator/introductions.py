@@ -6,6 +6,7 @@ from nodes.coordinator.context import CoordinatorContext, Request
 from nodes.coordinator.lanes import Lanes
 from nodes.coordinator.quorum import Quorum
 from nodes.coordinator.replica import Replica
+from nodes.runtime.measures import Outlook, counters, gauge
 from transport.kernel import Now
 from transport.wire.apis import Api
 from transport.wire.errors import ErrorCode
@@ -64,23 +65,41 @@ class Introductions:
         had better not be taken away.
         """
         config = self._context.config
-        hears = self._quorum.hears_leader(now)
-        self._caught_up = self._caught_up or (hears and self._quorum.has_caught_up)
-        ready = hears and self._caught_up and not self._quorum.is_rebuilding
         return HealthResponse(
             int(ErrorCode.NONE),
             config.name,
             config.incarnation,
-            "ready" if ready else "starting",
+            self._state(now),
             leader=self._quorum.leads,
             controller=False,
-            figures=self._figures(),
+            figures={**self._context.figures, **self._standing()},
         )
 
-    def _figures(self) -> dict[str, int]:
+    def outlook(self, now: Now) -> Outlook:
+        """Return the same for ``/metrics``: where it stands as gauges, what it counted as counters."""
+        standing = (
+            gauge(name, f"{name.replace('_', ' ').capitalize()} now.", value)
+            for name, value in self._standing().items()
+        )
+        leads = self._quorum.leads
+        measures = (
+            gauge("raft_leads", "1 on the one coordinator that leads.", leads),
+            *standing,
+            *counters(self._context.figures),
+        )
+        return Outlook(self._state(now), leads, False, measures)
+
+    def _state(self, now: Now) -> str:
+        if self._context.stopping:
+            return "stopping"
+        hears = self._quorum.hears_leader(now)
+        self._caught_up = self._caught_up or (hears and self._quorum.has_caught_up)
+        ready = hears and self._caught_up and not self._quorum.is_rebuilding
+        return "ready" if ready else "starting"
+
+    def _standing(self) -> dict[str, int]:
         core = self._context.core
         return {
-            **self._context.figures,
             **self._quorum.figures(),
             "zxid": core.zxid,
             "applied_index": self._replica.applied_index,

@@ -28,6 +28,7 @@ from nodes.coordinator.sweeper import Sweeper
 from nodes.coordinator.writes import Writes
 from nodes.core.znode.core import Applied
 from nodes.core.znode.tree import Tree
+from nodes.runtime.measures import Outlook
 from nodes.storage.disk import Disk
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.kernel import Now, earliest
@@ -290,6 +291,14 @@ class CoordinatorServer:
             self._openings.on_applied(applied.opening, now)
         if write.died is not None:
             self._notices.on_applied(write.died)
+
+    # State
+
+    def outlook(self, now: Now) -> Outlook:
+        """Return how this coordinator is, for whoever looks in from outside."""
+        if not self._started:
+            return Outlook("starting", False, False, ())
+        return self._introductions.outlook(now)
 
     # Requests
 

@@ -11,10 +11,12 @@ from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.dispatch import Dispatch, Handler
 from nodes.broker.heartbeat import Beating
 from nodes.broker.identity import claim_directory
+from nodes.broker.measures import broker_measures
 from nodes.broker.metadata import Metadata
 from nodes.broker.node_api import Condition, NodeApi
 from nodes.broker.peers import Peers
 from nodes.config import EXIT_STOPPED, NodeConfig
+from nodes.runtime.measures import Outlook
 from nodes.storage.disk import Disk
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Origin, Ports
@@ -84,6 +86,12 @@ class DedicatedController:
     def health(self) -> HealthResponse:
         """Return what HEALTH shows of this controller."""
         return self._node_api.health()
+
+    def outlook(self, now: Now) -> Outlook:
+        """Return how this controller is, for whoever looks in from outside."""
+        condition = self._condition()
+        measures = broker_measures(self.context, condition, {})
+        return Outlook(condition.state, False, condition.is_controller, measures)
 
     def _condition(self) -> Condition:
         state = "stopping" if self._stopping else "ready"

@@ -15,6 +15,7 @@ from nodes.kraft.controller import DedicatedController
 from nodes.kraft.leadership import Leadership
 from nodes.kraft.machine import MetadataMachine
 from nodes.kraft.share import Share
+from nodes.runtime.measures import Outlook, counters, merged
 from nodes.storage.disk import Disk
 from odradek.session import CoordinationSession
 from transport.driver.calls import response
@@ -133,6 +134,15 @@ class KraftServer:
             self.leadership.check()
 
     # State
+
+    def outlook(self, now: Now) -> Outlook:
+        """Return the two as one, for whoever looks in from outside."""
+        if not self._started:
+            return Outlook("starting", False, False, ())
+        quorum, broker = self.coordinator.outlook(now), self.broker.outlook(now)
+        of_machine = tuple(counters(self._machine.figures))
+        measures = merged((*broker.measures, *quorum.measures, *of_machine))
+        return Outlook(self._health(now).state, quorum.leader, broker.controller, measures)
 
     def _health(self, now: Now) -> HealthResponse:
         """Return the two as one: ready when both are."""

@@ -27,13 +27,16 @@ from nodes.config import (
     NodeConfig,
     load_node_config,
 )
+from nodes.runtime.logs import log_to_stderr
+from nodes.runtime.measures import NodeProgram
+from nodes.runtime.window import Window
 from nodes.storage.disk import Disk, RealDisk, StorageError
 from transport.driver.loop import Loop
 from transport.driver.ports import Door, Program
 from transport.sockets.options import PortInUse
 from transport.wire.ids import Incarnation
 
-MakeProgram = Callable[[NodeConfig, Disk, str], Program]
+MakeProgram = Callable[[NodeConfig, Disk, str], NodeProgram]
 """Makes the node's program of its settings, its disk, and the machine's boot id."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -41,17 +44,17 @@ ORPHAN_STOP_S = 5.0
 _logger = logging.getLogger("odradek")
 
 
-def run_node(make_program: MakeProgram) -> None:
+def run_node(make_program: MakeProgram, version: str) -> None:
     """Run a node as the command line says, and exit with its status."""
     arguments = _parse_arguments()
     if not __debug__:
         _fail(EXIT_CONFIG, "the invariants are asserts: run Python without -O")
     try:
         config = load_node_config(arguments.config, Incarnation(arguments.incarnation))
-        _log_to_stderr(config)
+        log_to_stderr(config)
         _raise_descriptor_limit()
         disk = RealDisk(Path(config.data_dir))
-        status = _run(config, make_program(config, disk, boot_id()))
+        status = _run(config, make_program(config, disk, boot_id()), version)
     except (ConfigError, PortInUse) as error:
         _fail(EXIT_CONFIG, str(error))
     except StorageError as error:
@@ -62,7 +65,7 @@ def run_node(make_program: MakeProgram) -> None:
     sys.exit(status)
 
 
-def _run(config: NodeConfig, program: Program) -> int:
+def _run(config: NodeConfig, program: NodeProgram, version: str) -> int:
     here = config.endpoints()
     loop = Loop(
         program,
@@ -76,6 +79,8 @@ def _run(config: NodeConfig, program: Program) -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     _watch_supervisor(loop, program)
+    if here.http:
+        Window(config, loop, program, version).open()
     _logger.info("%s incarnation %d is up at %s", config.name, config.incarnation, here.clients)
     status = loop.run()
     if status == EXIT_STOPPED:  # Of any other end, what was logged last is the reason.
@@ -111,14 +116,6 @@ def _watch_supervisor(loop: Loop, program: Program) -> None:
 def _raise_descriptor_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _log_to_stderr(config: NodeConfig) -> None:
-    logging.basicConfig(
-        level=logging.INFO,
-        format=f"%(asctime)s {config.name} %(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -16,10 +16,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from random import Random
 
+from transport.driver.cause import CAUSE, NO_CAUSE
+from transport.driver.meter import Histogram, RequestMeter
 from transport.driver.pool import DiskPool
 from transport.driver.ports import Door, LinkId, Origin, Pool, Program, Wire
 from transport.driver.switchboard import Switchboard
 from transport.kernel import Now
+from transport.sockets.router import RouterSocket
 from transport.wire.codec import Envelope
 
 SLEEP_MAX_MS = 1_000
@@ -64,6 +67,10 @@ class Loop:
         self._random = Random(seed)
         self._status: int | None = None
         self._now = read_clocks()
+        self.turns = Histogram()
+        """How long each turn held up what arrived meanwhile."""
+        self.lateness = Histogram()
+        """How much later than asked a sleep ended."""
 
     # Ports
 
@@ -86,6 +93,16 @@ class Loop:
     def figures(self) -> Mapping[str, int]:
         """Counters of the transport, by name."""
         return self._board.figures
+
+    @property
+    def requests(self) -> RequestMeter:
+        """What came through the doors."""
+        return self._board.meter
+
+    @property
+    def routers(self) -> Mapping[Door, RouterSocket]:
+        """The bound doors, with their connections and what they have refused."""
+        return self._board.routers
 
     def exit(self, status: int) -> None:
         """End after this turn; the first status counts."""
@@ -133,8 +150,11 @@ class Loop:
         timeout_ms = self._sleep_ms(program.next_deadline_ms())
         awaited_ms = self._now.mono_ms + timeout_ms
         self._board.wait(timeout_ms)
+        began_ns = time.monotonic_ns()
         now = self._now = read_clocks()
         gap_ms = now.mono_ms - awaited_ms
+        if gap_ms >= 0:
+            self.lateness.add(gap_ms)
         if gap_ms >= GAP_MIN_MS:
             program.on_gap(gap_ms, now)
         self._drain_pipe()
@@ -144,9 +164,12 @@ class Loop:
         for _ in range(len(self._posted)):
             self._posted.popleft()(now)
         program.end_turn(now)
+        self.turns.add((time.monotonic_ns() - began_ns) / 1e6)
 
     def _take(self, origin: Origin | LinkId, envelope: Envelope) -> None:
+        CAUSE.set(envelope.cause_id)
         self._program.on_message(origin, envelope, self._now)
+        CAUSE.set(NO_CAUSE)
 
     def _sleep_ms(self, deadline_ms: int | None) -> int:
         if self._posted:

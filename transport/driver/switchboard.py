@@ -5,10 +5,13 @@ Decoding happens here: what is no message is answered where it can be, counted, 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 
 import zmq
 
+from transport.driver.cause import CAUSE
+from transport.driver.meter import RequestMeter
 from transport.driver.ports import Door, LinkId, Origin
 from transport.sockets.dealer import DealerSocket
 from transport.sockets.pubsub import PublisherSocket, SubscriberSocket
@@ -36,6 +39,9 @@ class Switchboard:
         self._routers: dict[Door, RouterSocket] = {}
         self._publisher: PublisherSocket | None = None
         self.figures: dict[str, int] = {}
+        self.meter = RequestMeter()
+        self._cause_prefix = secrets.token_hex(4)
+        self._last_cause = 0
         self._readable: list[object] = []
         self._unsettled: list[LinkId] = []
         self._poller.register(wake_fd, zmq.POLLIN)
@@ -61,6 +67,11 @@ class Switchboard:
         if self._publisher is not None:
             bound["events"] = self._publisher.endpoint
         return bound
+
+    @property
+    def routers(self) -> Mapping[Door, RouterSocket]:
+        """The bound ROUTERs, to be looked at."""
+        return self._routers
 
     # The wire port
 
@@ -93,11 +104,16 @@ class Switchboard:
         dealer = self._links.get(link)
         if not isinstance(dealer, DealerSocket):
             return False
-        return dealer.send(encode(envelope, dealer.received_bytes))
+        cause_id = envelope.cause_id or CAUSE.get()
+        if not cause_id and envelope.kind == Kind.REQUEST:
+            self._last_cause += 1
+            cause_id = f"{self._cause_prefix}-{self._last_cause}"
+        return dealer.send(encode(envelope, dealer.received_bytes, cause_id))
 
     def reply(self, origin: Origin, envelope: Envelope) -> bool:
         """Answer over a ROUTER; False when the peer is gone or stuck."""
         router = self._routers[origin.door]
+        self.meter.answered(origin, envelope)
         return router.send(origin.route, encode(envelope), envelope.size_bytes())
 
     def publish(self, topic: bytes, envelope: Envelope) -> None:
@@ -172,6 +188,7 @@ class Switchboard:
                 self._refuse(origin, fault)
                 continue
             router.credit(route, envelope.received_bytes)
+            self.meter.arrived(origin, envelope)
             take(origin, envelope)
             budget_bytes -= envelope.size_bytes()
             if budget_bytes < 0:

@@ -53,6 +53,16 @@ class RouterSocket:
         """Answers dropped: the peer was gone, stuck, or had not read what it has."""
         self.connections_refused = 0
 
+    @property
+    def connections(self) -> int:
+        """How many peers are connected now."""
+        return self._connections
+
+    def unread_bytes(self) -> int:
+        """Return the answers sent that their receivers have not yet said to have read."""
+        peers = self._peers.values()
+        return sum(max(0, peer.sent_bytes - peer.received_bytes) for peer in peers)
+
     def receive(self) -> tuple[bytes, str, list[bytes]] | None:
         """Return (route, address of the peer, frames) of the next message, or None."""
         try:

@@ -103,8 +103,11 @@ _HEADER_FIELDS: tuple[tuple[type, str], ...] = (
 )
 
 
-def encode(envelope: Envelope, received_bytes: int = 0) -> list[Buffer]:
-    """Return the frames of ``envelope``; ``received_bytes`` is the credit its sender gives."""
+def encode(envelope: Envelope, received_bytes: int = 0, cause_id: str = "") -> list[Buffer]:
+    """Return the frames of ``envelope``.
+
+    ``received_bytes`` is the credit its sender gives, ``cause_id`` takes the place of an empty one.
+    """
     header = msgpack.packb(
         (
             WIRE_VERSION,
@@ -116,7 +119,7 @@ def encode(envelope: Envelope, received_bytes: int = 0) -> list[Buffer]:
             envelope.destination,
             envelope.incarnation,
             envelope.deadline_ms,
-            envelope.cause_id,
+            envelope.cause_id or cause_id,
             received_bytes,
             _encode_body(envelope.body),
         )

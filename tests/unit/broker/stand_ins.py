@@ -356,6 +356,9 @@ class StandInReplicas:
         parts = self.context.image.partitions.values()
         return sum(record.leader == self.context.id for p in parts for record in p.values())
 
+    def log_bytes(self) -> dict[str, int]:
+        return {}
+
     def replica_count(self) -> int:
         parts = self.context.image.partitions.values()
         return sum(self.context.id in record.replicas for p in parts for record in p.values())

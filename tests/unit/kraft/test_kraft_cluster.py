@@ -10,6 +10,8 @@ from nodes.broker.server import BrokerServer
 from nodes.config import BrokerConfig, ConfigError
 from nodes.kraft.controller import DedicatedController
 from nodes.kraft.server import KraftServer
+from nodes.runtime.measures import exposition
+from odradek.node_window import Metrics
 from tests.simulation.cluster import Cluster
 from tests.simulation.shape import Shape
 from tests.simulation.world import World
@@ -86,6 +88,21 @@ def test_the_next_leader_reigns_with_a_later_epoch_and_knows_everything(shape: S
     assert after.controller.epoch > position.controller_epoch
     assert after.context.image.position >= position
     wait(cluster, lambda: are_ready(cluster))
+
+
+@pytest.mark.parametrize("shape", [COMBINED, SEPARATE], ids=KINDS[:2])
+def test_each_node_tells_of_both_its_parts_as_one(shape: Shape) -> None:
+    cluster = cluster_of(shape)
+    clocks = {name: cluster.processes[name].clock for name in cluster.names("controller")}
+    seen = {name: member(cluster, name).outlook(clock.now()) for name, clock in clocks.items()}
+    assert {outlook.state for outlook in seen.values()} == {"ready"}
+    metrics = {name: Metrics(exposition(outlook.measures)) for name, outlook in seen.items()}
+    for name, outlook in seen.items():
+        names = [measure.name for measure in outlook.measures]
+        assert len(names) == len(set(names)), "Prometheus reads each name once"
+        reigns = name == controller(cluster)
+        assert metrics[name].total("active_controller") == metrics[name].total("raft_leads")
+        assert (outlook.controller, outlook.leader) == (reigns, reigns)
 
 
 def test_a_dead_broker_is_fenced_and_back_once_it_has_caught_up() -> None:

@@ -13,7 +13,7 @@ from rich.console import Console as RichConsole
 
 from supervisor.console import LiveConsole, PlainConsole, choose_console, render_table
 from supervisor.outcome import Outcome
-from supervisor.plan import ClusterPlan, Settings
+from supervisor.plan import ClusterPlan, NodePorts, Settings
 from supervisor.status import describe_ready, status_text, uptime_text
 from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
 from transport.wire.messages.supervision import NodeStatus, SupervisorStatusResponse
@@ -60,7 +60,7 @@ STATUS = SupervisorStatusResponse(
 
 def plan(data_dir: Path) -> ClusterPlan:
     settings = Settings("x")
-    nodes = tuple(member.endpoints((1, 2, 3)) for member in settings.members())
+    nodes = tuple(member.endpoints(NodePorts(1, 2, 3, 4)) for member in settings.members())
     return ClusterPlan(settings, ClusterId("c"), "key", data_dir, nodes)
 
 

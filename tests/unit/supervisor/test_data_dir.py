@@ -43,7 +43,14 @@ def data_dir(tmp_path: Path) -> DataDir:
 
 def node() -> NodeEndpoints:
     return NodeEndpoints(
-        NodeId(2), NodeName("broker-2"), ("broker",), "tcp://h:1", "tcp://h:2", "tcp://h:3", "b"
+        NodeId(2),
+        NodeName("broker-2"),
+        ("broker",),
+        "tcp://h:1",
+        "tcp://h:2",
+        "tcp://h:3",
+        "b",
+        "http://h:4",
     )
 
 
@@ -105,6 +112,7 @@ def test_cluster_json_says_what_programs_rely_on_and_comes_back_as_it_was(
             "clients": "tcp://h:2",
             "events": "tcp://h:3",
             "rack": "b",
+            "http": "http://h:4",
         }
     ]
 

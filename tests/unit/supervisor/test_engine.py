@@ -13,7 +13,7 @@ import pytest
 from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, ConfigError
 from supervisor.engine import EXIT_NOT_READY, Supervisor
 from supervisor.lives import Exited, Started
-from supervisor.plan import ClusterConfig, ClusterPlan, Settings, SupervisorConfig
+from supervisor.plan import ClusterConfig, ClusterPlan, NodePorts, Settings, SupervisorConfig
 from supervisor.roster import Usage
 from supervisor.status import status_json, status_text
 from transport.driver.ports import Door, LinkId, Origin, Ports
@@ -192,7 +192,7 @@ class World:
             supervisor=SupervisorConfig(death_notices=death_notices, start_timeout_ms=5_000),
         )
         nodes = tuple(
-            member.endpoints((port, port + 1, port + 2))
+            member.endpoints(NodePorts(port, port + 1, port + 2, port + 3))
             for port, member in zip(range(10, 99, 10), settings.members(), strict=False)
         )
         self.plan = ClusterPlan(settings, ClusterId("c"), KEY, Path("/nowhere"), nodes)

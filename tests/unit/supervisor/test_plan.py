@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nodes.config import ConfigError, check_node_config
-from supervisor.plan import ClusterPlan, load_settings, read_settings, shipped_names
+from supervisor.plan import ClusterPlan, NodePorts, load_settings, read_settings, shipped_names
 from transport.wire.ids import ClusterId
 
 
@@ -25,7 +25,7 @@ def test_every_shipped_config_loads_and_makes_nodes_that_can_start() -> None:
     assert "local" in shipped_names()
     for name in shipped_names():
         settings = load_settings(name)
-        nodes = tuple(member.endpoints((1, 2, 3)) for member in settings.members())
+        nodes = tuple(member.endpoints(NodePorts(1, 2, 3, 4)) for member in settings.members())
         plan = ClusterPlan(settings, ClusterId("c"), "key", Path("/nowhere"), nodes)
         for node in nodes:
             check_node_config(plan.node_config(node, 1))
@@ -107,12 +107,12 @@ def test_a_node_can_have_ports_a_host_and_a_rack_of_its_own() -> None:
     )
     members = {member.name: member for member in read_settings(table, "x").members()}
     special = next(member for name, member in members.items() if name == "broker-2")
-    assert (special.ports, special.host, special.rack) == ((0, 9092, 0), "::1", "b")
+    assert (special.ports, special.host, special.rack) == (NodePorts(clients=9092), "::1", "b")
 
 
 def test_a_node_that_is_not_there_names_the_nearest() -> None:
     settings = load_settings("local")
-    nodes = tuple(member.endpoints((1, 2, 3)) for member in settings.members())
+    nodes = tuple(member.endpoints(NodePorts(1, 2, 3, 4)) for member in settings.members())
     plan = ClusterPlan(settings, ClusterId("c"), "key", Path("/nowhere"), nodes)
     assert plan.find("broker-2").id == 2
     with pytest.raises(ConfigError, match="did you mean 'broker-2'"):

@@ -7,24 +7,26 @@ import socket
 import pytest
 
 from nodes.config import ConfigError
-from supervisor.plan import Member
+from supervisor.plan import Member, NodePorts
 from supervisor.ports import END_PORT, FIRST_PORT, assign_endpoints
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
+ANY = NodePorts()
 
-def member(number: int, ports: tuple[int, int, int] = (0, 0, 0), host: str = "127.0.0.1") -> Member:
+
+def member(number: int, ports: NodePorts = ANY, host: str = "127.0.0.1") -> Member:
     return Member(NodeName(f"broker-{number}"), NodeId(number), ("broker",), host, ports)
 
 
 def ports_of(nodes: tuple[NodeEndpoints, ...]) -> list[int]:
-    doors = (door for node in nodes for door in (node.peers, node.clients, node.events))
+    doors = (door for node in nodes for door in (node.peers, node.clients, node.events, node.http))
     return [int(door.rpartition(":")[2]) for door in doors]
 
 
 def test_free_ports_are_distinct_and_below_those_of_outgoing_connections() -> None:
     chosen = ports_of(assign_endpoints([member(n) for n in range(1, 7)], {}))
-    assert len(set(chosen)) == 18
+    assert len(set(chosen)) == 24
     assert all(FIRST_PORT <= port < END_PORT for port in chosen)
 
 
@@ -39,15 +41,17 @@ def test_ports_once_chosen_are_kept_and_new_nodes_get_others() -> None:
 def test_a_port_that_is_asked_for_wins_over_the_one_kept() -> None:
     first = assign_endpoints([member(1)], {})
     free = ports_of(assign_endpoints([member(9)], {}))[0]
-    second = assign_endpoints([member(1, (0, free, 0))], {node.name: node for node in first})
-    assert ports_of(second) == [ports_of(first)[0], free, ports_of(first)[2]]
+    second = assign_endpoints(
+        [member(1, NodePorts(clients=free))], {node.name: node for node in first}
+    )
+    assert ports_of(second) == [ports_of(first)[0], free, *ports_of(first)[2:]]
 
 
 def test_a_port_in_use_is_named_with_its_node_and_the_fix() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError) as caught:
-            assign_endpoints([member(1, (0, port, 0))], {})
+            assign_endpoints([member(1, NodePorts(clients=port))], {})
     assert f"port {port} of broker-1 on 127.0.0.1 is in use" in str(caught.value)
     assert "[[node]]" in str(caught.value)
 

@@ -16,7 +16,7 @@ import pytest
 from nodes.config import ConfigError, load_node_config
 from supervisor.data_dir import DataDir, ProcessRecord
 from supervisor.lives import Exited
-from supervisor.plan import ClusterConfig, ClusterPlan, Settings, SupervisorConfig
+from supervisor.plan import ClusterConfig, ClusterPlan, NodePorts, Settings, SupervisorConfig
 from supervisor.spawn import Children, bound_log, end_orphans, last_line, node_command
 from transport.wire.ids import ClusterId, Incarnation, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
@@ -37,7 +37,7 @@ class Nursery:
             cluster=ClusterConfig(brokers=1, coordinators=1),
             supervisor=SupervisorConfig(log_bytes_max=4096),
         )
-        nodes = tuple(member.endpoints((1, 2, 3)) for member in settings.members())
+        nodes = tuple(member.endpoints(NodePorts(1, 2, 3, 4)) for member in settings.members())
         plan = ClusterPlan(settings, ClusterId("c"), "key", folder, nodes)
         self.node = plan.find(NAME)
         self.code = code
@@ -133,7 +133,7 @@ def test_a_disk_that_takes_no_notes_ends_no_supervisor_and_starts_no_node(
 
 
 def test_a_real_node_is_started_by_its_role() -> None:
-    node = Settings("x").members()[0].endpoints((1, 2, 3))
+    node = Settings("x").members()[0].endpoints(NodePorts(1, 2, 3, 4))
     command = node_command(node, Path("/c.json"), Incarnation(5))
     assert command[1:] == (
         *("-P", "-m", "nodes.coordinator", "--config", "/c.json"),
@@ -146,13 +146,13 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from supervisor.data_dir import DataDir
-from supervisor.plan import ClusterConfig, ClusterPlan, Settings
+from supervisor.plan import NodePorts, ClusterConfig, ClusterPlan, Settings
 from supervisor.spawn import Children
 folder = Path({folder!r})
 data_dir = DataDir(folder)
 data_dir.prepare()
 settings = Settings("test", cluster=ClusterConfig(brokers=1, coordinators=1))
-nodes = tuple(member.endpoints((1, 2, 3)) for member in settings.members())
+nodes = tuple(member.endpoints(NodePorts(1, 2, 3, 4)) for member in settings.members())
 plan = ClusterPlan(settings, "c", "key", folder, nodes)
 children = Children(plan, data_dir, lambda *_: (sys.executable, "-c", {code!r}))
 for node in nodes:

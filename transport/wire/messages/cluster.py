@@ -32,6 +32,8 @@ class NodeEndpoints(Part, frozen=True, array_like=True, gc=False):
     events: str
     """PUB: heartbeats and metadata deltas."""
     rack: str = ""
+    http: str = ""
+    """``http://host:port`` of its /metrics and /health; empty: it has none."""
 
 
 class DescribeNodeRequest(Message, frozen=True, array_like=True, gc=False):
