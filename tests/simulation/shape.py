@@ -18,6 +18,7 @@ ALWAYS: dict[str, tuple[int, ...]] = {
 }
 """How many clients of each kind are in a run: one of these numbers is drawn."""
 SOMETIMES: dict[str, tuple[int, ...]] = {
+    "keepers": (1,),
     "operators": (1, 2),
 }
 """The same of the kinds of which only a few are in a run, so that runs do not grow with each."""
@@ -116,6 +117,8 @@ def draw_shape(random: Random) -> Shape:
             message_bytes_max=random.choice((1_024, 16_384, 1024 * 1024, 1024 * 1024)),
             index_interval_bytes=random.choice((1, 512, 4_096)),
             recovery_checkpoint_interval_ms=random.choice((200, 2_000, 60_000)),
+            cleaner_interval_ms=300,
+            retention_check_interval_ms=200,
         ),
         mix=_draw_mix(random),
         safety_ms=random.choice((8_000, 15_000, 15_000, 30_000)),

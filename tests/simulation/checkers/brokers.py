@@ -12,11 +12,13 @@ from nodes.broker.replica import Replica
 from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer
 from nodes.core.partition.leader import Leader
+from tests.simulation.checkers.begins_committed import check_beginning
 from tests.simulation.checkers.committed_replicated import (
     LedPartition,
     MinInsync,
     check_replicated,
 )
+from tests.simulation.checkers.compacted_kept import KeyedRecord, keyed_records
 from tests.simulation.checkers.image_chain import ImageChain
 from tests.simulation.checkers.log_history import Partition
 from tests.simulation.checkers.one_controller import OneController
@@ -44,6 +46,7 @@ class BrokerWatch:
         self._processes: dict[str, SimulatedProcess] = {}
         self._positions: dict[str, MetadataPosition] = {}
         self._ends: dict[tuple[str, PartitionKey], int] = {}
+        self._starts: dict[tuple[str, PartitionKey], int] = {}
         self._led: dict[tuple[str, PartitionKey], LedPartition] = {}
         self._harms: dict[str, int] = {}
 
@@ -66,6 +69,7 @@ class BrokerWatch:
                 self._look_at_leader(host, server, replica, core._leader)
             else:
                 self._look_at_follower(host, replica)
+            self._look_at_beginning(host, replica)
 
     def look_at_controller(self, node: NodeId, controller: Controller) -> None:
         """Take the controller of a node after a turn, whether it reigns or not."""
@@ -97,6 +101,19 @@ class BrokerWatch:
                     name = _name(replica)
                     ends[name] = max(ends.get(name, found), found)
         return {name: end for name, (_, end) in ends.items()}
+
+    def keyed_logs(self, topic: str) -> dict[Partition, dict[str, list[KeyedRecord]]]:
+        """Return what the live replicas' logs of a topic hold, once all have everything."""
+        found: dict[Partition, dict[str, list[KeyedRecord]]] = {}
+        for host, process in self._processes.items():
+            server = process.program
+            if not process.alive or not isinstance(server, BrokerServer) or not server._started:
+                continue
+            for replica in _replicas(server):
+                partition = _name(replica)
+                if replica.name.topic == topic and not self.survivors.is_excused(partition):
+                    found.setdefault(partition, {})[host] = keyed_records(replica)
+        return found
 
     # Parts of a look
 
@@ -162,6 +179,15 @@ class BrokerWatch:
         self.watermarks.look(led, told=told)
         self._min_insync.look(led)
         check_replicated(led, self._other_ends(replica.key, host))
+
+    def _look_at_beginning(self, host: str, replica: Replica) -> None:
+        core, partition = replica.core, _name(replica)
+        assert core is not None
+        start = int(core.log_start_offset)
+        key = (host, replica.key)
+        if self._starts.get(key, 0) != start and not self.survivors.is_excused(partition):
+            check_beginning(host, partition, start, self.watermarks.largest(partition))
+        self._starts[key] = start
 
     def _look_at_follower(self, host: str, replica: Replica) -> None:
         core = replica.core

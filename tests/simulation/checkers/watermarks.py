@@ -35,6 +35,10 @@ class Watermarks:
         require(watermark >= before, FORWARD, story)
         epochs[epoch] = watermark
 
+    def largest(self, partition: Partition) -> int:
+        """Return the largest high watermark that any leader ever had, 0 when there was none."""
+        return self._largest.get(partition, 0)
+
     def forget(self, partition: Partition) -> None:
         """Its logs have lost their tails: nothing known holds any more."""
         for key in [key for key in self._told if key[1] == partition]:

@@ -16,14 +16,14 @@ from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, RaftConfig
 from tests.simulation.checkers.violation import Violation
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
-from tests.simulation.mutations import control, partitions, raft, znodes
+from tests.simulation.mutations import control, logs, partitions, raft, znodes
 from tests.simulation.mutations.aimed import AIMED
 from tests.simulation.mutations.registry import MUTATIONS, Mutation, patched
 from tests.simulation.parallel import prepare
 from tests.simulation.run import Failed, run
 from tests.simulation.shape import USUAL, Mix, Shape
 
-PLANTED = (raft, znodes, partitions, control)
+PLANTED = (raft, znodes, partitions, control, logs)
 """The modules that register mutations when they are imported."""
 SAFETY_MS = 5_000
 INTENSITY = 4.0
@@ -55,7 +55,11 @@ def short_shape(seed: int, mutation: Mutation) -> Shape:
             min_insync_replicas=2,
             replica_lag_time_max_ms=random.choice((1_000, 3_000)),
         ),
-        log=LogConfig(message_bytes_max=random.choice((1_024, 1024 * 1024))),
+        log=LogConfig(
+            message_bytes_max=random.choice((1_024, 1024 * 1024)),
+            cleaner_interval_ms=300,
+            retention_check_interval_ms=50,
+        ),
         mix=Mix(
             clients={**USUAL, "setters": 3, "members": 3, **mutation.clients},
             producer_pause_us=(5_000, 40_000),

@@ -1,0 +1,47 @@
+"""Bugs in logs: compaction, retention, where they begin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nodes.core.partition import core
+from nodes.core.partition.core import PartitionCore
+from nodes.core.partition.events import LetGo
+from nodes.core.partition.log_state import LogState
+from nodes.storage.key_map import KeyMap
+from nodes.storage.partition_log import PartitionLog
+from tests.simulation.mutations.registry import Patch, mutation
+from transport.wire.ids import Offset
+
+KEEPERS = {"keepers": 1}
+
+
+@mutation("S33", victims="broker", clients=KEEPERS)
+def oldest_of_a_key_kept() -> list[Patch]:
+    """Compaction keeps of each key the first record instead of the last."""
+
+    def add(self: KeyMap, key: bytes, offset: Offset) -> None:
+        self._newest.setdefault(key, offset)
+
+    def supersedes(self: KeyMap, key: bytes, offset: Offset) -> bool:
+        return self._newest.get(key, offset) < offset
+
+    return [(KeyMap, "add", add), (KeyMap, "supersedes", supersedes)]
+
+
+@mutation("S34", victims="broker", clients=KEEPERS)
+def retention_beyond_the_watermark() -> list[Patch]:
+    """Retention lets go of what is not committed yet."""
+    original = PartitionLog.retained_start
+
+    def retained_start(self: PartitionLog, now_ms: int, up_to: Offset) -> Offset:
+        bounded = self.settings.retention.size_max_bytes >= 0
+        return self.log_end_offset if bounded else original(self, now_ms, up_to)
+
+    def on_let_go(self: PartitionCore, event: Any, effects: Any, now: Any) -> None:
+        log: LogState = self._log
+        if event.offset > log.log_start_offset:
+            log.log_start_offset = effects.start_at = event.offset
+
+    steps = {**core._STEPS, LetGo: on_let_go}
+    return [(PartitionLog, "retained_start", retained_start), (core, "_STEPS", steps)]
