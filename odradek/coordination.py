@@ -360,6 +360,10 @@ class CoordinationClient(Recipes, PipelinedCalls):
         """
         return self._wait(self.add_watch_async(path, watch, recursive))
 
+    def remove_watch(self, path: str, watch: Watch, recursive: bool = False) -> bool:
+        """End what :meth:`add_watch` began with these arguments; other watches of the path stay."""
+        return self._wait(self.remove_watch_async(path, watch, recursive))
+
     def remove_watches(self, path: str, kind: object = "any") -> bool:
         """Drop this session's watches of a path; their callbacks get an event of type REMOVED.
 

@@ -232,6 +232,13 @@ class PipelinedCalls:
 
         return self._begin(begin, _true_unless_failed(path))
 
+    def remove_watch_async(
+        self, path: str, watch: Watch, recursive: bool = False
+    ) -> AsyncResult[bool]:
+        """See :meth:`remove_watch`."""
+        kind = RECURSIVE if recursive else PERSISTENT
+        return self._end_watch(self._chroot.full(path), kind, self._watcher(watch))
+
     def remove_watches_async(self, path: str, kind: object = "any") -> AsyncResult[bool]:
         """See :meth:`remove_watches`."""
         operation = RemoveWatches(self._chroot.full(path), kind_of_removal(kind))
@@ -326,10 +333,14 @@ class PipelinedCalls:
 
     def _unwatch_changes(self, prefix: str, waker: Waker) -> AsyncResult[bool]:
         """Wake no more."""
+        return self._end_watch(prefix, RECURSIVE, waker)
+
+    def _end_watch(self, path: str, kind: str, watcher: Watcher | Waker) -> AsyncResult[bool]:
+        """Call one watcher of a full path no more; the session's others stay."""
 
         def begin(program: CoordinationProgram, done: OnResults, now: Now) -> None:
-            if program.session.unwatch(prefix, RECURSIVE, waker):
-                program.submit([RemoveWatches(prefix, RECURSIVE)], done, now)
+            if program.session.unwatch(path, kind, watcher):
+                program.submit([RemoveWatches(path, kind)], done, now)
             else:
                 done((), now)
 

@@ -15,6 +15,7 @@ from odradek import coordination
 from odradek.acl import ACL
 from odradek.aio.changes import Changes
 from odradek.aio.recipes import Recipes
+from odradek.aio.waiting import OnLoop
 from odradek.async_result import AsyncResult
 from odradek.bootstrap import Hosts
 from odradek.coordination import START_TIMEOUT_S
@@ -61,8 +62,6 @@ class CoordinationClient(Recipes):
             read_only=read_only,
             command_retry=command_retry,
         )
-        self._on_loop: dict[Callable[..., object], Callable[[Any], None]] = {}
-        self._tasks: dict[asyncio.Task[object], None] = {}
 
     # Life
 
@@ -150,15 +149,11 @@ class CoordinationClient(Recipes):
 
     def add_listener(self, listener: Listener) -> None:
         """Call ``listener(state)`` on the running event loop on each change of state."""
-        if listener not in self._on_loop:
-            self._on_loop[listener] = self._calling(listener)
-            self._client.add_listener(self._on_loop[listener])
+        self._client.add_listener(OnLoop(listener))
 
     def remove_listener(self, listener: Listener) -> None:
         """Call it no more."""
-        wrapped = self._on_loop.pop(listener, None)
-        if wrapped is not None:
-            self._client.remove_listener(wrapped)
+        self._client.remove_listener(OnLoop(listener))
 
     # Znodes
 
@@ -253,8 +248,13 @@ class CoordinationClient(Recipes):
 
     async def add_watch(self, path: str, watch: Watch, recursive: bool = False) -> bool:
         """Call ``watch`` at every change of ``path``; with ``recursive`` also below it."""
-        calling = self._calling(watch)
-        return await self._settled(self._client.add_watch_async(path, calling, recursive))
+        begun = self._client.add_watch_async(path, OnLoop(watch), recursive)
+        return await self._settled(begun)
+
+    async def remove_watch(self, path: str, watch: Watch, recursive: bool = False) -> bool:
+        """End what :meth:`add_watch` began with these arguments; other watches of the path stay."""
+        ended = self._client.remove_watch_async(path, OnLoop(watch), recursive)
+        return await self._settled(ended)
 
     async def remove_watches(self, path: str, kind: object = "any") -> bool:
         """Drop this session's watches of a path; their callbacks get an event of type REMOVED."""
@@ -290,24 +290,7 @@ class CoordinationClient(Recipes):
             raise ClientTimeoutError(f"not done within {limit_s} s") from None
 
     def _watch(self, watch: Watch | None) -> Watch | None:
-        return None if watch is None else self._calling(watch)
-
-    def _calling(self, function: Callable[..., object]) -> Callable[[Any], None]:
-        """Return what calls ``function`` on the event loop that runs now."""
-        loop = asyncio.get_running_loop()
-
-        def call(argument: Any) -> None:
-            outcome = function(argument)
-            if asyncio.iscoroutine(outcome):
-                task = loop.create_task(outcome)
-                self._tasks[task] = None  # or it might be collected before it is done
-                task.add_done_callback(lambda done: self._tasks.pop(done, None))
-
-        def hand_over(argument: Any) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(call, argument)
-
-        return hand_over
+        return None if watch is None else OnLoop(watch)
 
 
 class _Committed:

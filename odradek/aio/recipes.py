@@ -1,178 +1,30 @@
-"""Lock, Election, Semaphore, Counter and Queue for asyncio: the blocking recipes, each call awaited.
+"""The recipes as attributes of the asyncio client: the blocking ones, each call awaited.
 
-A call that waits runs on a thread of its own meanwhile; a task that is cancelled ends the wait.
-What they guarantee when a session is lost is said by the blocking ones.  The other recipes are for
-blocking programs only, so far.
+What they guarantee when a session is lost is said by the blocking ones.  Where making a recipe
+already asks the coordinators (leases, ``Config``, ``Partitioner``, watches) it is awaited too.
 """
 
 # ruff: noqa: N802 - the names are kazoo's, of classes
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
 
 from odradek import coordination
-from odradek.recipes.counter import Counter as BlockingCounter
+from odradek.aio.groups import Barrier, DoubleBarrier, Partitioner, Party, ShallowParty
+from odradek.aio.holds import Election, Hold, Semaphore
+from odradek.aio.queues import Counter, LockingQueue, Queue
+from odradek.aio.shared_values import Config, Naming, TreeCache
+from odradek.aio.waiting import OnLoop, on_a_thread
+from odradek.recipes.children_watch import ChildrenWatch
 from odradek.recipes.counter import Number
-from odradek.recipes.election import Election as BlockingElection
-from odradek.recipes.lock import Hold as BlockingHold
-from odradek.recipes.queue import Queue as BlockingQueue
+from odradek.recipes.data_watch import DataWatch
+from odradek.recipes.lock import Lock
+from odradek.recipes.partitioner import Divide
+from odradek.recipes.read_write_lock import ReadLock, WriteLock
 
-T = TypeVar("T")
-HoldT = TypeVar("HoldT", bound="Hold[Any]")
-BlockingT = TypeVar("BlockingT", bound=BlockingHold)
-LOOK_AGAIN_S = 0.05
-"""Between two attempts to end a wait."""
-
-
-async def _on_a_thread(call: Callable[[], T], cancel: Callable[[], object] | None = None) -> T:
-    """Run ``call`` on a thread of its own: waits may be many and long, and pools have an end."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - it is the awaiting task's
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="odradek-recipe", daemon=True).start()
-    awaited = asyncio.wrap_future(future)
-    try:
-        return await asyncio.shield(awaited)
-    except asyncio.CancelledError:
-        awaited.add_done_callback(lambda done: done.cancelled() or done.exception())
-        while cancel is not None and not awaited.done():
-            cancel()  # again and again: the wait may not have begun yet
-            await asyncio.wait([awaited], timeout=LOOK_AGAIN_S)
-        raise
-
-
-class Hold(Generic[BlockingT]):
-    """What is acquired, held and released; see the blocking one."""
-
-    def __init__(self, inner: BlockingT) -> None:
-        self._inner = inner
-        self.path = inner.path
-
-    async def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """Wait for it; True when it is held. LockTimeout, and False when not ``blocking``."""
-
-        def acquire() -> bool:
-            return self._inner.acquire(blocking, timeout)
-
-        try:
-            return await _on_a_thread(acquire, self._inner.cancel)
-        except asyncio.CancelledError:
-            # It may have been acquired just before; a release of what is not held is harmless.
-            await _on_a_thread(self._inner.release)
-            raise
-
-    async def release(self) -> bool:
-        """Give it up; True if it was held until now."""
-        return await _on_a_thread(self._inner.release)
-
-    async def contenders(self) -> list[str]:
-        """Return the identifiers of those who hold or wait, in order of arrival."""
-        return await _on_a_thread(self._inner.contenders)
-
-    @property
-    def is_held(self) -> bool:
-        """True while it is held and a coordinator serves the session."""
-        return self._inner.is_held
-
-    @property
-    def state(self) -> str:
-        """FREE, HELD, SUSPENDED (perhaps held) or LOST."""
-        return self._inner.state
-
-    @property
-    def fencing_token(self) -> int:
-        """A number that is larger for every later holder; RuntimeError: not held."""
-        return self._inner.fencing_token
-
-    def on_lost(self, callback: Callable[[], object]) -> None:
-        """Call ``callback()`` on the running event loop when a hold has ended with its session."""
-        loop = asyncio.get_running_loop()
-
-        def hand_over() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(callback)
-
-        self._inner.on_lost(hand_over)
-
-    async def __aenter__(self: HoldT) -> HoldT:
-        await self.acquire()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.release()
-
-
-class Election(Hold[BlockingElection]):
-    """An election; see the blocking one."""
-
-    async def run(self, function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-        """Stand until elected, await ``function`` as leader, resign; return what it returns.
-
-        When the session is lost meanwhile, the function is cancelled: it is leader no more.
-        """
-        await self.acquire()
-        task = asyncio.ensure_future(function(*arguments))
-        self.on_lost(task.cancel)
-        try:
-            return await task
-        finally:
-            task.cancel()
-            await self.release()
-
-    async def leader(self) -> str | None:
-        """Return the identifier of the candidate at the head of the line, or None."""
-        return await _on_a_thread(self._inner.leader)
-
-
-class Counter:
-    """A counter; see the blocking one."""
-
-    def __init__(self, inner: BlockingCounter) -> None:
-        self._inner = inner
-        self.path = inner.path
-
-    async def value(self) -> Number:
-        """Return the number at present."""
-        return await _on_a_thread(lambda: self._inner.value)
-
-    async def add(self, amount: Number) -> Number:
-        """Add, and return the new number."""
-        return await _on_a_thread(lambda: self._inner.add(amount))
-
-
-class Queue:
-    """A queue; see the blocking one. A ``get`` that is cancelled may still take an item."""
-
-    def __init__(self, inner: BlockingQueue) -> None:
-        self._inner = inner
-        self.path = inner.path
-
-    async def put(self, value: bytes, priority: int = 100) -> None:
-        """Add an item; a lower ``priority`` is taken first."""
-        await _on_a_thread(lambda: self._inner.put(value, priority))
-
-    async def get(self, timeout: float | None = 0.0) -> bytes | None:
-        """Take the first item; None if there is none within ``timeout`` seconds."""
-        return await _on_a_thread(lambda: self._inner.get(timeout))
-
-    async def size(self) -> int:
-        """Return how many items there are."""
-        return await _on_a_thread(lambda: len(self._inner))
+WatchT = TypeVar("WatchT", DataWatch, ChildrenWatch)
 
 
 class Recipes:
@@ -180,19 +32,43 @@ class Recipes:
 
     _client: coordination.CoordinationClient
 
-    def Lock(self, path: str, identifier: str | None = None) -> Hold[BlockingHold]:
+    def Lock(self, path: str, identifier: str | None = None) -> Hold[Lock]:
         """Return a lock; see :class:`odradek.recipes.lock.Lock`."""
         return Hold(self._client.Lock(path, identifier))
 
-    def Semaphore(
-        self, path: str, identifier: str | None = None, max_leases: int = 1
-    ) -> Hold[BlockingHold]:
+    def ReadLock(self, path: str, identifier: str | None = None) -> Hold[ReadLock]:
+        """Return the shared half of a lock; see :class:`odradek.recipes.read_write_lock.ReadLock`."""
+        return Hold(self._client.ReadLock(path, identifier))
+
+    def WriteLock(self, path: str, identifier: str | None = None) -> Hold[WriteLock]:
+        """Return the exclusive half of a lock; see :class:`odradek.recipes.read_write_lock.WriteLock`."""
+        return Hold(self._client.WriteLock(path, identifier))
+
+    def Semaphore(self, path: str, identifier: str | None = None, max_leases: int = 1) -> Semaphore:
         """Return a semaphore; see :class:`odradek.recipes.semaphore.Semaphore`."""
-        return Hold(self._client.Semaphore(path, identifier, max_leases))
+        return Semaphore(self._client.Semaphore(path, identifier, max_leases))
 
     def Election(self, path: str, identifier: str | None = None) -> Election:
         """Return an election; see :class:`odradek.recipes.election.Election`."""
         return Election(self._client.Election(path, identifier))
+
+    def Barrier(self, path: str) -> Barrier:
+        """Return a barrier; see :class:`odradek.recipes.barrier.Barrier`."""
+        return Barrier(self._client.Barrier(path))
+
+    def DoubleBarrier(
+        self, path: str, num_clients: int, identifier: str | None = None
+    ) -> DoubleBarrier:
+        """Return a barrier to enter and leave together; see :class:`odradek.recipes.double_barrier.DoubleBarrier`."""
+        return DoubleBarrier(self._client.DoubleBarrier(path, num_clients, identifier))
+
+    def Party(self, path: str, identifier: str | None = None) -> Party:
+        """Return a group's list of members; see :class:`odradek.recipes.party.Party`."""
+        return Party(self._client.Party(path, identifier))
+
+    def ShallowParty(self, path: str, identifier: str | None = None) -> ShallowParty:
+        """Return a group's list of members, kept in names; see :class:`odradek.recipes.party.ShallowParty`."""
+        return ShallowParty(self._client.ShallowParty(path, identifier))
 
     def Counter(self, path: str, default: Number = 0) -> Counter:
         """Return a counter; see :class:`odradek.recipes.counter.Counter`."""
@@ -201,3 +77,75 @@ class Recipes:
     def Queue(self, path: str) -> Queue:
         """Return a queue; see :class:`odradek.recipes.queue.Queue`."""
         return Queue(self._client.Queue(path))
+
+    def LockingQueue(self, path: str) -> LockingQueue:
+        """Return a queue whose items are kept until they are done; see :class:`odradek.recipes.locking_queue.LockingQueue`."""
+        return LockingQueue(self._client.LockingQueue(path))
+
+    async def NonBlockingLease(self, path: str, duration: timedelta, identifier: str) -> bool:
+        """Say whether the lease was obtained; see :class:`odradek.recipes.lease.NonBlockingLease`."""
+        return await on_a_thread(
+            lambda: bool(self._client.NonBlockingLease(path, duration, identifier))
+        )
+
+    async def MultiNonBlockingLease(
+        self, count: int, path: str, duration: timedelta, identifier: str
+    ) -> bool:
+        """Say whether one was obtained; see :class:`odradek.recipes.lease.MultiNonBlockingLease`."""
+        return await on_a_thread(
+            lambda: bool(self._client.MultiNonBlockingLease(count, path, duration, identifier))
+        )
+
+    async def Partitioner(
+        self,
+        path: str,
+        set: Iterable[str],  # noqa: A002 - kazoo's name
+        partition_func: Divide | None = None,
+        identifier: str | None = None,
+        time_boundary: float = 0.5,
+    ) -> Partitioner:
+        """Return our part of a set of things; see :class:`odradek.recipes.partitioner.Partitioner`."""
+        made = await on_a_thread(
+            lambda: self._client.Partitioner(path, set, partition_func, identifier, time_boundary),
+            lambda partitioner: partitioner.finish(),
+        )
+        return Partitioner(made)
+
+    SetPartitioner = Partitioner
+
+    async def DataWatch(self, path: str, func: Callable[..., object]) -> DataWatch:
+        """Call ``func`` on the running event loop; see :class:`odradek.recipes.data_watch.DataWatch`."""
+        return await _begun(self._client.DataWatch(path), func)
+
+    async def ChildrenWatch(
+        self,
+        path: str,
+        func: Callable[..., object],
+        allow_session_lost: bool = True,
+        send_event: bool = False,
+    ) -> ChildrenWatch:
+        """Call ``func`` on the running event loop; see :class:`odradek.recipes.children_watch.ChildrenWatch`."""
+        watch = self._client.ChildrenWatch(path, None, allow_session_lost, send_event)
+        return await _begun(watch, func)
+
+    def TreeCache(self, path: str) -> TreeCache:
+        """Return a copy of a subtree; see :class:`odradek.recipes.tree_cache.TreeCache`."""
+        return TreeCache(self._client.TreeCache(path))
+
+    async def Config(self, path: str, schema: Mapping[str, Any] | None = None) -> Config:
+        """Return shared settings; see :class:`odradek.recipes.config.Config`."""
+        made = await on_a_thread(
+            lambda: self._client.Config(path, schema), lambda config: config.close()
+        )
+        return Config(made)
+
+    def Naming(self, path: str) -> Naming:
+        """Return a registry of services; see :class:`odradek.recipes.naming.Naming`."""
+        return Naming(self._client.Naming(path))
+
+
+async def _begun(watch: WatchT, function: Callable[..., object]) -> WatchT:
+    """Let a watch begin; it ends when the function, or its coroutine, returns False."""
+    calling = OnLoop(function, lambda outcome: watch.stop() if outcome is False else None)
+    await on_a_thread(lambda: watch(calling), lambda _calling: watch.stop())
+    return watch

@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from types import TracebackType
 from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
 
 from odradek.async_result import AsyncResult
 from odradek.errors import ClientTimeoutError, NoNodeError, OdradekError, SessionExpiredError
@@ -130,13 +132,25 @@ class Client(Protocol):
         """List the children."""
         ...
 
+    def add_watch_async(
+        self, path: str, watch: Watch, recursive: bool = False
+    ) -> AsyncResult[bool]:
+        """Watch a path, and what is below it, until further notice."""
+        ...
+
+    def remove_watch_async(
+        self, path: str, watch: Watch, recursive: bool = False
+    ) -> AsyncResult[bool]:
+        """End such a watch."""
+        ...
+
     def transaction(self) -> Transaction:
         """Begin a transaction."""
         ...
 
 
 class Cancelled(OdradekError):
-    """The wait was ended by ``cancel()``."""
+    """The wait was ended: by ``cancel()``, or with the task that awaited it."""
 
 
 class Patience:
@@ -156,6 +170,50 @@ class Patience:
         return self.left_s() == 0
 
 
+class Scope:
+    """Ends every wait that begins on a thread within ``with scope``, whichever recipe waits."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._waiters: WeakSet[Waiter] = WeakSet()
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Have the waits end with :class:`Cancelled`, and those that are still to begin."""
+        with self._mutex:
+            self.cancelled = True
+            waiters = list(self._waiters)
+        for waiter in waiters:
+            waiter.cancel()
+
+    def enter(self, waiter: Waiter) -> None:
+        """Count a wait in."""
+        with self._mutex:
+            self._waiters.add(waiter)
+            cancelled = self.cancelled
+        if cancelled:
+            waiter.cancel()
+
+    def __enter__(self) -> Scope:
+        _here.scope = self
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _here.scope = None
+
+
+class _Here(threading.local):
+    scope: Scope | None = None
+
+
+_here = _Here()
+
+
 class Waiter:
     """One thread that waits for answers and events, and can be told to give up.
 
@@ -166,6 +224,8 @@ class Waiter:
         self._signal = waiting.signal()
         self._patience = Patience(waiting, timeout_s)
         self._cancelled = False
+        if _here.scope is not None:
+            _here.scope.enter(self)
 
     @property
     def over(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nodes.core.znode.core import ZnodeCore
-from nodes.core.znode.watch import Watches
+from nodes.core.znode.watch import PERSISTENT, RECURSIVE, Watches
 from odradek.coordination import CoordinationClient
 from transport.driver.calls import response
 from transport.driver.ports import LinkId, Program
@@ -27,6 +27,7 @@ from transport.wire.messages.cluster import (
     NodeEndpoints,
 )
 from transport.wire.messages.coordination import (
+    AddWatch,
     OpenedSession,
     OpenSessionRequest,
     OpenSessionResponse,
@@ -35,6 +36,7 @@ from transport.wire.messages.coordination import (
     PingSessionRequest,
     PingSessionResponse,
     ProposedWrite,
+    RemoveWatches,
     Result,
 )
 
@@ -141,6 +143,15 @@ class Ensemble:
             if item.request_id:
                 write = ProposedWrite(request.session_id, 1, request.lowest_unanswered, (item,))
                 results.extend(self.apply(write))
+                continue
+            if isinstance(operation, AddWatch):
+                kind = RECURSIVE if operation.recursive else PERSISTENT
+                self.watches.add(request.session_id, kind, operation.path)
+                results.append(Result(0, self.core.zxid))
+                continue
+            if isinstance(operation, RemoveWatches):
+                self.watches.remove(request.session_id, operation.kind, operation.path)
+                results.append(Result(0, self.core.zxid))
                 continue
             results.append(self.core.read(operation))
             if getattr(operation, "watch", False) and (not results[-1].error or name == "Exists"):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from odradek import aio
+from odradek.aio.waiting import on_a_thread
 from odradek.coordination import CoordinationClient
+from odradek.recipes import Instance
 
 WAIT_S = 10.0
 
@@ -97,5 +102,179 @@ def test_semaphores_counters_and_queues(one: CoordinationClient) -> None:
         await queue.put(b"item")
         assert await taken == b"item"
         assert await queue.size() == 0
+
+    asyncio.run(scenario())
+
+
+def test_every_recipe_of_the_blocking_client_is_there_with_its_arguments() -> None:
+    def recipes(kind: type) -> dict[str, list[str]]:
+        names = [name for name in dir(kind) if name[0].isupper()]
+        return {name: list(inspect.signature(getattr(kind, name)).parameters) for name in names}
+
+    assert recipes(aio.CoordinationClient) == recipes(CoordinationClient)
+
+
+def test_a_cancelled_wait_ends_whichever_recipe_waits(
+    one: CoordinationClient, two: CoordinationClient
+) -> None:
+    for path in ("/barrier", "/both", "/s/turn"):
+        two.ensure_path(path)
+
+    async def scenario() -> None:
+        client = AsyncFace(one)
+        cache = client.TreeCache("/never-started")
+        queue, both = client.LockingQueue("/jobs"), client.DoubleBarrier("/both", 2, "a")
+        waits: list[Callable[[], Awaitable[object]]] = [
+            client.Barrier("/barrier").wait,
+            both.enter,
+            queue.get,
+            cache.wait,
+            lambda: client.Queue("/q").get(None),
+            lambda: client.Semaphore("/s", max_leases=1).acquire(),
+        ]
+        holder = AsyncFace(two).Semaphore("/s", max_leases=1)
+        assert await holder.acquire()
+        tasks = [asyncio.ensure_future(wait()) for wait in waits]
+        await until(lambda: len(one.get_children("/both")) == 1)
+        await until(lambda: len(one.get_children("/s/turn")) == 1)
+        for task in tasks:
+            assert not task.done()
+            task.cancel()
+        done, _ = await asyncio.wait(tasks, timeout=WAIT_S)
+        assert len(done) == len(tasks)
+        assert all(task.cancelled() for task in tasks)
+        await until(lambda: "odradek-recipe" not in {each.name for each in threading.enumerate()})
+        assert one.get_children("/both") == []
+        assert await holder.contenders() == [""]
+        await client.Queue("/q").put(b"item")
+        assert await client.Queue("/q").get(WAIT_S) == b"item", "nobody else has taken it"
+
+    asyncio.run(scenario())
+
+
+def test_what_a_cancelled_call_has_done_is_taken_back() -> None:
+    async def scenario() -> None:
+        going = threading.Event()
+        undone: list[str] = []
+
+        def call() -> str:
+            going.wait(WAIT_S)
+            return "made"
+
+        task = asyncio.ensure_future(on_a_thread(call, undone.append))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        going.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert undone == ["made"]
+
+    asyncio.run(scenario())
+
+
+def test_groups_and_queues_are_awaited(one: CoordinationClient, two: CoordinationClient) -> None:
+    async def scenario() -> None:
+        client, other = AsyncFace(one), AsyncFace(two)
+        barriers = [each.DoubleBarrier("/both", 2) for each in (client, other)]
+        await asyncio.gather(*(barrier.enter(WAIT_S) for barrier in barriers))
+        await asyncio.gather(*(barrier.leave(WAIT_S) for barrier in barriers))
+        barrier = client.Barrier("/barrier")
+        assert await barrier.create()
+        passing = asyncio.create_task(other.Barrier("/barrier").wait(WAIT_S))
+        assert await barrier.remove()
+        assert await passing
+        for party in (client.Party("/party", "a"), client.ShallowParty("/shallow", "a")):
+            await party.join()
+            assert (await party.members(), party.participating) == (["a"], True)
+            await party.leave()
+        jobs = client.LockingQueue("/jobs")
+        await jobs.put_all([b"1", b"2"])
+        assert await jobs.get(WAIT_S) == b"1"
+        assert await jobs.holds_lock()
+        assert await jobs.consume()
+        assert await jobs.get(WAIT_S) == b"2"
+        assert await jobs.release()
+        assert await jobs.size() == 1
+        assert await client.NonBlockingLease("/lease", timedelta(hours=1), "a")
+        assert not await other.NonBlockingLease("/lease", timedelta(hours=1), "b")
+        assert await client.MultiNonBlockingLease(2, "/leases", timedelta(hours=1), "a")
+        async with client.ReadLock("/rw"), other.ReadLock("/rw"):
+            assert not await other.WriteLock("/rw").acquire(blocking=False)
+        parts = await client.Partitioner("/parts", ("x", "y"), time_boundary=0.02)
+        assert await parts.wait_for_acquire(WAIT_S)
+        assert list(parts) == ["x", "y"]
+        await parts.finish()
+        assert parts.failed
+
+    asyncio.run(scenario())
+
+
+def test_watching_recipes_call_on_the_event_loop_one_after_the_other(
+    ensemble: Any, one: CoordinationClient, two: CoordinationClient
+) -> None:
+    async def scenario() -> None:
+        client, here = AsyncFace(one), threading.get_ident()
+        seen: asyncio.Queue[object] = asyncio.Queue()
+
+        async def next_of() -> object:
+            return await asyncio.wait_for(seen.get(), WAIT_S)
+
+        async def data_changed(data: bytes | None, _stat: object) -> bool:
+            assert threading.get_ident() == here
+            await asyncio.sleep(0.01)  # the next call waits for this one
+            seen.put_nowait(data)
+            return data != b"end"
+
+        two.create("/d", b"0")
+        await client.DataWatch("/d", data_changed)
+        assert await next_of() == b"0"
+        two.set("/d", b"1")
+        assert await next_of() == b"1"
+        two.set("/d", b"end")
+        assert await next_of() == b"end"
+        children = await client.ChildrenWatch("/d", seen.put_nowait)
+        assert await next_of() == []
+        two.create("/d/c")
+        assert await next_of() == ["c"]
+        children.stop()
+        two.set("/d", b"after")  # nobody watches it any more
+
+        config = await client.Config("/config", {"workers": 4})
+        config.on_change(seen.put_nowait)
+        assert await config.update({"workers": 5}) == 0
+        assert (config["workers"], await next_of()) == (5, {"workers": 5})
+
+        cache = client.TreeCache("/d")
+        await cache.start()
+        assert await cache.wait(WAIT_S)
+        cache.listen(lambda event: seen.put_nowait(event.event_type))
+        two.delete("/d/c")
+        assert await next_of() in ("NODE_REMOVED", "NODE_UPDATED")
+        cache.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_registration_lives_as_long_as_its_block(
+    one: CoordinationClient, two: CoordinationClient
+) -> None:
+    async def scenario() -> None:
+        seen: asyncio.Queue[list[str]] = asyncio.Queue()
+
+        async def told(instances: list[Instance]) -> None:
+            seen.put_nowait([each.endpoint for each in instances])
+
+        registry = AsyncFace(two).Naming("/services")
+        watch = await registry.watch("search", told)
+        assert await asyncio.wait_for(seen.get(), WAIT_S) == []
+        made = await AsyncFace(one).Naming("/services").register("search", "here:1")
+        async with made:
+            assert made.registered
+            assert await asyncio.wait_for(seen.get(), WAIT_S) == ["here:1"]
+            assert [each.id for each in await registry.resolve("search")] == [made.id]
+            assert await registry.names() == ["search"]
+        assert await asyncio.wait_for(seen.get(), WAIT_S) == []
+        watch.stop()
 
     asyncio.run(scenario())

@@ -6,10 +6,12 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from typing import Any
 
 import pytest
 
+from odradek.async_result import AsyncResult
 from odradek.coordination import CoordinationClient
 from odradek.errors import BadVersionError, NoNodeError
 from odradek.recipes import PartitionState, TreeEventType
@@ -121,6 +123,92 @@ def test_a_tree_is_copied_and_followed(
     assert cache.get_data("/t/a") is None
     cache.close()
     assert cache.get_children("/t") is None
+
+
+def test_a_tree_cache_needs_one_watch_and_reads_only_what_has_changed(
+    ensemble: Any, one: CoordinationClient, two: CoordinationClient, told: queue.SimpleQueue[Any]
+) -> None:
+    for number in range(20):
+        two.create(f"/t/{number:02d}/leaf", b"", makepath=True)
+    two.create("/beside", b"")
+    cache, other = one.TreeCache("/t"), one.TreeCache("/t")
+    for each in (cache, other):
+        each.start()
+        assert each.wait(WAIT_S)
+    cache.listen(lambda event: told.put((event.event_type, event.event_data)))
+    assert len(ensemble.watches) == 1
+    ensemble.requests.clear()
+    two.set("/t/07/leaf", b"new")
+    assert told.get(timeout=WAIT_S)[1].data == b"new"
+    reads = [each for each in ensemble.requests if each.startswith("Get")]
+    assert reads == ["GetData /t/07/leaf"] * 2, "one for each of the two caches"
+    other.close()
+    two.delete("/t/07", recursive=True)
+    assert {told.get(timeout=WAIT_S)[1].path for _ in range(2)} == {"/t/07", "/t/07/leaf"}
+    until(lambda: other.get_children("/t") is None)
+    assert cache.get_children("/t") == frozenset(f"{n:02d}" for n in range(20) if n != 7)
+    cache.close()
+    until(lambda: len(ensemble.watches) == 0)
+
+
+def test_a_tree_cache_follows_what_is_deleted_and_made_again(
+    one: CoordinationClient, two: CoordinationClient
+) -> None:
+    cache = one.TreeCache("/t")
+    cache.start()
+    assert cache.wait(WAIT_S)
+    random = Random(7)
+    names = [f"/t/{a}" for a in "ab"] + [f"/t/{a}/{b}" for a in "ab" for b in "xy"]
+    for _ in range(200):
+        name = random.choice(names)
+        try:
+            if random.random() < 0.4:
+                two.delete(name, recursive=True)
+            elif two.exists(name):
+                two.set(name, b"%d" % random.getrandbits(30))
+            else:
+                two.create(name, b"new")
+        except NoNodeError:
+            continue  # its parent is not there
+    there = {name: two.get(name)[0] for name in names if two.exists(name)}
+
+    def copied() -> dict[str, bytes]:
+        found = {name: cache.get_data(name) for name in names}
+        return {name: node.data for name, node in found.items() if node is not None}
+
+    until(lambda: copied() == there)
+    tops = frozenset(name[3:] for name in there if name.count("/") == 2)
+    assert cache.get_children("/t") == tops
+    cache.close()
+
+
+def test_an_event_that_overtakes_the_read_of_its_znode_has_it_read_again(
+    one: CoordinationClient, two: CoordinationClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two.create("/t/a", b"0", makepath=True)
+    cache, events = one.TreeCache("/t"), queue.SimpleQueue[Any]()
+    cache.start()
+    assert cache.wait(WAIT_S)
+    one.add_watch("/t", events.put, recursive=True)
+    held: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    get_async = one.get_async
+
+    def late(path: str, *arguments: Any) -> Any:
+        result = get_async(path, *arguments)
+        monkeypatch.undo()
+        later: AsyncResult[Any] = AsyncResult(result._dispatcher)
+        held.put((later, result.get(timeout=WAIT_S)))
+        return later
+
+    monkeypatch.setattr(one, "get_async", late)
+    two.set("/t/a", b"1")
+    later, old = held.get(timeout=WAIT_S)
+    two.set("/t/a", b"2")
+    for _ in range(2):
+        assert events.get(timeout=WAIT_S).path == "/t/a"
+    later.set_result(old)
+    until(lambda: (found := cache.get_data("/t/a")) is not None and found.data == b"2")
+    cache.close()
 
 
 def test_settings_are_typed_watched_and_changed_together(
