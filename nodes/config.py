@@ -121,6 +121,9 @@ class BrokerConfig:
     num_partitions: int = setting(1, "Kafka's num.partitions", low=1, high=100_000)
     default_replication_factor: int = setting(1, "Kafka's", low=1, high=32)
     min_insync_replicas: int = setting(1, "Kafka's; `local` sets 2", low=1, high=32)
+    leader_balance_interval_ms: int = setting(
+        30_000, "Kafka's five minutes leave a broker that is back idle for long", low=100
+    )
     producer_id_block: int = setting(1_000, "Kafka's block size", low=1)
     offsets_topic_partitions: int = setting(
         16, "spreads groups over a small cluster's brokers; Kafka's 50 would only cost", low=1

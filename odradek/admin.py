@@ -21,12 +21,14 @@ from odradek.admin_engine import (
     PartitionDescription,
     TopicDescription,
 )
+from odradek.admin_partitions import OngoingReassignment
 from odradek.bootstrap import Hosts, find_seeds
 from odradek.consumer import settle
 from odradek.engine import Engine
 from odradek.group_administration import GroupAdministration
+from odradek.errors import OdradekError
 from transport.kernel import Now
-from transport.wire.ids import NodeId
+from transport.wire.ids import NodeId, TopicPartition
 from transport.wire.messages import topics as wire
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "ConfigSource",
     "NewPartitions",
     "NewTopic",
+    "OngoingReassignment",
     "PartitionDescription",
     "TopicDescription",
 ]
@@ -201,6 +204,80 @@ class AdminClient(GroupAdministration):
             lambda done, now: self._program.configs.alter(
                 resources, limit_ms, done, now, validate_only=validate_only
             )
+        )
+
+    def alter_partition_reassignments(
+        self,
+        reassignments: Mapping[TopicPartition, Sequence[int] | None],
+        timeout_ms: int | None = None,
+    ) -> None:
+        """Move replicas to these brokers, the preferred leader first; None: leave them (cancel).
+
+        Returns when the moves have begun; :meth:`list_partition_reassignments` tells which have not
+        ended. Raises the first partition's error; the others have begun all the same.
+        """
+        limit_ms = self._limit_ms(timeout_ms)
+        outcomes = self._wait(
+            lambda done, now: self._program.partitions.reassign(reassignments, limit_ms, done, now),
+            dict[TopicPartition, OdradekError | None],
+        )
+        for error in outcomes.values():
+            if error is not None:
+                raise error
+
+    def list_partition_reassignments(
+        self, topics: Iterable[str] | None = None
+    ) -> dict[TopicPartition, OngoingReassignment]:
+        """Return the reassignments that are under way."""
+        names = None if topics is None else topic_names(topics)
+        return self._wait(
+            lambda done, now: self._program.partitions.ongoing(names, self._timeout_ms, done, now),
+            dict[TopicPartition, OngoingReassignment],
+        )
+
+    def perform_leader_election(
+        self,
+        election_type: str = "preferred",
+        topic_partitions: Iterable[TopicPartition] | None = None,
+        timeout_ms: int | None = None,
+    ) -> dict[TopicPartition, OdradekError | None]:
+        """Elect ``preferred`` leaders, or ``unclean`` ones where nobody else is left.
+
+        Returns what became of each partition; without ``topic_partitions`` (all) of those where
+        something was to be done.
+        """
+        if election_type not in ("preferred", "unclean"):
+            raise ValueError(
+                f"election_type={election_type!r} is neither 'preferred' nor 'unclean'"
+            )
+        limit_ms = self._limit_ms(timeout_ms)
+        named = None if topic_partitions is None else list(topic_partitions)
+        return self._wait(
+            lambda done, now: self._program.partitions.elect(
+                named, limit_ms, done, now, unclean=election_type == "unclean"
+            ),
+            dict[TopicPartition, OdradekError | None],
+        )
+
+    def drain_broker(
+        self, broker_id: int, timeout_ms: int | None = None, *, draining: bool = True
+    ) -> None:
+        """Let a broker lead nothing and get no new replicas, also after its next start; or again.
+
+        Its replicas stay until they are reassigned.
+        """
+        limit_ms = self._limit_ms(timeout_ms)
+        self._wait(
+            lambda done, now: self._program.partitions.drain(
+                broker_id, limit_ms, done, now, draining=draining
+            )
+        )
+
+    def unregister_broker(self, broker_id: int, timeout_ms: int | None = None) -> None:
+        """Forget a broker that is stopped and has no replicas."""
+        limit_ms = self._limit_ms(timeout_ms)
+        self._wait(
+            lambda done, now: self._program.partitions.unregister(broker_id, limit_ms, done, now)
         )
 
     def describe_cluster(self) -> ClusterDescription:

@@ -6,12 +6,13 @@ topic can be used.  It must not know of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from odradek.admin_configs import ConfigAdmin
 from odradek.admin_groups import GroupAdmin
+from odradek.admin_partitions import PartitionAdmin
 from odradek.client_program import ClientProgram
 from odradek.errands import Errand, error_of, failure_of
 from odradek.errors import (
@@ -65,6 +66,8 @@ class PartitionDescription(NamedTuple):
     isr: tuple[int, ...]
     high_watermark: int
     log_end_offset: int
+    replica_ends: Mapping[int, int] = {}
+    """Where the logs of the other replicas end, as far as they have told; −1: not yet."""
 
     @property
     def complete(self) -> bool:
@@ -109,6 +112,7 @@ class AdminEngine(ClientProgram):
     def __init__(self, bootstrap: Sequence[str], *, client_id: str = "odradek-admin") -> None:
         super().__init__(bootstrap, client_id=client_id, auto_create=False)
         self.configs = ConfigAdmin(self)
+        self.partitions = PartitionAdmin(self)
         self.groups = GroupAdmin(self)
 
     def begin(self, now: Now) -> None:
@@ -360,6 +364,7 @@ def _describe(known: PartitionInfo, told: DescribedPartition | None) -> Partitio
             told.isr,
             told.high_watermark,
             told.log_end_offset,
+            {int(node): int(end) for node, end in told.replica_ends.items()},
         )
     leader = None if known.leader < 0 else int(known.leader)
     return PartitionDescription(

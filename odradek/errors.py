@@ -34,6 +34,8 @@ is decided here.  This module must not know how errors travel or who raises them
           OffsetNotAvailableError, InvalidRecordError, ProducerFencedError, UnknownTopicIdError,
           InconsistentTopicIdError, InconsistentClusterIdError, TransactionalIdNotFoundError,
           InvalidUpdateVersionError, IneligibleReplicaError, NewLeaderElectedError,
+          PreferredLeaderNotAvailableError, EligibleLeadersNotAvailableError,
+          ElectionNotNeededError, NoReassignmentInProgressError, BrokerIdNotRegisteredError,
           TransactionAbortableError,
           OffsetMetadataTooLargeError, IllegalGenerationError, InconsistentGroupProtocolError,
           InvalidGroupIdError, UnknownMemberIdError, InvalidSessionTimeoutError,
@@ -58,45 +60,40 @@ Aliases: NotLeaderOrFollowerError, CorruptRecordException, MessageTooLargeError,
 KafkaError, KafkaTimeoutError, ZookeeperError.
 """
 
+# ruff: noqa: PLC0414, I001 (what is imported by its own name is meant to be imported from here)
+
 from __future__ import annotations
 
+from odradek.coordination_errors import (
+    AuthFailedError as AuthFailedError,
+    BadArgumentsError as BadArgumentsError,
+    BadVersionError as BadVersionError,
+    ConnectionLoss as ConnectionLoss,
+    DataInconsistency as DataInconsistency,
+    InvalidACLError as InvalidACLError,
+    MarshallingError as MarshallingError,
+    NoAuthError as NoAuthError,
+    NoChildrenForEphemeralsError as NoChildrenForEphemeralsError,
+    NodeExistsError as NodeExistsError,
+    NoNodeError as NoNodeError,
+    NotEmptyError as NotEmptyError,
+    NotReadOnlyCallError as NotReadOnlyCallError,
+    NoWatcherError as NoWatcherError,
+    OperationTimeoutError as OperationTimeoutError,
+    QuotaExceededError as QuotaExceededError,
+    RuntimeInconsistency as RuntimeInconsistency,
+    SessionExpiredError as SessionExpiredError,
+    SessionMovedError as SessionMovedError,
+    UnimplementedError as UnimplementedError,
+    UnknownSessionError as UnknownSessionError,
+)
+from odradek.error_families import CLASSES
+from odradek.error_families import ClientError as ClientError
+from odradek.error_families import ClusterError as ClusterError
+from odradek.error_families import CoordinationError as CoordinationError
+from odradek.error_families import LogError as LogError
+from odradek.error_families import OdradekError as OdradekError
 from transport.wire.errors import ErrorCode, meaning
-
-_CLASSES: dict[ErrorCode, type[OdradekError]] = {}
-
-
-class OdradekError(Exception):
-    """Everything that an Odradek client raises about the cluster or about itself."""
-
-    code: int = ErrorCode.NONE
-    """The code in the one table; NONE for what no node has said."""
-    retriable: bool = False
-    """The same call may succeed later, unchanged."""
-    refresh_metadata: bool = False
-    """The view of leaders or endpoints was stale: clients look again before the retry."""
-    fatal: bool = False
-    """This producer, session or client can go no further."""
-
-    def __init_subclass__(cls, *, code: ErrorCode | None = None) -> None:
-        super().__init_subclass__()
-        if code is None:
-            return
-        assert code not in _CLASSES, f"{code!r} has two classes"
-        _CLASSES[code] = cls
-        meant = meaning(code)
-        cls.code = code
-        cls.retriable = meant.retriable
-        cls.refresh_metadata = meant.refresh_metadata
-        cls.fatal = meant.fatal
-
-    def __init__(self, text: str = "") -> None:
-        if not text:
-            text = meaning(self.code).text if self.code else (self.__doc__ or "")
-        super().__init__(text)
-
-
-class ClientError(OdradekError):
-    """The client itself gave up; no node has said so."""
 
 
 class ClientClosedError(ClientError):
@@ -127,18 +124,6 @@ class ClientTimeoutError(ClientError, TimeoutError):
 
 class DeliveryTimeoutError(ClientTimeoutError):
     """A record was not acked within delivery_timeout_ms; it may have been written all the same."""
-
-
-class LogError(OdradekError):
-    """A broker's answer, with one of Kafka's codes."""
-
-
-class CoordinationError(OdradekError):
-    """A coordinator's answer, with one of ZooKeeper's codes."""
-
-
-class ClusterError(OdradekError):
-    """A node's answer with a code of Odradek's own, or an unexpected one."""
 
 
 # Kafka's
@@ -348,6 +333,26 @@ class IneligibleReplicaError(LogError, code=ErrorCode.INELIGIBLE_REPLICA):
     """The replica may not join the ISR now."""
 
 
+class PreferredLeaderNotAvailableError(LogError, code=ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE):
+    """The preferred leader cannot lead now."""
+
+
+class EligibleLeadersNotAvailableError(LogError, code=ErrorCode.ELIGIBLE_LEADERS_NOT_AVAILABLE):
+    """Nobody can be elected."""
+
+
+class ElectionNotNeededError(LogError, code=ErrorCode.ELECTION_NOT_NEEDED):
+    """The partition is led as it should be."""
+
+
+class NoReassignmentInProgressError(LogError, code=ErrorCode.NO_REASSIGNMENT_IN_PROGRESS):
+    """The partition is not being reassigned."""
+
+
+class BrokerIdNotRegisteredError(LogError, code=ErrorCode.BROKER_ID_NOT_REGISTERED):
+    """No broker has this id."""
+
+
 class NewLeaderElectedError(LogError, code=ErrorCode.NEW_LEADER_ELECTED):
     """The change elected another leader."""
 
@@ -421,93 +426,6 @@ class UnsupportedAssignorError(LogError, code=ErrorCode.UNSUPPORTED_ASSIGNOR):
 
 class StaleMemberEpochError(LogError, code=ErrorCode.STALE_MEMBER_EPOCH):
     """The member has lost the partition since."""
-
-
-# ZooKeeper's
-
-
-class RuntimeInconsistency(CoordinationError, code=ErrorCode.RUNTIME_INCONSISTENCY):
-    """Not tried: an operation of the multi before it failed."""
-
-
-class DataInconsistency(CoordinationError, code=ErrorCode.DATA_INCONSISTENCY):
-    """The tree contradicts itself."""
-
-
-class ConnectionLoss(CoordinationError, code=ErrorCode.CONNECTION_LOSS):
-    """The connection to the ensemble was lost."""
-
-
-class MarshallingError(CoordinationError, code=ErrorCode.MARSHALLING_ERROR):
-    """The operation could not be read."""
-
-
-class UnimplementedError(CoordinationError, code=ErrorCode.UNIMPLEMENTED):
-    """This operation is not offered."""
-
-
-class OperationTimeoutError(CoordinationError, code=ErrorCode.OPERATION_TIMEOUT):
-    """The operation was not done within its time."""
-
-
-class BadArgumentsError(CoordinationError, code=ErrorCode.BAD_ARGUMENTS):
-    """A path or argument is not legal."""
-
-
-class UnknownSessionError(CoordinationError, code=ErrorCode.UNKNOWN_SESSION):
-    """No such session."""
-
-
-class NoNodeError(CoordinationError, code=ErrorCode.NO_NODE):
-    """The znode does not exist."""
-
-
-class NoAuthError(CoordinationError, code=ErrorCode.NO_AUTH):
-    """Not allowed by the znode's ACL."""
-
-
-class BadVersionError(CoordinationError, code=ErrorCode.BAD_VERSION):
-    """The znode's version is another one."""
-
-
-class NoChildrenForEphemeralsError(CoordinationError, code=ErrorCode.NO_CHILDREN_FOR_EPHEMERALS):
-    """An ephemeral znode has no children."""
-
-
-class NodeExistsError(CoordinationError, code=ErrorCode.NODE_EXISTS):
-    """The znode exists."""
-
-
-class NotEmptyError(CoordinationError, code=ErrorCode.NOT_EMPTY):
-    """The znode has children."""
-
-
-class SessionExpiredError(CoordinationError, code=ErrorCode.SESSION_EXPIRED):
-    """The session has ended."""
-
-
-class InvalidACLError(CoordinationError, code=ErrorCode.INVALID_ACL):
-    """Not a legal ACL."""
-
-
-class AuthFailedError(CoordinationError, code=ErrorCode.AUTH_FAILED):
-    """Authentication failed."""
-
-
-class SessionMovedError(CoordinationError, code=ErrorCode.SESSION_MOVED):
-    """The session is served by another coordinator now."""
-
-
-class NotReadOnlyCallError(CoordinationError, code=ErrorCode.NOT_READ_ONLY):
-    """This coordinator only reads at present."""
-
-
-class NoWatcherError(CoordinationError, code=ErrorCode.NO_WATCHER):
-    """The session has no such watch."""
-
-
-class QuotaExceededError(CoordinationError, code=ErrorCode.QUOTA_EXCEEDED):
-    """The write would pass the quota of its subtree."""
 
 
 # Odradek's own
@@ -591,7 +509,7 @@ def error_for(code: int, text: str = "") -> OdradekError:
     An empty ``text`` becomes the table's.
     """
     try:
-        return _CLASSES[ErrorCode(code)](text)
+        return CLASSES[ErrorCode(code)](text)
     except (KeyError, ValueError):
         error = UnknownServerError(text or meaning(code).text)
         error.code = code

@@ -18,6 +18,12 @@ from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.configs import AlterConfigsRequest
+from transport.wire.messages.reassignments import (
+    AlterReassignmentsRequest,
+    DrainBrokerRequest,
+    ElectLeadersRequest,
+    UnregisterBrokerRequest,
+)
 from transport.wire.messages.topics import (
     CreatePartitionsRequest,
     CreateTopicsRequest,
@@ -34,6 +40,10 @@ PASSED_ON: dict[type[Message], Callable[[Any], Iterable[str]]] = {
     CreateTopicsRequest: lambda body: (topic.name for topic in body.topics),
     DeleteTopicsRequest: lambda body: body.topics,
     CreatePartitionsRequest: lambda body: (topic.name for topic in body.topics),
+    AlterReassignmentsRequest: lambda body: (part.topic for part in body.partitions),
+    ElectLeadersRequest: lambda body: (topic for topic, _ in body.partitions or ()),
+    DrainBrokerRequest: lambda body: (),
+    UnregisterBrokerRequest: lambda body: (),
     AlterConfigsRequest: lambda body: (resource.name for resource in body.resources),
 }
 """What is passed on, and the names in it. Each has a ``timeout_ms``."""

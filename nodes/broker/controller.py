@@ -17,6 +17,7 @@ from nodes.broker.registrations import OnLive
 from nodes.core.controller.core import ControllerCore, ControllerEffects
 from nodes.core.controller.events import (
     Asked,
+    BalanceDue,
     Committed,
     ControllerEvent,
     ControllerSettings,
@@ -119,12 +120,26 @@ class Controller:
             num_partitions=broker.num_partitions,
             default_replication_factor=broker.default_replication_factor,
             producer_id_block=broker.producer_id_block,
+            min_insync_replicas=broker.min_insync_replicas,
         )
         self._core = ControllerCore(
             self._context.image, mandate.epoch, settings, self._new_topic_id
         )
         self._registry = mandate.make_registry(self._on_live)
         self._registry.start(now)
+        self._balance_later(self._core, now)
+
+    def _balance_later(self, core: ControllerCore, now: Now) -> None:
+        """Look in a while, and then again, for as long as this core reigns."""
+        interval_ms = self._context.config.broker.leader_balance_interval_ms
+
+        def due(now: Now) -> None:
+            if core is self._core:
+                if self.is_active:
+                    self._step(BalanceDue(), now)
+                self._balance_later(core, now)
+
+        self._context.timers.after(now, interval_ms, due)
 
     def _new_topic_id(self) -> TopicId:
         return TopicId(self._context.ports.random.randbytes(TOPIC_ID_BYTES))

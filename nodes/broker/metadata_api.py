@@ -87,7 +87,14 @@ class MetadataApi:
         if body.topics is not None:
             names = dict.fromkeys(body.topics)
         brokers = tuple(
-            BrokerInfo(broker.id, broker.name, broker.clients, broker.events, broker.rack)
+            BrokerInfo(
+                broker.id,
+                broker.name,
+                broker.clients,
+                broker.events,
+                broker.rack,
+                broker.draining,
+            )
             for broker in image.live_brokers()
         )
         answer = MetadataResponse(

@@ -35,6 +35,7 @@ from transport.wire.messages.metadata import (
     MetadataRecord,
     PartitionRecord,
     ProducerIdsRecord,
+    RemoveBrokerRecord,
     RemoveTopicRecord,
     TopicRecord,
 )
@@ -215,6 +216,11 @@ def _write_broker(image: ClusterImage, _names: Names, record: BrokerRecord) -> W
     return _upsert(path, znodes.encode_record(record), exists=record.id in image.brokers)
 
 
+def _write_broker_removal(image: ClusterImage, _names: Names, record: RemoveBrokerRecord) -> Write:
+    path = znodes.registered_path(record.id)
+    return Delete(path) if record.id in image.brokers else Check(znodes.REGISTERED)
+
+
 def _write_topic(image: ClusterImage, _names: Names, record: TopicRecord) -> Write:
     path = znodes.topic_path(record.name)
     return _upsert(path, znodes.encode_record(record), exists=record.topic_id in image.topics)
@@ -248,6 +254,7 @@ def _upsert(path: str, data: bytes, *, exists: bool) -> Write:
 
 _WRITES: dict[type, Callable[[ClusterImage, Names, Any], Write]] = {
     BrokerRecord: _write_broker,
+    RemoveBrokerRecord: _write_broker_removal,
     TopicRecord: _write_topic,
     PartitionRecord: _write_partition,
     RemoveTopicRecord: _write_removal,

@@ -149,4 +149,5 @@ def _describe(replica: Replica) -> DescribedPartition:
         core.log_start_offset,
         core.high_watermark,
         core.log_end_offset,
+        core.replica_ends(),
     )

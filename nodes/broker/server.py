@@ -15,6 +15,7 @@ from nodes.broker.config_api import ConfigApi
 from nodes.broker.context import BrokerContext
 from nodes.broker.controller import Controller
 from nodes.broker.controller_channel import ControllerChannel
+from nodes.broker.departure import Departure
 from nodes.broker.dispatch import Dispatch, Handler
 from nodes.broker.election import Election
 from nodes.broker.groups import GroupCoordinator
@@ -28,6 +29,7 @@ from nodes.broker.metadata_api import MetadataApi
 from nodes.broker.node_api import Condition, NodeApi
 from nodes.broker.peers import Peers
 from nodes.broker.producer_ids import ProducerIds
+from nodes.broker.reassignment_api import ReassignmentApi
 from nodes.broker.replicas import OnMoved, Replicas
 from nodes.broker.scripts import Session
 from nodes.config import EXIT_STOPPED, QUORUM_ROLES, ConfigError, NodeConfig
@@ -50,6 +52,7 @@ from transport.wire.messages.metadata import (
     FetchImageRequest,
     MetadataDelta,
 )
+from transport.wire.messages.reassignments import ControlledShutdownRequest
 
 STOP_MAX_MS = 500
 """A session that cannot be closed by then ends by its time-out."""
@@ -202,6 +205,7 @@ class BrokerServer:
             **MetadataApi(context, self.channel, self.metadata).handlers,
             **Administration(context, self.channel, self.metadata).handlers,
             **ConfigApi(context).handlers,
+            **ReassignmentApi(context).handlers,
             **ProducerIds(context, self.channel).handlers,
             **self.internal_topics.handlers,
             **self.groups.handlers,
@@ -214,6 +218,8 @@ class BrokerServer:
             AllocateProducerIdsRequest: self.controller.on_request,
             **dict.fromkeys(PASSED_ON, self.controller.on_request),
             FetchImageRequest: self.controller.on_fetch_image,
+            ControlledShutdownRequest: self.controller.on_request,
+            **Departure(context, self.channel, self.metadata).handlers,
             HealthRequest: node_api.handlers[HealthRequest],
         }
         events: dict[type[Message], Callable[..., None]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
 from odradek import admin as blocking
@@ -13,11 +13,13 @@ from odradek.admin import (
     ConfigResource,
     NewPartitions,
     NewTopic,
+    OngoingReassignment,
     TopicDescription,
 )
 from odradek.admin_groups import GroupDescription, GroupListing, OffsetReset
 from odradek.bootstrap import Hosts
 from odradek.committing import OffsetAndMetadata
+from odradek.errors import OdradekError
 from transport.wire.ids import TopicPartition
 
 
@@ -145,6 +147,43 @@ class AdminClient:
             partitions=partitions,
             dry_run=dry_run,
         )
+
+    async def alter_partition_reassignments(
+        self,
+        reassignments: Mapping[TopicPartition, Sequence[int] | None],
+        timeout_ms: int | None = None,
+    ) -> None:
+        """Move replicas to these brokers; None: leave them where they were."""
+        await asyncio.to_thread(
+            self._admin.alter_partition_reassignments, reassignments, timeout_ms
+        )
+
+    async def list_partition_reassignments(
+        self, topics: Iterable[str] | None = None
+    ) -> dict[TopicPartition, OngoingReassignment]:
+        """Return the reassignments that are under way."""
+        return await asyncio.to_thread(self._admin.list_partition_reassignments, topics)
+
+    async def perform_leader_election(
+        self,
+        election_type: str = "preferred",
+        topic_partitions: Iterable[TopicPartition] | None = None,
+        timeout_ms: int | None = None,
+    ) -> dict[TopicPartition, OdradekError | None]:
+        """Elect ``preferred`` or ``unclean`` leaders."""
+        return await asyncio.to_thread(
+            self._admin.perform_leader_election, election_type, topic_partitions, timeout_ms
+        )
+
+    async def drain_broker(
+        self, broker_id: int, timeout_ms: int | None = None, *, draining: bool = True
+    ) -> None:
+        """Let a broker lead nothing and get no new replicas; or let it again."""
+        await asyncio.to_thread(self._admin.drain_broker, broker_id, timeout_ms, draining=draining)
+
+    async def unregister_broker(self, broker_id: int, timeout_ms: int | None = None) -> None:
+        """Forget a broker that is stopped and has no replicas."""
+        await asyncio.to_thread(self._admin.unregister_broker, broker_id, timeout_ms)
 
     async def describe_cluster(self) -> ClusterDescription:
         """Return the cluster's id, its live brokers and its controller."""

@@ -70,16 +70,21 @@ class ErrorCode(IntEnum):
     STALE_BROKER_EPOCH = 77
     OFFSET_NOT_AVAILABLE = 78
     MEMBER_ID_REQUIRED = 79
+    PREFERRED_LEADER_NOT_AVAILABLE = 80
     GROUP_MAX_SIZE_REACHED = 81
     FENCED_INSTANCE_ID = 82
+    ELIGIBLE_LEADERS_NOT_AVAILABLE = 83
+    ELECTION_NOT_NEEDED = 84
+    NO_REASSIGNMENT_IN_PROGRESS = 85
     GROUP_SUBSCRIBED_TO_TOPIC = 86
     INVALID_RECORD = 87
     PRODUCER_FENCED = 90
+    INVALID_UPDATE_VERSION = 95
     UNKNOWN_TOPIC_ID = 100
+    BROKER_ID_NOT_REGISTERED = 102
     INCONSISTENT_TOPIC_ID = 103
     INCONSISTENT_CLUSTER_ID = 104
     TRANSACTIONAL_ID_NOT_FOUND = 105
-    INVALID_UPDATE_VERSION = 95
     INELIGIBLE_REPLICA = 107
     NEW_LEADER_ELECTED = 108
     FENCED_MEMBER_EPOCH = 110
@@ -233,6 +238,11 @@ MEANINGS: dict[ErrorCode, Meaning] = {
         "Another process has joined with this group_instance_id.", **_FATAL
     ),
     ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC: Meaning("Members of the group read this topic."),
+    ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE: Meaning("The preferred leader cannot lead now."),
+    ErrorCode.ELIGIBLE_LEADERS_NOT_AVAILABLE: Meaning("Nobody can be elected."),
+    ErrorCode.ELECTION_NOT_NEEDED: Meaning("The partition is led as it should be."),
+    ErrorCode.NO_REASSIGNMENT_IN_PROGRESS: Meaning("The partition is not being reassigned."),
+    ErrorCode.BROKER_ID_NOT_REGISTERED: Meaning("No broker has this id."),
     ErrorCode.INVALID_RECORD: Meaning("A record the topic does not allow."),
     ErrorCode.PRODUCER_FENCED: Meaning(
         "A newer producer has taken this transactional id.", **_FATAL

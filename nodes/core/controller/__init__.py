@@ -11,7 +11,9 @@ what it decides are records, and records become facts when the store has committ
 * ``configs.py``    changes of configs of topics and brokers
 * ``broker_configs.py``  the configs of brokers that can change while they run
 * ``placement.py``  which brokers get the replicas of a new partition
-* ``elections.py``  what a broker's coming and going does to partitions
+* ``elections.py``  what a broker's coming and going does to partitions; the ELR
+* ``leaders.py``    preferred leaders, balance, brokers about to leave
+* ``reassignments.py``  replicas on their way to other brokers
 * ``isr.py``        judging a leader's proposal of a new ISR (KIP-497, KIP-903)
 * ``topics.py``     creation and deletion
 * ``partitions.py`` missing and additional partitions, placements made by hand
@@ -30,17 +32,19 @@ the image when they decide.  A repair is a function of the image alone, so a suc
 over in the middle of one finishes it: its first event sweeps every partition, and a topic that has
 fewer partitions than its record promises is completed.
 
-Rules of elections.  The leader is a live member of the ISR, or there is none (−1): clean elections
-only.  Dead members leave the ISR while a live one remains.  When none remains the ISR stays as it
-is, and each of its members is eligible when it returns: every one of them had all that was
-acknowledged.  A broker that registers anew (a later epoch) has died in between, noticed or not: it
+Rules of elections.  The leader is a live member of the ISR, or there is none (−1).  Dead members
+leave the ISR while a live one remains.  When none remains a live member of the ELR is elected; when
+there is none the ISR stays as it is, and each of its members is eligible when it returns: every one
+of them had all that was acknowledged.  Only where the topic allows it somebody else is elected.  A broker that registers anew (a later epoch) has died in between, noticed or not: it
 loses its leaderships and its places in the ISR first.  Leader epochs grow with each change of
 leader, to none included; partition epochs with each change of a partition.
 
 Invariants (docs/guarantees.md): C1 an ISR is a non-empty part of the replicas; C2 the leader is in
 the ISR or there is none; C3 topic names are unique; C4 outside an unfinished decision every leader
 is alive; C5 one commit is in flight at most, and its version follows the committed one; C6 a broker that may
-have lost the tails of its logs leaves every ISR with another member before it is alive again.
+have lost the tails of its logs leaves every ISR with another member before it is alive again;
+C7 a reassignment gives no replica up before all it adds are in the ISR; C8 the ELR is outside the
+ISR and among the replicas.
 
 Left to the server: storing, publishing, elections of the controller itself, who is registered.
 """

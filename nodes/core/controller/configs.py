@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
 from nodes.core.controller.broker_configs import BROKER_CONFIGS, broker_config_complaint
+from nodes.core.controller.elections import Elections
 from nodes.core.controller.events import Decision
 from nodes.core.controller.image import ClusterImage
-from nodes.core.topic_configs import CLEANUP_POLICY, TOPIC_CONFIGS, config_complaint
+from nodes.core.topic_configs import (
+    CLEANUP_POLICY,
+    MIN_INSYNC_REPLICAS,
+    TOPIC_CONFIGS,
+    UNCLEAN_LEADER_ELECTION,
+    config_complaint,
+)
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId
 from transport.wire.messages.configs import (
@@ -23,28 +30,51 @@ from transport.wire.messages.configs import (
     ConfigOp,
     ConfigOutcome,
 )
-from transport.wire.messages.metadata import ConfigRecord, TopicRecord
+from transport.wire.messages.metadata import ConfigRecord, PartitionRecord, TopicRecord
 
 CHANGES_MAX = 100
 """Of one resource in one request."""
 VALUE_CHARACTERS_MAX = 10_000
+ELECTING = frozenset({MIN_INSYNC_REPLICAS, UNCLEAN_LEADER_ELECTION})
+"""What elections go by; of a topic and of all brokers alike."""
 LISTS = frozenset({CLEANUP_POLICY, "log.cleanup.policy"})
 
 Judged = TopicRecord | ConfigRecord | tuple[ErrorCode, str]
 
 
-def decide_alter_configs(image: ClusterImage, request: AlterConfigsRequest) -> Decision:
-    """Change what can be changed; each resource gets an outcome of its own."""
-    outcomes: list[ConfigOutcome] = []
-    for altered in request.resources:
-        judged = _judge(image, altered)
-        if isinstance(judged, tuple):
-            outcomes.append(ConfigOutcome(altered.kind, altered.name, *judged))
-            continue
-        if not request.validate_only:
-            yield judged
-        outcomes.append(ConfigOutcome(altered.kind, altered.name, ErrorCode.NONE))
-    return AlterConfigsResponse(ErrorCode.NONE, tuple(outcomes))
+class ConfigChanges:
+    """Decides on configs; whom they let lead is the elections' to know."""
+
+    def __init__(self, elections: Elections) -> None:
+        self._elections = elections
+
+    def decide(self, image: ClusterImage, request: AlterConfigsRequest) -> Decision:
+        """Change what can be changed; each resource gets an outcome of its own."""
+        outcomes: list[ConfigOutcome] = []
+        for altered in request.resources:
+            judged = _judge(image, altered)
+            if isinstance(judged, tuple):
+                outcomes.append(ConfigOutcome(altered.kind, altered.name, *judged))
+                continue
+            if not request.validate_only:
+                yield judged
+                yield from self._consequences(image, judged, altered)
+            outcomes.append(ConfigOutcome(altered.kind, altered.name, ErrorCode.NONE))
+        return AlterConfigsResponse(ErrorCode.NONE, tuple(outcomes))
+
+    def _consequences(
+        self, image: ClusterImage, judged: TopicRecord | ConfigRecord, altered: AlteredConfigs
+    ) -> Iterator[PartitionRecord]:
+        """Yield partitions that may have a leader now, or whose ELR is over: both follow from
+        configs, and a leader's high watermark stands still until it hears that its ELR is over."""
+        if ELECTING.isdisjoint(change.name for change in altered.changes):
+            return
+        for topic_id, partitions in image.partitions.items():
+            if isinstance(judged, ConfigRecord) or topic_id == judged.topic_id:
+                for record in list(partitions.values()):
+                    after = self._elections.settled(image, record, record)
+                    if after is not None:
+                        yield after
 
 
 def _judge(image: ClusterImage, altered: AlteredConfigs) -> Judged:

@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from nodes.core.controller.configs import decide_alter_configs
-from nodes.core.controller.elections import decide_liveness
+from nodes.core.controller.configs import ConfigChanges
+from nodes.core.controller.elections import Elections
 from nodes.core.controller.events import (
     Asked,
+    BalanceDue,
     Committed,
     ControllerEvent,
     ControllerSettings,
@@ -24,8 +25,10 @@ from nodes.core.controller.events import (
     Resigned,
 )
 from nodes.core.controller.image import ClusterImage
-from nodes.core.controller.isr import decide_alteration, is_current_broker
+from nodes.core.controller.isr import IsrChanges, is_current_broker
+from nodes.core.controller.leaders import Leaders
 from nodes.core.controller.partitions import decide_addition, is_explicit
+from nodes.core.controller.reassignments import Reassignments
 from nodes.core.controller.topics import Topics, decide_completion, decide_deletion
 from transport.kernel import Answer, Effects, Now, Tick
 from transport.wire.errors import ErrorCode
@@ -47,6 +50,19 @@ from transport.wire.messages.metadata import (
     MetadataRecord,
     PartitionRecord,
     ProducerIdsRecord,
+    RemoveBrokerRecord,
+)
+from transport.wire.messages.reassignments import (
+    AlterReassignmentsRequest,
+    AlterReassignmentsResponse,
+    ControlledShutdownRequest,
+    ControlledShutdownResponse,
+    DrainBrokerRequest,
+    DrainBrokerResponse,
+    ElectLeadersRequest,
+    ElectLeadersResponse,
+    UnregisterBrokerRequest,
+    UnregisterBrokerResponse,
 )
 from transport.wire.messages.topics import (
     CreatePartitionsRequest,
@@ -65,6 +81,11 @@ VERSIONED = (
     DeleteTopicsResponse,
     CreatePartitionsResponse,
     AlterConfigsResponse,
+    AlterReassignmentsResponse,
+    ElectLeadersResponse,
+    ControlledShutdownResponse,
+    DrainBrokerResponse,
+    UnregisterBrokerResponse,
 )
 """Answers that name the version by which everything in them is a fact."""
 
@@ -95,7 +116,7 @@ class _Draft:
 def _subject(record: MetadataRecord) -> object:
     if isinstance(record, PartitionRecord):
         return record.topic_id, record.partition
-    if isinstance(record, BrokerRecord):
+    if isinstance(record, BrokerRecord | RemoveBrokerRecord):
         return record.id
     if isinstance(record, ProducerIdsRecord):
         return "producer ids"
@@ -127,12 +148,14 @@ class ControllerCore:
         self._epoch = controller_epoch
         self._settings = settings
         self._topics = Topics(settings, new_topic_id)
+        self._elections = Elections(settings)
+        self._leaders = Leaders(self._elections)
         self._image = ClusterImage()
         self._image.load(image.position, image.records())
         self._version: MetadataVersion = image.position.version
-        self._waiting: deque[LiveBrokers | Asked] = deque()
+        self._waiting: deque[LiveBrokers | BalanceDue | Asked] = deque()
         self._decision: Decision | None = None
-        self._deciding: LiveBrokers | Asked | None = None
+        self._deciding: LiveBrokers | BalanceDue | Asked | None = None
         self._draft = _Draft()
         self._in_flight: MetadataDelta | None = None
         self._taken_over = False
@@ -141,12 +164,18 @@ class ControllerCore:
             CreateTopicsRequest: self._topics.decide_creation,
             DeleteTopicsRequest: decide_deletion,
             CreatePartitionsRequest: decide_addition,
-            AlterConfigsRequest: decide_alter_configs,
-            AlterPartitionRequest: decide_alteration,
+            AlterConfigsRequest: ConfigChanges(self._elections).decide,
+            AlterReassignmentsRequest: Reassignments(self._elections).decide,
+            ElectLeadersRequest: self._leaders.decide_election,
+            ControlledShutdownRequest: self._leaders.decide_departure,
+            DrainBrokerRequest: self._leaders.decide_drain,
+            UnregisterBrokerRequest: self._leaders.decide_removal,
+            AlterPartitionRequest: IsrChanges(self._elections).decide,
             AllocateProducerIdsRequest: self._decide_producer_ids,
         }
         self._on: dict[type, Callable[[Any, ControllerEffects], None]] = {
             LiveBrokers: self._on_live_brokers,
+            BalanceDue: self._on_balance_due,
             Asked: self._on_asked,
             Committed: self._on_committed,
             Resigned: self._on_resigned,
@@ -189,6 +218,10 @@ class ControllerCore:
     def _on_live_brokers(self, event: LiveBrokers, _effects: ControllerEffects) -> None:
         assert event.takeover or self._taken_over or self._waiting, "takeover comes first"
         self._waiting.append(event)
+
+    def _on_balance_due(self, event: BalanceDue, _effects: ControllerEffects) -> None:
+        if event not in self._waiting:
+            self._waiting.append(event)
 
     def _on_asked(self, event: Asked, effects: ControllerEffects) -> None:
         if type(event.request) not in self._decide:
@@ -249,6 +282,8 @@ class ControllerCore:
         self._waiting.popleft()
         if isinstance(event, LiveBrokers):
             self._decision = self._decide_liveness(event)
+        elif isinstance(event, BalanceDue):
+            self._decision = self._leaders.decide_balance(self._image)
         elif event.due_ms is not None and event.due_ms <= now.mono_ms:
             late = Refusal(ErrorCode.REQUEST_TIMED_OUT, "its time was up; nothing was done")
             self._draft.answers.append(Answer(event.token, late))
@@ -296,7 +331,7 @@ class ControllerCore:
     # Decisions that need the core's own state
 
     def _decide_liveness(self, event: LiveBrokers) -> Decision:
-        yield from decide_liveness(self._image, event)
+        yield from self._elections.decide_liveness(self._image, event)
         if event.takeover:
             yield from decide_completion(self._image)
             self._taken_over = True

@@ -1,65 +1,197 @@
-"""What a broker's coming and going does to partitions: clean elections only.
+"""Who leads a partition and who is in sync, as brokers come and go.
 
 Everything here is a function of the image, so doing it again, or by a successor, is harmless.
+
+Elections are clean: from the ISR, else from the eligible leader replicas (ELR, KIP-966).  Those have
+left an ISR that fell below the least number of replicas that ``acks=all`` needs; from then on the
+high watermark stands still (P9), so they have all that was acknowledged.  An unclean election,
+which can lose records, comes last and only where the topic allows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
-from nodes.core.controller.events import Decision, LiveBrokers
+from nodes.core.controller.events import ControllerSettings, Decision, LiveBrokers
 from nodes.core.controller.image import ClusterImage
-from nodes.core.topic_configs import FLUSH_COMMIT, FLUSH_POLICY
+from nodes.core.topic_configs import (
+    FLUSH_COMMIT,
+    FLUSH_POLICY,
+    MIN_INSYNC_REPLICAS,
+    UNCLEAN_LEADER_ELECTION,
+)
 from transport.wire.ids import NO_NODE, LeaderEpoch, NodeId, PartitionEpoch
-from transport.wire.messages.metadata import BrokerRecord, PartitionRecord
+from transport.wire.messages.metadata import BrokerRecord, PartitionRecord, TopicRecord
 
 
-def decide_liveness(image: ClusterImage, event: LiveBrokers) -> Decision:
-    """Mark the dead, move what they led; then take in the new, and give them what lacks a leader.
+class Elections:
+    """Decides by the image, and by the cluster's default where a topic says nothing."""
 
-    A registration of a later epoch ends the earlier one first, also where the death in between went
-    unnoticed: the new process knows nothing of what its predecessor led.
-    """
-    seen = {record.id: record for record in event.registered}
-    gone = [broker for broker in image.live_brokers() if _has_gone(broker, seen.get(broker.id))]
-    for broker in gone:
-        yield replace(broker, alive=False)
-    if gone:
-        yield from repairs(image, frozenset(broker.id for broker in gone))
-    back = [seen[node] for node in sorted(seen) if _is_new(image.brokers.get(node), seen[node])]
-    for broker in back:
-        if not broker.intact:
-            yield from _demotions(image, broker.id)
-        yield replace(broker, alive=True)
-    if back or event.takeover:
-        touched = None if event.takeover else frozenset(broker.id for broker in back)
-        yield from repairs(image, touched)
-    return None
+    def __init__(self, settings: ControllerSettings) -> None:
+        self._settings = settings
 
+    # Brokers that come and go
 
-def _demotions(image: ClusterImage, node: NodeId) -> Iterator[PartitionRecord]:
-    """Take a broker that may have lost the tails of its logs out of every ISR with another member.
+    def decide_liveness(self, image: ClusterImage, event: LiveBrokers) -> Decision:
+        """Mark the dead, move what they led; then take in the new, and give them what lacks a leader.
 
-    Whoever else is in that ISR, though dead at present, may have all that was acknowledged: it is
-    waited for (KIP-966's unclean shutdown).  The last member stays: nobody has more.  Of a topic
-    that acknowledges only what is synced on every member, nothing can have been lost.
-    """
-    held = [
-        record
-        for topic_id, partitions in image.partitions.items()
-        if image.topics[topic_id].configs.get(FLUSH_POLICY) != FLUSH_COMMIT
-        for record in partitions.values()
-        if node in record.isr and len(record.isr) > 1
-    ]
-    for record in held:
-        assert record.leader != node, "its death came first"
-        yield replace(
+        A registration of a later epoch ends the earlier one first, also where the death in between
+        went unnoticed: the new process knows nothing of what its predecessor led.
+        """
+        seen = {record.id: record for record in event.registered}
+        gone = [broker for broker in image.live_brokers() if _has_gone(broker, seen.get(broker.id))]
+        for broker in gone:
+            yield replace(broker, alive=False)
+        if gone:
+            yield from self.repairs(image, frozenset(broker.id for broker in gone))
+        back = [seen[node] for node in sorted(seen) if _is_new(image.brokers.get(node), seen[node])]
+        for broker in back:
+            if not broker.intact:
+                yield from self._demotions(image, broker.id)
+            known = image.brokers.get(broker.id)
+            draining = known is not None and known.draining
+            yield replace(broker, alive=True, draining=draining)
+        if back or event.takeover:
+            touched = None if event.takeover else frozenset(broker.id for broker in back)
+            yield from self.repairs(image, touched)
+        return None
+
+    def _demotions(self, image: ClusterImage, node: NodeId) -> Iterator[PartitionRecord]:
+        """Take a broker that may have lost the tails of its logs out of every ISR and ELR.
+
+        Whoever else is there, though dead at present, may have all that was acknowledged: it is
+        waited for (KIP-966's unclean shutdown).  The last one stays: nobody has more.  Of a topic
+        that acknowledges only what is synced on every member, nothing can have been lost.
+        """
+        held = [
+            record
+            for topic_id, partitions in image.partitions.items()
+            if image.topics[topic_id].configs.get(FLUSH_POLICY) != FLUSH_COMMIT
+            for record in partitions.values()
+            if node in record.isr or node in record.elr
+        ]
+        for record in held:
+            isr = tuple(member for member in record.isr if member != node)
+            elr = tuple(member for member in record.elr if member != node)
+            if not isr:
+                if not elr:
+                    continue
+                live = tuple(member for member in elr if image.is_alive(member))
+                isr, elr = live or elr, ()
+            elif node in record.isr:
+                elr = self.eligible(image, record, isr, lost=(node,))
+            assert record.leader != node, "its death came first"
+            yield stepped(record, replace(record, isr=isr, elr=elr))
+
+    def repairs(
+        self, image: ClusterImage, nodes: frozenset[NodeId] | None
+    ) -> Iterator[PartitionRecord]:
+        """Yield the repaired records of partitions with a replica on ``nodes`` (None: of all).
+
+        Changes of leader come first: they are what clients wait for.
+        """
+        touched = [
+            record
+            for partitions in image.partitions.values()
+            for record in partitions.values()
+            if nodes is None or not nodes.isdisjoint(record.replicas)
+        ]
+        shrunk: list[PartitionRecord] = []
+        for record in touched:
+            better = self.settled(image, record, record)
+            if better is None:
+                continue
+            if better.leader != record.leader:
+                yield better
+            else:
+                shrunk.append(better)
+        yield from shrunk
+
+    # One partition
+
+    def settled(
+        self, image: ClusterImage, record: PartitionRecord, wanted: PartitionRecord
+    ) -> PartitionRecord | None:
+        """Return what ``record`` becomes when it is to be ``wanted``; None: what it is already.
+
+        It gets a live leader, no dead ISR members, and the end of its reassignment if that is due.
+        """
+        after = self._completed(image, self._led(image, wanted))
+        return None if after == record else stepped(record, after)
+
+    def _led(self, image: ClusterImage, record: PartitionRecord) -> PartitionRecord:
+        """Without anybody to elect there is no leader, and the ISR stays: every member of it had
+        all that was acknowledged, so each is eligible when it returns."""
+        live = tuple(node for node in record.isr if image.is_alive(node))
+        if live:
+            leader = record.leader
+            if leader not in live:
+                leader = successor(image, record.replicas, live)
+            elr = record.elr
+            if live != record.isr or elr:
+                elr = self.eligible(image, record, live)
+            return replace(record, leader=leader, isr=live, elr=elr)
+        eligible = tuple(node for node in record.elr if image.is_alive(node))
+        if eligible:
+            leader = successor(image, record.replicas, eligible)
+            isr = (leader,)
+            return replace(record, leader=leader, isr=isr, elr=self.eligible(image, record, isr))
+        present = tuple(node for node in record.replicas if image.is_alive(node))
+        if present and self.allows_unclean(image, image.topics[record.topic_id]):
+            leader = successor(image, record.replicas, present)
+            return replace(record, leader=leader, isr=(leader,), elr=())
+        return replace(record, leader=NO_NODE)
+
+    def _completed(self, image: ClusterImage, record: PartitionRecord) -> PartitionRecord:
+        """End a reassignment whose new replicas are all in sync (KIP-455).
+
+        Not at the price of more ISR members than ``acks=all`` can do without.
+        """
+        if not (record.adding or record.removing) or not set(record.adding) <= set(record.isr):
+            return record
+        stay = tuple(node for node in record.replicas if node not in record.removing)
+        isr = tuple(node for node in record.isr if node in stay)
+        live = tuple(node for node in isr if image.is_alive(node))
+        least = min(self._least(image, record, len(stay)), len(record.isr))
+        if not live or len(isr) < least:
+            return record
+        return replace(
             record,
-            isr=tuple(member for member in record.isr if member != node),
-            partition_epoch=PartitionEpoch(record.partition_epoch + 1),
+            replicas=stay,
+            isr=isr,
+            elr=tuple(node for node in record.elr if node in stay),
+            leader=record.leader if record.leader in isr else successor(image, stay, live),
+            adding=(),
+            removing=(),
         )
+
+    def eligible(
+        self,
+        image: ClusterImage,
+        record: PartitionRecord,
+        isr: Sequence[NodeId],
+        lost: Sequence[NodeId] = (),
+    ) -> tuple[NodeId, ...]:
+        """Return who beside the new ISR has all that was acknowledged, and will have while the
+        high watermark stands still: nobody, unless the ISR is below the least number."""
+        if len(isr) >= self._least(image, record, len(record.replicas)):
+            return ()
+        had = {*record.isr, *record.elr} - {*isr, *lost}
+        return tuple(node for node in record.replicas if node in had)
+
+    def _least(self, image: ClusterImage, record: PartitionRecord, replicas: int) -> int:
+        text = image.topics[record.topic_id].configs.get(MIN_INSYNC_REPLICAS)
+        if text is None:
+            default = str(self._settings.min_insync_replicas)
+            text = image.cluster_config(MIN_INSYNC_REPLICAS, default)
+        return min(int(text), replicas)
+
+    def allows_unclean(self, image: ClusterImage, topic: TopicRecord) -> bool:
+        """Tell whether a leader may be elected that lacks acknowledged records."""
+        default = image.cluster_config(UNCLEAN_LEADER_ELECTION, "false")
+        return topic.configs.get(UNCLEAN_LEADER_ELECTION, default) == "true"
 
 
 def _has_gone(known: BrokerRecord, seen: BrokerRecord | None) -> bool:
@@ -71,47 +203,18 @@ def _is_new(known: BrokerRecord | None, seen: BrokerRecord) -> bool:
     return known is None or seen.epoch > known.epoch
 
 
-def repairs(image: ClusterImage, nodes: frozenset[NodeId] | None) -> Iterator[PartitionRecord]:
-    """Yield the repaired records of partitions with a replica on ``nodes`` (None: of all).
-
-    Changes of leader come first: they are what clients wait for.
-    """
-    touched = [
-        record
-        for partitions in image.partitions.values()
-        for record in partitions.values()
-        if nodes is None or not nodes.isdisjoint(record.replicas)
-    ]
-    shrunk: list[PartitionRecord] = []
-    for record in touched:
-        better = repaired(image, record)
-        if better is None:
-            continue
-        if better.leader != record.leader:
-            yield better
-        else:
-            shrunk.append(better)
-    yield from shrunk
+def successor(
+    image: ClusterImage, replicas: Sequence[NodeId], candidates: Sequence[NodeId]
+) -> NodeId:
+    """Return the first candidate in the order of preference; who is about to leave comes last."""
+    ordered = [node for node in replicas if node in candidates]
+    return next((node for node in ordered if not image.is_retreating(node)), ordered[0])
 
 
-def repaired(image: ClusterImage, record: PartitionRecord) -> PartitionRecord | None:
-    """Return the record with a live leader and without dead ISR members; None if it is right.
-
-    Without a live member there is no leader, and the ISR stays: every member of it had all that was
-    acknowledged, so each is eligible when it returns.
-    """
-    live = tuple(node for node in record.isr if image.is_alive(node))
-    leader, isr = record.leader, live
-    if not live:
-        leader, isr = NO_NODE, record.isr
-    elif leader not in live:
-        leader = next(node for node in record.replicas if node in live)
-    if (leader, isr) == (record.leader, record.isr):
-        return None
+def stepped(before: PartitionRecord, after: PartitionRecord) -> PartitionRecord:
+    """Return ``after`` with the epochs that follow those of ``before``."""
     return replace(
-        record,
-        isr=isr,
-        leader=leader,
-        leader_epoch=LeaderEpoch(record.leader_epoch + (leader != record.leader)),
-        partition_epoch=PartitionEpoch(record.partition_epoch + 1),
+        after,
+        leader_epoch=LeaderEpoch(before.leader_epoch + (after.leader != before.leader)),
+        partition_epoch=PartitionEpoch(before.partition_epoch + 1),
     )

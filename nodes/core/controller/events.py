@@ -22,6 +22,7 @@ class ControllerSettings:
 
     num_partitions: int = 1
     default_replication_factor: int = 1
+    min_insync_replicas: int = 1
     producer_id_block: int = 1_000
     commit_bytes_max: int = 512 * 1024
     """Half of a znode request's limit (1 MiB): sizes are estimated, from above."""
@@ -35,6 +36,10 @@ class LiveBrokers(NamedTuple):
     registered: tuple[BrokerRecord, ...]
     takeover: bool = False
     """The first of a new controller: also finish what its predecessor may have left half done."""
+
+
+class BalanceDue(NamedTuple):
+    """It is time to look whether brokers lead what they are preferred for."""
 
 
 class Asked(NamedTuple):
@@ -56,4 +61,4 @@ class Resigned(NamedTuple):
     """Somebody else is the controller now, or the session is lost: the core's last event."""
 
 
-ControllerEvent = LiveBrokers | Asked | Committed | Resigned | Tick
+ControllerEvent = LiveBrokers | BalanceDue | Asked | Committed | Resigned | Tick

@@ -25,6 +25,7 @@ from transport.wire.messages.metadata import (
     MetadataRecord,
     PartitionRecord,
     ProducerIdsRecord,
+    RemoveBrokerRecord,
     RemoveTopicRecord,
     TopicRecord,
 )
@@ -97,13 +98,23 @@ class ClusterImage:
         """Return the brokers that are alive, by id."""
         return [self.brokers[node] for node in sorted(self.brokers) if self.brokers[node].alive]
 
+    def placeable_brokers(self) -> list[BrokerRecord]:
+        """Return the brokers that get new replicas: those that do not retreat, else all alive."""
+        live = self.live_brokers()
+        return [broker for broker in live if not self.is_retreating(broker.id)] or live
+
     def is_alive(self, node: NodeId) -> bool:
         """Tell whether this broker is registered and alive."""
         broker = self.brokers.get(node)
         return broker is not None and broker.alive
 
+    def is_retreating(self, node: NodeId) -> bool:
+        """Tell whether this broker is to lead nothing: it is about to stop, or drained."""
+        broker = self.brokers.get(node)
+        return broker is not None and (broker.leaving or broker.draining)
+
     def check(self) -> None:
-        """Assert the invariants of the image (docs/guarantees.md, C1–C3)."""
+        """Assert the invariants of the image (docs/guarantees.md, C1–C3, C7, C8)."""
         for topic_id, partitions in self.partitions.items():
             assert topic_id in self.topics, "a partition without a topic"
             for number, record in partitions.items():
@@ -111,12 +122,22 @@ class ClusterImage:
                 assert set(record.isr) <= set(record.replicas), "ISR ⊆ replicas"
                 assert record.isr, "an ISR is never empty"
                 assert record.leader == -1 or record.leader in record.isr, "leader ∈ ISR or none"
+                replicas, going = set(record.replicas), set(record.removing)
+                assert len(replicas) == len(record.replicas), "C7: a replica is there once"
+                assert set(record.adding) | going <= replicas, "C7: they stay until it ends"
+                assert going.isdisjoint(record.adding), "C7: nobody comes and goes"
+                assert going < replicas, "C7: somebody stays"
+                assert set(record.elr) <= replicas - set(record.isr), "C8: ELR ⊆ replicas − ISR"
         assert len(self.topic_ids) == len(self.topics), "topic names are unique"
 
     def _apply_broker(self, record: BrokerRecord) -> None:
         known = self.brokers.get(record.id)
         assert known is None or record.epoch >= known.epoch, "broker epochs never go back"
         self.brokers[record.id] = record
+
+    def _apply_remove_broker(self, record: RemoveBrokerRecord) -> None:
+        self.brokers.pop(record.id, None)
+        self.configs.pop((KIND_BROKER, str(record.id)), None)
 
     def _apply_topic(self, record: TopicRecord) -> None:
         self.topics[record.topic_id] = record
@@ -150,6 +171,7 @@ class ClusterImage:
 
 _APPLY: dict[type, Callable[[ClusterImage, Any], None]] = {
     BrokerRecord: ClusterImage._apply_broker,
+    RemoveBrokerRecord: ClusterImage._apply_remove_broker,
     TopicRecord: ClusterImage._apply_topic,
     PartitionRecord: ClusterImage._apply_partition,
     RemoveTopicRecord: ClusterImage._apply_remove_topic,

@@ -6,10 +6,11 @@ from collections.abc import Generator
 
 from msgspec.structs import replace
 
+from nodes.core.controller.elections import Elections, stepped
 from nodes.core.controller.events import Decision
 from nodes.core.controller.image import ClusterImage
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionKey
+from transport.wire.ids import BrokerEpoch, NodeId, PartitionKey
 from transport.wire.messages.metadata import (
     AlterPartitionRequest,
     AlterPartitionResponse,
@@ -24,40 +25,45 @@ def is_current_broker(image: ClusterImage, node: NodeId, epoch: BrokerEpoch) -> 
     return image.is_alive(node) and image.brokers[node].epoch == epoch
 
 
-def decide_alteration(image: ClusterImage, request: AlterPartitionRequest) -> Decision:
-    """Take over the proposals that are right; each other one gets an error of its own.
+class IsrChanges:
+    """Decides on proposals; what follows from a new ISR is the elections' to know."""
 
-    A leader that names an ISR without itself resigns, its log has failed: the first member leads.
+    def __init__(self, elections: Elections) -> None:
+        self._elections = elections
 
-    All are refused with STALE_BROKER_EPOCH when the asker has registered anew since, or is dead.
-    """
-    if not is_current_broker(image, request.broker_id, request.broker_epoch):
-        return AlterPartitionResponse(ErrorCode.STALE_BROKER_EPOCH)
-    outcomes: list[PartitionChanged] = []
-    for change in request.changes:
-        outcomes.append((yield from _decide_change(image, request.broker_id, change)))
-    return AlterPartitionResponse(ErrorCode.NONE, tuple(outcomes))
+    def decide(self, image: ClusterImage, request: AlterPartitionRequest) -> Decision:
+        """Take over the proposals that are right; each other one gets an error of its own.
 
+        A leader that names an ISR without itself resigns, its log has failed: another member leads.
 
-def _decide_change(
-    image: ClusterImage, asker: NodeId, change: PartitionChange
-) -> Generator[PartitionRecord, None, PartitionChanged]:
-    record = image.partition(PartitionKey(change.topic_id, change.partition))
-    error = _judge(image, asker, change, record)
-    if error != ErrorCode.NONE or record is None:
-        return PartitionChanged(change.topic_id, change.partition, error)
-    members = {member.id for member in change.isr}
-    isr = tuple(node for node in record.replicas if node in members)
-    leader = record.leader if asker in members else isr[0]
-    altered = replace(
-        record,
-        isr=isr,
-        leader=leader,
-        leader_epoch=LeaderEpoch(record.leader_epoch + (leader != record.leader)),
-        partition_epoch=PartitionEpoch(record.partition_epoch + 1),
-    )
-    yield altered
-    return PartitionChanged(change.topic_id, change.partition, ErrorCode.NONE, altered)
+        All are refused with STALE_BROKER_EPOCH when the asker has registered anew since, or is
+        dead.
+        """
+        if not is_current_broker(image, request.broker_id, request.broker_epoch):
+            return AlterPartitionResponse(ErrorCode.STALE_BROKER_EPOCH)
+        outcomes: list[PartitionChanged] = []
+        for change in request.changes:
+            outcomes.append((yield from self._decide_change(image, request.broker_id, change)))
+        return AlterPartitionResponse(ErrorCode.NONE, tuple(outcomes))
+
+    def _decide_change(
+        self, image: ClusterImage, asker: NodeId, change: PartitionChange
+    ) -> Generator[PartitionRecord, None, PartitionChanged]:
+        record = image.partition(PartitionKey(change.topic_id, change.partition))
+        error = _judge(image, asker, change, record)
+        if error != ErrorCode.NONE or record is None:
+            return PartitionChanged(change.topic_id, change.partition, error)
+        members = {member.id for member in change.isr}
+        isr = tuple(node for node in record.replicas if node in members)
+        resigns = asker not in members
+        lost = (*change.lost, asker) if resigns else change.lost
+        elr = self._elections.eligible(image, record, isr, lost)
+        wanted = replace(record, isr=isr, elr=elr)
+        altered = self._elections.settled(image, record, wanted) or stepped(record, wanted)
+        yield altered
+        if altered.leader != record.leader and not resigns:
+            error = ErrorCode.NEW_LEADER_ELECTED
+        return PartitionChanged(change.topic_id, change.partition, error, altered)
 
 
 def _judge(

@@ -84,7 +84,7 @@ def _placed(
     All assigned replicas are live and empty: they are the ISR, and the first of them leads.
     """
     present = image.partitions[topic.topic_id]
-    brokers = image.live_brokers()
+    brokers = image.placeable_brokers()
     if len(present) >= count or not brokers:
         return
     placement = Placement(brokers, Load(present.values()), cluster)

@@ -67,7 +67,7 @@ class Topics:
         self, image: ClusterImage, topic: NewTopic, clamp: bool
     ) -> TopicRecord | TopicOutcome:
         """Return the record of the topic to be, or why it may not be."""
-        name, live = topic.name, len(image.live_brokers())
+        name, live = topic.name, len(image.placeable_brokers())
         complaint = topic_name_complaint(name)
         if complaint is not None:
             return TopicOutcome(name, ErrorCode.INVALID_TOPIC, complaint)

@@ -124,6 +124,10 @@ class PartitionCore:
         """The committed ISR, empty when this is no leader."""
         return () if self._leader is None else self._leader.isr.members
 
+    def replica_ends(self) -> dict[NodeId, Offset]:
+        """Return where the other replicas' logs end, as this leader knows; −1: not told yet."""
+        return {} if self._leader is None else self._leader.replica_ends()
+
     @property
     def parked_count(self) -> int:
         """How many produces wait."""

@@ -81,6 +81,7 @@ class Isr:
         "_attempts",
         "_doubt_until_ms",
         "_in_flight",
+        "_lost",
         "_retry_at_ms",
         "maximal",
         "members",
@@ -91,6 +92,7 @@ class Isr:
     def __init__(self, record: PartitionRecord) -> None:
         self.members: tuple[NodeId, ...] = ()
         self.proposed: tuple[NodeId, ...] | None = None
+        self._lost: tuple[NodeId, ...] = ()
         self.maximal: tuple[NodeId, ...] = ()
         """Members and proposed members: the high watermark waits for all of them."""
         self._asked_ms = 0
@@ -111,10 +113,14 @@ class Isr:
         """Tell whether a new change may be proposed now."""
         return self.proposed is None and now_ms >= self._retry_at_ms
 
-    def propose(self, nodes: tuple[NodeId, ...]) -> None:
-        """Make ``nodes`` the pending change; ``change`` then gives what to send."""
+    def propose(self, nodes: tuple[NodeId, ...], lost: tuple[NodeId, ...] = ()) -> None:
+        """Make ``nodes`` the pending change; ``change`` then gives what to send.
+
+        ``lost``: replicas that lack what they had acknowledged.
+        """
         assert self.proposed is None, "P7: one change at a time"
         self.proposed = nodes
+        self._lost = lost
         joining = [node for node in nodes if node not in self.members]
         self.maximal = (*self.members, *joining)
         self._retry_at_ms = 0
@@ -140,6 +146,7 @@ class Isr:
             record.leader_epoch,
             self.partition_epoch,
             members,
+            self._lost,
         )
 
     def answered(self, event: IsrAnswered, now_ms: int) -> None:

@@ -62,6 +62,8 @@ class Leader:
         self._progress: dict[NodeId, Progress] = {}
         self._writing: tuple[Produce, Batch] | None = None
         self._highest_watermark = log.high_watermark
+        self._still = log.high_watermark if record.elr else None
+        """Where the high watermark stands still; None: it may move (P9)."""
         self._highest_stable = log.last_stable_offset
         log.epochs.assign(record.leader_epoch, log.log_end_offset)
         self._know_replicas(now)
@@ -80,6 +82,7 @@ class Leader:
         self.settings = settings
         if record.partition_epoch > self.isr.partition_epoch:
             self.record = record
+            self._still = self._log.high_watermark if record.elr else None
             self.isr.commit(record)
             self._know_replicas(now)
         if self._is_under_min():
@@ -97,6 +100,10 @@ class Leader:
                 self._progress[node] = known.get(node, fresh)
 
     def _is_under_min(self) -> bool:
+        """Fewer in sync than wanted, or than the controller had wanted when it kept somebody outside
+        the ISR electable: that one must miss nothing that is acknowledged (P9)."""
+        if self.record.elr:
+            return True
         wanted = min(self.settings.min_insync_replicas, len(self.record.replicas))
         return len(self.isr.members) < wanted
 
@@ -220,10 +227,17 @@ class Leader:
         if event.replica in self.isr.members:
             if event.offset < self._log.high_watermark:
                 # It has lost what it had acknowledged: it must not be elected.
-                self._propose_without((event.replica,), effects, now)
+                self._propose_without((event.replica,), effects, now, lost=(event.replica,))
+        elif event.replica in self.record.elr and event.offset < self._log.high_watermark:
+            self.isr.propose(self.isr.members, lost=(event.replica,))
+            self._send_proposal(effects, now)
         elif event.eligible and self._has_caught_up(progress):
             self.isr.propose((*self.isr.members, event.replica))
             self._send_proposal(effects, now)
+
+    def replica_ends(self) -> dict[NodeId, Offset]:
+        """Return where the other replicas' logs end; −1: not told yet."""
+        return {node: progress.log_end_offset for node, progress in self._progress.items()}
 
     def _has_caught_up(self, progress: Progress) -> bool:
         """Everything committed, and all that earlier leaders left (KIP-101's second condition)."""
@@ -291,9 +305,13 @@ class Leader:
         return now_ms - progress.caught_up_ms >= self.settings.replica_lag_time_max_ms
 
     def _propose_without(
-        self, nodes: tuple[NodeId, ...], effects: PartitionEffects, now: Now
+        self,
+        nodes: tuple[NodeId, ...],
+        effects: PartitionEffects,
+        now: Now,
+        lost: tuple[NodeId, ...] = (),
     ) -> None:
-        self.isr.propose(tuple(node for node in self.isr.members if node not in nodes))
+        self.isr.propose(tuple(node for node in self.isr.members if node not in nodes), lost)
         self._send_proposal(effects, now)
 
     def _send_proposal(self, effects: PartitionEffects, now: Now) -> None:
@@ -327,12 +345,14 @@ class Leader:
         return deadline
 
     def check(self) -> None:
-        """Assert P2, P3, P4, P7 and T1."""
+        """Assert P2, P3, P4, P7, P9 and T1."""
         replicas = self.record.replicas
         assert set(self.isr.members) <= set(replicas), "P2: ISR ⊆ replicas"
         assert set(self.isr.maximal) <= set(replicas), "P2: proposed ISR ⊆ replicas"
         assert self._node in self.isr.members, "P2: the leader is in its ISR"
         assert self._log.high_watermark >= self._highest_watermark, "P3: it never goes back"
+        if self._still is not None:
+            assert self._log.high_watermark == self._still, "P9: it stands still"
         assert self._log.last_stable_offset >= self._highest_stable, "T1: it never goes back"
         assert self.isr.partition_epoch == self.record.partition_epoch, "P7: the present base"
         self.parked.check(self._log.high_watermark)

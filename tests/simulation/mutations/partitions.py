@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from nodes.broker.produce import Produces
-from nodes.core.controller import elections, isr
+from nodes.core.controller import isr
+from nodes.core.controller.elections import Elections
 from nodes.core.partition import producer_state
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import NO_EPOCH, PartitionEffects, Produced, ReadVerdict
@@ -206,24 +207,28 @@ def unsure_watermark_told() -> list[Patch]:
 @mutation("S25", victims="broker")
 def leader_epoch_kept() -> list[Patch]:
     """A new leader gets its predecessor's leader epoch."""
-    original = elections.repaired
+    original = Elections.settled
 
-    def repaired(image: Any, record: PartitionRecord) -> PartitionRecord | None:
-        better = original(image, record)
+    def settled(
+        self: Elections, image: Any, record: PartitionRecord, wanted: PartitionRecord
+    ) -> PartitionRecord | None:
+        better = original(self, image, record, wanted)
         return better and msgspec.structs.replace(better, leader_epoch=record.leader_epoch)
 
-    return [(elections, "repaired", repaired)]
+    return [(Elections, "settled", settled)]
 
 
 @mutation("S26", victims="broker")
 def dead_kept_in_sync() -> list[Patch]:
     """A broker's death moves its leaderships, but leaves it in every ISR."""
-    original = elections.repaired
+    original = Elections.settled
 
-    def repaired(image: Any, record: PartitionRecord) -> PartitionRecord | None:
-        better = original(image, record)
-        if better is None or better.leader == record.leader:
+    def settled(
+        self: Elections, image: Any, record: PartitionRecord, wanted: PartitionRecord
+    ) -> PartitionRecord | None:
+        better = original(self, image, record, wanted)
+        if wanted is record and better is not None and better.leader == record.leader:
             return None
         return better
 
-    return [(elections, "repaired", repaired)]
+    return [(Elections, "settled", settled)]

@@ -17,7 +17,7 @@ from odradek.admin_configs import (
     ConfigSource,
 )
 from odradek.admin_engine import PartitionDescription, TopicDescription
-from odradek.commands import config, consume, produce, topic
+from odradek.commands import broker, config, consume, partition, produce, topic
 from odradek.commands.arguments import guarded
 from odradek.errors import NoClusterError, TopicAlreadyExistsError
 from odradek.records import ConsumerRecord
@@ -28,7 +28,7 @@ RECORD = ConsumerRecord("t", 3, 42, 1_234, b"k", b"v", (), 0, 1)
 def parse(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="odradek")
     tree = parser.add_subparsers(dest="command", required=True)
-    for command in (topic, config, produce, consume):
+    for command in (topic, config, partition, broker, produce, consume):
         command.add_parser(tree)
     return parser.parse_args(words)
 
@@ -108,6 +108,9 @@ def test_describe_prints_what_programs_rely_on() -> None:
         ("topic", "create"),
         ("topic", "create", "t", "--replica-assignment", "1:x"),
         ("topic", "add-partitions", "t"),
+        ("partition", "cancel", "words"),
+        ("partition", "reassign", "words-0=a"),
+        ("broker", "drain", "one"),
         ("produce",),
         ("produce", "t", "--acks", "2"),
         ("consume", "t", "--max-messages", "-1"),
@@ -120,7 +123,9 @@ def test_wrong_words_end_with_status_2(words: tuple[str, ...], capsys: Any) -> N
     assert capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["topic", "config", "produce", "consume"])
+@pytest.mark.parametrize(
+    "command", ["topic", "config", "partition", "broker", "produce", "consume"]
+)
 def test_help_has_examples(command: str, capsys: Any) -> None:
     with pytest.raises(SystemExit):
         parse(command, "--help")
@@ -200,3 +205,25 @@ def test_described_configs_as_programs_read_them() -> None:
             "behind": [{"name": "s.ms", "value": "7", "source": "default"}],
         }
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("partition", "reassign"), "--balance"),
+        (("partition", "reassign", "t-0=1", "--balance"), "--balance"),
+        (("partition", "cancel"), "--all"),
+    ],
+)
+def test_partitions_that_are_not_named(words: tuple[str, ...], text: str, capsys: Any) -> None:
+    given = parse(*words, "--bootstrap", "127.0.0.1:1")
+    assert given.run(given) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_what_is_left_of_a_move() -> None:
+    part = PartitionDescription(0, 1, 4, (1, 2, 3), (1,), 90, 100, {2: 40, 3: -1})
+    assert partition.records_left(part, (2, 3)) == 60 + 100
+    assert partition.records_left(None, (2,)) is None
+    key, replicas = parse("partition", "reassign", "a-b-0=2,1").targets[0]
+    assert (key.topic, key.partition, replicas) == ("a-b", 0, (2, 1))

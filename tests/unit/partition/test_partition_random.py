@@ -435,7 +435,7 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
 
 def plant_no_wait_for_proposed(patch: pytest.MonkeyPatch) -> None:
-    def propose(self: Isr, nodes: tuple[NodeId, ...]) -> None:
+    def propose(self: Isr, nodes: tuple[NodeId, ...], lost: tuple[NodeId, ...] = ()) -> None:
         self.proposed = nodes
         self.maximal = tuple(node for node in self.members if node in nodes)
         self._retry_at_ms = 0

@@ -49,6 +49,10 @@ class BrokerRecord(Part, frozen=True, array_like=True, gc=False, tag="broker"):
     alive: bool
     intact: bool = True
     """Its logs are what its predecessor left: no power was lost, or it had stopped in order."""
+    leaving: bool = False
+    """It is about to stop: others lead, until it registers anew."""
+    draining: bool = False
+    """It leads nothing and gets no new replicas, until somebody says otherwise."""
 
 
 class TopicRecord(Part, frozen=True, array_like=True, gc=False, tag="topic"):
@@ -76,12 +80,25 @@ class PartitionRecord(Part, frozen=True, array_like=True, gc=False, tag="partiti
     """Grows with each change of leader."""
     partition_epoch: PartitionEpoch
     """Grows with each change of this record."""
+    elr: tuple[NodeId, ...] = ()
+    """Eligible leader replicas (KIP-966): outside the ISR, with all that was acknowledged. While
+    there are any the high watermark does not move."""
+    adding: tuple[NodeId, ...] = ()
+    """Replicas that a reassignment adds; it ends when all are in the ISR."""
+    removing: tuple[NodeId, ...] = ()
+    """Replicas that go when the reassignment ends."""
 
 
 class RemoveTopicRecord(Part, frozen=True, array_like=True, gc=False, tag="remove_topic"):
     """The topic and its partitions are gone; replicas delete their logs."""
 
     topic_id: TopicId
+
+
+class RemoveBrokerRecord(Part, frozen=True, array_like=True, gc=False, tag="remove_broker"):
+    """A broker that is gone for good; it had no replicas."""
+
+    id: NodeId
 
 
 class ProducerIdsRecord(Part, frozen=True, array_like=True, gc=False, tag="producer_ids"):
@@ -107,6 +124,7 @@ MetadataRecord = (
     | RemoveTopicRecord
     | ProducerIdsRecord
     | ConfigRecord
+    | RemoveBrokerRecord
 )
 
 
@@ -153,6 +171,7 @@ class BrokerInfo(Part, frozen=True, array_like=True, gc=False):
     clients: str
     events: str
     rack: str = ""
+    draining: bool = False
 
 
 class PartitionInfo(Part, frozen=True, array_like=True, gc=False):
@@ -218,6 +237,8 @@ class PartitionChange(Part, frozen=True, array_like=True, gc=False):
     partition_epoch: PartitionEpoch
     """The one the proposal is based on."""
     isr: tuple[IsrMember, ...]
+    lost: tuple[NodeId, ...] = ()
+    """Replicas that have lost what they had acknowledged: they must not be elected."""
 
 
 class AlterPartitionRequest(Message, frozen=True, array_like=True, gc=False):

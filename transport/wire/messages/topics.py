@@ -118,6 +118,8 @@ class DescribedPartition(Part, frozen=True, array_like=True, gc=False):
     log_start_offset: Offset = Offset(-1)
     high_watermark: Offset = Offset(-1)
     log_end_offset: Offset = Offset(-1)
+    replica_ends: dict[NodeId, Offset] = {}
+    """Where the logs of the other replicas end, as far as they have told their leader."""
 
 
 class DescribeTopicsRequest(Message, frozen=True, array_like=True, gc=False):
