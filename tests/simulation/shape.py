@@ -20,6 +20,7 @@ ALWAYS: dict[str, tuple[int, ...]] = {
 SOMETIMES: dict[str, tuple[int, ...]] = {
     "keepers": (1,),
     "operators": (1, 2),
+    "administrators": (1, 2),
 }
 """The same of the kinds of which only a few are in a run, so that runs do not grow with each."""
 SOMETIMES_MAX = 3

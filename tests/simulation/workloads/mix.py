@@ -8,6 +8,7 @@ from tests.simulation.checkers.log_checks import LOG_CHECKS
 from tests.simulation.checkers.log_history import LogHistory
 from tests.simulation.checkers.observer import Observer
 from tests.simulation.cluster import Cluster
+from tests.simulation.workloads.administrators import Administrators
 from tests.simulation.workloads.keepers import Keepers
 from tests.simulation.workloads.operators import Operators
 from tests.simulation.workloads.producers import Producers
@@ -27,6 +28,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "readers": Readers,
     "keepers": Keepers,
     "operators": Operators,
+    "administrators": Administrators,
 }
 """What each kind of client is; how many there are of it is drawn in ``shape.py``."""
 
