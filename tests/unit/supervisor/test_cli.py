@@ -80,7 +80,7 @@ def test_help_shows_every_command_and_examples(capsys: pytest.CaptureFixture[str
     assert status == 0
     assert "examples:" in out
     for command in ("start", "status", "stop", "kill", "restart", "logs", *CLIENT_COMMANDS):
-        assert f"\n    {command} " in out
+        assert f"\n    {command}" in out
     assert "example" in run(["start", "--help"], capsys)[1]
     assert "--ready-fd" not in run(["start", "--help"], capsys)[1]
 
