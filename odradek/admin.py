@@ -25,8 +25,8 @@ from odradek.admin_partitions import OngoingReassignment
 from odradek.bootstrap import Hosts, find_seeds
 from odradek.consumer import settle
 from odradek.engine import Engine
-from odradek.group_administration import GroupAdministration
 from odradek.errors import OdradekError
+from odradek.group_administration import GroupAdministration
 from transport.kernel import Now
 from transport.wire.ids import NodeId, TopicPartition
 from transport.wire.messages import topics as wire

@@ -24,7 +24,6 @@ CLIENT_COMMANDS = {
     "topic": "create, list, describe and delete topics",
     "config": "read and change the configs of topics, brokers and the cluster",
     "partition": "move replicas, and elect leaders",
-    "broker": "list, describe and drain brokers",
     "produce": "write lines from standard input to a topic",
     "consume": "print the records of a topic",
     "group": "list, describe, reset and delete consumer groups",
@@ -113,9 +112,9 @@ def build_parser(words: Sequence[str]) -> Parser:
         epilog=_EXAMPLES,
     )
     tree = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_start(tree)
-    _add_supervision(tree)
     chosen = next((word for word in words if not word.startswith("-")), "")
+    _add_start(tree)
+    _add_supervision(tree, chosen)
     for name, text in CLIENT_COMMANDS.items():
         if name == chosen:
             import_module(f"odradek.commands.{name}").add_parser(tree)
@@ -149,7 +148,7 @@ def _add_start(tree: Any) -> None:
     start.set_defaults(run=_start)
 
 
-def _add_supervision(tree: Any) -> None:
+def _add_supervision(tree: Any, chosen: str) -> None:
     status = tree.add_parser("status", help="show every node", epilog="example: odradek status")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=lambda given: commands.status(_data_dir(given), as_json=given.json))
@@ -189,6 +188,12 @@ def _add_supervision(tree: Any) -> None:
     for parser in (status, stop, kill, restart, logs):
         _add_data_dir(parser)
     ensemble.add_parser(tree, _add_data_dir, _data_dir)
+    if chosen == "broker":
+        from supervisor import brokers
+
+        brokers.add_parser(tree, _data_dir)
+    else:
+        tree.add_parser("broker", help="list, add, drain and remove brokers")
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -44,6 +44,10 @@ class Cluster(NamedTuple):
     cluster_id: ClusterId
     mode: str
     nodes: tuple[NodeEndpoints, ...]
+    added: tuple[NodeName, ...] = ()
+    """Nodes beyond those of the settings, by command."""
+    removed: tuple[NodeName, ...] = ()
+    """Nodes that are gone for good, also where the settings would have them."""
 
 
 class SupervisorRecord(NamedTuple):
@@ -149,7 +153,12 @@ class DataDir:
         try:
             nodes = tuple(_node_from(row) for row in table["nodes"])
             return Cluster(
-                str(table["cluster"]), ClusterId(table["cluster_id"]), str(table["mode"]), nodes
+                str(table["cluster"]),
+                ClusterId(table["cluster_id"]),
+                str(table["mode"]),
+                nodes,
+                tuple(NodeName(str(name)) for name in table.get("added", ())),
+                tuple(NodeName(str(name)) for name in table.get("removed", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
@@ -163,6 +172,8 @@ class DataDir:
             "cluster_id": cluster.cluster_id,
             "mode": cluster.mode,
             "nodes": [_node_table(node) for node in cluster.nodes],
+            "added": list(cluster.added),
+            "removed": list(cluster.removed),
         }
         write_atomically(self.path / CLUSTER_FILE, _dump(table), durable=True)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from nodes.config import EXIT_CONFIG, EXIT_STOPPED
+from supervisor.growth import Growth
 from supervisor.health import HealthWatch
 from supervisor.lives import Exited, Lives, Processes, Started
 from supervisor.notices import DeathNotices
@@ -72,8 +73,10 @@ class Supervisor:
         *,
         started: Mapping[NodeName, Started],
         must_be_ready: bool = False,
+        growth: Growth | None = None,
     ) -> None:
-        """``must_be_ready``: a cluster that is not ready in time is ended again."""
+        """``must_be_ready``: a cluster that is not ready in time is ended again. ``growth``: how
+        nodes come and go by command; None: they do not."""
         settings = plan.settings.supervisor
         self._plan = plan
         self._processes = processes
@@ -100,7 +103,7 @@ class Supervisor:
             enabled=settings.death_notices,
         )
         self._server = CommandServer(
-            plan, self.roster, self._lives, self._health, self._timers, self.snapshot
+            plan, self.roster, self._lives, self._health, self._timers, self.snapshot, growth
         )
         self._lives.on_born = self._health.expect
         self._lives.on_death = self._on_death

@@ -17,10 +17,13 @@ from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeName
 from transport.wire.messages import Message
 from transport.wire.messages.cluster import HealthRequest, HealthResponse
+from transport.wire.messages.reassignments import HandOverRequest
 
 STARTING_INTERVAL_MS = 25
 INTERVAL_MS = 1_000
 ANSWER_MAX_MS = 1_000
+HAND_OVER_MAX_MS = 5_000
+"""Longer than an election of a controller; a broker that is asked to stop then stops all the same."""
 REFRESH_MAX_MS = 300
 """A person who asks for the status waits no longer than this for a node that hangs."""
 
@@ -60,6 +63,7 @@ class HealthWatch:
         self._calls = calls
         self._timers = timers
         self._on_health = on_health
+        self._wire: Wire | None = None
         self.links: dict[NodeName, LinkId] = {}
         self._by_link: dict[LinkId, Node] = {}
         self._next: dict[NodeName, Timer] = {}
@@ -68,10 +72,44 @@ class HealthWatch:
 
     def start(self, wire: Wire) -> None:
         """Open the links; each node is asked when its link comes up."""
+        self._wire = wire
         for node in self._roster:
-            link = wire.connect(node.endpoints.peers)
-            self.links[node.name] = link
-            self._by_link[link] = node
+            self.meet(node)
+
+    def meet(self, node: Node) -> None:
+        """Open the link to a node."""
+        assert self._wire is not None, "start() first"
+        link = self._wire.connect(node.endpoints.peers)
+        self.links[node.name] = link
+        self._by_link[link] = node
+
+    def forget(self, node: Node) -> None:
+        """Close the link to a node that is gone."""
+        assert self._wire is not None, "start() first"
+        link = self.links.pop(node.name)
+        del self._by_link[link]
+        self._wire.disconnect(link)
+        planned = self._next.pop(node.name, None)
+        if planned is not None:
+            planned.cancel()
+
+    def hand_over(self, node: Node, then: Callable[[Now], None], now: Now) -> None:
+        """Have a broker let others lead, then go on; at once where it cannot be asked."""
+
+        def answered(_body: Message, _payload: tuple[Buffer, ...], at: Now) -> None:
+            then(at)
+
+        asked = self._calls.request(
+            self.links[node.name],
+            HandOverRequest(),
+            answered,
+            now,
+            timeout_ms=HAND_OVER_MAX_MS,
+            destination=node.name,
+            incarnation=node.incarnation,
+        )
+        if not asked:
+            then(now)
 
     def on_link(self, link: LinkId, up: bool, now: Now) -> bool:
         """Ask a node that can be reached (again)."""

@@ -26,6 +26,7 @@ from supervisor.data_dir import (
     named,
     new_cluster_id,
 )
+from supervisor.growth import Growth, members_kept
 from supervisor.lives import Started
 from supervisor.outcome import Outcome
 from supervisor.plan import ClusterPlan, Settings, load_settings
@@ -98,12 +99,15 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
     before = data_dir.read_cluster()
     if before is not None:
         _check_identity(before, settings, data_dir)
-    endpoints = assign_endpoints(settings.members(), named(before.nodes if before else ()))
+    members = members_kept(before, settings.members())
+    endpoints = assign_endpoints(members, named(before.nodes if before else ()))
     cluster = Cluster(
         settings.cluster.name,
         before.cluster_id if before else new_cluster_id(),
         settings.cluster.mode,
         endpoints,
+        before.added if before else (),
+        before.removed if before else (),
     )
     key = data_dir.key()
     data_dir.write_cluster(cluster)
@@ -129,7 +133,7 @@ def _check_identity(before: Cluster, settings: Settings, data_dir: DataDir) -> N
             f"the cluster was made with coordinators = {coordinators}, and an ensemble's size "
             f"cannot change by a setting; {remedy}"
         )
-    brokers = sum("broker" in node.roles for node in before.nodes)
+    brokers = sum("broker" in node.roles and node.name not in before.added for node in before.nodes)
     if brokers > wanted.brokers:
         raise ConfigError(
             f"the cluster has brokers = {brokers}, and fewer would lose replicas; {remedy}"
@@ -190,6 +194,7 @@ def _supervise(
         os.getpid(),
         started=started,
         must_be_ready=launch.must_be_ready,
+        growth=Growth(plan, data_dir),
     )
     loop = Loop(engine, doors={Door.CLIENTS: CONTROL_ENDPOINT})
     children.report_exits_to(lambda exited: loop.post(lambda now: engine.on_exit(exited, now)))

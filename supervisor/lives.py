@@ -100,6 +100,7 @@ class Lives:
         self.on_born: OnBorn = _nobody_born
         self.on_death: OnDeath = _nobody_dead
         self.on_given_up: OnBorn = _nobody_born
+        self.on_removed: OnBorn = _nobody_born
         self.on_all_ended: Callable[[], None] = _nothing
         self.stopping = False
         self._ends: dict[NodeName, Timer] = {}
@@ -111,7 +112,7 @@ class Lives:
 
     def start(self, node: Node, now: Now) -> None:
         """Start a node that has no process."""
-        if node.pid or self.stopping:
+        if node.pid or self.stopping or node.removed:
             return
         try:
             started = self._processes.start(node.endpoints)
@@ -140,6 +141,9 @@ class Lives:
                 self.on_all_ended()
             return
         self.on_death(node, incarnation, now)
+        if node.removed:
+            self.on_removed(node, now)
+            return
         self._judge(node, exited.status, lived_ms, asked, now)
 
     def _judge(self, node: Node, status: int, lived_ms: int, asked: bool, now: Now) -> None:
@@ -177,6 +181,18 @@ class Lives:
         if node.next_start is not None:
             node.next_start.cancel()
         self.start(node, now)
+
+    def remove(self, node: Node, now: Now) -> None:
+        """End a node in order, for good; ``on_removed`` is called when its process is gone."""
+        node.removed = True
+        if node.next_start is not None:
+            node.next_start.cancel()
+            node.next_start = None
+        if node.pid:
+            node.asked_to_end = True
+            self._end(node, now)
+        else:
+            self.on_removed(node, now)
 
     def rebuild(self, node: Node) -> None:
         """Let a node's next start forget its log. Raises ConfigError when that cannot be noted."""

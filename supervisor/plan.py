@@ -34,6 +34,7 @@ MODES = ("zookeeper",)
 
 SHIPPED_SUFFIX = ".toml"
 
+BROKER = "broker"
 OBSERVER_ROLES = ("coordinator", "observer")
 """An observer is a coordinator in everything but its vote."""
 OBSERVER_ID_BASE = 64
@@ -169,9 +170,9 @@ class Member:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClusterPlan:
-    """Everything that is needed to start every node."""
+    """Everything that is needed to start every node; only ``nodes`` changes, when some come or go."""
 
     settings: Settings
     cluster_id: ClusterId

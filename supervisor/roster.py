@@ -43,6 +43,8 @@ class Node:
     heard_ms: int = 0
     asked_to_end: bool = False
     given_up: bool = False
+    removed: bool = False
+    """It is not started again: it is on its way out of the cluster."""
     note: str = ""
     next_start: Timer | None = None
 
@@ -127,6 +129,15 @@ class Roster:
 
     def __getitem__(self, name: NodeName) -> Node:
         return self.nodes[name]
+
+    def add(self, endpoints: NodeEndpoints, policy: RestartPolicy) -> Node:
+        """Add a node that has no process yet."""
+        node = self.nodes[endpoints.name] = Node(endpoints, policy)
+        return node
+
+    def remove(self, node: Node) -> None:
+        """Forget a node whose process has ended."""
+        del self.nodes[node.name]
 
     def running(self) -> list[Node]:
         """Return the nodes that have a process."""

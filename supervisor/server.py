@@ -12,21 +12,27 @@ from functools import partial
 from typing import Any
 
 from nodes.config import ConfigError
+from supervisor.growth import Growth
 from supervisor.health import HealthWatch
 from supervisor.lives import Lives
-from supervisor.plan import ClusterPlan
+from supervisor.plan import BROKER, ClusterPlan
 from supervisor.roster import READY, Node, Roster
+from supervisor.watch import RestartPolicy
 from transport.driver.calls import response
 from transport.driver.ports import Origin, Wire
 from transport.driver.timers import Timers
 from transport.kernel import Now
 from transport.wire.codec import Envelope, Kind
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import Incarnation
+from transport.wire.ids import Incarnation, NodeName
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.supervision import (
+    AddNodeRequest,
+    AddNodeResponse,
     RebuildNodeRequest,
     RebuildNodeResponse,
+    RemoveNodeRequest,
+    RemoveNodeResponse,
     RestartNodeRequest,
     RestartNodeResponse,
     SignalNodeRequest,
@@ -48,7 +54,7 @@ class _Restarting:
     origin: Origin
     envelope: Envelope
     until_ms: int
-    answer: type[RestartNodeResponse | RebuildNodeResponse] = RestartNodeResponse
+    answer: Callable[[int, str, int], Message] = RestartNodeResponse
 
 
 class CommandServer:
@@ -62,6 +68,7 @@ class CommandServer:
         health: HealthWatch,
         timers: Timers,
         snapshot: Snapshot,
+        growth: Growth | None = None,
     ) -> None:
         self._plan = plan
         self._roster = roster
@@ -69,6 +76,9 @@ class CommandServer:
         self._health = health
         self._timers = timers
         self._snapshot = snapshot
+        self._growth = growth
+        self._removing: dict[NodeName, list[tuple[Origin, Envelope]]] = {}
+        lives.on_removed = self._on_removed
         self._wire: Wire | None = None
         self._restarting: list[_Restarting] = []
         self._handlers: dict[type[Message], Callable[[Origin, Envelope, Any, Now], None]] = {
@@ -76,6 +86,8 @@ class CommandServer:
             SignalNodeRequest: self._signal,
             RestartNodeRequest: self._restart,
             RebuildNodeRequest: self._rebuild,
+            AddNodeRequest: self._add,
+            RemoveNodeRequest: self._remove,
         }
 
     def start(self, wire: Wire) -> None:
@@ -191,6 +203,54 @@ class CommandServer:
             return f"{needed} of the other coordinators must be ready for that; {missing}"
         return ""
 
+    def _add(self, origin: Origin, envelope: Envelope, body: AddNodeRequest, now: Now) -> None:
+        text = self._cannot_restart()
+        if self._growth is None:
+            text = "this cluster's nodes are those of its settings"
+        if text or self._growth is None:
+            self._reply(origin, envelope, AddNodeResponse(ErrorCode.STOPPING, text))
+            return
+        try:
+            endpoints = self._growth.add_broker(body.rack)
+        except ConfigError as error:
+            answer = AddNodeResponse(ErrorCode.INVALID_CONFIG, str(error))
+            self._reply(origin, envelope, answer)
+            return
+        policy = RestartPolicy(self._plan.settings.supervisor)
+        node = self._roster.add(endpoints, policy)
+        self._health.meet(node)
+        answered = partial(AddNodeResponse, name=node.name)
+        until_ms = now.mono_ms + RESTART_MAX_MS
+        self._begin(_Restarting(node, node.incarnation, origin, envelope, until_ms, answered), now)
+
+    def _remove(
+        self, origin: Origin, envelope: Envelope, body: RemoveNodeRequest, now: Now
+    ) -> None:
+        node = self._find(body.name)
+        text = node if isinstance(node, str) else ""
+        if not isinstance(node, str) and node.endpoints.roles != (BROKER,):
+            text = f"{node.name} is no broker; see `odradek ensemble remove`"
+        if self._growth is None:
+            text = "this cluster's nodes are those of its settings"
+        if text or isinstance(node, str) or self._growth is None:
+            answer = RemoveNodeResponse(ErrorCode.INVALID_REQUEST, text)
+            self._reply(origin, envelope, answer)
+            return
+        try:
+            self._growth.remove(node.name)
+        except ConfigError as error:
+            answer = RemoveNodeResponse(ErrorCode.INVALID_CONFIG, str(error))
+            self._reply(origin, envelope, answer)
+            return
+        self._removing.setdefault(node.name, []).append((origin, envelope))
+        self._lives.remove(node, now)
+
+    def _on_removed(self, node: Node, _now: Now) -> None:
+        self._health.forget(node)
+        self._roster.remove(node)
+        for origin, envelope in self._removing.pop(node.name, []):
+            self._reply(origin, envelope, RemoveNodeResponse(ErrorCode.NONE))
+
     def _cannot_restart(self) -> str:
         if self._lives.stopping:
             return "the supervisor is stopping"
@@ -200,7 +260,10 @@ class CommandServer:
         node, until_ms = waiting.node, waiting.until_ms
         self._restarting.append(waiting)
         self._timers.at(until_ms, partial(self._restart_too_slow, waiting))
-        self._lives.restart(node, now)
+        if node.pid and BROKER in node.endpoints.roles and node.state(now.mono_ms) == READY:
+            self._health.hand_over(node, partial(self._lives.restart, node), now)
+        else:
+            self._lives.restart(node, now)
 
     def _restart_too_slow(self, waiting: _Restarting, now: Now) -> None:
         if waiting in self._restarting:

@@ -30,6 +30,7 @@ from transport.wire.messages.configs import KIND_BROKER
 from transport.wire.messages.metadata import (
     EVENT_DELTA,
     EVENT_METADATA,
+    BrokerRecord,
     ConfigRecord,
     FetchImageRequest,
     FetchImageResponse,
@@ -88,6 +89,8 @@ class Metadata:
         a start begins with an image of the past."""
         self._channel = channel
         self._follower = follower
+        self.on_brokers: Callable[[Iterable[BrokerRecord]], None] = _nobody
+        """Told of brokers before anybody acts on partitions that these have."""
         self._history: deque[MetadataDelta] = deque()
         self._history_records = 0
         self._fetching = False
@@ -162,6 +165,7 @@ class Metadata:
         """Replace the image by a newer one, known as a whole."""
         old, old_configs = dict(self.image.partitions), self._all_configs()
         self.image.load(position, records)
+        self.on_brokers(self.image.brokers.values())
         self._history.clear()
         self._history_records = 0
         changed = [
@@ -196,6 +200,7 @@ class Metadata:
             elif isinstance(record, ConfigRecord) and (record.kind, record.name) in concerned:
                 changed.update(dict.fromkeys(self._hosted()))
         self.image.apply(delta)
+        self.on_brokers([record for record in delta.records if isinstance(record, BrokerRecord)])
         self._remember(delta)
         self._tell_follower(list(changed), removed, now)
         self._publish(EVENT_METADATA, delta)
@@ -332,3 +337,7 @@ class Metadata:
         versions = [delta.version for delta in self._history]
         newest = self.image.position.version
         assert versions == list(range(newest - len(versions) + 1, newest + 1))
+
+
+def _nobody(_brokers: Iterable[BrokerRecord]) -> None:
+    pass

@@ -1,17 +1,19 @@
 """The other brokers and controllers: a DEALER to each that is called, a SUB to each one's events.
 
-Owns the links and which of them are up.  Knows endpoints from the config alone, and nothing of what
-is said over them.
+Owns the links and which of them are up.  Knows endpoints from the config, those of later brokers from
+the image, and nothing of what is said over them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from nodes.broker.context import BrokerContext
 from transport.driver.ports import LinkId
 from transport.kernel import Now
 from transport.wire.ids import NodeId
 from transport.wire.messages.cluster import NodeEndpoints
-from transport.wire.messages.metadata import EVENT_BEAT, EVENT_DELTA
+from transport.wire.messages.metadata import EVENT_BEAT, EVENT_DELTA, BrokerRecord
 
 
 class Peers:
@@ -35,6 +37,16 @@ class Peers:
             endpoint = self._endpoints[node].events
             link = self._context.ports.wire.subscribe(endpoint, (EVENT_DELTA, EVENT_BEAT))
             self._events[link] = node
+
+    def meet(self, brokers: Iterable[BrokerRecord]) -> None:
+        """Learn of brokers that joined after this one was started, and hear them from now on."""
+        for broker in brokers:
+            if broker.id not in self._endpoints and broker.id != self._context.id:
+                self._endpoints[broker.id] = NodeEndpoints(
+                    broker.id, broker.name, ("broker",), broker.peers, broker.clients, broker.events
+                )
+                link = self._context.ports.wire.subscribe(broker.events, (EVENT_DELTA, EVENT_BEAT))
+                self._events[link] = broker.id
 
     def link(self, node: NodeId) -> LinkId | None:
         """Return the DEALER to a broker's peers door, opened on first use; None: no such broker.

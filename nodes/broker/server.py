@@ -170,6 +170,7 @@ class BrokerServer:
         self.channel = ControllerChannel(context, self.peers)
         self.replicas = self._make_replicas(context, self.peers, self.channel)
         self.metadata = Metadata(context, self.channel, self.replicas, from_log=self._in_quorum)
+        self.metadata.on_brokers = self.peers.meet
         self.internal_topics = InternalTopics(
             context, self.channel, self.metadata, self.replicas.watch
         )

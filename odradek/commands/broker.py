@@ -1,4 +1,4 @@
-"""``odradek broker list|describe|drain|undrain``; those that start and stop one are the supervisor's.
+"""``odradek broker list|describe|drain|undrain``; ``add`` and ``remove`` are the supervisor's.
 
 Owns what these commands take and print; the admin client does the work.
 """
@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 from odradek.admin import AdminClient
 from odradek.commands.arguments import add_addresses, guarded, hosts
 from odradek.commands.reassigning import add_going, agreed, carry_out, placed_now, show
+from odradek.errors import ClientTimeoutError
 from odradek.reassignment_plan import away_from, moves
+
+FORGET_MAX_S = 20.0
 
 Handler = Callable[[argparse.Namespace, AdminClient], None]
 
@@ -25,19 +29,6 @@ examples:
   odradek broker drain 2 --yes
   odradek broker undrain 2
 """
-
-
-def add_parser(subparsers: Any) -> None:
-    """Mount ``broker`` and its commands on the command line's tree."""
-    add_commands(
-        subparsers.add_parser(
-            "broker",
-            help="list, describe and drain brokers",
-            description="List, describe and drain brokers.",
-            epilog=_EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        ).add_subparsers(dest="broker_command", metavar="COMMAND", required=True)
-    )
 
 
 def add_commands(tree: Any) -> None:
@@ -160,6 +151,18 @@ def drained(given: argparse.Namespace, admin: AdminClient, node: int) -> bool:
         carry_out(given, admin, plan)
     print(f"broker {node} leads nothing" + ("" if given.no_wait else " and has no replicas"))
     return True
+
+
+def forgotten(admin: AdminClient, node: int) -> None:
+    """Forget a broker whose process has ended, once the cluster has noticed that it has."""
+    until_s = time.monotonic() + FORGET_MAX_S
+    while any(int(one.id) == node for one in admin.describe_cluster().brokers):
+        if time.monotonic() >= until_s:
+            raise ClientTimeoutError(
+                f"broker {node} has ended, but the cluster has not noticed yet"
+            )
+        time.sleep(0.05)
+    admin.unregister_broker(node)
 
 
 def _undrain(given: argparse.Namespace, admin: AdminClient) -> None:

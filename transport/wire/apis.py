@@ -80,3 +80,5 @@ class Api(IntEnum):
     SIGNAL_NODE = 1302
     RESTART_NODE = 1303
     REBUILD_NODE = 1304
+    ADD_NODE = 1305
+    REMOVE_NODE = 1306

@@ -108,6 +108,8 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.SIGNAL_NODE: ("supervision", "SignalNodeRequest", "SignalNodeResponse"),
     Api.RESTART_NODE: ("supervision", "RestartNodeRequest", "RestartNodeResponse"),
     Api.REBUILD_NODE: ("supervision", "RebuildNodeRequest", "RebuildNodeResponse"),
+    Api.ADD_NODE: ("supervision", "AddNodeRequest", "AddNodeResponse"),
+    Api.REMOVE_NODE: ("supervision", "RemoveNodeRequest", "RemoveNodeResponse"),
 }
 
 VERSIONS: dict[Api, tuple[int, int]] = dict.fromkeys(_CONVERSATIONS, (0, 0))

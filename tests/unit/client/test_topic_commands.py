@@ -28,8 +28,9 @@ RECORD = ConsumerRecord("t", 3, 42, 1_234, b"k", b"v", (), 0, 1)
 def parse(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="odradek")
     tree = parser.add_subparsers(dest="command", required=True)
-    for command in (topic, config, partition, broker, produce, consume):
+    for command in (topic, config, partition, produce, consume):
         command.add_parser(tree)
+    broker.add_commands(tree.add_parser("broker").add_subparsers(required=True))
     return parser.parse_args(words)
 
 
@@ -123,9 +124,7 @@ def test_wrong_words_end_with_status_2(words: tuple[str, ...], capsys: Any) -> N
     assert capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "command", ["topic", "config", "partition", "broker", "produce", "consume"]
-)
+@pytest.mark.parametrize("command", ["topic", "config", "partition", "produce", "consume"])
 def test_help_has_examples(command: str, capsys: Any) -> None:
     with pytest.raises(SystemExit):
         parse(command, "--help")

@@ -11,7 +11,9 @@ from typing import TypeVar
 import pytest
 
 from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, ConfigError
+from supervisor.data_dir import Cluster, DataDir
 from supervisor.engine import EXIT_NOT_READY, Supervisor
+from supervisor.growth import Growth
 from supervisor.lives import Exited, Started
 from supervisor.plan import ClusterConfig, ClusterPlan, NodePorts, Settings, SupervisorConfig
 from supervisor.roster import Usage
@@ -30,9 +32,14 @@ from transport.wire.messages.cluster import (
     NodeEndpoints,
     death_notice_proof,
 )
+from transport.wire.messages.reassignments import HandOverRequest, HandOverResponse
 from transport.wire.messages.supervision import (
+    AddNodeRequest,
+    AddNodeResponse,
     RebuildNodeRequest,
     RebuildNodeResponse,
+    RemoveNodeRequest,
+    RemoveNodeResponse,
     RestartNodeRequest,
     RestartNodeResponse,
     SignalNodeRequest,
@@ -181,6 +188,7 @@ class World:
         must_be_ready: bool = False,
         death_notices: bool = True,
         coordinators: int = 2,
+        growth: Path | None = None,
     ) -> None:
         self.now = Now(100_000, 0)
         self.ports = FakePorts()
@@ -206,10 +214,16 @@ class World:
             77,
             started=started,
             must_be_ready=must_be_ready,
+            growth=None if growth is None else self._growth(growth, nodes),
         )
         ports: Ports = self.ports
         self.engine.start(ports, self.now)
         self.engine.end_turn(self.now)
+
+    def _growth(self, folder: Path, nodes: tuple[NodeEndpoints, ...]) -> Growth:
+        data_dir = DataDir(folder)
+        data_dir.write_cluster(Cluster("test", ClusterId("c"), "zookeeper", nodes))
+        return Growth(self.plan, data_dir)
 
     # What the test does
 
@@ -229,6 +243,13 @@ class World:
             self.engine.end_turn(self.now)
             if well:
                 self.answer_health()
+
+    def hand_over(self, name: str = "broker-1") -> None:
+        """Let a broker say that others lead now."""
+        [(endpoint, question)] = self.take(HandOverRequest)
+        assert endpoint == self.peers[name]
+        self.answer(endpoint, question, HandOverResponse(0))
+        self.engine.end_turn(self.now)
 
     def take(self, kind: type[Message]) -> list[tuple[str, Envelope]]:
         taken = [row for row in self.ports.sent if isinstance(row[1].body, kind)]
@@ -571,6 +592,8 @@ def test_wrong_names_and_signals_are_answered_with_what_would_be_right(world: Wo
 def test_restart_answers_when_the_new_process_serves(world: World) -> None:
     world.become_ready()
     assert world.command(RestartNodeRequest(KEY, NodeName("broker-1"))) == []
+    assert world.processes.asked_to_end == [], "others lead first"
+    world.hand_over()
     assert world.processes.asked_to_end == ["broker-1"]
     world.die("broker-1", 0)
     assert world.ports.replies == []
@@ -579,9 +602,47 @@ def test_restart_answers_when_the_new_process_serves(world: World) -> None:
     assert answer == RestartNodeResponse(0, "", world.engine.roster[NodeName("broker-1")].pid)
 
 
+def test_a_broker_that_does_not_hand_over_is_restarted_all_the_same(world: World) -> None:
+    world.become_ready()
+    world.command(RestartNodeRequest(KEY, NodeName("broker-1")))
+    world.advance(4_990)
+    assert world.processes.asked_to_end == []
+    world.advance(20)
+    assert world.processes.asked_to_end == ["broker-1"]
+
+
+def test_a_broker_is_added_answered_when_it_serves_and_ended_for_good(tmp_path: Path) -> None:
+    world = World(growth=tmp_path)
+    world.become_ready()
+    assert world.command(AddNodeRequest(KEY, "cellar")) == []
+    node = world.engine.roster[NodeName("broker-2")]
+    assert (node.endpoints.id, node.endpoints.rack) == (2, "cellar")
+    assert world.processes.started[-1] == "broker-2"
+    assert [one.name for one in world.plan.nodes][-1] == "broker-2"
+    world.peers["broker-2"] = node.endpoints.peers
+    world.engine.on_link(world.link("broker-2"), True, world.now)
+    world.advance(100)
+    [answer] = world.ports.replies
+    assert answer == AddNodeResponse(0, "", node.pid, NodeName("broker-2"))
+    world.ports.replies.clear()
+    assert world.command(RemoveNodeRequest(KEY, NodeName("broker-2"))) == []
+    assert world.processes.asked_to_end == ["broker-2"]
+    world.die("broker-2", 0)
+    assert world.ports.replies == [RemoveNodeResponse(0)]
+    assert NodeName("broker-2") not in world.engine.roster.nodes
+    assert world.processes.started.count("broker-2") == 1, "it is not started again"
+    world.ports.replies.clear()
+    world.command(AddNodeRequest(KEY))
+    assert NodeName("broker-3") in world.engine.roster.nodes, "no number is given twice"
+    [refused] = world.command(RemoveNodeRequest(KEY, NodeName("coordinator-1")))
+    assert isinstance(refused, RemoveNodeResponse)
+    assert "no broker" in refused.text
+
+
 def test_the_process_after_a_restart_is_not_killed_for_the_one_before(world: World) -> None:
     world.become_ready()
     world.command(RestartNodeRequest(KEY, NodeName("broker-1")))
+    world.hand_over()
     world.die("broker-1", 0)
     world.advance(11_000)
     assert world.processes.signals == []
@@ -599,6 +660,7 @@ def test_restart_brings_back_a_node_that_was_given_up(world: World) -> None:
 def test_restart_of_a_node_that_cannot_run_says_why(world: World) -> None:
     world.become_ready()
     world.command(RestartNodeRequest(KEY, NodeName("broker-1")))
+    world.hand_over()
     world.die("broker-1", 0)
     world.die("broker-1", EXIT_CONFIG)
     [answer] = world.ports.replies
@@ -610,6 +672,7 @@ def test_restart_of_a_node_that_cannot_run_says_why(world: World) -> None:
 def test_a_node_that_does_not_end_for_a_restart_is_killed(world: World) -> None:
     world.become_ready()
     world.command(RestartNodeRequest(KEY, NodeName("broker-1")))
+    world.hand_over()
     world.advance(10_010)
     assert world.processes.signals == [("broker-1", 9)]
 

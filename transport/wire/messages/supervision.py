@@ -122,3 +122,41 @@ class RebuildNodeResponse(Message, frozen=True, array_like=True, gc=False):
     error: int
     text: str = ""
     pid: int = 0
+
+
+class AddNodeRequest(Message, frozen=True, array_like=True, gc=False):
+    """Start one more broker on this host."""
+
+    api: ClassVar[Api] = Api.ADD_NODE
+
+    key: str
+    rack: str = ""
+
+
+class AddNodeResponse(Message, frozen=True, array_like=True, gc=False):
+    """NONE: it serves, under this name. Otherwise ``text`` says why not, and what would be right."""
+
+    api: ClassVar[Api] = Api.ADD_NODE
+
+    error: int
+    text: str = ""
+    pid: int = 0
+    name: NodeName = NodeName("")
+
+
+class RemoveNodeRequest(Message, frozen=True, array_like=True, gc=False):
+    """End a broker for good; everything was moved away from it."""
+
+    api: ClassVar[Api] = Api.REMOVE_NODE
+
+    key: str
+    name: NodeName
+
+
+class RemoveNodeResponse(Message, frozen=True, array_like=True, gc=False):
+    """NONE: its process has ended. Otherwise ``text`` says why not, and what would be right."""
+
+    api: ClassVar[Api] = Api.REMOVE_NODE
+
+    error: int
+    text: str = ""

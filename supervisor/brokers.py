@@ -1,0 +1,126 @@
+"""``odradek broker …``: the client's commands, and ``add`` and ``remove``, which start and stop one.
+
+A broker is removed in this order: everything moved away from it, its process ended, its name
+forgotten; whoever is interrupted can ask again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from nodes.config import EXIT_CONFIG
+from supervisor.control import NoSupervisor, ask
+from supervisor.data_dir import DataDir
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NodeName
+from transport.wire.messages.supervision import (
+    AddNodeRequest,
+    AddNodeResponse,
+    RemoveNodeRequest,
+    RemoveNodeResponse,
+)
+
+WAIT_MAX_MS = 70_000
+FAILED = 1
+
+_EXAMPLES = """\
+examples:
+  odradek broker list
+  odradek broker add
+  odradek broker add --rack cellar
+  odradek broker drain 2 --plan
+  odradek broker remove 4 --yes
+"""
+
+
+def add_parser(tree: Any, data_dir: Callable[[argparse.Namespace], DataDir]) -> None:
+    """Mount ``broker`` and its commands on the command line's tree."""
+    from odradek.commands import broker
+    from odradek.commands.arguments import add_addresses
+    from odradek.commands.reassigning import add_going
+
+    parser = tree.add_parser(
+        "broker",
+        help="list, add, drain and remove brokers",
+        description="List, describe, add, drain and remove brokers.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    names = parser.add_subparsers(dest="broker_command", metavar="COMMAND", required=True)
+    broker.add_commands(names)
+    added = names.add_parser(
+        "add",
+        help="start one more broker on this host; returns when it serves",
+        description="Start one more broker on this host. It has no replicas yet: "
+        "`odradek partition reassign --balance` gives it its share.",
+        epilog="examples:\n  odradek broker add\n  odradek broker add --rack cellar\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    added.add_argument("--rack", default="", metavar="R", help="where it stands (default: unknown)")
+    add_addresses(added)
+    added.set_defaults(run=lambda given: add(data_dir(given), given.rack))
+    removed = names.add_parser(
+        "remove",
+        help="move everything away from a broker, then end it for good",
+        description="Move everything away from a broker, by a plan that is shown first, then end "
+        "it for good. Its data directory stays.",
+        epilog="examples:\n  odradek broker remove 4 --plan\n  odradek broker remove 4 --yes\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    removed.add_argument("id", type=int, metavar="ID")
+    add_addresses(removed)
+    removed.add_argument("--timeout", type=float, default=30.0, metavar="S")
+    add_going(removed)
+    removed.set_defaults(run=lambda given: remove(given, data_dir(given)))
+
+
+def add(data_dir: DataDir, rack: str) -> int:
+    """Start one more broker; returns the exit status."""
+    try:
+        answer = ask(data_dir, AddNodeRequest(_key(data_dir), rack), timeout_ms=WAIT_MAX_MS)
+    except NoSupervisor as error:
+        return _fail(str(error))
+    assert isinstance(answer, AddNodeResponse)
+    if answer.error != ErrorCode.NONE:
+        return _fail(answer.text, EXIT_CONFIG)
+    print(f"{answer.name} is ready (pid {answer.pid}); give it its share of the replicas with")
+    print("  odradek partition reassign --balance")
+    return 0
+
+
+def remove(given: argparse.Namespace, data_dir: DataDir) -> int:
+    """Drain a broker, end it, forget it; returns the exit status."""
+    from odradek.commands import broker
+
+    if given.no_wait:
+        return _fail("a broker is removed when it is empty: leave --no-wait out", EXIT_CONFIG)
+    agreed: list[bool] = []
+    status = broker.run(
+        given, lambda _, admin: agreed.append(broker.drained(given, admin, given.id))
+    )
+    if status or agreed != [True]:
+        return status
+    request = RemoveNodeRequest(_key(data_dir), NodeName(f"broker-{given.id}"))
+    try:
+        answer = ask(data_dir, request, timeout_ms=WAIT_MAX_MS)
+    except NoSupervisor as error:
+        return _fail(str(error))
+    assert isinstance(answer, RemoveNodeResponse)
+    if answer.error != ErrorCode.NONE:
+        return _fail(answer.text)
+    status = broker.run(given, lambda _, admin: broker.forgotten(admin, given.id))
+    if status == 0:
+        print(f"broker-{given.id} is removed; its data directory stays")
+    return status
+
+
+def _key(data_dir: DataDir) -> str:
+    return data_dir.key() if data_dir.owner_pid() is not None else ""
+
+
+def _fail(text: str, status: int = FAILED) -> int:
+    sys.stderr.write(f"odradek: {text}\n")
+    return status

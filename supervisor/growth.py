@@ -1,0 +1,83 @@
+"""A cluster that grows and shrinks while it runs: nodes added and removed by command.
+
+Owns which nodes the plan has beyond the settings, and keeps it in ``cluster.json``, so that the next
+start knows as well.  A removed node's number is never given again: its data directory stays.
+"""
+
+from __future__ import annotations
+
+from nodes.config import ConfigError
+from supervisor.data_dir import Cluster, DataDir, named
+from supervisor.plan import BROKER, ClusterPlan, Member, NodePorts
+from supervisor.ports import assign_endpoints
+from transport.wire.ids import NodeId, NodeName
+from transport.wire.messages.cluster import NodeEndpoints
+
+
+def members_kept(before: Cluster | None, wanted: tuple[Member, ...]) -> tuple[Member, ...]:
+    """Return the nodes to start: those of the settings and those added since, not the removed."""
+    if before is None:
+        return wanted
+    known = {member.name for member in wanted}
+    added = [
+        Member(node.name, node.id, node.roles, _host(node), NodePorts(), node.rack)
+        for node in before.nodes
+        if node.name not in known and node.name in before.added
+    ]
+    return tuple(member for member in (*wanted, *added) if member.name not in before.removed)
+
+
+def _host(node: NodeEndpoints) -> str:
+    return node.clients.removeprefix("tcp://").rpartition(":")[0]
+
+
+class Growth:
+    """Adds nodes to the plan of a running cluster, and takes them out of it."""
+
+    def __init__(self, plan: ClusterPlan, data_dir: DataDir) -> None:
+        self._plan = plan
+        self._data_dir = data_dir
+
+    def add_broker(self, rack: str) -> NodeEndpoints:
+        """Return a new broker's endpoints, chosen and noted. Raises ConfigError."""
+        settings = self._plan.settings
+        if settings.cluster.mode != "zookeeper":
+            raise ConfigError(
+                "brokers are added by command only in mode zookeeper; here, raise [cluster] brokers "
+                "and start the cluster again"
+            )
+        before = self._read()
+        numbers = [int(name.rpartition("-")[2]) for name in before.removed]
+        numbers += [int(node.id) for node in self._plan.nodes if BROKER in node.roles]
+        number = max(numbers, default=0) + 1
+        name = NodeName(f"{BROKER}-{number}")
+        host = settings.cluster.host
+        member = Member(name, NodeId(number), (BROKER,), host, NodePorts(), rack)
+        (endpoints,) = assign_endpoints([member], named(before.nodes))
+        after = before._replace(
+            nodes=(*before.nodes, endpoints), added=(*before.added, endpoints.name)
+        )
+        self._write(after)
+        return endpoints
+
+    def remove(self, name: NodeName) -> None:
+        """Take a node out, for good. Raises ConfigError when that cannot be noted."""
+        before = self._read()
+        after = before._replace(
+            nodes=tuple(node for node in before.nodes if node.name != name),
+            added=tuple(added for added in before.added if added != name),
+            removed=(*before.removed, name),
+        )
+        self._write(after)
+
+    def _read(self) -> Cluster:
+        cluster = self._data_dir.read_cluster()
+        if cluster is None:
+            raise ConfigError(
+                f"{self._data_dir} has lost its cluster.json; start the cluster again"
+            )
+        return cluster
+
+    def _write(self, cluster: Cluster) -> None:
+        self._data_dir.write_cluster(cluster)
+        self._plan.nodes = cluster.nodes

@@ -1,0 +1,91 @@
+"""Real processes: a broker is added, gets its share, and is removed again; none of it loses a record."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from odradek import AdminClient, Consumer, Producer
+from odradek.testing import Cluster, wait_until
+
+ODRADEK = Path(sys.executable).parent / "odradek"
+PARTITIONS = 8
+
+
+def odradek(cluster: Cluster, *words: str) -> str:
+    done = subprocess.run(
+        [ODRADEK, *words, "--data-dir", str(cluster.data_dir)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+class Writer:
+    """Writes numbers until it is ended; every one of them must be acknowledged."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.acked: list[int] = []
+        self._going = True
+        self._producer = Producer(cluster.bootstrap)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        number = 0
+        while self._going:
+            self._producer.send("t", b"%d" % number).result(60)
+            self.acked.append(number)
+            number += 1
+
+    def more(self, count: int) -> None:
+        wanted = len(self.acked) + count
+        wait_until(lambda: len(self.acked) >= wanted, f"{count} more records")
+
+    def end(self) -> None:
+        self._going = False
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+        self._producer.close()
+
+
+def test_a_cluster_grows_restarts_and_shrinks_under_load(odradek_cluster: Cluster) -> None:
+    cluster = odradek_cluster
+    odradek(cluster, "topic", "create", "t", "--partitions", str(PARTITIONS))
+    writer = Writer(cluster)
+    writer.more(20)
+    for name in ("broker-1", "broker-2", "broker-3"):
+        odradek(cluster, "restart", name)
+        writer.more(20)
+    assert "broker-4 is ready" in odradek(cluster, "broker", "add")
+    plan = odradek(cluster, "partition", "reassign", "--balance", "--plan")
+    assert "replicas are copied" in plan
+    odradek(cluster, "partition", "reassign", "--balance", "--yes")
+    writer.more(20)
+    rows = {row["id"]: row for row in json.loads(odradek(cluster, "broker", "list", "--json"))}
+    replicas = [row["replicas"] for row in rows.values()]
+    assert sorted(rows) == [1, 2, 3, 4]
+    assert max(replicas) - min(replicas) <= 1
+    assert rows[4]["leads"] > 0
+    assert "broker-4 is removed" in odradek(cluster, "broker", "remove", "4", "--yes")
+    writer.more(20)
+    writer.end()
+    with AdminClient(cluster.bootstrap) as admin:
+        assert sorted(int(broker.id) for broker in admin.describe_cluster().brokers) == [1, 2, 3]
+        (topic,) = admin.describe_topics(["t"])
+        assert all(set(part.replicas) == {1, 2, 3} for part in topic.partitions)
+    with Consumer(
+        "t",
+        bootstrap_servers=cluster.bootstrap,
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=3_000,
+    ) as consumer:
+        read = {int(record.value) for record in consumer if record.value is not None}
+    assert set(writer.acked) <= read
