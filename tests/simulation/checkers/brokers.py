@@ -25,6 +25,7 @@ from tests.simulation.checkers.one_controller import OneController
 from tests.simulation.checkers.one_leader_per_epoch import OneLeaderPerEpoch
 from tests.simulation.checkers.replicas_equal import check_replicas_equal
 from tests.simulation.checkers.sound_isr import check_isr
+from tests.simulation.checkers.sound_reassignment import Reassigned
 from tests.simulation.checkers.survivors import Survivors
 from tests.simulation.checkers.watermarks import Watermarks
 from tests.simulation.cluster import Cluster, broker_of
@@ -40,6 +41,7 @@ class BrokerWatch:
         self.survivors = Survivors()
         self.watermarks = Watermarks()
         self._images = ImageChain()
+        self._reassigned = Reassigned()
         self._leaders = OneLeaderPerEpoch()
         self._controllers = OneController()
         self._min_insync = MinInsync()
@@ -147,6 +149,7 @@ class BrokerWatch:
         self._images.look(host, image)
         self.survivors.take_image(image)
         check_isr(host, image)
+        self._reassigned.look(host, image)
         for topic_id, partitions in image.partitions.items():
             for number, record in partitions.items():
                 self._leaders.look(topic_id, number, int(record.leader_epoch), int(record.leader))

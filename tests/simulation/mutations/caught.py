@@ -49,6 +49,7 @@ CAUGHT: dict[str, Record] = {
     "read-past-the-watermark": Record(1, "S22", 1),
     "reader-begins-anew": Record(1, "S19", 1),
     "reader-jumps-ahead": Record(5, "S30", 5),
+    "reassignment-ended-early": Record(2, "S35", 2),
     "refused-batch-written": Record(4, "S31", 4),
     "repeated-write-takes-a-zxid": Record(1, "S9", 1),
     "retention-beyond-the-watermark": Record(1, "S34", 1),

@@ -232,3 +232,17 @@ def dead_kept_in_sync() -> list[Patch]:
         return better
 
     return [(Elections, "settled", settled)]
+
+
+@mutation("S35", victims="broker", clients={"administrators": 2})
+def reassignment_ended_early() -> list[Patch]:
+    """A reassignment ends when the first of the replicas it adds is in sync."""
+    original = Elections._completed
+
+    def completed(self: Elections, image: Any, record: PartitionRecord) -> PartitionRecord:
+        joined = tuple(node for node in record.adding if node in record.isr)
+        adding = () if joined else record.adding
+        after = original(self, image, msgspec.structs.replace(record, adding=adding))
+        return record if after.removing else after
+
+    return [(Elections, "_completed", completed)]

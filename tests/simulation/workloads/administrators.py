@@ -17,7 +17,7 @@ from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now
 from transport.wire.ids import TopicPartition
 
-PAUSE_US = (200_000, 2_000_000)
+PAUSE_US = (100_000, 1_000_000)
 TIMEOUT_MS = 5_000
 
 
@@ -29,8 +29,7 @@ class Administrators(Workload):
         self._brokers = list(range(1, self.cluster.shape.brokers + 1))
         self._drained: set[int] = set()
         self._deeds: tuple[Callable[[AdminEngine, Now], None], ...] = (
-            self._move,
-            self._move,
+            *(self._move,) * 4,
             self._cancel,
             self._configure,
             self._configure_brokers,
