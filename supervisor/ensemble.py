@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from nodes.config import ConfigError, nearest
@@ -30,8 +31,10 @@ FindDataDir = Callable[[argparse.Namespace], DataDir]
 _EXAMPLES = """\
 examples:
   odradek ensemble status
+  odradek ensemble add
   odradek ensemble add observer-1
   odradek ensemble remove coordinator-3
+  odradek ensemble remove coordinator-3 --observe
   odradek ensemble transfer coordinator-2
   odradek ensemble snapshot
   odradek ensemble rebuild coordinator-2
@@ -51,13 +54,23 @@ def add_parser(
     handed = names.add_parser("transfer", help="let another coordinator lead")
     handed.add_argument("node", metavar="NODE", nargs="?", default="", help="who (default: any)")
     handed.set_defaults(run=lambda given: transfer(data_dir(given), given.node))
-    added = names.add_parser("add", help="let an observer vote, once it has caught up")
-    removed = names.add_parser("remove", help="let a coordinator observe, and vote no more")
-    for parser, votes in ((added, True), (removed, False)):
-        parser.add_argument("node", metavar="NODE")
-        parser.set_defaults(
-            run=lambda given, votes=votes: change(data_dir(given), given.node, votes=votes)
-        )
+    added = names.add_parser(
+        "add",
+        help="start one more coordinator, or let an observer vote, once it has caught up",
+        description="Start one more coordinator on this host and let it vote. The others are "
+        "restarted in turn, the leader last, so that they know of it. With the name of an observer: "
+        "let that one vote.",
+    )
+    added.add_argument("node", metavar="NODE", nargs="?", default="", help="(default: a new one)")
+    added.set_defaults(run=lambda given: _coordinators().add(data_dir(given), given.node))
+    removed = names.add_parser(
+        "remove", help="let a coordinator vote no more, and stop it for good"
+    )
+    removed.add_argument("node", metavar="NODE")
+    removed.add_argument("--observe", action="store_true", help="let it go on without a vote")
+    removed.set_defaults(
+        run=lambda given: _coordinators().remove(data_dir(given), given.node, observe=given.observe)
+    )
     taken = names.add_parser("snapshot", help="write a snapshot now, and cut the log before it")
     taken.add_argument("node", metavar="NODE", nargs="?", default="", help="where (default: all)")
     taken.set_defaults(run=lambda given: snapshot(data_dir(given), given.node))
@@ -73,20 +86,26 @@ def add_parser(
         add_data_dir(parser)
 
 
+def _coordinators() -> ModuleType:
+    from supervisor import coordinators
+
+    return coordinators
+
+
 def status(data_dir: DataDir, *, as_json: bool) -> int:
     """Print the ensemble; the exit status is 1 where nobody leads."""
-    members = _members(data_dir)
-    words = _ask_all(members)
+    members = members_in(data_dir)
+    words = ask_all_health(members)
     if as_json:
         rows = [_as_json(*pair) for pair in zip(members, words, strict=True)]
-        print(json.dumps({"leader": _leader(members, words), "members": rows}, indent=2))
+        print(json.dumps({"leader": leader_of(members, words), "members": rows}, indent=2))
     else:
         table = [_HEADINGS, *(_row(*pair) for pair in zip(members, words, strict=True))]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         for row in table:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             print("  ".join(cells).rstrip())
-    return 0 if _leader(members, words) is not None else FAILED
+    return 0 if leader_of(members, words) is not None else FAILED
 
 
 def transfer(data_dir: DataDir, name: str) -> int:
@@ -97,16 +116,16 @@ def transfer(data_dir: DataDir, name: str) -> int:
         TransferLeadershipResponse,
     )
 
-    members = _members(data_dir)
-    to = _find(members, name).id if name else NO_NODE
-    leader = _leader(members, _ask_all(members))
+    members = members_in(data_dir)
+    to = find_member(members, name).id if name else NO_NODE
+    leader = leader_of(members, ask_all_health(members))
     if leader is None:
         return _fail("nobody leads the ensemble now; see `odradek ensemble status`")
     if leader == name:
         print(f"{name} leads already")
         return 0
     order = TransferLeadershipRequest(data_dir.key(), NodeId(to))
-    answer = ask_one(_find(members, leader).clients, order, timeout_ms=ORDER_MAX_MS)
+    answer = ask_one(find_member(members, leader).clients, order, timeout_ms=ORDER_MAX_MS)
     if not isinstance(answer, TransferLeadershipResponse) or answer.error:
         return _fail(f"{leader} leads still: {_why(answer)}")
     now = next((member.name for member in members if member.id == answer.leader), "another")
@@ -119,23 +138,23 @@ def change(data_dir: DataDir, name: str, *, votes: bool) -> int:
     from odradek.question import ask_one
     from transport.wire.messages.ensemble import ChangeVotersRequest, ChangeVotersResponse
 
-    members = _members(data_dir)
-    node = _find(members, name)
-    words = _ask_all(members)
+    members = members_in(data_dir)
+    node = find_member(members, name)
+    words = ask_all_health(members)
     word = words[members.index(node)]
     if word is not None and bool(word.figures.get("raft_voter")) == votes:
         print(f"{name} {'votes' if votes else 'observes'} already")
         return 0
-    if not votes and _leader(members, words) == name and transfer(data_dir, "") != 0:
+    if not votes and leader_of(members, words) == name and transfer(data_dir, "") != 0:
         return FAILED
     order = ChangeVotersRequest(data_dir.key(), node.id, votes)
     until_s = time.monotonic() + SETTLE_MAX_S
     while True:
-        leader = _leader(members, _ask_all(members))
+        leader = leader_of(members, ask_all_health(members))
         if leader is None:
             answer = None
         else:
-            answer = ask_one(_find(members, leader).clients, order, timeout_ms=ORDER_MAX_MS)
+            answer = ask_one(find_member(members, leader).clients, order, timeout_ms=ORDER_MAX_MS)
         passing = answer is None or _why(answer).endswith("try again")
         if not passing or time.monotonic() >= until_s:
             break
@@ -152,9 +171,9 @@ def snapshot(data_dir: DataDir, name: str) -> int:
     from odradek.question import ask_one
     from transport.wire.messages.ensemble import TakeSnapshotRequest, TakeSnapshotResponse
 
-    members = _members(data_dir)
+    members = members_in(data_dir)
     failed = 0
-    for member in [_find(members, name)] if name else members:
+    for member in [find_member(members, name)] if name else members:
         order = TakeSnapshotRequest(data_dir.key())
         answer = ask_one(member.clients, order, timeout_ms=ORDER_MAX_MS)
         if isinstance(answer, TakeSnapshotResponse) and not answer.error:
@@ -164,14 +183,16 @@ def snapshot(data_dir: DataDir, name: str) -> int:
     return failed
 
 
-def _members(data_dir: DataDir) -> list[NodeEndpoints]:
+def members_in(data_dir: DataDir) -> list[NodeEndpoints]:
+    """Return the coordinators of the cluster that lives here. Raises ConfigError."""
     cluster = data_dir.read_cluster()
     if cluster is None:
         raise ConfigError(f"no cluster lives in {data_dir}; start one with `odradek start`")
     return [node for node in cluster.nodes if "coordinator" in node.roles]
 
 
-def _find(members: list[NodeEndpoints], name: str) -> NodeEndpoints:
+def find_member(members: list[NodeEndpoints], name: str) -> NodeEndpoints:
+    """Return the coordinator of that name; ConfigError names the nearest."""
     for member in members:
         if member.name == name:
             return member
@@ -179,7 +200,8 @@ def _find(members: list[NodeEndpoints], name: str) -> NodeEndpoints:
     raise ConfigError(f"there is no coordinator {name!r}; {nearest(name, known)}")
 
 
-def _ask_all(members: list[NodeEndpoints]) -> list[HealthResponse | None]:
+def ask_all_health(members: list[NodeEndpoints]) -> list[HealthResponse | None]:
+    """Return each one's word about itself; None: it does not answer."""
     from odradek.question import ask_all
 
     answers = ask_all(
@@ -188,7 +210,7 @@ def _ask_all(members: list[NodeEndpoints]) -> list[HealthResponse | None]:
     return [answer if isinstance(answer, HealthResponse) else None for answer in answers]
 
 
-def _leader(members: list[NodeEndpoints], words: list[HealthResponse | None]) -> str | None:
+def leader_of(members: list[NodeEndpoints], words: list[HealthResponse | None]) -> str | None:
     """Return who leads the newest term, and is heard by a majority."""
     leading = [
         (word.figures.get("raft_term", 0), str(member.name))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from nodes.config import ConfigError
 from supervisor.data_dir import Cluster, DataDir, named
-from supervisor.plan import BROKER, ClusterPlan, Member, NodePorts
+from supervisor.plan import BROKER, OBSERVER_ROLES, ClusterPlan, Member, NodePorts
 from supervisor.ports import assign_endpoints
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
+
+COORDINATOR = "coordinator"
 
 
 def members_kept(before: Cluster | None, wanted: tuple[Member, ...]) -> tuple[Member, ...]:
@@ -46,13 +48,26 @@ class Growth:
                 "brokers are added by command only in mode zookeeper; here, raise [cluster] brokers "
                 "and start the cluster again"
             )
+        return self._add(BROKER, (BROKER,), rack)
+
+    def add_coordinator(self) -> NodeEndpoints:
+        """Return a new coordinator's endpoints, chosen and noted: an observer. Raises ConfigError.
+
+        That its number was never another's matters to Raft: it is who somebody is, and what it has
+        promised.  Who votes is for the ensemble's log to say.
+        """
+        if self._plan.settings.cluster.mode != "zookeeper":
+            raise ConfigError("only a cluster of mode zookeeper has coordinators of their own")
+        return self._add(COORDINATOR, OBSERVER_ROLES, "")
+
+    def _add(self, kind: str, roles: tuple[str, ...], rack: str) -> NodeEndpoints:
         before = self._read()
-        numbers = [int(name.rpartition("-")[2]) for name in before.removed]
-        numbers += [int(node.id) for node in self._plan.nodes if BROKER in node.roles]
+        names = [*before.removed, *(node.name for node in before.nodes)]
+        numbers = [int(name.rpartition("-")[2]) for name in names if name.startswith(f"{kind}-")]
         number = max(numbers, default=0) + 1
-        name = NodeName(f"{BROKER}-{number}")
-        host = settings.cluster.host
-        member = Member(name, NodeId(number), (BROKER,), host, NodePorts(), rack)
+        name = NodeName(f"{kind}-{number}")
+        host = self._plan.settings.cluster.host
+        member = Member(name, NodeId(number), roles, host, NodePorts(), rack)
         (endpoints,) = assign_endpoints([member], named(before.nodes))
         after = before._replace(
             nodes=(*before.nodes, endpoints), added=(*before.added, endpoints.name)

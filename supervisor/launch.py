@@ -128,6 +128,10 @@ def _check_identity(before: Cluster, settings: Settings, data_dir: DataDir) -> N
     coordinators = sum(
         "coordinator" in node.roles and "observer" not in node.roles for node in before.nodes
     )
+    coordinators += sum(
+        member.name in before.removed and member.roles == ("coordinator",)
+        for member in settings.members()
+    )
     if coordinators != wanted.coordinators:
         raise ConfigError(
             f"the cluster was made with coordinators = {coordinators}, and an ensemble's size "

@@ -211,7 +211,10 @@ class CommandServer:
             self._reply(origin, envelope, AddNodeResponse(ErrorCode.STOPPING, text))
             return
         try:
-            endpoints = self._growth.add_broker(body.rack)
+            if body.coordinator:
+                endpoints = self._growth.add_coordinator()
+            else:
+                endpoints = self._growth.add_broker(body.rack)
         except ConfigError as error:
             answer = AddNodeResponse(ErrorCode.INVALID_CONFIG, str(error))
             self._reply(origin, envelope, answer)
@@ -219,6 +222,10 @@ class CommandServer:
         policy = RestartPolicy(self._plan.settings.supervisor)
         node = self._roster.add(endpoints, policy)
         self._health.meet(node)
+        if body.coordinator:
+            self._lives.start(node, now)
+            self._reply(origin, envelope, AddNodeResponse(ErrorCode.NONE, "", node.pid, node.name))
+            return
         answered = partial(AddNodeResponse, name=node.name)
         until_ms = now.mono_ms + RESTART_MAX_MS
         self._begin(_Restarting(node, node.incarnation, origin, envelope, until_ms, answered), now)
@@ -229,7 +236,10 @@ class CommandServer:
         node = self._find(body.name)
         text = node if isinstance(node, str) else ""
         if not isinstance(node, str) and node.endpoints.roles != (BROKER,):
-            text = f"{node.name} is no broker; see `odradek ensemble remove`"
+            if BROKER in node.endpoints.roles:
+                text = f"{node.name} is of the quorum itself: it cannot be removed"
+            elif node.votes:
+                text = f"{node.name} votes still; `odradek ensemble remove {node.name}` ends that"
         if self._growth is None:
             text = "this cluster's nodes are those of its settings"
         if text or isinstance(node, str) or self._growth is None:

@@ -25,7 +25,7 @@ class Bundle(NamedTuple):
     """Who votes; empty: not said."""
     machine: bytes
     """The second state machine; empty: there is none."""
-    tree: bytes
+    tree: bytes | memoryview
 
     def packed(self) -> bytes:
         """Return what is saved and sent."""
@@ -36,14 +36,15 @@ class Bundle(NamedTuple):
         return b"".join((*parts, self.tree))
 
 
-def unpacked(data: bytes) -> Bundle:
+def unpacked(data: bytes | memoryview) -> Bundle:
     """Return the parts of a snapshot. Whether they are whole is for their readers to say."""
     voters: tuple[NodeId, ...] = ()
     machine = b""
-    if data.startswith(MARK) and len(data) >= _VOTERS.size:
-        end = _VOTERS.size + _VOTERS.unpack_from(data)[1]
-        voters, data = decode_voters(data[_VOTERS.size : end]), data[end:]
-        if data.startswith(MARK) and len(data) >= _MACHINE.size:
-            end = _MACHINE.size + _MACHINE.unpack_from(data)[1]
-            machine, data = data[_MACHINE.size : end], data[end:]
-    return Bundle(voters, machine, data)
+    rest = memoryview(data)  # a large tree is not copied
+    if rest[:1] == MARK and len(rest) >= _VOTERS.size:
+        end = _VOTERS.size + _VOTERS.unpack_from(rest)[1]
+        voters, rest = decode_voters(bytes(rest[_VOTERS.size : end])), rest[end:]
+        if rest[:1] == MARK and len(rest) >= _MACHINE.size:
+            end = _MACHINE.size + _MACHINE.unpack_from(rest)[1]
+            machine, rest = bytes(rest[_MACHINE.size : end]), rest[end:]
+    return Bundle(voters, machine, rest)

@@ -116,6 +116,8 @@ class Disk(Protocol):
 # More than this many pieces in one call are refused by the kernel (UIO_MAXIOV).
 _BUFFERS_MAX = 1024
 _SYNCING = "syncing"
+SYNC_BYTES = 1024 * 1024
+"""A large file is synced in parts: a log's sync that comes meanwhile waits for one part at most."""
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 # Not every kernel has fdatasync.
 _sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
@@ -264,7 +266,9 @@ class RealDisk:
                 with new.open("wb", buffering=0) as file:
                     rest = memoryview(data)
                     while rest:
-                        rest = rest[file.write(rest) :]
+                        rest = rest[file.write(rest[:SYNC_BYTES]) :]
+                        if durable and rest:
+                            _sync_data(file.fileno())
                     if durable:
                         _sync_data(file.fileno())
                 new.rename(self._root / path)

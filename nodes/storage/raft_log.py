@@ -83,6 +83,8 @@ class RaftLog:
         self._base = _START
         self._entries: list[Entry] = []
         """As recovered; let go with the first write."""
+        self._covered = _START[0]
+        """What the snapshot covers is recovered without its data: nobody asks for it any more."""
         self._last = _START
         self._closed: list[_Segment] = []
         """Before the current segment, oldest first."""
@@ -114,6 +116,7 @@ class RaftLog:
             disk.make_folder(folder)
             disk.sync_folder(folder.rpartition("/")[0])
         log = cls(disk, folder, segment_bytes)
+        log._covered = snapshot_index
         log._recover()
         log._align(snapshot_index, snapshot_term)
         log._remove_obsolete()
@@ -283,7 +286,12 @@ class RaftLog:
         for entry in record.entries[:1]:
             if entry.index != self._base[0] + len(self._entries) + 1:
                 raise Damaged(f"{path} goes on at entry {entry.index}: entries before it are lost")
-        self._entries.extend(record.entries)
+        self._entries.extend(
+            Entry(entry.term, entry.index, entry.kind, b"")
+            if entry.index <= self._covered
+            else entry
+            for entry in record.entries
+        )
         if record.entries:
             self._highest = max(self._highest, record.entries[-1].index)
         self._note_end()

@@ -35,7 +35,7 @@ def save(disk: Disk, folder: str, last_index: LogIndex, last_term: Term, data: b
         disk.remove(f"{folder}/{name}")
 
 
-def load_newest(disk: Disk, folder: str) -> tuple[LogIndex, Term, bytes] | None:
+def load_newest(disk: Disk, folder: str) -> tuple[LogIndex, Term, bytes | memoryview] | None:
     """Return (last index, its term, data) of the newest whole snapshot; None if none was ever made.
 
     A damaged one is passed over for the one before it. Raises Damaged when none is whole.
@@ -56,11 +56,11 @@ def _newest_first(disk: Disk, folder: str) -> list[str]:
     return sorted(names, reverse=True)
 
 
-def _checksum(last_index: int, last_term: int, data: bytes) -> int:
+def _checksum(last_index: int, last_term: int, data: bytes | memoryview) -> int:
     return crc32c(data, crc32c(struct.pack("<IQQQ", _FORMAT, last_index, last_term, len(data))))
 
 
-def _parse(content: bytes) -> tuple[LogIndex, Term, bytes] | str:
+def _parse(content: bytes) -> tuple[LogIndex, Term, bytes | memoryview] | str:
     """Return the snapshot, or what is wrong with it."""
     if len(content) < _HEADER.size:
         return "shorter than its header"
@@ -69,7 +69,7 @@ def _parse(content: bytes) -> tuple[LogIndex, Term, bytes] | str:
         return "not a snapshot"
     if version != _FORMAT:
         return f"written by another version (format {version})"
-    data = content[_HEADER.size :]
+    data = memoryview(content)[_HEADER.size :]  # not copied: it may be large
     if len(data) != length:
         return f"{len(data)} bytes instead of {length}"
     if _checksum(last_index, last_term, data) != checksum:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +92,8 @@ def test_voters_are_added_and_removed_while_a_client_writes() -> None:
         assert "votes now" in odradek(cluster, "add", "observer-1")
         client.set("/a", b"1")
         leader = status(cluster)["leader"]
-        assert "observes now" in odradek(cluster, "remove", leader)
-        assert "observes already" in odradek(cluster, "remove", leader)
+        assert "observes now" in odradek(cluster, "remove", leader, "--observe")
+        assert "observes already" in odradek(cluster, "remove", leader, "--observe")
         client.set("/a", b"2")
         for name in ("coordinator-1", "coordinator-2", "coordinator-3", "observer-1"):
             cluster.kill(name)
@@ -100,3 +102,41 @@ def test_voters_are_added_and_removed_while_a_client_writes() -> None:
         assert rows[leader] == "observer"
         assert rows["observer-1"] in ("leader", "follower")
         assert client.get("/a")[0] == b"2"
+
+
+def test_coordinators_come_and_go_while_a_client_writes(tmp_path: Path) -> None:
+    stopped, written = threading.Event(), 0
+    with (
+        Cluster.start(brokers=1, coordinators=3, data_dir=tmp_path) as cluster,
+        CoordinationClient(hosts=cluster.hosts) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        client.create("/a", b"0")
+
+        def write() -> int:
+            number = 0
+            while not stopped.is_set():
+                number += 1
+                client.set("/a", b"%d" % number)  # any error ends the test
+            return number
+
+        writing = pool.submit(write)
+        try:
+            added = odradek(cluster, "add")
+            assert "coordinator-4 is started" in added
+            assert "coordinator-4 votes now" in added
+            assert "coordinator-4 votes already" in odradek(cluster, "add", "coordinator-4")
+            gone = odradek(cluster, "remove", "coordinator-1")
+            assert "coordinator-1 is stopped" in gone
+            assert [
+                node.name for node in cluster.status().nodes if "coordinator-1" in node.name
+            ] == []
+        finally:
+            stopped.set()
+        written = writing.result(timeout=60)
+    with Cluster.start(brokers=1, coordinators=3, data_dir=tmp_path) as cluster:
+        rows = {row["name"]: row["role"] for row in status(cluster)["members"]}
+        assert sorted(rows) == ["coordinator-2", "coordinator-3", "coordinator-4"]
+        assert sorted(rows.values()) == ["follower", "follower", "leader"]
+        with CoordinationClient(hosts=cluster.hosts) as client:
+            assert client.get("/a")[0] == b"%d" % written

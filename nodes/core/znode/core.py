@@ -182,7 +182,7 @@ class ZnodeCore:
         """Return the whole replicated state."""
         return self.begin_snapshot().finish()
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, data: bytes | memoryview) -> None:
         """Become the state of a snapshot; raises ``BadSnapshot`` and then has changed nothing."""
         picture = snapshot.from_bytes(data)
         self.tree.restore(picture.znodes)

@@ -21,9 +21,9 @@ from transport.wire.ids import Zxid
 FORMAT = 2
 """1 had no reserved znodes, no ACLs that were judged, no containers and no TTLs; it is read, too."""
 FORMATS_READ = (1, 2)
-SLICE_ZNODES = 1_000
-SLICE_BYTES = 1024 * 1024
-"""A slice ends at either: it takes a millisecond or two."""
+SLICE_ZNODES = 200
+SLICE_BYTES = 256 * 1024
+"""A slice ends at either: a blocking write, which takes several turns, waits for one in each."""
 
 
 class Picture(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -92,7 +92,7 @@ class Encoding:
         self._parts.append(b"".join(part))
 
 
-def from_bytes(data: bytes) -> Picture:
+def from_bytes(data: bytes | memoryview) -> Picture:
     """Read a snapshot; raises :class:`BadSnapshot`."""
     try:
         picture = _decoder.decode(data)

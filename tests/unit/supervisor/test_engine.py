@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+import msgspec
 import pytest
 
 from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, ConfigError
@@ -636,7 +637,28 @@ def test_a_broker_is_added_answered_when_it_serves_and_ended_for_good(tmp_path: 
     assert NodeName("broker-3") in world.engine.roster.nodes, "no number is given twice"
     [refused] = world.command(RemoveNodeRequest(KEY, NodeName("coordinator-1")))
     assert isinstance(refused, RemoveNodeResponse)
-    assert "no broker" in refused.text
+    assert "votes still" in refused.text
+
+
+def test_a_coordinator_comes_as_an_observer_and_goes_without_a_vote(tmp_path: Path) -> None:
+    world = World(growth=tmp_path)
+    world.become_ready()
+    came = NodeName("coordinator-3")
+    [answer] = world.command(AddNodeRequest(KEY, coordinator=True))
+    node = world.engine.roster[came]
+    assert answer == AddNodeResponse(0, "", node.pid, came)
+    assert (node.endpoints.id, node.endpoints.roles) == (3, ("coordinator", "observer"))
+    goes = NodeName("coordinator-2")
+    word = world.engine.roster[goes].health
+    assert word is not None
+    world.engine.roster[goes].health = msgspec.structs.replace(word, figures={"raft_voter": 0})
+    assert world.command(RemoveNodeRequest(KEY, goes)) == []
+    assert world.processes.asked_to_end == [goes]
+    world.die(goes, 0)
+    assert world.ports.replies == [RemoveNodeResponse(0)]
+    assert goes not in world.engine.roster.nodes
+    world.command(AddNodeRequest(KEY, coordinator=True))
+    assert NodeName("coordinator-4") in world.engine.roster.nodes
 
 
 def test_the_process_after_a_restart_is_not_killed_for_the_one_before(world: World) -> None:

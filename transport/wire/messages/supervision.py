@@ -125,16 +125,18 @@ class RebuildNodeResponse(Message, frozen=True, array_like=True, gc=False):
 
 
 class AddNodeRequest(Message, frozen=True, array_like=True, gc=False):
-    """Start one more broker on this host."""
+    """Start one more broker, or with ``coordinator`` a coordinator, on this host."""
 
     api: ClassVar[Api] = Api.ADD_NODE
 
     key: str
     rack: str = ""
+    coordinator: bool = False
+    """As an observer: it serves when the other coordinators know of it, so nobody waits for that."""
 
 
 class AddNodeResponse(Message, frozen=True, array_like=True, gc=False):
-    """NONE: it serves, under this name. Otherwise ``text`` says why not, and what would be right."""
+    """NONE: it serves (a coordinator: it is started), under this name. Otherwise ``text`` says why not, and what would be right."""
 
     api: ClassVar[Api] = Api.ADD_NODE
 
@@ -145,7 +147,7 @@ class AddNodeResponse(Message, frozen=True, array_like=True, gc=False):
 
 
 class RemoveNodeRequest(Message, frozen=True, array_like=True, gc=False):
-    """End a broker for good; everything was moved away from it."""
+    """End a broker for good from which everything was moved away, or a coordinator without a vote."""
 
     api: ClassVar[Api] = Api.REMOVE_NODE
 

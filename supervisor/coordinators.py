@@ -1,0 +1,111 @@
+"""``odradek ensemble add|remove``: coordinators that come and go while the cluster runs.
+
+The order of things: a new coordinator is started as an observer; the others are restarted in turn,
+the leader last, so that they know of it; then it votes.  Whoever is to go votes no more first.
+Each step is seen in the cluster itself, so the same command goes on where an earlier one broke off.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from supervisor import commands
+from supervisor.control import ask
+from supervisor.data_dir import DataDir
+from supervisor.ensemble import ask_all_health, change, find_member, leader_of, members_in
+from transport.wire.ids import NodeName
+from transport.wire.messages.cluster import DescribeNodeRequest, DescribeNodeResponse
+from transport.wire.messages.supervision import (
+    AddNodeRequest,
+    AddNodeResponse,
+    RemoveNodeRequest,
+    RemoveNodeResponse,
+)
+
+SETTLE_MAX_S = 60.0
+LOOK_AGAIN_S = 0.1
+ASK_MAX_MS = 1_000
+END_MAX_MS = 70_000
+"""Above what a node may take to end."""
+FAILED = 1
+
+
+def add(data_dir: DataDir, name: str) -> int:
+    """Let a coordinator vote; without a name start a new one first."""
+    if not name:
+        answer = ask(data_dir, AddNodeRequest(data_dir.key(), coordinator=True))
+        assert isinstance(answer, AddNodeResponse)
+        if answer.error:
+            return _fail(answer.text)
+        name = answer.name
+        print(f"{name} is started")
+    find_member(members_in(data_dir), name)
+    if not _introduce(data_dir, name):
+        return FAILED
+    if not _until(lambda: _is_ready(data_dir, name)):
+        return _fail(f"{name} has not caught up yet; see `odradek ensemble status`")
+    return change(data_dir, name, votes=True)
+
+
+def remove(data_dir: DataDir, name: str, *, observe: bool) -> int:
+    """Let a coordinator vote no more and, unless it is to ``observe``, end it for good."""
+    failed = change(data_dir, name, votes=False)
+    if failed or observe:
+        return failed
+    # Its own word, by which the supervisor goes, may be a second old.
+    until_s = time.monotonic() + SETTLE_MAX_S
+    while True:
+        order = RemoveNodeRequest(data_dir.key(), NodeName(name))
+        answer = ask(data_dir, order, timeout_ms=END_MAX_MS)
+        assert isinstance(answer, RemoveNodeResponse)
+        if "votes still" not in answer.text or time.monotonic() >= until_s:
+            break
+        time.sleep(LOOK_AGAIN_S)
+    if answer.error:
+        return _fail(answer.text)
+    print(f"{name} is stopped; its data stays in {data_dir.node_dir(name)}")
+    return 0
+
+
+def _introduce(data_dir: DataDir, name: str) -> bool:
+    """Restart who does not know of a coordinator, the leader last; it hands over by itself."""
+    from odradek.question import ask_all
+
+    members = [member for member in members_in(data_dir) if member.name != name]
+    told = ask_all(
+        [member.clients for member in members],
+        DescribeNodeRequest("odradek"),
+        timeout_ms=ASK_MAX_MS,
+    )
+    strangers = [
+        str(member.name)
+        for member, answer in zip(members, told, strict=True)
+        if not isinstance(answer, DescribeNodeResponse)
+        or name not in [node.name for node in answer.nodes]
+    ]
+    leader = leader_of(members, ask_all_health(members))
+    for stranger in sorted(strangers, key=lambda each: (each == leader, each)):
+        if commands.restart(data_dir, stranger) != 0:
+            return False
+    return True
+
+
+def _is_ready(data_dir: DataDir, name: str) -> bool:
+    [word] = ask_all_health([find_member(members_in(data_dir), name)])
+    return word is not None and word.state == "ready"
+
+
+def _until(condition: Callable[[], bool]) -> bool:
+    until_s = time.monotonic() + SETTLE_MAX_S
+    while not condition():
+        if time.monotonic() >= until_s:
+            return False
+        time.sleep(LOOK_AGAIN_S)
+    return True
+
+
+def _fail(text: str) -> int:
+    sys.stderr.write(f"odradek: {text}\n")
+    return FAILED
