@@ -26,6 +26,7 @@ CLIENT_COMMANDS = {
     "partition": "move replicas, and elect leaders",
     "produce": "write lines from standard input to a topic",
     "consume": "print the records of a topic",
+    "log": "print and verify the files of partitions' logs",
     "group": "list, describe, reset and delete consumer groups",
     "znode": "create, read, change and delete znodes",
     "lock": "run a command while holding a lock",
