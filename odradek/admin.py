@@ -280,6 +280,23 @@ class AdminClient(GroupAdministration):
             lambda done, now: self._program.partitions.unregister(broker_id, limit_ms, done, now)
         )
 
+    def delete_records(
+        self, records_to_delete: Mapping[TopicPartition, int], timeout_ms: int | None = None
+    ) -> dict[TopicPartition, int]:
+        """Delete what is before an offset of each partition (−1: all that is committed), for good.
+
+        Returns where each begins now, once no in-sync replica has the records any more. Raises
+        the first partition's error: :class:`OffsetOutOfRangeError` beyond what is committed,
+        :class:`PolicyViolationError` for a topic that is only compacted,
+        :class:`ClientTimeoutError` when a replica does not follow in time.
+        """
+        wanted = {TopicPartition(*key): offset for key, offset in records_to_delete.items()}
+        limit_ms = self._limit_ms(timeout_ms)
+        return self._wait(
+            lambda done, now: self._program.records.delete(wanted, limit_ms, done, now),
+            dict[TopicPartition, int],
+        )
+
     def describe_cluster(self) -> ClusterDescription:
         """Return the cluster's id, its live brokers and its controller."""
         return self._wait(

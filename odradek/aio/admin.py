@@ -95,6 +95,12 @@ class AdminClient:
             self._admin.alter_configs, config_resources, timeout_ms, validate_only=validate_only
         )
 
+    async def delete_records(
+        self, records_to_delete: Mapping[TopicPartition, int], timeout_ms: int | None = None
+    ) -> dict[TopicPartition, int]:
+        """Delete what is before an offset of each partition, for good; return where each begins."""
+        return await asyncio.to_thread(self._admin.delete_records, records_to_delete, timeout_ms)
+
     # Groups
 
     async def list_consumer_groups(self) -> list[GroupListing]:

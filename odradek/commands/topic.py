@@ -21,6 +21,7 @@ from odradek.admin import (
 )
 from odradek.commands.arguments import add_addresses, guarded, hosts, positive
 from odradek.commands.config import pairs_of
+from transport.wire.ids import TopicPartition
 
 Handler = Callable[[argparse.Namespace, AdminClient], None]
 
@@ -33,6 +34,7 @@ examples:
   odradek topic alter words --config retention.ms=60000 --delete-config segment.ms
   odradek topic list
   odradek topic describe words --json
+  odradek topic delete-records words --partition 0 --before-offset 1
   odradek topic delete words
 """
 
@@ -92,6 +94,20 @@ def add_parser(subparsers: Any) -> None:
     describe = _add(tree, "describe", _describe, "print leader, replicas, ISR and offsets")
     describe.add_argument("name", metavar="NAME")
     describe.add_argument("--json", action="store_true", help="print a JSON object")
+    _add_deletion(tree)
+
+
+def _add_deletion(tree: Any) -> None:
+    records = _add(tree, "delete-records", _delete_records, "delete records before an offset")
+    records.add_argument("name", metavar="NAME")
+    records.add_argument("--partition", type=int, required=True, metavar="P")
+    records.add_argument(
+        "--before-offset",
+        type=int,
+        required=True,
+        metavar="N",
+        help="the first offset to keep; -1: delete all that is committed",
+    )
     delete = _add(tree, "delete", _delete, "delete a topic with all its records")
     delete.add_argument("name", metavar="NAME")
 
@@ -186,6 +202,12 @@ def _list(given: argparse.Namespace, admin: AdminClient) -> None:
 def _delete(given: argparse.Namespace, admin: AdminClient) -> None:
     admin.delete_topics([given.name])
     print(f"deleted topic {given.name}")
+
+
+def _delete_records(given: argparse.Namespace, admin: AdminClient) -> None:
+    key = TopicPartition(given.name, given.partition)
+    start = admin.delete_records({key: given.before_offset})[key]
+    print(f"{key} begins at offset {start}")
 
 
 def _describe(given: argparse.Namespace, admin: AdminClient) -> None:

@@ -49,6 +49,11 @@ from transport.wire.messages.configs import (
     DescribedConfig,
     DescribedConfigs,
 )
+from transport.wire.messages.deletion import (
+    DeletedRecords,
+    DeleteRecordsRequest,
+    DeleteRecordsResponse,
+)
 from transport.wire.messages.fetch import (
     AbortedTransaction,
     EpochEnded,
@@ -193,6 +198,7 @@ class ScriptedCluster:
             DescribeConfigsRequest: self._describe_configs,
             AlterConfigsRequest: self._alter_configs,
             DescribeTopicsRequest: self._describe_topics,
+            DeleteRecordsRequest: self._delete_records,
         }
 
     # Ports
@@ -564,6 +570,20 @@ class ScriptedCluster:
             epoch = LeaderEpoch(state.epoch)
             told.append(ListedOffset(part.topic_id, part.partition, 0, Offset(offset), 0, epoch))
         return ListOffsetsResponse(0, tuple(told)), ()
+
+    def _delete_records(self, node: NodeId, body: DeleteRecordsRequest, _payload: Any) -> Reply:
+        told: list[DeletedRecords] = []
+        for part in body.partitions:
+            state = self.find(part.topic_id, part.partition)
+            error = self._fault(node, state, LeaderEpoch(-1))
+            if state is not None and not error:
+                if part.offset > state.end:
+                    error = ErrorCode.OFFSET_OUT_OF_RANGE
+                else:
+                    state.start = state.end if part.offset < 0 else part.offset
+            start = Offset(-1 if state is None else state.start)
+            told.append(DeletedRecords(part.topic_id, part.partition, error, start))
+        return DeleteRecordsResponse(0, tuple(told)), ()
 
     def _epoch_ends(self, _node: NodeId, body: OffsetForLeaderEpochRequest, _payload: Any) -> Reply:
         told: list[EpochEnded] = []

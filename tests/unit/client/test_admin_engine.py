@@ -11,10 +11,19 @@ from odradek.errors import (
     InvalidPartitionsError,
     NoClusterError,
     OdradekError,
+    OffsetOutOfRangeError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
 )
+from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
+from transport.wire.ids import NodeId, TopicPartition
+from transport.wire.messages import Message
+from transport.wire.messages.deletion import (
+    DeletedRecords,
+    DeleteRecordsRequest,
+    DeleteRecordsResponse,
+)
 from transport.wire.messages.topics import (
     CreatePartitionsRequest,
     CreateTopicsRequest,
@@ -236,3 +245,50 @@ def test_configs_are_altered(cluster: Any) -> None:
     assert topic.configs == {"a": "true", "b": ""}
     assert isinstance(told[1], UnknownTopicOrPartitionError)
     assert "u:" in str(told[1])
+
+
+def test_records_are_deleted_by_their_leaders(cluster: Any) -> None:
+    topic = cluster.topic("t", 2)
+    for number, end in ((0, 10), (1, 20)):
+        topic.partitions[number].end = end
+    engine = make(cluster)
+    told: list[Any] = []
+
+    def delete(wanted: dict[TopicPartition, int]) -> Any:
+        engine.records.delete(wanted, 2_000, lambda end, _: told.append(end), cluster.now)
+        cluster.advance(2_500)
+        return told[-1]
+
+    first, second = TopicPartition("t", 0), TopicPartition("t", 1)
+    assert delete({second: -1, first: 4}) == {second: 20, first: 4}
+    wrong = delete({first: 11})
+    assert isinstance(wrong, OffsetOutOfRangeError)
+    assert "t-0:" in str(wrong)
+    assert isinstance(delete({TopicPartition("u", 0): 1}), UnknownTopicOrPartitionError)
+    assert delete({}) == {}
+    assert len(told) == 4
+
+
+def test_a_deletion_goes_on_with_the_next_leader(cluster: Any) -> None:
+    topic = cluster.topic("t", 1)
+    topic.partitions[0].end = 10
+    engine = make(cluster)
+    asked: list[int] = []
+
+    def not_here(node: NodeId, envelope: Envelope) -> Message | None:
+        if not isinstance(envelope.body, DeleteRecordsRequest):
+            return None
+        asked.append(node)
+        if len(asked) > 1:
+            return None
+        (part,) = envelope.body.partitions
+        error = ErrorCode.NOT_LEADER_OR_FOLLOWER
+        return DeleteRecordsResponse(0, (DeletedRecords(part.topic_id, 0, error),))
+
+    cluster.before.append(not_here)
+    told: list[Any] = []
+    wanted = {TopicPartition("t", 0): 5}
+    engine.records.delete(wanted, 2_000, lambda end, _: told.append(end), cluster.now)
+    cluster.advance(500)
+    assert told == [{TopicPartition("t", 0): 5}]
+    assert len(asked) == 2
