@@ -33,6 +33,8 @@ OFFSETS_MAX = 1 << 31
 
 _SCAN_BYTES = 64 * 1024
 """Read at once when many headers are walked over."""
+_LARGE_BYTES = 8 * 1024
+"""Of a batch: another read costs less than reading it."""
 _PROBE_BYTES = 8 * 1024
 """Read at once to find one batch between two index entries."""
 _RECENT_MAX = 512
@@ -43,10 +45,13 @@ def walk_headers(
     file: File, position: int, end: int, window_bytes: int = _SCAN_BYTES
 ) -> Iterator[tuple[int, BatchHeader]]:
     """Walk over the batches of a file from the one that begins at ``position``; see ``headers``."""
-    window, start = b"", position
+    window, start, last_bytes = b"", position, 0
     while end - position >= HEADER_BYTES:
         if position - start + HEADER_BYTES > len(window):
-            wanted = min(window_bytes, end - position)
+            # Among large batches reading what lies between the headers is what takes the time.
+            wanted = (
+                HEADER_BYTES if last_bytes > _LARGE_BYTES else min(window_bytes, end - position)
+            )
             window, start = file.read(position, wanted), position
         try:
             header = read_header(window, position - start)
@@ -55,7 +60,8 @@ def walk_headers(
         if position + header.size_bytes > end:
             return
         yield position, header
-        position += header.size_bytes
+        last_bytes = header.size_bytes
+        position += last_bytes
 
 
 class Segment:
