@@ -21,7 +21,7 @@ from zlib import crc32
 from nodes.storage import log_times
 from nodes.storage.cleaning import Group
 from nodes.storage.compaction import Compaction
-from nodes.storage.disk import Buffer, Disk, DiskFull, StorageError
+from nodes.storage.disk import Buffer, Damaged, Disk, DiskFull, StorageError
 from nodes.storage.log_files import (
     EPOCHS_NAME,
     METADATA_NAME,
@@ -34,7 +34,7 @@ from nodes.storage.log_opening import Opened, open_segments
 from nodes.storage.log_times import TimedOffset
 from nodes.storage.retention import Retention, start_after
 from nodes.storage.segment import NO_LEADER_EPOCH, OFFSETS_MAX, Batch, Segment
-from transport.wire.batch import HEADER_BYTES, BatchHeader
+from transport.wire.batch import HEADER_BYTES, BatchHeader, RecordError, check_batches
 from transport.wire.ids import LeaderEpoch, Offset, TopicId
 
 _SEGMENT_BYTES_MAX = 0x7FFFFFFF
@@ -79,6 +79,7 @@ class PartitionLog:
         "_one_sync",
         "_segments",
         "_syncing",
+        "_written_from",
         "cleaned_to",
         "cut_bytes",
         "epochs",
@@ -117,6 +118,8 @@ class PartitionLog:
         self.log_start_offset: Offset = opened.start_offset
         self.epochs: list[EpochEntry] = opened.epochs
         """(leader epoch, offset of its first record), growing. To be read only."""
+        self._written_from = opened.end_offset
+        """What follows was written by this process, and has not been at rest."""
         self.cleaned_to: Offset = Offset(0)
         """Everything below is compacted; the cleaner's to move."""
         self.recovery_point: Offset = min(recovery_point, opened.end_offset)
@@ -369,7 +372,8 @@ class PartitionLog:
         """Return whole batches from the one that holds ``offset``; none reaches beyond ``up_to``.
 
         At most ``size_bytes_max``, but for the first batch, which comes whole all the same; from
-        one segment only.  Empty at the end.  Raises OffsetOutOfRange.
+        one segment only.  Empty at the end.  Raises OffsetOutOfRange, and Damaged where what an
+        earlier process has written fails its CRC.
         """
         end = self.log_end_offset
         if not self.log_start_offset <= offset <= end:
@@ -388,8 +392,18 @@ class PartitionLog:
                 stop = segment.boundary_before(limit, start)
             if stop <= start:
                 stop = start + next(segment.headers(start))[1].size_bytes
-            return segment.file().read(start, stop - start)
+            data = segment.file().read(start, stop - start)
+            if offset < self._written_from:
+                self._check(data, f"{segment.path} at position {start}")
+            return data
         return b""
+
+    @staticmethod
+    def _check(data: bytes, where: str) -> None:
+        try:
+            check_batches(data)
+        except RecordError as error:
+            raise Damaged(f"{where}: {error.text}") from None
 
     def headers_from(self, offset: Offset) -> Iterator[BatchHeader]:
         """Give the headers of all batches from the one that holds ``offset`` on."""

@@ -10,9 +10,10 @@ import pytest
 from nodes.broker.checkpoints import CLEAN_STOP, HIGH_WATERMARKS, RECOVERY_POINTS, read_checkpoint
 from nodes.broker.replica import ReplicaState
 from nodes.config import LogConfig
+from nodes.storage.disk import Damaged
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import PartitionKey, TopicPartition
+from transport.wire.ids import Offset, PartitionKey, TopicPartition
 from transport.wire.messages.produce import ACKS_LEADER
 from transport.wire.records import BatchBuilder
 
@@ -245,6 +246,42 @@ def test_a_damaged_log_is_put_aside_and_fetched_again(leads: bool) -> None:
     figures = fleet.server(victim).context.figures
     assert (figures["logs_damaged"], figures["logs_fetched_anew"]) == (1, 1)
     assert fleet.disks[victim].list("logs") == ["t-0", "t-0.0.damaged", "u-0"]
+
+
+@pytest.mark.parametrize("leads", [False, True])
+def test_damage_at_rest_is_found_when_it_is_read(leads: bool) -> None:
+    fleet = make_fleet()
+    key = fleet.create()
+    for value in (b"a", b"b", b"c"):
+        fleet.write(key, value)
+    whole(fleet, key)
+    victim = fleet.leader(key)
+    fleet.kill(victim)
+    fleet.start(victim)
+    whole(fleet, key)
+    # Same boot: sizes are trusted, and no batch is read but its header.
+    fleet.disks[victim].flip(LOG_FILE, 64, 3)
+    if leads:
+        for number in fleet.numbers:
+            if number != victim:
+                fleet.kill(number)
+        fleet.wait(lambda: fleet.leader(key) == victim)
+        for number in fleet.numbers:
+            if number != victim:
+                fleet.start(number)
+        whole(fleet, key)
+    replica = fleet.replica(victim, key)
+    log = replica.log
+    assert log is not None
+    with pytest.raises(Damaged, match="fails its CRC"):
+        log.read(Offset(0), 1 << 20, log.log_end_offset)
+    if leads:
+        answer, _ = fleet.fetch(victim, key, 0)
+        assert answer.partitions[0].error == ErrorCode.KAFKA_STORAGE_ERROR
+        fleet.wait(lambda: fleet.leader(key) != victim)
+        whole(fleet, key)
+        assert fleet.logs(key) == [[b"a", b"b", b"c"]] * 3
+        assert fleet.server(victim).context.figures["logs_fetched_anew"] == 1
 
 
 def test_a_damaged_log_without_a_leader_to_fetch_from_is_offline() -> None:
