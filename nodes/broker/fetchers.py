@@ -11,6 +11,8 @@ from nodes.broker.context import BrokerContext
 from nodes.broker.log_folders import batch_of
 from nodes.broker.peers import Peers
 from nodes.broker.replica import FetchedBatch, Replica
+from nodes.broker.throttle import Throttle
+from nodes.core.controller.broker_configs import FOLLOWER_THROTTLE
 from nodes.core.partition.events import Fetched, FetchPosition, OutOfRange
 from transport.driver.ports import LinkId
 from transport.kernel import Now, earliest
@@ -50,7 +52,11 @@ class _Poll:
 class Fetcher:
     """Follows one leader."""
 
-    def __init__(self, context: BrokerContext, peers: Peers, leader: NodeId) -> None:
+    def __init__(
+        self, context: BrokerContext, peers: Peers, leader: NodeId, throttle: Throttle
+    ) -> None:
+        """``throttle``: of what reassignments add here, over all leaders."""
+        self._throttle = throttle
         self._context = context
         self._peers = peers
         self.leader = leader
@@ -199,6 +205,11 @@ class Fetcher:
         )
         if not replica.take_fetched(event, batches, now):
             self._pause(replica.key, now)
+        elif self._context.id in replica.record.adding:
+            size_bytes = sum(header.size_bytes for header, _ in batches)
+            wait_ms = self._throttle.take(size_bytes, now.mono_ms)
+            if wait_ms:
+                self._paused[replica.key] = now.mono_ms + wait_ms
 
     # Pauses
 
@@ -226,6 +237,11 @@ class Fetchers:
         self._peers = peers
         self._fetchers: dict[NodeId, Fetcher] = {}
         self._leaders: dict[PartitionKey, NodeId] = {}
+        self._throttle = Throttle(self._throttled_rate)
+
+    def _throttled_rate(self) -> int | None:
+        text = self._context.image.broker_configs(self._context.id).get(FOLLOWER_THROTTLE)
+        return None if text is None else int(text)
 
     def assign(self, replica: Replica) -> None:
         """Follow the replica's leader from now on, or nobody, as its core says."""
@@ -236,7 +252,8 @@ class Fetchers:
         leader = position.leader
         fetcher = self._fetchers.get(leader)
         if fetcher is None:
-            fetcher = self._fetchers[leader] = Fetcher(self._context, self._peers, leader)
+            fetcher = Fetcher(self._context, self._peers, leader, self._throttle)
+            self._fetchers[leader] = fetcher
         fetcher.replicas[replica.key] = replica
         fetcher.change()
         self._leaders[replica.key] = leader

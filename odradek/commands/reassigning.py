@@ -14,7 +14,7 @@ from transport.wire.ids import TopicPartition
 
 LOOK_PAUSE_S = 0.2
 SHOWN_MAX = 20
-RATES = ("leader.replication.throttled.rate", "follower.replication.throttled.rate")
+RATE = "follower.replication.throttled.rate"
 
 
 def add_going(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_going(parser: argparse.ArgumentParser) -> None:
         "--throttle",
         type=int,
         metavar="BYTES",
-        help="copy at most so many bytes a second from and to each broker, until it is done",
+        help="copy at most so many bytes a second to each broker, until it is done",
     )
 
 
@@ -67,7 +67,7 @@ def agreed(given: argparse.Namespace) -> bool:
 def carry_out(given: argparse.Namespace, admin: AdminClient, plan: Sequence[Move]) -> None:
     """Carry a plan out: throttled if so wished, with its progress, to its end."""
     if given.throttle is not None:
-        _throttle(admin, dict.fromkeys(RATES, given.throttle))
+        _throttle(admin, {RATE: given.throttle})
     admin.alter_partition_reassignments({move.partition: move.after for move in plan})
     if given.no_wait:
         print("begun; see `odradek partition status`")
@@ -76,7 +76,7 @@ def carry_out(given: argparse.Namespace, admin: AdminClient, plan: Sequence[Move
         wait_for(admin, [move.partition for move in plan])
     finally:
         if given.throttle is not None:
-            _throttle(admin, dict.fromkeys(RATES))
+            _throttle(admin, {RATE: None})
     admin.perform_leader_election("preferred", [move.partition for move in plan])
 
 

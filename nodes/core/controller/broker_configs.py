@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from nodes.core.topic_configs import INT64_MAX, TOPIC_CONFIGS, TopicConfig, one_of, whole
 
 AUTO_REBALANCE = "auto.leader.rebalance.enable"
-LEADER_THROTTLE = "leader.replication.throttled.rate"
 FOLLOWER_THROTTLE = "follower.replication.throttled.rate"
+"""Of what reassignments add on a broker, and of nothing else: whoever is in sync stays so."""
 
 TOPIC_DEFAULTS: dict[str, str] = {
     "log.cleaner.delete.retention.ms": "delete.retention.ms",
@@ -42,7 +42,6 @@ BROKER_DEFAULT_OF = {topic: broker for broker, topic in TOPIC_DEFAULTS.items()}
 BROKER_CONFIGS: dict[str, TopicConfig] = {
     **{broker: TOPIC_CONFIGS[topic] for broker, topic in TOPIC_DEFAULTS.items()},
     AUTO_REBALANCE: one_of("", "true", "false", default="true"),
-    LEADER_THROTTLE: whole("", 1, INT64_MAX, "bytes a second", str(INT64_MAX)),
     FOLLOWER_THROTTLE: whole("", 1, INT64_MAX, "bytes a second", str(INT64_MAX)),
 }
 """By name."""

@@ -1,0 +1,39 @@
+"""Bytes per second, kept over time; and a move that keeps to them."""
+
+from __future__ import annotations
+
+from nodes.broker.throttle import Throttle
+from tests.unit.broker.partition_fleet import PartitionFleet
+from tests.unit.broker.test_config_api import alter
+from tests.unit.broker.test_reassignment import create, move, record
+from transport.wire.messages.configs import RESOURCE_BROKER
+
+
+def test_what_is_taken_is_waited_for_beyond_a_burst() -> None:
+    rate: list[int | None] = [1_000]
+    throttle = Throttle(lambda: rate[0])
+    assert throttle.take(1_000, 5_000) == 0, "a second's worth at once"
+    assert throttle.take(500, 5_000) == 500
+    assert throttle.take(1, 5_500) == 1
+    assert throttle.take(1_000, 60_000) == 0, "idle time gives no more than a burst"
+    rate[0] = None
+    assert throttle.take(1_000_000, 60_000) == 0
+    rate[0] = 1_000
+    assert throttle.take(100, 60_000) == 0, "nothing is owed from before"
+
+
+def test_a_throttled_move_takes_its_time_and_others_do_not_wait_for_it() -> None:
+    fleet = PartitionFleet(3, replica_fetch_bytes_max=8_192)
+    fleet.settle()
+    key = create(fleet, 1, 2)
+    for _ in range(40):
+        fleet.write(key, b"x" * 1_000)
+    alter(fleet, 1, RESOURCE_BROKER, "", "follower.replication.throttled.rate", "10000")
+    began_ms = fleet.world.now_us // 1_000
+    move(fleet, 1, 2, 3)
+    fleet.wait(lambda: fleet.replica(3, key).core is not None, 5_000)
+    fleet.write(key, b"acknowledged while it goes on")
+    assert record(fleet, key).adding == (3,)
+    fleet.wait(lambda: record(fleet, key).adding == (), 20_000)
+    took_ms = fleet.world.now_us // 1_000 - began_ms
+    assert 2_000 < took_ms < 8_000, "40 kB at 10 kB a second, but for the first second's"
