@@ -63,7 +63,7 @@ def steps(text: str) -> list[tuple[str, str]]:
     return [(command.strip(), output) for command, _, output in (p.partition("\n") for p in parts)]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/operating.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/clients.md", "docs/operating.md"])
 def test_the_commands_of_a_document_work_as_printed(document: str, shell: dict[str, str]) -> None:
     if document in NEEDS_TOPIC:
         run(NEEDS_TOPIC[document], shell)

@@ -18,6 +18,7 @@ ALWAYS: dict[str, tuple[int, ...]] = {
 }
 """How many clients of each kind are in a run: one of these numbers is drawn."""
 SOMETIMES: dict[str, tuple[int, ...]] = {
+    "groups": (2, 3),
     "keepers": (1,),
     "operators": (1, 2),
     "administrators": (1, 2),

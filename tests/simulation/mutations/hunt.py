@@ -16,14 +16,14 @@ from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, RaftConfig
 from tests.simulation.checkers.violation import Violation
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
-from tests.simulation.mutations import control, logs, partitions, raft, znodes
+from tests.simulation.mutations import control, groups, logs, partitions, raft, znodes
 from tests.simulation.mutations.aimed import AIMED
 from tests.simulation.mutations.registry import MUTATIONS, Mutation, patched
 from tests.simulation.parallel import prepare
 from tests.simulation.run import Failed, run
 from tests.simulation.shape import USUAL, Mix, Shape
 
-PLANTED = (raft, znodes, partitions, control, logs)
+PLANTED = (raft, znodes, partitions, control, logs, groups)
 """The modules that register mutations when they are imported."""
 SAFETY_MS = 5_000
 INTENSITY = 4.0

@@ -9,6 +9,7 @@ from tests.simulation.checkers.log_history import LogHistory
 from tests.simulation.checkers.observer import Observer
 from tests.simulation.cluster import Cluster
 from tests.simulation.workloads.administrators import Administrators
+from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.keepers import Keepers
 from tests.simulation.workloads.operators import Operators
 from tests.simulation.workloads.producers import Producers
@@ -26,6 +27,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "watchers": Watchers,
     "topics": Topics,
     "readers": Readers,
+    "groups": Groups,
     "keepers": Keepers,
     "operators": Operators,
     "administrators": Administrators,
