@@ -210,6 +210,8 @@ class NodeConfig:
     """The parent whose death ends this node; 0: none."""
     supervisor_key: str = ""
     """Secret that authenticates death notices."""
+    keys_dir: str = ""
+    """Where the cluster's CURVE keys are; empty: it has none, and everybody may connect."""
     raft: RaftConfig = field(default_factory=RaftConfig)
     coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)

@@ -40,7 +40,7 @@ class Permissions:
 
 
 class Id(NamedTuple):
-    """Whom an entry is about: ``world``, ``auth``, ``digest`` or ``ip``, and an id of that scheme."""
+    """Whom an entry is about: ``world``, ``auth``, ``digest``, ``ip`` or ``principal``, and an id of that scheme."""
 
     scheme: str
     id: str

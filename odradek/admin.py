@@ -22,7 +22,7 @@ from odradek.admin_engine import (
     TopicDescription,
 )
 from odradek.admin_partitions import OngoingReassignment
-from odradek.bootstrap import Hosts, find_seeds
+from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.consumer import settle
 from odradek.engine import Engine
 from odradek.errors import OdradekError
@@ -104,11 +104,17 @@ class AdminClient(GroupAdministration):
         *,
         client_id: str = "odradek-admin",
         request_timeout_ms: int = TIMEOUT_MS,
+        security: KeysFile = None,
     ) -> None:
-        """Take addresses of any nodes; without them, as :class:`Producer` looks for them."""
+        """Take addresses of any nodes; without them, as :class:`Producer` looks for them.
+
+        ``security`` names the file of keys (``odradek keys create``) that a secured cluster asks for;
+        without it, ``$ODRADEK_KEYS`` counts.
+        """
+        seeds = find_seeds(bootstrap_servers, security)
         self._timeout_ms = request_timeout_ms
-        self._program = AdminEngine(find_seeds(bootstrap_servers).endpoints, client_id=client_id)
-        self._engine = Engine(self._program, name="odradek-admin")
+        self._program = AdminEngine(seeds.endpoints, client_id=client_id)
+        self._engine = Engine(self._program, name="odradek-admin", keys=seeds.keys)
         super().__init__(self._program.groups, self._wait, request_timeout_ms)
 
     def create_topics(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,10 +17,9 @@ from odradek.errors import NoClusterError
 
 BOOTSTRAP_VARIABLE = "ODRADEK_BOOTSTRAP"
 DATA_DIR_VARIABLE = "ODRADEK_DATA_DIR"
+KEYS_VARIABLE = "ODRADEK_KEYS"
 CLUSTER_FILE = "cluster.json"
-
-Hosts = str | Sequence[str] | None
-"""What people write: ``"host:port,host:port"``, a list of such, or None: look it up."""
+CLUSTER_KEY_FILE = "cluster.key"
 
 
 class Seeds(NamedTuple):
@@ -30,22 +29,36 @@ class Seeds(NamedTuple):
     """ZeroMQ endpoints of clients' doors, such as ``tcp://127.0.0.1:9092``."""
     source: str
     """Where they were found, for people."""
+    keys: Path | None = None
+    """The file of the keys that this client proves itself with; None: it has none."""
 
 
-def find_seeds(hosts: Hosts = None) -> Seeds:
-    """Return the nodes to ask first.
+Hosts = str | Sequence[str] | Seeds | None
+"""What people write: ``"host:port,host:port"``, a list of such, or None: look it up."""
+KeysFile = str | os.PathLike[str] | None
+"""A file that ``odradek keys create NAME`` has made, or None: look it up."""
+
+
+def find_seeds(hosts: Hosts = None, security: KeysFile = None) -> Seeds:
+    """Return the nodes to ask first, and the keys to prove oneself with.
 
     In this order: ``hosts``; ``$ODRADEK_BOOTSTRAP``; ``cluster.json`` in ``$ODRADEK_DATA_DIR``;
     ``cluster.json`` in the default data directory.  The first one that is given decides: a wrong
     one raises :class:`NoClusterError` (an address that cannot be: :class:`ValueError`), and the
-    next is not tried.
+    next is not tried.  The keys are those of the file ``security``; without it, of
+    ``$ODRADEK_KEYS``; without that, for the owner of a data directory, the cluster's own.
     """
+    named = security or os.environ.get(KEYS_VARIABLE, "").strip()
+    keys = Path(named) if named else None
+    if isinstance(hosts, Seeds):
+        return hosts if keys is None else hosts._replace(keys=keys)
     if hosts is not None:
-        return Seeds(parse_hosts(hosts), "the given addresses")
+        return Seeds(parse_hosts(hosts), "the given addresses", keys)
     given = os.environ.get(BOOTSTRAP_VARIABLE, "").strip()
     if given:
-        return Seeds(parse_hosts(given), f"${BOOTSTRAP_VARIABLE}")
-    return seeds_in(default_data_dir())
+        return Seeds(parse_hosts(given), f"${BOOTSTRAP_VARIABLE}", keys)
+    found = seeds_in(default_data_dir())
+    return found if keys is None else found._replace(keys=keys)
 
 
 def default_data_dir() -> Path:
@@ -75,7 +88,14 @@ def seeds_in(data_dir: Path) -> Seeds:
     endpoints = tuple(_clients_doors(described))
     if not endpoints:
         raise NoClusterError(f"{path} names no node that clients can reach")
-    return Seeds(endpoints, str(path))
+    return Seeds(endpoints, str(path), owners_keys(described))
+
+
+def owners_keys(described: Mapping[str, object]) -> Path | None:
+    """Return the file of the cluster's own keys, where ``cluster.json`` names one we may read."""
+    folder = described.get("keys")
+    path = Path(folder) / CLUSTER_KEY_FILE if isinstance(folder, str) and folder else None
+    return path if path is not None and os.access(path, os.R_OK) else None
 
 
 def _clients_doors(described: object) -> Iterable[str]:

@@ -5,12 +5,10 @@ Pure.  Also completes and checks paths, so that nothing wrong leaves a client.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from odradek.bootstrap import Hosts, Seeds
 from odradek.znode_values import check_path
-
-Hosts = str | Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,8 @@ class Chroot:
 
 def split_chroot(hosts: Hosts) -> tuple[Hosts, Chroot]:
     """Take the root off ``"host:port,host:port/root"``, or off the last of a list of addresses."""
-    if hosts is None:
-        return None, Chroot()
+    if hosts is None or isinstance(hosts, Seeds):
+        return hosts, Chroot()
     listed = hosts.split(",") if isinstance(hosts, str) else [str(host) for host in hosts]
     if not listed:
         return hosts, Chroot()

@@ -14,7 +14,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from odradek.bootstrap import Hosts, find_seeds
+from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.committing import OffsetAndMetadata
 from odradek.consumer_engine import ConsumerEngine
 from odradek.engine import Engine
@@ -134,19 +134,23 @@ class Consumer:
         key_deserializer: Deserializer | None = None,
         value_deserializer: Deserializer | None = None,
         consumer_timeout_ms: float = float("inf"),
+        security: KeysFile = None,
         **settings: Any,
     ) -> None:
         """Take topics, the arguments of :func:`consumer_settings`, and deserializers.
 
+        ``security`` names the file of keys (``odradek keys create``) that a secured cluster asks for;
+        without it, ``$ODRADEK_KEYS`` counts.
         ``consumer_timeout_ms``: iteration ends when nothing has come for so long.
         """
+        seeds = find_seeds(bootstrap_servers, security)
         self._max_poll_records = max_poll_records
         self._consumer_timeout_ms = consumer_timeout_ms
         self._program = ConsumerEngine(
-            consumer_settings(bootstrap_servers, **settings),
+            consumer_settings(seeds, **settings),
             Reading(key_deserializer, value_deserializer),
         )
-        self._engine = Engine(self._program, name="odradek-consumer")
+        self._engine = Engine(self._program, name="odradek-consumer", keys=seeds.keys)
         self._left: deque[tuple[TopicPartition, Sequence[ConsumerRecord]]] = deque()
         self._current: Iterator[ConsumerRecord] = iter(())
         self._current_key: TopicPartition | None = None

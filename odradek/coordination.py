@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from odradek.acl import ACL
 from odradek.async_result import AsyncResult, Dispatcher
-from odradek.bootstrap import Hosts, find_seeds
+from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.changes import Changes
 from odradek.chroot import split_chroot
 from odradek.coordination_program import CoordinationProgram, ServerInfo
@@ -110,6 +110,7 @@ class CoordinationClient(Recipes, PipelinedCalls):
         auth_data: Iterable[tuple[str, str | bytes]] | None = None,
         read_only: bool = False,
         command_retry: Retry | Mapping[str, Any] | None = None,
+        security: KeysFile = None,
         make_loop: MakeLoop | None = None,
     ) -> None:
         if timeout <= 0:
@@ -124,6 +125,7 @@ class CoordinationClient(Recipes, PipelinedCalls):
             for scheme, credential in auth_data or ()
         ]
         self._read_only = read_only
+        self._security = security
         self.retry = (
             command_retry if isinstance(command_retry, Retry) else Retry(**(command_retry or {}))
         )
@@ -397,17 +399,19 @@ class CoordinationClient(Recipes, PipelinedCalls):
     # Inside
 
     def _new_connection(self) -> _Connection:
-        seeds = find_seeds(self._hosts).endpoints
+        seeds = find_seeds(self._hosts, self._security)
         view = SessionView(self._listeners)
         program = CoordinationProgram(
-            seeds,
+            seeds.endpoints,
             timeout_ms=self._timeout_ms,
             on_state=view.changed,
             client_name=self._client_name,
             auth=self._auth,
             read_only=self._read_only,
         )
-        engine = Engine(program, name="odradek-coordination", make_loop=self._make_loop)
+        engine = Engine(
+            program, name="odradek-coordination", make_loop=self._make_loop, keys=seeds.keys
+        )
         engine.ask(lambda _future, _now: None, view.connected)
         return _Connection(engine, program, view)
 

@@ -16,9 +16,11 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from odradek.errors import ClientClosedError, ClientTimeoutError
+from odradek.errors import ClientClosedError, ClientTimeoutError, NoClusterError
 from transport.driver.ports import Program
 from transport.kernel import Now
 
@@ -110,8 +112,11 @@ class Engine:
         *,
         name: str = "odradek",
         make_loop: MakeLoop | None = None,
+        keys: Path | None = None,
     ) -> None:
-        running = _Running(program, (make_loop or _real_loop)(program))
+        """``keys``: the file of what it proves itself with; NoClusterError when it has none."""
+        make = make_loop or (_real_loop if keys is None else partial(_secured_loop, keys))
+        running = _Running(program, make(program))
         running.thread = threading.Thread(target=running.body, name=name, daemon=True)
         self._running = running
         _alive.add(running)
@@ -210,6 +215,16 @@ def _real_loop(program: Program) -> LoopLike:
     from transport.driver.loop import Loop
 
     return Loop(program)
+
+
+def _secured_loop(keys: Path, program: Program) -> LoopLike:
+    from transport.driver.loop import Loop
+    from transport.sockets.curve import KeysError, read_keys
+
+    try:
+        return Loop(program, keys=read_keys(keys))
+    except KeysError as error:
+        raise NoClusterError(str(error)) from None
 
 
 def _settle(

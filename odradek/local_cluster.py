@@ -121,6 +121,13 @@ class Cluster:
         """The coordinators' addresses, as ``hosts`` takes them."""
         return ",".join(self._doors("coordinator")).replace("tcp://", "")
 
+    @property
+    def keys(self) -> Path | None:
+        """The file of the cluster's own keys, as ``security`` takes it; None: it asks for none."""
+        from odradek.bootstrap import owners_keys
+
+        return owners_keys(json.loads(_read(self.data_dir / "cluster.json")))
+
     def node_names(self) -> list[str]:
         """Return the names of all nodes."""
         return [node["name"] for node in self._described()]
@@ -170,7 +177,8 @@ class Cluster:
         from transport.wire.messages.metadata import MetadataRequest, MetadataResponse
 
         request = MetadataRequest((topic,))
-        answers = ask_all(self._doors("broker", running=True), request, timeout_ms=ASK_MAX_MS)
+        doors = self._doors("broker", running=True)
+        answers = ask_all(doors, request, timeout_ms=ASK_MAX_MS, keys=self.keys)
         views = [answer for answer in answers if isinstance(answer, MetadataResponse)]
         if not views:
             raise ClusterError(self._with_logs("no broker tells of its metadata"))
@@ -347,7 +355,7 @@ class Cluster:
         from transport.wire.messages import Refusal
 
         record = json.loads((self.data_dir / "supervisor.json").read_text())
-        answer = ask_one(record["control"], body, timeout_ms=timeout_ms)
+        answer = ask_one(record["control"], body, timeout_ms=timeout_ms, keys=self.keys)
         if answer is None:
             raise ClusterError(self._with_logs("the supervisor does not answer"))
         if isinstance(answer, Refusal):

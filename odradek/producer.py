@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from odradek.accumulator import Headers, Pair
-from odradek.bootstrap import Hosts, find_seeds
+from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.engine import Engine
 from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError
 from odradek.futures import ManyFuture, RecordFuture
@@ -97,16 +97,22 @@ class Producer:
         key_serializer: Serializer | None = None,
         value_serializer: Serializer | None = None,
         partitioner: Partitioner | None = None,
+        security: KeysFile = None,
         **settings: Any,
     ) -> None:
-        """Take the arguments of :func:`producer_settings`, serializers and a partitioner."""
-        self._settings = producer_settings(bootstrap_servers, **settings)
+        """Take the arguments of :func:`producer_settings`, serializers and a partitioner.
+
+        ``security`` names the file of keys (``odradek keys create``) that a secured cluster asks for;
+        without it, ``$ODRADEK_KEYS`` counts.
+        """
+        seeds = find_seeds(bootstrap_servers, security)
+        self._settings = producer_settings(seeds, **settings)
         self._key_serializer = key_serializer
         self._value_serializer = value_serializer
         self._block_s = self._settings.max_block_ms / 1000
         program = ProducerEngine(self._settings, partitioner)
         self._inbox = inbox = Inbox(program, self._settings.buffer_memory_bytes)
-        self._engine = Engine(program, name="odradek-producer")
+        self._engine = Engine(program, name="odradek-producer", keys=seeds.keys)
         self._closed = False
         # Open as long as the loop runs: how we hear that it ended, in order or not.
         end: Future[None] = self._engine.ask(_leave_open)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from transport.driver.calls import Calls
 from transport.driver.loop import Loop
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.kernel import Now
+from transport.sockets.curve import read_keys
 from transport.wire.codec import Buffer, Envelope
 from transport.wire.messages import Message
 
@@ -83,13 +85,20 @@ class Question:
         self._ports.exit(0)
 
 
-def ask_all(endpoints: Sequence[str], body: Message, *, timeout_ms: int) -> list[Message | None]:
-    """Return each endpoint's answer, a Refusal among them, or None where none came in time."""
+def ask_all(
+    endpoints: Sequence[str], body: Message, *, timeout_ms: int, keys: Path | None = None
+) -> list[Message | None]:
+    """Return each endpoint's answer, a Refusal among them, or None where none came in time.
+
+    ``keys``: the file of what a secured cluster asks for. Raises KeysError.
+    """
     question = Question(endpoints, body, timeout_ms)
-    Loop(question).run()
+    Loop(question, keys=read_keys(keys) if keys else None).run()
     return question.answers
 
 
-def ask_one(endpoint: str, body: Message, *, timeout_ms: int) -> Message | None:
+def ask_one(
+    endpoint: str, body: Message, *, timeout_ms: int, keys: Path | None = None
+) -> Message | None:
     """Return the endpoint's answer, which may be a Refusal, or None."""
-    return ask_all([endpoint], body, timeout_ms=timeout_ms)[0]
+    return ask_all([endpoint], body, timeout_ms=timeout_ms, keys=keys)[0]

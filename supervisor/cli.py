@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nodes.config import EXIT_CONFIG, ConfigError, nearest
-from supervisor import commands, ensemble
+from supervisor import commands, ensemble, keys
 from supervisor.data_dir import DataDir
 
 CLIENT_COMMANDS = {
@@ -195,6 +195,7 @@ def _add_supervision(tree: Any, chosen: str) -> None:
         brokers.add_parser(tree, _data_dir)
     else:
         tree.add_parser("broker", help="list, add, drain and remove brokers")
+    keys.add_parser(tree, _add_data_dir, _data_dir)
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:

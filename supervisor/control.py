@@ -40,7 +40,7 @@ def find_supervisor(data_dir: DataDir) -> SupervisorRecord:
 def ask(data_dir: DataDir, body: Message, *, timeout_ms: int = ASK_MAX_MS) -> Message:
     """Return the supervisor's answer. Raises NoSupervisor."""
     record = find_supervisor(data_dir)
-    answer = ask_one(record.control, body, timeout_ms=timeout_ms)
+    answer = ask_one(record.control, body, timeout_ms=timeout_ms, keys=data_dir.keys_file())
     if answer is None:
         raise NoSupervisor(
             f"the supervisor with pid {record.pid} does not answer; end it with kill -9 {record.pid}"

@@ -78,6 +78,7 @@ def _introduce(data_dir: DataDir, name: str) -> bool:
         [member.clients for member in members],
         DescribeNodeRequest("odradek"),
         timeout_ms=ASK_MAX_MS,
+        keys=data_dir.keys_file(),
     )
     strangers = [
         str(member.name)
@@ -85,7 +86,7 @@ def _introduce(data_dir: DataDir, name: str) -> bool:
         if not isinstance(answer, DescribeNodeResponse)
         or name not in [node.name for node in answer.nodes]
     ]
-    leader = leader_of(members, ask_all_health(members))
+    leader = leader_of(members, ask_all_health(data_dir, members))
     for stranger in sorted(strangers, key=lambda each: (each == leader, each)):
         if commands.restart(data_dir, stranger) != 0:
             return False
@@ -93,7 +94,7 @@ def _introduce(data_dir: DataDir, name: str) -> bool:
 
 
 def _is_ready(data_dir: DataDir, name: str) -> bool:
-    [word] = ask_all_health([find_member(members_in(data_dir), name)])
+    [word] = ask_all_health(data_dir, [find_member(members_in(data_dir), name)])
     return word is not None and word.state == "ready"
 
 

@@ -48,6 +48,8 @@ class Cluster(NamedTuple):
     """Nodes beyond those of the settings, by command."""
     removed: tuple[NodeName, ...] = ()
     """Nodes that are gone for good, also where the settings would have them."""
+    keys: str = ""
+    """Where the CURVE keys are that its doors ask for; empty: they ask for none."""
 
 
 class SupervisorRecord(NamedTuple):
@@ -159,11 +161,17 @@ class DataDir:
                 nodes,
                 tuple(NodeName(str(name)) for name in table.get("added", ())),
                 tuple(NodeName(str(name)) for name in table.get("removed", ())),
+                str(table.get("keys", "")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"{path} is damaged ({error!r}); restore it, or name another --data-dir"
             ) from None
+
+    def keys_file(self) -> Path | None:
+        """Return the file of the cluster's own keys; None: its doors ask for none."""
+        cluster = self.read_cluster()
+        return Path(cluster.keys) / "cluster.key" if cluster is not None and cluster.keys else None
 
     def write_cluster(self, cluster: Cluster) -> None:
         """Say where everything listens."""
@@ -171,6 +179,7 @@ class DataDir:
             "cluster": cluster.name,
             "cluster_id": cluster.cluster_id,
             "mode": cluster.mode,
+            "keys": cluster.keys,
             "nodes": [_node_table(node) for node in cluster.nodes],
             "added": list(cluster.added),
             "removed": list(cluster.removed),

@@ -95,7 +95,7 @@ def _coordinators() -> ModuleType:
 def status(data_dir: DataDir, *, as_json: bool) -> int:
     """Print the ensemble; the exit status is 1 where nobody leads."""
     members = members_in(data_dir)
-    words = ask_all_health(members)
+    words = ask_all_health(data_dir, members)
     if as_json:
         rows = [_as_json(*pair) for pair in zip(members, words, strict=True)]
         print(json.dumps({"leader": leader_of(members, words), "members": rows}, indent=2))
@@ -116,16 +116,19 @@ def transfer(data_dir: DataDir, name: str) -> int:
         TransferLeadershipResponse,
     )
 
+    keys = data_dir.keys_file()
     members = members_in(data_dir)
     to = find_member(members, name).id if name else NO_NODE
-    leader = leader_of(members, ask_all_health(members))
+    leader = leader_of(members, ask_all_health(data_dir, members))
     if leader is None:
         return _fail("nobody leads the ensemble now; see `odradek ensemble status`")
     if leader == name:
         print(f"{name} leads already")
         return 0
     order = TransferLeadershipRequest(data_dir.key(), NodeId(to))
-    answer = ask_one(find_member(members, leader).clients, order, timeout_ms=ORDER_MAX_MS)
+    answer = ask_one(
+        find_member(members, leader).clients, order, timeout_ms=ORDER_MAX_MS, keys=keys
+    )
     if not isinstance(answer, TransferLeadershipResponse) or answer.error:
         return _fail(f"{leader} leads still: {_why(answer)}")
     now = next((member.name for member in members if member.id == answer.leader), "another")
@@ -138,9 +141,10 @@ def change(data_dir: DataDir, name: str, *, votes: bool) -> int:
     from odradek.question import ask_one
     from transport.wire.messages.ensemble import ChangeVotersRequest, ChangeVotersResponse
 
+    keys = data_dir.keys_file()
     members = members_in(data_dir)
     node = find_member(members, name)
-    words = ask_all_health(members)
+    words = ask_all_health(data_dir, members)
     word = words[members.index(node)]
     if word is not None and bool(word.figures.get("raft_voter")) == votes:
         print(f"{name} {'votes' if votes else 'observes'} already")
@@ -150,11 +154,13 @@ def change(data_dir: DataDir, name: str, *, votes: bool) -> int:
     order = ChangeVotersRequest(data_dir.key(), node.id, votes)
     until_s = time.monotonic() + SETTLE_MAX_S
     while True:
-        leader = leader_of(members, ask_all_health(members))
+        leader = leader_of(members, ask_all_health(data_dir, members))
         if leader is None:
             answer = None
         else:
-            answer = ask_one(find_member(members, leader).clients, order, timeout_ms=ORDER_MAX_MS)
+            answer = ask_one(
+                find_member(members, leader).clients, order, timeout_ms=ORDER_MAX_MS, keys=keys
+            )
         passing = answer is None or _why(answer).endswith("try again")
         if not passing or time.monotonic() >= until_s:
             break
@@ -171,11 +177,12 @@ def snapshot(data_dir: DataDir, name: str) -> int:
     from odradek.question import ask_one
     from transport.wire.messages.ensemble import TakeSnapshotRequest, TakeSnapshotResponse
 
+    keys = data_dir.keys_file()
     members = members_in(data_dir)
     failed = 0
     for member in [find_member(members, name)] if name else members:
         order = TakeSnapshotRequest(data_dir.key())
-        answer = ask_one(member.clients, order, timeout_ms=ORDER_MAX_MS)
+        answer = ask_one(member.clients, order, timeout_ms=ORDER_MAX_MS, keys=keys)
         if isinstance(answer, TakeSnapshotResponse) and not answer.error:
             print(f"{member.name}: a snapshot up to entry {answer.last_index}")
         else:
@@ -200,12 +207,15 @@ def find_member(members: list[NodeEndpoints], name: str) -> NodeEndpoints:
     raise ConfigError(f"there is no coordinator {name!r}; {nearest(name, known)}")
 
 
-def ask_all_health(members: list[NodeEndpoints]) -> list[HealthResponse | None]:
+def ask_all_health(data_dir: DataDir, members: list[NodeEndpoints]) -> list[HealthResponse | None]:
     """Return each one's word about itself; None: it does not answer."""
     from odradek.question import ask_all
 
     answers = ask_all(
-        [member.clients for member in members], HealthRequest(), timeout_ms=ASK_MAX_MS
+        [member.clients for member in members],
+        HealthRequest(),
+        timeout_ms=ASK_MAX_MS,
+        keys=data_dir.keys_file(),
     )
     return [answer if isinstance(answer, HealthResponse) else None for answer in answers]
 

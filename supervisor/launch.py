@@ -110,8 +110,14 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
         before.removed if before else (),
     )
     key = data_dir.key()
-    data_dir.write_cluster(cluster)
-    return ClusterPlan(settings, cluster.cluster_id, key, data_dir.path, endpoints)
+    plan = ClusterPlan(settings, cluster.cluster_id, key, data_dir.path, endpoints)
+    keys_dir = plan.keys_dir()
+    if keys_dir is not None and not (keys_dir / "cluster.key").exists():
+        raise ConfigError(
+            f"[security] curve = true needs keys in {keys_dir}; make them: `odradek keys create`"
+        )
+    data_dir.write_cluster(cluster._replace(keys=str(keys_dir or "")))
+    return plan
 
 
 def _check_identity(before: Cluster, settings: Settings, data_dir: DataDir) -> None:
@@ -188,6 +194,7 @@ def _supervise(
     from supervisor.usage import UsageMeter
     from transport.driver.loop import Loop
     from transport.driver.ports import Door
+    from transport.sockets.curve import Guard, KeysError
 
     console.open(plan, outcome)
     engine = Supervisor(
@@ -200,7 +207,17 @@ def _supervise(
         must_be_ready=launch.must_be_ready,
         growth=Growth(plan, data_dir),
     )
-    loop = Loop(engine, doors={Door.CLIENTS: CONTROL_ENDPOINT})
+    keys_dir = plan.keys_dir()
+    try:
+        guard = Guard(keys_dir) if keys_dir else None
+    except KeysError as error:
+        raise ConfigError(str(error)) from None
+    loop = Loop(
+        engine,
+        doors={Door.CLIENTS: CONTROL_ENDPOINT},
+        keys=guard.keys if guard else None,
+        guard=guard,
+    )
     children.report_exits_to(lambda exited: loop.post(lambda now: engine.on_exit(exited, now)))
     _take_signals(loop, engine)
     if launch.until_eof:

@@ -29,6 +29,7 @@ from nodes.config import (
 from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
+KEYS_DIR = "keys"
 MODES = ("zookeeper",)
 """What ``mode`` may be."""
 
@@ -77,6 +78,16 @@ class SupervisorConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityConfig:
+    """Who may connect."""
+
+    curve: bool = setting(
+        False, "keys have to be handed out first; on loopback only this machine's users can connect"
+    )
+    keys: str = setting("", "`keys` in the data directory, where `odradek keys create` makes them")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOverride:
     """One ``[[node]]`` table: what is special about one node."""
 
@@ -101,6 +112,7 @@ class Settings:
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     log: LogConfig = field(default_factory=LogConfig)
     logs: LogsConfig = field(default_factory=LogsConfig)
+    security: SecurityConfig = field(default_factory=SecurityConfig)
     overrides: tuple[NodeOverride, ...] = ()
 
     def members(self) -> tuple[Member, ...]:
@@ -181,6 +193,13 @@ class ClusterPlan:
     data_dir: Path
     nodes: tuple[NodeEndpoints, ...]
 
+    def keys_dir(self) -> Path | None:
+        """Return where the cluster's keys are; None: it has none."""
+        security = self.settings.security
+        if not security.curve:
+            return None
+        return Path(security.keys).absolute() if security.keys else self.data_dir / KEYS_DIR
+
     def node_dir(self, name: str) -> Path:
         """Return the folder of one node: its config, its log, its data."""
         return self.data_dir / "nodes" / name
@@ -199,6 +218,7 @@ class ClusterPlan:
             nodes=self.nodes,
             supervisor_pid=supervisor_pid,
             supervisor_key=self.key,
+            keys_dir=str(self.keys_dir() or ""),
             raft=settings.raft,
             coordinator=settings.coordinator,
             broker=settings.broker,
@@ -218,6 +238,7 @@ class ClusterPlan:
 _SECTIONS: dict[str, type[Any]] = {
     "cluster": ClusterConfig,
     "supervisor": SupervisorConfig,
+    "security": SecurityConfig,
     "raft": RaftConfig,
     "coordinator": CoordinatorConfig,
     "broker": BrokerConfig,

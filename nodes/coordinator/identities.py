@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 
 from nodes.config import CoordinatorConfig
-from nodes.core.znode.acl import IP, identify
+from nodes.core.znode.acl import IP, PRINCIPAL, identify
 from transport.driver.ports import Origin
 from transport.wire.messages.coordination import AddAuth, Identity
 
@@ -25,13 +25,14 @@ class Identities:
         self._super_digest = config.super_digest
 
     def of_connection(self, origin: Origin) -> tuple[Identity, ...]:
-        """Return what the transport itself tells: the ``ip`` of the connection's other end."""
+        """Return what the transport itself tells: ``ip`` of the other end, ``principal`` of its keys."""
+        proved = (Identity(PRINCIPAL, origin.principal),) if origin.principal else ()
         try:
             address = ip_address(origin.address)
         except ValueError:
-            return ()
+            return proved
         mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-        return (Identity(IP, str(mapped or address)),)
+        return (Identity(IP, str(mapped or address)), *proved)
 
     def of_opening(self, origin: Origin, auth: Iterable[AddAuth]) -> tuple[Identity, ...]:
         """Return who is behind a connection that opens or attaches with these proofs."""

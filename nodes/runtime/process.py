@@ -33,6 +33,7 @@ from nodes.runtime.window import Window
 from nodes.storage.disk import Disk, RealDisk, StorageError
 from transport.driver.loop import Loop
 from transport.driver.ports import Door, Program
+from transport.sockets.curve import Guard, KeysError
 from transport.sockets.options import PortInUse
 from transport.wire.ids import Incarnation
 
@@ -55,7 +56,7 @@ def run_node(make_program: MakeProgram, version: str) -> None:
         _raise_descriptor_limit()
         disk = RealDisk(Path(config.data_dir))
         status = _run(config, make_program(config, disk, boot_id()), version)
-    except (ConfigError, PortInUse) as error:
+    except (ConfigError, KeysError, PortInUse) as error:
         _fail(EXIT_CONFIG, str(error))
     except StorageError as error:
         _fail(EXIT_ENVIRONMENT, str(error))
@@ -67,10 +68,13 @@ def run_node(make_program: MakeProgram, version: str) -> None:
 
 def _run(config: NodeConfig, program: NodeProgram, version: str) -> int:
     here = config.endpoints()
+    guard = Guard(Path(config.keys_dir)) if config.keys_dir else None
     loop = Loop(
         program,
         doors={Door.PEERS: here.peers, Door.CLIENTS: here.clients},
         events=here.events,
+        keys=guard.keys if guard else None,
+        guard=guard,
     )
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

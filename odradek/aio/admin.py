@@ -17,7 +17,7 @@ from odradek.admin import (
     TopicDescription,
 )
 from odradek.admin_groups import GroupDescription, GroupListing, OffsetReset
-from odradek.bootstrap import Hosts
+from odradek.bootstrap import Hosts, KeysFile
 from odradek.committing import OffsetAndMetadata
 from odradek.errors import OdradekError
 from transport.wire.ids import TopicPartition
@@ -32,10 +32,14 @@ class AdminClient:
         *,
         client_id: str = "odradek-admin",
         request_timeout_ms: int = blocking.TIMEOUT_MS,
+        security: KeysFile = None,
     ) -> None:
         """Take the arguments of :class:`odradek.AdminClient`."""
         self._admin = blocking.AdminClient(
-            bootstrap_servers, client_id=client_id, request_timeout_ms=request_timeout_ms
+            bootstrap_servers,
+            client_id=client_id,
+            request_timeout_ms=request_timeout_ms,
+            security=security,
         )
 
     async def create_topics(

@@ -17,7 +17,7 @@ from odradek.aio.changes import Changes
 from odradek.aio.recipes import Recipes
 from odradek.aio.waiting import OnLoop
 from odradek.async_result import AsyncResult
-from odradek.bootstrap import Hosts
+from odradek.bootstrap import Hosts, KeysFile
 from odradek.coordination import START_TIMEOUT_S
 from odradek.coordination_program import ServerInfo
 from odradek.errors import ClientTimeoutError, NoClusterError, OdradekError
@@ -40,7 +40,7 @@ class CoordinationClient(Recipes):
     is cancelled may still be done.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - those of the blocking client
         self,
         hosts: Hosts = None,
         timeout: float = 10.0,
@@ -51,6 +51,7 @@ class CoordinationClient(Recipes):
         auth_data: Iterable[tuple[str, str | bytes]] | None = None,
         read_only: bool = False,
         command_retry: Retry | Mapping[str, Any] | None = None,
+        security: KeysFile = None,
     ) -> None:
         self._operation_timeout_s = operation_timeout
         self._client = coordination.CoordinationClient(
@@ -61,6 +62,7 @@ class CoordinationClient(Recipes):
             auth_data=auth_data,
             read_only=read_only,
             command_retry=command_retry,
+            security=security,
         )
 
     # Life

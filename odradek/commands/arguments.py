@@ -50,14 +50,18 @@ def add_addresses(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="where the cluster lives on this machine"
     )
+    parser.add_argument(
+        "--keys",
+        type=Path,
+        metavar="FILE",
+        help="what a secured cluster knows you by (default: $ODRADEK_KEYS)",
+    )
 
 
 def hosts(given: argparse.Namespace) -> Hosts:
     """Return where to look for the cluster: --bootstrap, else --data-dir, else the environment."""
-    if given.bootstrap:
-        named: str = given.bootstrap
-        return named
-    return seeds_in(given.data_dir).endpoints if given.data_dir else None
+    named: Hosts = given.bootstrap or (seeds_in(given.data_dir) if given.data_dir else None)
+    return named
 
 
 def guarded(name: str, command: Callable[[], int]) -> int:

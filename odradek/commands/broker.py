@@ -67,7 +67,7 @@ def run(given: argparse.Namespace, handler: Handler) -> int:
 
     def command() -> int:
         timeout_ms = max(1, int(given.timeout * 1000))
-        with AdminClient(hosts(given), request_timeout_ms=timeout_ms) as admin:
+        with AdminClient(hosts(given), request_timeout_ms=timeout_ms, security=given.keys) as admin:
             handler(given, admin)
         return 0
 

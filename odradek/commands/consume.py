@@ -86,6 +86,7 @@ def _consume(given: argparse.Namespace) -> int:
         given.topic,
         bootstrap_servers=hosts(given),
         group_id=given.group,
+        security=given.keys,
         auto_offset_reset="earliest" if given.from_beginning else "latest",
         allow_auto_create_topics=False,
     ) as consumer:

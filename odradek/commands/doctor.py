@@ -9,14 +9,16 @@ import argparse
 import json
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
-from odradek.bootstrap import find_seeds
+from odradek.bootstrap import Seeds, find_seeds
 from odradek.commands.arguments import EXIT_FAILED, add_addresses, guarded, hosts
 from odradek.errors import NoClusterError
 from odradek.examination import ERROR, Finding, Report, examine
 from odradek.node_window import look_at_all, read_health, read_metrics
 from odradek.question import ask_all
+from transport.sockets.curve import CLUSTER_PRINCIPAL, KeysError, read_keys
 from transport.wire.messages.cluster import (
     DescribeNodeRequest,
     DescribeNodeResponse,
@@ -53,8 +55,9 @@ def add_parser(subparsers: Any) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     timeout_ms = int(given.timeout * 1000)
-    cluster = describe_cluster(hosts(given), timeout_ms)
-    reports = _visit(cluster.nodes, timeout_ms)
+    seeds = find_seeds(hosts(given), given.keys)
+    cluster = describe_cluster(seeds, timeout_ms)
+    reports = _visit(cluster.nodes, seeds.keys, timeout_ms)
     findings = examine(reports)
     if given.json:
         print(json.dumps(_as_json(cluster, findings), indent=2))
@@ -63,21 +66,26 @@ def _run(given: argparse.Namespace) -> int:
     return EXIT_FAILED if any(each.severity == ERROR for each in findings) else 0
 
 
-def describe_cluster(addresses: Any, timeout_ms: int) -> DescribeNodeResponse:
+def describe_cluster(seeds: Seeds, timeout_ms: int) -> DescribeNodeResponse:
     """Return how the first node that answers describes the cluster. Raises NoClusterError."""
-    seeds = find_seeds(addresses)
-    answers = ask_all(seeds.endpoints, DescribeNodeRequest("odradek"), timeout_ms=timeout_ms)
+    try:
+        answers = ask_all(
+            seeds.endpoints, DescribeNodeRequest("odradek"), timeout_ms=timeout_ms, keys=seeds.keys
+        )
+    except KeysError as error:
+        raise NoClusterError(str(error)) from None
     for answer in answers:
         if isinstance(answer, DescribeNodeResponse):
             return answer
-    raise NoClusterError(f"none of {', '.join(seeds.endpoints)} answers ({seeds.source})")
+    remedy = "" if seeds.keys else "; a secured cluster answers only with keys (--keys)"
+    raise NoClusterError(f"none of {', '.join(seeds.endpoints)} answers ({seeds.source}){remedy}")
 
 
-def _visit(nodes: tuple[NodeEndpoints, ...], timeout_ms: int) -> list[Report]:
+def _visit(nodes: tuple[NodeEndpoints, ...], keys: Path | None, timeout_ms: int) -> list[Report]:
     reports = [Report(node) for node in nodes]
-    for door in ("clients", "peers"):
+    for door in doors_open_to(keys):
         doors = [getattr(node, door) for node in nodes]
-        answers = ask_all(doors, HealthRequest(), timeout_ms=timeout_ms)
+        answers = ask_all(doors, HealthRequest(), timeout_ms=timeout_ms, keys=keys)
         for report, answer in zip(reports, answers, strict=True):
             report.doors[door] = answer if isinstance(answer, HealthResponse) else None
     windows = [node.http for node in nodes]
@@ -88,6 +96,13 @@ def _visit(nodes: tuple[NodeEndpoints, ...], timeout_ms: int) -> list[Report]:
         report.events_open, report.metrics = is_open, seen
         report.health, report.clock_ahead_ms = health
     return reports
+
+
+def doors_open_to(keys: Path | None) -> tuple[str, ...]:
+    """Return the doors that answer to these keys: that of peers only to the cluster's own."""
+    if keys is None or read_keys(keys).principal == CLUSTER_PRINCIPAL:
+        return ("clients", "peers")
+    return ("clients",)
 
 
 def _opens(endpoint: str, timeout_ms: int) -> bool:

@@ -83,7 +83,7 @@ def _add(tree: Any, name: str, handler: Handler, text: str) -> argparse.Argument
 
 def _run(given: argparse.Namespace, handler: Handler) -> int:
     def command() -> int:
-        with AdminClient(hosts(given)) as admin:
+        with AdminClient(hosts(given), security=given.keys) as admin:
             handler(given, admin)
         return 0
 

@@ -70,7 +70,7 @@ def run(given: argparse.Namespace, command: str, noun: str, make_hold: MakeHold)
 
 def _run(given: argparse.Namespace, words: Sequence[str], path: str, make_hold: MakeHold) -> int:
     identifier = given.identifier or f"{os.uname().nodename}:{os.getpid()}"
-    with CoordinationClient(hosts(given), given.session_timeout) as client:
+    with CoordinationClient(hosts(given), given.session_timeout, security=given.keys) as client:
         hold = make_hold(client, path, identifier)
         if not _acquired(hold, given.wait):
             sys.stderr.write(f"odradek: {path} was not free within {given.wait:g} s\n")

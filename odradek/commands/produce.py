@@ -73,6 +73,7 @@ def _produce(given: argparse.Namespace) -> int:
     timeout_ms = max(1, int(given.timeout * 1000))
     producer = Producer(
         hosts(given),
+        security=given.keys,
         acks=given.acks,
         compression_type=given.compression,
         max_block_ms=timeout_ms,

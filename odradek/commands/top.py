@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from odradek.bootstrap import find_seeds
 from odradek.commands.arguments import add_addresses, guarded, hosts
 from odradek.commands.doctor import describe_cluster
 from odradek.node_window import Metrics, look_at_all, read_metrics
@@ -80,7 +81,7 @@ def _run(given: argparse.Namespace) -> int:
         raise ValueError("--interval must be above 0 seconds")
     if given.json and not given.once:
         raise ValueError("--json goes with --once")
-    nodes = describe_cluster(hosts(given), ASK_MAX_MS).nodes
+    nodes = describe_cluster(find_seeds(hosts(given), given.keys), ASK_MAX_MS).nodes
     if given.once:
         rows = _measure(nodes, _look(nodes), given.interval)[1]
         print(json.dumps([row._asdict() for row in rows], indent=2) if given.json else _text(rows))

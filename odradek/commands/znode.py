@@ -11,12 +11,10 @@ import json
 import queue
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from odradek.acl import format_acl, parse_acl
-from odradek.bootstrap import Hosts, seeds_in
-from odradek.commands.arguments import positive
+from odradek.commands.arguments import add_addresses, hosts, positive
 from odradek.commands.znode_multi import MULTI_HELP, multi_znodes
 from odradek.coordination import CoordinationClient, EventType, WatchedEvent
 from odradek.errors import BadArgumentsError, NoClusterError, NoNodeError, OdradekError
@@ -112,14 +110,7 @@ def _add(
         parser.add_argument("path", help="the znode, as /app/config")
     elif path:
         parser.add_argument("path", nargs="?", default=path, help=f"the znode (default: {path})")
-    parser.add_argument(
-        "--bootstrap",
-        metavar="HOST:PORT,…",
-        help="any node's client address (default: $ODRADEK_BOOTSTRAP, else the data directory's)",
-    )
-    parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="where the cluster lives on this machine"
-    )
+    add_addresses(parser)
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="seconds to wait (default: 10)"
     )
@@ -144,7 +135,10 @@ def run(given: argparse.Namespace, handler: Handler) -> int:
     """Run one command with a client of its own; returns the exit status."""
     try:
         client = CoordinationClient(
-            _hosts(given), operation_timeout=given.timeout, auth_data=_identities(given.auth)
+            hosts(given),
+            operation_timeout=given.timeout,
+            auth_data=_identities(given.auth),
+            security=given.keys,
         )
         try:
             client.start(given.timeout)
@@ -164,13 +158,6 @@ def run(given: argparse.Namespace, handler: Handler) -> int:
         sys.stderr.write(f"odradek znode {given.znode_command}: {error}{advice}\n")
         return EXIT_FAILED
     return 0
-
-
-def _hosts(given: argparse.Namespace) -> Hosts:
-    if given.bootstrap:
-        hosts: str = given.bootstrap
-        return hosts
-    return seeds_in(given.data_dir).endpoints if given.data_dir else None
 
 
 def _identities(given: Sequence[str]) -> list[tuple[str, str]]:

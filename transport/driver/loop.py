@@ -22,6 +22,7 @@ from transport.driver.pool import DiskPool
 from transport.driver.ports import Door, LinkId, Origin, Pool, Program, Wire
 from transport.driver.switchboard import Switchboard
 from transport.kernel import Now
+from transport.sockets.curve import Guard, Keys
 from transport.sockets.router import RouterSocket
 from transport.wire.codec import Envelope
 
@@ -48,6 +49,8 @@ class Loop:
         doors: Mapping[Door, str] | None = None,
         events: str | None = None,
         seed: int | None = None,
+        keys: Keys | None = None,
+        guard: Guard | None = None,
     ) -> None:
         """Bind the doors (raises ``PortInUse``); nothing runs before :meth:`run`."""
         self._program = program
@@ -59,7 +62,7 @@ class Loop:
         self._pipe_open = True
         self._owns_process = bool(doors)
         try:
-            self._board = Switchboard(doors or {}, events, self._wake_out)
+            self._board = Switchboard(doors or {}, events, self._wake_out, keys=keys, guard=guard)
         except BaseException:
             self._close_pipe()
             raise

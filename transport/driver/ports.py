@@ -37,6 +37,8 @@ class Origin(NamedTuple):
     route: bytes
     address: str = ""
     """The peer's IP address as the kernel tells it, without a port; empty where it is not known."""
+    principal: str = ""
+    """Whom the connection's keys prove it to be; empty where nothing needs to be proved."""
 
 
 class Wire(Protocol):

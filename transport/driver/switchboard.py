@@ -13,6 +13,7 @@ import zmq
 from transport.driver.cause import CAUSE
 from transport.driver.meter import RequestMeter
 from transport.driver.ports import Door, LinkId, Origin
+from transport.sockets.curve import Gatekeeper, Guard, Keys
 from transport.sockets.dealer import DealerSocket
 from transport.sockets.pubsub import PublisherSocket, SubscriberSocket
 from transport.sockets.router import RouterSocket
@@ -31,7 +32,19 @@ Link = DealerSocket | SubscriberSocket
 class Switchboard:
     """Every socket of one program."""
 
-    def __init__(self, doors: Mapping[Door, str], events: str | None, wake_fd: int) -> None:
+    def __init__(
+        self,
+        doors: Mapping[Door, str],
+        events: str | None,
+        wake_fd: int,
+        *,
+        keys: Keys | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        """``keys`` prove us where we connect, ``guard`` says who may connect to us."""
+        self._keys = keys
+        self._guard = guard
+        self._gatekeeper: Gatekeeper | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._links: dict[LinkId, Link] = {}
@@ -46,16 +59,25 @@ class Switchboard:
         self._unsettled: list[LinkId] = []
         self._poller.register(wake_fd, zmq.POLLIN)
         try:
+            if guard is not None:
+                self._gatekeeper = Gatekeeper(self._context, guard)
+                self._poller.register(self._gatekeeper.socket, zmq.POLLIN)
             for door in sorted(doors, key=lambda door: door.value):
                 self._bind(door, doors[door])
             if events is not None:
-                self._publisher = PublisherSocket(self._context, events)
+                self._publisher = PublisherSocket(self._context, events, guard)
         except BaseException:
             self.close()
             raise
 
     def _bind(self, door: Door, endpoint: str) -> None:
-        router = RouterSocket(self._context, endpoint, connections_max=CONNECTIONS_MAX)
+        router = RouterSocket(
+            self._context,
+            endpoint,
+            connections_max=CONNECTIONS_MAX,
+            guard=self._guard,
+            domain=door.value,
+        )
         self._routers[door] = router
         self._poller.register(router.socket, zmq.POLLIN)
         self._poller.register(router.monitor.socket, zmq.POLLIN)
@@ -77,11 +99,11 @@ class Switchboard:
 
     def connect(self, endpoint: str) -> LinkId:
         """Open a DEALER."""
-        return self._add(DealerSocket(self._context, endpoint))
+        return self._add(DealerSocket(self._context, endpoint, self._keys))
 
     def subscribe(self, endpoint: str, topics: Sequence[bytes]) -> LinkId:
         """Open a SUB."""
-        return self._add(SubscriberSocket(self._context, endpoint, topics))
+        return self._add(SubscriberSocket(self._context, endpoint, topics, self._keys))
 
     def _add(self, link: Link) -> LinkId:
         self._last_link += 1
@@ -147,6 +169,9 @@ class Switchboard:
 
     def deliver(self, take: Deliver) -> None:
         """Hand over what has arrived: links and peers first, clients second, all bounded."""
+        if self._gatekeeper is not None and self._gatekeeper.socket in self._readable:
+            self._gatekeeper.answer_all()
+            self.figures["connections_turned_away"] = self._gatekeeper.turned_away
         for number in self._having_news(lambda link: link.socket):
             self._drain_link(number, take)
         for door in (Door.PEERS, Door.CLIENTS):
@@ -180,8 +205,8 @@ class Switchboard:
             arrived = router.receive()
             if arrived is None:
                 return
-            route, address, frames = arrived
-            origin = Origin(door, route, address)
+            route, address, principal, frames = arrived
+            origin = Origin(door, route, address, principal)
             try:
                 envelope = decode(frames)  # type: ignore[arg-type]
             except Malformed as fault:
@@ -213,4 +238,6 @@ class Switchboard:
             router.close()
         if self._publisher is not None:
             self._publisher.close()
+        if self._gatekeeper is not None:
+            self._gatekeeper.close()
         self._context.term()

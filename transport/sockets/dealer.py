@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import zmq
 
+from transport.sockets.curve import Keys, secure_link
 from transport.sockets.monitor import Change, Monitor
 from transport.sockets.options import prepare, receive
 
@@ -15,10 +16,13 @@ Buffer = bytes | bytearray | memoryview
 class DealerSocket:
     """One DEALER, connected to one ROUTER; libzmq connects it again when it breaks."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, keys: Keys | None = None
+    ) -> None:
         self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
         prepare(self.socket)
         self.socket.setsockopt(zmq.IMMEDIATE, 1)
+        secure_link(self.socket, keys)
         self.monitor = Monitor(self.socket)
         self.endpoint = endpoint
         self.received_bytes = 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import zmq
 
+from transport.sockets.curve import EVENTS_DOMAIN, Guard, Keys, secure_door, secure_link
 from transport.sockets.monitor import Change, Monitor
 from transport.sockets.options import bind, prepare, receive
 
@@ -15,9 +16,12 @@ Buffer = bytes | bytearray | memoryview
 class PublisherSocket:
     """One bound PUB. A subscriber that does not keep up misses events; nobody waits for it."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, guard: Guard | None = None
+    ) -> None:
         self.socket: zmq.Socket[bytes] = context.socket(zmq.PUB)
         prepare(self.socket)
+        secure_door(self.socket, guard, EVENTS_DOMAIN)
         self.endpoint = bind(self.socket, endpoint)
 
     def send(self, topic: bytes, frames: Sequence[Buffer]) -> None:
@@ -33,12 +37,17 @@ class SubscriberSocket:
     """One SUB, connected to one PUB. Joins late, and misses what was published before."""
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, topics: Sequence[bytes]
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        topics: Sequence[bytes],
+        keys: Keys | None = None,
     ) -> None:
         self.socket: zmq.Socket[bytes] = context.socket(zmq.SUB)
         prepare(self.socket)
         for topic in topics:
             self.socket.setsockopt(zmq.SUBSCRIBE, topic)
+        secure_link(self.socket, keys)
         self.monitor = Monitor(self.socket)
         self.socket.connect(endpoint)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import zmq
 
+from transport.sockets.curve import CLIENTS_DOMAIN, Guard, secure_door
 from transport.sockets.monitor import Change, Monitor
 from transport.sockets.options import bind, prepare
 
@@ -28,6 +29,8 @@ class _Peer:
     """A connection: where it comes from, and its credit."""
 
     address: str
+    principal: str
+    """Whom its keys prove it to be; empty where nothing needs to be proved."""
     has_credit: bool = False
     """It has said what it has received."""
     sent_bytes: int = 0
@@ -38,11 +41,19 @@ class RouterSocket:
     """One bound ROUTER."""
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, *, connections_max: int
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        *,
+        connections_max: int,
+        guard: Guard | None = None,
+        domain: str = CLIENTS_DOMAIN,
     ) -> None:
+        """``guard`` says who may come in, asked under ``domain``; None: everybody."""
         self.socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         prepare(self.socket)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        secure_door(self.socket, guard, domain)
         self.endpoint = bind(self.socket, endpoint)
         self.monitor = Monitor(self.socket)
         self._connections = 0
@@ -63,8 +74,8 @@ class RouterSocket:
         peers = self._peers.values()
         return sum(max(0, peer.sent_bytes - peer.received_bytes) for peer in peers)
 
-    def receive(self) -> tuple[bytes, str, list[bytes]] | None:
-        """Return (route, address of the peer, frames) of the next message, or None."""
+    def receive(self) -> tuple[bytes, str, str, list[bytes]] | None:
+        """Return (route, address and principal of the peer, frames) of the next message, or None."""
         try:
             first = self.socket.recv(zmq.DONTWAIT, copy=False)
         except zmq.Again:
@@ -72,13 +83,13 @@ class RouterSocket:
         route = first.bytes
         peer = self._peers.get(route)
         if peer is None:
-            peer = self._peers[route] = _Peer(_address_of(first))
+            peer = self._peers[route] = _Peer(_told(first, "Peer-Address"), _told(first, "User-Id"))
             if len(self._peers) > ROUTES_MAX:
                 self._peers.popitem(last=False)
         else:
             self._peers.move_to_end(route)
         # A message is there as a whole or not at all: its other frames are never waited for.
-        return route, peer.address, self.socket.recv_multipart(zmq.DONTWAIT)
+        return route, peer.address, peer.principal, self.socket.recv_multipart(zmq.DONTWAIT)
 
     def credit(self, route: bytes, received_bytes: int) -> None:
         """Note what a connection says to have received so far."""
@@ -136,9 +147,9 @@ class RouterSocket:
         self.socket.close()
 
 
-def _address_of(frame: zmq.Frame) -> str:
-    """Return where a message came from; empty where libzmq does not tell (``inproc``)."""
+def _told(frame: zmq.Frame, what: str) -> str:
+    """Return what libzmq tells of a message's connection; empty where it does not."""
     try:
-        return str(frame.get("Peer-Address"))
+        return str(frame.get(what))
     except zmq.ZMQError:
         return ""

@@ -1,7 +1,7 @@
 """Access control lists: which are legal, whom they allow what, and how an identity is proved.
 
 ZooKeeper's schemes (its Programmer's Guide, "ZooKeeper access control using ACLs"): ``world``,
-``auth``, ``digest``, ``ip``.  An ACL belongs to one znode and is not inherited.  The empty ACL, as
+``auth``, ``digest``, ``ip``; and ``principal``.  An ACL belongs to one znode and is not inherited.  The empty ACL, as
 kept here, allows everything to everybody.  Knows no znodes.
 """
 
@@ -16,6 +16,9 @@ from ipaddress import ip_address, ip_network
 from transport.wire.messages.coordination import ALL_PERMISSIONS, Acl, Identity
 
 WORLD, AUTH, DIGEST, IP, SUPER = "world", "auth", "digest", "ip", "super"
+PRINCIPAL = "principal"
+"""Whom the keys of a connection prove its client to be: what ZooKeeper's ``x509`` is to certificates."""
+PRINCIPAL_CHARACTERS_MAX = 256
 ANYONE = "anyone"
 OPEN: tuple[Acl, ...] = ()
 """How the ACL that allows everything to everybody is kept."""
@@ -38,7 +41,7 @@ def normalized(acl: Acls, identities: Identities) -> Acls | None:
         if not 0 <= entry.permissions <= ALL_PERMISSIONS:
             return None
         if entry.scheme == AUTH:
-            proved = [each for each in identities if each.scheme == DIGEST]
+            proved = [each for each in identities if each.scheme in (DIGEST, PRINCIPAL)]
             if not proved:
                 return None
             entries.update((Acl(entry.permissions, each.scheme, each.id), None) for each in proved)
@@ -57,6 +60,8 @@ def _is_legal(entry: Acl) -> bool:
         return entry.id == ANYONE
     if entry.scheme == DIGEST:
         return entry.id.count(":") == 1
+    if entry.scheme == PRINCIPAL:
+        return 0 < len(entry.id) <= PRINCIPAL_CHARACTERS_MAX
     if entry.scheme == IP:
         try:
             ip_network(entry.id, strict=False)

@@ -209,6 +209,7 @@ def test_a_lost_session_ends_the_command(loops: list[InProcessLoop], tmp_path: P
         words=list(python(stubborn)),
         bootstrap="c:1",
         data_dir=None,
+        keys=None,
         wait=None,
         session_timeout=10.0,
         grace=0.05,

@@ -146,7 +146,7 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from supervisor.data_dir import DataDir
-from supervisor.plan import NodePorts, ClusterConfig, ClusterPlan, Settings
+from supervisor.plan import ClusterConfig, ClusterPlan, NodePorts, Settings
 from supervisor.spawn import Children
 folder = Path({folder!r})
 data_dir = DataDir(folder)

@@ -35,6 +35,7 @@ from transport.wire.messages.coordination import (
 E = ErrorCode
 ALICE = Identity("digest", digest_of(b"alice:a"))
 BOB = Identity("digest", digest_of(b"bob:b"))
+PRINCIPAL = Identity("principal", "alice")
 SUPER = Identity("super", "")
 EVERYBODY = (Acl(31, "world", "anyone"),)
 
@@ -58,6 +59,9 @@ def test_the_digest_is_zookeepers() -> None:
         ((Acl(3, "auth", "whoever"),), (ALICE, BOB), only(ALICE, 3) + only(BOB, 3)),
         ((Acl(1, "ip", "10.0.0.0/8"),), (), (Acl(1, "ip", "10.0.0.0/8"),)),
         ((Acl(1, "ip", "::1"),), (), (Acl(1, "ip", "::1"),)),
+        ((Acl(1, "principal", "alice"),), (), (Acl(1, "principal", "alice"),)),
+        ((Acl(1, "auth", ""),), (PRINCIPAL,), (Acl(1, "principal", "alice"),)),
+        ((Acl(1, "principal", ""),), (), None),
         ((), (), None),
         ((Acl(1, "auth", ""),), (), None),
         ((Acl(1, "auth", ""),), (Identity("ip", "10.0.0.1"), SUPER), None),
@@ -88,6 +92,9 @@ def test_legal_acls(
         (only(ALICE), (BOB,), False),
         (only(ALICE, WRITE), (ALICE,), False),
         (only(ALICE, WRITE), (SUPER,), True),
+        ((Acl(READ, "principal", "alice"),), (PRINCIPAL,), True),
+        ((Acl(READ, "principal", "bob"),), (PRINCIPAL,), False),
+        ((Acl(READ, "digest", "alice"),), (PRINCIPAL,), False),
         ((Acl(READ, "ip", "10.0.0.0/8"),), (Identity("ip", "10.1.2.3"),), True),
         ((Acl(READ, "ip", "10.0.0.0/8"),), (Identity("ip", "11.1.2.3"),), False),
         ((Acl(READ, "ip", "10.0.0.0/8"),), (Identity("digest", "10.1.2.3"),), False),
