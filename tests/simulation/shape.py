@@ -22,6 +22,8 @@ SOMETIMES: dict[str, tuple[int, ...]] = {
     "keepers": (1,),
     "operators": (1, 2),
     "administrators": (1, 2),
+    "foresters": (2, 3),
+    "guards": (1, 2),
 }
 """The same of the kinds of which only a few are in a run, so that runs do not grow with each."""
 SOMETIMES_MAX = 3
@@ -100,7 +102,9 @@ def draw_shape(random: Random) -> Shape:
         death_notices=random.random() < 0.8,
         raft=_draw_raft(random),
         coordinator=CoordinatorConfig(
-            snapshot_entries=random.choice((10, 50, 200, 1_000, 100_000))
+            snapshot_entries=random.choice((10, 50, 200, 1_000, 100_000)),
+            sweep_interval_ms=random.choice((50, 300, 1_000)),
+            history_changes_max=random.choice((0, 20, 10_000)),
         ),
         broker=BrokerConfig(
             num_partitions=random.choice((1, 2, 3, 3, 6)),

@@ -20,6 +20,7 @@ from tests.simulation.checkers.one_leader_per_term import OneLeaderPerTerm
 from tests.simulation.checkers.same_state import EVERY_ENTRIES, SameState
 from tests.simulation.checkers.session_grace import check_grace
 from tests.simulation.checkers.session_model import SessionModel
+from tests.simulation.checkers.swept import check_forest
 from tests.simulation.checkers.terms_forward import TermsForward
 from tests.simulation.checkers.voters import VotersDecide
 from tests.simulation.cluster import coordinator_of
@@ -124,5 +125,7 @@ class CoordinatorWatch:
         check_pair(host, core.tree)
         check_fenced(host, core.tree)
         check_owners(host, core.tree, core.sessions._sessions)
+        if index == self.model.index:
+            check_forest(host, core.tree, self.model.forest)
         if index % EVERY_ENTRIES == 0:
             self.model.check(host, index, core.zxid, core.sessions._sessions)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nodes.coordinator.machine import MARK
+from tests.simulation.checkers.forest_model import ForestModel
 from tests.simulation.checkers.violation import require
 from transport.wire.messages.coordination import (
     CloseSession,
@@ -46,8 +47,12 @@ class SessionModel:
         self._live: dict[int, ModelSession] = {}
         self._zxids: list[int] = [0]
         """Zxid after each index."""
-        self._swept = 1 << 62
-        """From this index on zxids also count what sweeps found due, which needs the tree."""
+        self.forest = ForestModel()
+
+    @property
+    def index(self) -> int:
+        """The newest entry taken."""
+        return len(self._zxids) - 1
 
     def apply(self, entry: Entry) -> None:
         """Take the next committed entry."""
@@ -70,7 +75,7 @@ class SessionModel:
             lost, extra = sorted(living - found), sorted(found - living)
             story = f"{host} at entry {index}: ended for no reason {lost}, not ended {extra}"
             require(False, SESSION_ENDS, story)
-        expected = self._zxids[index] if index < self._swept else zxid
+        expected = self._zxids[index]
         story = f"{host} has applied {index} entries: zxid {zxid}, by the log {expected}"
         require(zxid == expected, APPLIED_ONCE, story)
 
@@ -79,8 +84,6 @@ class SessionModel:
     def _write(self, index: int, write: ProposedWrite) -> int:
         """Return how many zxids the entry takes."""
         taken = 0
-        if write.sweep:
-            self._swept = min(self._swept, index)
         if write.died is not None:
             for session_id, session in list(self._live.items()):
                 if _is_of(session, write.died):
@@ -88,9 +91,11 @@ class SessionModel:
         for session_id in write.expire:
             if session_id in self._live:
                 taken += self._end(session_id, index)
+        for path in write.sweep:
+            taken += self.forest.sweep(self._zxids[-1] + taken + 1, write.wall_ms, path)
         if write.open is not None:
             taken += self._open(index, write)
-        return taken + self._operate(index, write)
+        return self._operate(index, write, taken)
 
     def _open(self, index: int, write: ProposedWrite) -> int:
         opened, taken = write.open, 0
@@ -114,14 +119,14 @@ class SessionModel:
         self.sessions[write.session_id] = self._live[write.session_id] = session
         return taken + 1
 
-    def _operate(self, index: int, write: ProposedWrite) -> int:
-        taken = 0
+    def _operate(self, index: int, write: ProposedWrite, taken: int) -> int:
         for item in write.operations:
             session = self._live.get(write.session_id)
             if session is None or item.request_id != session.writes + 1:
                 continue  # ended, repeated, or before its turn
             session.writes += 1
             taken += 1
+            self.forest.operate(self._zxids[-1] + taken, write.wall_ms, item.operation)
             if isinstance(item.operation, CloseSession):
                 self._end(write.session_id, index)
         return taken

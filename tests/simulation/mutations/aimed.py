@@ -13,6 +13,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.health import are_up
 
 ISOLATION_MS = (400, 2_500)
+SCATTERED_MS = (1_500, 4_000)
 FREEZE_MS = (300, 2_500)
 JOINING_MS = (2_000, 2_500)
 LOOK_US = 1_000
@@ -30,6 +31,15 @@ def isolate_coordinator(faults: Faults) -> None:
     """Cut some coordinator off from the others: it falls behind."""
     names = faults.cluster.names("coordinator")
     _isolate(faults, faults.world.random.choice(names), names)
+
+
+def scatter_coordinators(faults: Faults) -> None:
+    """Cut every coordinator off from every other: each has its clients, and none a quorum."""
+    names = faults.cluster.names("coordinator")
+    if not faults._cuts:
+        faults.world.note("the coordinators are scattered")
+        pairs = [(one, other) for one in names for other in names if one != other]
+        _cut(faults, pairs, SCATTERED_MS)
 
 
 def kill_raft_leader(faults: Faults) -> None:
@@ -131,15 +141,19 @@ def _isolate(faults: Faults, name: str, names: list[str]) -> None:
     pairs = [(name, other) for other in names if other != name]
     pairs += [(other, one) for one, other in pairs]
     faults.world.note(f"isolated: {name}")
+    _cut(faults, pairs, ISOLATION_MS)
+
+
+def _cut(faults: Faults, pairs: list[tuple[str, str]], lasts_ms: tuple[int, int]) -> None:
     cut = faults.cluster.network.cut(pairs)
     faults._cuts.append(cut)
 
     def heal() -> None:
-        faults.world.note(f"not isolated any more: {name}")
+        faults.world.note("healed")
         faults._cuts.remove(cut)
         faults.cluster.network.heal(cut)
 
-    faults._later(ISOLATION_MS, heal)
+    faults._later(lasts_ms, heal)
 
 
 def _freeze(faults: Faults, names: list[str]) -> None:
@@ -161,6 +175,7 @@ AIMED: dict[str, Callable[[Faults], None]] = {
     for fault in (
         isolate_raft_leader,
         isolate_coordinator,
+        scatter_coordinators,
         kill_raft_leader,
         kill_coordinator,
         slow_follower,

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from nodes.coordinator import rewatching
+from nodes.coordinator import changes, reads, rewatching
+from nodes.coordinator.guests import Guests
 from nodes.coordinator.lane import Lane, PendingRequest
 from nodes.coordinator.lanes import Lanes
 from nodes.coordinator.liveness import SessionLiveness
@@ -17,19 +18,24 @@ from nodes.coordinator.replica import Replica
 from nodes.coordinator.server import CoordinatorServer
 from nodes.core.znode import operations
 from nodes.core.znode.core import Applied, ZnodeCore
+from nodes.core.znode.modes import CONTAINER_OWNER, ttl_ms_of
 from nodes.core.znode.operations import Attempt
 from nodes.core.znode.session import Session
 from nodes.core.znode.tree import Tree, Znode
+from odradek import session as sessions
 from tests.simulation.mutations.registry import Patch, mutation
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
+from transport.wire.ids import Zxid
 from transport.wire.messages.coordination import (
     Exists,
     GetChildren,
     GetData,
     Owner,
     ProposedWrite,
+    Result,
     SessionOperation,
+    SetData,
 )
 
 
@@ -191,3 +197,85 @@ def own_clock_when_applying() -> list[Patch]:
         original(self, entries, now)
 
     return [(Replica, "apply", apply)]
+
+
+@mutation("S50", victims="coordinator")
+def reads_of_two_states() -> list[Patch]:
+    """A multi of reads shows its first znode as the multi before has shown it."""
+    multi = Reads._multi
+    last: dict[int, Result] = {}
+
+    def stale(self: Reads, *args: Any) -> Result:
+        result = multi(self, *args)
+        before = last.get(id(self), result).results[0]
+        last[id(self)] = result
+        return msgspec.structs.replace(result, results=(before, *result.results[1:]))
+
+    return [(Reads, "_multi", stale)]
+
+
+@mutation("S51", victims="coordinator", clients={"foresters": 3})
+def ttl_from_creation() -> list[Patch]:
+    """A znode with a TTL goes that long after it was made, though it was set since."""
+    is_due = operations.is_due
+
+    def due(tree: Tree, path: str, wall_ms: int) -> bool:
+        znode = tree.get(path)
+        if znode is not None and ttl_ms_of(znode.owner) is not None:
+            wall_ms += znode.mtime - znode.ctime
+        return is_due(tree, path, wall_ms)
+
+    return [(operations, "is_due", due)]
+
+
+@mutation("S51", victims="coordinator", clients={"foresters": 3})
+def new_container_swept() -> list[Patch]:
+    """A container goes as soon as it is seen to have no child."""
+    is_due = operations.is_due
+
+    def due(tree: Tree, path: str, wall_ms: int) -> bool:
+        znode = tree.get(path)
+        empty = znode is not None and not tree.children_count(path)
+        is_container = znode is not None and znode.owner == CONTAINER_OWNER
+        return is_due(tree, path, wall_ms) or (empty and is_container)
+
+    return [(operations, "is_due", due)]
+
+
+@mutation("S52", victims="coordinator", clients={"foresters": 3})
+def lasting_watch_not_caught_up() -> list[Patch]:
+    """A recursive watch that moves hears nothing of what happened in between."""
+    return [(rewatching, "missed_by_lasting", lambda *_: ())]
+
+
+@mutation("S53", clients={"foresters": 3})
+def page_ends_within_a_write() -> list[Patch]:
+    """A page of changes that is full is said to reach one write further than it does."""
+    original: Any = changes.page
+
+    def page(*args: Any) -> Any:
+        found = original(*args)
+        short = found is not None and found.through < args[2]
+        return found._replace(through=found.through + 1) if short else found
+
+    return [(reads, "page", page)]
+
+
+@mutation("S54", faults=("scatter_coordinators",), clients={"foresters": 4})
+def guest_writes() -> list[Patch]:
+    """A coordinator without a quorum does the writes of read-only sessions on its own tree."""
+    original = Guests._do
+
+    def do(self: Guests, session_id: Any, pending: Any, item: SessionOperation) -> Result:
+        if isinstance(item.operation, SetData):
+            attempt = Attempt(Zxid(self._core.zxid + 1), 0, session_id)
+            return operations.apply(self._core.tree, item.operation, attempt)
+        return original(self, session_id, pending, item)
+
+    return [(Guests, "_do", do), (sessions, "is_read", lambda _operation: True)]
+
+
+@mutation("S55", clients={"guards": 3})
+def acl_not_asked() -> list[Patch]:
+    """A write of a znode's data does not ask its ACL."""
+    return [(operations, "allows", lambda *_: True)]

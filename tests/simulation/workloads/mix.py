@@ -10,6 +10,8 @@ from tests.simulation.checkers.observer import Observer
 from tests.simulation.cluster import Cluster
 from tests.simulation.workloads.administrators import Administrators
 from tests.simulation.workloads.groups import Groups
+from tests.simulation.workloads.foresters import Foresters
+from tests.simulation.workloads.guards import Guards
 from tests.simulation.workloads.keepers import Keepers
 from tests.simulation.workloads.operators import Operators
 from tests.simulation.workloads.producers import Producers
@@ -31,6 +33,8 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "keepers": Keepers,
     "operators": Operators,
     "administrators": Administrators,
+    "foresters": Foresters,
+    "guards": Guards,
 }
 """What each kind of client is; how many there are of it is drawn in ``shape.py``."""
 

@@ -12,7 +12,7 @@ from functools import partial
 from odradek.coordination_program import CoordinationProgram
 from odradek.session import CoordinationSession, SessionState
 from tests.simulation.checkers.ephemerals import check_dead_are_gone, check_own_is_there
-from tests.simulation.checkers.multi_whole import PAIR
+from tests.simulation.checkers.multi_whole import PAIR, check_pair_read
 from tests.simulation.checkers.sequence_numbers import SequenceNumbers
 from tests.simulation.checkers.session_order import SessionOrder
 from tests.simulation.health import live_coordinators
@@ -32,6 +32,7 @@ from transport.wire.messages.coordination import (
     GetData,
     Multi,
     Operation,
+    ReadMulti,
     Result,
     SetData,
 )
@@ -176,6 +177,7 @@ class Sessions(Workload):
             self._enqueue,
             self._dequeue,
             self._set_pair,
+            self._read_pair,
         ]
         for _ in range(self.world.random.randint(1, BURST_MAX)):
             life = client.life
@@ -254,3 +256,10 @@ class Sessions(Workload):
         if self.world.random.random() < 0.3:
             whole = Multi((one, Check(QUEUE, NO_SUCH_VERSION), other))
         self._submit(client, life, [whole], lambda *_: None, now)
+
+    def _read_pair(self, client: _Client, life: _Life, now: Now) -> None:
+        def done(results: Sequence[Result], first: bool) -> None:
+            check_pair_read(life.path, results[0].results)
+
+        whole = ReadMulti(tuple(GetData(path) for path in PAIR))
+        self._submit(client, life, [whole], done, now)
