@@ -274,7 +274,7 @@ def test_a_service_is_found_while_its_process_lives(
     [again] = naming.resolve("search")
     assert (again.id, again.zxid > instance.zxid) == (registration.id, True)
     registration.unregister()
-    assert naming.resolve("search") == []
+    until(lambda: naming.resolve("search") == [])
     assert naming.names() == ["search"]
     watch.stop()
     with one.Naming("/services").register("a/b", "h:2"):
