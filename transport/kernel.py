@@ -96,5 +96,8 @@ class Deadlines(Protocol):
 
 def earliest(*deadlines_ms: int | None) -> int | None:
     """Return the smallest of the given deadlines, passing over None."""
-    due = [deadline for deadline in deadlines_ms if deadline is not None]
-    return min(due) if due else None
+    first: int | None = None
+    for due_ms in deadlines_ms:
+        if due_ms is not None and (first is None or due_ms < first):
+            first = due_ms
+    return first

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from tests.simulation.run import Failed, run
 from transport.driver.loop import GC_THRESHOLD
 
+TOLD_EVERY = 100
 SEEDS_PER_PROCESS = 50
 """Then a new process takes over: what one seed leaves behind shall not slow the others down."""
 
@@ -55,6 +56,8 @@ def run_many(seeds: Iterable[int], *, short: bool = False) -> int:
             failures += 1
             sys.stdout.write(f"{outcome.failure}\n")
             sys.stdout.flush()
+        if count % TOLD_EVERY == 0:
+            sys.stderr.write(f"{count} seeds so far, {failures} failed\n")
     elapsed_s = time.perf_counter() - began
     sys.stdout.write(
         f"{count} seeds, {failures} failed, {virtual_s:.0f} virtual s in {elapsed_s:.0f} s\n"
