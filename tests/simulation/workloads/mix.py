@@ -9,8 +9,8 @@ from tests.simulation.checkers.log_history import LogHistory
 from tests.simulation.checkers.observer import Observer
 from tests.simulation.cluster import Cluster
 from tests.simulation.workloads.administrators import Administrators
-from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.foresters import Foresters
+from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.guards import Guards
 from tests.simulation.workloads.keepers import Keepers
 from tests.simulation.workloads.operators import Operators
