@@ -261,7 +261,10 @@ class Replication:
         progress = self.progress.get(event.node)
         if progress is None:
             return
-        progress.probe(LogIndex(progress.match_index + 1))
+        # Who has not answered yet is asked at our end, as at the beginning: to take its log for empty
+        # would send it a snapshot of what it has.
+        known = progress.match_index or self._member.log.last_index
+        progress.probe(LogIndex(known + 1))
         if event.up and not self._feed(event.node, progress):
             self._beat(event.node, progress)
 

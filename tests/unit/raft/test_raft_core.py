@@ -436,6 +436,22 @@ def test_a_leader_asks_for_a_snapshot_once_and_sends_it_in_chunks() -> None:
     assert following.previous_index == 21
 
 
+def test_a_follower_that_comes_back_whole_is_not_sent_a_snapshot() -> None:
+    stored = Stored(HardState(Term(4), NO_NODE), LogIndex(20), Term(4), [entry(4, 21)])
+    member = Member(stored)
+    member.wait()
+    member.hear(VoteResponse(TWO, Term(member.core.term + 1), True, True))
+    member.hear(VoteResponse(TWO, member.core.term, True, False))
+    assert member.core.role is Role.LEADER
+    member.answer(TWO, member.core.last_index)
+    member.step(Contact(THREE, False))
+    effects = member.step(Contact(THREE, True))
+    assert not effects.snapshot_wanted
+    (asked,) = messages(effects, AppendRequest)
+    assert isinstance(asked, AppendRequest)
+    assert asked.previous_index == member.core.last_index
+
+
 def test_compaction_keeps_a_tail_for_followers_that_are_slightly_behind() -> None:
     member = Member()
     member.lead()
