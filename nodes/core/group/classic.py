@@ -117,6 +117,8 @@ def _refusal(step: Step, group: Group, body: JoinGroupRequest) -> JoinGroupRespo
     known = body.member_id in ({} if present is None else present.members)
     if not known and len(others) >= settings.members_max:
         return _refuse_join(ErrorCode.GROUP_MAX_SIZE_REACHED)
+    if present is None and len(step.facts.rounds) >= settings.groups_max:
+        return JoinGroupResponse(ErrorCode.OVERLOADED, "this coordinator keeps no more groups")
     offered = {protocol.name for protocol in body.protocols}
     rest = [one for one in others if one.value.member_id != body.member_id]
     for one in rest:

@@ -71,7 +71,7 @@ class GroupCore:
         step = Step(self._groups, self._facts, now)
         if isinstance(event, Asked):
             _STEPS[type(event.body)](step, event.token, event.body)
-            self._groups.prune(getattr(event.body, "group_id", ""))
+            self._prune(getattr(event.body, "group_id", ""))
         elif isinstance(event, Told):
             assert isinstance(event.fact, Catalogue), "what groups are told of"
             self._take_catalogue(step, event.fact)
@@ -103,7 +103,13 @@ class GroupCore:
             offsets.forget_topics(step, group)
             if any(group.is_read(name) for name in changed):
                 reconciliation.settle(step, group)
-            self._groups.prune(group.group_id)
+            self._prune(group.group_id)
+
+    def _prune(self, group_id: str) -> None:
+        """Drop what is known of a group that neither records nor members tell of."""
+        self._groups.prune(group_id)
+        if group_id not in self._groups.by_id and group_id not in self._facts.rounds:
+            self._facts.soft.pop(group_id, None)
 
     def _tick(self, step: Step) -> None:
         now_ms = step.now.mono_ms
@@ -122,7 +128,7 @@ class GroupCore:
             self._look_ms = now_ms + RETENTION_INTERVAL_MS
             for group in list(self._groups.by_id.values()):
                 offsets.forget_old(step, group)
-                self._groups.prune(group.group_id)
+                self._prune(group.group_id)
 
     def check(self) -> None:
         """Assert N1 to N6."""

@@ -218,6 +218,14 @@ def test_members_must_have_something_in_common(bench: Bench) -> None:
     assert reader.error == ErrorCode.INCONSISTENT_GROUP_PROTOCOL
 
 
+def test_there_is_a_bound_on_groups_in_the_making() -> None:
+    bench = Bench(topic("t", 4), groups_max=0)
+    bench.post(Classic(bench)._request())
+    answer: Any = bench.answers[1]
+    assert answer.error == ErrorCode.OVERLOADED
+    assert bench.core._facts.rounds == {}
+
+
 def test_the_protocol_most_prefer_is_taken(bench: Bench) -> None:
     first = Classic(bench, "a", "b").join()
     first.joined()
