@@ -1,4 +1,4 @@
-"""S32: only voters lead, and what is committed stands on the disks of a majority of them.
+"""S32: only voters are elected, and what is committed stands on the disks of a majority of them.
 
 A learner (an observer, or a member that was removed) counts for nothing.  Voters change one at a
 time, each change committed before the next (thesis §4).
@@ -32,19 +32,21 @@ class VotersDecide:
         before = self._commits.get(reign)
         self._commits[reign] = commit = int(member.commit_index)
         if before != commit:
-            self._judge(member, commit, began=before is not None)
+            self._judge(member, commit, before)
 
     def forget(self, node: int) -> None:
         """The member was given an empty disk."""
         self._durable[node] = 0
 
-    def _judge(self, member: Member, commit: int, *, began: bool) -> None:
+    def _judge(self, member: Member, commit: int, before: int | None) -> None:
         voters = member.voters
         who = f"leader {member.node} of term {member.term}"
-        leaving = member.voters_index > commit
-        story = f"{who} is no voter: {voters} are"
-        require(member.node in voters or leaving, NUMBER, story)
-        if began:
+        if before is None:
+            # Who is removed may have to lead until that is committed (thesis §4.2.2).
+            leaving = member.voters_index > commit
+            story = f"{who} is no voter: {voters} are"
+            require(member.node in voters or leaving, NUMBER, story)
+        else:
             having = [node for node in voters if self._durable.get(node, 0) >= commit]
             story = f"{who} committed {commit}, which only {having} of {voters} have"
             require(len(having) >= majority(len(voters)), NUMBER, story)
@@ -54,6 +56,6 @@ class VotersDecide:
         own = member.log.term_at(member.voters_index) == member.term
         story = f"{who} began a change of the voters before another was committed: {pending}"
         require(len(pending) <= 1 or not own, NUMBER, story)
-        for (_, before), (_, after) in pairwise(since):
-            changed = sorted(set(before) ^ set(after))
+        for (_, voted), (_, vote) in pairwise(since):
+            changed = sorted(set(voted) ^ set(vote))
             require(len(changed) == 1, NUMBER, f"{who} changes {changed} at once")
