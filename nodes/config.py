@@ -137,6 +137,16 @@ class BrokerConfig:
     )
     group_session_timeout_max_ms: int = setting(1_800_000, "Kafka's", low=100)
     group_members_max: int = setting(1_000, "bounds what a stuck deployment can take", low=1)
+    transaction_timeout_max_ms: int = setting(
+        900_000, "Kafka's: an open transaction holds readers of committed records up", low=1
+    )
+    transactional_id_expiration_ms: int = setting(7 * 24 * 3600 * 1000, "Kafka's", low=1)
+    transaction_state_partitions: int = setting(
+        10,
+        "spreads coordinators over a small cluster's brokers; Kafka's 50 is for hundreds",
+        low=1,
+        high=1_000,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

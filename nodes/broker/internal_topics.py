@@ -88,6 +88,10 @@ class InternalTopics:
         else:
             kept.shards.ask(place.partition, body, on_reply, now)
 
+    def place(self, key_type: int, key: str) -> PartitionKey | None:
+        """Return the partition that keeps a key; None: the topic has not been made yet."""
+        return self._place(self._kept[key_type], key)
+
     def leader_of(self, key_type: int, key: str) -> NodeId | None:
         """Return the broker that leads a key's shard; None: there is none at present."""
         place = self._place(self._kept[key_type], key)

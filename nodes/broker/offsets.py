@@ -8,6 +8,7 @@ from nodes.broker.context import BrokerContext, Request
 from nodes.broker.produce import FindReplica
 from nodes.broker.replica import Replica
 from nodes.core.partition.core import PartitionCore
+from nodes.core.partition.events import NO_EPOCH, NO_OFFSET
 from nodes.storage.disk import StorageError
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
@@ -31,6 +32,13 @@ from transport.wire.messages.topics import (
     DescribeTopicsRequest,
     DescribeTopicsResponse,
 )
+from transport.wire.messages.transactions import (
+    ActiveProducer,
+    DescribedProducers,
+    DescribeProducersRequest,
+    DescribeProducersResponse,
+    TransactionPartition,
+)
 
 Found = tuple[ErrorCode, Offset, int]
 """(error, offset or −1, timestamp in wall milliseconds or −1)"""
@@ -39,7 +47,7 @@ NOT_YET: Found = (ErrorCode.OFFSET_NOT_AVAILABLE, Offset(-1), -1)
 
 
 class Offsets:
-    """Answers ListOffsets, OffsetForLeaderEpoch and DescribeTopics."""
+    """Answers ListOffsets, OffsetForLeaderEpoch, DescribeTopics and DescribeProducers."""
 
     def __init__(
         self,
@@ -120,6 +128,34 @@ class Offsets:
             return EpochEnded(part.topic_id, part.partition, replica.absence)
         error, end = replica.core.end_of_epoch(part.current_leader_epoch, part.leader_epoch)
         return EpochEnded(part.topic_id, part.partition, error, end.leader_epoch, end.end_offset)
+
+    def on_producers(self, request: Request, now: Now) -> None:
+        """Answer at once: who writes to the partitions led here."""
+        body = request.envelope.body
+        assert isinstance(body, DescribeProducersRequest), "by the dispatch table"
+        described = tuple(map(self._producers, body.partitions))
+        self._context.reply(request, DescribeProducersResponse(ErrorCode.NONE, described))
+
+    def _producers(self, part: TransactionPartition) -> DescribedProducers:
+        replica = self._find(PartitionKey(part.topic_id, part.partition))
+        core = None if isinstance(replica, ErrorCode) else replica.core
+        if isinstance(replica, ErrorCode) or core is None:
+            error = replica if isinstance(replica, ErrorCode) else replica.absence
+            return DescribedProducers(part.topic_id, part.partition, error)
+        error = core.judge_leadership(NO_EPOCH)
+        if error is not ErrorCode.NONE:
+            return DescribedProducers(part.topic_id, part.partition, error)
+        active = tuple(
+            ActiveProducer(
+                producer_id,
+                entry.epoch,
+                entry.batches[-1].last_sequence if entry.batches else -1,
+                entry.coordinator_epoch,
+                core.producers.transactions.open_ones().get(producer_id, NO_OFFSET),
+            )
+            for producer_id, entry in core.producers.entries().items()
+        )
+        return DescribedProducers(part.topic_id, part.partition, ErrorCode.NONE, active)
 
     def on_describe(self, request: Request, now: Now) -> None:
         """Answer at once: the partitions led here, of the topics asked for."""

@@ -7,6 +7,8 @@ the batch's bytes; the rest is the partition core's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import groupby
+from typing import NamedTuple
 
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.log_folders import batch_of
@@ -20,7 +22,7 @@ from transport.wire.batch import NO_TIMESTAMP_MS
 from transport.wire.batch_filter import raw_records
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import LeaderEpoch, Offset, PartitionKey
+from transport.wire.ids import LeaderEpoch, Offset, PartitionKey, ProducerEpoch, ProducerId
 from transport.wire.messages.produce import (
     ACKS_ALL,
     ACKS_LEADER,
@@ -30,10 +32,15 @@ from transport.wire.messages.produce import (
     ProduceRequest,
     ProduceResponse,
 )
+from transport.wire.messages.transactions import AddPartitionsToTxnRequest, TransactionPartition
 from transport.wire.records import BatchHeader, RecordError, check_batch, read_header
 
 TIMEOUT_MAX_MS = 300_000
 """Nobody waits longer, whatever is asked."""
+
+OnVerdict = Callable[[ErrorCode, str, Now], None]
+Verify = Callable[[AddPartitionsToTxnRequest, OnVerdict, Now], None]
+"""Asks a transaction's coordinator (``verification``): NONE, or why not, with a text for people."""
 
 FindReplica = Callable[[PartitionKey], Replica | ErrorCode]
 """Returns the replica hosted here, or why there is none."""
@@ -42,12 +49,23 @@ FindReplica = Callable[[PartitionKey], Replica | ErrorCode]
 class _Waiting:
     """A request some of whose batches have no outcome yet."""
 
-    __slots__ = ("left", "outcomes", "request")
+    __slots__ = ("left", "outcomes", "request", "unverified")
 
     def __init__(self, request: Request, batches: int) -> None:
         self.request = request
         self.outcomes: list[ProducedPartition | None] = [None] * batches
         self.left = batches
+        self.unverified: list[_Checked] = []
+        """They would begin a transaction in their partitions."""
+
+
+class _Checked(NamedTuple):
+    """A batch that is sound in itself."""
+
+    place: int
+    key: PartitionKey
+    header: BatchHeader
+    buffer: Buffer
 
 
 class _Part(ProduceToken):
@@ -105,6 +123,7 @@ class Produces:
         self._context = context
         self._find = find
         self._waiting = 0
+        self.verify: Verify = _nobody_to_ask
 
     @property
     def waiting_count(self) -> int:
@@ -124,6 +143,8 @@ class Produces:
         due_ms = request.due_ms(now, min(body.timeout_ms, TIMEOUT_MAX_MS))
         for place, part in enumerate(body.partitions):
             self._produce(waiting, place, part, due_ms, now)
+        if waiting.unverified:
+            self._verify(waiting, body, due_ms, now)
 
     def _produce(
         self, waiting: _Waiting, place: int, part: ProducePartition, due_ms: int, now: Now
@@ -137,17 +158,67 @@ class Produces:
         if not 0 <= part.frame < len(payload):
             self._end(waiting, place, ErrorCode.INVALID_REQUEST, text=f"no frame {part.frame}")
             return
+        buffer = payload[part.frame]
         try:
-            header = self._check(replica, payload[part.frame], now)
+            header = self._check(replica, buffer, now)
+            _check_transactional(header, body)
         except RecordError as refused:
             self._context.count("batches_refused")
             self._end(waiting, place, refused.error, text=refused.text)
             return
+        one = _Checked(place, replica.key, header, buffer)
+        core = replica.core
+        begins = core is not None and core.must_verify(header.producer_id, header.producer_epoch)
+        if header.is_transactional and begins:
+            waiting.unverified.append(one)
+        else:
+            self._append(waiting, one, replica, due_ms, now)
+
+    def _append(
+        self,
+        waiting: _Waiting,
+        one: _Checked,
+        replica: Replica,
+        due_ms: int,
+        now: Now,
+        *,
+        verified: bool = False,
+    ) -> None:
+        body = waiting.request.envelope.body
+        assert isinstance(body, ProduceRequest), "by the dispatch table"
         stamps_time = replica.settings.log.timestamp_type == LOG_APPEND_TIME
         append_time_ms = now.wall_ms if stamps_time else NO_TIMESTAMP_MS
-        token = _Part(self, waiting, place, append_time_ms)
-        event = Produce(token, unplaced(header), body.acks, part.leader_epoch, due_ms)
-        replica.produce(event, header, payload[part.frame], now, append_time_ms=append_time_ms)
+        token = _Part(self, waiting, one.place, append_time_ms)
+        leader_epoch = body.partitions[one.place].leader_epoch
+        batch = unplaced(one.header)
+        event = Produce(token, batch, body.acks, leader_epoch, due_ms, verified=verified)
+        replica.produce(event, one.header, one.buffer, now, append_time_ms=append_time_ms)
+
+    def _verify(self, waiting: _Waiting, body: ProduceRequest, due_ms: int, now: Now) -> None:
+        """Have the coordinator take the partitions into the transaction, then write.
+
+        Batches of one partition that come meanwhile ask too, and are answered after these.
+        """
+        transactional_id = body.transactional_id
+        assert transactional_id is not None, "its batches are transactional"
+        for (producer_id, epoch), group in groupby(waiting.unverified, _writer):
+            batches = list(group)
+            parts = tuple(TransactionPartition(*one.key) for one in batches)
+
+            def on_verdict(
+                error: ErrorCode, text: str, now: Now, batches: list[_Checked] = batches
+            ) -> None:
+                for one in batches:
+                    replica = self._find(one.key)
+                    if error is not ErrorCode.NONE:
+                        self._end(waiting, one.place, error, text=text)
+                    elif isinstance(replica, ErrorCode):
+                        self._end(waiting, one.place, replica)
+                    else:
+                        self._append(waiting, one, replica, due_ms, now, verified=True)
+
+            question = AddPartitionsToTxnRequest(transactional_id, producer_id, epoch, parts)
+            self.verify(question, on_verdict, now)
 
     @staticmethod
     def _check(replica: Replica, buffer: Buffer, now: Now) -> BatchHeader:
@@ -159,8 +230,6 @@ class Produces:
         if header.size_bytes > settings.segment_bytes:
             text = f"a record batch of {header.size_bytes} bytes fits no segment"
             raise RecordError(ErrorCode.RECORD_LIST_TOO_LARGE, text)
-        if header.is_transactional:
-            raise RecordError(ErrorCode.INVALID_RECORD, "a batch of a transaction nobody began")
         if settings.timestamp_type != LOG_APPEND_TIME:
             _check_times(header, settings, now)
         if POLICY_COMPACT in settings.cleanup_policy.split(","):
@@ -229,8 +298,8 @@ class Produces:
 def _refusal(body: ProduceRequest) -> ErrorCode:
     if body.acks not in (ACKS_NONE, ACKS_LEADER, ACKS_ALL):
         return ErrorCode.INVALID_REQUIRED_ACKS
-    if body.transactional_id is not None:
-        return ErrorCode.INVALID_REQUEST
+    if body.transactional_id is not None and body.acks != ACKS_ALL:
+        return ErrorCode.INVALID_REQUIRED_ACKS
     return ErrorCode.NONE
 
 
@@ -254,6 +323,21 @@ def _check_keys(buffer: Buffer) -> None:
     if any(record.key is None for record in raw_records(buffer, check_crc=False)):
         text = "a record without a key, which a compacted topic cannot keep"
         raise RecordError(ErrorCode.INVALID_RECORD, text)
+
+
+def _check_transactional(header: BatchHeader, body: ProduceRequest) -> None:
+    if header.is_transactional != (body.transactional_id is not None):
+        text = "the transactional bit of a batch and the request's transactional_id go together"
+        raise RecordError(ErrorCode.INVALID_RECORD, text)
+
+
+def _writer(one: _Checked) -> tuple[ProducerId, ProducerEpoch]:
+    return one.header.producer_id, one.header.producer_epoch
+
+
+def _nobody_to_ask(_question: AddPartitionsToTxnRequest, on_verdict: OnVerdict, now: Now) -> None:
+    error = ErrorCode.COORDINATOR_NOT_AVAILABLE
+    on_verdict(error, meaning(error).text, now)
 
 
 def unplaced(header: BatchHeader, body: Buffer = b"") -> Batch:

@@ -1,4 +1,4 @@
-"""INIT_PRODUCER_ID: ids out of blocks that the controller gives to this broker alone.
+"""Producer ids, out of blocks that the controller gives to this broker alone.
 
 A block that is not used up when the process ends is lost; there are 2⁶³ ids.
 """
@@ -19,11 +19,13 @@ from transport.wire.messages.metadata import (
     AllocateProducerIdsRequest,
     AllocateProducerIdsResponse,
 )
-from transport.wire.messages.produce import InitProducerIdRequest, InitProducerIdResponse
+from transport.wire.messages.produce import InitProducerIdResponse
 
 WAITING_MAX = 1_000
 AGAIN_MS = 50
 FIRST_EPOCH = ProducerEpoch(0)
+
+OnId = Callable[[ProducerId | Refusal, Now], None]
 
 
 class ProducerIds:
@@ -35,36 +37,39 @@ class ProducerIds:
         self._next = 0
         self._end = 0
         self._asking = False
-        self._waiting: deque[tuple[Request, int]] = deque()
-        self.handlers: dict[type[Message], Callable[[Request, Now], None]] = {
-            InitProducerIdRequest: self._on_request
-        }
+        self._waiting: deque[tuple[OnId, int]] = deque()
 
-    def _on_request(self, request: Request, now: Now) -> None:
-        """Give a new id with epoch 0.
+    def on_request(self, request: Request, now: Now) -> None:
+        """Answer an idempotent producer: a new id with epoch 0.
 
         A producer that has an id and asks for a new epoch gets a new id instead: without a
         transactional id nobody else could hold the old one (KIP-360).
         """
-        body = request.envelope.body
-        assert isinstance(body, InitProducerIdRequest)
-        if body.transactional_id is not None:
-            text = "transactional_id: transactions are not offered by this cluster; leave it out"
-            self._context.reply(request, Refusal(ErrorCode.INVALID_REQUEST, text))
-        elif self._next < self._end:
-            self._give(request)
+
+        def on_id(fresh: ProducerId | Refusal, _now: Now) -> None:
+            if isinstance(fresh, Refusal):
+                self._context.reply(request, fresh)
+            else:
+                answer = InitProducerIdResponse(ErrorCode.NONE, fresh, FIRST_EPOCH)
+                self._context.reply(request, answer)
+
+        due_ms = request.due_ms(now, self._context.config.broker.request_timeout_ms)
+        self.take(on_id, due_ms, now)
+
+    def take(self, on_id: OnId, due_ms: int, now: Now) -> None:
+        """Take an id that nobody has; ends in one call of ``on_id``, perhaps at once."""
+        if self._next < self._end:
+            self._give(on_id, now)
         elif len(self._waiting) >= WAITING_MAX:
-            text = "too many producers wait for an id"
-            self._context.reply(request, Refusal(ErrorCode.OVERLOADED, text))
+            on_id(Refusal(ErrorCode.OVERLOADED, "too many producers wait for an id"), now)
         else:
-            due_ms = request.due_ms(now, self._context.config.broker.request_timeout_ms)
-            self._waiting.append((request, due_ms))
+            self._waiting.append((on_id, due_ms))
             self._ask(now)
 
-    def _give(self, request: Request) -> None:
-        answer = InitProducerIdResponse(ErrorCode.NONE, ProducerId(self._next), FIRST_EPOCH)
+    def _give(self, on_id: OnId, now: Now) -> None:
+        fresh = ProducerId(self._next)
         self._next += 1
-        self._context.reply(request, answer)
+        on_id(fresh, now)
 
     def _ask(self, now: Now) -> None:
         if self._asking:
@@ -79,14 +84,14 @@ class ProducerIds:
         if got and isinstance(body, AllocateProducerIdsResponse):
             self._next, self._end = body.first, body.first + body.count
         waiting, self._waiting = self._waiting, deque()
-        for request, due_ms in waiting:
+        for on_id, due_ms in waiting:
             if due_ms <= now.mono_ms:
                 late = Refusal(ErrorCode.REQUEST_TIMED_OUT, "no block of producer ids in time")
-                self._context.reply(request, late)
+                on_id(late, now)
             elif self._next < self._end:
-                self._give(request)
+                self._give(on_id, now)
             else:
-                self._waiting.append((request, due_ms))
+                self._waiting.append((on_id, due_ms))
         if self._waiting:
             again_ms = 0 if got else AGAIN_MS
             self._context.timers.after(now, again_ms, self._ask)

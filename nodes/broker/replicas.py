@@ -21,7 +21,7 @@ from nodes.broker.isr_changes import IsrChanges
 from nodes.broker.log_shelf import LogShelf
 from nodes.broker.offsets import Offsets
 from nodes.broker.peers import Peers
-from nodes.broker.produce import Produces
+from nodes.broker.produce import Produces, Verify
 from nodes.broker.replica import Replica, ReplicaState
 from nodes.broker.resignations import Resignations
 from nodes.broker.retention import RetentionRounds
@@ -44,6 +44,7 @@ from transport.wire.messages.fetch import (
 from transport.wire.messages.metadata import PartitionChange, PartitionRecord
 from transport.wire.messages.produce import ProduceRequest
 from transport.wire.messages.topics import DescribeTopicsRequest
+from transport.wire.messages.transactions import DescribeProducersRequest
 
 Handler = Callable[[Request, Now], None]
 OnMoved = Callable[[Replica, Now], None]
@@ -69,13 +70,17 @@ class Replicas:
         self._produces = Produces(context, self._find)
         self._fetches = Fetches(context, self._find)
         offsets = Offsets(context, self._find, self._of_topic)
+        self._produces = Produces(context, self.lookup)
+        self._fetches = Fetches(context, self.lookup)
+        offsets = Offsets(context, self.lookup, self._of_topic)
         self.handlers: dict[type[Message], Handler] = {
             ProduceRequest: self._produces.on_request,
             FetchRequest: self._fetches.on_request,
             ListOffsetsRequest: offsets.on_list_offsets,
             OffsetForLeaderEpochRequest: offsets.on_epoch_ends,
             DescribeTopicsRequest: offsets.on_describe,
-            DeleteRecordsRequest: Deletions(context, self._find).on_request,
+            DeleteRecordsRequest: Deletions(context, self.lookup).on_request,
+            DescribeProducersRequest: offsets.on_producers,
         }
 
     # The table
@@ -87,7 +92,8 @@ class Replicas:
     def _of_topic(self, topic_id: TopicId) -> Iterable[Replica]:
         return self._topics.get(topic_id, {}).values()
 
-    def _find(self, key: PartitionKey) -> Replica | ErrorCode:
+    def lookup(self, key: PartitionKey) -> Replica | ErrorCode:
+        """Return the replica hosted here, or why there is none."""
         replica = self._topics.get(key.topic_id, {}).get(key.partition)
         if replica is not None:
             return replica
@@ -104,6 +110,10 @@ class Replicas:
     def watch(self, topic: str, on_moved: OnMoved) -> None:
         """Tell of every change of role, log end or high watermark of a topic's replicas here."""
         self._watchers[topic] = on_moved
+
+    def verify_with(self, verify: Verify) -> None:
+        """Ask the coordinators of transactions by this."""
+        self._produces.verify = verify
 
     def leader_count(self) -> int:
         """Return how many partitions this broker leads."""

@@ -22,16 +22,20 @@ from nodes.broker.groups import GroupCoordinator
 from nodes.broker.heartbeat import Beating
 from nodes.broker.identity import claim_directory, note_boot
 from nodes.broker.internal_topics import InternalTopics
+from nodes.broker.markers import Markers
 from nodes.broker.measures import broker_measures
 from nodes.broker.membership import MakeSession, Membership
 from nodes.broker.metadata import ImageFollower, Metadata
 from nodes.broker.metadata_api import MetadataApi
 from nodes.broker.node_api import Condition, NodeApi
 from nodes.broker.peers import Peers
+from nodes.broker.produce import Verify
 from nodes.broker.producer_ids import ProducerIds
 from nodes.broker.reassignment_api import ReassignmentApi
+from nodes.broker.replica import Replica
 from nodes.broker.replicas import OnMoved, Replicas
 from nodes.broker.scripts import Session
+from nodes.broker.transactions import Transactions
 from nodes.config import EXIT_STOPPED, QUORUM_ROLES, ConfigError, NodeConfig
 from nodes.runtime.measures import Outlook
 from nodes.storage.disk import Disk
@@ -42,7 +46,7 @@ from transport.driver.timers import Timers
 from transport.kernel import Now, earliest
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import ControllerEpoch, NodeId
+from transport.wire.ids import ControllerEpoch, NodeId, PartitionKey
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.cluster import HealthRequest, HealthResponse, Heartbeat
 from transport.wire.messages.fetch import FetchRequest, OffsetForLeaderEpochRequest
@@ -66,8 +70,16 @@ class ReplicaPart(ImageFollower, Protocol):
         """What it answers, at either door."""
         ...
 
+    def lookup(self, key: PartitionKey) -> Replica | ErrorCode:
+        """Return the replica hosted here, or why there is none."""
+        ...
+
     def watch(self, topic: str, on_moved: OnMoved) -> None:
         """Tell of every change of a topic's replicas here."""
+        ...
+
+    def verify_with(self, verify: Verify) -> None:
+        """Ask the coordinators of transactions by this."""
         ...
 
     def on_message(self, link: LinkId, envelope: Envelope, now: Now) -> bool:
@@ -175,6 +187,14 @@ class BrokerServer:
             context, self.channel, self.metadata, self.replicas.watch
         )
         self.groups = GroupCoordinator(context, self.internal_topics)
+        self.transactions = Transactions(
+            context,
+            self.peers,
+            self.internal_topics,
+            ProducerIds(context, self.channel),
+            Markers(context, self.replicas.lookup),
+        )
+        self.replicas.verify_with(self.transactions.verification.verify)
         self.controller = Controller(context, self.metadata, on_failed=self._on_failed)
         if self._config.mode == "zookeeper":
             self.election = Election(
@@ -208,6 +228,7 @@ class BrokerServer:
             **ConfigApi(context).handlers,
             **ReassignmentApi(context).handlers,
             **ProducerIds(context, self.channel).handlers,
+            **self.transactions.clients,
             **self.internal_topics.handlers,
             **self.groups.handlers,
             **node_api.handlers,
@@ -215,6 +236,7 @@ class BrokerServer:
         from_peers = (FetchRequest, OffsetForLeaderEpochRequest)
         peers: dict[type[Message], Handler] = {
             **{kind: replicas[kind] for kind in from_peers if kind in replicas},
+            **self.transactions.peers,
             AlterPartitionRequest: self.controller.on_request,
             AllocateProducerIdsRequest: self.controller.on_request,
             **dict.fromkeys(PASSED_ON, self.controller.on_request),
@@ -264,6 +286,7 @@ class BrokerServer:
         self.metadata.end_turn(now)
         self.groups.end_turn(now)
         self.internal_topics.end_turn(now)
+        self.transactions.end_turn(now)
         self.replicas.end_turn(now)
         self.membership.end_turn(now)
         if self._stopping and self.membership.closed:

@@ -299,6 +299,17 @@ class Shards:
         """Return the partitions led here."""
         return sorted(self._shards)
 
+    def tell_one(self, partition: int, fact: object) -> None:
+        """Tell the shard of a partition, if it serves here."""
+        shard = self._shards.get(partition)
+        if shard is not None:
+            shard.tell(fact)
+
+    def leader_epoch(self, partition: int) -> LeaderEpoch | None:
+        """Return the leader epoch under which this broker runs the shard; None: it does not."""
+        shard = self._shards.get(partition)
+        return None if shard is None else shard.leader_epoch
+
     def cores(self) -> Iterator[ShardCore]:
         """Give the cores of the shards that serve; for reading what is committed."""
         for shard in self._shards.values():

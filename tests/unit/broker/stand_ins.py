@@ -334,6 +334,11 @@ class StandInReplicas:
 
     def watch(self, topic: str, on_moved: OnMoved) -> None: ...
 
+    def lookup(self, key: PartitionKey) -> ErrorCode:
+        return ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+    def verify_with(self, verify: object) -> None: ...
+
     def on_message(self, link: LinkId, envelope: Envelope, now: Now) -> bool:
         return False
 

@@ -351,7 +351,7 @@ def test_a_creation_during_an_election_waits_for_the_next_controller(fleet: Flee
         (CreateTopicsRequest((NewTopic("x"),) * 1_001, 1_000), ErrorCode.INVALID_REQUEST),
         (DeleteTopicsRequest(("x" * 2_000,), 1_000), ErrorCode.INVALID_TOPIC),
         (MetadataRequest(("x",) * 10_001), ErrorCode.INVALID_REQUEST),
-        (InitProducerIdRequest("transactional"), ErrorCode.INVALID_REQUEST),
+        (InitProducerIdRequest("transactional"), ErrorCode.NOT_COORDINATOR),
     ],
 )
 def test_requests_beyond_the_bounds(fleet: Fleet, request_: Message, error: ErrorCode) -> None:

@@ -133,7 +133,7 @@ def test_who_does_not_lead_says_so(fleet: PartitionFleet) -> None:
     ("request_body", "expected"),
     [
         (ProduceRequest(2, 1_000, ()), ErrorCode.INVALID_REQUIRED_ACKS),
-        (ProduceRequest(1, 1_000, (), "transaction"), ErrorCode.INVALID_REQUEST),
+        (ProduceRequest(1, 1_000, (), "transaction"), ErrorCode.INVALID_REQUIRED_ACKS),
         (ProduceRequest(1, 1_000, ()), ErrorCode.NONE),
     ],
 )

@@ -17,7 +17,6 @@ from transport.wire.ids import LeaderEpoch, PartitionKey
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.coordinators import (
     KEY_GROUP,
-    KEY_TRANSACTION,
     FindCoordinatorRequest,
     FindCoordinatorResponse,
 )
@@ -172,7 +171,7 @@ def test_the_topic_is_made_on_first_use_and_everybody_names_the_same_broker(
 
 def test_what_is_no_key_is_refused(fleet: ShardFleet) -> None:
     for request in (
-        FindCoordinatorRequest(KEY_TRANSACTION, ("t",)),
+        FindCoordinatorRequest(7, ("t",)),
         FindCoordinatorRequest(KEY_GROUP, ()),
         FindCoordinatorRequest(KEY_GROUP, ("g",) * 1_001),
     ):

@@ -60,13 +60,18 @@ class ProduceResponse(Message, frozen=True, array_like=True, gc=False):
 
 
 class InitProducerIdRequest(Message, frozen=True, array_like=True, gc=False):
-    """A producer id, please; or a new epoch for the one I have."""
+    """A producer id, please; or a new epoch for the one I have.
+
+    With a transactional id it is asked of that id's coordinator, and fences whoever had it before.
+    """
 
     api: ClassVar[Api] = Api.INIT_PRODUCER_ID
 
     transactional_id: str | None = None
     producer_id: ProducerId = ProducerId(-1)
     producer_epoch: ProducerEpoch = ProducerEpoch(-1)
+    transaction_timeout_ms: int = 60_000
+    """With a transactional id: the coordinator aborts what takes longer."""
 
 
 class InitProducerIdResponse(Message, frozen=True, array_like=True, gc=False):

@@ -1,0 +1,68 @@
+"""Judgements about who asks, and what the next epoch is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from nodes.core.transaction.records import State, TransactionValue
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import ProducerEpoch, ProducerId, TopicId
+from transport.wire.messages.transactions import TransactionPartition
+
+EPOCH_MAX = 32_765
+"""Of a transaction: the marker after the last one still has an epoch of 16 bits."""
+EPOCH_NEARLY_MAX = 32_000
+PARTITIONS_MAX = 10_000
+"""In one transaction."""
+
+
+class Following(NamedTuple):
+    """The id and epoch of the transaction after this one."""
+
+    producer_id: ProducerId
+    producer_epoch: ProducerEpoch
+
+    @property
+    def is_nearly_the_last(self) -> bool:
+        """It is time to see to a fresh id."""
+        return self.producer_epoch >= EPOCH_NEARLY_MAX
+
+
+def next_epoch(value: TransactionValue, fresh_id: ProducerId | None) -> Following | None:
+    """Return what follows; None: the epochs are used up, and there is no fresh id."""
+    if value.producer_epoch < EPOCH_MAX:
+        return Following(value.producer_id, ProducerEpoch(value.producer_epoch + 1))
+    return None if fresh_id is None else Following(fresh_id, ProducerEpoch(0))
+
+
+def judge(
+    value: TransactionValue | None, producer_id: ProducerId, producer_epoch: ProducerEpoch
+) -> tuple[ErrorCode, str]:
+    """Tell whether this producer may write in the present transaction, and else why not."""
+    if value is None:
+        return ErrorCode.INVALID_PRODUCER_ID_MAPPING, "the transactional id is not known (any more)"
+    if (producer_id, producer_epoch) == (value.producer_id, value.producer_epoch):
+        return ErrorCode.NONE, ""
+    if (producer_id, producer_epoch) == (value.ended_id, value.ended_epoch) and not value.fenced:
+        if value.state in (State.PREPARE_ABORT, State.COMPLETE_ABORT):
+            text = "the transaction was aborted: transaction_timeout_ms had passed"
+            return ErrorCode.TRANSACTION_ABORTABLE, text
+        return ErrorCode.INVALID_PRODUCER_EPOCH, "the transaction has ended"
+    if producer_id not in (value.producer_id, value.ended_id):
+        text = "another producer id belongs to the transactional id"
+        return ErrorCode.INVALID_PRODUCER_ID_MAPPING, text
+    return ErrorCode.PRODUCER_FENCED, "another producer has begun with this transactional id"
+
+
+def added(
+    partitions: dict[TopicId, tuple[int, ...]], more: Iterable[TransactionPartition]
+) -> dict[TopicId, tuple[int, ...]] | None:
+    """Return the partitions with ``more`` of them; None: too many."""
+    together = dict(partitions)
+    for topic_id, partition in ((one.topic_id, one.partition) for one in more):
+        known = together.get(topic_id, ())
+        if partition not in known:
+            together[topic_id] = (*known, partition)
+    total = sum(map(len, together.values()))
+    return together if total <= PARTITIONS_MAX else None

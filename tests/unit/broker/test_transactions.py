@@ -1,0 +1,231 @@
+"""Transactions through real brokers: coordinator, verification, markers, failing over."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from odradek.isolation import aborted_batches
+from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import LeaderEpoch, PartitionKey
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.coordinators import (
+    KEY_TRANSACTION,
+    FindCoordinatorRequest,
+    FindCoordinatorResponse,
+)
+from transport.wire.messages.fetch import READ_COMMITTED
+from transport.wire.messages.produce import (
+    ACKS_ALL,
+    InitProducerIdRequest,
+    InitProducerIdResponse,
+    ProducePartition,
+    ProduceRequest,
+    ProduceResponse,
+)
+from transport.wire.messages.transactions import (
+    DescribeProducersRequest,
+    DescribeProducersResponse,
+    DescribeTransactionRequest,
+    DescribeTransactionResponse,
+    EndTxnRequest,
+    EndTxnResponse,
+    ListTransactionsRequest,
+    ListTransactionsResponse,
+    TransactionPartition,
+)
+from transport.wire.records import iterate_headers
+
+AGAIN = frozenset(
+    {
+        ErrorCode.NOT_COORDINATOR,
+        ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+        ErrorCode.CONCURRENT_TRANSACTIONS,
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.DISCONNECTED,
+        ErrorCode.REQUEST_TIMED_OUT,
+    }
+)
+"""Each is met while nodes come and go, and none says that something was refused."""
+
+
+@pytest.fixture
+def fleet() -> PartitionFleet:
+    fleet = PartitionFleet(min_insync_replicas=2)
+    fleet.settle()
+    return fleet
+
+
+class Transactional:
+    """A producer of the test: it asks again what may be asked again."""
+
+    def __init__(self, fleet: PartitionFleet, name: str = "txn") -> None:
+        self.fleet = fleet
+        self.name = name
+        self.who: tuple[Any, Any] = (-1, -1)
+        self.sequences: dict[PartitionKey, int] = {}
+
+    def coordinator(self) -> int:
+        while True:
+            request = FindCoordinatorRequest(KEY_TRANSACTION, (self.name,))
+            found = self.fleet.ask(self.fleet.alive()[0], request)
+            if isinstance(found, FindCoordinatorResponse):
+                node = int(found.coordinators[0].node)
+                if node in self.fleet.started():
+                    return node
+            self.fleet.world.run_for(50)
+
+    def ask(self, body: Message) -> Any:
+        for _ in range(200):
+            answer = self.fleet.ask(self.coordinator(), body)
+            if answer.error not in AGAIN:
+                return answer
+            self.fleet.world.run_for(50)
+        raise AssertionError(f"no answer to {body}")
+
+    def init(self, timeout_ms: int = 60_000) -> None:
+        request = InitProducerIdRequest(self.name, transaction_timeout_ms=timeout_ms)
+        answer = cast("InitProducerIdResponse", self.ask(request))
+        assert answer.error == ErrorCode.NONE, answer
+        self.took(answer)
+
+    def took(self, answer: InitProducerIdResponse | EndTxnResponse) -> None:
+        self.who = (answer.producer_id, answer.producer_epoch)
+        self.sequences.clear()
+
+    def send(self, key: PartitionKey, *values: bytes) -> ErrorCode:
+        sequence = self.sequences.get(key, 0)
+        batch = make_batch(
+            *values,
+            producer=self.who[0],
+            epoch=self.who[1],
+            sequence=sequence,
+            transactional=True,
+        )
+        part = ProducePartition(key.topic_id, key.partition, LeaderEpoch(-1), 0)
+        request = ProduceRequest(ACKS_ALL, 2_000, (part,), self.name)
+        for _ in range(200):
+            body, _ = self.fleet.ask_whole(self.fleet.leader(key), request, payload=(batch,))
+            error = body.error if isinstance(body, Refusal) else None
+            if isinstance(body, ProduceResponse):
+                error = body.partitions[0].error
+            if error not in AGAIN:
+                self.sequences[key] = sequence + len(values)
+                return ErrorCode(cast("int", error))
+            self.fleet.world.run_for(50)
+        raise AssertionError("never written")
+
+    def end(self, *, committed: bool) -> ErrorCode:
+        answer = cast("EndTxnResponse", self.ask(EndTxnRequest(self.name, *self.who, committed)))
+        if answer.error == ErrorCode.NONE:
+            self.took(answer)
+        return ErrorCode(answer.error)
+
+
+def committed_offsets(fleet: PartitionFleet, key: PartitionKey) -> list[int]:
+    """Base offsets of the batches that a reader of committed records gets, without the aborted."""
+    found: list[int] = []
+    offset = 0
+    while True:  # a fetch reads from one segment only
+        response, payload = fleet.fetch(fleet.leader(key), key, offset, isolation=READ_COMMITTED)
+        if not payload:
+            return found
+        void = aborted_batches(payload[0], response.partitions[0].aborted)
+        for _, header in iterate_headers(payload[0]):
+            offset = header.next_offset
+            if not header.is_control and header.base_offset not in void:
+                found.append(header.base_offset)
+
+
+def test_a_transaction_is_seen_as_a_whole_once_it_is_committed(fleet: PartitionFleet) -> None:
+    one, two = fleet.create("one"), fleet.create("two")
+    producer = Transactional(fleet)
+    producer.init()
+    assert producer.send(one, b"a", b"b") is ErrorCode.NONE
+    assert producer.send(two, b"c") is ErrorCode.NONE
+    assert producer.send(two, b"d") is ErrorCode.NONE
+    assert (committed_offsets(fleet, one), committed_offsets(fleet, two)) == ([], [])
+    assert producer.end(committed=True) is ErrorCode.NONE
+    assert (committed_offsets(fleet, one), committed_offsets(fleet, two)) == ([0], [0, 1])
+    assert producer.who[1] == 1
+    producer.send(one, b"e")
+    assert producer.end(committed=False) is ErrorCode.NONE
+    assert committed_offsets(fleet, one) == [0]
+
+
+def test_a_late_write_of_an_ended_transaction_is_refused(fleet: PartitionFleet) -> None:
+    """KIP-890, also in a partition that was never part of it."""
+    one, two = fleet.create("one"), fleet.create("two")
+    producer = Transactional(fleet)
+    producer.init()
+    producer.send(one, b"a")
+    late = Transactional(fleet)
+    late.who = producer.who
+    producer.end(committed=True)
+    late.sequences[one] = 1
+    assert late.send(one, b"late") is ErrorCode.INVALID_PRODUCER_EPOCH
+    assert late.send(two, b"late") is ErrorCode.INVALID_PRODUCER_EPOCH
+    assert producer.send(two, b"b") is ErrorCode.NONE
+
+
+def test_a_transaction_without_its_producer_is_aborted_in_time(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    producer = Transactional(fleet)
+    producer.init(timeout_ms=1_000)
+    assert producer.send(key, b"a") is ErrorCode.NONE
+    core = fleet.replica(fleet.leader(key), key).core
+    assert core is not None
+    assert core.last_stable_offset == 0
+    fleet.wait(lambda: core.last_stable_offset == 2)
+    assert committed_offsets(fleet, key) == []
+    assert producer.end(committed=True) is ErrorCode.TRANSACTION_ABORTABLE
+    assert producer.end(committed=False) is ErrorCode.NONE
+    assert producer.send(key, b"b") is ErrorCode.NONE
+    assert producer.end(committed=True) is ErrorCode.NONE
+    assert committed_offsets(fleet, key) == [2]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_decision_outlives_its_coordinator_and_the_partitions_leader(seed: int) -> None:
+    fleet = PartitionFleet(seed=seed, min_insync_replicas=2)
+    fleet.settle()
+    key = fleet.create()
+    producer = Transactional(fleet)
+    producer.init()
+    assert producer.send(key, b"a") is ErrorCode.NONE
+    for round_ in range(3):
+        answers: list[Any] = []
+        fleet.post_whole(producer.coordinator(), EndTxnRequest("txn", *producer.who, True), answers)
+        fleet.world.run_for(seed * round_)
+        victim = producer.coordinator() if round_ % 2 else fleet.leader(key)
+        fleet.kill(victim)
+        assert producer.end(committed=True) is ErrorCode.NONE
+        for _ in range(100):
+            if len(committed_offsets(fleet, key)) > round_:
+                break
+            fleet.world.run_for(50)  # a new leader learns first how far all is committed
+        assert len(committed_offsets(fleet, key)) == round_ + 1
+        fleet.start(victim)
+        fleet.wait(lambda: fleet.started() == fleet.alive() and len(fleet.isr(key)) == 3, 20_000)
+        assert producer.send(key, b"b") is ErrorCode.NONE
+
+
+def test_what_is_open_can_be_looked_at(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    producer = Transactional(fleet)
+    producer.init()
+    assert producer.send(key, b"a") is ErrorCode.NONE
+    asked = fleet.ask(producer.coordinator(), DescribeTransactionRequest("txn"))
+    assert isinstance(asked, DescribeTransactionResponse)
+    assert (asked.state, asked.partitions) == ("Ongoing", (TransactionPartition(*key),))
+    listed = fleet.ask(producer.coordinator(), ListTransactionsRequest(("Ongoing",)))
+    assert isinstance(listed, ListTransactionsResponse)
+    assert [one.transactional_id for one in listed.transactions] == ["txn"]
+    request = DescribeProducersRequest((TransactionPartition(*key),))
+    described = fleet.ask(fleet.leader(key), request)
+    assert isinstance(described, DescribeProducersResponse)
+    (active,) = described.partitions[0].producers
+    assert (active.producer_id, active.transaction_start_offset) == (producer.who[0], 0)
