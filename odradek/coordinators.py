@@ -27,6 +27,9 @@ TRY_TIMEOUT_MS = 5_000
 PAUSE_MIN_MS = 10
 PAUSE_MAX_MS = 250
 
+_STAYS = frozenset({ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, ErrorCode.CONCURRENT_TRANSACTIONS})
+"""Not now, but here."""
+
 OnAnswer = Callable[[Message, Now], None]
 """Called once: with the answer, or with the Refusal that ended the question."""
 
@@ -124,7 +127,7 @@ class CoordinatorLink:
             self._end(question, body, now)
             return
         question.last = body
-        if code != ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
+        if code not in _STAYS:
             self._node = None
         if meaning(code).refresh_metadata:
             self._view.refresh_later(now)

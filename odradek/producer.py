@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from itertools import islice
 from types import TracebackType
 from typing import Any
@@ -16,7 +17,12 @@ from typing import Any
 from odradek.accumulator import Headers, Pair
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.engine import Engine
-from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError
+from odradek.errors import (
+    ClientClosedError,
+    ClientTimeoutError,
+    OdradekError,
+    TransactionAbortableError,
+)
 from odradek.futures import ManyFuture, RecordFuture
 from odradek.inbox import FlushItem, Inbox, RunItem, SingleItem
 from odradek.partitioner import Partitioner
@@ -53,6 +59,8 @@ def producer_settings(  # noqa: PLR0913 - the arguments of Producer
     delivery_timeout_ms: int = 120_000,
     request_timeout_ms: int = 10_000,
     max_in_flight: int = 5,
+    transactional_id: str | None = None,
+    transaction_timeout_ms: int = 60_000,
     client_id: str = "odradek-producer",
 ) -> ProducerSettings:
     """Return the settings that these arguments mean; ValueError for one that cannot be."""
@@ -76,6 +84,8 @@ def producer_settings(  # noqa: PLR0913 - the arguments of Producer
         delivery_timeout_ms=delivery_timeout_ms,
         request_timeout_ms=request_timeout_ms,
         in_flight_max=max_in_flight,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=transaction_timeout_ms,
         client_id=client_id,
     )
 
@@ -88,6 +98,10 @@ class Producer:
     ``$ODRADEK_BOOTSTRAP``, ``$ODRADEK_DATA_DIR`` and the default data directory are looked at.
     A key decides the partition as Kafka's clients do (murmur2); records without a key stay with
     one partition per batch.
+
+    With a ``transactional_id``, which no two producers may use at a time, records are written in
+    transactions: consumers with ``isolation_level='read_committed'`` see all of one or nothing.
+    ``init_transactions`` once, then ``with producer.transaction(): …``.  See docs/transactions.md.
     """
 
     def __init__(
@@ -174,6 +188,62 @@ class Producer:
             return many
         many.expect(count)
         return many
+
+    # Transactions
+
+    def init_transactions(self) -> None:
+        """Take the transactional id: its earlier producer is fenced, what that left open aborted.
+
+        :class:`ClientTimeoutError` after ``max_block_ms``; may then be called again.
+        """
+
+        def ask(future: Future[None], now: Now) -> None:
+            self._program().init_transactions(_settle(future), now)
+
+        self._engine.wait(self._engine.ask(ask))
+
+    def begin_transaction(self) -> None:
+        """Begin a transaction: what is sent from now on belongs to it."""
+        self._engine.run(lambda _now: self._program().begin_transaction())
+
+    def commit_transaction(self) -> None:
+        """Write what was sent, then commit all of it; returns once every reader may see it.
+
+        :class:`TransactionAbortableError`: something was not written, or the time was up; abort it.
+        :class:`ClientTimeoutError`: nobody knows yet; call it again.  :class:`ProducerFencedError`:
+        another producer has the transactional id; close this one.
+        """
+        self.flush()
+        self._end_transaction(committed=True)
+
+    def abort_transaction(self) -> None:
+        """Drop what was not written, and have readers of committed records see none of the rest."""
+        self._engine.run(lambda now: self._program().close_transaction(now, committed=False))
+        self.flush()
+        self._end_transaction(committed=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Producer]:
+        """Begin a transaction; commit it at the end of the block, abort it if the block raises."""
+        self.begin_transaction()
+        try:
+            yield self
+        except BaseException:
+            # Whatever keeps it from being aborted here, its coordinator aborts it in time.
+            with suppress(OdradekError):
+                self.abort_transaction()
+            raise
+        try:
+            self.commit_transaction()
+        except TransactionAbortableError:
+            self.abort_transaction()
+            raise
+
+    def _end_transaction(self, *, committed: bool) -> None:
+        def ask(future: Future[None], now: Now) -> None:
+            self._program().end_transaction(_settle(future), now, committed=committed)
+
+        self._engine.wait(self._engine.ask(ask))
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until every record handed over before has met its end, well or not.
@@ -287,6 +357,16 @@ def _check_rest(topic: object, headers: Headers, timestamp_ms: int | None) -> No
         name, content = header
         if not isinstance(name, str) or not isinstance(content, bytes | None):
             raise TypeError(f"a header is (str, bytes or None), not {header!r}")
+
+
+def _settle(future: Future[None]) -> Callable[[OdradekError | None, Now], None]:
+    def on_done(error: OdradekError | None, _now: Now) -> None:
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+    return on_done
 
 
 def _leave_open(_future: Future[None], _now: Now) -> None:

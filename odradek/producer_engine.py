@@ -12,21 +12,27 @@ from typing import NamedTuple
 
 from odradek.accumulator import Accumulator, Headers, OnDone, Outcome, Pair, Run
 from odradek.client_program import ClientProgram
+from odradek.coordinators import CoordinatorLink
 from odradek.errors import (
     BufferFullError,
     ClientClosedError,
+    ClientError,
     ClientTimeoutError,
+    InvalidTxnStateError,
     NoClusterError,
     OdradekError,
     error_for,
 )
 from odradek.partitioner import Partitioner
 from odradek.placement import RECORD_OVERHEAD_BYTES, Placement, Single
+from odradek.producer_transaction import ProducerTransaction
 from odradek.sender import ProducerSettings, Sender
 from odradek.topic_map import TopicView
 from transport.kernel import Now, earliest
 from transport.wire.errors import ErrorCode, meaning
+from transport.wire.messages.coordinators import KEY_TRANSACTION
 
+OnEnd = Callable[[OdradekError | None, Now], None]
 OnTopic = Callable[[TopicView | OdradekError, Now], None]
 
 
@@ -53,7 +59,19 @@ class ProducerEngine(ClientProgram):
             batch_size_bytes=settings.batch_size_bytes,
             delivery_timeout_ms=settings.delivery_timeout_ms,
         )
-        self._sender = Sender(settings, self.view, self.calls, self.errands, self._accumulator)
+        self.transaction: ProducerTransaction | None = None
+        self._coordinator: CoordinatorLink | None = None
+        if settings.transactional_id is not None:
+            name = settings.transactional_id
+            self._coordinator = CoordinatorLink(
+                self.view, self.calls, self.timers, self.errands, KEY_TRANSACTION, name
+            )
+            self.transaction = ProducerTransaction(
+                name, settings.transaction_timeout_ms, self._coordinator
+            )
+        self._sender = Sender(
+            settings, self.view, self.calls, self.errands, self._accumulator, self.transaction
+        )
         self._placement = Placement(
             self.view,
             self._accumulator,
@@ -152,12 +170,51 @@ class ProducerEngine(ClientProgram):
         """Call ``on_topic`` when the topic is known, or with the error that keeps it from it."""
         self._place(topic, 0, on_topic, now)
 
+    # Transactions
+
+    def init_transactions(self, on_done: OnEnd, now: Now) -> None:
+        """Take the transactional id; ``on_done`` gets None, or why not."""
+        timeout_ms = self.settings.max_block_ms
+        self._transactional().init(on_done, now, timeout_ms=timeout_ms)
+
+    def begin_transaction(self) -> None:
+        """Begin one; raises where that is not possible."""
+        self._transactional().begin()
+
+    def close_transaction(self, now: Now, *, committed: bool) -> None:
+        """Take no more records into it; to abort, end those that were taken."""
+        self._transactional().close(committed=committed)
+        if not committed:
+            self._drop_all(ClientError("its transaction was aborted"), now)
+
+    def end_transaction(self, on_done: OnEnd, now: Now, *, committed: bool) -> None:
+        """Commit or abort; ``on_done`` gets None, or what to do about it."""
+        transaction = self._transactional()
+        try:
+            self.close_transaction(now, committed=committed)
+        except OdradekError as error:
+            on_done(error, now)
+            return
+        timeout_ms = self.settings.max_block_ms
+
+        def flushed(now: Now) -> None:
+            transaction.end(on_done, now, committed=committed, timeout_ms=timeout_ms)
+
+        self.flush(flushed, now)
+
+    def _transactional(self) -> ProducerTransaction:
+        if self.transaction is None:
+            raise InvalidTxnStateError("a producer without a transactional_id has no transactions")
+        return self.transaction
+
     # Program
 
     def begin(self, now: Now) -> None:
         """Take the ports."""
         self._sender.attach(self.ports)
         self._placement.attach(self.ports.random)
+        if self._coordinator is not None:
+            self._coordinator.attach(self.ports)
 
     def work(self, now: Now) -> None:
         """Place what was parked, take more, send, tell."""
@@ -178,17 +235,22 @@ class ProducerEngine(ClientProgram):
 
     def finish(self, now: Now) -> None:
         """Fail whatever has not met its end."""
+        if self._coordinator is not None:
+            self._coordinator.close(now)
         self.give_up(ClientClosedError("the producer was closed before the record was acked"), now)
 
     def give_up(self, error: OdradekError, now: Now) -> None:
         """End everything with ``error``; nothing is taken any more."""
         self._sender.failed = error
+        self._drop_all(error, now)
+        self._end_flushes(now)
+
+    def _drop_all(self, error: OdradekError, now: Now) -> None:
         for queue in list(self._parked.values()):
             while queue:
                 self._release(queue.popleft(), error, now)
         self._parked.clear()
         self._sender.fail_all(error)
-        self._end_flushes(now)
 
     def check(self) -> None:
         """Assert the invariants; for tests and the simulator."""
@@ -200,12 +262,19 @@ class ProducerEngine(ClientProgram):
     # Waiting for a topic
 
     def _open(self) -> bool:
-        return self._sender.failed is None and self.has_room()
+        return self._refused() is None and self.has_room()
+
+    def _refused(self) -> OdradekError | None:
+        """Return why nothing is taken, or None."""
+        if self._sender.failed is not None or self.transaction is None:
+            return self._sender.failed
+        return self.transaction.refusal()
 
     def _place(self, topic: str, size_bytes: int, on_topic: OnTopic, now: Now) -> None:
         """Go on with the topic now, or when it is known; what came first goes first."""
-        if self._sender.failed is not None:
-            on_topic(self._sender.failed, now)
+        refused = self._refused() if size_bytes else self._sender.failed
+        if refused is not None:
+            on_topic(refused, now)
             return
         if size_bytes and not self.has_room():
             on_topic(BufferFullError(), now)

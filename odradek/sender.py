@@ -22,6 +22,7 @@ from odradek.accumulator import Accumulator, Batch, Identity, Lane, Outcome
 from odradek.errands import Errands, error_of, failure_of
 from odradek.errors import DeliveryTimeoutError, OdradekError, error_for
 from odradek.metadata import ClusterView, Leader
+from odradek.producer_transaction import ProducerTransaction
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Ports
 from transport.kernel import Now, earliest
@@ -71,6 +72,8 @@ class ProducerSettings:
     request_timeout_ms: int = 10_000
     """Kafka's is 30 s; a broker that hangs is replaced long before either."""
     in_flight_max: int = 5
+    transactional_id: str | None = None
+    transaction_timeout_ms: int = 60_000
     client_id: str = "odradek-producer"
 
     def __post_init__(self) -> None:
@@ -78,6 +81,8 @@ class ProducerSettings:
             raise ValueError("max_in_flight must be 1 to 5 with enable_idempotence; 5 keeps order")
         if self.idempotent and self.acks != ACKS_ALL:
             raise ValueError("enable_idempotence needs acks='all'")
+        if self.transactional_id is not None and not self.idempotent:
+            raise ValueError("transactional_id needs acks='all' and enable_idempotence")
 
 
 class _Flight(NamedTuple):
@@ -99,6 +104,7 @@ class Sender:
         calls: Calls,
         errands: Errands,
         accumulator: Accumulator,
+        transaction: ProducerTransaction | None = None,
     ) -> None:
         self.failed: OdradekError | None = None
         """Set when this producer can go no further."""
@@ -109,6 +115,7 @@ class Sender:
         self._calls = calls
         self._errands = errands
         self._accumulator = accumulator
+        self._transaction = transaction
         self._ports: Ports | None = None
         self._identity: Identity | None = None
         self._asking_identity = False
@@ -133,6 +140,8 @@ class Sender:
             for lane in self._accumulator.lanes.values():
                 if lane.sent:
                     self._recall(lane, now)
+        if self._transaction is not None and self._transaction.is_lost:
+            self.fail_all(self._transaction.cause or OdradekError())
         while self._send_round(now):
             pass
 
@@ -231,6 +240,8 @@ class Sender:
 
     def _identified(self, lane: Lane, now: Now) -> bool:
         """Return whether the lane may send: it has an id, and its sequences have no gap."""
+        if self._transaction is not None:
+            return self._takes_part(lane, self._transaction)
         if lane.identity is not None and not lane.restarting:
             return True
         if lane.flying:
@@ -239,6 +250,17 @@ class Sender:
             self._ask_identity(now)
             return False
         lane.restart(self._identity)
+        return True
+
+    @staticmethod
+    def _takes_part(lane: Lane, transaction: ProducerTransaction) -> bool:
+        """Each transaction has an epoch of its own, and its sequences begin with 0."""
+        if not transaction.writes:
+            return False
+        if lane.identity != transaction.identity:
+            assert not lane.sent, "every record of a transaction ends before the next begins"
+            lane.restart(transaction.identity)
+        transaction.touched()
         return True
 
     def _ask_identity(self, now: Now) -> None:
@@ -270,7 +292,9 @@ class Sender:
             parts.append(ProducePartition(known.topic_id, lane.partition, known.epoch, place))
         payload: tuple[Buffer, ...] = tuple(flight.batch.frame for flight in flights)
         settings = self._settings
-        request = ProduceRequest(settings.acks, settings.request_timeout_ms, tuple(parts))
+        request = ProduceRequest(
+            settings.acks, settings.request_timeout_ms, tuple(parts), settings.transactional_id
+        )
         if settings.acks == ACKS_NONE:
             sent = self._send_unanswered(leader, request, payload, flights)
         else:
@@ -296,7 +320,11 @@ class Sender:
         if batch.identity is None:
             return batch.builder.build(self._settings.codec)
         return batch.builder.build(
-            self._settings.codec, batch.identity.producer_id, batch.identity.epoch, batch.sequence
+            self._settings.codec,
+            batch.identity.producer_id,
+            batch.identity.epoch,
+            batch.sequence,
+            transactional=self._transaction is not None,
         )
 
     def _send_unanswered(
@@ -357,9 +385,13 @@ class Sender:
             ErrorCode.UNKNOWN_PRODUCER_ID,
         ):
             # For the first one there is nothing left that could fill the gap before it.
-            lane.restarting = lane.restarting or lane.sent[0] is batch
+            lost = lane.sent[0] is batch
+            if lost and self._transaction is not None:
+                self._fail(lane, batch, error_for(code, text))
+                return
+            lane.restarting = lane.restarting or lost
             self._retry(lane, batch, text or meant.text, now)
-        elif meant.fatal:
+        elif meant.fatal and self._transaction is None:
             self.fail_all(error_for(code, text))
         elif meant.retriable:
             if meant.refresh_metadata:
@@ -382,10 +414,12 @@ class Sender:
     def _fail(self, lane: Lane, batch: Batch, error: OdradekError) -> None:
         outcome = Outcome(lane.topic, lane.partition, -1, error)
         self._accumulator.finish(lane, batch, outcome)
+        if self._transaction is not None:
+            self._transaction.record_failed(error)
 
     def fail_all(self, error: OdradekError) -> None:
         """End every batch with ``error``; a fatal one ends the producer."""
-        if error.fatal:
+        if error.fatal and self._transaction is None:
             self.failed = error
         for lane, batch in self._accumulator.unfinished():
             self._fail(lane, batch, error)

@@ -78,14 +78,18 @@ class MarkerSender:
         self._resting: list[_Due] = []
         """They could not be written, and are tried again after a while."""
         self._asking: set[NodeId] = set()
+        self.has_news = False
+        """Something has become due since the last turn."""
 
     def add(self, decision: Decision) -> None:
         """See to it that every partition gets its marker; they leave at the end of the turn."""
+        self.has_news = True
         for partition in decision.order.partitions:
             self._due[_Due(decision, partition)] = None
 
     def end_turn(self, now: Now) -> None:
         """Send to every leader that is not being asked."""
+        self.has_news = False
         if not self._due:
             return
         by_leader: defaultdict[NodeId, list[_Due]] = defaultdict(list)

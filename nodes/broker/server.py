@@ -227,7 +227,6 @@ class BrokerServer:
             **Administration(context, self.channel, self.metadata).handlers,
             **ConfigApi(context).handlers,
             **ReassignmentApi(context).handlers,
-            **ProducerIds(context, self.channel).handlers,
             **self.transactions.clients,
             **self.internal_topics.handlers,
             **self.groups.handlers,
@@ -299,6 +298,7 @@ class BrokerServer:
             self.context.calls.next_deadline_ms(),
             self.metadata.next_deadline_ms(),
             self.internal_topics.next_deadline_ms(),
+            self.transactions.next_deadline_ms(),
             self.replicas.next_deadline_ms(),
             self.membership.next_deadline_ms(),
         )

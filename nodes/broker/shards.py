@@ -113,6 +113,11 @@ class Shard:
         """Queue a fact for the next batch, or for the first one; it replaces an earlier one."""
         self._told = Told(fact)
 
+    def note(self, fact: object) -> None:
+        """Queue a fact that counts beside those before it."""
+        if self.state is ShardState.SERVING:
+            self._queue.append(Told(fact))
+
     # Turns
 
     def end_turn(self, now: Now) -> None:
@@ -299,11 +304,11 @@ class Shards:
         """Return the partitions led here."""
         return sorted(self._shards)
 
-    def tell_one(self, partition: int, fact: object) -> None:
-        """Tell the shard of a partition, if it serves here."""
+    def note(self, partition: int, fact: object) -> None:
+        """Tell the shard of a partition, if it serves here, of one fact among others."""
         shard = self._shards.get(partition)
         if shard is not None:
-            shard.tell(fact)
+            shard.note(fact)
 
     def leader_epoch(self, partition: int) -> LeaderEpoch | None:
         """Return the leader epoch under which this broker runs the shard; None: it does not."""

@@ -111,10 +111,10 @@ class Transactions:
                 return
             question = InitTransactions(
                 transactional_id,
-                body.transaction_timeout_ms,
-                fresh,
                 body.producer_id,
                 body.producer_epoch,
+                body.transaction_timeout_ms,
+                fresh,
             )
             self._ask(request, transactional_id, question, now)
 
@@ -178,7 +178,7 @@ class Transactions:
         def on_id(fresh: ProducerId | Refusal, now: Now) -> None:
             place = self._topics.place(KEY_TRANSACTION, transactional_id)
             if place is not None and not isinstance(fresh, Refusal):
-                self._shards.tell_one(place.partition, FreshIds((fresh,)))
+                self._shards.note(place.partition, FreshIds((fresh,)))
 
         due_ms = now.mono_ms + self._context.config.broker.request_timeout_ms
         self._producer_ids.take(on_id, due_ms, now)
@@ -188,10 +188,14 @@ class Transactions:
 
     def _on_written(self, decision: Decision, fact: MarkersWritten) -> None:
         if self._coordinates(decision):
-            self._shards.tell_one(decision.shard, fact)
+            self._shards.note(decision.shard, fact)
 
     # Turns
 
     def end_turn(self, now: Now) -> None:
         """Send the markers that are due."""
         self._sender.end_turn(now)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when markers are due that came after the last turn's."""
+        return 0 if self._sender.has_news else None

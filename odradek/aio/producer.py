@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
 from odradek import producer as blocking
 from odradek.accumulator import Headers
 from odradek.bootstrap import Hosts
-from odradek.errors import ClientTimeoutError
+from odradek.errors import ClientTimeoutError, OdradekError, TransactionAbortableError
 from odradek.futures import WatchedFuture
 from odradek.partitioner import Partitioner
 from odradek.records import RecordMetadata
@@ -76,6 +77,43 @@ class Producer:
         return self._queue(
             lambda: self._producer.send_many(topic, pairs, timestamp_ms=timestamp_ms)
         )
+
+    # Transactions
+
+    async def init_transactions(self) -> None:
+        """Take the transactional id; see :meth:`odradek.Producer.init_transactions`."""
+        await asyncio.to_thread(self._producer.init_transactions)
+
+    async def begin_transaction(self) -> None:
+        """Begin a transaction: what is sent from now on belongs to it."""
+        await asyncio.to_thread(self._producer.begin_transaction)
+
+    async def commit_transaction(self) -> None:
+        """Commit it; raises as :meth:`odradek.Producer.commit_transaction`."""
+        await self.flush()
+        await asyncio.to_thread(self._producer.commit_transaction)
+
+    async def abort_transaction(self) -> None:
+        """Abort it: readers of committed records see nothing of it."""
+        if self._drain is not None:
+            await asyncio.shield(self._drain)
+        await asyncio.to_thread(self._producer.abort_transaction)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Producer]:
+        """Begin a transaction; commit it at the end of the block, abort it if the block raises."""
+        await self.begin_transaction()
+        try:
+            yield self
+        except BaseException:
+            with suppress(OdradekError):
+                await self.abort_transaction()
+            raise
+        try:
+            await self.commit_transaction()
+        except TransactionAbortableError:
+            await self.abort_transaction()
+            raise
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every record handed over before has met its end, well or not."""

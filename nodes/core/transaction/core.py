@@ -24,9 +24,9 @@ from nodes.core.transaction.events import (
 from nodes.core.transaction.records import State, TransactionValue, decode, encode
 from nodes.core.transaction.requests import added, judge, next_epoch
 from transport.kernel import Answer, Now, earliest
-from transport.wire.errors import ErrorCode
+from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import ProducerEpoch, ProducerId
-from transport.wire.messages import Message
+from transport.wire.messages import Message, Refusal
 from transport.wire.messages.produce import InitProducerIdResponse
 from transport.wire.messages.transactions import (
     NO_EPOCH,
@@ -143,35 +143,31 @@ class TransactionCore:
 
     def _init(self, token: object, body: InitTransactions, effects: ShardEffects, now: Now) -> None:
         """Give the producer an epoch of its own; what an earlier one has left open is aborted."""
-        before = self._values.get(body.transactional_id)
+        transactional_id = body.transactional_id or ""
+        before = self._values.get(transactional_id)
         error = self._refusal(body, before)
-        if error is not ErrorCode.NONE:
-            self._reply(token, InitProducerIdResponse(error), effects)
-            return
-        if before is None:
-            fresh = ProducerEpoch(0)
-            value = TransactionValue(
-                body.fresh_id, fresh, State.EMPTY, body.timeout_ms, now.wall_ms
-            )
-        elif before.state.is_idle:
-            following = next_epoch(before, body.fresh_id)
-            assert following is not None, "there is a fresh id"
-            value = TransactionValue(*following, State.EMPTY, body.timeout_ms, now.wall_ms)
-        else:
+        if error is ErrorCode.NONE and before is not None and not before.state.is_idle:
+            error = ErrorCode.CONCURRENT_TRANSACTIONS
             if before.state is State.ONGOING:
                 newcomer = body.producer_epoch == NO_EPOCH
-                self._prepare(body.transactional_id, effects, now, committed=False, fence=newcomer)
-            concurrent = InitProducerIdResponse(ErrorCode.CONCURRENT_TRANSACTIONS)
-            self._reply(token, concurrent, effects)
+                self._prepare(transactional_id, effects, now, committed=False, fence=newcomer)
+        if error is not ErrorCode.NONE:
+            self._refuse(token, InitProducerIdResponse(error), "", effects)
             return
-        self._become(body.transactional_id, value, effects)
-        answer = InitProducerIdResponse(ErrorCode.NONE, value.producer_id, value.producer_epoch)
-        self._reply(token, answer, effects)
+        producer_id, epoch = body.fresh_id, ProducerEpoch(0)
+        if before is not None:
+            following = next_epoch(before, body.fresh_id)
+            assert following is not None, "there is a fresh id"
+            producer_id, epoch = following
+        timeout_ms = body.transaction_timeout_ms
+        value = TransactionValue(producer_id, epoch, State.EMPTY, timeout_ms, now.wall_ms)
+        self._become(transactional_id, value, effects)
+        self._reply(token, InitProducerIdResponse(ErrorCode.NONE, producer_id, epoch), effects)
 
     def _refusal(self, body: InitTransactions, before: TransactionValue | None) -> ErrorCode:
-        if not 1 <= len(body.transactional_id) <= ID_LENGTH_MAX:
+        if not 1 <= len(body.transactional_id or "") <= ID_LENGTH_MAX:
             return ErrorCode.INVALID_REQUEST
-        if not 1 <= body.timeout_ms <= self._settings.timeout_max_ms:
+        if not 1 <= body.transaction_timeout_ms <= self._settings.timeout_max_ms:
             return ErrorCode.INVALID_TRANSACTION_TIMEOUT
         if before is None:
             if body.producer_epoch != NO_EPOCH:
@@ -439,7 +435,18 @@ class TransactionCore:
     def _refuse_end(
         self, token: object, error: ErrorCode, text: str, effects: ShardEffects
     ) -> None:
-        self._reply(token, EndTxnResponse(error, text=text), effects)
+        self._refuse(token, EndTxnResponse(error, text=text), text, effects)
+
+    def _refuse(
+        self,
+        token: object,
+        refusal: InitProducerIdResponse | EndTxnResponse,
+        text: str,
+        effects: ShardEffects,
+    ) -> None:
+        """What is to be asked again was not answered: a Refusal says so."""
+        again = meaning(refusal.error).retriable
+        self._reply(token, Refusal(refusal.error, text) if again else refusal, effects)
 
 
 def _markers(transactional_id: str, value: TransactionValue) -> WriteMarkers:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
-from transport.wire.apis import Api
 from transport.wire.ids import NO_PRODUCER_ID, ProducerEpoch, ProducerId
-from transport.wire.messages import Message
-from transport.wire.messages.transactions import NO_EPOCH, TransactionPartition
+from transport.wire.messages.produce import InitProducerIdRequest
+from transport.wire.messages.transactions import TransactionPartition
 
 
-class InitTransactions(Message, frozen=True, array_like=True, gc=False):
-    """InitProducerId with a transactional id, and an id that nobody has, should one be needed."""
+class InitTransactions(InitProducerIdRequest, frozen=True, array_like=True, gc=False):
+    """InitProducerId with a transactional id, and an id that nobody has, should one be needed.
 
-    api: ClassVar[Api] = Api.INIT_PRODUCER_ID
+    ``producer_epoch`` −1: a new producer, which fences; else one that goes on after an error
+    (KIP-360).
+    """
 
-    transactional_id: str
-    timeout_ms: int
-    fresh_id: ProducerId
-    producer_id: ProducerId = NO_PRODUCER_ID
-    producer_epoch: ProducerEpoch = NO_EPOCH
-    """Of a producer that goes on after an error (KIP-360); −1: a new one, which fences."""
+    fresh_id: ProducerId = NO_PRODUCER_ID
 
 
 class FreshIds(NamedTuple):

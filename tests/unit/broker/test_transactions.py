@@ -156,6 +156,18 @@ def test_a_transaction_is_seen_as_a_whole_once_it_is_committed(fleet: PartitionF
     assert committed_offsets(fleet, one) == [0]
 
 
+def test_many_partitions_of_many_leaders_end_together(fleet: PartitionFleet) -> None:
+    first = fleet.create("wide", 9)
+    keys = [first._replace(partition=partition) for partition in range(9)]
+    producer = Transactional(fleet)
+    producer.init()
+    for _ in range(2):
+        for key in keys:
+            assert producer.send(key, b"a") is ErrorCode.NONE
+        assert producer.end(committed=True) is ErrorCode.NONE
+    assert [committed_offsets(fleet, key) for key in keys] == [[0, 2]] * 9
+
+
 def test_a_late_write_of_an_ended_transaction_is_refused(fleet: PartitionFleet) -> None:
     """KIP-890, also in a partition that was never part of it."""
     one, two = fleet.create("one"), fleet.create("two")

@@ -18,7 +18,7 @@ from nodes.core.transaction.records import State
 from transport.kernel import TICK, Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import ProducerEpoch, ProducerId, TopicId
-from transport.wire.messages import Message
+from transport.wire.messages import Message, Refusal
 from transport.wire.messages.produce import InitProducerIdResponse
 from transport.wire.messages.transactions import (
     NO_EPOCH,
@@ -76,9 +76,9 @@ class Driven:
     def init(self, name: str = "a", who: Who | None = None, timeout_ms: int = 60_000) -> Who | str:
         self.ids += 1
         known = (ProducerId(-1), NO_EPOCH) if who is None else _who(who)
-        answer = self.ask(InitTransactions(name, timeout_ms, ProducerId(self.ids), *known))
-        assert isinstance(answer, InitProducerIdResponse)
-        if answer.error:
+        answer = self.ask(InitTransactions(name, *known, timeout_ms, ProducerId(self.ids)))
+        assert isinstance(answer, InitProducerIdResponse | Refusal)
+        if isinstance(answer, Refusal) or answer.error:
             return ErrorCode(answer.error).name
         return answer.producer_id, answer.producer_epoch
 
@@ -123,8 +123,8 @@ def _who(who: Who) -> tuple[ProducerId, ProducerEpoch]:
 def _ended(answer: Message | None) -> Who | str | None:
     if answer is None:
         return None
-    assert isinstance(answer, EndTxnResponse)
-    if answer.error:
+    assert isinstance(answer, EndTxnResponse | Refusal)
+    if isinstance(answer, Refusal) or answer.error:
         return ErrorCode(answer.error).name
     return answer.producer_id, answer.producer_epoch
 
