@@ -16,7 +16,16 @@ from odradek.metadata import ClusterView
 from transport.driver.timers import Timers
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import LeaderEpoch, MemberEpoch, MemberId, Offset, TopicId, TopicPartition
+from transport.wire.ids import (
+    LeaderEpoch,
+    MemberEpoch,
+    MemberId,
+    Offset,
+    ProducerEpoch,
+    ProducerId,
+    TopicId,
+    TopicPartition,
+)
 from transport.wire.messages import Message
 from transport.wire.messages.group_offsets import (
     GroupPartition,
@@ -26,6 +35,7 @@ from transport.wire.messages.group_offsets import (
     OffsetFetchRequest,
     OffsetFetchResponse,
     OffsetToCommit,
+    TxnOffsetCommitRequest,
 )
 
 LOOK_MS = 20
@@ -41,6 +51,21 @@ class OffsetAndMetadata(NamedTuple):
     leader_epoch: int = -1
 
 
+class Within(NamedTuple):
+    """The transaction that commits offsets."""
+
+    transactional_id: str
+    producer_id: ProducerId
+    producer_epoch: ProducerEpoch
+
+
+class GroupMetadata(NamedTuple):
+    """A group, and as which of its members to commit: :meth:`odradek.Consumer.group_metadata`."""
+
+    group_id: str
+    who: Who = NOBODY
+
+
 Offsets = Mapping[TopicPartition, OffsetAndMetadata]
 OnCommitted = Callable[[OdradekError | None, Now], None]
 OnFetched = Callable[[dict[TopicPartition, OffsetAndMetadata] | OdradekError, Now], None]
@@ -50,17 +75,35 @@ class GroupOffsets:
     """The committed offsets of one group."""
 
     def __init__(
-        self, group_id: str, link: CoordinatorLink, view: ClusterView, timers: Timers
+        self,
+        group_id: str,
+        link: CoordinatorLink,
+        view: ClusterView,
+        timers: Timers,
+        *,
+        stable: bool = False,
     ) -> None:
         self._group_id = group_id
         self._link = link
         self._view = view
         self._timers = timers
+        self._stable = stable
+        """What is fetched must not be about to change by a transaction that has not ended."""
 
     def commit(
-        self, offsets: Offsets, who: Who, on_committed: OnCommitted, now: Now, *, timeout_ms: int
+        self,
+        offsets: Offsets,
+        who: Who,
+        on_committed: OnCommitted,
+        now: Now,
+        *,
+        timeout_ms: int,
+        within: Within | None = None,
     ) -> None:
-        """Commit; the first error of a partition is the error of all, but the others are done."""
+        """Commit; the first error of a partition is the error of all, but the others are done.
+
+        ``within`` a transaction: it counts once that is committed.
+        """
 
         def known(ids: dict[str, TopicId] | OdradekError, now: Now) -> None:
             if isinstance(ids, OdradekError):
@@ -76,9 +119,21 @@ class GroupOffsets:
                 )
                 for key, one in offsets.items()
             )
-            request = OffsetCommitRequest(
-                self._group_id, parts, who.member_id, who.epoch, who.instance_id
+            group_id, member_id = self._group_id, who.member_id
+            request: Message = OffsetCommitRequest(
+                group_id, parts, member_id, who.epoch, who.instance_id
             )
+            if within is not None:
+                request = TxnOffsetCommitRequest(
+                    within.transactional_id,
+                    within.producer_id,
+                    within.producer_epoch,
+                    group_id,
+                    parts,
+                    member_id,
+                    who.epoch,
+                    who.instance_id,
+                )
             self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
 
         def answered(body: Message, now: Now) -> None:
@@ -101,7 +156,7 @@ class GroupOffsets:
                 on_fetched(ids, now)
                 return
             parts = tuple(GroupPartition(ids[key.topic], key.partition) for key in wanted)
-            request = OffsetFetchRequest(self._group_id, parts)
+            request = OffsetFetchRequest(self._group_id, parts, self._stable)
             self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
 
         def answered(body: Message, now: Now) -> None:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
-from odradek.committing import OffsetAndMetadata
+from odradek.committing import GroupMetadata, OffsetAndMetadata
 from odradek.consumer_engine import ConsumerEngine
 from odradek.engine import Engine
 from odradek.errands import failure_of
@@ -455,6 +455,18 @@ class Consumer:
         """Return how many offsets are left to read in each assigned partition."""
         ends = self.end_offsets(self.assignment(), timeout_ms)
         return {key: max(0, end - self.position(key, timeout_ms)) for key, end in ends.items()}
+
+    def group_metadata(self) -> GroupMetadata:
+        """Return as whom the group is committed for: for ``send_offsets_to_transaction``."""
+        self._need_group()
+
+        def look(_now: Now) -> GroupMetadata:
+            group, settings = self._program.rebalancing, self._program.settings.group
+            assert group is not None, "there is a group"
+            assert settings is not None, "there is a group"
+            return GroupMetadata(settings.group_id, group.who)
+
+        return self._engine.run(look)
 
     def _need_group(self) -> None:
         if self._program.rebalancing is None:

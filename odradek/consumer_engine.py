@@ -27,7 +27,7 @@ from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import MetadataPosition, TopicId, TopicPartition
 from transport.wire.messages import Message
 from transport.wire.messages.coordinators import KEY_GROUP
-from transport.wire.messages.fetch import TIMESTAMP_EARLIEST
+from transport.wire.messages.fetch import READ_COMMITTED, TIMESTAMP_EARLIEST
 from transport.wire.messages.metadata import MetadataRequest, MetadataResponse
 
 COMMITS_TIMEOUT_MS = 30_000
@@ -90,7 +90,10 @@ class ConsumerEngine(ClientProgram):
         self._link = CoordinatorLink(
             self.view, self.calls, self.timers, self.errands, KEY_GROUP, group.group_id
         )
-        self.offsets_of_group = GroupOffsets(group.group_id, self._link, self.view, self.timers)
+        stable = self.settings.isolation == READ_COMMITTED
+        self.offsets_of_group = GroupOffsets(
+            group.group_id, self._link, self.view, self.timers, stable=stable
+        )
         self.rebalancing = Rebalancing(
             group, self.subscription, self.offsets_of_group, self.timers, self._begin_without_commit
         )

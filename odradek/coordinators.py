@@ -27,7 +27,13 @@ TRY_TIMEOUT_MS = 5_000
 PAUSE_MIN_MS = 10
 PAUSE_MAX_MS = 250
 
-_STAYS = frozenset({ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, ErrorCode.CONCURRENT_TRANSACTIONS})
+_STAYS = frozenset(
+    {
+        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+        ErrorCode.CONCURRENT_TRANSACTIONS,
+        ErrorCode.UNSTABLE_OFFSET_COMMIT,
+    }
+)
 """Not now, but here."""
 
 OnAnswer = Callable[[Message, Now], None]

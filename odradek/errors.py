@@ -301,6 +301,10 @@ class InvalidRecordError(LogError, code=ErrorCode.INVALID_RECORD):
     """A record the topic does not allow."""
 
 
+class UnstableOffsetCommitError(LogError, code=ErrorCode.UNSTABLE_OFFSET_COMMIT):
+    """A transaction that commits these offsets has not ended yet."""
+
+
 class ProducerFencedError(LogError, code=ErrorCode.PRODUCER_FENCED):
     """A newer producer has taken this transactional id."""
 

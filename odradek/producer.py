@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -16,6 +16,7 @@ from typing import Any
 
 from odradek.accumulator import Headers, Pair
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
+from odradek.committing import GroupMetadata, OffsetAndMetadata
 from odradek.engine import Engine
 from odradek.errors import (
     ClientClosedError,
@@ -31,6 +32,7 @@ from odradek.producer_engine import ProducerEngine
 from odradek.sender import BATCH_SIZE_BYTES, REQUEST_BYTES_MAX, ProducerSettings
 from odradek.topic_map import TopicView
 from transport.kernel import Now
+from transport.wire.ids import TopicPartition
 from transport.wire.messages.produce import ACKS_ALL, ACKS_LEADER, ACKS_NONE
 from transport.wire.records import CODECS
 
@@ -205,6 +207,25 @@ class Producer:
     def begin_transaction(self) -> None:
         """Begin a transaction: what is sent from now on belongs to it."""
         self._engine.run(lambda _now: self._program().begin_transaction())
+
+    def send_offsets_to_transaction(
+        self, offsets: Mapping[TopicPartition, int | OffsetAndMetadata], group: str | GroupMetadata
+    ) -> None:
+        """Commit a group's offsets (of the next records to read) as part of the transaction.
+
+        ``group``: ``consumer.group_metadata()``, so that a member which has lost its partitions is
+        refused; or a group's id, where only this producer's own fence counts.
+        """
+        metadata = GroupMetadata(group) if isinstance(group, str) else group
+        given = {
+            TopicPartition(*key): OffsetAndMetadata(one) if isinstance(one, int) else one
+            for key, one in offsets.items()
+        }
+
+        def ask(future: Future[None], now: Now) -> None:
+            self._program().send_offsets(given, metadata, _settle(future), now)
+
+        self._engine.wait(self._engine.ask(ask))
 
     def commit_transaction(self) -> None:
         """Write what was sent, then commit all of it; returns once every reader may see it.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from odradek.accumulator import Accumulator, Headers, OnDone, Outcome, Pair, Run
 from odradek.client_program import ClientProgram
+from odradek.committing import GroupMetadata, GroupOffsets, Offsets
 from odradek.coordinators import CoordinatorLink
 from odradek.errors import (
     BufferFullError,
@@ -30,7 +31,7 @@ from odradek.sender import ProducerSettings, Sender
 from odradek.topic_map import TopicView
 from transport.kernel import Now, earliest
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.messages.coordinators import KEY_TRANSACTION
+from transport.wire.messages.coordinators import KEY_GROUP, KEY_TRANSACTION
 
 OnEnd = Callable[[OdradekError | None, Now], None]
 OnTopic = Callable[[TopicView | OdradekError, Now], None]
@@ -59,6 +60,8 @@ class ProducerEngine(ClientProgram):
             batch_size_bytes=settings.batch_size_bytes,
             delivery_timeout_ms=settings.delivery_timeout_ms,
         )
+        self._links: dict[str, CoordinatorLink] = {}
+        """To the coordinators of the groups whose offsets this producer commits."""
         self.transaction: ProducerTransaction | None = None
         self._coordinator: CoordinatorLink | None = None
         if settings.transactional_id is not None:
@@ -181,6 +184,36 @@ class ProducerEngine(ClientProgram):
         """Begin one; raises where that is not possible."""
         self._transactional().begin()
 
+    def send_offsets(
+        self, offsets: Offsets, group: GroupMetadata, on_done: OnEnd, now: Now
+    ) -> None:
+        """Commit a group's offsets as part of the transaction; ``on_done`` gets None, or why not."""
+        transaction = self._transactional()
+        try:
+            within = transaction.within()
+        except OdradekError as error:
+            on_done(error, now)
+            return
+
+        def committed(error: OdradekError | None, now: Now) -> None:
+            if error is not None:
+                transaction.record_failed(error)
+            on_done(error, now)
+
+        timeout_ms = self.settings.max_block_ms
+        self._group_offsets(group.group_id).commit(
+            offsets, group.who, committed, now, timeout_ms=timeout_ms, within=within
+        )
+
+    def _group_offsets(self, group_id: str) -> GroupOffsets:
+        if group_id not in self._links:
+            link = CoordinatorLink(
+                self.view, self.calls, self.timers, self.errands, KEY_GROUP, group_id
+            )
+            link.attach(self.ports)
+            self._links[group_id] = link
+        return GroupOffsets(group_id, self._links[group_id], self.view, self.timers)
+
     def close_transaction(self, now: Now, *, committed: bool) -> None:
         """Take no more records into it; to abort, end those that were taken."""
         self._transactional().close(committed=committed)
@@ -235,8 +268,9 @@ class ProducerEngine(ClientProgram):
 
     def finish(self, now: Now) -> None:
         """Fail whatever has not met its end."""
-        if self._coordinator is not None:
-            self._coordinator.close(now)
+        for link in (self._coordinator, *self._links.values()):
+            if link is not None:
+                link.close(now)
         self.give_up(ClientClosedError("the producer was closed before the record was acked"), now)
 
     def give_up(self, error: OdradekError, now: Now) -> None:

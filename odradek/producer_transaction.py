@@ -17,6 +17,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from odradek.accumulator import Identity
+from odradek.committing import Within
 from odradek.coordinators import CoordinatorLink
 from odradek.errands import error_of, failure_of
 from odradek.errors import (
@@ -107,6 +108,18 @@ class ProducerTransaction:
         elif self.writes and not self._asking:
             self.state = State.FAILED
             self.cause = error
+
+    def within(self) -> Within:
+        """Return the present transaction, to commit offsets in it; its coordinator will know of it.
+
+        Raises where none is open.
+        """
+        refusal = self.refusal()
+        if refusal is not None:
+            raise refusal
+        assert self.identity is not None, "it was begun"
+        self._touched = True
+        return Within(self.transactional_id, *self.identity)
 
     # Its life
 

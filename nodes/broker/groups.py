@@ -11,11 +11,13 @@ from typing import Any
 
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.internal_topics import InternalTopics
+from nodes.broker.markers import OnEnd
+from nodes.broker.produce import Verify, nobody_to_ask
 from nodes.core.controller.names import CONSUMER_OFFSETS, is_internal
 from nodes.core.controller.partitions import is_complete
 from nodes.core.group import Catalogue, CataloguedTopic, GroupCore, GroupSettings
 from transport.kernel import Now
-from transport.wire.errors import ErrorCode
+from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import NO_METADATA, MetadataPosition, TopicId
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.coordinators import KEY_GROUP
@@ -23,6 +25,8 @@ from transport.wire.messages.group_offsets import (
     OffsetCommitRequest,
     OffsetDeleteRequest,
     OffsetFetchRequest,
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
 )
 from transport.wire.messages.groups import (
     ClassicHeartbeatRequest,
@@ -37,6 +41,12 @@ from transport.wire.messages.groups import (
     SyncGroupRequest,
 )
 from transport.wire.messages.topics import NewTopic
+from transport.wire.messages.transactions import (
+    AddPartitionsToTxnRequest,
+    TransactionMarker,
+    TransactionPartition,
+    WriteTxnMarkersRequest,
+)
 
 GROUP_ID_CHARACTERS_MAX = 255
 
@@ -77,7 +87,9 @@ class GroupCoordinator:
             {"cleanup.policy": "compact", "segment.bytes": str(100 * 1024 * 1024)},
         )
         self._shards = topics.keep(KEY_GROUP, new, self._make_core)
+        self.verify: Verify = nobody_to_ask
         self.handlers: dict[type[Message], Callable[[Request, Now], None]] = {
+            TxnOffsetCommitRequest: self._on_transactional,
             **dict.fromkeys(ABOUT_A_GROUP, self._on_request),
             ListGroupsRequest: self._on_list,
         }
@@ -101,6 +113,42 @@ class GroupCoordinator:
             self._context.reply(request, answer)
 
         self._topics.ask(KEY_GROUP, body.group_id, body, on_reply, now)
+
+    def _on_transactional(self, request: Request, now: Now) -> None:
+        """Have the transaction's coordinator take the group's shard into it, then ask the shard."""
+        body = request.envelope.body
+        assert isinstance(body, TxnOffsetCommitRequest), "by the dispatch table"
+        place = self._topics.place(KEY_GROUP, body.group_id)
+        if place is None:
+            self._on_request(request, now)
+            return
+
+        def on_verdict(error: ErrorCode, text: str, now: Now) -> None:
+            if error is ErrorCode.NONE:
+                self._on_request(request, now)
+            elif meaning(error).retriable:
+                self._context.reply(request, Refusal(error, text))
+            else:
+                self._context.reply(request, TxnOffsetCommitResponse(error, text))
+
+        question = AddPartitionsToTxnRequest(
+            body.transactional_id,
+            body.producer_id,
+            body.producer_epoch,
+            (TransactionPartition(*place),),
+        )
+        self.verify(question, on_verdict, now)
+
+    def end_transaction(
+        self, partition: int, marker: TransactionMarker, on_end: OnEnd, now: Now
+    ) -> None:
+        """End a transaction in a shard led here: its pending offsets are committed or forgotten."""
+
+        def on_reply(answer: Message, now: Now) -> None:
+            error = getattr(answer, "error", ErrorCode.UNKNOWN_SERVER_ERROR)
+            on_end(ErrorCode(error), now)
+
+        self._shards.ask(partition, WriteTxnMarkersRequest((marker,)), on_reply, now)
 
     def _on_list(self, request: Request, now: Now) -> None:
         """Ask every shard here, and answer with what all have told."""

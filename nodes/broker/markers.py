@@ -7,10 +7,12 @@ recognised by the partition core.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.produce import FindReplica, unplaced
 from nodes.broker.replica import ProduceToken, Replica
+from nodes.core.controller.names import CONSUMER_OFFSETS
 from nodes.core.partition.events import NO_EPOCH, Produce, Produced
 from transport.kernel import Now
 from transport.wire.control import Marker, build_marker
@@ -30,6 +32,9 @@ PARTITIONS_MAX = 20_000
 
 Outcomes = tuple[tuple[int, ...], ...]
 OnWritten = Callable[[Outcomes, Now], None]
+OnEnd = Callable[[ErrorCode, Now], None]
+EndOffsets = Callable[[int, TransactionMarker, OnEnd, Now], None]
+"""Ends a transaction in a shard of ``__consumer_offsets``, whose core keeps its offsets apart."""
 
 
 class _Writing:
@@ -68,9 +73,10 @@ class _Token(ProduceToken):
 class Markers:
     """Writes markers."""
 
-    def __init__(self, context: BrokerContext, find: FindReplica) -> None:
+    def __init__(self, context: BrokerContext, find: FindReplica, end_offsets: EndOffsets) -> None:
         self._context = context
         self._find = find
+        self._end_offsets = end_offsets
         self.handlers: dict[type[Message], Callable[[Request, Now], None]] = {
             WriteTxnMarkersRequest: self._on_request
         }
@@ -105,6 +111,10 @@ class Markers:
                 replica = self._find(PartitionKey(part.topic_id, part.partition))
                 if isinstance(replica, ErrorCode):
                     writing.note(row, place, replica, now)
+                    continue
+                if replica.name.topic == CONSUMER_OFFSETS:
+                    on_end = partial(writing.note, row, place)
+                    self._end_offsets(part.partition, marker, on_end, now)
                     continue
                 event = Produce(token, unplaced(header, batch), ACKS_ALL, NO_EPOCH, due_ms)
                 replica.produce(event, header, batch, now)

@@ -123,7 +123,7 @@ class Produces:
         self._context = context
         self._find = find
         self._waiting = 0
-        self.verify: Verify = _nobody_to_ask
+        self.verify: Verify = nobody_to_ask
 
     @property
     def waiting_count(self) -> int:
@@ -335,7 +335,8 @@ def _writer(one: _Checked) -> tuple[ProducerId, ProducerEpoch]:
     return one.header.producer_id, one.header.producer_epoch
 
 
-def _nobody_to_ask(_question: AddPartitionsToTxnRequest, on_verdict: OnVerdict, now: Now) -> None:
+def nobody_to_ask(_question: AddPartitionsToTxnRequest, on_verdict: OnVerdict, now: Now) -> None:
+    """Stand in for a coordinator before there is a way to one."""
     error = ErrorCode.COORDINATOR_NOT_AVAILABLE
     on_verdict(error, meaning(error).text, now)
 

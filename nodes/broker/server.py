@@ -192,9 +192,10 @@ class BrokerServer:
             self.peers,
             self.internal_topics,
             ProducerIds(context, self.channel),
-            Markers(context, self.replicas.lookup),
+            Markers(context, self.replicas.lookup, self.groups.end_transaction),
         )
-        self.replicas.verify_with(self.transactions.verification.verify)
+        self.groups.verify = self.transactions.verification.verify
+        self.replicas.verify_with(self.groups.verify)
         self.controller = Controller(context, self.metadata, on_failed=self._on_failed)
         if self._config.mode == "zookeeper":
             self.election = Election(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, TypeVar
@@ -15,10 +15,12 @@ from typing import Any, TypeVar
 from odradek import producer as blocking
 from odradek.accumulator import Headers
 from odradek.bootstrap import Hosts
+from odradek.committing import GroupMetadata, OffsetAndMetadata
 from odradek.errors import ClientTimeoutError, OdradekError, TransactionAbortableError
 from odradek.futures import WatchedFuture
 from odradek.partitioner import Partitioner
 from odradek.records import RecordMetadata
+from transport.wire.ids import TopicPartition
 
 T = TypeVar("T")
 Begin = Callable[[], WatchedFuture[Any]]
@@ -87,6 +89,12 @@ class Producer:
     async def begin_transaction(self) -> None:
         """Begin a transaction: what is sent from now on belongs to it."""
         await asyncio.to_thread(self._producer.begin_transaction)
+
+    async def send_offsets_to_transaction(
+        self, offsets: Mapping[TopicPartition, int | OffsetAndMetadata], group: str | GroupMetadata
+    ) -> None:
+        """Commit a group's offsets as part of the transaction; see the blocking producer's."""
+        await asyncio.to_thread(self._producer.send_offsets_to_transaction, offsets, group)
 
     async def commit_transaction(self) -> None:
         """Commit it; raises as :meth:`odradek.Producer.commit_transaction`."""

@@ -78,6 +78,7 @@ class ErrorCode(IntEnum):
     NO_REASSIGNMENT_IN_PROGRESS = 85
     GROUP_SUBSCRIBED_TO_TOPIC = 86
     INVALID_RECORD = 87
+    UNSTABLE_OFFSET_COMMIT = 88
     PRODUCER_FENCED = 90
     INVALID_UPDATE_VERSION = 95
     UNKNOWN_TOPIC_ID = 100
@@ -244,6 +245,9 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.NO_REASSIGNMENT_IN_PROGRESS: Meaning("The partition is not being reassigned."),
     ErrorCode.BROKER_ID_NOT_REGISTERED: Meaning("No broker has this id."),
     ErrorCode.INVALID_RECORD: Meaning("A record the topic does not allow."),
+    ErrorCode.UNSTABLE_OFFSET_COMMIT: Meaning(
+        "A transaction that commits these offsets has not ended yet.", **_RETRY
+    ),
     ErrorCode.PRODUCER_FENCED: Meaning(
         "A newer producer has taken this transactional id.", **_FATAL
     ),

@@ -53,6 +53,11 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.LIST_GROUPS: ("groups", "ListGroupsRequest", "ListGroupsResponse"),
     Api.DESCRIBE_GROUP: ("groups", "DescribeGroupRequest", "DescribeGroupResponse"),
     Api.DELETE_GROUP: ("groups", "DeleteGroupRequest", "DeleteGroupResponse"),
+    Api.TXN_OFFSET_COMMIT: (
+        "group_offsets",
+        "TxnOffsetCommitRequest",
+        "TxnOffsetCommitResponse",
+    ),
     Api.ADD_PARTITIONS_TO_TXN: (
         "transactions",
         "AddPartitionsToTxnRequest",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nodes.core.group import classic, offsets, reconciliation
+from nodes.core.group import classic, offsets, reconciliation, transactional
 from nodes.core.group.description import describe, listed
 from nodes.core.group.records import Kind
 from nodes.core.group.state import CONSUMER, Catalogue, Group, Groups, GroupSettings
@@ -22,6 +22,7 @@ from transport.wire.messages.group_offsets import (
     OffsetCommitRequest,
     OffsetDeleteRequest,
     OffsetFetchRequest,
+    TxnOffsetCommitRequest,
 )
 from transport.wire.messages.groups import (
     ClassicHeartbeatRequest,
@@ -36,6 +37,7 @@ from transport.wire.messages.groups import (
     ListGroupsResponse,
     SyncGroupRequest,
 )
+from transport.wire.messages.transactions import WriteTxnMarkersRequest
 
 RETENTION_INTERVAL_MS = 60_000
 """Between two looks for offsets that are old enough to be forgotten."""
@@ -186,6 +188,9 @@ def _on_delete(step: Step, token: object, body: DeleteGroupRequest) -> None:
     else:
         for key in list(group.offsets):
             step.write(group, Kind.OFFSET, *key, value=None)
+        for producer_id, pending in list(group.pending.items()):
+            for key in list(pending):
+                step.write(group, Kind.PENDING, producer_id, *key, value=None)
         if group.value is not None:
             step.write(group, Kind.GROUP, value=None)
         step.facts.soft.pop(group.group_id, None)
@@ -202,6 +207,8 @@ _STEPS: dict[type, Callable[[Step, object, Any], None]] = {
     OffsetCommitRequest: offsets.on_commit,
     OffsetFetchRequest: offsets.on_fetch,
     OffsetDeleteRequest: offsets.on_delete,
+    TxnOffsetCommitRequest: transactional.on_commit,
+    WriteTxnMarkersRequest: transactional.on_markers,
     ListGroupsRequest: _on_list,
     DescribeGroupRequest: _on_describe,
     DeleteGroupRequest: _on_delete,

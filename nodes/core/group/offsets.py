@@ -12,6 +12,7 @@ from nodes.core.group.state import CLASSIC, CONSUMER, Group
 from nodes.core.group.step import Step
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import Offset, PartitionKey
+from transport.wire.messages import Refusal
 from transport.wire.messages.group_offsets import (
     CommitOutcome,
     CommittedOffset,
@@ -23,15 +24,18 @@ from transport.wire.messages.group_offsets import (
     OffsetFetchRequest,
     OffsetFetchResponse,
     OffsetToCommit,
+    TxnOffsetCommitRequest,
 )
 
 PARTITIONS_MAX = 10_000
+
+Commit = OffsetCommitRequest | TxnOffsetCommitRequest
 
 
 def on_commit(step: Step, token: object, body: OffsetCommitRequest) -> None:
     """Commit what may be committed; each partition has an outcome of its own."""
     group = step.groups.find(body.group_id)
-    error = _refusal(step, group, body)
+    error = refusal_of(step, group, body)
     if error is not ErrorCode.NONE:
         step.reply(token, OffsetCommitResponse(error, meaning(error).text))
         return
@@ -41,7 +45,7 @@ def on_commit(step: Step, token: object, body: OffsetCommitRequest) -> None:
     outcomes = []
     for part in body.offsets:
         key = PartitionKey(part.topic_id, part.partition)
-        error = _judge(step, group, body, key, part)
+        error = judge_offset(step, group, body, key, part)
         if error is ErrorCode.NONE:
             value = OffsetValue(part.offset, part.leader_epoch, part.metadata, step.now.wall_ms)
             step.write(group, Kind.OFFSET, *key, value=value)
@@ -49,12 +53,14 @@ def on_commit(step: Step, token: object, body: OffsetCommitRequest) -> None:
     step.reply(token, OffsetCommitResponse(ErrorCode.NONE, "", tuple(outcomes)))
 
 
-def _refusal(step: Step, group: Group, body: OffsetCommitRequest) -> ErrorCode:
-    """Judge the member as a whole."""
+def refusal_of(step: Step, group: Group, body: Commit) -> ErrorCode:
+    """Judge who commits; a transaction without a member is fenced by its producer alone."""
     if not body.group_id:
         return ErrorCode.INVALID_GROUP_ID
     if len(body.offsets) > PARTITIONS_MAX:
         return ErrorCode.INVALID_REQUEST
+    if isinstance(body, TxnOffsetCommitRequest) and not body.member_id:
+        return ErrorCode.NONE
     if step.facts.is_classic(group.group_id):
         return _refusal_of_classic(step, group, body)
     if not group.members:
@@ -71,7 +77,7 @@ def _refusal(step: Step, group: Group, body: OffsetCommitRequest) -> ErrorCode:
     return ErrorCode.FENCED_MEMBER_EPOCH if body.member_epoch > owned.epoch else ErrorCode.NONE
 
 
-def _refusal_of_classic(step: Step, group: Group, body: OffsetCommitRequest) -> ErrorCode:
+def _refusal_of_classic(step: Step, group: Group, body: Commit) -> ErrorCode:
     present = step.facts.rounds[group.group_id]
     candidate = present.members.get(body.member_id)
     if candidate is None:
@@ -85,9 +91,10 @@ def _refusal_of_classic(step: Step, group: Group, body: OffsetCommitRequest) -> 
     return ErrorCode.REBALANCE_IN_PROGRESS if present.state == "syncing" else ErrorCode.NONE
 
 
-def _judge(
-    step: Step, group: Group, body: OffsetCommitRequest, key: PartitionKey, part: OffsetToCommit
+def judge_offset(
+    step: Step, group: Group, body: Commit, key: PartitionKey, part: OffsetToCommit
 ) -> ErrorCode:
+    """Judge the commit of one partition."""
     topic = step.facts.catalogue.by_id.get(key.topic_id)
     if topic is None:
         return ErrorCode.UNKNOWN_TOPIC_ID
@@ -98,6 +105,8 @@ def _judge(
     if len(part.metadata.encode()) > step.facts.settings.metadata_bytes_max:
         return ErrorCode.OFFSET_METADATA_TOO_LARGE
     if group.protocol != CONSUMER:
+        return ErrorCode.NONE
+    if isinstance(body, TxnOffsetCommitRequest) and not body.member_id:
         return ErrorCode.NONE
     if group.owners.get(key) != body.member_id:
         return ErrorCode.STALE_MEMBER_EPOCH
@@ -114,6 +123,13 @@ def on_fetch(step: Step, token: object, body: OffsetFetchRequest) -> None:
     if len(asked) > PARTITIONS_MAX:
         text = f"{len(asked)} partitions at once; ask for at most {PARTITIONS_MAX}"
         step.reply(token, OffsetFetchResponse(ErrorCode.INVALID_REQUEST, text))
+        return
+    pending = {key for mine in group.pending.values() for key in mine}
+    if body.require_stable and any(
+        PartitionKey(part.topic_id, part.partition) in pending for part in asked
+    ):
+        unstable = ErrorCode.UNSTABLE_OFFSET_COMMIT
+        step.reply(token, Refusal(unstable, meaning(unstable).text))
         return
     found = []
     for part in asked:

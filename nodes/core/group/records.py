@@ -26,6 +26,7 @@ class Kind(IntEnum):
     OWNED = 4
     OFFSET = 5
     CLASSIC = 6
+    PENDING = 7
 
 
 class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -89,6 +90,13 @@ class OffsetValue(_Value, frozen=True, array_like=True, gc=False):
     commit_ms: int
 
 
+class PendingValue(_Value, frozen=True, array_like=True, gc=False):
+    """An offset committed in a transaction that has not ended; the key names its producer."""
+
+    producer_epoch: int
+    value: OffsetValue
+
+
 class ClassicMember(_Value, frozen=True, array_like=True, gc=False):
     """A member of a generation of the classic protocol."""
 
@@ -117,6 +125,7 @@ _VALUES: dict[Kind, type[_Value]] = {
     Kind.OWNED: OwnedValue,
     Kind.OFFSET: OffsetValue,
     Kind.CLASSIC: ClassicValue,
+    Kind.PENDING: PendingValue,
 }
 _encoder = msgspec.msgpack.Encoder()
 _keys = msgspec.msgpack.Decoder(list[Any])

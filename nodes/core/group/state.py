@@ -18,12 +18,13 @@ from nodes.core.group.records import (
     OffsetValue,
     OwnedValue,
     Partitions,
+    PendingValue,
     TargetValue,
     Value,
     decode,
 )
 from nodes.core.shard import ShardRecord
-from transport.wire.ids import MemberEpoch, MemberId, PartitionKey, TopicId
+from transport.wire.ids import MemberEpoch, MemberId, PartitionKey, ProducerId, TopicId
 from transport.wire.messages.groups import OwnedTopic, Rebalance
 
 REBALANCES_KEPT = 16
@@ -88,6 +89,8 @@ class Group:
     """Who owns what, what is to be let go included."""
     classic: ClassicValue | None = None
     offsets: dict[PartitionKey, OffsetValue] = field(default_factory=dict)
+    pending: dict[ProducerId, dict[PartitionKey, PendingValue]] = field(default_factory=dict)
+    """Offsets of transactions that have not ended."""
     rebalances: deque[Rebalance] = field(default_factory=lambda: deque(maxlen=REBALANCES_KEPT))
 
     @property
@@ -128,6 +131,8 @@ class Groups:
 
     def __init__(self) -> None:
         self.by_id: dict[str, Group] = {}
+        self.pending_groups: dict[ProducerId, set[str]] = {}
+        """By producer: the groups with offsets of its present transaction."""
 
     def find(self, group_id: str) -> Group:
         """Return a group, made if there is none; see ``prune``."""
@@ -140,15 +145,32 @@ class Groups:
         """Drop a group that no record tells of."""
         group = self.by_id.get(group_id)
         if group is not None and not (
-            group.value or group.members or group.owned or group.offsets or group.classic
+            group.value
+            or group.members
+            or group.owned
+            or group.offsets
+            or group.classic
+            or group.pending
         ):
             del self.by_id[group_id]
 
     def apply(self, record: ShardRecord) -> str:
         """Take over one record; return its group's id."""
         kind, group_id, rest, value = decode(record)
-        _APPLY[kind](self.find(group_id), rest, value)
+        group = self.find(group_id)
+        _APPLY[kind](group, rest, value)
+        if kind is Kind.PENDING:
+            self._index(group, rest[0])
         return group_id
+
+    def _index(self, group: Group, producer_id: ProducerId) -> None:
+        groups = self.pending_groups.setdefault(producer_id, set())
+        if producer_id in group.pending:
+            groups.add(group.group_id)
+        else:
+            groups.discard(group.group_id)
+        if not groups:
+            del self.pending_groups[producer_id]
 
 
 def _apply_group(group: Group, rest: list[Any], value: Value | None) -> None:
@@ -196,6 +218,17 @@ def _apply_offset(group: Group, rest: list[Any], value: Value | None) -> None:
         group.offsets[key] = cast("OffsetValue", value)
 
 
+def _apply_pending(group: Group, rest: list[Any], value: Value | None) -> None:
+    producer_id, key = rest[0], PartitionKey(rest[1], rest[2])
+    mine = group.pending.setdefault(producer_id, {})
+    if value is None:
+        mine.pop(key, None)
+    else:
+        mine[key] = cast("PendingValue", value)
+    if not mine:
+        del group.pending[producer_id]
+
+
 def _apply_classic(group: Group, rest: list[Any], value: Value | None) -> None:
     group.classic = cast("ClassicValue | None", value)
 
@@ -207,6 +240,7 @@ _APPLY: dict[Kind, Callable[[Group, list[Any], Value | None], None]] = {
     Kind.OWNED: _apply_owned,
     Kind.OFFSET: _apply_offset,
     Kind.CLASSIC: _apply_classic,
+    Kind.PENDING: _apply_pending,
 }
 
 

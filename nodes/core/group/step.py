@@ -11,8 +11,11 @@ from nodes.core.group.records import ClassicMember, Kind, Value, encode
 from nodes.core.group.state import Catalogue, Group, Groups, GroupSettings, Waiting
 from nodes.core.shard import ShardEffects
 from transport.kernel import Answer, Now
-from transport.wire.ids import MemberId
+from transport.wire.ids import MemberId, ProducerEpoch, ProducerId
 from transport.wire.messages import Message
+
+ENDED_MAX = 10_000
+"""Producers whose latest marker is remembered."""
 
 
 @dataclass(slots=True)
@@ -68,8 +71,17 @@ class Facts:
         self.soft: dict[str, dict[MemberId, Soft]] = {}
         """By group and member, of either protocol."""
         self.rounds: dict[str, Round] = {}
+        self.ended: dict[ProducerId, ProducerEpoch] = {}
+        """Epochs of markers seen: what was vouched for before and comes after is late."""
         self._wakes: list[tuple[int, int, str, MemberId]] = []
         self._order = count()
+
+    def note_end(self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> None:
+        """Remember a marker for longer than any request is under way; the oldest are forgotten."""
+        known = self.ended.pop(producer_id, ProducerEpoch(-1))
+        self.ended[producer_id] = max(known, producer_epoch)
+        if len(self.ended) > ENDED_MAX:
+            del self.ended[next(iter(self.ended))]
 
     def of(self, group_id: str) -> dict[MemberId, Soft]:
         """Return the soft facts of a group's members."""

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from transport.wire.apis import Api
-from transport.wire.ids import LeaderEpoch, MemberEpoch, MemberId, Offset, TopicId
+from transport.wire.ids import (
+    LeaderEpoch,
+    MemberEpoch,
+    MemberId,
+    Offset,
+    ProducerEpoch,
+    ProducerId,
+    TopicId,
+)
 from transport.wire.messages import Message, Part
 
 NO_MEMBER = MemberId("")
@@ -60,6 +68,30 @@ class GroupPartition(Part, frozen=True, array_like=True, gc=False):
     partition: int
 
 
+class TxnOffsetCommitRequest(Message, frozen=True, array_like=True, gc=False):
+    """Commit offsets as part of a transaction: they count once it is committed.
+
+    Without a member (``member_id`` empty) only the producer's epoch fences.
+    """
+
+    api: ClassVar[Api] = Api.TXN_OFFSET_COMMIT
+
+    transactional_id: str
+    producer_id: ProducerId
+    producer_epoch: ProducerEpoch
+    group_id: str
+    offsets: tuple[OffsetToCommit, ...]
+    member_id: MemberId = NO_MEMBER
+    member_epoch: MemberEpoch = NO_MEMBER_EPOCH
+    instance_id: str | None = None
+
+
+class TxnOffsetCommitResponse(OffsetCommitResponse, frozen=True, array_like=True, gc=False):
+    """As that of OffsetCommit."""
+
+    api: ClassVar[Api] = Api.TXN_OFFSET_COMMIT
+
+
 class OffsetFetchRequest(Message, frozen=True, array_like=True, gc=False):
     """What has the group committed, for these partitions or (None) for all?"""
 
@@ -67,6 +99,8 @@ class OffsetFetchRequest(Message, frozen=True, array_like=True, gc=False):
 
     group_id: str
     partitions: tuple[GroupPartition, ...] | None = None
+    require_stable: bool = False
+    """UNSTABLE_OFFSET_COMMIT while a transaction that commits one of them has not ended."""
 
 
 class CommittedOffset(Part, frozen=True, array_like=True, gc=False):

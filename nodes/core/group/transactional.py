@@ -1,0 +1,68 @@
+"""Offsets committed within transactions: pending until their transaction has ended (KIP-98, KIP-447).
+
+A pending offset counts for nothing but this: whoever must not read a record twice waits for its end
+(``require_stable``).  Its transaction's coordinator ends it, by producer id, under the epoch after
+the transaction's; from then on nothing of that transaction is taken any more, though its coordinator
+may have vouched for it before.
+"""
+
+from __future__ import annotations
+
+from nodes.core.group.offsets import judge_offset, refusal_of
+from nodes.core.group.records import Kind, OffsetValue, PendingValue
+from nodes.core.group.step import Step
+from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import PartitionKey
+from transport.wire.messages.group_offsets import (
+    CommitOutcome,
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
+)
+from transport.wire.messages.transactions import (
+    TransactionMarker,
+    WriteTxnMarkersRequest,
+    WriteTxnMarkersResponse,
+)
+
+
+def on_commit(step: Step, token: object, body: TxnOffsetCommitRequest) -> None:
+    """Keep the offsets until the transaction ends; its coordinator has vouched for it."""
+    group = step.groups.find(body.group_id)
+    error = refusal_of(step, group, body)
+    if step.facts.ended.get(body.producer_id, -1) > body.producer_epoch:
+        error = ErrorCode.INVALID_PRODUCER_EPOCH
+    if error is not ErrorCode.NONE:
+        step.reply(token, TxnOffsetCommitResponse(error, meaning(error).text))
+        return
+    outcomes = []
+    for part in body.offsets:
+        key = PartitionKey(part.topic_id, part.partition)
+        error = judge_offset(step, group, body, key, part)
+        if error is ErrorCode.NONE:
+            offset = OffsetValue(part.offset, part.leader_epoch, part.metadata, step.now.wall_ms)
+            value = PendingValue(body.producer_epoch, offset)
+            step.write(group, Kind.PENDING, body.producer_id, *key, value=value)
+        outcomes.append(CommitOutcome(part.topic_id, part.partition, error))
+    step.reply(token, TxnOffsetCommitResponse(ErrorCode.NONE, "", tuple(outcomes)))
+
+
+def on_markers(step: Step, token: object, body: WriteTxnMarkersRequest) -> None:
+    """End the transactions: what was pending becomes committed, or is forgotten."""
+    for marker in body.markers:
+        _end(step, marker)
+    outcomes = tuple((int(ErrorCode.NONE),) * len(marker.partitions) for marker in body.markers)
+    step.reply(token, WriteTxnMarkersResponse(ErrorCode.NONE, outcomes))
+
+
+def _end(step: Step, marker: TransactionMarker) -> None:
+    producer_id = marker.producer_id
+    step.facts.note_end(producer_id, marker.producer_epoch)
+    for group_id in sorted(step.groups.pending_groups.get(producer_id, ())):
+        group = step.groups.find(group_id)
+        for key, pending in list(group.pending[producer_id].items()):
+            if pending.producer_epoch >= marker.producer_epoch:
+                continue  # Of a later transaction: the marker was sent again.
+            if marker.committed:
+                step.write(group, Kind.OFFSET, *key, value=pending.value)
+            step.write(group, Kind.PENDING, producer_id, *key, value=None)
+        step.groups.prune(group_id)

@@ -1,0 +1,100 @@
+"""Offsets committed in transactions: pending until the end, fenced by it, waited for by who must."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.group.bench import Bench, Reader, topic, topic_id
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import LeaderEpoch, Offset, ProducerEpoch, ProducerId
+from transport.wire.messages import Refusal
+from transport.wire.messages.group_offsets import (
+    GroupPartition,
+    OffsetFetchRequest,
+    OffsetToCommit,
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
+)
+from transport.wire.messages.groups import DeleteGroupRequest
+from transport.wire.messages.transactions import (
+    TransactionMarker,
+    TransactionPartition,
+    WriteTxnMarkersRequest,
+    WriteTxnMarkersResponse,
+)
+
+
+def commit(bench: Bench, offset: int, *, epoch: int = 0, **who: Any) -> list[str]:
+    """Commit an offset of partition 0 in producer 7's transaction; return the errors."""
+    part = OffsetToCommit(topic_id("t"), 0, Offset(offset), LeaderEpoch(1))
+    body = TxnOffsetCommitRequest("x", ProducerId(7), ProducerEpoch(epoch), "g", (part,), **who)
+    answer = bench.ask(body)
+    assert isinstance(answer, TxnOffsetCommitResponse)
+    if answer.error:
+        return [ErrorCode(answer.error).name]
+    return [ErrorCode(one.error).name for one in answer.outcomes]
+
+
+def end(bench: Bench, *, committed: bool, epoch: int = 1) -> None:
+    where = (TransactionPartition(topic_id("offsets"), 3),)
+    marker = TransactionMarker(ProducerId(7), ProducerEpoch(epoch), 1, committed, where)
+    answer = bench.ask(WriteTxnMarkersRequest((marker,)))
+    assert isinstance(answer, WriteTxnMarkersResponse)
+    assert answer.outcomes == ((0,),)
+
+
+def stable(bench: Bench) -> int | str:
+    asked = (GroupPartition(topic_id("t"), 0),)
+    answer = bench.ask(OffsetFetchRequest("g", asked, require_stable=True))
+    if isinstance(answer, Refusal):
+        return ErrorCode(answer.error).name
+    return int(answer.offsets[0].offset)
+
+
+@pytest.mark.parametrize(("committed", "expected"), [(True, 20), (False, 10)])
+@pytest.mark.parametrize("crashes", [True, False])
+def test_offsets_count_once_their_transaction_is_committed(
+    committed: bool, expected: int, crashes: bool
+) -> None:
+    bench = Bench(topic("t"))
+    bench.commit({("t", 0): 10})
+    assert commit(bench, 20) == ["NONE"]
+    assert bench.committed(("t", 0)) == [10]
+    assert stable(bench) == "UNSTABLE_OFFSET_COMMIT"
+    if crashes:
+        bench.crash()
+    end(bench, committed=committed)
+    assert bench.committed(("t", 0)) == [expected]
+    assert stable(bench) == expected
+    assert not bench.core._groups.pending_groups
+
+
+def test_what_comes_after_the_marker_is_late_although_it_was_vouched_for() -> None:
+    bench = Bench(topic("t"))
+    end(bench, committed=True)
+    assert commit(bench, 20) == ["INVALID_PRODUCER_EPOCH"]
+    assert commit(bench, 20, epoch=1) == ["NONE"]
+    end(bench, committed=True)
+    assert stable(bench) == "UNSTABLE_OFFSET_COMMIT"
+    end(bench, committed=True, epoch=2)
+    assert stable(bench) == 20
+
+
+def test_a_member_that_has_lost_the_partition_commits_nothing() -> None:
+    bench = Bench(topic("t", 1))
+    first = Reader(bench, "one", "t").join()
+    who: dict[str, Any] = {"member_id": first.member_id, "member_epoch": first.epoch}
+    assert commit(bench, 20, **who) == ["NONE"]
+    assert commit(bench, 30, member_id="nobody", member_epoch=1) == ["UNKNOWN_MEMBER_ID"]
+    assert commit(bench, 40) == ["NONE"]
+
+
+def test_a_deleted_group_takes_its_pending_offsets_along() -> None:
+    bench = Bench(topic("t"))
+    commit(bench, 20)
+    bench.commit({("t", 1): 1})
+    bench.ask(DeleteGroupRequest("g"))
+    end(bench, committed=True)
+    assert bench.core.group("g") is None
