@@ -24,6 +24,7 @@ SOMETIMES: dict[str, tuple[int, ...]] = {
     "administrators": (1, 2),
     "foresters": (2, 3),
     "guards": (1, 2),
+    "ledgers": (1, 2, 3),
 }
 """The same of the kinds of which only a few are in a run, so that runs do not grow with each."""
 SOMETIMES_MAX = 3

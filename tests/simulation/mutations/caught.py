@@ -20,6 +20,7 @@ class Record(NamedTuple):
 
 
 CAUGHT: dict[str, Record] = {
+    "aborted-not-named": Record(4, "S40", 4),
     "acknowledged-before-replication": Record(6, "S18", 6),
     "acknowledged-before-the-sync": Record(1, "S6", 1),
     "acl-not-asked": Record(1, "S55", 1),
@@ -39,6 +40,7 @@ CAUGHT: dict[str, Record] = {
     "given-before-it-was-let-go": Record(3, "S36", 3),
     "guest-writes": Record(8, "S54", 8),
     "half-a-multi": Record(1, "S16", 1),
+    "half-a-transaction-committed": Record(1, "S41", 1),
     "hard-state-not-written": Record(1, "S5", 1),
     "lasting-watch-not-caught-up": Record(3, "S52", 3),
     "leader-epoch-kept": Record(1, "S25", 1),

@@ -16,7 +16,7 @@ from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, RaftConfig
 from tests.simulation.checkers.violation import Violation
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
-from tests.simulation.mutations import control, groups, logs, partitions, raft, znodes
+from tests.simulation.mutations import control, groups, logs, partitions, raft, transactions, znodes
 from tests.simulation.mutations.aimed import AIMED
 from tests.simulation.mutations.registry import MUTATIONS, Mutation, patched
 from tests.simulation.parallel import prepare
@@ -24,6 +24,7 @@ from tests.simulation.run import Failed, run
 from tests.simulation.shape import USUAL, Mix, Shape
 
 PLANTED = (raft, znodes, partitions, control, logs, groups)
+PLANTED = (raft, znodes, partitions, control, logs, transactions)
 """The modules that register mutations when they are imported."""
 SAFETY_MS = 5_000
 INTENSITY = 4.0

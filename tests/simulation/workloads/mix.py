@@ -13,6 +13,7 @@ from tests.simulation.workloads.foresters import Foresters
 from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.guards import Guards
 from tests.simulation.workloads.keepers import Keepers
+from tests.simulation.workloads.ledgers import Ledgers
 from tests.simulation.workloads.operators import Operators
 from tests.simulation.workloads.producers import Producers
 from tests.simulation.workloads.readers import Readers
@@ -35,6 +36,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "administrators": Administrators,
     "foresters": Foresters,
     "guards": Guards,
+    "ledgers": Ledgers,
 }
 """What each kind of client is; how many there are of it is drawn in ``shape.py``."""
 
