@@ -138,10 +138,13 @@ def test_groups_are_listed_and_deleted_once_they_are_empty(bench: Bench) -> None
     assert bench.log == {}
 
 
-def test_questions_about_groups_that_are_not_there_leave_nothing_behind(bench: Bench) -> None:
+def test_groups_that_are_not_there_or_no_more_leave_nothing_behind(bench: Bench) -> None:
     strange = {"member_id": MemberId("x"), "member_epoch": MemberEpoch(1)}
     assert bench.commit({("t", 0): 1}, **strange).error == ErrorCode.UNKNOWN_MEMBER_ID
     assert bench.committed(("t", 0)) == [-1]
+    assert bench.core.group("g") is None
+    bench.commit({("t", 0): 1})
+    bench.wait(7 * DAY_MS + 120_000)
     assert bench.core.group("g") is None
     assert bench.core._facts.soft == {}
 
