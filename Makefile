@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+MODE ?= zookeeper
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
@@ -15,7 +16,8 @@ READY := $(VENV)/ready
 help:
 	@echo "make start          start the local cluster here, with a live console"
 	@echo "make stop           stop it"
-	@echo "make demo           stream the standard library through a cluster that loses a broker"
+	@echo "make demo           stream the standard library through a cluster that loses a broker;"
+	@echo "                    MODE=kraft: one without coordinators"
 	@echo "make test           ruff, mypy, import-linter, pytest"
 	@echo "make bench          measure this machine"
 	@echo "make sim SEED=n     one simulated run; make sim-many N=n: n of them"
@@ -49,7 +51,7 @@ test: lint types
 	$(BIN)/pytest
 
 demo: setup
-	exec $(BIN)/python -m benchmarks.demo
+	exec $(BIN)/python -m benchmarks.demo --mode $(MODE)
 
 bench: setup
 	$(BIN)/python -m benchmarks.cluster_start

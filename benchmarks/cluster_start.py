@@ -1,6 +1,6 @@
 """How long until a cluster takes its first acked write, and what it weighs then.
 
-python -m benchmarks.cluster_start [--times 5]
+python -m benchmarks.cluster_start [--times 5] [--mode kraft [--nodes 1]]
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from odradek import Producer
 from odradek.testing import Cluster
 
 
-def measure() -> tuple[float, float]:
+def measure(mode: str, nodes: int) -> tuple[float, float]:
     """Return (seconds to the first acked write, MB resident of all processes together)."""
     began = time.perf_counter()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Cluster.start(data_dir=Path(folder), wait=False) as cluster,
+        Cluster.start(
+            brokers=nodes, coordinators=nodes, mode=mode, data_dir=Path(folder), wait=False
+        ) as cluster,
     ):
         cluster.wait_listening()
         with Producer(bootstrap_servers=cluster.bootstrap, acks="all") as producer:
@@ -41,15 +43,19 @@ def main() -> int:
     """Print medians."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--times", type=int, default=5)
-    times = parser.parse_args().times
-    rows = [measure() for _ in range(times)]
+    parser.add_argument("--mode", choices=("zookeeper", "kraft"), default="zookeeper")
+    parser.add_argument("--nodes", type=int, default=3, help="brokers, and as many of the quorum")
+    arguments = parser.parse_args()
+    times = arguments.times
+    rows = [measure(arguments.mode, arguments.nodes) for _ in range(times)]
+    processes = arguments.nodes * (1 if arguments.mode == "kraft" else 2)
     seconds = [row[0] for row in rows]
     megabytes = [row[1] for row in rows]
     sys.stdout.write(f"{describe()}\n")
     sys.stdout.write(
         f"start to first acked write: median {statistics.median(seconds):.2f} s "
         f"(min {min(seconds):.2f}, max {max(seconds):.2f}, n = {times})\n"
-        f"resident, six nodes and the supervisor: median {statistics.median(megabytes):.0f} MB\n"
+        f"resident, {processes} nodes (mode {arguments.mode}) and the supervisor: median {statistics.median(megabytes):.0f} MB\n"
     )
     return 0
 

@@ -209,12 +209,13 @@ def show(outcome: Outcome, console: Console) -> None:
 def main() -> int:
     """Run the demo; 0 if every file came back identical."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.parse_args()
+    parser.add_argument("--mode", choices=("zookeeper", "kraft"), default="zookeeper")
+    mode = parser.parse_args().mode
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console()
     outcome = Outcome()
     with (
-        Cluster.start(brokers=3, coordinators=3) as cluster,
+        Cluster.start(brokers=3, coordinators=3, mode=mode) as cluster,
         Progress(
             TextColumn("{task.description}"),
             BarColumn(),

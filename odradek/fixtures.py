@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def odradek_cluster(request: pytest.FixtureRequest) -> Generator[Cluster, None, None]:
     """A real cluster of this test's own; at its end every process of it has ended.
 
-    Three coordinators and three brokers, unless ``@pytest.mark.odradek(brokers=1, …)`` says
+    Three coordinators and three brokers (``mode="kraft"``: three nodes that are both), unless ``@pytest.mark.odradek(brokers=1, …)`` says
     otherwise: its arguments are those of ``Cluster.start``.
     """
     wanted: dict[str, Any] = {}

@@ -78,6 +78,8 @@ class Cluster:
     ) -> Cluster:
         """Start a cluster on free ports; in a temporary directory unless ``data_dir`` is given.
 
+        ``coordinators`` is the size of the quorum: in mode ``kraft`` of its controllers, which are
+        brokers too as far as there are so many (``settings={"cluster": {"separate": True}}``: not).
         ``settings`` are the sections of a config, such as ``{"broker": {"num_partitions": 1}}``.
         ``wait``: return when it accepts writes. Raises ClusterError when it cannot start.
         """
@@ -118,8 +120,9 @@ class Cluster:
 
     @property
     def hosts(self) -> str:
-        """The coordinators' addresses, as ``hosts`` takes them."""
-        return ",".join(self._doors("coordinator")).replace("tcp://", "")
+        """The coordinators' addresses (mode kraft: the controllers'), as ``hosts`` takes them."""
+        quorum = (*self._doors("coordinator"), *self._doors("controller"))
+        return ",".join(quorum).replace("tcp://", "")
 
     @property
     def keys(self) -> Path | None:
@@ -412,7 +415,7 @@ def _sections(
             "name": "test",
             "mode": mode,
             "brokers": brokers,
-            "coordinators": coordinators,
+            "controllers" if mode == "kraft" else "coordinators": coordinators,
         },
         "broker": {
             "num_partitions": 3,

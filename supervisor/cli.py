@@ -196,6 +196,12 @@ def _add_supervision(tree: Any, chosen: str) -> None:
     else:
         tree.add_parser("broker", help="list, add, drain and remove brokers")
     keys.add_parser(tree, _add_data_dir, _data_dir)
+    if chosen == "metadata":
+        from supervisor import metadata
+
+        metadata.add_parser(tree, _add_data_dir, _data_dir)
+    else:
+        tree.add_parser("metadata", help="see the cluster image that nodes hold")
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,6 @@
-"""``odradek ensemble status|add|remove|transfer|snapshot|rebuild``: people's view of the coordinators.
+"""``odradek ensemble`` and ``odradek quorum``: people's view of those who hold the quorum's log.
 
-Asks the coordinators themselves, by the addresses in the data directory; only ``rebuild`` is the
+Asks them themselves, by the addresses in the data directory; only ``rebuild`` is the
 supervisor's work.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from nodes.config import ConfigError, nearest
+from nodes.config import QUORUM_ROLES, ConfigError, nearest
 from supervisor import commands
 from supervisor.data_dir import DataDir
 from transport.wire.errors import meaning
@@ -39,6 +39,12 @@ examples:
   odradek ensemble snapshot
   odradek ensemble rebuild coordinator-2
 """
+_QUORUM_EXAMPLES = """\
+examples:
+  odradek quorum describe
+  odradek quorum add observer-1
+  odradek quorum remove node-3
+"""
 _HEADINGS = ("NODE", "ID", "ROLE", "STATE", "TERM", "COMMITTED", "APPLIED", "ZXID", "SESSIONS")
 
 
@@ -46,7 +52,9 @@ def add_parser(
     tree: Any, add_data_dir: Callable[[argparse.ArgumentParser], None], data_dir: FindDataDir
 ) -> None:
     """Mount ``ensemble`` and its commands on the command line's tree."""
-    ensemble = tree.add_parser("ensemble", help="look after the coordinators", epilog=_EXAMPLES)
+    ensemble = tree.add_parser(
+        "ensemble", help="look after the coordinators, or controllers", epilog=_EXAMPLES
+    )
     names = ensemble.add_subparsers(dest="ensemble_command", metavar="COMMAND", required=True)
     shown = names.add_parser("status", help="show who leads, and how far each coordinator is")
     shown.add_argument("--json", action="store_true", help="for programs")
@@ -83,6 +91,29 @@ def add_parser(
     rebuilt.add_argument("node", metavar="NODE")
     rebuilt.set_defaults(run=lambda given: commands.rebuild(data_dir(given), given.node))
     for parser in (shown, handed, added, removed, taken, rebuilt):
+        add_data_dir(parser)
+    _add_quorum_parser(tree, add_data_dir, data_dir)
+
+
+def _add_quorum_parser(
+    tree: Any, add_data_dir: Callable[[argparse.ArgumentParser], None], data_dir: FindDataDir
+) -> None:
+    """Mount ``quorum``: the same under the names that Kafka's users look for."""
+    quorum = tree.add_parser(
+        "quorum", help="see and change who votes in the quorum", epilog=_QUORUM_EXAMPLES
+    )
+    names = quorum.add_subparsers(dest="quorum_command", metavar="COMMAND", required=True)
+    shown = names.add_parser("describe", help="show who leads, who votes, and how far each is")
+    shown.add_argument("--json", action="store_true", help="for programs")
+    shown.set_defaults(run=lambda given: status(data_dir(given), as_json=given.json))
+    added = names.add_parser("add", help="let an observer vote, once it has caught up")
+    removed = names.add_parser("remove", help="let a member observe, and vote no more")
+    for parser, votes in ((added, True), (removed, False)):
+        parser.add_argument("node", metavar="NODE")
+        parser.set_defaults(
+            run=lambda given, votes=votes: change(data_dir(given), given.node, votes=votes)
+        )
+    for parser in (shown, added, removed):
         add_data_dir(parser)
 
 
@@ -195,7 +226,7 @@ def members_in(data_dir: DataDir) -> list[NodeEndpoints]:
     cluster = data_dir.read_cluster()
     if cluster is None:
         raise ConfigError(f"no cluster lives in {data_dir}; start one with `odradek start`")
-    return [node for node in cluster.nodes if "coordinator" in node.roles]
+    return [node for node in cluster.nodes if QUORUM_ROLES[cluster.mode] in node.roles]
 
 
 def find_member(members: list[NodeEndpoints], name: str) -> NodeEndpoints:
@@ -204,7 +235,7 @@ def find_member(members: list[NodeEndpoints], name: str) -> NodeEndpoints:
         if member.name == name:
             return member
     known = [str(member.name) for member in members]
-    raise ConfigError(f"there is no coordinator {name!r}; {nearest(name, known)}")
+    raise ConfigError(f"{name!r} is no member of the quorum; {nearest(name, known)}")
 
 
 def ask_all_health(data_dir: DataDir, members: list[NodeEndpoints]) -> list[HealthResponse | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nodes.config import ConfigError
 from supervisor.data_dir import Cluster, DataDir, named
-from supervisor.plan import BROKER, OBSERVER_ROLES, ClusterPlan, Member, NodePorts
+from supervisor.plan import BROKER, OBSERVER, ClusterPlan, Member, NodePorts
 from supervisor.ports import assign_endpoints
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
@@ -58,7 +58,7 @@ class Growth:
         """
         if self._plan.settings.cluster.mode != "zookeeper":
             raise ConfigError("only a cluster of mode zookeeper has coordinators of their own")
-        return self._add(COORDINATOR, OBSERVER_ROLES, "")
+        return self._add(COORDINATOR, (COORDINATOR, OBSERVER), "")
 
     def _add(self, kind: str, roles: tuple[str, ...], rack: str) -> NodeEndpoints:
         before = self._read()

@@ -12,12 +12,12 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nodes.config import EXIT_BUG, EXIT_CONFIG, ConfigError
+from nodes.config import EXIT_BUG, EXIT_CONFIG, QUORUM_ROLES, ConfigError
 from supervisor.data_dir import (
     SUPERVISOR_LOG,
     Cluster,
@@ -29,10 +29,11 @@ from supervisor.data_dir import (
 from supervisor.growth import Growth, members_kept
 from supervisor.lives import Started
 from supervisor.outcome import Outcome
-from supervisor.plan import ClusterPlan, Settings, load_settings
+from supervisor.plan import OBSERVER, ClusterPlan, Member, Settings, load_settings
 from supervisor.ports import assign_endpoints
 from supervisor.spawn import Children, end_orphans, last_line, node_command
 from transport.wire.ids import NodeName
+from transport.wire.messages.cluster import NodeEndpoints
 
 if TYPE_CHECKING:  # zmq stays out until the nodes have been started
     from supervisor.console import Console
@@ -131,23 +132,29 @@ def _check_identity(before: Cluster, settings: Settings, data_dir: DataDir) -> N
         )
     if before.mode != wanted.mode:
         raise ConfigError(f"the cluster was made with mode = {before.mode!r}; {remedy}")
-    coordinators = sum(
-        "coordinator" in node.roles and "observer" not in node.roles for node in before.nodes
-    )
-    coordinators += sum(
-        member.name in before.removed and member.roles == ("coordinator",)
-        for member in settings.members()
-    )
-    if coordinators != wanted.coordinators:
+    role = QUORUM_ROLES[wanted.mode]
+    planned = _voters(settings.members(), role)
+    members = _voters(before.nodes, role) | planned.intersection(before.removed)
+    if len(members) != len(planned):
         raise ConfigError(
-            f"the cluster was made with coordinators = {coordinators}, and an ensemble's size "
+            f"the cluster was made with {role}s = {len(members)}, and a quorum's size "
             f"cannot change by a setting; {remedy}"
+        )
+    if members != planned:
+        others = "as separate nodes" if wanted.separate else "that are brokers too"
+        raise ConfigError(
+            f"the cluster was not made with controllers {others}, and they cannot become it by a "
+            f"setting; {remedy}"
         )
     brokers = sum("broker" in node.roles and node.name not in before.added for node in before.nodes)
     if brokers > wanted.brokers:
         raise ConfigError(
             f"the cluster has brokers = {brokers}, and fewer would lose replicas; {remedy}"
         )
+
+
+def _voters(nodes: Iterable[NodeEndpoints | Member], role: str) -> set[NodeName]:
+    return {node.name for node in nodes if role in node.roles and OBSERVER not in node.roles}
 
 
 def run(launch: Launch, console: Console) -> int:

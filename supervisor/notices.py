@@ -1,4 +1,4 @@
-"""Tells the coordinators of every death, at once and until one has acted on it.
+"""Tells the quorum of every death, at once and until one has acted on it.
 
 A notice names node and incarnation and carries the proof that it is the supervisor's own, so a
 late one ends nobody's session but the dead process's.
@@ -36,7 +36,7 @@ class _Death:
     notice: DeathNotice
     until_ms: int
     waiting: set[NodeName] = field(default_factory=set)
-    """Coordinators that have not answered the last copy."""
+    """Members of the quorum that have not answered the last copy."""
     over: bool = False
 
 
@@ -87,9 +87,9 @@ class DeathNotices:
         if now.mono_ms >= death.until_ms:
             self.forget(death.notice.name)
             return
-        for coordinator in self._roster.coordinators():
-            name = coordinator.name
-            if not coordinator.pid or name in death.waiting:
+        for member in self._roster.quorum():
+            name = member.name
+            if not member.pid or name in death.waiting:
                 continue
             sent = self._calls.request(
                 self._links[name],

@@ -7,12 +7,13 @@ ports that ``supervisor.ports`` has chosen; nothing here looks at the network.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nodes.config import (
+    QUORUM_ROLES,
     BrokerConfig,
     ConfigError,
     CoordinatorConfig,
@@ -30,16 +31,19 @@ from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
 KEYS_DIR = "keys"
-MODES = ("zookeeper",)
+MODES = tuple(QUORUM_ROLES)
 """What ``mode`` may be."""
 
 SHIPPED_SUFFIX = ".toml"
 
 BROKER = "broker"
-OBSERVER_ROLES = ("coordinator", "observer")
-"""An observer is a coordinator in everything but its vote."""
+OBSERVER = "observer"
+"""The role that takes a member of the quorum its vote, and nothing else."""
 OBSERVER_ID_BASE = 64
 """Above the numbers of all voters there can be; session ids have seven bits for it."""
+CONTROLLER_ID_BASE = 112
+"""In mode ``kraft`` all nodes share one space of ids: dedicated controllers have the last of it."""
+QUORUM_ID_END = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +53,12 @@ class ClusterConfig:
     name: str = setting("local", "the shipped config's own name")
     mode: str = setting("zookeeper", "an ensemble of coordinators beside the brokers")
     coordinators: int = setting(3, "the fewest that outlive one of them", low=1, high=15)
+    controllers: int = setting(3, "mode kraft: the fewest that outlive one of them", low=1, high=15)
+    separate: bool = setting(
+        False, "mode kraft: brokers are controllers too, as far as both go; fewer processes"
+    )
     observers: int = setting(
-        0, "coordinators that serve reads and never vote: more readers, no slower writes", high=63
+        0, "coordinators that serve reads and never vote: more readers, no slower writes", high=48
     )
     brokers: int = setting(3, "room for three replicas", low=1, high=1_000)
     host: str = setting("127.0.0.1", "nobody else can reach it until somebody says so")
@@ -116,35 +124,68 @@ class Settings:
     overrides: tuple[NodeOverride, ...] = ()
 
     def members(self) -> tuple[Member, ...]:
-        """Return every node wanted, coordinators first, each with the ports asked for."""
+        """Return every node wanted, the quorum first, each with the ports asked for."""
         special = {override.name: override for override in self.overrides}
-        cluster = self.cluster
-        counts = (
-            ("coordinator", ("coordinator",), cluster.coordinators, 0),
-            ("observer", OBSERVER_ROLES, cluster.observers, OBSERVER_ID_BASE),
-            ("broker", ("broker",), cluster.brokers, 0),
-        )
         found = []
-        for kind, roles, count, id_base in counts:
-            for number in range(1, count + 1):
-                name = f"{kind}-{number}"
-                override = special.get(name, NodeOverride())
-                found.append(
-                    Member(
-                        NodeName(name),
-                        NodeId(id_base + number),
-                        roles,
-                        override.host or self.cluster.host,
-                        NodePorts(
-                            override.peers_port,
-                            override.clients_port,
-                            override.events_port,
-                            override.http_port,
-                        ),
-                        override.rack,
-                    )
+        for name, node_id, roles in _KINDS[self.cluster.mode](self.cluster):
+            override = special.get(name, NodeOverride())
+            found.append(
+                Member(
+                    NodeName(name),
+                    NodeId(node_id),
+                    roles,
+                    override.host or self.cluster.host,
+                    NodePorts(
+                        override.peers_port,
+                        override.clients_port,
+                        override.events_port,
+                        override.http_port,
+                    ),
+                    override.rack,
                 )
+            )
         return tuple(found)
+
+
+_Kind = tuple[str, int, tuple[str, ...]]
+"""Name, id and roles of a node."""
+
+
+def _zookeeper_kinds(cluster: ClusterConfig) -> Iterator[_Kind]:
+    for number in range(1, cluster.coordinators + 1):
+        yield f"coordinator-{number}", number, ("coordinator",)
+    yield from _observers(cluster, "coordinator")
+    for number in range(1, cluster.brokers + 1):
+        yield f"broker-{number}", number, ("broker",)
+
+
+def _kraft_kinds(cluster: ClusterConfig) -> Iterator[_Kind]:
+    """Nodes that are both are numbered first; then come the controllers, or brokers, left over."""
+    both = 0 if cluster.separate else min(cluster.controllers, cluster.brokers)
+    for number in range(1, both + 1):
+        yield f"node-{number}", number, ("broker", "controller")
+    for number in range(both + 1, cluster.controllers + 1):
+        yield f"controller-{number}", CONTROLLER_ID_BASE + number, ("controller",)
+    yield from _observers(cluster, "controller")
+    for number in range(both + 1, cluster.brokers + 1):
+        passed = QUORUM_ID_END - OBSERVER_ID_BASE if number > OBSERVER_ID_BASE else 0
+        yield f"broker-{number}", number + passed, ("broker",)
+
+
+def _observers(cluster: ClusterConfig, role: str) -> Iterator[_Kind]:
+    for number in range(1, cluster.observers + 1):
+        yield f"observer-{number}", OBSERVER_ID_BASE + number, (role, OBSERVER)
+
+
+_KINDS: dict[str, Callable[[ClusterConfig], Iterator[_Kind]]] = {
+    "zookeeper": _zookeeper_kinds,
+    "kraft": _kraft_kinds,
+}
+_OF_ONE_MODE = {
+    "zookeeper": {"controllers": "coordinators", "separate": "coordinators"},
+    "kraft": {"coordinators": "controllers"},
+}
+"""Mode -> settings of the other one -> what to write instead."""
 
 
 class NodePorts(NamedTuple):
@@ -301,11 +342,25 @@ def _read_sections(table: Mapping[str, Any], source: str) -> Settings:
         if not isinstance(content, Mapping):
             raise ConfigError(f"{name} = … stands outside a section; write [{name}] above its keys")
         sections[name] = read_section(_SECTIONS[name], content, f"[{name}]")
+    _check_mode(table.get("cluster", {}))
     overrides = table.get("node", [])
     if not isinstance(overrides, list) or not all(isinstance(row, Mapping) for row in overrides):
         raise ConfigError("node must be a list of tables; write [[node]] above each")
     rows = tuple(read_section(NodeOverride, row, "[[node]]") for row in overrides)
     return Settings(source, overrides=rows, **sections)
+
+
+def _check_mode(cluster: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a mode that is not offered, or settings of another one."""
+    mode = cluster.get("mode", MODES[0])
+    if mode not in MODES:
+        raise ConfigError(f"[cluster] mode = {mode!r} is not offered; {nearest(mode, MODES)}")
+    for name, instead in _OF_ONE_MODE[mode].items():
+        if name in cluster:
+            raise ConfigError(
+                f"[cluster] {name} is no setting of mode = {mode!r}; write {instead}, "
+                "or another mode"
+            )
 
 
 def _check_settings(settings: Settings) -> None:
@@ -314,10 +369,6 @@ def _check_settings(settings: Settings) -> None:
             check_bounds(getattr(settings, item.name), f"[{item.name}]")
     check_combination(settings.raft, settings.coordinator, settings.broker)
     cluster, broker, supervisor = settings.cluster, settings.broker, settings.supervisor
-    if cluster.mode not in MODES:
-        raise ConfigError(
-            f"[cluster] mode = {cluster.mode!r} is not offered; use mode = {MODES[0]!r}"
-        )
     if not cluster.name or not cluster.host:
         raise ConfigError("[cluster] name and host must not be empty")
     if broker.min_insync_replicas > cluster.brokers:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from nodes.config import QUORUM_ROLES
 from supervisor.plan import ClusterPlan
 from supervisor.watch import RestartPolicy
 from transport.driver.timers import Timer
@@ -54,8 +55,13 @@ class Node:
         return self.endpoints.name
 
     @property
+    def in_quorum(self) -> bool:
+        """A coordinator, or in mode ``kraft`` a controller."""
+        return not frozenset(QUORUM_ROLES.values()).isdisjoint(self.endpoints.roles)
+
+    @property
     def votes(self) -> bool:
-        """A coordinator that votes: by its own word, or by its settings while it says nothing."""
+        """A member of the quorum that votes: by its own word, or by its settings while it says nothing."""
         named = int("observer" not in self.endpoints.roles)
         figures = self.health.figures if self.health is not None else {}
         return bool(figures.get("raft_voter", named))
@@ -143,9 +149,9 @@ class Roster:
         """Return the nodes that have a process."""
         return [node for node in self if node.pid]
 
-    def coordinators(self) -> list[Node]:
-        """Return the nodes that are told of deaths."""
-        return [node for node in self if "coordinator" in node.endpoints.roles]
+    def quorum(self) -> list[Node]:
+        """Return the members of the quorum: they are told of deaths."""
+        return [node for node in self if node.in_quorum]
 
     def is_ready(self, now_ms: int) -> bool:
         """Tell whether the cluster accepts writes: every node serves, a controller is active."""

@@ -185,9 +185,9 @@ class CommandServer:
 
     def _cannot_rebuild(self, node: Node, now: Now) -> str:
         """Return why a node cannot be filled anew by the others now; empty: it can."""
-        if "coordinator" not in node.endpoints.roles:
-            return f"{node.name} is no coordinator; a broker whose data is gone is filled anew by itself"
-        members = self._roster.coordinators()
+        if not node.in_quorum:
+            return f"{node.name} is not of the quorum; a broker whose data is gone is filled anew by itself"
+        members = self._roster.quorum()
         voters = [member for member in members if member.votes]
         others = [voter for voter in voters if voter is not node]
         ready = [other for other in others if other.state(now.mono_ms) == READY]
@@ -200,7 +200,7 @@ class CommandServer:
                 for other in others
                 if other not in ready
             )
-            return f"{needed} of the other coordinators must be ready for that; {missing}"
+            return f"{needed} of the other members of the quorum must be ready for that; {missing}"
         return ""
 
     def _add(self, origin: Origin, envelope: Envelope, body: AddNodeRequest, now: Now) -> None:

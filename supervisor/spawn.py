@@ -40,11 +40,12 @@ Command = Callable[[NodeEndpoints, Path, Incarnation], Sequence[str]]
 
 def node_command(node: NodeEndpoints, config: Path, incarnation: Incarnation) -> Sequence[str]:
     """Return how a node is started."""
+    program = "kraft" if "controller" in node.roles else node.roles[0]
     return (
         sys.executable,
         "-P",
         "-m",
-        f"nodes.{node.roles[0]}",
+        f"nodes.{program}",
         "--config",
         str(config),
         "--incarnation",

@@ -29,7 +29,7 @@ from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import ControllerEpoch, TopicId
 from transport.wire.messages import Message, Refusal
-from transport.wire.messages.metadata import BrokerRecord, MetadataDelta
+from transport.wire.messages.metadata import BrokerRecord, FetchImageRequest, MetadataDelta
 
 EARLY_MAX = 1_000
 TOPIC_ID_BYTES = 16
@@ -183,8 +183,10 @@ class Controller:
         self._take(Asked(request.envelope.body, tell, due_ms), now)
 
     def on_fetch_image(self, request: Request, now: Now) -> None:
-        """Answer what came after a version, if this is the controller."""
-        if self.is_active:
+        """Answer what came after a version, if this is the controller, or its own is asked for."""
+        body = request.envelope.body
+        assert isinstance(body, FetchImageRequest)
+        if self.is_active or body.own:
             self._metadata.answer_image(request, now)
         else:
             self._context.reply(request, _not_controller())

@@ -162,7 +162,9 @@ class Membership:
         intact = self._context.logs_intact
         data = znodes.encode_registration(config.endpoints(), config.incarnation, intact=intact)
         create = Create(path, data, EPHEMERAL)
-        operations: list[Operation] = [Create(root, first) for root, first in znodes.roots()]
+        operations: list[Operation] = [
+            Create(root, first) for root, first in znodes.roots(config.mode)
+        ]
         for _ in range(_ATTEMPTS):
             *_, made = yield [*operations, create]
             operations = []

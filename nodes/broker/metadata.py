@@ -263,7 +263,10 @@ class Metadata:
         """Answer a FETCH_IMAGE: the deltas after a version, or everything. For the controller."""
         body = request.envelope.body
         assert isinstance(body, FetchImageRequest)
-        self._context.reply(request, self._image_after(body.from_version))
+        version = body.from_version
+        if body.own and version > 0 and self._history:
+            version = max(version, MetadataVersion(self._history[0].version - 1))
+        self._context.reply(request, self._image_after(version))
 
     def _image_after(self, version: MetadataVersion) -> FetchImageResponse:
         epoch, newest = self.image.position

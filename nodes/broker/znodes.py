@@ -79,11 +79,16 @@ class _Version(msgspec.Struct, frozen=True):
     version: int
 
 
-def roots() -> tuple[tuple[str, bytes], ...]:
-    """Return the znodes that whoever comes first makes, parents first, with their first data."""
+def roots(mode: str) -> tuple[tuple[str, bytes], ...]:
+    """Return the znodes that whoever comes first makes, parents first, with their first data.
+
+    In mode ``kraft`` brokers only register in the tree; the metadata is beside it in the log.
+    """
+    registration = ((BROKERS, b""), (BROKER_IDS, b""))
+    if mode == "kraft":
+        return registration
     return (
-        (BROKERS, b""),
-        (BROKER_IDS, b""),
+        *registration,
         (REGISTERED, b""),
         (TOPICS, b""),
         (CONFIGS, b""),

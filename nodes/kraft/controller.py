@@ -31,6 +31,7 @@ from transport.wire.messages.metadata import (
     AlterPartitionRequest,
     FetchImageRequest,
 )
+from transport.wire.messages.reassignments import ControlledShutdownRequest
 
 
 class _NoPartitions:
@@ -77,6 +78,7 @@ class DedicatedController:
             AllocateProducerIdsRequest: asked,
             **dict.fromkeys(PASSED_ON, asked),
             FetchImageRequest: self.controller.on_fetch_image,
+            ControlledShutdownRequest: asked,
         }
 
     def on_controller(self, controller: NodeId, epoch: ControllerEpoch, now: Now) -> None:

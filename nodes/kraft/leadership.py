@@ -59,10 +59,10 @@ class Leadership:
         """The controller epoch of this member's reign; −1 outside one."""
         return self._ruled.controller.epoch
 
-    def on_applied(self, delta: MetadataDelta, now: Now) -> None:
-        """A delta was applied: perhaps it is the one that this controller waits for."""
+    def on_applied(self, delta: MetadataDelta, taken: bool, now: Now) -> None:
+        """A delta had its turn: perhaps it is the one that this controller waits for."""
         if self._store is not None:
-            self._store.on_applied(delta, now)
+            self._store.on_applied(delta, taken, now)
 
     def on_registrations(self) -> None:
         """Brokers have come or gone."""
@@ -112,5 +112,5 @@ class Leadership:
 
     def check(self) -> None:
         """Assert that one who reigns leads, under the epoch of its term."""
-        assert (self._term is None) == (self.epoch < 0)
-        assert self._term is None or self.epoch == int(self._term)
+        term = -1 if self._term is None else int(self._term)
+        assert self.epoch in (-1, term), "a reign of another term"

@@ -87,8 +87,8 @@ class Reigning(Protocol):
         """Its controller epoch; −1: it is not active."""
         ...
 
-    def on_applied(self, delta: MetadataDelta, now: Now) -> None:
-        """A delta was applied here."""
+    def on_applied(self, delta: MetadataDelta, taken: bool, now: Now) -> None:
+        """A delta was applied here, or (``taken`` False) changes nothing."""
         ...
 
     def on_registrations(self) -> None:
@@ -109,17 +109,18 @@ class MetadataMachine:
         try:
             delta = _deltas.decode(data)
         except msgspec.DecodeError:
-            delta = None
-        newest = self._metadata.image.position.version
-        following = MetadataPosition(ControllerEpoch(term), MetadataVersion(newest + 1))
-        if delta is None or (delta.controller_epoch, delta.version) != following:
             self.figures["metadata_entries_refused"] += 1
             return
-        if delta.controller_epoch == self._reigning.epoch:
+        newest = self._metadata.image.position.version
+        following = MetadataPosition(ControllerEpoch(term), MetadataVersion(newest + 1))
+        taken = (delta.controller_epoch, delta.version) == following
+        if not taken:
+            self.figures["metadata_entries_refused"] += 1
+        elif delta.controller_epoch == self._reigning.epoch:
             self._metadata.take(delta, now)
         else:
             self._metadata.follow(delta, now)
-        self._reigning.on_applied(delta, now)
+        self._reigning.on_applied(delta, taken, now)
 
     def begin_snapshot(self) -> ImageSlices:
         """Begin a snapshot of the image as it is now."""

@@ -55,12 +55,12 @@ class QuorumMetadataStore:
         taken = propose(encode_delta(self._commit.delta), now)
         self._due_ms = None if taken else now.mono_ms + PROPOSE_AGAIN_MS
 
-    def on_applied(self, delta: MetadataDelta, now: Now) -> None:
-        """Report the commit, if it is this one that was applied."""
+    def on_applied(self, delta: MetadataDelta, taken: bool, now: Now) -> None:
+        """Report the commit, if it is this one whose turn has come."""
         commit = self._commit
         if commit is not None and commit.delta == delta:
             self._commit = None
-            commit.on_committed(True, now)
+            commit.on_committed(taken, now)
 
     def next_deadline_ms(self) -> int | None:
         """Return when there is something to propose."""

@@ -13,6 +13,7 @@ import odradek.aio
 from odradek import AdminClient, Consumer, CoordinationClient, NewTopic, Producer
 from odradek.errors import BadVersionError, NoNodeError, OdradekError, UnknownTopicOrPartitionError
 from odradek.testing import Cluster
+from tests.integration.modes import both_modes
 
 pytestmark = pytest.mark.odradek(brokers=3, coordinators=3)
 WAIT_S = 30.0
@@ -75,7 +76,8 @@ def test_znodes_hold_configuration_and_tell_of_changes(odradek_cluster: Cluster)
         late.get("/alive")
 
 
-def test_asyncio_clients_do_the_same(odradek_cluster: Cluster) -> None:
+@both_modes
+def test_asyncio_clients_do_the_same(odradek_cluster: Cluster, mode: str) -> None:
     async def work() -> list[bytes]:
         servers = odradek_cluster.bootstrap
         async with odradek.aio.Producer(bootstrap_servers=servers) as producer:

@@ -23,6 +23,7 @@ from odradek.errors import (
     SessionExpiredError,
 )
 from odradek.testing import Cluster, wait_until
+from tests.integration.modes import both_modes
 
 pytestmark = pytest.mark.odradek(brokers=1, coordinators=3)
 WAIT_S = 30.0
@@ -51,8 +52,9 @@ def server(client: CoordinationClient) -> str:
     return info.name
 
 
+@both_modes
 def test_a_session_moves_when_its_server_is_killed_and_keeps_what_it_has(
-    odradek_cluster: Cluster,
+    odradek_cluster: Cluster, mode: str
 ) -> None:
     changed = threading.Event()
     deep: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -17,11 +17,13 @@ BIN = Path(sys.executable).parent
 COMMAND_MAX_S = 60
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 START, STOP = "odradek start --detach", "odradek stop"
+STARTS = {"docs/modes.md": "odradek start kraft --detach"}
+"""Where a document is not about the local cluster."""
 NEEDS_TOPIC = {"docs/operating.md": "odradek topic create greetings --partitions 3"}
 
 
 @pytest.fixture
-def shell() -> Iterator[dict[str, str]]:
+def shell(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """An environment in which the docs' commands find a running cluster of their own."""
     with tempfile.TemporaryDirectory(prefix="odradek-docs-") as folder:
         environment = {
@@ -30,7 +32,7 @@ def shell() -> Iterator[dict[str, str]]:
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         }
         environment.pop("ODRADEK_BOOTSTRAP", None)
-        run(START, environment)
+        run(STARTS.get(request.node.callspec.params["document"], START), environment)
         try:
             yield environment
         finally:
@@ -63,7 +65,9 @@ def steps(text: str) -> list[tuple[str, str]]:
     return [(command.strip(), output) for command, _, output in (p.partition("\n") for p in parts)]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/clients.md", "docs/operating.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/clients.md", "docs/operating.md", "docs/modes.md"]
+)
 def test_the_commands_of_a_document_work_as_printed(document: str, shell: dict[str, str]) -> None:
     if document in NEEDS_TOPIC:
         run(NEEDS_TOPIC[document], shell)

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from odradek import CoordinationClient
+from odradek import AdminClient, CoordinationClient, NewTopic
 from odradek.testing import Cluster
 
 
-def odradek(cluster: Cluster, *words: str) -> str:
-    program = [sys.executable, "-P", "-m", "supervisor", "ensemble"]
+def odradek(cluster: Cluster, *words: str, of: str = "ensemble") -> str:
+    program = [sys.executable, "-P", "-m", "supervisor", of]
     done = subprocess.run(
         [*program, *words, "--data-dir", str(cluster.data_dir)],
         capture_output=True,
@@ -140,3 +140,22 @@ def test_coordinators_come_and_go_while_a_client_writes(tmp_path: Path) -> None:
         assert sorted(rows.values()) == ["follower", "follower", "leader"]
         with CoordinationClient(hosts=cluster.hosts) as client:
             assert client.get("/a")[0] == b"%d" % written
+
+
+@pytest.mark.odradek(
+    brokers=1, coordinators=3, mode="kraft", settings={"cluster": {"observers": 1}}
+)
+def test_the_quorum_of_a_kraft_cluster_changes_under_its_controller(
+    odradek_cluster: Cluster,
+) -> None:
+    cluster = odradek_cluster
+    assert "votes now" in odradek(cluster, "add", "observer-1", of="quorum")
+    described = json.loads(odradek(cluster, "describe", "--json", of="quorum"))
+    assert described["leader"] in {row["name"] for row in described["members"]}
+    assert "observes now" in odradek(cluster, "remove", described["leader"], of="quorum")
+    with AdminClient(bootstrap_servers=cluster.bootstrap) as admin:
+        admin.create_topics([NewTopic("after", 1, 1)])
+        assert "after" in admin.list_topics()
+    [controller] = [node for node in cluster.status().nodes if node.controller]
+    assert controller.name != described["leader"]
+    assert controller.leader

@@ -10,6 +10,7 @@ import pytest
 
 from odradek import AdminClient, Consumer, NewTopic, Producer, RecordMetadata, TopicPartition
 from odradek.testing import Cluster, wait_until
+from tests.integration.modes import both_modes
 
 TOPIC = "events"
 PARTITIONS = 3
@@ -78,8 +79,9 @@ class Load:
         self._producer.close()
 
 
+@both_modes
 def test_nothing_acked_is_lost_doubled_or_disordered_when_leaders_are_killed(
-    odradek_cluster: Cluster,
+    odradek_cluster: Cluster, mode: str
 ) -> None:
     make_topic(odradek_cluster)
     load = Load(odradek_cluster)
@@ -122,8 +124,11 @@ def test_a_coordinator_may_die_under_load_unnoticed(odradek_cluster: Cluster) ->
     assert read_all(odradek_cluster) == load.sent
 
 
+@both_modes
 @pytest.mark.odradek(brokers=3, coordinators=1)
-def test_everything_is_there_after_a_restart_of_every_node(odradek_cluster: Cluster) -> None:
+def test_everything_is_there_after_a_restart_of_every_node(
+    odradek_cluster: Cluster, mode: str
+) -> None:
     make_topic(odradek_cluster)
     load = Load(odradek_cluster)
     load.more(300)

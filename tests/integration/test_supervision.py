@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from odradek.testing import Cluster, wait_until
+from tests.integration.modes import both_modes
 
 
 def roles(cluster: Cluster) -> dict[str, list[str]]:
@@ -16,8 +17,9 @@ def roles(cluster: Cluster) -> dict[str, list[str]]:
     }
 
 
+@both_modes
 def test_a_killed_leader_of_the_quorum_and_a_killed_controller_are_replaced(
-    odradek_cluster: Cluster,
+    odradek_cluster: Cluster, mode: str
 ) -> None:
     for role in ("leader", "controller"):
         [killed] = roles(odradek_cluster)[role]
@@ -30,8 +32,9 @@ def test_a_killed_leader_of_the_quorum_and_a_killed_controller_are_replaced(
         assert odradek_cluster.pids()[killed] not in (0, before)
 
 
+@both_modes
 @pytest.mark.odradek(brokers=1, coordinators=1)
-def test_a_restart_in_order_keeps_the_cluster(odradek_cluster: Cluster) -> None:
+def test_a_restart_in_order_keeps_the_cluster(odradek_cluster: Cluster, mode: str) -> None:
     for name in odradek_cluster.node_names():
         before = odradek_cluster.pids()[name]
         odradek_cluster.restart(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from nodes.config import QUORUM_ROLES
 from tests.simulation.mutations.hunt import print_hunt
 from tests.simulation.parallel import prepare, run_many
 from tests.simulation.run import Failed, Report, run
@@ -19,6 +20,9 @@ def main() -> int:
     choice.add_argument("--many", type=int, metavar="N", help="run N seeds")
     choice.add_argument("--speed", action="store_true", help="measure how fast virtual time is")
     parser.add_argument("--mutation", metavar="NAME", help="hunt this planted bug, or all")
+    parser.add_argument(
+        "--mode", choices=tuple(QUORUM_ROLES), default="", help="of the cluster; default: drawn"
+    )
     parser.add_argument("--short", action="store_true", help="with a short safety phase")
     parser.add_argument("--first", type=int, default=1, help="the first of many seeds")
     arguments = parser.parse_args()
@@ -28,9 +32,9 @@ def main() -> int:
     if arguments.speed:
         return _measure()
     if arguments.seed is not None:
-        return _run_one(arguments.seed, short=arguments.short)
+        return _run_one(arguments.seed, short=arguments.short, mode=arguments.mode)
     seeds = range(arguments.first, arguments.first + arguments.many)
-    return run_many(seeds, short=arguments.short)
+    return run_many(seeds, short=arguments.short, mode=arguments.mode)
 
 
 def _measure() -> int:
@@ -42,9 +46,9 @@ def _measure() -> int:
     return 0
 
 
-def _run_one(seed: int, *, short: bool) -> int:
+def _run_one(seed: int, *, short: bool, mode: str) -> int:
     try:
-        report = run(seed, short=short)
+        report = run(seed, short=short, mode=mode)
     except Failed as failure:
         sys.stdout.write("\n".join(failure.trace) + f"\n{failure}\n")
         return 1

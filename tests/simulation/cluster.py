@@ -10,7 +10,7 @@ from nodes.broker.server import BrokerServer
 from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, QUORUM_ROLES, NodeConfig
 from nodes.coordinator.server import CoordinatorServer
 from nodes.kraft.server import KraftServer
-from supervisor.plan import OBSERVER_ID_BASE, OBSERVER_ROLES
+from supervisor.plan import OBSERVER_ID_BASE
 from tests.simulation.clock import HostClock
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.network import Network
@@ -221,8 +221,7 @@ def _members(shape: Shape) -> Iterator[tuple[str, int, tuple[str, ...]]]:
     if shape.mode == "zookeeper":
         for role, count in (("coordinator", shape.coordinators), ("broker", shape.brokers)):
             yield from ((role, number, (role,)) for number in range(1, count + 1))
-        for number in range(1, shape.observers + 1):
-            yield "observer", OBSERVER_ID_BASE + number, OBSERVER_ROLES
+        yield from _observers(shape, "coordinator")
         return
     combined = 0 if shape.separate else min(shape.coordinators, shape.brokers)
     for number in range(1, combined + 1):
@@ -231,6 +230,12 @@ def _members(shape: Shape) -> Iterator[tuple[str, int, tuple[str, ...]]]:
         yield "broker", number, ("broker",)
     for number in range(combined + 1, shape.coordinators + 1):
         yield "controller", CONTROLLER_ID_BASE + number, ("controller",)
+    yield from _observers(shape, "controller")
+
+
+def _observers(shape: Shape, role: str) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+    for number in range(1, shape.observers + 1):
+        yield "observer", OBSERVER_ID_BASE + number, (role, "observer")
 
 
 def _endpoints(kind: str, number: int, roles: tuple[str, ...]) -> NodeEndpoints:

@@ -84,8 +84,17 @@ class Losses:
         names = self.cluster.names("coordinator")
         count = self.world.random.choice((1, 1, len(names)))
         for name in self.world.random.sample(names, count):
-            if self.cluster.processes[name].alive:
+            if self.cluster.processes[name].alive and self._may_lose_power(name):
                 self.cluster.lose_power(name)
+
+    def _may_lose_power(self, name: str) -> bool:
+        """Of members that are brokers too only one at a time, whose every record is elsewhere."""
+        if name not in self.cluster.names("broker"):
+            return True
+        if self._recovering or not self._can_spare(name):
+            return False
+        self._begin_recovery(name)
+        return True
 
     def _lose_power_of_broker(self) -> None:
         name = self.world.random.choice(self.cluster.names("broker"))

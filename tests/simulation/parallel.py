@@ -36,20 +36,20 @@ def prepare() -> None:
     gc.set_threshold(*GC_THRESHOLD)
 
 
-def attempt_all(seeds: Iterable[int], *, short: bool = False) -> Iterator[Outcome]:
+def attempt_all(seeds: Iterable[int], *, short: bool = False, mode: str = "") -> Iterator[Outcome]:
     """Run the seeds in as many processes as there are cores; yield outcomes as they come."""
     with get_context("spawn").Pool(
         os.cpu_count(), prepare, maxtasksperchild=SEEDS_PER_PROCESS
     ) as pool:
-        yield from pool.imap_unordered(partial(_attempt, short=short), seeds)
+        yield from pool.imap_unordered(partial(_attempt, short=short, mode=mode), seeds)
 
 
-def run_many(seeds: Iterable[int], *, short: bool = False) -> int:
+def run_many(seeds: Iterable[int], *, short: bool = False, mode: str = "") -> int:
     """Run the seeds in parallel and print what failed; 1 if any did."""
     began = time.perf_counter()
     count = failures = 0
     virtual_s = 0.0
-    for outcome in attempt_all(seeds, short=short):
+    for outcome in attempt_all(seeds, short=short, mode=mode):
         count += 1
         virtual_s += outcome.virtual_s
         if outcome.failure:
@@ -65,8 +65,8 @@ def run_many(seeds: Iterable[int], *, short: bool = False) -> int:
     return 1 if failures else 0
 
 
-def _attempt(seed: int, *, short: bool) -> Outcome:
+def _attempt(seed: int, *, short: bool, mode: str) -> Outcome:
     try:
-        return Outcome(seed, "", run(seed, short=short).virtual_s)
+        return Outcome(seed, "", run(seed, short=short, mode=mode).virtual_s)
     except Failed as failure:
         return Outcome(seed, str(failure), 0.0)

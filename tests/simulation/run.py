@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
 from tests.simulation.health import brokers_are_whole, quorum_is_whole
-from tests.simulation.shape import Shape, draw_shape
+from tests.simulation.shape import Shape, draw_mode, draw_shape
 from tests.simulation.workloads.mix import Workloads
 from tests.simulation.world import World
 
@@ -41,8 +41,11 @@ class Report:
 class Failed(AssertionError):
     """A run broke a promise: carries its trace."""
 
-    def __init__(self, seed: int, reason: object, trace: list[str], *, short: bool) -> None:
+    def __init__(
+        self, seed: int, reason: object, trace: list[str], *, short: bool, mode: str = ""
+    ) -> None:
         command = f"python -m tests.simulation --seed {seed}{' --short' if short else ''}"
+        command += f" --mode {mode}" if mode else ""
         super().__init__(f"seed {seed}: {reason}\nrepeat it with: {command}")
         self.trace = trace
 
@@ -54,21 +57,22 @@ def run(
     faults: bool = True,
     shape: Shape | None = None,
     safety_ms: int | None = None,
+    mode: str = "",
 ) -> Report:
     """Run one seed; raises :class:`Failed` when a promise was broken.
 
-    The shape and the length of the safety phase are drawn from the seed unless they are given;
+    The mode, the shape and the length of the safety phase are drawn from the seed unless they are given;
     ``short`` is a length as well.
     """
     world = World(seed)
-    drawn = shape or draw_shape(world.random)
+    drawn = shape or draw_shape(world.random, mode or draw_mode(seed))
     if safety_ms is None:
         safety_ms = SHORT_SAFETY_MS if short else drawn.safety_ms
     try:
         return _run(world, drawn, safety_ms, faults)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise Failed(seed, reason, world.trace, short=short) from error
+        raise Failed(seed, reason, world.trace, short=short, mode=mode) from error
 
 
 def _run(world: World, shape: Shape, safety_ms: int, with_faults: bool) -> Report:

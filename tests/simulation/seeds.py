@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from nodes.config import QUORUM_ROLES
+
 SEEDS_FILE = Path(__file__).with_name("seeds.txt")
 
 
 class KnownSeed(NamedTuple):
-    """A line of the file: ``7 short what it found``."""
+    """A line of the file: ``7 short zookeeper what it found``."""
 
     seed: int
     short: bool
+    mode: str
     found: str
 
 
@@ -21,7 +24,8 @@ def known_seeds() -> list[KnownSeed]:
     seeds: list[KnownSeed] = []
     for line in SEEDS_FILE.read_text().splitlines():
         if line and not line.startswith("#"):
-            seed, length, found = line.split(maxsplit=2)
+            seed, length, mode, found = line.split(maxsplit=3)
             assert length in ("short", "full"), line
-            seeds.append(KnownSeed(int(seed), length == "short", found))
+            assert mode in QUORUM_ROLES, line
+            seeds.append(KnownSeed(int(seed), length == "short", mode, found))
     return seeds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, RaftConfig, check_combination
@@ -49,6 +49,12 @@ class Mix:
     paths: int = 2
 
 
+KRAFT_SHARE = 0.4
+"""Of all seeds."""
+SEPARATE_SHARE = 0.3
+"""Of those: clusters in which no node is both broker and controller."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """The nodes, their settings, and the clients."""
@@ -76,8 +82,10 @@ class Shape:
     def describe(self) -> str:
         """Return it in a line, for the trace."""
         broker, raft = self.broker, self.raft
+        apart = ", separate" if self.separate else ""
         return (
-            f"{self.coordinators} coordinators, {self.observers} observers, {self.brokers} brokers, "
+            f"{self.mode}{apart}, {self.coordinators} coordinators, {self.observers} observers, "
+            f"{self.brokers} brokers, "
             f"{broker.num_partitions} partitions, replication factor "
             f"{broker.default_replication_factor}, min.insync.replicas "
             f"{broker.min_insync_replicas}, death notices {'on' if self.death_notices else 'off'}, "
@@ -92,8 +100,16 @@ class Shape:
         return ", ".join(f"{count} {kind}" for kind, count in self.mix.clients.items() if count)
 
 
-def draw_shape(random: Random) -> Shape:
-    """Draw a cluster: mostly 3 + 3, always one that can lose what the guarantees allow."""
+def draw_mode(seed: int) -> str:
+    """Draw the mode from a generator of its own: a seed whose mode is given draws the rest alike."""
+    return "kraft" if Random(f"mode of {seed}").random() < KRAFT_SHARE else "zookeeper"
+
+
+def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:
+    """Draw a cluster: mostly 3 + 3, always one that can lose what the guarantees allow.
+
+    In mode ``kraft`` brokers are controllers too as far as both go, or no node is both.
+    """
     brokers = random.choice((1, 2, 3, 3, 3, 3, 4, 5))
     factor = min(brokers, random.choice((1, 2, 3, 3, 3, 3, 4, 5)))
     shape = Shape(
@@ -130,6 +146,8 @@ def draw_shape(random: Random) -> Shape:
         mix=_draw_mix(random),
         safety_ms=random.choice((8_000, 15_000, 15_000, 30_000)),
     )
+    if mode == "kraft":
+        shape = replace(shape, mode=mode, separate=random.random() < SEPARATE_SHARE)
     check_combination(shape.raft, shape.coordinator, shape.broker)
     return shape
 

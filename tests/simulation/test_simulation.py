@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.config import QUORUM_ROLES
 from tests.simulation.parallel import attempt_all
 from tests.simulation.run import run
 from tests.simulation.seeds import known_seeds
@@ -19,12 +20,14 @@ ROOT = Path(__file__).parents[2]
 SHORT_SEEDS = range(1, 201)
 
 
-def failures_of(seeds: Iterable[int], *, short: bool) -> list[str]:
-    return [outcome.failure for outcome in attempt_all(seeds, short=short) if outcome.failure]
+def failures_of(seeds: Iterable[int], *, short: bool, mode: str = "") -> list[str]:
+    outcomes = attempt_all(seeds, short=short, mode=mode)
+    return [outcome.failure for outcome in outcomes if outcome.failure]
 
 
-def test_a_healthy_cluster_serves() -> None:
-    report = run(1, faults=False, shape=Shape(), safety_ms=4_000)
+@pytest.mark.parametrize("mode", QUORUM_ROLES)
+def test_a_healthy_cluster_serves(mode: str) -> None:
+    report = run(1, faults=False, shape=Shape(mode=mode), safety_ms=4_000)
     assert report.records_acked > 100
     assert report.znode_operations > 50
 
@@ -56,10 +59,11 @@ def test_another_seed_gives_another_history() -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("mode", QUORUM_ROLES)
 @pytest.mark.parametrize("short", [True, False])
-def test_what_was_found_stays_found(short: bool) -> None:
-    seeds = [known.seed for known in known_seeds() if known.short == short]
-    assert failures_of(seeds, short=short) == []
+def test_what_was_found_stays_found(short: bool, mode: str) -> None:
+    seeds = [one.seed for one in known_seeds() if (one.short, one.mode) == (short, mode)]
+    assert failures_of(seeds, short=short, mode=mode) == []
 
 
 @pytest.mark.timeout(600)

@@ -16,15 +16,23 @@ from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, RaftConfig
 from tests.simulation.checkers.violation import Violation
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
-from tests.simulation.mutations import control, groups, logs, partitions, raft, transactions, znodes
+from tests.simulation.mutations import (
+    control,
+    groups,
+    kraft,
+    logs,
+    partitions,
+    raft,
+    transactions,
+    znodes,
+)
 from tests.simulation.mutations.aimed import AIMED
 from tests.simulation.mutations.registry import MUTATIONS, Mutation, patched
 from tests.simulation.parallel import prepare
 from tests.simulation.run import Failed, run
 from tests.simulation.shape import USUAL, Mix, Shape
 
-PLANTED = (raft, znodes, partitions, control, logs, groups)
-PLANTED = (raft, znodes, partitions, control, logs, transactions)
+PLANTED = (raft, znodes, partitions, control, logs, groups, transactions, kraft)
 """The modules that register mutations when they are imported."""
 SAFETY_MS = 5_000
 INTENSITY = 4.0
@@ -46,6 +54,7 @@ def short_shape(seed: int, mutation: Mutation) -> Shape:
     """Return the 3 + 3 cluster that bugs are planted in: small, and with much that goes on."""
     random = Random(seed)
     return Shape(
+        mode=mutation.mode,
         observers=mutation.observers,
         death_notices=random.random() < 0.8,
         raft=RaftConfig(append_bytes_max=random.choice((1024, 1024 * 1024))),

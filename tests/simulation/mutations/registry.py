@@ -32,6 +32,7 @@ class Mutation:
     clients: Mapping[str, int] = field(default_factory=dict)
     """How many clients there are of the kinds that it needs, beside the usual ones."""
     observers: int = 0
+    mode: str = "zookeeper"
 
     @property
     def story(self) -> str:
@@ -53,12 +54,15 @@ def mutation(
     faults: tuple[str, ...] = (),
     clients: Mapping[str, int] | None = None,
     observers: int = 0,
+    mode: str = "zookeeper",
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     """Register a function that makes patches, under its own name, as caught by ``expected``."""
 
     def register(make: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
         name = make.__name__.replace("_", "-")
-        MUTATIONS[name] = Mutation(name, expected, make, victims, faults, clients or {}, observers)
+        MUTATIONS[name] = Mutation(
+            name, expected, make, victims, faults, clients or {}, observers, mode
+        )
         return make
 
     return register

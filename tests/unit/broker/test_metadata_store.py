@@ -60,7 +60,7 @@ class Shelf:
         self.world = World(1)
         self.tree = Tree(self.world)
         self.session = self.open()
-        for path, data in znodes.roots():
+        for path, data in znodes.roots("zookeeper"):
             self.tree.perform(self.session, Create(path, data))
 
     def open(self) -> TreeSession:

@@ -42,10 +42,11 @@ class StandInReign:
     def __init__(self, epoch: int = -1) -> None:
         self.epoch = ControllerEpoch(epoch)
         self.applied: list[MetadataDelta] = []
+        self.refused: list[MetadataDelta] = []
         self.registrations = 0
 
-    def on_applied(self, delta: MetadataDelta, now: Now) -> None:
-        self.applied.append(delta)
+    def on_applied(self, delta: MetadataDelta, taken: bool, now: Now) -> None:
+        (self.applied if taken else self.refused).append(delta)
 
     def on_registrations(self) -> None:
         self.registrations += 1

@@ -33,9 +33,11 @@ def test_deltas_are_applied_in_order() -> None:
     ids=["a gap", "a repetition", "of an earlier leader", "of no leader"],
 )
 def test_what_does_not_follow_changes_nothing(epoch: int, version: int, term: int) -> None:
-    machine, image = machine_with()
+    reign = StandInReign()
+    machine, image = machine_with(reign)
     machine.apply(encode_delta(delta(7, 1)), Term(7), NOW)
     machine.apply(encode_delta(delta(epoch, version)), Term(term), NOW)
+    assert [one.version for one in reign.refused] == [version]
     assert image.position == (7, 1)
     assert machine.figures["metadata_entries_refused"] == 1
 

@@ -37,9 +37,9 @@ def test_a_commit_is_one_proposal_and_done_once_applied() -> None:
     store.flush(log.propose, at(100))
     assert log.entries == [encode_delta(delta(5, 1))]
     assert store.next_deadline_ms() is None
-    store.on_applied(delta(4, 1), at(100))
+    store.on_applied(delta(4, 1), True, at(100))
     assert done == [], "another controller's delta is not this one"
-    store.on_applied(delta(5, 1), at(101))
+    store.on_applied(delta(5, 1), True, at(101))
     assert done == [True]
 
 
@@ -65,8 +65,16 @@ def test_the_next_commit_may_be_ordered_when_the_last_one_is_done() -> None:
 
     store.commit(ClusterImage(), delta(5, 1), on_first, at(0))
     store.flush(log.propose, at(0))
-    store.on_applied(delta(5, 1), at(1))
+    store.on_applied(delta(5, 1), True, at(1))
     store.flush(log.propose, at(1))
-    store.on_applied(delta(5, 2), at(2))
+    store.on_applied(delta(5, 2), True, at(2))
     assert done == [1, 2]
     assert len(log.entries) == 2
+
+
+def test_a_commit_that_changes_nothing_ends_the_reign() -> None:
+    store, log, done = QuorumMetadataStore(), Log(), list[bool]()
+    store.commit(ClusterImage(), delta(5, 1), lambda ok, _now: done.append(ok), at(0))
+    store.flush(log.propose, at(0))
+    store.on_applied(delta(5, 1), False, at(1))
+    assert done == [False]

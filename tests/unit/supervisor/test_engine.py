@@ -716,11 +716,11 @@ def test_rebuild_of_what_cannot_be_rebuilt_is_refused() -> None:
     world.become_ready()
     [answer] = world.command(RebuildNodeRequest(KEY, NodeName("broker-1")))
     assert isinstance(answer, RebuildNodeResponse)
-    assert "no coordinator" in answer.text
+    assert "not of the quorum" in answer.text
     world.ports.replies.clear()
     world.die("coordinator-1", 3)
     [answer] = world.command(RebuildNodeRequest(KEY, NodeName("coordinator-2")))
     assert isinstance(answer, RebuildNodeResponse)
-    assert "2 of the other coordinators must be ready" in answer.text
+    assert "2 of the other members of the quorum must be ready" in answer.text
     assert "coordinator-1 is restarting" in answer.text
     assert world.processes.marked == []

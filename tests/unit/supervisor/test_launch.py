@@ -14,12 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from nodes.config import ConfigError
 from odradek.testing import Cluster, ClusterError, wait_until
 from supervisor.data_dir import DataDir
-from supervisor.launch import find_namesake
+from supervisor.launch import Launch, find_namesake, prepare
 
 STAND_IN = (sys.executable, "-P", str(Path(__file__).with_name("stand_in_supervisor.py")))
 SMALL = "[cluster]\nname = 'small'\nbrokers = 1\ncoordinators = 1\n"
+KRAFT = "[cluster]\nname = 'small'\nmode = 'kraft'\ncontrollers = 1\nseparate = false\n"
 
 
 class StandInCluster(Cluster):
@@ -222,6 +224,28 @@ def test_another_cluster_is_not_started_on_the_data_of_this_one(
     assert done.returncode == 2
     assert text in done.stderr
     assert running_in(data_dir) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ("controllers = 1", "controllers = 3", "was made with controllers = 1"),
+        ("separate = false", "separate = true", "not made with controllers as separate nodes"),
+        (KRAFT, SMALL, "was made with mode = 'kraft'"),
+    ],
+)
+def test_a_kraft_cluster_keeps_its_quorum(
+    tmp_path: Path, before: str, after: str, text: str
+) -> None:
+    data_dir, config = DataDir(tmp_path / "data"), tmp_path / "c.toml"
+    config.write_text(KRAFT)
+    launch = Launch(str(config), data_dir.path)
+    prepare(launch, data_dir)
+    data_dir.unlock()
+    config.write_text(KRAFT.replace(before, after))
+    with pytest.raises(ConfigError, match=text):
+        prepare(launch, data_dir)
+    data_dir.unlock()
 
 
 def test_a_cluster_for_tests_says_why_it_cannot_start() -> None:

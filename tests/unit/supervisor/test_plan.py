@@ -8,8 +8,19 @@ from pathlib import Path
 import pytest
 
 from nodes.config import ConfigError, check_node_config
-from supervisor.plan import ClusterPlan, NodePorts, load_settings, read_settings, shipped_names
+from supervisor.plan import (
+    ClusterPlan,
+    NodePorts,
+    Settings,
+    load_settings,
+    read_settings,
+    shipped_names,
+)
 from transport.wire.ids import ClusterId
+
+
+def settings_of(text: str) -> Settings:
+    return read_settings(tomllib.loads(text), "my.toml")
 
 
 def refused(text: str) -> str:
@@ -38,6 +49,42 @@ def test_local_is_three_and_three_with_three_replicas_of_which_two_must_be_in_sy
     broker = settings.broker
     assert (broker.num_partitions, broker.default_replication_factor) == (3, 3)
     assert broker.min_insync_replicas == 2
+
+
+@pytest.mark.parametrize(
+    ("cluster", "expected"),
+    [
+        ("controllers = 1\nbrokers = 1", ["node-1"]),
+        ("controllers = 3\nbrokers = 3", ["node-1", "node-2", "node-3"]),
+        ("controllers = 1\nbrokers = 3", ["node-1", "broker-2", "broker-3"]),
+        ("controllers = 3\nbrokers = 1", ["node-1", "controller-2", "controller-3"]),
+        ("controllers = 1\nbrokers = 2\nseparate = true", ["controller-1", "broker-1", "broker-2"]),
+        ("controllers = 1\nbrokers = 1\nobservers = 1", ["node-1", "observer-1"]),
+    ],
+)
+def test_in_kraft_nodes_are_both_as_far_as_both_go(cluster: str, expected: list[str]) -> None:
+    members = settings_of(f"[cluster]\nmode = 'kraft'\n{cluster}\n").members()
+    assert [str(member.name) for member in members] == expected
+    for member in members:
+        kind = member.name.rpartition("-")[0]
+        roles = {"node": ("broker", "controller"), "observer": ("controller", "observer")}
+        assert member.roles == roles.get(kind, (kind,))
+
+
+def test_in_kraft_no_two_nodes_share_an_id_however_many_there_are() -> None:
+    text = "[cluster]\nmode = 'kraft'\ncontrollers = 15\nobservers = 48\nbrokers = 200\n"
+    for separate in ("true", "false"):
+        members = settings_of(f"{text}separate = {separate}\n").members()
+        assert len({member.id for member in members}) == len(members)
+        quorum = [member.id for member in members if "controller" in member.roles]
+        assert max(quorum) < 128, "session ids have seven bits for it"
+
+
+def test_the_shipped_kraft_clusters_are_one_and_three_nodes() -> None:
+    for name, count in (("single", 1), ("kraft", 3)):
+        members = load_settings(name).members()
+        assert [member.id for member in members] == list(range(1, count + 1))
+        assert all(member.roles == ("broker", "controller") for member in members)
 
 
 def test_a_path_is_loaded_as_such(tmp_path: Path) -> None:
@@ -73,7 +120,16 @@ def test_what_is_no_toml_says_where(tmp_path: Path) -> None:
         ("broker = 3\n", "write [broker] above its keys"),
         ("[cluster]\nbrokers = 'three'\n", '[cluster] brokers = "three" is not a whole number'),
         ("[cluster]\nbrokers = 0\n", "[cluster] brokers = 0 is below 1; raise it"),
-        ("[cluster]\nmode = 'raft'\n", "mode = 'raft' is not offered; use mode = 'zookeeper'"),
+        ("[cluster]\nmode = 'raft'\n", "mode = 'raft' is not offered; did you mean 'kraft'?"),
+        (
+            "[cluster]\nmode = 'kraft'\ncoordinators = 3\n",
+            "coordinators is no setting of mode = 'kraft'; write controllers",
+        ),
+        (
+            "[cluster]\ncontrollers = 3\n",
+            "controllers is no setting of mode = 'zookeeper'; write coordinators",
+        ),
+        ("[cluster]\nmode = 'kraft'\ncontrollers = 0\n", "controllers = 0 is below 1; raise it"),
         ("[cluster]\nname = ''\n", "must not be empty"),
         (
             "[cluster]\nbrokers = 1\n[broker]\nmin_insync_replicas = 2\n",

@@ -145,6 +145,9 @@ class FetchImageRequest(Message, frozen=True, array_like=True, gc=False):
 
     broker_id: NodeId
     from_version: MetadataVersion
+    own: bool = False
+    """A person's question to any node: what has it applied itself? Then of the deltas those that it
+    still has, which may begin later."""
 
 
 class FetchImageResponse(Message, frozen=True, array_like=True, gc=False):

@@ -1,0 +1,179 @@
+"""``odradek metadata log|snapshot|diff``: the cluster image as each node holds it.
+
+Asks the nodes themselves, by the addresses in the data directory: any broker or controller answers
+with what it has applied, so that two of them can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from nodes.config import ConfigError, nearest
+from supervisor.data_dir import DataDir
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NO_NODE, MetadataVersion
+from transport.wire.messages.cluster import HealthRequest, HealthResponse, NodeEndpoints
+from transport.wire.messages.metadata import (
+    FetchImageRequest,
+    FetchImageResponse,
+    MetadataRecord,
+)
+
+ASK_MAX_MS = 10_000
+FAILED = 1
+HOLDERS = frozenset(("broker", "controller"))
+"""Roles of the nodes that have the image."""
+
+FindDataDir = Callable[[argparse.Namespace], DataDir]
+Fields = dict[str, Any]
+
+_EXAMPLES = """\
+examples:
+  odradek metadata snapshot
+  odradek metadata log
+  odradek metadata log --after 40 --json
+  odradek metadata diff broker-1 broker-2
+"""
+
+
+def add_parser(
+    tree: Any, add_data_dir: Callable[[argparse.ArgumentParser], None], data_dir: FindDataDir
+) -> None:
+    """Mount ``metadata`` and its commands on the command line's tree."""
+    metadata = tree.add_parser(
+        "metadata", help="see the cluster image that nodes hold", epilog=_EXAMPLES
+    )
+    names = metadata.add_subparsers(dest="metadata_command", metavar="COMMAND", required=True)
+    shown = names.add_parser("snapshot", help="print every record of the image")
+    logged = names.add_parser(
+        "log",
+        help="print the last changes of the image",
+        description="Print the changes that a node still has in memory: the last thousand, and "
+        "none from before it started or was given the whole.",
+    )
+    for parser in (shown, logged):
+        parser.add_argument(
+            "node", metavar="NODE", nargs="?", default="", help="default: the active controller"
+        )
+        parser.add_argument("--json", action="store_true", help="a line of JSON for each")
+    logged.add_argument("--after", type=int, default=1, metavar="VERSION", help="default: 1")
+    compared = names.add_parser(
+        "diff", help="print what two nodes hold otherwise; the exit status is 1 where anything is"
+    )
+    compared.add_argument("node", metavar="NODE")
+    compared.add_argument("other", metavar="OTHER")
+    shown.set_defaults(run=lambda given: snapshot(data_dir(given), given.node, as_json=given.json))
+    logged.set_defaults(
+        run=lambda given: log(data_dir(given), given.node, given.after, as_json=given.json)
+    )
+    compared.set_defaults(run=lambda given: diff(data_dir(given), given.node, given.other))
+    for parser in (shown, logged, compared):
+        add_data_dir(parser)
+
+
+def snapshot(data_dir: DataDir, name: str, *, as_json: bool) -> int:
+    """Print every record that a node holds."""
+    holder = _find(_holders(data_dir), name)
+    image = _ask(holder, MetadataVersion(0))
+    if not as_json:
+        print(f"{holder.name} holds {_position(image)}")
+    for record in image.records:
+        print(json.dumps(_fields(record)) if as_json else _line(record))
+    return 0
+
+
+def log(data_dir: DataDir, name: str, after: int, *, as_json: bool) -> int:
+    """Print the changes after a version that a node still has."""
+    holder = _find(_holders(data_dir), name)
+    answer = _ask(holder, MetadataVersion(max(1, after)))
+    for delta in answer.deltas:
+        stamp = {"controller_epoch": int(delta.controller_epoch), "version": int(delta.version)}
+        if as_json:
+            print(json.dumps({**stamp, "records": [_fields(one) for one in delta.records]}))
+            continue
+        print(f"version {delta.version}, controller epoch {delta.controller_epoch}")
+        for record in delta.records:
+            print(f"  {_line(record)}")
+    if not answer.deltas and answer.version > after:
+        sys.stderr.write(
+            f"odradek: {holder.name} has {_position(answer)} and no changes in memory; "
+            "see `odradek metadata snapshot`\n"
+        )
+    return 0
+
+
+def diff(data_dir: DataDir, one: str, other: str) -> int:
+    """Print what differs between two nodes; 1 if anything does."""
+    holders = _holders(data_dir)
+    nodes = (_find(holders, one), _find(holders, other))
+    images = [_ask(node, MetadataVersion(0)) for node in nodes]
+    lines = [{_line(record) for record in image.records} for image in images]
+    for node, image, mine, others in zip(nodes, images, lines, reversed(lines), strict=True):
+        print(f"{node.name} holds {_position(image)}; it alone has {len(mine - others)} records")
+        for line in sorted(mine - others):
+            print(f"  {line}")
+    return 0 if lines[0] == lines[1] and images[0].version == images[1].version else FAILED
+
+
+def _holders(data_dir: DataDir) -> list[NodeEndpoints]:
+    cluster = data_dir.read_cluster()
+    if cluster is None:
+        raise ConfigError(f"no cluster lives in {data_dir}; start one with `odradek start`")
+    return [node for node in cluster.nodes if not HOLDERS.isdisjoint(node.roles)]
+
+
+def _find(holders: list[NodeEndpoints], name: str) -> NodeEndpoints:
+    if not name:
+        return _controller(holders)
+    for holder in holders:
+        if holder.name == name:
+            return holder
+    known = [str(holder.name) for holder in holders]
+    raise ConfigError(f"{name!r} holds no image; {nearest(name, known)}")
+
+
+def _controller(holders: list[NodeEndpoints]) -> NodeEndpoints:
+    from odradek.question import ask_all
+
+    words = ask_all([one.peers for one in holders], HealthRequest(), timeout_ms=ASK_MAX_MS // 10)
+    for holder, word in zip(holders, words, strict=True):
+        if isinstance(word, HealthResponse) and word.controller:
+            return holder
+    raise ConfigError("no controller is active now; name a node, or see `odradek status`")
+
+
+def _ask(holder: NodeEndpoints, after: MetadataVersion) -> FetchImageResponse:
+    from odradek.question import ask_one
+
+    question = FetchImageRequest(NO_NODE, after, own=True)
+    answer = ask_one(holder.peers, question, timeout_ms=ASK_MAX_MS)
+    if not isinstance(answer, FetchImageResponse) or answer.error != ErrorCode.NONE:
+        raise ConfigError(f"{holder.name} does not answer; see `odradek status`")
+    return answer
+
+
+def _position(image: FetchImageResponse) -> str:
+    return f"version {image.version} of controller epoch {image.controller_epoch}"
+
+
+def _fields(record: MetadataRecord) -> Fields:
+    """Return a record of any kind with its tag, ids as hex."""
+    return {"record": record.__struct_config__.tag, **dict(_plain(record))}
+
+
+def _plain(record: MetadataRecord) -> Iterator[tuple[str, Any]]:
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        yield name, value.hex() if isinstance(value, bytes) else msgspec.to_builtins(value)
+
+
+def _line(record: MetadataRecord) -> str:
+    fields = _fields(record)
+    kind = fields.pop("record")
+    return " ".join((kind, *(f"{name}={json.dumps(value)}" for name, value in fields.items())))
