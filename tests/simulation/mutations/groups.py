@@ -57,7 +57,7 @@ def old_commits_accepted() -> list[Patch]:
     def judge(*_given: object) -> ErrorCode:
         return ErrorCode.NONE
 
-    return [(offsets, "_judge", judge), (offsets, "_refusal", judge)]
+    return [(offsets, "judge_offset", judge), (offsets, "refusal_of", judge)]
 
 
 @mutation("S39", victims="broker", clients=MEMBERS)

@@ -44,6 +44,13 @@ def test_the_docs_show_what_was_recorded() -> None:
     assert table() in DOCS.read_text()
 
 
+@pytest.mark.parametrize("name", sorted(MUTATIONS))
+def test_a_bug_can_be_planted(name: str) -> None:
+    """What it patches is there still."""
+    with MUTATIONS[name].planted():
+        pass
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", sorted(CAUGHT))
 def test_a_planted_bug_is_caught_by_its_checker(
