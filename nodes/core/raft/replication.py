@@ -19,7 +19,6 @@ from transport.wire.messages.raft import (
     ENTRY_DATA,
     ENTRY_NOOP,
     ENTRY_VOTERS,
-    NO_ROUND,
     AppendRequest,
     AppendResponse,
     Entry,
@@ -153,14 +152,8 @@ class Replication:
             self._append(peer, progress, LogIndex(progress.next_index - 1), ())
 
     def _append(
-        self,
-        peer: NodeId,
-        progress: Progress,
-        previous: LogIndex,
-        entries: tuple[Entry, ...],
-        number: int | None = None,
+        self, peer: NodeId, progress: Progress, previous: LogIndex, entries: tuple[Entry, ...]
     ) -> None:
-        """``number``: of the round that an answer is for; by default the newest."""
         member = self._member
         previous_term = member.log.term_at(previous)
         if previous_term is None:  # Compacted: say nothing about the log.
@@ -174,7 +167,7 @@ class Replication:
                 previous,
                 previous_term,
                 member.commit_index,
-                self._rounds.number if number is None else number,
+                self._rounds.number,
                 entries,
                 self._rejoin_index(progress),
                 progress.rebuilding,
@@ -365,8 +358,7 @@ class Replication:
                 and progress.pace is Pace.REPLICATE
                 and not progress.in_flight
             ):
-                previous = LogIndex(progress.next_index - 1)
-                self._append(peer, progress, previous, (), NO_ROUND)
+                self._beat(peer, progress)
 
     def on_tick(self) -> None:
         """Heartbeats, and the leader's own doubt: without a majority it is none (check-quorum)."""

@@ -320,7 +320,8 @@ def test_safety_and_agreement(first: int, monkeypatch: pytest.MonkeyPatch) -> No
         changes += chaos.judge.changes
     assert commits > 20 * BATCH_SEEDS, "hardly anything was committed: the test tests nothing"
     assert reads > BATCH_SEEDS
-    assert (installed and changes) or first % 20
+    assert changes
+    assert installed or first % 20
 
 
 def test_same_seed_same_history() -> None:

@@ -71,16 +71,11 @@ class VoteResponse(Message, frozen=True, array_like=True, gc=False):
     pre: bool = False
 
 
-NO_ROUND = 0
-"""Rounds count from 1."""
-
-
 class AppendRequest(Message, frozen=True, array_like=True, gc=False):
     """Entries after ``previous_index``; without entries, a heartbeat.
 
     ``round`` numbers the leader's rounds of contact: an answer that repeats it proves that the
-    follower still followed when the round began (check-quorum, ReadIndex).  ``NO_ROUND`` only tells
-    the commit index: agreement needs no answer.
+    follower still followed when the round began (check-quorum, ReadIndex).
     """
 
     api: ClassVar[Api] = Api.RAFT_APPEND_REQUEST
