@@ -133,7 +133,14 @@ def death_ends_any_incarnation() -> list[Patch]:
     return [(Session, "is_of", is_of)]
 
 
-@mutation("S13", "S14", "S12", victims="coordinator", faults=("kill_coordinator", "slow_follower"))
+@mutation(
+    "S13",
+    "S14",
+    "S12",
+    victims="coordinator",
+    faults=("kill_coordinator", "slow_follower"),
+    clients={"members": 9, "setters": 6},
+)
 def stale_attachment() -> list[Patch]:
     """A server takes over a session without asking whether it has seen what the client has."""
 
