@@ -125,9 +125,13 @@ class Cluster:
     def lose_disk(self, name: str) -> None:
         """Give a node an empty disk; its process dies of that."""
         self.world.note(f"{name} loses its disk")
+        self.lose_folder(name, "")
+
+    def lose_folder(self, name: str, folder: str) -> None:
+        """Remove what a node has below a folder; its process dies of that."""
         self.harms[name] = self.harms.get(name, 0) + 1
         self.processes[name].kill()
-        self.disks[name].wipe()
+        self.disks[name].wipe(folder)
 
     def check(self) -> None:
         """Let every living server assert its invariants."""

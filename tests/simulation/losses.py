@@ -149,11 +149,9 @@ class Losses:
             self.world.after(LOOK_MS * 1_000, self._mend, name)
             return
         path, self._damaged = self._damaged, ""
-        disk = self.cluster.disks[name]
-        if disk.has_flipped(path):
+        if self.cluster.disks[name].has_flipped(path):
             self.world.note(f"the operator removes {path} of {name}")
-            self.cluster.kill(name)
-            disk.wipe(path.rpartition("/")[0])
+            self.cluster.lose_folder(name, path.rpartition("/")[0])
 
     def _flip(self, name: str, folder: str, ending: str) -> str:
         """Flip a bit in the older half of a file: behind it are records that are whole."""

@@ -28,7 +28,7 @@ CAUGHT: dict[str, Record] = {
     "commit-answered-before-it-is-replicated": Record(2, "S37", 2),
     "committed-beyond-the-match": Record(7, "S3", 7),
     "committed-under-min-insync": Record(1, "S24", 1),
-    "conflicting-entries-kept": Record(1, "S3", 1),
+    "conflicting-entries-kept": Record(14, "S2", 14),
     "controller-epoch-reused": Record(1, "S28", 1),
     "cut-to-the-watermark": Record(1, "S24", 1),
     "dead-kept-in-sync": Record(1, "S26", 1),

@@ -84,7 +84,7 @@ def acknowledged_before_the_sync() -> list[Patch]:
     return [(Member, "send_after_sync", send_after_sync)]
 
 
-@mutation("S2", "S3", victims="coordinator")
+@mutation("S2", victims="coordinator")
 def conflicting_entries_kept() -> list[Patch]:
     """A follower keeps what it has, also where the leader has something else."""
 
