@@ -94,12 +94,15 @@ def add(data_dir: DataDir, rack: str) -> int:
 def remove(given: argparse.Namespace, data_dir: DataDir) -> int:
     """Drain a broker, end it, forget it; returns the exit status."""
     from odradek.commands import broker
+    from odradek.commands.administration import run
 
     if given.no_wait:
         return _fail("a broker is removed when it is empty: leave --no-wait out", EXIT_CONFIG)
     agreed: list[bool] = []
-    status = broker.run(
-        given, lambda _, admin: agreed.append(broker.drained(given, admin, given.id))
+    status = run(
+        "broker remove",
+        given,
+        lambda _, admin: agreed.append(broker.drained(given, admin, given.id)),
     )
     if status or agreed != [True]:
         return status
@@ -111,7 +114,7 @@ def remove(given: argparse.Namespace, data_dir: DataDir) -> int:
     assert isinstance(answer, RemoveNodeResponse)
     if answer.error != ErrorCode.NONE:
         return _fail(answer.text)
-    status = broker.run(given, lambda _, admin: broker.forgotten(admin, given.id))
+    status = run("broker remove", given, lambda _, admin: broker.forgotten(admin, given.id))
     if status == 0:
         print(f"broker-{given.id} is removed; its data directory stays")
     return status

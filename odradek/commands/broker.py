@@ -8,18 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 from odradek.admin import AdminClient
-from odradek.commands.arguments import add_addresses, guarded, hosts
+from odradek.commands.administration import Verbs, print_table
 from odradek.commands.reassigning import add_going, agreed, carry_out, placed_now, show
 from odradek.errors import ClientTimeoutError
 from odradek.reassignment_plan import away_from, moves
 
 FORGET_MAX_S = 20.0
-
-Handler = Callable[[argparse.Namespace, AdminClient], None]
 
 _EXAMPLES = """\
 examples:
@@ -33,45 +30,15 @@ examples:
 
 def add_commands(tree: Any) -> None:
     """Add the commands to a tree that may have others."""
-    list_ = _add(tree, "list", _list, "print every live broker and what it has")
-    list_.add_argument("--json", action="store_true", help="print a JSON list")
-    describe = _add(tree, "describe", _describe, "print what one broker has")
+    verbs = Verbs("broker", tree, _EXAMPLES)
+    verbs.add("list", _list, "print every live broker and what it has", prints="a JSON list")
+    describe = verbs.add("describe", _describe, "print what one broker has", prints="a JSON object")
     describe.add_argument("id", type=int, metavar="ID")
-    describe.add_argument("--json", action="store_true", help="print a JSON object")
-    drain = _add(tree, "drain", _drain, "move everything away from a broker")
+    drain = verbs.add("drain", _drain, "move everything away from a broker")
     drain.add_argument("id", type=int, metavar="ID")
     add_going(drain)
-    undrain = _add(tree, "undrain", _undrain, "let a broker lead and get replicas again")
+    undrain = verbs.add("undrain", _undrain, "let a broker lead and get replicas again")
     undrain.add_argument("id", type=int, metavar="ID")
-
-
-def _add(tree: Any, name: str, handler: Handler, text: str) -> argparse.ArgumentParser:
-    examples = [line for line in _EXAMPLES.splitlines() if f" broker {name}" in line]
-    parser: argparse.ArgumentParser = tree.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog="\n".join(["examples:", *examples]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_addresses(parser)
-    parser.add_argument(
-        "--timeout", type=float, default=30.0, metavar="S", help="seconds to wait (default: 30)"
-    )
-    parser.set_defaults(run=lambda given: run(given, handler))
-    return parser
-
-
-def run(given: argparse.Namespace, handler: Handler) -> int:
-    """Run one command with a client of its own; returns the exit status."""
-
-    def command() -> int:
-        timeout_ms = max(1, int(given.timeout * 1000))
-        with AdminClient(hosts(given), request_timeout_ms=timeout_ms, security=given.keys) as admin:
-            handler(given, admin)
-        return 0
-
-    return guarded(f"broker {given.broker_command}", command)
 
 
 def _rows(admin: AdminClient) -> dict[int, dict[str, object]]:
@@ -104,10 +71,7 @@ def _list(given: argparse.Namespace, admin: AdminClient) -> None:
         notes = [word for word in ("controller", "draining") if row[word]]
         shown = [row[word] for word in ("id", "name", "rack", "leads", "replicas", "out_of_sync")]
         table.append((*(str(cell) for cell in shown), " ".join(notes)))  # type: ignore[arg-type]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    print_table(table)
 
 
 def _row(admin: AdminClient, node: int) -> dict[str, object]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from typing import Any
 
 from odradek.admin import AdminClient
@@ -17,9 +16,7 @@ from odradek.admin_configs import (
     ConfigResourceType,
     ConfigSource,
 )
-from odradek.commands.arguments import add_addresses, guarded, hosts
-
-Handler = Callable[[argparse.Namespace, AdminClient], None]
+from odradek.commands.administration import mount
 
 _EXAMPLES = """\
 examples:
@@ -37,33 +34,28 @@ _OWN = (ConfigSource.TOPIC, ConfigSource.BROKER, ConfigSource.CLUSTER, ConfigSou
 
 def add_parser(subparsers: Any) -> None:
     """Mount ``config`` and its commands on the command line's tree."""
-    config = subparsers.add_parser(
+    verbs = mount(
+        subparsers,
         "config",
-        help="read and change the configs of topics, brokers and the cluster",
-        description="Read and change configs while everything runs. A topic's own value stands\n"
+        "read and change the configs of topics, brokers and the cluster",
+        _EXAMPLES,
+        "Read and change configs while everything runs. A topic's own value stands\n"
         "above its broker's, that above the cluster's, that above the node's settings.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    tree = config.add_subparsers(dest="config_command", metavar="COMMAND", required=True)
-    get = _add(tree, "get", _get, "print configs, and where each value comes from", "CONFIG")
+    get = verbs.add(
+        "get", _get, "print configs, and where each value comes from", prints="a JSON object"
+    )
+    _add_words(get, "CONFIG")
     get.add_argument("--all", action="store_true", help="also those that have their default")
-    get.add_argument("--json", action="store_true", help="print a JSON object")
-    set_ = _add(tree, "set", _set, "set configs", "CONFIG=VALUE")
-    unset = _add(tree, "unset", _unset, "let configs have their default again", "CONFIG")
+    set_ = verbs.add("set", _set, "set configs")
+    _add_words(set_, "CONFIG=VALUE")
+    unset = verbs.add("unset", _unset, "let configs have their default again")
+    _add_words(unset, "CONFIG")
     for parser in (set_, unset):
         parser.add_argument("--validate-only", action="store_true", help="judge, change nothing")
 
 
-def _add(tree: Any, name: str, handler: Handler, text: str, what: str) -> argparse.ArgumentParser:
-    examples = [line for line in _EXAMPLES.splitlines() if f" config {name} " in line]
-    parser: argparse.ArgumentParser = tree.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog="\n".join(["examples:", *examples]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _add_words(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("kind", choices=("topic", "broker", "cluster"))
     parser.add_argument(
         "words",
@@ -71,22 +63,6 @@ def _add(tree: Any, name: str, handler: Handler, text: str, what: str) -> argpar
         metavar=f"NAME {what}",
         help=f"the topic or the broker's id (not for cluster), then any number of {what}",
     )
-    add_addresses(parser)
-    parser.add_argument(
-        "--timeout", type=float, default=30.0, metavar="S", help="seconds to wait (default: 30)"
-    )
-    parser.set_defaults(run=lambda given: _run(given, handler))
-    return parser
-
-
-def _run(given: argparse.Namespace, handler: Handler) -> int:
-    def command() -> int:
-        timeout_ms = max(1, int(given.timeout * 1000))
-        with AdminClient(hosts(given), request_timeout_ms=timeout_ms, security=given.keys) as admin:
-            handler(given, admin)
-        return 0
-
-    return guarded(f"config {given.config_command}", command)
 
 
 def resource_of(given: argparse.Namespace) -> tuple[ConfigResource, list[str]]:

@@ -8,17 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from odradek.admin import AdminClient
 from odradek.admin_groups import GroupDescription, OffsetReset
-from odradek.commands.arguments import add_addresses, guarded, hosts
+from odradek.commands.administration import mount, print_table
 from odradek.offset_reset import duration_ms
 from transport.wire.ids import TopicPartition
-
-Handler = Callable[[argparse.Namespace, AdminClient], None]
 
 _EXAMPLES = """\
 examples:
@@ -34,22 +32,24 @@ examples:
 
 def add_parser(subparsers: Any) -> None:
     """Mount ``group`` and its commands on the command line's tree."""
-    group = subparsers.add_parser(
-        "group",
-        help="list, describe, reset and delete consumer groups",
-        description="List, describe, reset and delete consumer groups.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    verbs = mount(
+        subparsers, "group", "list, describe, reset and delete consumer groups", _EXAMPLES
     )
-    tree = group.add_subparsers(dest="group_command", metavar="COMMAND", required=True)
-    _add(tree, "list", _list, "print all groups, their states and how many members they have")
-    describe = _add(tree, "describe", _describe, "print a group's members, commits and lags")
+    verbs.add(
+        "list",
+        _list,
+        "print all groups, their states and how many members they have",
+        prints="a JSON list",
+    )
+    describe = verbs.add(
+        "describe", _describe, "print a group's members, commits and lags", prints="a JSON object"
+    )
     describe.add_argument("group", metavar="GROUP")
-    reset = _add(
-        tree,
+    reset = verbs.add(
         "reset-offsets",
         _reset,
         "show where a group would go on, and with --execute let it go on there",
+        prints="a JSON list",
     )
     reset.add_argument("group", metavar="GROUP", help="it may have no members")
     reset.add_argument(
@@ -67,27 +67,10 @@ def add_parser(subparsers: Any) -> None:
     goal.add_argument("--by-duration", metavar="PT…", help="so long ago, as PT1H30M or P7D")
     goal.add_argument("--shift-by", type=int, metavar="N", help="so many on, or (below 0) back")
     reset.add_argument("--execute", action="store_true", help="do it; without it, only show it")
-    delete = _add(tree, "delete", _delete, "delete groups without members, with their offsets")
-    delete.add_argument("groups", metavar="GROUP", nargs="+")
-
-
-def _add(tree: Any, name: str, handler: Handler, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = tree.add_parser(
-        name, help=text, description=text[0].upper() + text[1:] + "."
+    delete = verbs.add(
+        "delete", _delete, "delete groups without members, with their offsets", prints="a JSON list"
     )
-    add_addresses(parser)
-    parser.add_argument("--json", action="store_true", help="for programs")
-    parser.set_defaults(run=lambda given: _run(given, handler))
-    return parser
-
-
-def _run(given: argparse.Namespace, handler: Handler) -> int:
-    def command() -> int:
-        with AdminClient(hosts(given), security=given.keys) as admin:
-            handler(given, admin)
-        return 0
-
-    return guarded(f"group {given.group_command}", command)
+    delete.add_argument("groups", metavar="GROUP", nargs="+")
 
 
 def _list(given: argparse.Namespace, admin: AdminClient) -> None:
@@ -96,7 +79,7 @@ def _list(given: argparse.Namespace, admin: AdminClient) -> None:
         print(json.dumps([group._asdict() for group in groups]))
         return
     rows = [(g.group_id, g.protocol or "-", g.state, str(g.members)) for g in groups]
-    _table(("GROUP", "PROTOCOL", "STATE", "MEMBERS"), rows)
+    print_table([("GROUP", "PROTOCOL", "STATE", "MEMBERS"), *rows])
 
 
 def _describe(given: argparse.Namespace, admin: AdminClient) -> None:
@@ -111,7 +94,7 @@ def _describe(given: argparse.Namespace, admin: AdminClient) -> None:
     print(f"group {group.group_id}: {group.state}, epoch {group.epoch}", end="")
     print(f", {group.protocol} protocol, assignor {group.assignor}" if group.protocol else "")
     rows = [tuple(_shown(one[name]) for name in one) for one in partitions]
-    _table(("TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER"), rows)
+    print_table([("TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER"), *rows])
     for one in group.rebalances:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.timestamp / 1_000))
         print(f"{at}  epoch {one.epoch}: {_shown(one.member_id or None)} {one.reason}")
@@ -167,7 +150,7 @@ def _reset(given: argparse.Namespace, admin: AdminClient) -> None:
         (one.partition.topic, str(one.partition.partition), _shown(one.before), str(one.after))
         for one in resets
     ]
-    _table(("TOPIC", "PARTITION", "BEFORE", "AFTER"), rows)
+    print_table([("TOPIC", "PARTITION", "BEFORE", "AFTER"), *rows])
     if not given.execute:
         print("nothing was changed; add --execute to do it")
 
@@ -229,11 +212,3 @@ def _delete(given: argparse.Namespace, admin: AdminClient) -> None:
 
 def _shown(value: object) -> str:
     return "-" if value is None else str(value)
-
-
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    for row in (titles, *rows):
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from odradek.admin import AdminClient
 from odradek.admin_engine import PartitionDescription
-from odradek.commands.arguments import add_addresses, guarded, hosts
+from odradek.commands.administration import mount
 from odradek.commands.reassigning import add_going, agreed, carry_out, placed_now, show
 from odradek.errors import ElectionNotNeededError, OdradekError
 from odradek.reassignment_plan import Move, balanced, moves
 from transport.wire.ids import TopicPartition
-
-Handler = Callable[[argparse.Namespace, AdminClient], None]
 
 _EXAMPLES = """\
 examples:
@@ -34,15 +32,8 @@ examples:
 
 def add_parser(subparsers: Any) -> None:
     """Mount ``partition`` and its commands on the command line's tree."""
-    partition = subparsers.add_parser(
-        "partition",
-        help="move replicas, and elect leaders",
-        description="Move replicas between brokers, and elect leaders.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    tree = partition.add_subparsers(dest="partition_command", metavar="COMMAND", required=True)
-    reassign = _add(tree, "reassign", _reassign, "move replicas; the plan is shown first")
+    verbs = mount(subparsers, "partition", "move replicas, and elect leaders", _EXAMPLES)
+    reassign = verbs.add("reassign", _reassign, "move replicas; the plan is shown first")
     reassign.add_argument(
         "targets",
         nargs="*",
@@ -54,12 +45,11 @@ def add_parser(subparsers: Any) -> None:
         "--balance", action="store_true", help="spread all replicas and leaders over all brokers"
     )
     add_going(reassign)
-    status = _add(tree, "status", _status, "print which replicas are on their way")
-    status.add_argument("--json", action="store_true", help="print a JSON list")
-    cancel = _add(tree, "cancel", _cancel, "leave replicas where they were")
+    verbs.add("status", _status, "print which replicas are on their way", prints="a JSON list")
+    cancel = verbs.add("cancel", _cancel, "leave replicas where they were")
     cancel.add_argument("partitions", nargs="*", type=partition_of, metavar="TOPIC-N")
     cancel.add_argument("--all", action="store_true", help="all that are on their way")
-    elect = _add(tree, "elect", _elect, "let preferred leaders lead again")
+    elect = verbs.add("elect", _elect, "let preferred leaders lead again", prints="a JSON list")
     elect.add_argument(
         "partitions",
         nargs="*",
@@ -72,34 +62,6 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="elect one that lacks records, where the topic allows it and nobody else is left",
     )
-    elect.add_argument("--json", action="store_true", help="print a JSON list")
-
-
-def _add(tree: Any, name: str, handler: Handler, text: str) -> argparse.ArgumentParser:
-    examples = [line for line in _EXAMPLES.splitlines() if f" partition {name}" in line]
-    parser: argparse.ArgumentParser = tree.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog="\n".join(["examples:", *examples]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_addresses(parser)
-    parser.add_argument(
-        "--timeout", type=float, default=30.0, metavar="S", help="seconds to wait (default: 30)"
-    )
-    parser.set_defaults(run=lambda given: _run(given, handler))
-    return parser
-
-
-def _run(given: argparse.Namespace, handler: Handler) -> int:
-    def command() -> int:
-        timeout_ms = max(1, int(given.timeout * 1000))
-        with AdminClient(hosts(given), request_timeout_ms=timeout_ms, security=given.keys) as admin:
-            handler(given, admin)
-        return 0
-
-    return guarded(f"partition {given.partition_command}", command)
 
 
 def partition_of(text: str) -> TopicPartition:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from odradek.admin import (
@@ -19,11 +18,10 @@ from odradek.admin import (
     NewTopic,
     TopicDescription,
 )
-from odradek.commands.arguments import add_addresses, guarded, hosts, positive
+from odradek.commands.administration import Verbs, mount, print_table
+from odradek.commands.arguments import positive
 from odradek.commands.config import pairs_of
 from transport.wire.ids import TopicPartition
-
-Handler = Callable[[argparse.Namespace, AdminClient], None]
 
 _EXAMPLES = """\
 examples:
@@ -41,15 +39,10 @@ examples:
 
 def add_parser(subparsers: Any) -> None:
     """Mount ``topic`` and its commands on the command line's tree."""
-    topic = subparsers.add_parser(
-        "topic",
-        help="create, change, list, describe and delete topics",
-        description="Create, change, list, describe and delete topics.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    verbs = mount(
+        subparsers, "topic", "create, change, list, describe and delete topics", _EXAMPLES
     )
-    tree = topic.add_subparsers(dest="topic_command", metavar="COMMAND", required=True)
-    create = _add(tree, "create", _create, "create a topic; returns when it can be used")
+    create = verbs.add("create", _create, "create a topic; returns when it can be used")
     create.add_argument("name", metavar="NAME", help="letters, digits, '.', '_' and '-'")
     create.add_argument(
         "--partitions", type=positive, default=-1, metavar="N", help="default: the cluster's"
@@ -69,7 +62,7 @@ def add_parser(subparsers: Any) -> None:
         help="a topic config of Kafka's name, as retention.ms=60000; may be given again",
     )
     _add_placement(create)
-    alter = _add(tree, "alter", _alter, "change a topic's configs")
+    alter = verbs.add("alter", _alter, "change a topic's configs")
     alter.add_argument("name", metavar="NAME")
     alter.add_argument("--config", action="append", default=[], metavar="K=V", help="set one")
     alter.add_argument(
@@ -79,7 +72,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="K",
         help="let one have its default again",
     )
-    add = _add(tree, "add-partitions", _add_partitions, "give a topic more partitions")
+    add = verbs.add("add-partitions", _add_partitions, "give a topic more partitions")
     add.add_argument("name", metavar="NAME")
     add.add_argument(
         "--partitions",
@@ -89,16 +82,16 @@ def add_parser(subparsers: Any) -> None:
         help="how many it is to have in all; records with keys go elsewhere from then on",
     )
     _add_placement(add)
-    list_ = _add(tree, "list", _list, "print the names of all topics")
-    list_.add_argument("--json", action="store_true", help="print a JSON list")
-    describe = _add(tree, "describe", _describe, "print leader, replicas, ISR and offsets")
+    verbs.add("list", _list, "print the names of all topics", prints="a JSON list")
+    describe = verbs.add(
+        "describe", _describe, "print leader, replicas, ISR and offsets", prints="a JSON object"
+    )
     describe.add_argument("name", metavar="NAME")
-    describe.add_argument("--json", action="store_true", help="print a JSON object")
-    _add_deletion(tree)
+    _add_deletion(verbs)
 
 
-def _add_deletion(tree: Any) -> None:
-    records = _add(tree, "delete-records", _delete_records, "delete records before an offset")
+def _add_deletion(verbs: Verbs) -> None:
+    records = verbs.add("delete-records", _delete_records, "delete records before an offset")
     records.add_argument("name", metavar="NAME")
     records.add_argument("--partition", type=int, required=True, metavar="P")
     records.add_argument(
@@ -108,7 +101,7 @@ def _add_deletion(tree: Any) -> None:
         metavar="N",
         help="the first offset to keep; -1: delete all that is committed",
     )
-    delete = _add(tree, "delete", _delete, "delete a topic with all its records")
+    delete = verbs.add("delete", _delete, "delete a topic with all its records")
     delete.add_argument("name", metavar="NAME")
 
 
@@ -130,35 +123,6 @@ def _assignment(text: str) -> list[list[int]]:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a list of broker ids; write 1:2,2:3 for two partitions of two replicas"
         ) from None
-
-
-def _add(tree: Any, name: str, handler: Handler, text: str) -> argparse.ArgumentParser:
-    examples = [line for line in _EXAMPLES.splitlines() if f" topic {name}" in line]
-    parser: argparse.ArgumentParser = tree.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog="\n".join(["examples:", *examples]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_addresses(parser)
-    parser.add_argument(
-        "--timeout", type=float, default=30.0, metavar="S", help="seconds to wait (default: 30)"
-    )
-    parser.set_defaults(run=lambda given: run(given, handler))
-    return parser
-
-
-def run(given: argparse.Namespace, handler: Handler) -> int:
-    """Run one command with a client of its own; returns the exit status."""
-
-    def command() -> int:
-        timeout_ms = max(1, int(given.timeout * 1000))
-        with AdminClient(hosts(given), request_timeout_ms=timeout_ms, security=given.keys) as admin:
-            handler(given, admin)
-        return 0
-
-    return guarded(f"topic {given.topic_command}", command)
 
 
 def _create(given: argparse.Namespace, admin: AdminClient) -> None:
@@ -230,10 +194,7 @@ def _describe(given: argparse.Namespace, admin: AdminClient) -> None:
                 _known(part.log_end_offset),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells))
+    print_table(rows, str.rjust)
 
 
 def _known(offset: int) -> str:
