@@ -27,6 +27,7 @@ from odradek.consumer import settle
 from odradek.engine import Engine
 from odradek.errors import OdradekError
 from odradek.group_administration import GroupAdministration
+from odradek.transaction_administration import TransactionAdministration
 from transport.kernel import Now
 from transport.wire.ids import NodeId, TopicPartition
 from transport.wire.messages import topics as wire
@@ -95,8 +96,8 @@ def _assignments(placed: Iterable[Sequence[int]]) -> tuple[wire.Assignment, ...]
     return tuple(tuple(NodeId(node) for node in replicas) for replicas in placed)
 
 
-class AdminClient(GroupAdministration):
-    """Administers topics, configs, groups and the cluster. Thread-safe."""
+class AdminClient(GroupAdministration, TransactionAdministration):
+    """Administers topics, configs, groups, transactions and the cluster. Thread-safe."""
 
     def __init__(
         self,
@@ -115,7 +116,10 @@ class AdminClient(GroupAdministration):
         self._timeout_ms = request_timeout_ms
         self._program = AdminEngine(seeds.endpoints, client_id=client_id)
         self._engine = Engine(self._program, name="odradek-admin", keys=seeds.keys)
-        super().__init__(self._program.groups, self._wait, request_timeout_ms)
+        GroupAdministration.__init__(self, self._program.groups, self._wait, request_timeout_ms)
+        TransactionAdministration.__init__(
+            self, self._program.transactions, self._wait, request_timeout_ms
+        )
 
     def create_topics(
         self,

@@ -13,7 +13,9 @@ from typing import NamedTuple
 from odradek.admin_configs import ConfigAdmin
 from odradek.admin_groups import GroupAdmin
 from odradek.admin_partitions import PartitionAdmin
+from odradek.admin_questions import BrokerQuestions
 from odradek.admin_records import RecordAdmin
+from odradek.admin_transactions import TransactionAdmin
 from odradek.client_program import ClientProgram
 from odradek.errands import Errand, error_of, failure_of
 from odradek.errors import (
@@ -114,8 +116,10 @@ class AdminEngine(ClientProgram):
         super().__init__(bootstrap, client_id=client_id, auto_create=False)
         self.configs = ConfigAdmin(self)
         self.partitions = PartitionAdmin(self)
-        self.records = RecordAdmin(self)
-        self.groups = GroupAdmin(self)
+        self.questions = BrokerQuestions(self)
+        self.records = RecordAdmin(self.questions)
+        self.groups = GroupAdmin(self, self.questions)
+        self.transactions = TransactionAdmin(self.questions)
 
     def begin(self, now: Now) -> None:
         """Take the ports."""

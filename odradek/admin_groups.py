@@ -1,7 +1,6 @@
 """Administration of groups: who reads what and how far, and where a group is to go on.
 
-Owns the questions to coordinators and to all brokers.  The blocking admin client puts their answers
-together; it must not know of threads.
+The blocking admin client puts the answers together; it must not know of threads.
 """
 
 from __future__ import annotations
@@ -9,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from odradek.admin_questions import BrokerQuestions, OnAnswer, OnTopics
 from odradek.client_program import ClientProgram
-from odradek.coordinators import CoordinatorLink
-from odradek.errands import error_of, failure_of
+from odradek.errands import error_of
 from odradek.errors import OdradekError, error_for
 from odradek.offsets import OffsetLookups, OnFound
 from transport.driver.ports import Ports
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import NodeId, TopicId, TopicPartition
-from transport.wire.messages import Message, Refusal
+from transport.wire.ids import TopicId, TopicPartition
+from transport.wire.messages import Message
 from transport.wire.messages.coordinators import KEY_GROUP
 from transport.wire.messages.groups import (
     DescribedMember,
@@ -27,9 +26,6 @@ from transport.wire.messages.groups import (
     ListGroupsResponse,
     OwnedTopic,
 )
-from transport.wire.messages.metadata import MetadataRequest, MetadataResponse
-
-ASK_PAUSE_MS = 20
 
 
 class GroupListing(NamedTuple):
@@ -83,40 +79,26 @@ class OffsetReset(NamedTuple):
     after: int
 
 
-Ids = Mapping[str, TopicId]
-OnDone = Callable[[Message, Now], None]
-
-
 class GroupAdmin:
     """Asks coordinators; results come by callbacks, each called exactly once."""
 
-    def __init__(self, program: ClientProgram) -> None:
-        self._program = program
+    def __init__(self, program: ClientProgram, questions: BrokerQuestions) -> None:
         self._lookups = OffsetLookups(program.view, program.calls, program.timers)
-        self._ports: Ports | None = None
+        self._questions = questions
 
     def attach(self, ports: Ports) -> None:
         """Take the ports, once the program has them."""
-        self._ports = ports
         self._lookups.attach(ports)
 
     def end_turn(self, now: Now) -> None:
         """Go on with look-ups."""
         self._lookups.end_turn(now)
 
-    def link(self, group_id: str) -> CoordinatorLink:
-        """Return a way to the coordinator of a group."""
-        assert self._ports is not None, "started"
-        program = self._program
-        link = CoordinatorLink(
-            program.view, program.calls, program.timers, program.errands, KEY_GROUP, group_id
-        )
-        link.attach(self._ports)
-        return link
-
-    def ask(self, group_id: str, body: Message, timeout_ms: int, on_done: OnDone, now: Now) -> None:
+    def ask(
+        self, group_id: str, body: Message, timeout_ms: int, on_done: OnAnswer, now: Now
+    ) -> None:
         """Ask the coordinator of a group."""
-        self.link(group_id).ask(body, on_done, now, timeout_ms=timeout_ms)
+        self._questions.ask_coordinator(KEY_GROUP, group_id, body, timeout_ms, on_done, now)
 
     def find_offsets(
         self, wanted: Mapping[TopicPartition, int], timeout_ms: int, on_found: OnFound, now: Now
@@ -124,19 +106,9 @@ class GroupAdmin:
         """Find offsets by time, or ends (−1) or beginnings (−2)."""
         self._lookups.find(wanted, on_found, now, timeout_ms=timeout_ms)
 
-    def topics(
-        self,
-        timeout_ms: int,
-        on_done: Callable[[MetadataResponse | OdradekError, Now], None],
-        now: Now,
-    ) -> None:
+    def topics(self, timeout_ms: int, on_done: OnTopics, now: Now) -> None:
         """Tell all topics, for names and ids."""
-
-        def told(body: Message, now: Now) -> None:
-            good = isinstance(body, MetadataResponse) and body.error == ErrorCode.NONE
-            on_done(body if good else failure_of(body), now)  # type: ignore[arg-type]
-
-        self._program.errands.ask(MetadataRequest(None), told, now, timeout_ms=timeout_ms)
+        self._questions.ask_topics(timeout_ms, on_done, now)
 
     def list_all(
         self,
@@ -145,68 +117,20 @@ class GroupAdmin:
         now: Now,
     ) -> None:
         """List the groups of every live broker; one that does not answer is an error."""
-        deadline_ms = now.mono_ms + timeout_ms
-        found: list[GroupListing] = []
 
-        def begin(told: MetadataResponse | OdradekError, now: Now) -> None:
-            if isinstance(told, OdradekError):
-                on_done(told, now)
+        def told(answers: list[Message] | OdradekError, now: Now) -> None:
+            if isinstance(answers, OdradekError):
+                on_done(answers, now)
                 return
-            left = {broker.id for broker in told.brokers}
+            found = [
+                GroupListing(group.group_id, group.protocol, group.state, group.members)
+                for answer in answers
+                if isinstance(answer, ListGroupsResponse)
+                for group in answer.groups
+            ]
+            on_done(sorted(found), now)
 
-            def one(node: NodeId, body: Message, now: Now) -> None:
-                if node not in left:
-                    return
-                if not isinstance(body, ListGroupsResponse):
-                    left.clear()
-                    on_done(failure_of(body), now)
-                    return
-                left.discard(node)
-                found.extend(GroupListing(*_fields(group)) for group in body.groups)
-                if not left:
-                    on_done(sorted(found), now)
-
-            for broker in told.brokers:
-                self._ask_broker(broker.id, broker.clients, deadline_ms, one, now)
-            if not told.brokers:
-                on_done([], now)
-
-        self.topics(timeout_ms, begin, now)
-
-    def _ask_broker(
-        self,
-        node: NodeId,
-        endpoint: str,
-        deadline_ms: int,
-        on_one: Callable[[NodeId, Message, Now], None],
-        now: Now,
-    ) -> None:
-        view, calls, timers = self._program.view, self._program.calls, self._program.timers
-
-        def answered(body: Message, _payload: object, now: Now) -> None:
-            code = error_of(body)
-            if code != ErrorCode.NONE and meaning(code).retriable and now.mono_ms < deadline_ms:
-                timers.after(now, ASK_PAUSE_MS, ask)
-            elif code != ErrorCode.NONE and not isinstance(body, Refusal):
-                on_one(node, Refusal(code, meaning(code).text), now)
-            else:
-                on_one(node, body, now)
-
-        def ask(now: Now) -> None:
-            left_ms = deadline_ms - now.mono_ms
-            if left_ms <= 0:
-                late = Refusal(ErrorCode.REQUEST_TIMED_OUT, f"broker {node} has not answered")
-                on_one(node, late, now)
-                return
-            link = view.links.open(endpoint)
-            if not calls.request(link, ListGroupsRequest(), answered, now, timeout_ms=left_ms):
-                timers.after(now, ASK_PAUSE_MS, ask)  # a link that is still connecting
-
-        ask(now)
-
-
-def _fields(group: object) -> tuple[str, str, str, int]:
-    return (group.group_id, group.protocol, group.state, group.members)  # type: ignore[attr-defined]
+        self._questions.ask_every_broker(ListGroupsRequest(), timeout_ms, told, now)
 
 
 def description_of(body: DescribeGroupResponse, names: Mapping[TopicId, str]) -> GroupDescription:

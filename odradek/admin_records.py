@@ -1,38 +1,36 @@
 """Deleting records from the beginning of partitions: each asked of its leader, until it has done it.
 
-Repeating it is harmless.  Owns the retries of one call.
+Repeating it is harmless.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from odradek.client_program import ClientProgram
-from odradek.errands import error_of
-from odradek.errors import ClientTimeoutError, OdradekError, error_for
+from odradek.admin_questions import BrokerQuestions, LeaderQuestion, PartitionVerdict
+from odradek.errors import OdradekError
+from odradek.metadata import Leader
 from transport.kernel import Now
-from transport.wire.errors import ErrorCode, meaning
+from transport.wire.errors import ErrorCode
 from transport.wire.ids import Offset, TopicPartition
-from transport.wire.messages import Message, Refusal
+from transport.wire.messages import Message
 from transport.wire.messages.deletion import (
     DeleteRecordsPartition,
     DeleteRecordsRequest,
     DeleteRecordsResponse,
 )
 
-PAUSE_MS = 20
-"""Between two tries of one partition: about what an election takes."""
-
 Beginnings = dict[TopicPartition, int]
 """Where each partition begins now."""
 OnDeleted = Callable[[Beginnings | OdradekError, Now], None]
+OnEnded = Callable[[TopicPartition, int | OdradekError, Now], None]
 
 
 class RecordAdmin:
     """The part of an admin client that is about records."""
 
-    def __init__(self, program: ClientProgram) -> None:
-        self._program = program
+    def __init__(self, questions: BrokerQuestions) -> None:
+        self._questions = questions
 
     def delete(
         self, wanted: Mapping[TopicPartition, int], timeout_ms: int, on_done: OnDeleted, now: Now
@@ -55,56 +53,28 @@ class RecordAdmin:
         if not wanted:
             on_done({}, now)
         for key, offset in wanted.items():
-            self._program.view.watch(key.topic, now)
-            self._delete_one(key, offset, now.mono_ms + timeout_ms, ended, now)
+            self._delete_one(key, offset, timeout_ms, ended, now)
 
     def _delete_one(
-        self,
-        key: TopicPartition,
-        offset: int,
-        give_up_ms: int,
-        ended: Callable[[TopicPartition, int | OdradekError, Now], None],
-        now: Now,
+        self, key: TopicPartition, offset: int, timeout_ms: int, ended: OnEnded, now: Now
     ) -> None:
-        program = self._program
-        trouble = "it has no leader that answers"
+        def make(leader: Leader, left_ms: int) -> Message:
+            part = DeleteRecordsPartition(leader.topic_id, key.partition, Offset(offset))
+            return DeleteRecordsRequest((part,), left_ms)
 
-        def answered(body: Message, _payload: object, now: Now) -> None:
-            nonlocal trouble
-            code, text = error_of(body), body.text if isinstance(body, Refusal) else ""
-            if isinstance(body, DeleteRecordsResponse) and len(body.partitions) == 1:
-                (part,) = body.partitions
-                code, text = part.error, part.text
-                if code == ErrorCode.NONE:
-                    ended(key, part.low_watermark, now)
-                    return
-            meant = meaning(code)
-            trouble = text or meant.text
-            if not meant.retriable:
-                ended(key, error_for(code, f"{key}: {trouble}"), now)
-                return
-            if meant.refresh_metadata:
-                program.view.refresh_later(now)
-            program.timers.after(now, PAUSE_MS, ask)
+        def done(answer: Message | OdradekError, now: Now) -> None:
+            if isinstance(answer, DeleteRecordsResponse):
+                ended(key, answer.partitions[0].low_watermark, now)
+            else:
+                assert isinstance(answer, OdradekError), "it was judged"
+                ended(key, answer, now)
 
-        def ask(now: Now) -> None:
-            left_ms = give_up_ms - now.mono_ms
-            if left_ms <= 0:
-                ended(key, self._late(key, trouble), now)
-                return
-            leader = program.view.leader(key.topic, key.partition, now)
-            if leader is not None:
-                part = DeleteRecordsPartition(leader.topic_id, key.partition, Offset(offset))
-                request = DeleteRecordsRequest((part,), left_ms)
-                if program.calls.request(leader.link, request, answered, now, timeout_ms=left_ms):
-                    return
-                program.view.links.refused(leader.link, now)
-            program.timers.after(now, PAUSE_MS, ask)
+        question = LeaderQuestion(key, make, _judge)
+        self._questions.ask_leader(question, timeout_ms, done, now)
 
-        ask(now)
 
-    def _late(self, key: TopicPartition, trouble: str) -> OdradekError:
-        topic = self._program.view.topics.get(key.topic)
-        if topic is not None and topic.asked and topic.error != ErrorCode.NONE:
-            return error_for(topic.error, f"{key}: no such topic here")
-        return ClientTimeoutError(f"{key}: not deleted in time; {trouble}")
+def _judge(body: Message) -> PartitionVerdict:
+    if isinstance(body, DeleteRecordsResponse) and len(body.partitions) == 1:
+        (part,) = body.partitions
+        return PartitionVerdict(part.error, part.text)
+    return PartitionVerdict(ErrorCode.UNKNOWN_SERVER_ERROR, "the broker answered something else")

@@ -28,6 +28,7 @@ CLIENT_COMMANDS = {
     "consume": "print the records of a topic",
     "log": "print and verify the files of partitions' logs",
     "group": "list, describe, reset and delete consumer groups",
+    "transaction": "list, describe and abort transactions",
     "znode": "create, read, change and delete znodes",
     "lock": "run a command while holding a lock",
     "elect": "run a command while elected leader",

@@ -91,6 +91,7 @@ class Transactions:
             EndTxnRequest: self._on_end,
             DescribeTransactionRequest: self._on_describe,
             ListTransactionsRequest: self._on_list,
+            **markers.handlers,  # an administrator ends what hangs
         }
         self.peers: Handlers = {AddPartitionsToTxnRequest: self._on_add, **markers.handlers}
 

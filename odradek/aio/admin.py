@@ -17,6 +17,12 @@ from odradek.admin import (
     TopicDescription,
 )
 from odradek.admin_groups import GroupDescription, GroupListing, OffsetReset
+from odradek.admin_transactions import (
+    HangingTransaction,
+    ProducerState,
+    TransactionDescription,
+    TransactionListing,
+)
 from odradek.bootstrap import Hosts, KeysFile
 from odradek.committing import OffsetAndMetadata
 from odradek.errors import OdradekError
@@ -157,6 +163,42 @@ class AdminClient:
             partitions=partitions,
             dry_run=dry_run,
         )
+
+    # Transactions
+
+    async def list_transactions(
+        self, states: Iterable[str] = (), producer_ids: Iterable[int] = ()
+    ) -> list[TransactionListing]:
+        """Return the transactional ids there are, sorted."""
+        return await asyncio.to_thread(self._admin.list_transactions, states, producer_ids)
+
+    async def describe_transactions(
+        self, transactional_ids: Iterable[str]
+    ) -> list[TransactionDescription]:
+        """Describe transactional ids."""
+        return await asyncio.to_thread(self._admin.describe_transactions, transactional_ids)
+
+    async def describe_producers(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, list[ProducerState]]:
+        """Return who writes to each partition."""
+        return await asyncio.to_thread(self._admin.describe_producers, partitions)
+
+    async def force_terminate_transaction(self, transactional_id: str) -> None:
+        """Abort what a transactional id has open, and fence its producer."""
+        await asyncio.to_thread(self._admin.force_terminate_transaction, transactional_id)
+
+    async def find_hanging_transactions(
+        self, topics: Iterable[str] | None = None
+    ) -> list[HangingTransaction]:
+        """Return what is open in partitions and ended by no coordinator."""
+        return await asyncio.to_thread(self._admin.find_hanging_transactions, topics)
+
+    async def abort_transaction(self, partition: TopicPartition, producer_id: int) -> None:
+        """Abort what hangs in a partition."""
+        await asyncio.to_thread(self._admin.abort_transaction, partition, producer_id)
+
+    # Partitions and brokers
 
     async def alter_partition_reassignments(
         self,

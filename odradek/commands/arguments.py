@@ -21,6 +21,7 @@ from odradek.errors import (
     NonEmptyGroupError,
     OdradekError,
     TopicAlreadyExistsError,
+    TransactionalIdNotFoundError,
     UnknownTopicOrPartitionError,
 )
 
@@ -29,6 +30,7 @@ EXIT_WRONG = 2
 
 _ADVICE: tuple[tuple[type[OdradekError], str], ...] = (
     (GroupIdNotFoundError, "see `odradek group list`"),
+    (TransactionalIdNotFoundError, "see `odradek transaction list`"),
     (NonEmptyGroupError, "see `odradek group describe`"),
     (NoClusterError, "see `odradek status`, or name a node with --bootstrap"),
     (UnknownTopicOrPartitionError, "see `odradek topic list`, or make it: `odradek topic create`"),

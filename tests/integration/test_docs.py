@@ -19,6 +19,8 @@ BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 START, STOP = "odradek start --detach", "odradek stop"
 STARTS = {"docs/modes.md": "odradek start kraft --detach"}
 """Where a document is not about the local cluster."""
+GOES_ON = {"docs/clients.md": "docs/transactions.md"}
+"""What is run next, in the same cluster."""
 NEEDS_TOPIC = {"docs/operating.md": "odradek topic create greetings --partitions 3"}
 
 
@@ -72,7 +74,8 @@ def test_the_commands_of_a_document_work_as_printed(document: str, shell: dict[s
     if document in NEEDS_TOPIC:
         run(NEEDS_TOPIC[document], shell)
     ran = 0
-    for language, text in blocks(document):
+    following = [GOES_ON[document]] if document in GOES_ON else []
+    for language, text in [one for name in (document, *following) for one in blocks(name)]:
         if language == "python":
             run(f"{sys.executable} - <<'PROGRAM'\n{text}PROGRAM\n", shell)
             continue

@@ -9,7 +9,7 @@ import pytest
 from odradek.isolation import aborted_batches
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import LeaderEpoch, PartitionKey
+from transport.wire.ids import LeaderEpoch, PartitionKey, ProducerEpoch
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.coordinators import (
     KEY_TRANSACTION,
@@ -34,7 +34,10 @@ from transport.wire.messages.transactions import (
     EndTxnResponse,
     ListTransactionsRequest,
     ListTransactionsResponse,
+    TransactionMarker,
     TransactionPartition,
+    WriteTxnMarkersRequest,
+    WriteTxnMarkersResponse,
 )
 from transport.wire.records import iterate_headers
 
@@ -241,3 +244,24 @@ def test_what_is_open_can_be_looked_at(fleet: PartitionFleet) -> None:
     assert isinstance(described, DescribeProducersResponse)
     (active,) = described.partitions[0].producers
     assert (active.producer_id, active.transaction_start_offset) == (producer.who[0], 0)
+
+
+def test_an_administrator_ends_what_no_coordinator_remembers(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    producer = Transactional(fleet)
+    producer.init()
+    assert producer.send(key, b"a") is ErrorCode.NONE
+    part = TransactionPartition(*key)
+    described = fleet.ask(fleet.leader(key), DescribeProducersRequest((part,)))
+    assert isinstance(described, DescribeProducersResponse)
+    (active,) = described.partitions[0].producers
+    fence = ProducerEpoch(active.producer_epoch + 1)
+    marker = TransactionMarker(active.producer_id, fence, 0, committed=False, partitions=(part,))
+    written = fleet.ask(fleet.leader(key), WriteTxnMarkersRequest((marker,)))
+    assert isinstance(written, WriteTxnMarkersResponse)
+    assert written.outcomes == ((ErrorCode.NONE,),)
+    described = fleet.ask(fleet.leader(key), DescribeProducersRequest((part,)))
+    assert isinstance(described, DescribeProducersResponse)
+    (ended,) = described.partitions[0].producers
+    assert ended.transaction_start_offset == -1
+    assert producer.send(key, b"b") is ErrorCode.INVALID_PRODUCER_EPOCH

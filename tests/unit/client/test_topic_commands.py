@@ -17,7 +17,7 @@ from odradek.admin_configs import (
     ConfigSource,
 )
 from odradek.admin_engine import PartitionDescription, TopicDescription
-from odradek.commands import broker, config, consume, partition, produce, topic
+from odradek.commands import broker, config, consume, partition, produce, topic, transaction
 from odradek.commands.arguments import guarded
 from odradek.errors import NoClusterError, TopicAlreadyExistsError
 from odradek.records import ConsumerRecord
@@ -28,7 +28,7 @@ RECORD = ConsumerRecord("t", 3, 42, 1_234, b"k", b"v", (), 0, 1)
 def parse(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="odradek")
     tree = parser.add_subparsers(dest="command", required=True)
-    for command in (topic, config, partition, produce, consume):
+    for command in (topic, config, partition, transaction, produce, consume):
         command.add_parser(tree)
     broker.add_commands(tree.add_parser("broker").add_subparsers(required=True))
     return parser.parse_args(words)

@@ -75,7 +75,7 @@ class TransactionMarker(Part, frozen=True, array_like=True, gc=False):
 
 
 class WriteTxnMarkersRequest(Message, frozen=True, array_like=True, gc=False):
-    """The transaction coordinator to a partition leader. May be repeated."""
+    """The transaction coordinator, or who ends what hangs, to a leader. May be repeated."""
 
     api: ClassVar[Api] = Api.WRITE_TXN_MARKERS
 
