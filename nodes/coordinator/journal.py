@@ -78,4 +78,4 @@ class Journal:
             self._synced = sequence
             self._on_durable(sequence, now)
 
-        self._pool.submit(self._log.sync, done)
+        self._pool.sync(self._log.sync, done)

@@ -133,6 +133,9 @@ class SimulatedProcess:
 
         world.at(begin_us + world.between((0, takes_us)), happen)
 
+    def sync(self, job: Callable[[], T], done: Callable[[T | BaseException, Now], None]) -> None:
+        self.submit(job, done)
+
     # From the network and the world
 
     def deliver_message(self, origin: Origin | LinkId, envelope: Envelope, way: Way) -> None:

@@ -66,7 +66,7 @@ class Loop:
         except BaseException:
             self._close_pipe()
             raise
-        self._pool = DiskPool(self.post)
+        self._pool = DiskPool(self.post, self._posted.append)
         self._random = Random(seed)
         self._status: int | None = None
         self._now = read_clocks()

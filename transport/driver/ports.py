@@ -79,6 +79,13 @@ class Pool(Protocol):
         """
         ...
 
+    def sync(self, job: Callable[[], T], done: Callable[[T | BaseException, Now], None]) -> None:
+        """Run a small sync like ``submit``; where the disk answers at once, without the way to a thread.
+
+        Of one caller, one at a time.
+        """
+        ...
+
 
 class Ports(Protocol):
     """Everything together, given to a program before it starts."""

@@ -100,6 +100,8 @@ class Process:
     def submit(self, job: Callable[[], T], done: Callable[[T | BaseException, Now], None]) -> None:
         self.jobs.append((job, cast("Callable[[Any, Now], None]", done)))
 
+    sync = submit
+
     def connect(self, endpoint: str) -> LinkId:
         link = LinkId(self.ensemble.next_link())
         self.links[link] = endpoint

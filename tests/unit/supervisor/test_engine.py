@@ -60,6 +60,8 @@ class FakePool:
     def submit(self, job: Callable[[], T], done: Callable[[T | BaseException, Now], None]) -> None:
         raise AssertionError("a supervisor has nothing for the pool")
 
+    sync = submit
+
 
 @dataclass(slots=True)
 class FakePorts:
