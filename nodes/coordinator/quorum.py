@@ -246,8 +246,9 @@ class Quorum:
         except StorageError as error:
             self.failed(error)
             return
-        self._send(effects)
+        # Who waits for an answer goes before the followers, who only hear of what is done.
         self._tell(effects, now)
+        self._send(effects)
         self._refused = effects.voters_refused or self._refused
         if effects.rejoined:
             self._rejoin(now)
