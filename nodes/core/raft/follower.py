@@ -13,6 +13,7 @@ from nodes.core.raft.member import Member
 from transport.wire.ids import LogIndex, NodeId, Term
 from transport.wire.messages.raft import (
     ENTRY_VOTERS,
+    NO_ROUND,
     AppendRequest,
     AppendResponse,
     Entry,
@@ -91,7 +92,9 @@ class Follower:
         return ()
 
     def _contact(self, message: AppendRequest, match_index: LogIndex) -> None:
-        """Answer at once, with what of the match is durable."""
+        """Answer at once, with what of the match is durable; a word of commits wants no answer."""
+        if message.round == NO_ROUND:
+            return
         durable = min(match_index, self._member.durability.index)
         self._respond(message, success=True, match_index=durable)
 

@@ -19,6 +19,7 @@ from transport.wire.messages.raft import (
     ENTRY_DATA,
     ENTRY_NOOP,
     ENTRY_VOTERS,
+    NO_ROUND,
     AppendRequest,
     AppendResponse,
     Entry,
@@ -152,8 +153,14 @@ class Replication:
             self._append(peer, progress, LogIndex(progress.next_index - 1), ())
 
     def _append(
-        self, peer: NodeId, progress: Progress, previous: LogIndex, entries: tuple[Entry, ...]
+        self,
+        peer: NodeId,
+        progress: Progress,
+        previous: LogIndex,
+        entries: tuple[Entry, ...],
+        number: int | None = None,
     ) -> None:
+        """Send an append of the present round, or of the round that is named."""
         member = self._member
         previous_term = member.log.term_at(previous)
         if previous_term is None:  # Compacted: say nothing about the log.
@@ -167,7 +174,7 @@ class Replication:
                 previous,
                 previous_term,
                 member.commit_index,
-                self._rounds.number,
+                self._rounds.number if number is None else number,
                 entries,
                 self._rejoin_index(progress),
                 progress.rebuilding,
@@ -358,7 +365,7 @@ class Replication:
                 and progress.pace is Pace.REPLICATE
                 and not progress.in_flight
             ):
-                self._beat(peer, progress)
+                self._append(peer, progress, LogIndex(progress.next_index - 1), (), NO_ROUND)
 
     def on_tick(self) -> None:
         """Heartbeats, and the leader's own doubt: without a majority it is none (check-quorum)."""

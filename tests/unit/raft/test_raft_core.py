@@ -28,6 +28,7 @@ from transport.kernel import TICK, Now
 from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
 from transport.wire.messages.raft import (
     ENTRY_DATA,
+    NO_ROUND,
     AppendRequest,
     AppendResponse,
     Entry,
@@ -51,16 +52,21 @@ def entry(term: int, index: int, data: bytes = b"x") -> Entry:
 
 
 def append(
-    term: int, previous: tuple[int, int], *entries: Entry, commit: int = 0, sender: NodeId = TWO
+    term: int,
+    previous: tuple[int, int],
+    *entries: Entry,
+    commit: int = 0,
+    sender: NodeId = TWO,
+    number: int = 1,
 ) -> AppendRequest:
-    """An append after ``previous`` (term, index)."""
+    """An append after ``previous`` (term, index), of the round ``number``."""
     return AppendRequest(
         sender,
         Term(term),
         LogIndex(previous[1]),
         Term(previous[0]),
         LogIndex(commit),
-        1,
+        number,
         tuple(entries),
     )
 
@@ -204,6 +210,17 @@ def test_contact_is_answered_at_once_with_what_is_durable() -> None:
     member.hear(append(1, (1, 1), entry(1, 2), entry(1, 3)), sync=False)
     effects = member.hear(append(1, (1, 3)), sync=False)
     assert effects.send_now[0].message == AppendResponse(ONE, Term(1), True, LogIndex(1), 1)
+
+
+def test_a_word_of_commits_is_answered_only_where_the_logs_differ() -> None:
+    member = Member()
+    member.hear(append(1, (0, 0), entry(1, 1), entry(1, 2)))
+    effects = member.hear(append(1, (1, 2), commit=2, number=NO_ROUND))
+    assert [e.index for e in effects.committed] == [1, 2]
+    assert not messages(effects, AppendResponse)
+    refused = messages(member.hear(append(1, (1, 3), commit=3, number=NO_ROUND)), AppendResponse)
+    assert refused == [AppendResponse(ONE, Term(1), False, LogIndex(2), NO_ROUND, Term(1))]
+    assert messages(member.hear(append(0, (0, 0), number=NO_ROUND)), AppendResponse)
 
 
 def test_a_follower_commits_no_further_than_the_message_reaches() -> None:

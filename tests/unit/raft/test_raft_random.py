@@ -44,7 +44,7 @@ CONFIG = RaftConfig(
     appends_in_flight_max=3,
 )
 STEPS = 1_200
-BATCH_SEEDS = 10
+BATCH_SEEDS = 20
 
 
 class Judge(Watcher):
@@ -307,7 +307,7 @@ def run(seed: int) -> Chaos:
 @pytest.mark.parametrize("first", range(0, 200, BATCH_SEEDS))
 def test_safety_and_agreement(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = commits = installed = changes = 0
-    if first % 20 == 0:  # Half of the histories need snapshots for every follower behind.
+    if first % 40 == 0:  # Half of the histories need snapshots for every follower behind.
         monkeypatch.setattr(log, "KEPT_ENTRIES_MAX", 0)
     for seed in range(first, first + BATCH_SEEDS):
         try:

@@ -20,6 +20,9 @@ ENTRY_DATA = 1
 ENTRY_VOTERS = 2
 """Who votes from this entry on, committed or not; see encode_voters."""
 
+NO_ROUND = 0
+"""Of an append that belongs to no round of contact; the rounds count from 1."""
+
 
 class Entry(Part, frozen=True, array_like=True, gc=False):
     """One entry of the Raft log."""
@@ -75,7 +78,8 @@ class AppendRequest(Message, frozen=True, array_like=True, gc=False):
     """Entries after ``previous_index``; without entries, a heartbeat.
 
     ``round`` numbers the leader's rounds of contact: an answer that repeats it proves that the
-    follower still followed when the round began (check-quorum, ReadIndex).
+    follower still followed when the round began (check-quorum, ReadIndex).  With ``NO_ROUND`` it
+    only says what is committed: a follower whose log agrees has nothing to answer.
     """
 
     api: ClassVar[Api] = Api.RAFT_APPEND_REQUEST
