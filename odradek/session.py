@@ -361,6 +361,7 @@ class CoordinationSession:
         connection.open = True
         self._serving_id = body.session_id
         self._seek_pause_ms = SEEK_MIN_MS
+        self._learn(body.servers)
         if not self.session_id:
             self.session_id = body.session_id
             self._password = body.password
@@ -369,6 +370,12 @@ class CoordinationSession:
         # An attachment is one server's word and proves nothing, nor does a repeated opening.
         self._ping_ms = now.mono_ms
         self._become(SessionState.CONNECTED, now)
+
+    def _learn(self, servers: Sequence[str]) -> None:
+        """Coordinators come and go while a session lives: whoever serves it names those there are."""
+        if servers and set(servers) != set(self._endpoints):
+            self._endpoints = list(servers)
+            self._ports.random.shuffle(self._endpoints)
 
     def _attached_read_only(
         self, connection: Connection, body: OpenSessionResponse, now: Now

@@ -198,6 +198,7 @@ class Openings:
             session.timeout_ms,
             self._core.zxid,
             session.last_request_id,
+            servers=tuple(node.clients for node in self._context.config.quorum_members()),
         )
         if not self._context.reply(request, answer):
             self._lanes.detach(session.id)

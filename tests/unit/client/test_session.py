@@ -770,3 +770,19 @@ def test_nothing_is_probed_while_nothing_waits() -> None:
     world.opened()
     world.pass_time(PROBE_AFTER_MS + 50)
     assert world.sent == []
+
+
+def test_a_session_goes_on_at_coordinators_that_came_while_it_lived() -> None:
+    world = World()
+    world.link_up()
+    came = ("tcp://b:1", "tcp://d:1", "tcp://e:1")
+    answer = OpenSessionResponse(0, SESSION, b"secret", TIMEOUT_MS, servers=came)
+    world.answer(world.take(), answer)
+    world.pong()
+    world.cut()
+    for _ in range(5):
+        world.turn(TIMEOUT_MS // 10)
+        if world.links:
+            world.cut()
+    asked = world.dialled[1:]
+    assert set(asked) == set(came), "all who are there, and nobody who has gone"

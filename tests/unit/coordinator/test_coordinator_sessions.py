@@ -97,6 +97,11 @@ def test_timeouts_are_negotiated(ensemble: Ensemble) -> None:
     assert asked == [1000, 5000, 40_000]
 
 
+def test_an_opening_names_every_coordinator(ensemble: Ensemble) -> None:
+    answer = ensemble.session(ensemble.leader()).open()
+    assert answer.servers == tuple(f"coordinator-{number}:clients" for number in (1, 2, 3))
+
+
 def test_a_repeated_opening_finds_its_session(ensemble: Ensemble) -> None:
     first = ensemble.session(ensemble.leader()).open(nonce=b"once")
     again = ensemble.session(ensemble.followers()[0]).open(nonce=b"once")

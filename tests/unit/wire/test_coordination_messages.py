@@ -78,7 +78,7 @@ def test_what_an_opening_says_is_read_as_it_was_written() -> None:
         read_only=True,
     )
     assert over_the_wire(Kind.REQUEST, request) == request
-    answer = OpenSessionResponse(0, SessionId(5), read_only=True)
+    answer = OpenSessionResponse(0, SessionId(5), read_only=True, servers=("tcp://a:1",))
     assert over_the_wire(Kind.RESPONSE, answer) == answer
 
 
@@ -106,7 +106,7 @@ def test_an_entry_of_the_log_keeps_who_asked_and_what_is_swept() -> None:
     [
         (ProposedWrite(SessionId(5), 1_000, identities=(Identity("a", "b"),), sweep=("/a",)), 2),
         (OpenSessionRequest(1_000, auth=(AddAuth("a", b""),), read_only=True), 2),
-        (OpenSessionResponse(0, read_only=True), 1),
+        (OpenSessionResponse(0, read_only=True, servers=("tcp://a:1",)), 2),
         (Result(0, acl=ACL, count=1, changes=(Change(Zxid(1), 1, "/", b"", 0),)), 3),
     ],
 )

@@ -98,6 +98,9 @@ class OpenSessionResponse(Message, frozen=True, array_like=True, gc=False):
     read_only: bool = False
     """Served without a quorum: reads only, under a number known to this coordinator alone.
     Once there is a quorum again the lane ends with SESSION_MOVED and the client opens anew."""
+    servers: tuple[str, ...] = ()
+    """The clients' doors of all coordinators this one knows of: some may have come since the client
+    asked, and those it knew may all go."""
 
 
 class Acl(Part, frozen=True, array_like=True, gc=False):
