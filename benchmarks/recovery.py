@@ -65,7 +65,7 @@ def main() -> int:
             nothing = Offset(0)
             plan = OpeningPlan(
                 PartitionKey(TOPIC, name.partition),
-                name,
+                f"logs/{name}",
                 LogConfig(),
                 nothing,
                 nothing,

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import msgspec
@@ -117,6 +117,9 @@ class BrokerConfig:
     replica_fetch_bytes_max: int = setting(10 * 1024 * 1024, "Kafka's response limit", low=1024)
     fetch_bytes_max: int = setting(50 * 1024 * 1024, "Kafka's fetch.max.bytes", low=1024)
     request_timeout_ms: int = setting(2_000, "controller and peers answer in milliseconds", low=50)
+    log_dirs: tuple[str, ...] = setting(
+        ("logs",), "below the node's data; of an absolute one each node has a folder of its own"
+    )
     auto_create_topics: bool = setting(True, "Kafka's default: created on first use")
     num_partitions: int = setting(1, "Kafka's num.partitions", low=1, high=100_000)
     default_replication_factor: int = setting(1, "Kafka's", low=1, high=32)
@@ -232,6 +235,12 @@ class NodeConfig:
         """Return where this node itself listens."""
         return next(node for node in self.nodes if node.name == self.name)
 
+    def log_directories(self) -> tuple[str, ...]:
+        """Return where this broker's logs are: below its data directory, or absolute."""
+        return tuple(
+            f"{path}/{self.name}" if path.startswith("/") else path for path in self.broker.log_dirs
+        )
+
     def with_role(self, role: str) -> tuple[NodeEndpoints, ...]:
         """Return the nodes that have ``role``, by id."""
         having = [node for node in self.nodes if role in node.roles]
@@ -249,6 +258,7 @@ _TOML_NAMES = {
     "float": "a number",
     "bool": "true or false",
     "str": "a string",
+    "tuple[str, ...]": "a list of strings",
 }
 
 
@@ -273,19 +283,26 @@ def read_section(kind: type[SectionT], table: Mapping[str, Any], where: str) -> 
             raise ConfigError(f"{where} has no setting {key!r}; {nearest(key, known)}")
         wanted = str(known[key].type)
         kinds = ("float", "int") if wanted == "float" else (wanted,)
-        if type(value).__name__ not in kinds:
+        if not _is_one_of(value, kinds):
             shown = json.dumps(value, default=str)
             raise ConfigError(
                 f"{where} {key} = {shown} is not {_TOML_NAMES.get(wanted, wanted)}; "
                 f"write for example {key} = {json.dumps(_example(known[key].default))}"
             )
-    section = kind(**table)
+    values = {key: tuple(value) if type(value) is list else value for key, value in table.items()}
+    section = kind(**values)
     check_bounds(section, where)
     return section
 
 
+def _is_one_of(value: object, kinds: Iterable[str]) -> bool:
+    if isinstance(value, list):
+        return "tuple[str, ...]" in kinds and all(isinstance(one, str) for one in value)
+    return type(value).__name__ in kinds
+
+
 def _example(default: object) -> object:
-    return default if isinstance(default, bool | int | float | str) else 1
+    return default if isinstance(default, bool | int | float | str | tuple) else 1
 
 
 def check_bounds(section: object, where: str = "") -> None:
@@ -339,6 +356,24 @@ def check_combination(
     for holds, text in orders:
         if not holds:
             raise ConfigError(text)
+    _check_log_dirs(broker.log_dirs)
+
+
+def _check_log_dirs(paths: tuple[str, ...]) -> None:
+    """Raise ConfigError unless these are directories of which none is within another."""
+    if not paths:
+        raise ConfigError('[broker] log_dirs is empty; write for example log_dirs = ["logs"]')
+    for path in paths:
+        parts = PurePosixPath(path).parts
+        if not parts or ".." in parts or str(PurePosixPath(path)) != path:
+            raise ConfigError(
+                f"[broker] log_dirs names {path!r}; write an absolute path, or a folder's name"
+                ' such as "logs"'
+            )
+        others = list(paths)
+        others.remove(path)
+        if any(PurePosixPath(path).is_relative_to(other) for other in others):
+            raise ConfigError(f"[broker] log_dirs names {path!r} twice, or within another of them")
 
 
 def check_node_config(config: NodeConfig) -> None:

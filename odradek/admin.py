@@ -15,6 +15,7 @@ from odradek.admin_configs import (
     ConfigSource,
     as_text,
 )
+from odradek.admin_directories import LogDirDescription
 from odradek.admin_engine import (
     AdminEngine,
     ClusterDescription,
@@ -40,6 +41,7 @@ __all__ = [
     "ConfigResource",
     "ConfigResourceType",
     "ConfigSource",
+    "LogDirDescription",
     "NewPartitions",
     "NewTopic",
     "OngoingReassignment",
@@ -305,6 +307,16 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         return self._wait(
             lambda done, now: self._program.records.delete(wanted, limit_ms, done, now),
             dict[TopicPartition, int],
+        )
+
+    def describe_log_dirs(
+        self, broker_id: int, timeout_ms: int | None = None
+    ) -> list[LogDirDescription]:
+        """Return the log directories of a broker: what each holds, and why one is offline."""
+        limit_ms = self._limit_ms(timeout_ms)
+        return self._wait(
+            lambda done, now: self._program.directories.describe(broker_id, limit_ms, done, now),
+            list[LogDirDescription],
         )
 
     def describe_cluster(self) -> ClusterDescription:

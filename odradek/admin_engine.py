@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from odradek.admin_configs import ConfigAdmin
+from odradek.admin_directories import DirectoryAdmin
 from odradek.admin_groups import GroupAdmin
 from odradek.admin_partitions import PartitionAdmin
 from odradek.admin_questions import BrokerQuestions
@@ -120,6 +121,7 @@ class AdminEngine(ClientProgram):
         self.records = RecordAdmin(self.questions)
         self.groups = GroupAdmin(self, self.questions)
         self.transactions = TransactionAdmin(self.questions)
+        self.directories = DirectoryAdmin(self.questions)
 
     def begin(self, now: Now) -> None:
         """Take the ports."""

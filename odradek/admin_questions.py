@@ -1,6 +1,6 @@
 """Questions of an admin client that not any broker can answer, asked until they are or time is up.
 
-Of the leader of a partition, of the coordinator of a key, of each broker.  All of them must be safe
+Of the leader of a partition, of the coordinator of a key, of one broker or each.  All of them must be safe
 to ask twice.  Owns the retries; it must not know what is asked.
 """
 
@@ -128,7 +128,32 @@ class BrokerQuestions:
             return error_for(topic.error, f"{key}: no such topic here")
         return ClientTimeoutError(f"{key}: its leader has not done it in time; {trouble}")
 
-    # All brokers
+    # Brokers
+
+    def ask_broker(
+        self, broker_id: int, body: Message, timeout_ms: int, on_done: OnAnswer, now: Now
+    ) -> None:
+        """Ask one live broker; ``on_done`` gets its answer, or a Refusal."""
+        deadline_ms = now.mono_ms + timeout_ms
+
+        def begin(told: MetadataResponse | OdradekError, now: Now) -> None:
+            brokers = [] if isinstance(told, OdradekError) else told.brokers
+            endpoint = next((one.clients for one in brokers if one.id == broker_id), "")
+            if endpoint:
+                self._ask_broker(
+                    NodeId(broker_id),
+                    endpoint,
+                    body,
+                    deadline_ms,
+                    lambda _, *end: on_done(*end),
+                    now,
+                )
+                return
+            text = str(told) if isinstance(told, OdradekError) else "see `odradek broker list`"
+            text = f"there is no live broker {broker_id}; {text}"
+            on_done(Refusal(ErrorCode.BROKER_ID_NOT_REGISTERED, text), now)
+
+        self.ask_topics(timeout_ms, begin, now)
 
     def ask_every_broker(
         self, body: Message, timeout_ms: int, on_done: OnAnswers, now: Now

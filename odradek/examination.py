@@ -81,6 +81,7 @@ def _of_node(report: Report) -> Iterator[Finding]:
         advice = f"see `odradek logs {name}`"
         yield Finding(ERROR, name, f"is {' and '.join(sorted(states))}", advice)
     yield from _of_machine(report)
+    yield from _of_directories(report)
 
 
 def _of_machine(report: Report) -> Iterator[Finding]:
@@ -105,6 +106,18 @@ def _of_machine(report: Report) -> Iterator[Finding]:
         if late_ms > LATE_MEAN_MAX_MS:
             advice = "give it more CPU: sessions end when a loop is late by their time-out"
             yield Finding(WARNING, name, f"its loop is {late_ms:.0f} ms late on average", advice)
+
+
+def _of_directories(report: Report) -> Iterator[Finding]:
+    name = report.node.name
+    for each in report.metrics.samples("log_directory_offline") if report.metrics else ():
+        if each.value:
+            advice = (
+                f"see `odradek broker describe {report.node.id}` for the reason; mend the disk, or"
+                f" empty or replace it, then `odradek restart {name}`: it catches up from others"
+            )
+            what = f"its log directory {each.labels['directory']} is offline"
+            yield Finding(ERROR, name, what, advice)
 
 
 def _of_cluster(reports: Sequence[Report]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from nodes.broker.log_directories import LogDirectories
 from nodes.config import NodeConfig
 from nodes.core.controller.image import ClusterImage
 from nodes.storage.disk import Disk
@@ -50,6 +51,8 @@ class BrokerContext:
     """As applied by this broker. Only ``metadata.py`` changes it."""
     broker_epoch: BrokerEpoch = BrokerEpoch(-1)
     """Of the present registration; −1 while there is none."""
+    directories: LogDirectories = field(init=False)
+    """Where the logs of partitions are."""
     same_boot: bool = False
     """The machine has not booted since this data directory was last used: the page cache of a
     killed predecessor is still there, so its log lost nothing."""
@@ -57,6 +60,9 @@ class BrokerContext:
     """No tail of a log can have been lost that the controller has not yet taken in."""
     figures: dict[str, int] = field(default_factory=dict)
     """Counters by name, shown by HEALTH."""
+
+    def __post_init__(self) -> None:
+        self.directories = LogDirectories(self.disk, self.config)
 
     @property
     def id(self) -> NodeId:

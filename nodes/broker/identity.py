@@ -1,4 +1,4 @@
-"""Whose data directory this is, and whether the machine has booted since it was last used.
+"""Whose a directory is, and whether the machine has booted since it was last used.
 
 ``meta.json`` names the cluster and the node; ``boot-id`` the boot under which the node last ran;
 ``lost-tail`` stands from a start at which unsynced bytes may have been lost until the controller
@@ -6,6 +6,8 @@ has taken that in.
 """
 
 from __future__ import annotations
+
+from pathlib import PurePosixPath
 
 import msgspec
 
@@ -23,36 +25,51 @@ class _Meta(msgspec.Struct, frozen=True):
     name: str
 
 
-def claim_directory(disk: Disk, config: NodeConfig) -> None:
-    """Take a new data directory for this node; raise ConfigError for one that belongs elsewhere."""
-    data = disk.read_file(META_FILE)
-    mine = _Meta(config.cluster_id, config.name)
+def claim_directory(disk: Disk, config: NodeConfig, folder: str = "") -> None:
+    """Take a new data or log directory for this node; raise ConfigError for one of another's."""
+    if not is_claimed(disk, config, folder):
+        disk.write_file(_meta_of(folder), msgspec.json.encode(_mine(config)), durable=True)
+
+
+def is_claimed(disk: Disk, config: NodeConfig, folder: str = "") -> bool:
+    """Tell whether a directory is this node's already; raise ConfigError for one of another's."""
+    data = disk.read_file(_meta_of(folder))
     if data is None:
-        disk.write_file(META_FILE, msgspec.json.encode(mine), durable=True)
-        return
+        return False
+    mine, where = _mine(config), str(PurePosixPath(config.data_dir, folder))
     try:
         found = msgspec.json.decode(data, type=_Meta)
     except msgspec.DecodeError as error:
-        text = f"{config.data_dir}/{META_FILE} is damaged ({error}): restore it, or use another"
-        raise ConfigError(f"{text} data_dir") from None
+        text = f"{where}/{META_FILE} is damaged ({error}): restore it, or use another"
+        raise ConfigError(f"{text} directory") from None
     if found != mine:
         raise ConfigError(
-            f"data_dir = {config.data_dir} belongs to {found.name} of cluster {found.cluster_id},"
-            f" not to {mine.name} of cluster {mine.cluster_id}: use another data_dir"
+            f"{where} belongs to {found.name} of cluster {found.cluster_id},"
+            f" not to {mine.name} of cluster {mine.cluster_id}: use another directory"
         )
+    return True
 
 
-def note_boot(disk: Disk, boot_id: str) -> tuple[bool, bool]:
+def _mine(config: NodeConfig) -> _Meta:
+    return _Meta(config.cluster_id, config.name)
+
+
+def _meta_of(folder: str) -> str:
+    return f"{folder}/{META_FILE}" if folder else META_FILE
+
+
+def note_boot(disk: Disk, boot_id: str, *, logs_lost: bool = False) -> tuple[bool, bool]:
     """Record the present boot; tell (it is the one of the last run, the logs are intact).
 
     Under the same boot a killed process has lost nothing: the page cache is still there.  After
-    another boot the logs are intact only if the last run had stopped in order.  An empty
-    ``boot_id`` (not known) counts as another boot.
+    another boot the logs are intact only if the last run had stopped in order, and at no time if
+    some are not there any more (``logs_lost``).  An empty ``boot_id`` (not known) counts as another
+    boot.
     """
     now, before = boot_id.encode(), disk.read_file(BOOT_FILE)
     same_boot = bool(now) and before == now
     survived = same_boot or disk.exists(CLEAN_STOP)
-    intact = survived and not disk.exists(LOST_TAIL_FILE)
+    intact = survived and not logs_lost and not disk.exists(LOST_TAIL_FILE)
     if not intact:
         # First: a crash between the two writes must not make the loss be forgotten.
         disk.write_file(LOST_TAIL_FILE, b"", durable=True)

@@ -21,10 +21,9 @@ from nodes.storage.partition_log import LogSettings, PartitionLog
 from nodes.storage.retention import Retention
 from transport.wire.codec import Buffer
 from transport.wire.control import read_marker
-from transport.wire.ids import Offset, PartitionKey, TopicPartition
+from transport.wire.ids import Offset, PartitionKey
 from transport.wire.records import BatchHeader, RecordError
 
-LOGS = "logs"
 DAMAGED = ".damaged"
 
 
@@ -40,18 +39,13 @@ class OpeningPlan(NamedTuple):
     """How to open a log. Offsets are as last written down."""
 
     key: PartitionKey
-    name: TopicPartition
+    folder: str
     settings: LogConfig
     high_watermark: Offset
     recovery_point: Offset
     log_start_offset: Offset
     cleaned_to: Offset
     clean: bool
-
-
-def folder_of(name: TopicPartition) -> str:
-    """Return the folder of a partition's log."""
-    return f"{LOGS}/{name}"
 
 
 def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
@@ -63,7 +57,7 @@ def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
     try:
         log = _open(disk, plan)
     except InconsistentTopicId:
-        disk.remove(set_aside(disk, folder_of(plan.name), DELETED_SUFFIX))
+        disk.remove(set_aside(disk, plan.folder, DELETED_SUFFIX))
         nothing = Offset(0)
         plan = plan._replace(recovery_point=nothing, log_start_offset=nothing, cleaned_to=nothing)
         log = _open(disk, plan)
@@ -87,7 +81,7 @@ def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
 def _open(disk: Disk, plan: OpeningPlan) -> PartitionLog:
     return PartitionLog.open(
         disk,
-        folder_of(plan.name),
+        plan.folder,
         log_settings(plan.settings),
         recovery_point=plan.recovery_point,
         clean=plan.clean,
@@ -176,6 +170,6 @@ def batch_of(header: BatchHeader, body: Buffer = b"") -> Batch:
     )
 
 
-def leftovers(disk: Disk) -> list[str]:
+def leftovers(disk: Disk, directory: str) -> list[str]:
     """Return the folders set aside for removal by a process that did not live to remove them."""
-    return [f"{LOGS}/{name}" for name in disk.list(LOGS) if name.endswith(DELETED_SUFFIX)]
+    return [f"{directory}/{name}" for name in disk.list(directory) if name.endswith(DELETED_SUFFIX)]

@@ -7,12 +7,12 @@ yet is opened at once, so that a new topic waits for nobody.
 from __future__ import annotations
 
 from nodes.broker.context import BrokerContext
+from nodes.broker.identity import META_FILE
+from nodes.broker.log_directories import LogDirectory
 from nodes.broker.log_folders import (
     DAMAGED,
-    LOGS,
     OpenedLog,
     OpeningPlan,
-    folder_of,
     leftovers,
     open_log,
     set_aside,
@@ -29,7 +29,7 @@ STRAYS_AFTER_MS = 60_000
 
 
 class LogShelf:
-    """The folder of logs of this broker."""
+    """The folders of logs of this broker."""
 
     def __init__(self, context: BrokerContext, upkeep: Upkeep) -> None:
         self._context = context
@@ -45,23 +45,31 @@ class LogShelf:
         self._started = True
         self._context.timers.after(now, STRAYS_AFTER_MS, self._remove_strays)
         try:
-            for folder in leftovers(self._context.disk):
-                self._discard(folder)
+            for directory in self._context.directories.all:
+                if directory.is_online:
+                    for folder in leftovers(self._context.disk, directory.path):
+                        self._discard(folder)
         except StorageError as error:
             self._context.report("folders_not_removed", str(error))
+        for folder in self._context.directories.twice:
+            self._context.report("logs_twice", f"{folder}: another directory has that log too")
 
     # Opening
 
     def open(self, replica: Replica, now: Now) -> None:
         """Open a replica's log: at once where there is none yet, else in the pool."""
-        folder = folder_of(replica.name)
+        replica.directory = directory = self._context.directories.home(replica.name)
+        if not directory.is_online:
+            replica.fail(StorageError(f"{directory.path} is offline: {directory.failure}"), now)
+            return
+        folder = directory.folder_of(replica.name)
         if folder in self._busy:
             self._waiting[folder] = replica
             return
         disk = self._context.disk
         plan = OpeningPlan(
             replica.key,
-            replica.name,
+            folder,
             replica.settings.log,
             self._upkeep.high_watermark(replica.name),
             self._upkeep.recovery_point(replica.name),
@@ -118,7 +126,7 @@ class LogShelf:
     def replace(self, damaged: Replica, anew: Replica, now: Now) -> None:
         """Put a damaged log aside, where people can look at it, and begin an empty one."""
         try:
-            set_aside(self._context.disk, folder_of(damaged.name), DAMAGED)
+            set_aside(self._context.disk, damaged.directory.folder_of(damaged.name), DAMAGED)
         except StorageError as error:
             anew.fail(error, now)
             return
@@ -130,10 +138,14 @@ class LogShelf:
 
     def remove(self, replica: Replica) -> None:
         """Remove the log of a replica that is gone; one that is being opened, right after that."""
-        folder = folder_of(replica.name)
+        directory = replica.directory
+        folder = directory.folder_of(replica.name)
         if folder in self._busy:
             if self._waiting.get(folder) is replica:
                 del self._waiting[folder]
+            return
+        self._context.directories.forget(replica.name)
+        if not directory.is_online:
             return
         try:
             if self._context.disk.exists(folder):
@@ -152,17 +164,24 @@ class LogShelf:
 
     def _remove_strays(self, now: Now) -> None:
         """Topics that were deleted while this broker was away leave folders behind."""
-        image, disk = self._context.image, self._context.disk
-        if image.position == NO_METADATA:
+        if self._context.image.position == NO_METADATA:
             return
-        try:
-            for name in disk.list(LOGS):
-                folder = f"{LOGS}/{name}"
+        for directory in self._context.directories.all:
+            try:
+                if directory.is_online:
+                    self._remove_strays_in(directory)
+            except StorageError as error:
+                self._context.report("folders_not_removed", str(error))
+
+    def _remove_strays_in(self, directory: LogDirectory) -> None:
+        image, disk = self._context.image, self._context.disk
+        for name in disk.list(directory.path):
+            folder = f"{directory.path}/{name}"
+            topic_id = None
+            if name != META_FILE:
                 topic_id = decode_metadata(disk.read_file(f"{folder}/{METADATA_NAME}"))
-                if topic_id is None or topic_id in image.topics or name.endswith(DAMAGED):
-                    continue
-                if folder not in self._busy:
-                    self._context.count("strays_removed")
-                    self._discard(set_aside(disk, folder, DELETED_SUFFIX))
-        except StorageError as error:
-            self._context.report("folders_not_removed", str(error))
+            if topic_id is None or topic_id in image.topics or name.endswith(DAMAGED):
+                continue
+            if folder not in self._busy:
+                self._context.count("strays_removed")
+                self._discard(set_aside(disk, folder, DELETED_SUFFIX))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 from nodes.broker.context import BrokerContext
+from nodes.broker.log_dirs_api import LogSizes, free_bytes
 from nodes.broker.node_api import Condition
 from nodes.broker.topic_settings import topic_settings
 from nodes.runtime.measures import Measure, counters, gauge
@@ -12,11 +13,10 @@ from transport.wire.ids import NO_NODE
 
 
 def broker_measures(
-    context: BrokerContext, condition: Condition, log_bytes: Mapping[str, int]
+    context: BrokerContext, condition: Condition, log_sizes: LogSizes
 ) -> tuple[Measure, ...]:
     """Return what is known here: of the partitions led here, and of those that nobody leads."""
     under_replicated, under_min_isr, offline = _unhealthy(context)
-    sizes = {(("topic", topic),): weight for topic, weight in sorted(log_bytes.items())}
     position = context.image.position
     return (
         gauge(
@@ -30,9 +30,25 @@ def broker_measures(
         gauge("leaders", "Partitions led here.", condition.leader_count),
         gauge("replicas", "Replicas hosted here.", condition.replica_count),
         gauge("brokers_alive", "Known here as alive.", len(context.image.live_brokers())),
-        Measure("log_bytes", "Segments hosted here, by topic.", sizes),
+        *_of_logs(context, log_sizes),
         *counters(context.figures),
     )
+
+
+def _of_logs(context: BrokerContext, log_sizes: LogSizes) -> Iterator[Measure]:
+    by_topic: dict[str, int] = {}
+    for logs in log_sizes.values():
+        for log in logs:
+            by_topic[log.topic] = by_topic.get(log.topic, 0) + log.size_bytes
+    sizes = {(("topic", topic),): weight for topic, weight in sorted(by_topic.items())}
+    yield Measure("log_bytes", "Segments hosted here, by topic.", sizes)
+    labels = {directory: (("directory", directory.path),) for directory in log_sizes}
+    offline = {labels[one]: not one.is_online for one in log_sizes}
+    yield Measure("log_directory_offline", "1: it has failed; restart once it is well.", offline)
+    held = {labels[one]: sum(log.size_bytes for log in logs) for one, logs in log_sizes.items()}
+    yield Measure("log_directory_bytes", "Segments in it.", held)
+    free = {labels[one]: free_bytes(context, one) for one in log_sizes if one.is_online}
+    yield Measure("log_directory_free_bytes", "Free where it is.", free)
 
 
 def _unhealthy(context: BrokerContext) -> tuple[int, int, int]:

@@ -95,6 +95,10 @@ class ReplicaHost(Protocol):
         """The log begins later than before: that must be noted before anybody relies on it."""
         ...
 
+    def on_directory_failed(self, replica: Replica, error: StorageError) -> None:
+        """The device has failed, not this log alone."""
+        ...
+
     def on_moved(self, replica: Replica) -> None:
         """Log end, high watermark, role or state may be others now."""
         ...
@@ -120,6 +124,8 @@ class Replica:
         """The newest one of the image."""
         self.settings = settings
         self.state = ReplicaState.OPENING
+        self.directory = context.directories.home(name)
+        """What its log is in, or will be."""
         self.core: PartitionCore | None = None
         self._log: PartitionLog | None = None
         self._syncing = False
@@ -157,6 +163,8 @@ class Replica:
         if isinstance(error, Damaged):
             self._context.count("logs_damaged")
             self.is_damaged = True
+        elif isinstance(error, StorageError) and not isinstance(error, DiskFull):
+            self._host.on_directory_failed(self, error)
         self._end(ErrorCode.KAFKA_STORAGE_ERROR, now)
 
     def retire(self, error: ErrorCode, now: Now) -> None:

@@ -15,20 +15,23 @@ from nodes.broker.cleaner import LogCleaner
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.deletion import Deletions
+from nodes.broker.failed_replicas import FailedReplicas
 from nodes.broker.fetch import Fetches, Movement
 from nodes.broker.fetchers import Fetchers
 from nodes.broker.isr_changes import IsrChanges
+from nodes.broker.log_directories import LogDirectory
+from nodes.broker.log_dirs_api import LogDirsApi, LogSizes
 from nodes.broker.log_shelf import LogShelf
 from nodes.broker.offsets import Offsets
 from nodes.broker.peers import Peers
 from nodes.broker.produce import Produces, Verify
 from nodes.broker.replica import Replica, ReplicaState
-from nodes.broker.resignations import Resignations
 from nodes.broker.retention import RetentionRounds
 from nodes.broker.topic_settings import topic_settings
 from nodes.broker.upkeep import Upkeep
 from nodes.broker.wakeups import Wakeups
 from nodes.core.partition.events import Gap
+from nodes.storage.disk import StorageError
 from transport.driver.ports import LinkId
 from transport.kernel import TICK, Now, earliest
 from transport.wire.codec import Envelope
@@ -41,6 +44,7 @@ from transport.wire.messages.fetch import (
     ListOffsetsRequest,
     OffsetForLeaderEpochRequest,
 )
+from transport.wire.messages.log_directories import DescribeLogDirsRequest, LogSize
 from transport.wire.messages.metadata import PartitionChange, PartitionRecord
 from transport.wire.messages.produce import ProduceRequest
 from transport.wire.messages.topics import DescribeTopicsRequest
@@ -58,6 +62,7 @@ class Replicas:
         self._topics: dict[TopicId, dict[int, Replica]] = {}
         self._moved: dict[Replica, None] = {}
         self._begun_later = False
+        self._has_failed = False
         self._watchers: dict[str, OnMoved] = {}
         self._wakeups = Wakeups()
         self._upkeep = Upkeep(context, self._all)
@@ -66,7 +71,7 @@ class Replicas:
         self._cleaner = LogCleaner(context, self._all)
         self._fetchers = Fetchers(context, peers)
         self._isr_changes = IsrChanges(context, channel)
-        self._resignations = Resignations(context, self._isr_changes)
+        self._failed_replicas = FailedReplicas(context, channel, self.find)
         self._produces = Produces(context, self.lookup)
         self._fetches = Fetches(context, self.lookup)
         offsets = Offsets(context, self.lookup, self._of_topic)
@@ -78,6 +83,7 @@ class Replicas:
             DescribeTopicsRequest: offsets.on_describe,
             DeleteRecordsRequest: Deletions(context, self.lookup).on_request,
             DescribeProducersRequest: offsets.on_producers,
+            DescribeLogDirsRequest: LogDirsApi(context, self.log_sizes).on_request,
         }
 
     # The table
@@ -120,14 +126,15 @@ class Replicas:
         """Return how many replicas this broker hosts."""
         return sum(map(len, self._topics.values()))
 
-    def log_bytes(self) -> dict[str, int]:
-        """Return what the logs here weigh, by topic."""
-        weights: dict[str, int] = {}
+    def log_sizes(self) -> LogSizes:
+        """Return what the logs here weigh, by their directories."""
+        sizes: dict[LogDirectory, list[LogSize]] = {
+            directory: [] for directory in self._context.directories.all
+        }
         for replica in self._all():
-            if replica.log is not None:
-                topic = replica.name.topic
-                weights[topic] = weights.get(topic, 0) + replica.log.size_bytes
-        return weights
+            size_bytes = 0 if replica.log is None else replica.log.size_bytes
+            sizes[replica.directory].append(LogSize(*replica.name, size_bytes))
+        return sizes
 
     # The image
 
@@ -144,6 +151,10 @@ class Replicas:
             record = self._context.image.partition(key)
             if record is not None:
                 self._assign(key, record, now)
+        try:
+            self._context.directories.note()
+        except StorageError as error:
+            self._context.report("checkpoints_failed", str(error))
 
     def _assign(self, key: PartitionKey, record: PartitionRecord, now: Now) -> None:
         replica = self.find(key)
@@ -163,7 +174,7 @@ class Replicas:
             self._shelf.open(replica, now)
         else:
             replica.assign(record, settings, now)
-            self._resignations.look_at(replica, now)
+            self._failed_replicas.look_at(replica, now)
             if replica.is_damaged:
                 self._on_unusable(replica, now)
 
@@ -211,6 +222,27 @@ class Replicas:
         """As ReplicaHost."""
         self._begun_later = True
 
+    def on_directory_failed(self, replica: Replica, error: StorageError) -> None:
+        """As ReplicaHost."""
+        if replica.directory.is_online:
+            self._has_failed = True
+            text = f"log directory {replica.directory.path} is offline: {error}"
+            self._context.report("log_directories_failed", text)
+            self._context.directories.fail(replica.directory, error)
+
+    def _fail_directories(self, now: Now) -> None:
+        """Take what was in a failed directory offline as a whole.
+
+        Raises StorageError when no directory is left: that ends the broker.
+        """
+        self._has_failed = False
+        self._context.directories.raise_if_none_works()
+        for replica in list(self._all()):
+            directory = replica.directory
+            usable = replica.state in (ReplicaState.ONLINE, ReplicaState.OPENING)
+            if usable and not directory.is_online:
+                replica.fail(StorageError(f"{directory.path} is offline"), now)
+
     def on_moved(self, replica: Replica) -> None:
         """As ReplicaHost."""
         self._moved[replica] = None
@@ -237,8 +269,10 @@ class Replicas:
         if self._begun_later:
             self._begun_later = False
             self._upkeep.note_log_starts(durable=False)
+        if self._has_failed:
+            self._fail_directories(now)
         for replica in [one for one in self._moved if one.state is ReplicaState.OFFLINE]:
-            self._resignations.look_at(replica, now)
+            self._failed_replicas.look_at(replica, now)
             if replica.is_damaged:
                 self._on_unusable(replica, now)
         moved, self._moved = self._moved, {}
@@ -251,6 +285,7 @@ class Replicas:
         for replica in [*moved, *self._moved]:
             deadline_ms = None if replica.core is None else replica.core.next_deadline_ms()
             self._wakeups.set(replica, deadline_ms)
+        self._failed_replicas.end_turn(now)
         self._isr_changes.end_turn(now)
         self._fetchers.end_turn(now)
 

@@ -22,6 +22,7 @@ from nodes.broker.groups import GroupCoordinator
 from nodes.broker.heartbeat import Beating
 from nodes.broker.identity import claim_directory, note_boot
 from nodes.broker.internal_topics import InternalTopics
+from nodes.broker.log_dirs_api import LogSizes
 from nodes.broker.markers import Markers
 from nodes.broker.measures import broker_measures
 from nodes.broker.membership import MakeSession, Membership
@@ -55,6 +56,7 @@ from transport.wire.messages.metadata import (
     AlterPartitionRequest,
     FetchImageRequest,
     MetadataDelta,
+    ReplicasFailedRequest,
 )
 from transport.wire.messages.reassignments import ControlledShutdownRequest
 
@@ -118,8 +120,8 @@ class ReplicaPart(ImageFollower, Protocol):
         """Return how many replicas it has."""
         ...
 
-    def log_bytes(self) -> dict[str, int]:
-        """Return what the logs here weigh, by topic."""
+    def log_sizes(self) -> LogSizes:
+        """Return what the logs here weigh, by their directories."""
         ...
 
 
@@ -160,7 +162,8 @@ class BrokerServer:
     def start(self, ports: Ports, now: Now) -> None:
         """Claim the data directory, then join.
 
-        Raises ConfigError for another's directory, and for a cluster without a quorum.
+        Raises ConfigError for another's directory, and for a cluster without a quorum; StorageError
+        when no log directory works.
         """
         if not self._config.quorum_members():
             role = QUORUM_ROLES[self._config.mode]
@@ -170,7 +173,10 @@ class BrokerServer:
         calls.attach(ports.wire)
         calls.cluster_id = self._config.cluster_id
         self.context = context = BrokerContext(self._config, ports, self._disk, calls, timers)
-        context.same_boot, context.logs_intact = note_boot(self._disk, self._boot_id)
+        lost = context.directories.examine()
+        intact = note_boot(self._disk, self._boot_id, logs_lost=lost)
+        context.same_boot, context.logs_intact = intact
+        context.directories.settle()
         self._compose(context)
         self.peers.start()
         self.membership.start(now)
@@ -238,6 +244,7 @@ class BrokerServer:
             **{kind: replicas[kind] for kind in from_peers if kind in replicas},
             **self.transactions.peers,
             AlterPartitionRequest: self.controller.on_request,
+            ReplicasFailedRequest: self.controller.on_request,
             AllocateProducerIdsRequest: self.controller.on_request,
             **dict.fromkeys(PASSED_ON, self.controller.on_request),
             FetchImageRequest: self.controller.on_fetch_image,
@@ -348,7 +355,7 @@ class BrokerServer:
         if not self._started:
             return Outlook("starting", False, False, ())
         condition = self._condition()
-        measures = broker_measures(self.context, condition, self.replicas.log_bytes())
+        measures = broker_measures(self.context, condition, self.replicas.log_sizes())
         return Outlook(condition.state, False, condition.is_controller, measures)
 
     def _condition(self) -> Condition:

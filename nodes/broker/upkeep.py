@@ -165,7 +165,8 @@ class Upkeep:
         """Sync and close every log, note everything, and mark the stop as clean if all went well."""
         clean = True
         for replica in self._replicas():
-            if replica.state is ReplicaState.OPENING:
+            if replica.state in (ReplicaState.OPENING, ReplicaState.OFFLINE):
+                # What a failed log has lost of its tail must not be taken for synced.
                 clean = False
             elif replica.log is not None:
                 clean = replica.flush() and clean

@@ -30,6 +30,7 @@ from transport.wire.messages.metadata import (
     AllocateProducerIdsRequest,
     AlterPartitionRequest,
     FetchImageRequest,
+    ReplicasFailedRequest,
 )
 from transport.wire.messages.reassignments import ControlledShutdownRequest
 
@@ -75,6 +76,7 @@ class DedicatedController:
         asked: Callable[..., None] = self.controller.on_request
         return {
             AlterPartitionRequest: asked,
+            ReplicasFailedRequest: asked,
             AllocateProducerIdsRequest: asked,
             **dict.fromkeys(PASSED_ON, asked),
             FetchImageRequest: self.controller.on_fetch_image,

@@ -67,7 +67,8 @@ class File(Protocol):
 
 
 class Disk(Protocol):
-    """A tree of folders and files. Paths are relative to the node's data directory, with ``/``."""
+    """A tree of folders and files. Paths, with ``/``, begin at the node's data directory, but for
+    absolute ones: a log directory may be elsewhere."""
 
     def open(self, path: str, *, create: bool = True) -> File:
         """Open for reading and appending; made when missing (its folder must exist).
@@ -108,8 +109,8 @@ class Disk(Protocol):
         """Make creations, renames and removals in a folder durable."""
         ...
 
-    def free_bytes(self) -> int:
-        """Return the space left."""
+    def free_bytes(self, path: str = "") -> int:
+        """Return the space left where a folder is."""
         ...
 
 
@@ -302,8 +303,8 @@ class RealDisk:
             finally:
                 os.close(fd)
 
-    def free_bytes(self) -> int:
+    def free_bytes(self, path: str = "") -> int:
         """As Disk: what an unprivileged process may still write."""
-        with _reported("asking for the space left", ""):
-            found = os.statvfs(self._root)
+        with _reported("asking for the space left in", path):
+            found = os.statvfs(self._root / path)
             return found.f_bavail * found.f_frsize

@@ -11,6 +11,7 @@ from odradek.admin import (
     ClusterDescription,
     ConfigDescription,
     ConfigResource,
+    LogDirDescription,
     NewPartitions,
     NewTopic,
     OngoingReassignment,
@@ -110,6 +111,12 @@ class AdminClient:
     ) -> dict[TopicPartition, int]:
         """Delete what is before an offset of each partition, for good; return where each begins."""
         return await asyncio.to_thread(self._admin.delete_records, records_to_delete, timeout_ms)
+
+    async def describe_log_dirs(
+        self, broker_id: int, timeout_ms: int | None = None
+    ) -> list[LogDirDescription]:
+        """Return the log directories of a broker: what each holds, and why one is offline."""
+        return await asyncio.to_thread(self._admin.describe_log_dirs, broker_id, timeout_ms)
 
     # Groups
 

@@ -10,7 +10,7 @@ import json
 import time
 from typing import Any
 
-from odradek.admin import AdminClient
+from odradek.admin import AdminClient, LogDirDescription
 from odradek.commands.administration import Verbs, print_table
 from odradek.commands.reassigning import add_going, agreed, carry_out, placed_now, show
 from odradek.errors import ClientTimeoutError
@@ -84,13 +84,28 @@ def _row(admin: AdminClient, node: int) -> dict[str, object]:
 
 def _describe(given: argparse.Namespace, admin: AdminClient) -> None:
     row = _row(admin, given.id)
+    directories = admin.describe_log_dirs(given.id)
     if given.json:
-        print(json.dumps(row))
+        print(json.dumps({**row, "log_dirs": [_directory(one) for one in directories]}))
         return
     for name, value in row.items():
         print(
             f"{name.replace('_', ' ')}: {str(value).lower() if value in (True, False) else value}"
         )
+
+    for one in directories:
+        state = f"offline: {one.failure}" if one.failure else f"{one.free_bytes:,} bytes free"
+        print(f"log directory {one.path}: {len(one.logs)} logs, {one.size_bytes:,} bytes, {state}")
+
+
+def _directory(found: LogDirDescription) -> dict[str, object]:
+    return {
+        "path": found.path,
+        "failure": found.failure,
+        "free_bytes": found.free_bytes,
+        "size_bytes": found.size_bytes,
+        "logs": {str(key): size_bytes for key, size_bytes in found.logs.items()},
+    }
 
 
 def _drain(given: argparse.Namespace, admin: AdminClient) -> None:

@@ -58,18 +58,21 @@ class SimulatedFile:
         return self._path
 
     def append(self, buffers: Sequence[Buffer]) -> None:
+        self._disk.before(self._path)
         size_bytes = sum(len(buffer) for buffer in buffers)
         self._disk.take_space(size_bytes, self._path)
         for buffer in buffers:
             self._content.cached += buffer
 
     def read(self, position_bytes: int, size_bytes: int) -> bytes:
+        self._disk.before(self._path)
         return bytes(self._content.cached[position_bytes : position_bytes + size_bytes])
 
     def size_bytes(self) -> int:
         return len(self._content.cached)
 
     def truncate(self, size_bytes: int) -> None:
+        self._disk.before(self._path)
         self._disk.give_space(len(self._content.cached) - size_bytes)
         del self._content.cached[size_bytes:]
         if size_bytes < len(self._content.durable):
@@ -93,11 +96,13 @@ class SimulatedDisk:
         self._free_bytes = capacity_bytes
         self.failing_sync = False
         """Syncs fail, as of a dying device; what they were to save stays only in the page cache."""
+        self.failed_folder = ""
+        """On a device of its own that is gone: whatever touches what is in it fails."""
 
     # The port
 
     def open(self, path: str, *, create: bool = True) -> File:
-        path = _clean(path)
+        path = self.before(path)
         content = self._names.get(path)
         if isinstance(content, _Folder):
             raise StorageError(f"{path} is a folder")
@@ -113,24 +118,24 @@ class SimulatedDisk:
         return _clean(path) in self._names
 
     def list(self, path: str) -> list[str]:
-        prefix = _clean(path)
+        prefix = self.before(path)
         return sorted(
             name.rpartition("/")[2] for name in self._names if name and _parent(name) == prefix
         )
 
     def make_folder(self, path: str) -> None:
         whole = ""
-        for part in _clean(path).split("/"):
+        for part in self.before(path).split("/"):
             whole = f"{whole}/{part}" if whole else part
             if whole not in self._names:
                 self._names[whole] = _Folder()
 
     def read_file(self, path: str) -> bytes | None:
-        content = self._names.get(_clean(path))
+        content = self._names.get(self.before(path))
         return bytes(content.cached) if isinstance(content, _Bytes) else None
 
     def write_file(self, path: str, data: bytes, *, durable: bool) -> None:
-        path = _clean(path)
+        path = self.before(path)
         if _parent(path) not in self._names:
             raise StorageError(f"{path}: no such folder")
         self.take_space(len(data), path)
@@ -147,12 +152,12 @@ class SimulatedDisk:
             self._durable_names[path] = content
 
     def rename(self, old: str, new: str) -> None:
-        old, new = _clean(old), _clean(new)
+        old, new = self.before(old), self.before(new)
         for name in [name for name in self._names if name == old or name.startswith(old + "/")]:
             self._names[new + name[len(old) :]] = self._names.pop(name)
 
     def remove(self, path: str) -> None:
-        path = _clean(path)
+        path = self.before(path)
         for name in [name for name in self._names if name == path or name.startswith(path + "/")]:
             content = self._names.pop(name)
             if isinstance(content, _Bytes):
@@ -188,7 +193,7 @@ class SimulatedDisk:
         durable[name] = node
         durable.update(moved)
 
-    def free_bytes(self) -> int:
+    def free_bytes(self, path: str = "") -> int:
         return self._free_bytes
 
     # Faults
@@ -243,7 +248,16 @@ class SimulatedDisk:
             for name in [name for name in names if name and name.startswith(folder)]:
                 del names[name]
 
+    def before(self, path: str) -> str:
+        """Return a path as it is known here; StorageError on a device that is gone."""
+        path = _clean(path)
+        gone = _clean(self.failed_folder)
+        if gone and f"{path}/".startswith(f"{gone}/"):
+            raise StorageError(f"{path}: the device is gone")
+        return path
+
     def before_sync(self, path: str) -> None:
+        self.before(path)
         if self.failing_sync:
             raise StorageError(f"{path}: the device failed a sync")
 

@@ -9,7 +9,8 @@
 * A whole disk of one broker, under the same conditions.
 * A bit in the log of one coordinator, always the same, which then refuses to start; or its whole disk.
   The operator has it rebuilt from the others.
-* Disks that fill up, and syncs that fail, for a while.  A broker whose logs have failed is restarted.
+* Disks that fill up, and syncs that fail, for a while; or the device of one log directory, of a
+  broker that has several.  A broker whose logs have failed is restarted.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class Losses:
         for disk in self.cluster.disks.values():
             disk.set_free_bytes(PLENTY_BYTES)
             disk.failing_sync = False
+            disk.failed_folder = ""
 
     # Power
 
@@ -212,7 +214,8 @@ class Losses:
         """Restart a broker some of whose logs the disk has failed, once the disk is well."""
         for name in self.cluster.names("broker"):
             process, disk = self.cluster.processes[name], self.cluster.disks[name]
-            if process.alive and not disk.failing_sync and has_failed_logs(self.cluster, name):
+            failing = disk.failing_sync or disk.failed_folder
+            if process.alive and not failing and has_failed_logs(self.cluster, name):
                 self.world.note(f"the operator restarts {name}")
                 process.do(process.program.stop)
         self.world.after(TEND_MS * 1_000, self._tend)
@@ -233,12 +236,28 @@ class Losses:
     def _fail_syncs(self) -> None:
         name = self.world.random.choice(self.cluster.names())
         disk = self.cluster.disks[name]
+        if len(self.cluster.shape.broker.log_dirs) > 1 and name in self.cluster.names("broker"):
+            self.fail_directory(name)
+            return
         self.world.note(f"syncs of {name} fail")
         disk.failing_sync = True
 
         def mend() -> None:
             self.world.note(f"syncs of {name} succeed again")
             disk.failing_sync = False
+
+        self._later(FAILING_MS, mend)
+
+    def fail_directory(self, name: str) -> None:
+        """Let the device of one log directory be gone, and come back with all that was on it."""
+        disk = self.cluster.disks[name]
+        directory = self.world.random.choice(self.cluster.shape.broker.log_dirs)
+        self.world.note(f"{directory} of {name} is gone")
+        disk.failed_folder = directory
+
+        def mend() -> None:
+            self.world.note(f"{directory} of {name} is back")
+            disk.failed_folder = ""
 
         self._later(FAILING_MS, mend)
 

@@ -7,12 +7,12 @@ phase everything heals, and within a bounded time everything acknowledged must b
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
 from tests.simulation.health import brokers_are_whole, quorum_is_whole
-from tests.simulation.shape import Shape, draw_mode, draw_shape
+from tests.simulation.shape import Shape, draw_log_dirs, draw_mode, draw_shape
 from tests.simulation.workloads.mix import Workloads
 from tests.simulation.world import World
 
@@ -65,7 +65,7 @@ def run(
     ``short`` is a length as well.
     """
     world = World(seed)
-    drawn = shape or draw_shape(world.random, mode or draw_mode(seed))
+    drawn = shape or _draw(world, seed, mode)
     if safety_ms is None:
         safety_ms = SHORT_SAFETY_MS if short else drawn.safety_ms
     try:
@@ -73,6 +73,11 @@ def run(
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise Failed(seed, reason, world.trace, short=short, mode=mode) from error
+
+
+def _draw(world: World, seed: int, mode: str) -> Shape:
+    shape = draw_shape(world.random, mode or draw_mode(seed))
+    return replace(shape, broker=replace(shape.broker, log_dirs=draw_log_dirs(seed)))
 
 
 def _run(world: World, shape: Shape, safety_ms: int, with_faults: bool) -> Report:

@@ -90,7 +90,7 @@ class Shape:
             f"{broker.default_replication_factor}, min.insync.replicas "
             f"{broker.min_insync_replicas}, death notices {'on' if self.death_notices else 'off'}, "
             f"election {raft.election_timeout_min_ms}-{raft.election_timeout_max_ms} ms, session "
-            f"{broker.session_timeout_ms} ms, segments {self.log.segment_bytes} bytes, batches up to "
+            f"{broker.session_timeout_ms} ms, {len(broker.log_dirs)} log directories, segments {self.log.segment_bytes} bytes, batches up to "
             f"{self.log.message_bytes_max} bytes, snapshots "
             f"every {self.coordinator.snapshot_entries} entries, {self._clients()}, "
             f"{self.safety_ms} ms"
@@ -103,6 +103,14 @@ class Shape:
 def draw_mode(seed: int) -> str:
     """Draw the mode from a generator of its own: a seed whose mode is given draws the rest alike."""
     return "kraft" if Random(f"mode of {seed}").random() < KRAFT_SHARE else "zookeeper"
+
+
+LOG_DIRS = ("logs", "logs-2", "logs-3")
+
+
+def draw_log_dirs(seed: int) -> tuple[str, ...]:
+    """Draw how many log directories each broker has, from a generator of its own as well."""
+    return LOG_DIRS[: Random(f"log directories of {seed}").choice((1, 1, 1, 2, 3))]
 
 
 def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:

@@ -33,6 +33,7 @@ class Api(IntEnum):
     WRITE_TXN_MARKERS = 27
     TXN_OFFSET_COMMIT = 28
     DESCRIBE_CONFIGS = 32
+    DESCRIBE_LOG_DIRS = 35
     CREATE_PARTITIONS = 37
     DELETE_GROUP = 42
     ELECT_LEADERS = 43
@@ -80,6 +81,7 @@ class Api(IntEnum):
     FETCH_IMAGE = 1206
     DRAIN_BROKER = 1207
     HAND_OVER = 1208
+    REPLICAS_FAILED = 1211
     REFUSAL = 1299
 
     # People to the supervisor

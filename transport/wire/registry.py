@@ -28,6 +28,7 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.METADATA_DELTA: ("metadata", "MetadataDelta", None),
     Api.FETCH_IMAGE: ("metadata", "FetchImageRequest", "FetchImageResponse"),
     Api.ALTER_PARTITION: ("metadata", "AlterPartitionRequest", "AlterPartitionResponse"),
+    Api.REPLICAS_FAILED: ("metadata", "ReplicasFailedRequest", "ReplicasFailedResponse"),
     Api.ALLOCATE_PRODUCER_IDS: (
         "metadata",
         "AllocateProducerIdsRequest",
@@ -79,6 +80,11 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.CREATE_TOPICS: ("topics", "CreateTopicsRequest", "CreateTopicsResponse"),
     Api.DELETE_TOPICS: ("topics", "DeleteTopicsRequest", "DeleteTopicsResponse"),
     Api.CREATE_PARTITIONS: ("topics", "CreatePartitionsRequest", "CreatePartitionsResponse"),
+    Api.DESCRIBE_LOG_DIRS: (
+        "log_directories",
+        "DescribeLogDirsRequest",
+        "DescribeLogDirsResponse",
+    ),
     Api.DESCRIBE_CONFIGS: ("configs", "DescribeConfigsRequest", "DescribeConfigsResponse"),
     Api.INCREMENTAL_ALTER_CONFIGS: ("configs", "AlterConfigsRequest", "AlterConfigsResponse"),
     Api.ALTER_PARTITION_REASSIGNMENTS: (

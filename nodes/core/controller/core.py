@@ -51,6 +51,7 @@ from transport.wire.messages.metadata import (
     PartitionRecord,
     ProducerIdsRecord,
     RemoveBrokerRecord,
+    ReplicasFailedRequest,
 )
 from transport.wire.messages.reassignments import (
     AlterReassignmentsRequest,
@@ -160,6 +161,7 @@ class ControllerCore:
         self._in_flight: MetadataDelta | None = None
         self._taken_over = False
         self._resigned = False
+        in_sync = IsrChanges(self._elections)
         self._decide: dict[type[Message], Callable[[ClusterImage, Any], Decision]] = {
             CreateTopicsRequest: self._topics.decide_creation,
             DeleteTopicsRequest: decide_deletion,
@@ -170,7 +172,8 @@ class ControllerCore:
             ControlledShutdownRequest: self._leaders.decide_departure,
             DrainBrokerRequest: self._leaders.decide_drain,
             UnregisterBrokerRequest: self._leaders.decide_removal,
-            AlterPartitionRequest: IsrChanges(self._elections).decide,
+            AlterPartitionRequest: in_sync.decide,
+            ReplicasFailedRequest: in_sync.decide_failures,
             AllocateProducerIdsRequest: self._decide_producer_ids,
         }
         self._on: dict[type, Callable[[Any, ControllerEffects], None]] = {

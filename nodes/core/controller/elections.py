@@ -111,6 +111,25 @@ class Elections:
 
     # One partition
 
+    def without(
+        self, image: ClusterImage, record: PartitionRecord, node: NodeId
+    ) -> PartitionRecord | None:
+        """Return the record that does not count on a replica whose log has failed, though its broker
+        lives; None: it is not counted on, or nobody else is there who has all that was acknowledged."""
+        isr = tuple(member for member in record.isr if member != node)
+        elr = tuple(member for member in record.elr if member != node)
+        if node in record.isr:
+            if any(image.is_alive(member) for member in isr):
+                elr = self.eligible(image, record, isr, lost=(node,))
+            else:
+                isr, elr = tuple(member for member in elr if image.is_alive(member)), ()
+        elif elr == record.elr:
+            return None
+        if not isr:
+            return None
+        wanted = replace(record, isr=isr, elr=elr)
+        return self.settled(image, record, wanted) or stepped(record, wanted)
+
     def settled(
         self, image: ClusterImage, record: PartitionRecord, wanted: PartitionRecord
     ) -> PartitionRecord | None:

@@ -1,4 +1,5 @@
-"""Judging a leader's proposals of new in-sync replicas (KIP-497; broker epochs: KIP-903)."""
+"""Who is in sync, by the word of those who know: a leader's proposals (KIP-497; broker epochs:
+KIP-903), and a broker's word that logs of its own have failed."""
 
 from __future__ import annotations
 
@@ -17,6 +18,8 @@ from transport.wire.messages.metadata import (
     PartitionChange,
     PartitionChanged,
     PartitionRecord,
+    ReplicasFailedRequest,
+    ReplicasFailedResponse,
 )
 
 
@@ -34,8 +37,6 @@ class IsrChanges:
     def decide(self, image: ClusterImage, request: AlterPartitionRequest) -> Decision:
         """Take over the proposals that are right; each other one gets an error of its own.
 
-        A leader that names an ISR without itself resigns, its log has failed: another member leads.
-
         All are refused with STALE_BROKER_EPOCH when the asker has registered anew since, or is
         dead.
         """
@@ -46,6 +47,18 @@ class IsrChanges:
             outcomes.append((yield from self._decide_change(image, request.broker_id, change)))
         return AlterPartitionResponse(ErrorCode.NONE, tuple(outcomes))
 
+    def decide_failures(self, image: ClusterImage, request: ReplicasFailedRequest) -> Decision:
+        """Count no more on replicas whose logs have failed. The last one stays: nobody has more."""
+        node = request.broker_id
+        if not is_current_broker(image, node, request.broker_epoch):
+            return ReplicasFailedResponse(ErrorCode.STALE_BROKER_EPOCH)
+        for topic_id, partition in request.partitions:
+            record = image.partition(PartitionKey(topic_id, partition))
+            after = None if record is None else self._elections.without(image, record, node)
+            if after is not None:
+                yield after
+        return ReplicasFailedResponse(ErrorCode.NONE)
+
     def _decide_change(
         self, image: ClusterImage, asker: NodeId, change: PartitionChange
     ) -> Generator[PartitionRecord, None, PartitionChanged]:
@@ -55,13 +68,11 @@ class IsrChanges:
             return PartitionChanged(change.topic_id, change.partition, error)
         members = {member.id for member in change.isr}
         isr = tuple(node for node in record.replicas if node in members)
-        resigns = asker not in members
-        lost = (*change.lost, asker) if resigns else change.lost
-        elr = self._elections.eligible(image, record, isr, lost)
+        elr = self._elections.eligible(image, record, isr, change.lost)
         wanted = replace(record, isr=isr, elr=elr)
         altered = self._elections.settled(image, record, wanted) or stepped(record, wanted)
         yield altered
-        if altered.leader != record.leader and not resigns:
+        if altered.leader != record.leader:
             error = ErrorCode.NEW_LEADER_ELECTED
         return PartitionChanged(change.topic_id, change.partition, error, altered)
 
@@ -85,8 +96,7 @@ def _judge(
     members = set(proposed)
     if len(members) < len(proposed) or not members <= set(record.replicas):
         return ErrorCode.INVALID_REQUEST
-    if asker not in members and not (members and members <= set(record.isr)):
-        # Only who was in sync may follow a leader that resigns.
+    if asker not in members:
         return ErrorCode.INVALID_REQUEST
     if not all(is_current_broker(image, *member_of) for member_of in _registrations(change)):
         return ErrorCode.INELIGIBLE_REPLICA

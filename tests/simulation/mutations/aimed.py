@@ -100,6 +100,17 @@ def kill_joiner(faults: Faults) -> None:
     look()
 
 
+def restart_without_directory(faults: Faults) -> None:
+    """Kill every broker; each starts while the device of one of its log directories is gone."""
+    cluster = faults.cluster
+    names = cluster.names("broker")
+    if not are_up(cluster, names) or any(cluster.disks[name].failed_folder for name in names):
+        return
+    for name in names:
+        cluster.kill(name)
+        faults.losses.fail_directory(name)
+
+
 def _is_joining(faults: Faults, name: str) -> bool:
     node = int(name.rpartition("-")[2])
     for other in faults.cluster.names("broker"):
@@ -181,5 +192,6 @@ AIMED: dict[str, Callable[[Faults], None]] = {
         slow_follower,
         freeze_controller,
         kill_joiner,
+        restart_without_directory,
     )
 }

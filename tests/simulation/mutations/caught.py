@@ -24,6 +24,7 @@ CAUGHT: dict[str, Record] = {
     "acknowledged-before-replication": Record(3, "S18", 3),
     "acknowledged-before-the-sync": Record(2, "S6", 2),
     "acl-not-asked": Record(1, "S55", 1),
+    "begun-anew-elsewhere": Record(2, "S23", 2),
     "begun-at-the-end": Record(1, "S39", 1),
     "commit-answered-before-it-is-replicated": Record(2, "S37", 2),
     "committed-beyond-the-match": Record(7, "S3", 7),

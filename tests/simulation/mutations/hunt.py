@@ -64,6 +64,7 @@ def short_shape(seed: int, mutation: Mutation) -> Shape:
             default_replication_factor=3,
             min_insync_replicas=2,
             replica_lag_time_max_ms=random.choice((1_000, 3_000)),
+            log_dirs=mutation.log_dirs,
         ),
         log=LogConfig(
             message_bytes_max=random.choice((1_024, 1024 * 1024)),

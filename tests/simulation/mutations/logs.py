@@ -1,9 +1,10 @@
-"""Bugs in logs: compaction, retention, where they begin."""
+"""Bugs in logs: compaction, retention, where they begin, what directory they are in."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from nodes.broker.log_directories import LogDirectories
 from nodes.core.partition import core
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import LetGo
@@ -45,3 +46,17 @@ def retention_beyond_the_watermark() -> list[Patch]:
 
     steps = {**core._STEPS, LetGo: on_let_go}
     return [(PartitionLog, "retained_start", retained_start), (core, "_STEPS", steps)]
+
+
+@mutation(
+    "S17",
+    "S18",
+    "S23",
+    "S24",
+    victims="broker",
+    faults=("restart_without_directory", "_kill"),
+    log_dirs=("logs", "logs-2"),
+)
+def begun_anew_elsewhere() -> list[Patch]:
+    """A broker begins empty logs in place of those in a directory that it cannot reach."""
+    return [(LogDirectories, "_adopt_noted", lambda _self: None)]

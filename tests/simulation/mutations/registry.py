@@ -33,6 +33,8 @@ class Mutation:
     """How many clients there are of the kinds that it needs, beside the usual ones."""
     observers: int = 0
     mode: str = "zookeeper"
+    log_dirs: tuple[str, ...] = ("logs",)
+    """Of every broker."""
 
     @property
     def story(self) -> str:
@@ -55,13 +57,14 @@ def mutation(
     clients: Mapping[str, int] | None = None,
     observers: int = 0,
     mode: str = "zookeeper",
+    log_dirs: tuple[str, ...] = ("logs",),
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     """Register a function that makes patches, under its own name, as caught by ``expected``."""
 
     def register(make: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
         name = make.__name__.replace("_", "-")
         MUTATIONS[name] = Mutation(
-            name, expected, make, victims, faults, clients or {}, observers, mode
+            name, expected, make, victims, faults, clients or {}, observers, mode, log_dirs
         )
         return make
 

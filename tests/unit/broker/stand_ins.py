@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
+from nodes.broker.log_dirs_api import LogSizes
 from nodes.broker.peers import Peers
 from nodes.broker.replicas import OnMoved
 from odradek.lane import OnResults
@@ -361,7 +362,7 @@ class StandInReplicas:
         parts = self.context.image.partitions.values()
         return sum(record.leader == self.context.id for p in parts for record in p.values())
 
-    def log_bytes(self) -> dict[str, int]:
+    def log_sizes(self) -> LogSizes:
         return {}
 
     def replica_count(self) -> int:

@@ -121,11 +121,21 @@ def behind(found: Report) -> None:
     found.metrics = metrics(under_replicated_partitions=3)
 
 
+def directory_offline(found: Report) -> None:
+    found.metrics = Metrics('odradek_log_directory_offline{directory="/mnt/two/broker-2"} 1\n')
+
+
 def second_controller(found: Report) -> None:
     found.metrics = metrics(active_controller=1)
 
 
 CASES: list[tuple[Callable[[Report], None], str, str, str]] = [
+    (
+        directory_offline,
+        ERROR,
+        "broker-2",
+        "its log directory /mnt/two/broker-2 is offline",
+    ),
     (all_silent, ERROR, "broker-2", "answers at no door"),
     (one_silent, ERROR, "broker-2", "does not answer at its peers door, tcp://p:1"),
     (wrong_node, ERROR, "broker-2", "leads to broker-9"),

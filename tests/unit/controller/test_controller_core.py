@@ -38,6 +38,8 @@ from transport.wire.messages.metadata import (
     PartitionChange,
     PartitionRecord,
     ProducerIdsRecord,
+    ReplicasFailedRequest,
+    ReplicasFailedResponse,
     TopicRecord,
 )
 from transport.wire.messages.topics import (
@@ -445,14 +447,56 @@ def test_a_proposal_that_is_wrong(case: str, error: ErrorCode) -> None:
     assert cluster.partition(record.topic_id) == record
 
 
-def test_a_leader_whose_log_has_failed_resigns_for_the_next_in_sync() -> None:
+def failed(cluster: Cluster, node: int, *records: PartitionRecord) -> ReplicasFailedResponse:
+    parts = tuple((record.topic_id, record.partition) for record in records)
+    answer = cluster.ask(ReplicasFailedRequest(NodeId(node), BrokerEpoch(100 + node), parts))
+    assert isinstance(answer, ReplicasFailedResponse)
+    return answer
+
+
+def test_whose_log_has_failed_neither_leads_nor_is_counted_on() -> None:
     cluster = three()
     record = cluster.partition(cluster.create("t", 1, 3))
-    answer = alter(cluster, record.leader, change(record, *in_sync(record)[1:]))
-    (done,) = answer.changes
-    assert done.record is not None
-    assert (done.record.leader, done.record.isr) == (record.replicas[1], record.replicas[1:])
-    assert (done.record.leader_epoch, done.record.partition_epoch) == (1, 1)
+    first, second, third = record.replicas
+    assert failed(cluster, first, record).error == ErrorCode.NONE
+    after = cluster.partition(record.topic_id)
+    assert (after.leader, after.isr, after.elr) == (second, (second, third), ())
+    assert (after.leader_epoch, after.partition_epoch) == (1, 1)
+    failed(cluster, third, after)
+    last = cluster.partition(record.topic_id)
+    assert (last.leader, last.isr) == (second, (second,))
+    assert (last.leader_epoch, last.partition_epoch) == (1, 2)
+
+
+def test_the_last_replica_in_sync_stays_though_its_log_has_failed() -> None:
+    cluster = three()
+    record = cluster.partition(cluster.create("t", 1, 1))
+    assert failed(cluster, record.leader, record).error == ErrorCode.NONE
+    assert cluster.partition(record.topic_id) == record
+
+
+def test_a_failed_replica_is_not_eligible_and_an_eligible_one_takes_its_place() -> None:
+    cluster = three(ControllerSettings(min_insync_replicas=2))
+    record = cluster.partition(cluster.create("t", 1, 2))
+    first, second = record.replicas
+    alter(cluster, first, change(record, in_sync(record)[0]))
+    shrunk = cluster.partition(record.topic_id)
+    assert (shrunk.isr, shrunk.elr) == ((first,), (second,))
+    failed(cluster, first, shrunk)
+    after = cluster.partition(record.topic_id)
+    assert (after.leader, after.isr, after.elr) == (second, (second,), ())
+
+
+def test_a_report_of_an_earlier_registration_or_of_nothing_changes_nothing() -> None:
+    cluster = three()
+    record = cluster.partition(cluster.create("t", 1, 3))
+    parts = ((record.topic_id, 0),)
+    late = ReplicasFailedRequest(record.leader, BrokerEpoch(1), parts)
+    assert cluster.ask(late) == ReplicasFailedResponse(ErrorCode.STALE_BROKER_EPOCH)
+    nowhere = ((TopicId(b"x" * 16), 0), (record.topic_id, 9))
+    request = ReplicasFailedRequest(record.leader, BrokerEpoch(100 + record.leader), nowhere)
+    assert cluster.ask(request) == ReplicasFailedResponse(ErrorCode.NONE)
+    assert cluster.partition(record.topic_id) == record
 
 
 def test_a_stale_asker_is_refused_as_a_whole() -> None:

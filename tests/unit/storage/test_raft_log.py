@@ -92,7 +92,7 @@ class MemoryDisk:
     def sync_folder(self, path: str) -> None:
         self.named |= {name for name in self.files if name.startswith(path)}
 
-    def free_bytes(self) -> int:
+    def free_bytes(self, path: str = "") -> int:
         return self.room_bytes
 
     def cut_power(self, chance: Random | None = None) -> None:

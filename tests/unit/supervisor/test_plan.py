@@ -135,6 +135,14 @@ def test_what_is_no_toml_says_where(tmp_path: Path) -> None:
             "[cluster]\nbrokers = 1\n[broker]\nmin_insync_replicas = 2\n",
             "min_insync_replicas = 2 can never be reached with [cluster] brokers = 1",
         ),
+        ("[broker]\nlog_dirs = []\n", 'log_dirs is empty; write for example log_dirs = ["logs"]'),
+        (
+            "[broker]\nlog_dirs = 'logs'\n",
+            'log_dirs = "logs" is not a list of strings; write for example log_dirs = ["logs"]',
+        ),
+        ("[broker]\nlog_dirs = ['/mnt/a', 'x/../y']\n", "log_dirs names 'x/../y'; write"),
+        ("[broker]\nlog_dirs = ['/a/b', '/a']\n", "'/a/b' twice, or within another of them"),
+        ("[broker]\nlog_dirs = ['a', 'a']\n", "'a' twice, or within another of them"),
         ("[supervisor]\nrestart_delay_min_ms = 9000\n", "restart_delay_min_ms must not be above"),
         ("[[node]]\nname = 'broker-4'\n", "did you mean 'broker-3'?"),
         ("[[node]]\nname = 'broker-1'\n[[node]]\nname = 'broker-1'\n", "is there twice"),
@@ -164,6 +172,15 @@ def test_a_node_can_have_ports_a_host_and_a_rack_of_its_own() -> None:
     members = {member.name: member for member in read_settings(table, "x").members()}
     special = next(member for name, member in members.items() if name == "broker-2")
     assert (special.ports, special.host, special.rack) == (NodePorts(clients=9092), "::1", "b")
+
+
+def test_log_directories_elsewhere_have_a_folder_for_each_node() -> None:
+    text = "[broker]\nlog_dirs = ['logs', '/mnt/two']\n"
+    settings = read_settings(tomllib.loads(text), "x")
+    nodes = tuple(member.endpoints(NodePorts(1, 2, 3, 4)) for member in settings.members())
+    plan = ClusterPlan(settings, ClusterId("c"), "key", Path("/nowhere"), nodes)
+    config = plan.node_config(plan.find("broker-2"), 1)
+    assert config.log_directories() == ("logs", "/mnt/two/broker-2")
 
 
 def test_a_node_that_is_not_there_names_the_nearest() -> None:

@@ -245,7 +245,7 @@ class PartitionChange(Part, frozen=True, array_like=True, gc=False):
 
 
 class AlterPartitionRequest(Message, frozen=True, array_like=True, gc=False):
-    """Leader to controller: change these ISRs; one without the leader itself is its resignation."""
+    """Leader to controller: change these ISRs. The leader itself is in each."""
 
     api: ClassVar[Api] = Api.ALTER_PARTITION
 
@@ -270,6 +270,24 @@ class AlterPartitionResponse(Message, frozen=True, array_like=True, gc=False):
 
     error: int
     changes: tuple[PartitionChanged, ...] = ()
+
+
+class ReplicasFailedRequest(Message, frozen=True, array_like=True, gc=False):
+    """Broker to controller: my replicas of these (topic id, partition) have no log that works."""
+
+    api: ClassVar[Api] = Api.REPLICAS_FAILED
+
+    broker_id: NodeId
+    broker_epoch: BrokerEpoch
+    partitions: tuple[tuple[TopicId, int], ...]
+
+
+class ReplicasFailedResponse(Message, frozen=True, array_like=True, gc=False):
+    """NONE: none of them leads or is counted on any more, but where nobody else is."""
+
+    api: ClassVar[Api] = Api.REPLICAS_FAILED
+
+    error: int
 
 
 class AllocateProducerIdsRequest(Message, frozen=True, array_like=True, gc=False):
