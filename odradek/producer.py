@@ -168,6 +168,7 @@ class Producer:
         topic: str,
         pairs: Iterable[tuple[Any, Any]],
         *,
+        partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> ManyFuture:
         """Hand over many ``(key, value)`` pairs; one future of all their metadata, in order.
@@ -183,7 +184,8 @@ class Producer:
             for chunk in _chunks(pairs):
                 ready = self._serialize_all(chunk)
                 size_bytes = _check_pairs(ready)
-                self._put(RunItem(topic, ready, size_bytes, stamp_ms, many.part(count)))
+                part = many.part(count)
+                self._put(RunItem(topic, ready, size_bytes, stamp_ms, part, partition))
                 count += len(ready)
         except OdradekError as error:
             many.abandon(count, error)

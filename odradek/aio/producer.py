@@ -73,11 +73,14 @@ class Producer:
         topic: str,
         pairs: Iterable[tuple[Any, Any]],
         *,
+        partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> asyncio.Future[Sequence[RecordMetadata]]:
         """Hand over many ``(key, value)`` pairs; awaiting gives all their metadata, in order."""
         return self._queue(
-            lambda: self._producer.send_many(topic, pairs, timestamp_ms=timestamp_ms)
+            lambda: self._producer.send_many(
+                topic, pairs, partition=partition, timestamp_ms=timestamp_ms
+            )
         )
 
     # Transactions

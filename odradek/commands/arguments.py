@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from odradek.bootstrap import Hosts, seeds_in
@@ -95,3 +96,13 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return number
+
+
+def moment_ms(text: str, argument: str) -> int:
+    """Read a moment in ISO 8601 (local time unless it says) or in milliseconds since 1970."""
+    if text.isdecimal():
+        return int(text)
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1_000)
+    except ValueError:
+        raise ValueError(f"{argument} {text!r}: write it as 2026-11-28T06:00:00") from None

@@ -9,12 +9,19 @@ import argparse
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from odradek.commands.arguments import add_addresses, guarded, hosts, positive
+from odradek.commands.arguments import add_addresses, guarded, hosts, moment_ms, positive
+from odradek.commands.progress import Progress
+from odradek.commands.record_json import line_of
 from odradek.consumer import Consumer
+from odradek.errors import UnknownTopicOrPartitionError
+from odradek.isolation import ISOLATION_LEVELS
+from odradek.offset_reset import BY_DURATION, duration_ms
 from odradek.records import ConsumerRecord
+from transport.wire.ids import TopicPartition
 
 POLL_RECORDS = 10_000
 POLL_MS = 500
@@ -23,11 +30,14 @@ _EXAMPLES = """\
 examples:
   odradek consume words --from-beginning --max-messages 2
   odradek consume words --from-beginning --timeout-ms 1000
-  odradek consume words --format '%k %v %p %o\\n'
+  odradek consume words --from-beginning --to-end --format '%k %v %p %o\\n'
+  odradek consume words --from-beginning --to-end --json --isolation read_committed
+  odradek consume words --partition 0 --offset 42 --max-messages 1
+  odradek consume words --since PT1H --follow --progress > words.txt
   odradek consume words --group readers --from-beginning --timeout-ms 5000
 
-in --format: %k key, %v value, %p partition, %o offset, %t topic, %T timestamp (ms), %% a percent
-sign; \\n, \\t, \\r, \\0 and \\\\ as in C
+in --format: %k key, %v value, %p partition, %o offset, %t topic, %T timestamp (ms), %h headers
+(a=b,c=d), %% a percent sign; \\n, \\t, \\r, \\0 and \\\\ as in C
 """
 
 _FIELDS: dict[str, Callable[[ConsumerRecord], bytes]] = {
@@ -37,6 +47,9 @@ _FIELDS: dict[str, Callable[[ConsumerRecord], bytes]] = {
     "%o": lambda record: b"%d" % record.offset,
     "%t": lambda record: record.topic.encode(),
     "%T": lambda record: b"%d" % record.timestamp,
+    "%h": lambda record: b",".join(
+        b"%b=%b" % (name.encode(), content or b"") for name, content in record.headers
+    ),
 }
 _LITERALS = {"%%": "%", "\\n": "\n", "\\t": "\t", "\\r": "\r", "\\0": "\0", "\\\\": "\\"}
 _TOKEN = re.compile(r"%.?|\\.?|[^%\\]+", re.DOTALL)
@@ -54,25 +67,68 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("topic", metavar="TOPIC")
-    parser.add_argument(
-        "--from-beginning", action="store_true", help="begin with the oldest record"
-    )
+    _add_beginning(parser)
+    _add_end(parser)
     parser.add_argument(
         "--group",
         metavar="G",
         help="read as a member of this group: go on where it has committed, and commit",
     )
     parser.add_argument(
+        "--isolation",
+        choices=tuple(ISOLATION_LEVELS),
+        default="read_uncommitted",
+        help="read_committed: nothing of a transaction that is open or aborted",
+    )
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--format", default="%v\\n", metavar="F", help="of each record (default: '%%v\\n')"
+    )
+    shown.add_argument(
+        "--json", action="store_true", help="print an object per record, a line each"
+    )
+    parser.add_argument("--progress", action="store_true", help="say how far it is, once a second")
+    add_addresses(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_beginning(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--from-beginning", action="store_true", help="begin with the oldest record")
+    where.add_argument(
+        "--since",
+        metavar="WHEN",
+        help="begin with records of then: so long ago (PT1H30M, P7D), ISO 8601 or milliseconds",
+    )
+    where.add_argument(
+        "--offset",
+        type=int,
+        metavar="N",
+        help="begin here; -N: N before the end (with --partition)",
+    )
+    parser.add_argument(
+        "--partition",
+        type=int,
+        action="append",
+        metavar="N",
+        help="read this one only; may be given again (default: all)",
+    )
+
+
+def _add_end(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--max-messages", type=positive, metavar="N", help="end after so many records"
     )
     parser.add_argument(
         "--timeout-ms", type=positive, metavar="T", help="end when nothing has come for so long"
     )
-    parser.add_argument(
-        "--format", default="%v\\n", metavar="F", help="of each record (default: '%%v\\n')"
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument(
+        "--to-end", action="store_true", help="end where the partitions end when it begins"
     )
-    add_addresses(parser)
-    parser.set_defaults(run=run)
+    end.add_argument(
+        "--follow", action="store_true", help="wait for what comes, until Ctrl-C (the default)"
+    )
 
 
 def run(given: argparse.Namespace) -> int:
@@ -81,31 +137,97 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _consume(given: argparse.Namespace) -> int:
-    render = compile_format(given.format)
+    render = line_of if given.json else compile_format(given.format)
+    if given.offset is not None and not given.partition:
+        raise ValueError("--offset N is one of a partition; give --partition too")
+    progress = Progress("read", wanted=given.progress)
     with Consumer(
-        given.topic,
         bootstrap_servers=hosts(given),
         group_id=given.group,
         security=given.keys,
-        auto_offset_reset="earliest" if given.from_beginning else "latest",
+        auto_offset_reset=_reset(given),
         allow_auto_create_topics=False,
+        isolation_level=given.isolation,
     ) as consumer:
-        if consumer.partitions_for_topic(given.topic) is None:
-            sys.stderr.write(f"odradek consume: no topic {given.topic!r} yet; waiting for it\n")
-        left: int | None = given.max_messages
-        idle_ms = 0
-        while left is None or left > 0:
-            wait_ms = POLL_MS
-            if given.timeout_ms is not None:
-                wait_ms = min(POLL_MS, given.timeout_ms - idle_ms)
-            polled = consumer.poll(wait_ms, min(POLL_RECORDS, left or POLL_RECORDS))
-            for records in polled.values():
-                _write(b"".join(map(render, records)))
-                left = None if left is None else left - len(records)
-            idle_ms = 0 if polled else idle_ms + wait_ms
-            if given.timeout_ms is not None and idle_ms >= given.timeout_ms:
-                break
+        _begin(given, consumer)
+        ends = _ends(given, consumer) if given.to_end else None
+        try:
+            _print_all(given, consumer, render, ends, progress)
+        finally:
+            progress.end()
     return 0
+
+
+def _print_all(
+    given: argparse.Namespace,
+    consumer: Consumer,
+    render: Render,
+    ends: dict[TopicPartition, int] | None,
+    progress: Progress,
+) -> None:
+    left: int | None = given.max_messages
+    idle_ms = 0
+    while left is None or left > 0:
+        wait_ms = POLL_MS
+        if given.timeout_ms is not None:
+            wait_ms = min(POLL_MS, given.timeout_ms - idle_ms)
+        polled = consumer.poll(wait_ms, min(POLL_RECORDS, left or POLL_RECORDS))
+        for records in polled.values():
+            _write(b"".join(map(render, records)))
+            left = None if left is None else left - len(records)
+            if given.progress:
+                progress.note(len(records), sum(len(one.value or b"") for one in records))
+        if given.progress:
+            progress.note(0, 0)
+        if ends is not None and _is_at(consumer, ends):
+            return
+        idle_ms = 0 if polled else idle_ms + wait_ms
+        if given.timeout_ms is not None and idle_ms >= given.timeout_ms:
+            return
+
+
+def _reset(given: argparse.Namespace) -> str:
+    if given.since is None:
+        return "earliest" if given.from_beginning else "latest"
+    if duration_ms(given.since) is not None:
+        return f"{BY_DURATION}{given.since}"
+    ago_ms = time.time_ns() // 1_000_000 - moment_ms(given.since, "--since")
+    if ago_ms < 0:
+        raise ValueError(f"--since {given.since!r} is still to come")
+    return f"{BY_DURATION}PT{ago_ms / 1000:f}S"
+
+
+def _begin(given: argparse.Namespace, consumer: Consumer) -> None:
+    """Subscribe, or take the partitions that were named, where they were to begin."""
+    known = consumer.partitions_for_topic(given.topic)
+    if given.partition:
+        keys = [TopicPartition(given.topic, number) for number in given.partition]
+        missing = [key for key in keys if key.partition not in (known or ())]
+        if missing:
+            has = f"has partitions 0 to {len(known) - 1}" if known else "is not there"
+            raise UnknownTopicOrPartitionError(f"there is no {missing[0]}: {given.topic!r} {has}")
+        consumer.assign(keys)
+        if given.offset is not None:
+            ends = consumer.end_offsets(keys) if given.offset < 0 else dict.fromkeys(keys, 0)
+            for key in keys:
+                consumer.seek(key, max(0, ends[key] + given.offset))
+        return
+    if known is None and given.to_end:
+        raise UnknownTopicOrPartitionError(f"there is no topic {given.topic!r}")
+    if known is None:
+        sys.stderr.write(f"odradek consume: no topic {given.topic!r} yet; waiting for it\n")
+    consumer.subscribe([given.topic])
+
+
+def _ends(given: argparse.Namespace, consumer: Consumer) -> dict[TopicPartition, int]:
+    numbers = given.partition or consumer.partitions_for_topic(given.topic) or ()
+    return consumer.end_offsets(TopicPartition(given.topic, number) for number in numbers)
+
+
+def _is_at(consumer: Consumer, ends: dict[TopicPartition, int]) -> bool:
+    """Tell whether all that this consumer reads is read as far as it went."""
+    assigned = consumer.assignment()
+    return bool(assigned) and all(consumer.position(key) >= ends.get(key, 0) for key in assigned)
 
 
 def _write(data: bytes) -> None:

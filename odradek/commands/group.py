@@ -9,12 +9,12 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from odradek.admin import AdminClient
 from odradek.admin_groups import GroupDescription, OffsetReset
 from odradek.commands.administration import mount, print_table
+from odradek.commands.arguments import moment_ms
 from odradek.offset_reset import duration_ms
 from transport.wire.ids import TopicPartition
 
@@ -187,12 +187,7 @@ def _goal(given: argparse.Namespace) -> str | int:
     if given.shift_by is not None:
         return f"shift:{given.shift_by}"
     if given.to_datetime is not None:
-        try:
-            moment = datetime.fromisoformat(given.to_datetime)
-        except ValueError:
-            text = f"--to-datetime {given.to_datetime!r}: write it as 2026-11-28T06:00:00"
-            raise ValueError(text) from None
-        return f"timestamp:{int(moment.timestamp() * 1_000)}"
+        return f"timestamp:{moment_ms(given.to_datetime, '--to-datetime')}"
     if given.by_duration is not None:
         back_ms = duration_ms(given.by_duration)
         if back_ms is None:

@@ -20,6 +20,7 @@ from odradek.admin_engine import PartitionDescription, TopicDescription
 from odradek.commands import broker, config, consume, partition, produce, topic, transaction
 from odradek.commands.arguments import guarded
 from odradek.errors import NoClusterError, TopicAlreadyExistsError
+from odradek.offset_reset import duration_ms
 from odradek.records import ConsumerRecord
 
 RECORD = ConsumerRecord("t", 3, 42, 1_234, b"k", b"v", (), 0, 1)
@@ -49,6 +50,30 @@ def test_formats(text: str, line: bytes) -> None:
     assert consume.compile_format(text)(RECORD) == line
 
 
+def test_headers_in_a_format() -> None:
+    record = RECORD._replace(headers=(("a", b"b"), ("c", None)))
+    assert consume.compile_format("%h\\n")(record) == b"a=b,c=\n"
+
+
+def test_where_a_reader_is_to_begin() -> None:
+    assert consume._reset(parse("consume", "t")) == "latest"
+    assert consume._reset(parse("consume", "t", "--from-beginning")) == "earliest"
+    assert consume._reset(parse("consume", "t", "--since", "PT1H")) == "by_duration:PT1H"
+    policy = consume._reset(parse("consume", "t", "--since", "2020-01-01T00:00"))
+    assert (duration_ms(policy.removeprefix("by_duration:")) or 0) > 150_000_000_000
+    with pytest.raises(ValueError, match="still to come"):
+        consume._reset(parse("consume", "t", "--since", "2999-01-01"))
+    with pytest.raises(ValueError, match="write it as"):
+        consume._reset(parse("consume", "t", "--since", "yesterday"))
+
+
+def test_what_every_line_is_marked_with() -> None:
+    given = parse("produce", "t", "--header", "a=b=c", "--header", "d=", "--timestamp", "5")
+    assert produce._marks(given) == (None, (("a", b"b=c"), ("d", b"")), None, 5)
+    with pytest.raises(ValueError, match="NAME=VALUE"):
+        produce._marks(parse("produce", "t", "--header", "a"))
+
+
 def test_a_missing_key_is_empty() -> None:
     assert consume.compile_format("%k:%v")(RECORD._replace(key=None, value=None)) == b":"
 
@@ -73,9 +98,9 @@ def test_lines_come_as_they_are_written_and_the_last_may_lack_its_end() -> None:
 
 
 def test_keys_are_split_at_the_first_separator() -> None:
-    assert produce._pairs([b"k:v:w", b":x"], b":", 0) == ([(b"k", b"v:w"), (b"", b"x")], None)
-    assert produce._pairs([b"k:v"], None, 0) == ([(None, b"k:v")], None)
-    pairs, wrong = produce._pairs([b"k:v", b"nothing", b"l:w"], b":", 10)
+    assert produce._pairs([b"k:v:w", b":x"], b":", None, 0) == ([(b"k", b"v:w"), (b"", b"x")], None)
+    assert produce._pairs([b"k:v"], None, b"all", 0) == ([(b"all", b"k:v")], None)
+    pairs, wrong = produce._pairs([b"k:v", b"nothing", b"l:w"], b":", None, 10)
     assert pairs == [(b"k", b"v")]
     assert wrong is not None
     assert "line 12" in wrong
