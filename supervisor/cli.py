@@ -26,6 +26,7 @@ CLIENT_COMMANDS = {
     "partition": "move replicas, and elect leaders",
     "produce": "write lines from standard input to a topic",
     "consume": "print the records of a topic",
+    "bench": "measure how fast the cluster is from here",
     "log": "print and verify the files of partitions' logs",
     "group": "list, describe, reset and delete consumer groups",
     "transaction": "list, describe and abort transactions",
