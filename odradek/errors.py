@@ -30,6 +30,7 @@ is decided here.  This module must not know how errors travel or who raises them
           InvalidProducerEpochError, InvalidTxnStateError, InvalidProducerIdMappingError,
           InvalidTransactionTimeoutError, ConcurrentTransactionsError,
           TransactionCoordinatorFencedError, KafkaStorageError, UnknownProducerIdError,
+          FetchSessionIdNotFoundError, InvalidFetchSessionEpochError,
           FencedLeaderEpochError, UnknownLeaderEpochError, StaleBrokerEpochError,
           OffsetNotAvailableError, InvalidRecordError, UnstableOffsetCommitError,
           ProducerFencedError, UnknownTopicIdError,
@@ -280,6 +281,14 @@ class KafkaStorageError(LogError, code=ErrorCode.KAFKA_STORAGE_ERROR):
 
 class UnknownProducerIdError(LogError, code=ErrorCode.UNKNOWN_PRODUCER_ID):
     """The partition remembers nothing of this producer."""
+
+
+class FetchSessionIdNotFoundError(LogError, code=ErrorCode.FETCH_SESSION_ID_NOT_FOUND):
+    """No such fetch session here."""
+
+
+class InvalidFetchSessionEpochError(LogError, code=ErrorCode.INVALID_FETCH_SESSION_EPOCH):
+    """A fetch of the session is missing, or came twice."""
 
 
 class FencedLeaderEpochError(LogError, code=ErrorCode.FENCED_LEADER_EPOCH):

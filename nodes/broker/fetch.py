@@ -1,7 +1,8 @@
 """Fetch requests of consumers and followers: answered with what there is, or parked until there is.
 
-Owns the parked fetches, by partition and by lane (a follower, or a consumer's connection).  A fetch
-is looked at once per turn, and then only at those of its partitions that have moved.
+Owns the parked fetches, by lane (a follower, or a consumer's connection), and who waits for which
+partition.  A fetch is looked at once per turn, and then only at those of its partitions that have
+moved; those of a follower's session cost nothing while they do not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.produce import FindReplica
 from nodes.broker.replica import Replica, ReplicaState
+from nodes.core.fetch_session.leader import FetchSession, FetchSessions
 from nodes.core.partition.events import NO_EPOCH, ReadVerdict, ReplicaFetched
 from transport.driver.calls import response
 from transport.driver.ports import Origin
@@ -21,6 +23,7 @@ from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, NodeId, Offset, PartitionKey, TopicId
 from transport.wire.messages.fetch import (
+    FULL_EPOCH,
     READ_COMMITTED,
     AbortedTransaction,
     FetchedPartition,
@@ -31,7 +34,7 @@ from transport.wire.messages.fetch import (
 from transport.wire.records import iterate_headers
 
 PARTITIONS_MAX = 4_000
-"""In one fetch; below the wire's bound on frames."""
+"""Named in one fetch, and in one answer; below the wire's bound on frames."""
 WAIT_MAX_MS = 30_000
 PARKED_MAX = 10_000
 PARKED_PER_CONSUMER_MAX = 8
@@ -59,21 +62,24 @@ class Movement(NamedTuple):
     """The high watermark, or the last stable offset: consumers may read more."""
     role: bool
     """Everybody must be judged again."""
+    isr: bool
+    """A follower outside it may join."""
 
 
 class _Fetch:
     """One fetch, from its arrival to its answer."""
 
-    __slots__ = ("body", "done", "due_ms", "lane", "parked", "parts", "ready", "request")
+    __slots__ = ("body", "done", "due_ms", "lane", "parked", "request", "session")
 
-    def __init__(self, request: Request, body: FetchRequest, due_ms: int) -> None:
+    def __init__(
+        self, request: Request, body: FetchRequest, session: FetchSession, due_ms: int
+    ) -> None:
         self.request = request
         self.body = body
+        self.session = session
+        """What it asks for; of its own, unless the follower's is held."""
         self.due_ms = due_ms
         self.lane: Lane = body.replica_id if body.replica_id != NO_NODE else request.origin
-        self.parts = {PartitionKey(part.topic_id, part.partition): part for part in body.partitions}
-        self.ready = dict.fromkeys(self.parts)
-        """Partitions that may have something to tell."""
         self.parked = False
         self.done = False
 
@@ -96,17 +102,6 @@ class _Gathered:
         """An error or a divergence: there is nothing to wait for."""
 
 
-class _Told:
-    """What a follower was told over its present connection."""
-
-    __slots__ = ("ends", "origin")
-
-    def __init__(self, origin: Origin) -> None:
-        self.origin = origin
-        self.ends: dict[PartitionKey, tuple[Offset, Offset]] = {}
-        """(high watermark, log start offset) of each partition."""
-
-
 class Fetches:
     """Answers FetchRequest."""
 
@@ -115,10 +110,12 @@ class Fetches:
         self._find = find
         self._fresh: list[_Fetch] = []
         self._parked: dict[Lane, list[_Fetch]] = {}
-        self._by_partition: dict[PartitionKey, dict[_Fetch, None]] = {}
+        self._of_session: dict[FetchSession, _Fetch] = {}
+        """The fetch in which a session waits now."""
+        self._sessions = FetchSessions()
+        self._by_partition: dict[PartitionKey, dict[FetchSession, None]] = {}
         self._deadlines: list[tuple[int, int, _Fetch]] = []
         self._order = count()
-        self._told: dict[NodeId, _Told] = {}
         self._turn = 0
         self._read_now: dict[tuple[PartitionKey, Offset, int, Offset], bytes] = {}
         """What was read in this turn: followers in step all want the same bytes."""
@@ -133,21 +130,26 @@ class Fetches:
         assert isinstance(body, FetchRequest), "by the dispatch table"
         error = self._refusal(body)
         if error is not ErrorCode.NONE:
-            self._context.count("fetches_refused")
-            self._context.reply(request, FetchResponse(error))
+            self._refuse(request, error)
+            return
+        is_follower = body.replica_id != NO_NODE
+        self._make_room(body.replica_id if is_follower else request.origin)
+        session = self._session_of(request, body, now) if is_follower else FetchSession()
+        if isinstance(session, ErrorCode):
+            self._refuse(request, session)
             return
         wait_ms = max(0, min(body.max_wait_ms, WAIT_MAX_MS))
-        fetch = _Fetch(request, body, request.due_ms(now, wait_ms))
-        if fetch.is_follower:
-            for key in fetch.parts:
-                self._note_progress(fetch, key, now)
-        self._make_room(fetch.lane)
+        fetch = _Fetch(request, body, session, request.due_ms(now, wait_ms))
+        self._take_named(fetch)
+        if is_follower:
+            self._note_unsettled(fetch, now)
         self.waiting_count += 1
         self._parked.setdefault(fetch.lane, []).append(fetch)
+        self._of_session[session] = fetch
         self._fresh.append(fetch)
 
     def _refusal(self, body: FetchRequest) -> ErrorCode:
-        if len(body.partitions) > PARTITIONS_MAX:
+        if max(len(body.partitions), len(body.forgotten)) > PARTITIONS_MAX:
             return ErrorCode.INVALID_REQUEST
         known = self._context.image.brokers.get(body.replica_id)
         if known is not None and body.broker_epoch < known.epoch:
@@ -156,6 +158,10 @@ class Fetches:
             return ErrorCode.OVERLOADED
         return ErrorCode.NONE
 
+    def _refuse(self, request: Request, error: ErrorCode) -> None:
+        self._context.count("fetches_refused")
+        self._context.reply(request, FetchResponse(error))
+
     def _make_room(self, lane: Lane) -> None:
         """A newer fetch of a follower ends the one before: its assignment has changed."""
         room = PARKED_PER_CONSUMER_MAX if isinstance(lane, Origin) else 1
@@ -163,24 +169,68 @@ class Fetches:
         while len(parked) >= room:
             self._answer(parked[0], _Gathered())
 
-    def _note_progress(self, fetch: _Fetch, key: PartitionKey, now: Now) -> None:
-        body, part = fetch.body, fetch.parts[key]
+    def _session_of(
+        self, request: Request, body: FetchRequest, now: Now
+    ) -> FetchSession | ErrorCode:
+        if body.session_epoch == FULL_EPOCH:
+            self._end(self._sessions.make_room(body.replica_id, now.mono_ms))
+        way = body.broker_epoch, request.origin
+        return self._sessions.find(body, way, now.mono_ms)
+
+    def _take_named(self, fetch: _Fetch) -> None:
+        session = fetch.session
+        for key in fetch.body.forgotten:
+            session.leave(key)
+        self._unwatch(session, fetch.body.forgotten)
+        for part in fetch.body.partitions:
+            key = session.name(part)
+            if session.is_held:
+                self._by_partition.setdefault(key, {})[session] = None
+
+    def _note_unsettled(self, fetch: _Fetch, now: Now) -> None:
+        session = fetch.session
+        for key in list(session.unsettled):
+            session.ready[key] = None
+            if self._note_progress(fetch, key, now):
+                del session.unsettled[key]
+
+    def _note_progress(self, fetch: _Fetch, key: PartitionKey, now: Now) -> bool:
+        """Tell the core how far a follower has come; False: tell it again at the next fetch."""
+        body, part = fetch.body, fetch.session.parts[key]
         replica = self._find(key)
         if isinstance(replica, ErrorCode) or replica.core is None:
-            return
+            return False
         verdict = _judge(replica, body, part)
-        if verdict.error is ErrorCode.NONE and verdict.diverging is None:
-            known = self._context.image.brokers.get(body.replica_id)
-            eligible = known is not None and known.alive and known.epoch == body.broker_epoch
-            event = ReplicaFetched(
-                body.replica_id,
-                body.broker_epoch,
-                part.offset,
-                part.durable_offset,
-                eligible,
-                part.log_start_offset,
-            )
-            replica.step(event, now)
+        if verdict.error is not ErrorCode.NONE or verdict.diverging is not None:
+            return False
+        known = self._context.image.brokers.get(body.replica_id)
+        eligible = known is not None and known.alive and known.epoch == body.broker_epoch
+        event = ReplicaFetched(
+            body.replica_id,
+            body.broker_epoch,
+            part.offset,
+            part.durable_offset,
+            eligible,
+            part.log_start_offset,
+        )
+        replica.step(event, now)
+        return replica.core.is_settled(body.replica_id)
+
+    def drop_session(self, replica: NodeId) -> None:
+        """Hold a follower's session no longer, if there is one: its next fetch hears of it."""
+        self._end(self._sessions.drop(replica))
+
+    def _end(self, dropped: Iterable[FetchSession]) -> None:
+        for session in dropped:
+            self._unwatch(session, session.parts)
+
+    def _unwatch(self, session: FetchSession, keys: Iterable[PartitionKey]) -> None:
+        for key in keys:
+            waiting = self._by_partition.get(key)
+            if waiting is not None:
+                waiting.pop(session, None)
+                if not waiting:
+                    del self._by_partition[key]
 
     # Turns
 
@@ -190,15 +240,10 @@ class Fetches:
         look_at = dict.fromkeys(self._fresh)
         self._fresh = []
         for movement in moved:
-            key = movement.replica.key
-            for fetch in self._by_partition.get(key, ()):
-                may_read = movement.end if fetch.is_follower else movement.committed
-                if movement.role or may_read:
-                    fetch.ready[key] = None
+            for session in self._by_partition.get(movement.replica.key, ()):
+                fetch = self._of_session.get(session)
+                if self._has_moved(session, movement, fetch, now) and fetch is not None:
                     look_at[fetch] = None
-                if movement.role and fetch.is_follower:
-                    # It came before this broker knew that it leads: now it counts.
-                    self._note_progress(fetch, key, now)
         while self._deadlines and self._deadlines[0][0] <= now.mono_ms:
             look_at[heapq.heappop(self._deadlines)[2]] = None
         for fetch in look_at:
@@ -206,23 +251,50 @@ class Fetches:
                 self._look_at(fetch, now)
         self._read_now.clear()
 
+    def _has_moved(
+        self, session: FetchSession, movement: Movement, fetch: _Fetch | None, now: Now
+    ) -> bool:
+        """Mark a partition for a reader that waits for it; True: there may be something to tell."""
+        key = movement.replica.key
+        by_follower = session.is_held or (fetch is not None and fetch.is_follower)
+        if by_follower:
+            session.behind[key] = None
+            if movement.role or movement.isr:
+                session.unsettled[key] = None
+            if movement.role and fetch is not None:
+                # It came before this broker knew that it leads: now it counts.
+                self._note_progress(fetch, key, now)
+        may_read = movement.end if by_follower else movement.committed
+        if movement.role or may_read:
+            session.ready[key] = None
+        return movement.role or may_read
+
     def _look_at(self, fetch: _Fetch, now: Now) -> None:
         gathered = self._gather(fetch, now)
         body = fetch.body
         due = fetch.due_ms <= now.mono_ms
         if gathered.urgent or gathered.size_bytes >= max(1, body.min_bytes) or due:
-            if due and not gathered.size_bytes:
+            if self._owes_ends(fetch, gathered, now):
                 self._add_ends(fetch, gathered)
+                fetch.session.ends_told_ms = now.mono_ms
             self._answer(fetch, gathered)
         else:
-            self._park(fetch, gathered)
+            self._park(fetch)
 
-    def _park(self, fetch: _Fetch, gathered: _Gathered) -> None:
-        fetch.ready = dict.fromkeys(gathered.partitions)
+    @staticmethod
+    def _owes_ends(fetch: _Fetch, gathered: _Gathered, now: Now) -> bool:
+        """With nothing to read in all that time; to a follower also beside what others write."""
+        if fetch.due_ms <= now.mono_ms and not gathered.size_bytes:
+            return True
+        since_ms = now.mono_ms - fetch.session.ends_told_ms
+        return fetch.session.is_held and since_ms >= fetch.body.max_wait_ms
+
+    def _park(self, fetch: _Fetch) -> None:
         if not fetch.parked:
             fetch.parked = True
-            for key in fetch.parts:
-                self._by_partition.setdefault(key, {})[fetch] = None
+            if not fetch.session.is_held:
+                for key in fetch.session.parts:
+                    self._by_partition.setdefault(key, {})[fetch.session] = None
             heapq.heappush(self._deadlines, (fetch.due_ms, next(self._order), fetch))
 
     def next_deadline_ms(self) -> int | None:
@@ -238,22 +310,25 @@ class Fetches:
         config = self._context.config.broker
         cap = config.replica_fetch_bytes_max if fetch.is_follower else config.fetch_bytes_max
         limit = max(1, min(fetch.body.max_bytes, cap))
-        keys = list(fetch.ready)
+        session = fetch.session
+        keys = list(session.ready)
         if keys:
             start = self._turn % len(keys)
             keys = keys[start:] + keys[:start]
         gathered = _Gathered()
         for key in keys:
             left = limit - gathered.size_bytes
-            if left <= 0:
+            if left <= 0 or len(gathered.partitions) >= PARTITIONS_MAX:
                 break
             self._read(fetch, key, left, gathered, now)
+            if key not in gathered.partitions:
+                del session.ready[key]
         return gathered
 
     def _read(
         self, fetch: _Fetch, key: PartitionKey, left_bytes: int, gathered: _Gathered, now: Now
     ) -> None:
-        part = fetch.parts[key]
+        part = fetch.session.parts[key]
         replica = self._find(key)
         if isinstance(replica, ErrorCode):
             verdict = ReadVerdict(replica)
@@ -321,9 +396,8 @@ class Fetches:
         """Tell whether the log begins later than this follower was told, or has told itself."""
         core, key = replica.core, replica.key
         assert core is not None, "it was judged"
-        told = self._told.get(fetch.body.replica_id)
-        known = None if told is None else told.ends.get(key)
-        start = fetch.parts[key].log_start_offset if known is None else known[1]
+        known = fetch.session.told.get(key)
+        start = fetch.session.parts[key].log_start_offset if known is None else known[1]
         return max(0, start) < core.log_start_offset
 
     def _add_error(
@@ -349,51 +423,55 @@ class Fetches:
         )
 
     def _add_ends(self, fetch: _Fetch, gathered: _Gathered) -> None:
-        """Nothing to read in all that time: tell at least how far it is committed."""
-        told = self._told.get(fetch.body.replica_id)
-        known = {} if told is None else told.ends
-        for key in fetch.parts:
+        """Tell how far what cannot be read now is committed: to a follower, where that is news."""
+        session = fetch.session
+        for key in list(session.behind if fetch.is_follower else session.parts):
+            if len(gathered.partitions) >= PARTITIONS_MAX:
+                break
             replica = self._find(key)
-            if key in gathered.partitions or isinstance(replica, ErrorCode):
+            core = None if isinstance(replica, ErrorCode) else replica.core
+            if isinstance(replica, ErrorCode) or core is None or key in gathered.partitions:
                 continue
-            core = replica.core
-            if core is not None and known.get(key) != (core.high_watermark, core.log_start_offset):
+            if session.told.get(key) != (core.high_watermark, core.log_start_offset):
                 gathered.partitions[key] = FetchedPartition(
                     *self._describe(replica, fetch),
                     last_stable_offset=self._stable(replica, fetch),
                 )
+            else:
+                session.behind.pop(key, None)
 
     # Answering
 
     def _answer(self, fetch: _Fetch, gathered: _Gathered) -> None:
         fetch.done = True
+        session = fetch.session
         self.waiting_count -= 1
+        self._of_session.pop(session, None)
         lane = self._parked[fetch.lane]
         lane.remove(fetch)
         if not lane:
             del self._parked[fetch.lane]
-        for key in fetch.parts:
-            waiting = self._by_partition.get(key)
-            if waiting is not None:
-                waiting.pop(fetch, None)
-                if not waiting:
-                    del self._by_partition[key]
-        body = FetchResponse(ErrorCode.NONE, tuple(gathered.partitions.values()))
+        body = FetchResponse(ErrorCode.NONE, tuple(gathered.partitions.values()), session.id)
         envelope = response(fetch.request.envelope, body, tuple(gathered.frames))
+        if not session.is_held:
+            if fetch.parked:
+                self._unwatch(session, session.parts)
+        else:
+            self._unwatch(session, session.answered(gathered.partitions.items()))
         if not self._context.ports.wire.reply(fetch.request.origin, envelope):
             self._context.count("replies_dropped")
-            self._told.pop(fetch.body.replica_id, None)
-        elif fetch.is_follower:
-            self._note_told(fetch, gathered)
+            self.drop_session(fetch.body.replica_id)
 
-    def _note_told(self, fetch: _Fetch, gathered: _Gathered) -> None:
-        node = fetch.body.replica_id
-        told = self._told.get(node)
-        if told is None or told.origin != fetch.request.origin:
-            told = self._told[node] = _Told(fetch.request.origin)
-        for key, part in gathered.partitions.items():
-            if part.error == ErrorCode.NONE and part.diverging is None:
-                told.ends[key] = part.high_watermark, part.log_start_offset
+    def check(self) -> None:
+        """Assert the invariants of the sessions, and that whoever waits is known by partition."""
+        for session in self._sessions:
+            session.check()
+            for key in session.parts:
+                assert session in self._by_partition[key], "it hears of its partitions"
+        held = set(self._sessions)
+        for waiting in self._by_partition.values():
+            for session in waiting:
+                assert session in held or session in self._of_session, "somebody waits"
 
 
 def _is_early(replica: Replica | ErrorCode, error: ErrorCode) -> bool:

@@ -1,4 +1,4 @@
-"""Following: one long poll per leader, over all partitions that are followed from it.
+"""Following: one long poll per leader, in a session over all partitions that are followed from it.
 
 Owns who is followed where, the polls in flight, and the pauses after errors.  An answer is written
 and the next poll leaves in the same turn; a changed assignment does not wait for the poll under
@@ -7,13 +7,16 @@ way, because the leader sends an older one back when a newer one comes.
 
 from __future__ import annotations
 
+import heapq
+
 from nodes.broker.context import BrokerContext
 from nodes.broker.log_folders import batch_of
 from nodes.broker.peers import Peers
 from nodes.broker.replica import FetchedBatch, Replica
 from nodes.broker.throttle import Throttle
 from nodes.core.controller.broker_configs import FOLLOWER_THROTTLE
-from nodes.core.partition.events import Fetched, FetchPosition, OutOfRange
+from nodes.core.fetch_session.follower import FollowerSession, Poll
+from nodes.core.partition.events import Fetched, OutOfRange
 from transport.driver.ports import LinkId
 from transport.kernel import Now, earliest
 from transport.wire.codec import Buffer
@@ -35,18 +38,6 @@ PAUSE_MAX_MS = 100
 """After an error: soon enough for a new leader, seldom enough for a dead one."""
 NEWER_AFTER_MS = 10
 """Changes of assignment within this time share one poll."""
-PARTITIONS_MAX = 4_000
-"""In one poll, as the leader allows; the rest takes turns."""
-
-
-class _Poll:
-    """One fetch in flight."""
-
-    __slots__ = ("asked", "sent_ms")
-
-    def __init__(self, asked: dict[PartitionKey, FetchPosition], sent_ms: int) -> None:
-        self.asked = asked
-        self.sent_ms = sent_ms
 
 
 class Fetcher:
@@ -61,34 +52,39 @@ class Fetcher:
         self._peers = peers
         self.leader = leader
         self.replicas: dict[PartitionKey, Replica] = {}
+        self._session = FollowerSession(context.ports.random.getrandbits(31))
+        self._broker_epoch = context.broker_epoch
         self._paused: dict[PartitionKey, int] = {}
-        self._newest: _Poll | None = None
+        self._pauses: list[tuple[int, PartitionKey]] = []
+        """The same by time, and some that have ended otherwise."""
+        self._newest: Poll | None = None
+        self._sent_ms = 0
         self._changed = False
         self._not_before_ms = 0
-        self._first = 0
 
-    def change(self) -> None:
-        """Something is to be asked that the poll under way does not ask."""
+    def follow(self, replica: Replica) -> None:
+        """Follow this one here; the poll under way asks for it no more, or not yet."""
+        self.replicas[replica.key] = replica
+        self._session.change(replica.key)
         self._changed = True
 
     def forget(self, key: PartitionKey) -> None:
         """Follow this partition here no longer."""
         self.replicas.pop(key, None)
         self._paused.pop(key, None)
+        self._session.change(key)
 
     def on_link(self, up: bool) -> None:
         """The way to the leader is open again: no reason to wait; or it ended."""
         if up:
             self._not_before_ms = 0
-            self._paused.clear()
+            self._end_pauses(1 << 62)
 
     # Sending
 
     def end_turn(self, now: Now) -> None:
         """Poll, if there is something to ask and nothing that answers it is under way."""
-        for key in [key for key, until in self._paused.items() if until <= now.mono_ms]:
-            del self._paused[key]
-            self._changed = True
+        self._end_pauses(now.mono_ms)
         if now.mono_ms >= self._due_ms():
             self._send(now)
 
@@ -97,85 +93,102 @@ class Fetcher:
         if self._newest is None:
             return self._not_before_ms
         if self._changed:
-            return max(self._not_before_ms, self._newest.sent_ms + NEWER_AFTER_MS)
+            return max(self._not_before_ms, self._sent_ms + NEWER_AFTER_MS)
         return 1 << 62
 
     def next_deadline_ms(self) -> int | None:
         """Return when to poll, or when a pause ends."""
-        until = min(self._paused.values(), default=None)
+        until = self._pauses[0][0] if self._pauses else None
         if len(self._paused) == len(self.replicas):
             return until
         due = self._due_ms()
         return earliest(until, due if due < 1 << 62 else None)
 
     def _send(self, now: Now) -> None:
-        asked = self._positions()
+        context = self._context
+        config = context.config.broker
+        if self._broker_epoch != context.broker_epoch:
+            self._broker_epoch = context.broker_epoch
+            self._session.lose()
         self._changed = False
-        if not asked:
+        poll = self._session.poll(self.replicas, self._position)
+        if poll is None:
             self._pause_all(now)
             return
-        config = self._context.config.broker
         body = FetchRequest(
             config.replica_fetch_wait_max_ms,
             1,
             config.replica_fetch_bytes_max,
-            tuple(_part(key, position) for key, position in asked.items()),
-            self._context.id,
-            self._context.broker_epoch,
+            poll.named,
+            context.id,
+            context.broker_epoch,
+            session_id=poll.session_id,
+            session_epoch=poll.session_epoch,
+            forgotten=poll.forgotten,
         )
-        poll = _Poll(asked, now.mono_ms)
 
         def on_answer(body: Message, payload: tuple[Buffer, ...], now: Now) -> None:
             self._answered(poll, body, payload, now)
 
         link = self._peers.link(self.leader)
         timeout_ms = config.replica_fetch_wait_max_ms + config.request_timeout_ms
-        calls = self._context.calls
+        calls = context.calls
         if link is not None and calls.request(link, body, on_answer, now, timeout_ms=timeout_ms):
-            self._newest = poll
+            self._newest, self._sent_ms = poll, now.mono_ms
+            self._changed = self._session.has_changes  # more than one poll may name
         else:
+            self._session.failed(poll)
             self._pause_all(now)
 
-    def _positions(self) -> dict[PartitionKey, FetchPosition]:
-        asked: dict[PartitionKey, FetchPosition] = {}
-        keys = list(self.replicas)
-        if len(keys) > PARTITIONS_MAX:
-            self._first = (self._first + PARTITIONS_MAX) % len(keys)
-            keys = (keys[self._first :] + keys[: self._first])[:PARTITIONS_MAX]
-        for key in keys:
-            core = self.replicas[key].core
-            position = None if core is None else core.fetch_position()
-            if position is None or position.leader != self.leader or key in self._paused:
-                continue
-            asked[key] = position
-        return asked
+    def _position(self, key: PartitionKey) -> FetchPartition | None:
+        replica = self.replicas.get(key)
+        core = None if replica is None else replica.core
+        position = None if core is None else core.fetch_position()
+        if position is None or position.leader != self.leader or key in self._paused:
+            return None
+        return FetchPartition(
+            key.topic_id,
+            key.partition,
+            position.leader_epoch,
+            position.offset,
+            PARTITION_BYTES_MAX,
+            position.last_fetched_epoch,
+            position.durable_offset,
+            position.log_start_offset,
+        )
 
     # Answers
 
-    def _answered(self, poll: _Poll, body: Message, payload: tuple[Buffer, ...], now: Now) -> None:
+    def _answered(self, poll: Poll, body: Message, payload: tuple[Buffer, ...], now: Now) -> None:
         newest = poll is self._newest
         if newest:
             self._newest = None
         if not isinstance(body, FetchResponse) or body.error != ErrorCode.NONE:
+            self._session.failed(poll)
             if newest:
                 code = body.error if isinstance(body, Refusal | FetchResponse) else -1
                 self._context.count(f"polls_refused_{code}")
                 self._pause_all(now)
             return
+        self._session.answered(poll, body.session_id)
         for part in body.partitions:
             key = PartitionKey(part.topic_id, part.partition)
-            replica, asked = self.replicas.get(key), poll.asked.get(key)
-            if replica is not None and asked is not None:
+            replica, asked = self.replicas.get(key), self._session.asked(poll, key)
+            if asked is None:
+                continue
+            if not part.only_ends:
+                self._session.take_out(key)
+            if replica is not None:
                 self._take(replica, asked, part, payload, now)
         empty = not body.partitions
-        if newest and empty and now.mono_ms - poll.sent_ms < PAUSE_MIN_MS:
+        if newest and empty and now.mono_ms - self._sent_ms < PAUSE_MIN_MS:
             # Neither news nor waiting: never ask such a leader as fast as it answers.
             self._pause_all(now)
 
     def _take(
         self,
         replica: Replica,
-        asked: FetchPosition,
+        asked: FetchPartition,
         part: FetchedPartition,
         payload: tuple[Buffer, ...],
         now: Now,
@@ -209,12 +222,25 @@ class Fetcher:
             size_bytes = sum(header.size_bytes for header, _ in batches)
             wait_ms = self._throttle.take(size_bytes, now.mono_ms)
             if wait_ms:
-                self._paused[replica.key] = now.mono_ms + wait_ms
+                self._pause_until(replica.key, now.mono_ms + wait_ms)
 
     # Pauses
 
     def _pause(self, key: PartitionKey, now: Now) -> None:
-        self._paused[key] = now.mono_ms + self._pause_ms()
+        self._pause_until(key, now.mono_ms + self._pause_ms())
+
+    def _pause_until(self, key: PartitionKey, until_ms: int) -> None:
+        self._paused[key] = until_ms
+        heapq.heappush(self._pauses, (until_ms, key))
+        self._session.change(key)
+
+    def _end_pauses(self, now_ms: int) -> None:
+        while self._pauses and self._pauses[0][0] <= now_ms:
+            until_ms, key = heapq.heappop(self._pauses)
+            if self._paused.get(key) == until_ms:
+                del self._paused[key]
+                self._session.change(key)
+                self._changed = True
 
     def _pause_all(self, now: Now) -> None:
         self._not_before_ms = now.mono_ms + self._pause_ms()
@@ -227,6 +253,7 @@ class Fetcher:
         for replica in self.replicas.values():
             assert not replica.is_leader, "a leader follows nobody"
         assert set(self._paused) <= set(self.replicas), "only what is followed is paused"
+        self._session.check(self.replicas, self._position)
 
 
 class Fetchers:
@@ -254,8 +281,7 @@ class Fetchers:
         if fetcher is None:
             fetcher = Fetcher(self._context, self._peers, leader, self._throttle)
             self._fetchers[leader] = fetcher
-        fetcher.replicas[replica.key] = replica
-        fetcher.change()
+        fetcher.follow(replica)
         self._leaders[replica.key] = leader
 
     def drop(self, replica: Replica) -> None:
@@ -290,19 +316,6 @@ class Fetchers:
         assert followed == self._leaders, "one fetcher per followed partition"
         for fetcher in self._fetchers.values():
             fetcher.check()
-
-
-def _part(key: PartitionKey, position: FetchPosition) -> FetchPartition:
-    return FetchPartition(
-        key.topic_id,
-        key.partition,
-        position.leader_epoch,
-        position.offset,
-        PARTITION_BYTES_MAX,
-        position.last_fetched_epoch,
-        position.durable_offset,
-        position.log_start_offset,
-    )
 
 
 def _batches(part: FetchedPartition, payload: tuple[Buffer, ...]) -> list[FetchedBatch]:

@@ -56,9 +56,11 @@ class Seen(NamedTuple):
     log_start_offset: int
     durable_offset: int
     """Of a follower that must tell of it (``flush.policy=commit``), else 0."""
+    partition_epoch: int
+    """Grows with each change of the ISR."""
 
 
-NOTHING_SEEN = Seen(-1, -1, -1, -1, -1, -1, 0)
+NOTHING_SEEN = Seen(-1, -1, -1, -1, -1, -1, 0, -1)
 
 
 class ReplicaState(Enum):
@@ -226,6 +228,7 @@ class Replica:
             record.leader_epoch,
             core.log_start_offset,
             durable,
+            record.partition_epoch,
         )
 
     @property

@@ -305,6 +305,7 @@ class Replicas:
             seen.high_watermark != is_now.high_watermark
             or seen.last_stable_offset != is_now.last_stable_offset,
             role,
+            seen.partition_epoch != is_now.partition_epoch,
         )
 
     def next_deadline_ms(self) -> int | None:
@@ -327,4 +328,5 @@ class Replicas:
         """Assert the invariants of every replica and of the tables."""
         for replica in self._all():
             replica.check()
+        self._fetches.check()
         self._fetchers.check()

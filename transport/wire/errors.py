@@ -65,6 +65,8 @@ class ErrorCode(IntEnum):
     UNKNOWN_PRODUCER_ID = 59
     NON_EMPTY_GROUP = 68
     GROUP_ID_NOT_FOUND = 69
+    FETCH_SESSION_ID_NOT_FOUND = 70
+    INVALID_FETCH_SESSION_EPOCH = 71
     FENCED_LEADER_EPOCH = 74
     UNKNOWN_LEADER_EPOCH = 75
     STALE_BROKER_EPOCH = 77
@@ -225,6 +227,10 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.UNKNOWN_PRODUCER_ID: Meaning("The partition remembers nothing of this producer."),
     ErrorCode.NON_EMPTY_GROUP: Meaning("The group has members; stop them first."),
     ErrorCode.GROUP_ID_NOT_FOUND: Meaning("No such group."),
+    ErrorCode.FETCH_SESSION_ID_NOT_FOUND: Meaning("No such fetch session here.", **_RETRY),
+    ErrorCode.INVALID_FETCH_SESSION_EPOCH: Meaning(
+        "A fetch of the session is missing, or came twice.", **_RETRY
+    ),
     ErrorCode.FENCED_LEADER_EPOCH: Meaning("The caller's leader epoch is old.", **_REFRESH),
     ErrorCode.UNKNOWN_LEADER_EPOCH: Meaning(
         "This broker is behind the caller's metadata.", **_RETRY

@@ -124,6 +124,10 @@ class PartitionCore:
         """The committed ISR, empty when this is no leader."""
         return () if self._leader is None else self._leader.isr.members
 
+    def is_settled(self, replica: NodeId) -> bool:
+        """Tell whether nothing comes of hearing again that a follower is where it is."""
+        return self._leader is not None and self._leader.is_settled(replica)
+
     def replica_ends(self) -> dict[NodeId, Offset]:
         """Return where the other replicas' logs end, as this leader knows; −1: not told yet."""
         return {} if self._leader is None else self._leader.replica_ends()
@@ -291,9 +295,11 @@ class PartitionCore:
             self._log.begin_at(min(event.offset, self._log.high_watermark), effects)
 
     def _on_appended(self, event: Appended, effects: PartitionEffects, now: Now) -> None:
-        role = self._leader or self._follower
-        assert role is not None, "whoever ordered an append is still there"
-        role.appended(effects)
+        if self._leader is not None:
+            self._leader.appended(effects, now)
+        else:
+            assert self._follower is not None, "whoever ordered an append is still there"
+            self._follower.appended(effects)
 
     def _on_append_failed(self, event: AppendFailed, effects: PartitionEffects, now: Now) -> None:
         if self._leader is not None:

@@ -72,6 +72,14 @@ class Progress:
         self.leader_end_offset = leader_end_offset
         self.fetched_ms = now_ms
 
+    def leader_appends(self, end: Offset, now_ms: int) -> None:
+        """The leader's log grows beyond ``end``: until now a replica that has it had everything.
+
+        An idle follower does not say so again and again.
+        """
+        if self.log_end_offset >= end:
+            self.caught_up_ms = max(self.caught_up_ms, now_ms)
+
 
 class Isr:
     """The committed ISR, and at most one pending change of it (P7)."""

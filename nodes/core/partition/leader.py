@@ -156,11 +156,13 @@ class Leader:
         else:
             effects.produced.append(Produced(event.token, judged.error, base))
 
-    def appended(self, effects: PartitionEffects) -> None:
+    def appended(self, effects: PartitionEffects, now: Now) -> None:
         """Take over that the batch ordered is written."""
         assert self._writing is not None, "an append was ordered"
         event, batch = self._writing
         self._writing = None
+        for progress in self._progress.values():
+            progress.leader_appends(self._log.log_end_offset, now.mono_ms)
         self._log.extend((batch,))
         if event.acks == ACKS_ALL:
             self.parked.park(
@@ -234,6 +236,14 @@ class Leader:
         elif event.eligible and self._has_caught_up(progress):
             self.isr.propose((*self.isr.members, event.replica))
             self._send_proposal(effects, now)
+
+    def is_settled(self, replica: NodeId) -> bool:
+        """Tell whether this replica is in sync, and neither is to leave the ISR nor may have to."""
+        progress = self._progress.get(replica)
+        in_sync = self.isr.proposed is None and replica in self.isr.members
+        return (
+            progress is not None and in_sync and progress.log_end_offset >= self._log.high_watermark
+        )
 
     def replica_ends(self) -> dict[NodeId, Offset]:
         """Return where the other replicas' logs end; −1: not told yet."""

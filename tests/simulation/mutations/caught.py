@@ -57,6 +57,7 @@ CAUGHT: dict[str, Record] = {
     "oldest-of-a-key-kept": Record(1, "S33", 1),
     "own-clock-when-applying": Record(1, "S8", 1),
     "page-ends-within-a-write": Record(1, "S53", 1),
+    "partition-not-named-again": Record(1, "liveness", 1),
     "producers-not-rebuilt": Record(1, "S20", 1),
     "read-before-its-turn": Record(1, "S13", 1),
     "read-past-the-watermark": Record(1, "S22", 1),

@@ -9,6 +9,7 @@ import msgspec
 from nodes.broker.produce import Produces
 from nodes.core.controller import isr
 from nodes.core.controller.elections import Elections
+from nodes.core.fetch_session.follower import FollowerSession
 from nodes.core.partition import producer_state
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import NO_EPOCH, PartitionEffects, Produced, ReadVerdict
@@ -246,3 +247,9 @@ def reassignment_ended_early() -> list[Patch]:
         return record if after.removing else after
 
     return [(Elections, "_completed", completed)]
+
+
+@mutation("liveness", "S24", victims="broker")
+def partition_not_named_again() -> list[Patch]:
+    """A follower does not name a partition again that its leader has taken out of the session."""
+    return [(FollowerSession, "take_out", lambda _self, _key: None)]

@@ -399,18 +399,21 @@ def test_a_new_leader_hides_a_high_watermark_that_it_is_not_sure_of(
     fleet.wait(lambda: listed(fleet, key, TIMESTAMP_LATEST)[:2] == (ErrorCode.NONE, 1))
 
 
-def test_idle_partitions_cost_two_fetches_a_second_and_pair(fleet: PartitionFleet) -> None:
+def test_idle_partitions_cost_two_empty_fetches_a_second_and_pair(fleet: PartitionFleet) -> None:
     fleet.create(partitions=6)
     fleet.world.run_for(1_000)
-    sent = 0
+    sent = named = 0
 
     def count_fetches(number: int) -> None:
         wire = fleet.processes[number]
         honest = wire.send
 
         def send(link: object, envelope: object) -> bool:
-            nonlocal sent
-            sent += isinstance(envelope.body, FetchRequest)  # type: ignore[attr-defined]
+            nonlocal sent, named
+            body = envelope.body  # type: ignore[attr-defined]
+            if isinstance(body, FetchRequest):
+                sent += 1
+                named += len(body.partitions)
             return honest(link, envelope)  # type: ignore[arg-type]
 
         wire.send = send  # type: ignore[method-assign]
@@ -419,6 +422,28 @@ def test_idle_partitions_cost_two_fetches_a_second_and_pair(fleet: PartitionFlee
         count_fetches(number)
     fleet.world.run_for(10_000)
     assert 0 < sent <= 6 * 20
+    assert named == 0
+
+
+@pytest.mark.parametrize("error", ["FETCH_SESSION_ID_NOT_FOUND", "INVALID_FETCH_SESSION_EPOCH"])
+def test_a_follower_whose_session_is_lost_begins_another(fleet: PartitionFleet, error: str) -> None:
+    key = fleet.create()
+    fleet.write(key, b"before")
+    leader = fleet.leader(key)
+    others = [number for number in fleet.alive() if number != leader]
+    fetches = fleet.hosted(leader)._fetches
+    held = list(fetches._sessions)
+    assert len(held) == 2
+    for session in held:
+        session.epoch += 5
+    if error == "FETCH_SESSION_ID_NOT_FOUND":
+        for follower in others:
+            fetches.drop_session(NodeId(follower))
+    fleet.world.run_for(1_000)
+    refused = f"polls_refused_{ErrorCode[error].value}"
+    assert [fleet.server(number).context.figures.get(refused) for number in others] == [1, 1]
+    fleet.write(key, b"after")
+    fleet.wait(lambda: fleet.in_step(key))
 
 
 # Offsets

@@ -437,6 +437,39 @@ def test_who_has_everything_does_not_lag_however_silent() -> None:
     assert driven.proposals == []
 
 
+def test_an_idle_follower_has_its_whole_time_from_the_first_record_on() -> None:
+    """It does not say again and again that it has everything."""
+    driven = make_leader(lag_ms=700)
+    driven.fetched(2, 0)
+    driven.fetched(3, 0)
+    driven.now_ms = 60_000
+    driven.produce(make_batch(), acks=ACKS_LEADER)
+    driven.now_ms = 60_600
+    driven.produce(make_batch(), acks=ACKS_LEADER)
+    assert driven.core.next_deadline_ms() == 60_700
+    driven.step(TICK)
+    assert driven.proposals == []
+    driven.now_ms = 60_700
+    driven.step(TICK)
+    assert [member.id for member in driven.proposals[0].isr] == [1]
+
+
+@pytest.mark.parametrize(
+    ("isr", "fetched", "settled"),
+    [((1, 2), None, False), ((1, 2), 10, True), ((1,), 10, False), ((1,), 3, False)],
+)
+def test_a_follower_is_settled_once_it_is_in_sync(
+    isr: tuple[int, ...], fetched: int | None, settled: bool
+) -> None:
+    """Until then it must be heard again though it stays where it is: it may join, or must leave."""
+    driven = make_leader(make_record(isr=isr, replicas=(1, 2)), min_insync=1)
+    driven.produce(make_batch())
+    if fetched is not None:
+        driven.fetched(2, fetched)
+    assert driven.core.is_settled(NodeId(2)) is settled
+    assert not driven.core.is_settled(NodeId(7))
+
+
 def test_a_steady_follower_under_load_never_lags() -> None:
     """It is always behind, but had at each fetch what there was at the fetch before."""
     driven = make_leader(make_record(isr=(1, 2), replicas=(1, 2)), lag_ms=500)

@@ -11,6 +11,7 @@ from transport.wire.ids import (
     LeaderEpoch,
     NodeId,
     Offset,
+    PartitionKey,
     ProducerId,
     TopicId,
 )
@@ -19,6 +20,10 @@ from transport.wire.messages import Message, Part
 TIMESTAMP_LATEST = -1
 TIMESTAMP_EARLIEST = -2
 TIMESTAMP_MAX = -3
+
+NO_FETCH_SESSION = 0
+FULL_EPOCH = 0
+"""Of the fetch that begins a session, and names all partitions."""
 
 READ_UNCOMMITTED = 0
 READ_COMMITTED = 1
@@ -45,7 +50,12 @@ class FetchPartition(Part, frozen=True, array_like=True, gc=False):
 
 
 class FetchRequest(Message, frozen=True, array_like=True, gc=False):
-    """A long poll: answered when ``min_bytes`` are there or after ``max_wait_ms``."""
+    """A long poll: answered when ``min_bytes`` are there or after ``max_wait_ms``.
+
+    Within a session (KIP-227) it names only what is new, and asks for everything that the session
+    holds.  An answer with records, an error or a divergence takes its partition out of the session;
+    one that only tells how far it is committed leaves it in.
+    """
 
     api: ClassVar[Api] = Api.FETCH
 
@@ -59,6 +69,13 @@ class FetchRequest(Message, frozen=True, array_like=True, gc=False):
     """Of the follower that asks."""
     rack: str = ""
     isolation: int = READ_UNCOMMITTED
+    session_id: int = NO_FETCH_SESSION
+    """Chosen by the follower; the leader holds one session of each."""
+    session_epoch: int = FULL_EPOCH
+    """The number of this fetch in its session; another than the next one is refused with
+    INVALID_FETCH_SESSION_EPOCH, and a session that is not held with FETCH_SESSION_ID_NOT_FOUND."""
+    forgotten: tuple[PartitionKey, ...] = ()
+    """To be taken out of the session."""
 
 
 class AbortedTransaction(Part, frozen=True, array_like=True, gc=False):
@@ -93,6 +110,11 @@ class FetchedPartition(Part, frozen=True, array_like=True, gc=False):
     aborted: tuple[AbortedTransaction, ...] = ()
     """To readers of committed records: of transactions that have records in the frame."""
 
+    @property
+    def only_ends(self) -> bool:
+        """It tells no more than how far the partition is committed, and where it begins."""
+        return self.frame < 0 and not self.error and self.diverging is None
+
 
 class FetchResponse(Message, frozen=True, array_like=True, gc=False):
     """Only partitions with something to tell (records, an error, a moved high watermark)."""
@@ -101,6 +123,8 @@ class FetchResponse(Message, frozen=True, array_like=True, gc=False):
 
     error: int
     partitions: tuple[FetchedPartition, ...] = ()
+    session_id: int = NO_FETCH_SESSION
+    """The session that this leader holds; without one the next fetch names everything again."""
 
 
 class ListOffset(Part, frozen=True, array_like=True, gc=False):

@@ -1,0 +1,158 @@
+"""The leader's side: what each follower has named, and what it is to be told.
+
+Owns the sessions and their bound.  Knows nothing of logs: who holds sessions says what has moved,
+and what was answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NodeId, Offset, PartitionKey
+from transport.wire.messages.fetch import (
+    FULL_EPOCH,
+    NO_FETCH_SESSION,
+    FetchedPartition,
+    FetchPartition,
+    FetchRequest,
+)
+
+SESSIONS_MAX = 1_000
+"""Kafka's max.incremental.fetch.session.cache.slots."""
+IDLE_MAX_MS = 120_000
+"""Kafka's min.incremental.fetch.session.eviction.ms: one not used for so long makes room."""
+PARTITIONS_MAX = 200_000
+"""In one session."""
+
+
+class FetchSession:
+    """What one reader waits for: a follower's session, or a single fetch without one."""
+
+    __slots__ = (
+        "behind",
+        "ends_told_ms",
+        "epoch",
+        "id",
+        "parts",
+        "ready",
+        "told",
+        "unsettled",
+        "used_ms",
+        "way",
+    )
+
+    def __init__(
+        self, session_id: int = NO_FETCH_SESSION, way: object = None, now_ms: int = 0
+    ) -> None:
+        self.id = session_id
+        self.way = way
+        """The registration and the connection that it was begun by."""
+        self.epoch = FULL_EPOCH
+        """Of the last fetch."""
+        self.used_ms = now_ms
+        self.ends_told_ms = now_ms
+        """When it was last told of all that is in ``behind``."""
+        self.parts: dict[PartitionKey, FetchPartition] = {}
+        """Where the reader goes on, as it has named it."""
+        self.ready: dict[PartitionKey, None] = {}
+        """Those that may have something to read, or an error to hear."""
+        self.unsettled: dict[PartitionKey, None] = {}
+        """Of a follower: those whose place is to be noted at each fetch, also unnamed."""
+        self.behind: dict[PartitionKey, None] = {}
+        """Of a follower: those that may be committed further than it was told."""
+        self.told: dict[PartitionKey, tuple[Offset, Offset]] = {}
+        """(high watermark, log start offset) as told since they were named."""
+
+    @property
+    def is_held(self) -> bool:
+        """It outlives its fetch."""
+        return self.id != NO_FETCH_SESSION
+
+    def name(self, part: FetchPartition) -> PartitionKey:
+        """Take a partition in, or take over where its reader goes on now."""
+        key = PartitionKey(part.topic_id, part.partition)
+        self.parts[key] = part
+        self.ready[key] = self.unsettled[key] = self.behind[key] = None
+        self.told.pop(key, None)
+        return key
+
+    def leave(self, key: PartitionKey) -> None:
+        """Take a partition out, if it is in."""
+        if self.parts.pop(key, None) is not None:
+            self.ready.pop(key, None)
+            self.unsettled.pop(key, None)
+            self.behind.pop(key, None)
+            self.told.pop(key, None)
+
+    def answered(self, told: Iterable[tuple[PartitionKey, FetchedPartition]]) -> list[PartitionKey]:
+        """Take over what an answer tells; return the partitions that it takes out."""
+        gone = []
+        for key, part in told:
+            if part.only_ends:
+                self.told[key] = part.high_watermark, part.log_start_offset
+                self.behind.pop(key, None)
+                self.ready.pop(key, None)
+            else:
+                self.leave(key)
+                gone.append(key)
+        return gone
+
+    def check(self) -> None:
+        """Assert F1."""
+        for some in (self.ready, self.unsettled, self.behind, self.told):
+            assert some.keys() <= self.parts.keys(), "F1: it is in the session"
+
+
+class FetchSessions:
+    """The sessions of all followers: one of each, within a bound."""
+
+    def __init__(self, sessions_max: int = SESSIONS_MAX) -> None:
+        self._sessions_max = sessions_max
+        self._of: dict[NodeId, FetchSession] = {}
+
+    def __iter__(self) -> Iterator[FetchSession]:
+        return iter(self._of.values())
+
+    def find(self, request: FetchRequest, way: object, now_ms: int) -> FetchSession | ErrorCode:
+        """Return the session that a follower's fetch is of; what it names is not taken in yet.
+
+        ``way``: the registration and the connection that it came by.  A session without a number
+        (not asked for, or no room) ends with its fetch.
+        """
+        if request.session_id == NO_FETCH_SESSION:
+            return FetchSession()
+        if request.session_epoch == FULL_EPOCH:
+            return self._begin(request, way, now_ms)
+        session = self._of.get(request.replica_id)
+        if session is None or (session.id, session.way) != (request.session_id, way):
+            return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+        if request.session_epoch != session.epoch + 1:
+            return ErrorCode.INVALID_FETCH_SESSION_EPOCH
+        if len(session.parts) + len(request.partitions) > PARTITIONS_MAX:
+            return ErrorCode.INVALID_REQUEST
+        session.epoch = request.session_epoch
+        session.used_ms = now_ms
+        return session
+
+    def _begin(self, request: FetchRequest, way: object, now_ms: int) -> FetchSession:
+        assert request.replica_id not in self._of, "the one before was dropped"
+        if len(self._of) >= self._sessions_max:
+            return FetchSession()
+        session = FetchSession(request.session_id, way, now_ms)
+        self._of[request.replica_id] = session
+        return session
+
+    def make_room(self, replica: NodeId, now_ms: int) -> list[FetchSession]:
+        """Drop the session of this follower, and an unused one if there are too many."""
+        dropped = self.drop(replica)
+        if len(self._of) >= self._sessions_max:
+            oldest = min(self._of, key=lambda other: self._of[other].used_ms)
+            if now_ms - self._of[oldest].used_ms >= IDLE_MAX_MS:
+                dropped += self.drop(oldest)
+        return dropped
+
+    def drop(self, replica: NodeId) -> list[FetchSession]:
+        """Hold the session of this follower no longer; return it, if there was one."""
+        session = self._of.pop(replica, None)
+        return [] if session is None else [session]
