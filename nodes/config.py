@@ -225,6 +225,10 @@ class NodeConfig:
     """Secret that authenticates death notices."""
     keys_dir: str = ""
     """Where the cluster's CURVE keys are; empty: it has none, and everybody may connect."""
+    authorizer: bool = False
+    """Requests are judged by ACLs."""
+    super_users: tuple[str, ...] = ()
+    """Principals who may do everything, beside the cluster's own."""
     raft: RaftConfig = field(default_factory=RaftConfig)
     coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)

@@ -18,7 +18,8 @@ from odradek.errors import NoClusterError
 from odradek.examination import ERROR, Finding, Report, examine
 from odradek.node_window import look_at_all, read_health, read_metrics
 from odradek.question import ask_all
-from transport.sockets.curve import CLUSTER_PRINCIPAL, KeysError, read_keys
+from transport.sockets.curve import KeysError, read_keys
+from transport.wire.ids import CLUSTER_PRINCIPAL
 from transport.wire.messages.cluster import (
     DescribeNodeRequest,
     DescribeNodeResponse,
