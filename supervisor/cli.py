@@ -23,6 +23,7 @@ CLIENT_COMMANDS = {
     "doctor": "check every node and say what to do",
     "topic": "create, list, describe and delete topics",
     "config": "read and change the configs of topics, brokers and the cluster",
+    "acl": "say who may do what to topics, groups and the cluster",
     "partition": "move replicas, and elect leaders",
     "produce": "write lines from standard input to a topic",
     "consume": "print the records of a topic",

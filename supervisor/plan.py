@@ -93,6 +93,17 @@ class SecurityConfig:
         False, "keys have to be handed out first; on loopback only this machine's users can connect"
     )
     keys: str = setting("", "`keys` in the data directory, where `odradek keys create` makes them")
+    authorizer: bool = setting(
+        True, "with curve: who is let in may do what ACLs allow, and at first that is nothing"
+    )
+    super_users: str = setting(
+        "", "nobody but the cluster's own keys is above the ACLs; names with commas between them"
+    )
+
+    def above_all(self) -> tuple[str, ...]:
+        """Return the names of ``super_users``."""
+        names = (name.strip() for name in self.super_users.split(","))
+        return tuple(name for name in names if name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +271,8 @@ class ClusterPlan:
             supervisor_pid=supervisor_pid,
             supervisor_key=self.key,
             keys_dir=str(self.keys_dir() or ""),
+            authorizer=settings.security.curve and settings.security.authorizer,
+            super_users=settings.security.above_all(),
             raft=settings.raft,
             coordinator=settings.coordinator,
             broker=settings.broker,

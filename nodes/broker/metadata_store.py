@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from nodes.broker import znodes
 from nodes.broker.scripts import Script, Session, in_batches, play
+from nodes.core.acls import Pattern
 from nodes.core.controller.image import ClusterImage
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
@@ -29,6 +30,7 @@ from transport.wire.messages.coordination import (
     SetData,
 )
 from transport.wire.messages.metadata import (
+    AclRecord,
     BrokerRecord,
     ConfigRecord,
     MetadataDelta,
@@ -112,10 +114,11 @@ class ZnodeMetadataStore:
             return None
 
     def _read_all(self) -> Script[list[MetadataRecord]]:
-        brokers, topics, configs, producer_ids = yield [
+        brokers, topics, configs, acls, producer_ids = yield [
             GetChildren(znodes.REGISTERED),
             GetChildren(znodes.TOPICS),
             GetChildren(znodes.CONFIGS),
+            GetChildren(znodes.ACLS),
             GetData(znodes.PRODUCER_IDS),
         ]
         records: list[MetadataRecord] = []
@@ -126,6 +129,9 @@ class ZnodeMetadataStore:
         paths = [f"{znodes.CONFIGS}/{name}" for name in configs.children]
         for found in (yield from in_batches([GetData(path) for path in paths])):
             records.append(znodes.decode_record(ConfigRecord, found.data))
+        paths = [f"{znodes.ACLS}/{name}" for name in acls.children]
+        for found in (yield from in_batches([GetData(path) for path in paths])):
+            records.append(znodes.decode_record(AclRecord, found.data))
         records.append(znodes.decode_record(ProducerIdsRecord, producer_ids.data))
         return records
 
@@ -248,6 +254,14 @@ def _write_config(image: ClusterImage, _names: Names, record: ConfigRecord) -> W
     return _upsert(path, znodes.encode_record(record), exists=exists)
 
 
+def _write_acl(image: ClusterImage, _names: Names, record: AclRecord) -> Write:
+    path = znodes.acl_path(record)
+    exists = Pattern(record.resource_type, record.pattern_type, record.name) in image.acls
+    if not record.entries:
+        return Delete(path) if exists else Check(znodes.ACLS)
+    return _upsert(path, znodes.encode_record(record), exists=exists)
+
+
 def _upsert(path: str, data: bytes, *, exists: bool) -> Write:
     return SetData(path, data) if exists else Create(path, data)
 
@@ -260,4 +274,5 @@ _WRITES: dict[type, Callable[[ClusterImage, Names, Any], Write]] = {
     RemoveTopicRecord: _write_removal,
     ProducerIdsRecord: _write_producer_ids,
     ConfigRecord: _write_config,
+    AclRecord: _write_acl,
 }

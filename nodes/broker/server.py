@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from nodes.broker.acl_api import AclApi
 from nodes.broker.administration import PASSED_ON, Administration
 from nodes.broker.config_api import ConfigApi
 from nodes.broker.context import BrokerContext
@@ -233,6 +234,7 @@ class BrokerServer:
             **MetadataApi(context, self.channel, self.metadata).handlers,
             **Administration(context, self.channel, self.metadata).handlers,
             **ConfigApi(context).handlers,
+            **AclApi(context).handlers,
             **ReassignmentApi(context).handlers,
             **self.transactions.clients,
             **self.internal_topics.handlers,
