@@ -18,6 +18,7 @@ from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import ControllerEpoch, MetadataPosition, NodeId, TopicId
 from transport.wire.messages import Refusal
+from transport.wire.messages.configs import KIND_BROKER
 from transport.wire.messages.coordination import (
     Check,
     Create,
@@ -159,13 +160,13 @@ class ZnodeMetadataStore:
     ) -> None:
         """Write the delta as one multi; the znodes of removed topics go right behind it."""
         assert self._version >= 0, "load() first"
+        names = topic_names(image, delta)
         position = znodes.encode_position(delta.controller_epoch, delta.version)
         writes: list[Write] = [
             Check(znodes.CONTROLLER_EPOCH, self._reign.epoch_version),
             SetData(znodes.METADATA_VERSION, position, self._version),
+            *record_writes(image, delta, names),
         ]
-        names = _names(image, delta)
-        writes += [_WRITES[type(record)](image, names, record) for record in delta.records]
         self._version += 1
         operations: list[Operation] = [Multi(tuple(writes))]
         for record in delta.records:
@@ -195,7 +196,23 @@ class ZnodeMetadataStore:
         return [Multi((*fence, *deletes[start : start + DELETES_AT_ONCE])) for start in starts]
 
 
-def _names(image: ClusterImage, delta: MetadataDelta) -> Names:
+def record_writes(image: ClusterImage, delta: MetadataDelta, names: Names) -> list[Write]:
+    """Return what writes each record to znodes that hold ``image``; ``names`` are of its topics.
+
+    The configs of a broker go with it, as they do in the image.
+    """
+    gone = [record.id for record in delta.records if isinstance(record, RemoveBrokerRecord)]
+    return [
+        *(_WRITES[type(record)](image, names, record) for record in delta.records),
+        *(
+            Delete(znodes.config_path(KIND_BROKER, str(node)))
+            for node in gone
+            if (KIND_BROKER, str(node)) in image.configs
+        ),
+    ]
+
+
+def topic_names(image: ClusterImage, delta: MetadataDelta) -> Names:
     """Return the names of the topics that ``delta`` is about."""
     names: Names = {}
     for record in delta.records:

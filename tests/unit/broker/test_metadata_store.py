@@ -43,6 +43,7 @@ from transport.wire.messages.metadata import (
     MetadataRecord,
     PartitionRecord,
     ProducerIdsRecord,
+    RemoveBrokerRecord,
     RemoveTopicRecord,
     TopicRecord,
 )
@@ -200,6 +201,15 @@ def test_acls_come_and_go_whatever_their_names() -> None:
     assert author.commit(AclRecord(ResourceType.TOPIC, PatternType.LITERAL, "*", (entry,)))
     assert same(shelf.image(), author.image)
     assert len(author.image.acls) == len(acls) - 1
+
+
+def test_the_configs_of_a_broker_go_with_it() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    assert author.commit(broker(1), broker(2), ConfigRecord("broker", "2", {"a": "b"}))
+    assert author.commit(RemoveBrokerRecord(NodeId(2)))
+    assert author.image.configs == {}
+    assert same(shelf.image(), author.image)
 
 
 def test_what_the_caller_has_is_not_read_again() -> None:
