@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, RaftConfig, check_combination
+from nodes.config import (
+    QUORUM_ROLES,
+    BrokerConfig,
+    CoordinatorConfig,
+    LogConfig,
+    RaftConfig,
+    check_combination,
+)
 
 ALWAYS: dict[str, tuple[int, ...]] = {
     "producers": (1, 2, 2, 3),
@@ -53,6 +60,11 @@ KRAFT_SHARE = 0.4
 """Of all seeds."""
 SEPARATE_SHARE = 0.3
 """Of those: clusters in which no node is both broker and controller."""
+MOVING = "moving"
+MOVING_SHARE = 0.15
+"""Of all seeds: clusters that move from mode ``zookeeper`` to ``kraft``, and back."""
+MODES = (*QUORUM_ROLES, MOVING)
+"""What the mode of a run may be."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,9 @@ class Shape:
     brokers: int = 3
     separate: bool = False
     """In mode ``kraft``: no node is both."""
+    moves: bool = False
+    """In mode ``zookeeper``: the coordinators are controllers as well, and the image moves to their
+    log and back."""
     death_notices: bool = True
     restarts: bool = True
     raft: RaftConfig = field(default_factory=RaftConfig)
@@ -82,7 +97,7 @@ class Shape:
     def describe(self) -> str:
         """Return it in a line, for the trace."""
         broker, raft = self.broker, self.raft
-        apart = ", separate" if self.separate else ""
+        apart = ", separate" if self.separate else ", moving" if self.moves else ""
         return (
             f"{self.mode}{apart}, {self.coordinators} coordinators, {self.observers} observers, "
             f"{self.brokers} brokers, "
@@ -102,7 +117,10 @@ class Shape:
 
 def draw_mode(seed: int) -> str:
     """Draw the mode from a generator of its own: a seed whose mode is given draws the rest alike."""
-    return "kraft" if Random(f"mode of {seed}").random() < KRAFT_SHARE else "zookeeper"
+    drawn = Random(f"mode of {seed}").random()
+    if drawn < KRAFT_SHARE:
+        return "kraft"
+    return MOVING if drawn > 1 - MOVING_SHARE else "zookeeper"
 
 
 LOG_DIRS = ("logs", "logs-2", "logs-3")
@@ -156,8 +174,16 @@ def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:
     )
     if mode == "kraft":
         shape = replace(shape, mode=mode, separate=random.random() < SEPARATE_SHARE)
+    elif mode == MOVING:
+        shape = moving(shape)
     check_combination(shape.raft, shape.coordinator, shape.broker)
     return shape
+
+
+def moving(shape: Shape) -> Shape:
+    """Return a cluster of mode ``zookeeper`` with people who move it to ``kraft`` and back."""
+    mix = replace(shape.mix, clients={**shape.mix.clients, "movers": 1})
+    return replace(shape, moves=True, mix=mix)
 
 
 def _draw_raft(random: Random) -> RaftConfig:

@@ -74,6 +74,7 @@ class Api(IntEnum):
     TRANSFER_LEADERSHIP = 1110
     TAKE_SNAPSHOT = 1111
     CHANGE_VOTERS = 1112
+    MIGRATE = 1113
 
     # The cluster about itself
     DESCRIBE_NODE = 1201

@@ -132,6 +132,7 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     ),
     Api.CHANGE_VOTERS: ("ensemble", "ChangeVotersRequest", "ChangeVotersResponse"),
     Api.TAKE_SNAPSHOT: ("ensemble", "TakeSnapshotRequest", "TakeSnapshotResponse"),
+    Api.MIGRATE: ("migration", "MigrateRequest", "MigrateResponse"),
     Api.DESCRIBE_NODE: ("cluster", "DescribeNodeRequest", "DescribeNodeResponse"),
     Api.HEARTBEAT: ("cluster", "Heartbeat", None),
     Api.DEATH_NOTICE: ("cluster", "DeathNotice", "DeathNoticeResponse"),

@@ -30,7 +30,7 @@ from tests.simulation.mutations.aimed import AIMED
 from tests.simulation.mutations.registry import MUTATIONS, Mutation, patched
 from tests.simulation.parallel import prepare
 from tests.simulation.run import Failed, run
-from tests.simulation.shape import USUAL, Mix, Shape
+from tests.simulation.shape import MOVING, USUAL, Mix, Shape, moving
 
 PLANTED = (raft, znodes, partitions, control, logs, groups, transactions, kraft)
 """The modules that register mutations when they are imported."""
@@ -53,8 +53,8 @@ class Caught(NamedTuple):
 def short_shape(seed: int, mutation: Mutation) -> Shape:
     """Return the 3 + 3 cluster that bugs are planted in: small, and with much that goes on."""
     random = Random(seed)
-    return Shape(
-        mode=mutation.mode,
+    shape = Shape(
+        mode="zookeeper" if mutation.mode == MOVING else mutation.mode,
         observers=mutation.observers,
         death_notices=random.random() < 0.8,
         raft=RaftConfig(append_bytes_max=random.choice((1024, 1024 * 1024))),
@@ -79,6 +79,7 @@ def short_shape(seed: int, mutation: Mutation) -> Shape:
         ),
         safety_ms=SAFETY_MS,
     )
+    return moving(shape) if mutation.mode == MOVING else shape
 
 
 def attempt(name: str, seed: int, *, planted: bool = True) -> Caught | None:
