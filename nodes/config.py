@@ -219,6 +219,8 @@ class NodeConfig:
     data_dir: str
     nodes: tuple[NodeEndpoints, ...]
     """Every node of the cluster, this one among them."""
+    bind: str = ""
+    """The address to listen at, where it is not the one that others reach this node by."""
     supervisor_pid: int = 0
     """The parent whose death ends this node; 0: none."""
     supervisor_key: str = ""
@@ -244,6 +246,12 @@ class NodeConfig:
         return tuple(
             f"{path}/{self.name}" if path.startswith("/") else path for path in self.broker.log_dirs
         )
+
+    def bound(self, endpoint: str) -> str:
+        """Return where to listen so that others find this node at ``endpoint``."""
+        scheme, _, address = endpoint.partition("://")
+        port = address.rpartition(":")[2]
+        return f"{scheme}://{self.bind}:{port}" if self.bind else endpoint
 
     def with_role(self, role: str) -> tuple[NodeEndpoints, ...]:
         """Return the nodes that have ``role``, by id."""

@@ -76,6 +76,7 @@ class Registration(msgspec.Struct, frozen=True):
     events: str
     rack: str = ""
     intact: bool = True
+    http: str = ""
 
 
 class ControllerClaim(msgspec.Struct, frozen=True):
@@ -170,7 +171,7 @@ def encode_registration(
 ) -> bytes:
     """Return the data of a broker's registration."""
     told = Registration(
-        node.name, incarnation, node.peers, node.clients, node.events, node.rack, intact
+        node.name, incarnation, node.peers, node.clients, node.events, node.rack, intact, node.http
     )
     return msgspec.json.encode(told)
 
@@ -194,6 +195,7 @@ def broker_record(node: NodeId, epoch: BrokerEpoch, data: bytes | None) -> Broke
         told.rack,
         True,
         told.intact,
+        http=told.http,
     )
 
 

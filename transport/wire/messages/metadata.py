@@ -54,6 +54,7 @@ class BrokerRecord(Part, frozen=True, array_like=True, gc=False, tag="broker"):
     """It is about to stop: others lead, until it registers anew."""
     draining: bool = False
     """It leads nothing and gets no new replicas, until somebody says otherwise."""
+    http: str = ""
 
 
 class TopicRecord(Part, frozen=True, array_like=True, gc=False, tag="topic"):
