@@ -40,13 +40,10 @@ class Dispatch:
         self._authorizer = Authorizer(context)
         self._doors: dict[Door, Handlers] = {Door.CLIENTS: clients, Door.PEERS: peers}
         self._events = events
+        self.handles = frozenset(clients) | frozenset(peers)
+        """What has a handler at a door."""
         self.refuse_all: Refusal | None = None
         """Set while the node is stopping: the answer to every request but HEALTH."""
-
-    @property
-    def handles(self) -> frozenset[type[Message]]:
-        """What has a handler at a door."""
-        return frozenset(kind for handlers in self._doors.values() for kind in handlers)
 
     def handled_at(self, door: Door) -> frozenset[type[Message]]:
         """Return what has a handler at this door."""

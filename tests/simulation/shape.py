@@ -65,6 +65,8 @@ MOVING_SHARE = 0.15
 """Of all seeds: clusters that move from mode ``zookeeper`` to ``kraft``, and back."""
 MODES = (*QUORUM_ROLES, MOVING)
 """What the mode of a run may be."""
+SHARDS = (1, 2, 3, 8)
+"""Partitions of an internal topic: more would only be idle, with a handful of groups."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,11 @@ class Shape:
     coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
     broker: BrokerConfig = field(
         default_factory=lambda: BrokerConfig(
-            num_partitions=3, default_replication_factor=3, min_insync_replicas=2
+            num_partitions=3,
+            default_replication_factor=3,
+            min_insync_replicas=2,
+            offsets_topic_partitions=2,
+            transaction_state_partitions=2,
         )
     )
     log: LogConfig = field(default_factory=LogConfig)
@@ -160,6 +166,8 @@ def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:
             replica_fetch_bytes_max=random.choice((1024, 65_536, 10 * 1024 * 1024)),
             request_timeout_ms=random.choice((500, 2_000, 2_000, 5_000)),
             producer_id_block=random.choice((1, 10, 1_000)),
+            offsets_topic_partitions=random.choice(SHARDS),
+            transaction_state_partitions=random.choice(SHARDS),
         ),
         log=LogConfig(
             segment_bytes=random.choice((4_096, 16_384, 1024 * 1024, 1024 * 1024 * 1024)),
@@ -202,7 +210,7 @@ def _draw_mix(random: Random) -> Mix:
     numbers = {**ALWAYS, **{kind: SOMETIMES[kind] for kind in kinds}}
     return Mix(
         clients={kind: random.choice(counts) for kind, counts in numbers.items()},
-        producer_pause_us=(2_000, random.choice((10_000, 30_000, 30_000, 100_000))),
-        setter_pause_us=(5_000, random.choice((30_000, 60_000, 200_000))),
+        producer_pause_us=(2_000, random.choice((20_000, 60_000, 60_000, 200_000))),
+        setter_pause_us=(5_000, random.choice((50_000, 100_000, 200_000))),
         paths=random.choice((1, 2, 3)),
     )

@@ -24,7 +24,7 @@ def term_is_no_epoch() -> list[Patch]:
     return [(Migration, "epoch", lambda _self, _term: ControllerEpoch(1))]
 
 
-@mutation("S8", "S29", mode="kraft", victims="broker", faults=("isolate_raft_leader",))
+@mutation("S8", mode="kraft", victims="broker", faults=("isolate_raft_leader",))
 def told_before_the_majority_has_it() -> list[Patch]:
     """The controller spreads a change once it is in its own log, before the quorum has committed it."""
 
