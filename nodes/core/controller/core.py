@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from nodes.core.controller.acls import decide_acl_removal, decide_acls
 from nodes.core.controller.configs import ConfigChanges
 from nodes.core.controller.elections import Elections
 from nodes.core.controller.events import (
@@ -40,15 +39,8 @@ from transport.wire.ids import (
     TopicId,
 )
 from transport.wire.messages import Message, Refusal
-from transport.wire.messages.acls import (
-    CreateAclsRequest,
-    CreateAclsResponse,
-    DeleteAclsRequest,
-    DeleteAclsResponse,
-)
 from transport.wire.messages.configs import AlterConfigsRequest, AlterConfigsResponse
 from transport.wire.messages.metadata import (
-    AclRecord,
     AllocateProducerIdsRequest,
     AllocateProducerIdsResponse,
     AlterPartitionRequest,
@@ -90,8 +82,6 @@ VERSIONED = (
     DeleteTopicsResponse,
     CreatePartitionsResponse,
     AlterConfigsResponse,
-    CreateAclsResponse,
-    DeleteAclsResponse,
     AlterReassignmentsResponse,
     ElectLeadersResponse,
     ControlledShutdownResponse,
@@ -133,8 +123,6 @@ def _subject(record: MetadataRecord) -> object:
         return "producer ids"
     if isinstance(record, ConfigRecord):
         return record.kind, record.name
-    if isinstance(record, AclRecord):
-        return record.resource_type, record.pattern_type, record.name
     return type(record).__name__, record.topic_id
 
 
@@ -179,8 +167,6 @@ class ControllerCore:
             DeleteTopicsRequest: decide_deletion,
             CreatePartitionsRequest: decide_addition,
             AlterConfigsRequest: ConfigChanges(self._elections).decide,
-            CreateAclsRequest: decide_acls,
-            DeleteAclsRequest: decide_acl_removal,
             AlterReassignmentsRequest: Reassignments(self._elections).decide,
             ElectLeadersRequest: self._leaders.decide_election,
             ControlledShutdownRequest: self._leaders.decide_departure,
@@ -233,7 +219,8 @@ class ControllerCore:
     # Events
 
     def _on_live_brokers(self, event: LiveBrokers, _effects: ControllerEffects) -> None:
-        assert event.takeover or self._taken_over or self._waiting, "takeover comes first"
+        begun = self._taken_over or self._decision is not None or self._waiting
+        assert event.takeover or begun, "takeover comes first"
         self._waiting.append(event)
 
     def _on_balance_due(self, event: BalanceDue, _effects: ControllerEffects) -> None:

@@ -341,6 +341,20 @@ def test_a_successor_finishes_what_was_left_half_done() -> None:
         assert 1 not in successor.partition(topic_id, number).isr
 
 
+def test_a_registration_during_a_takeover_of_several_commits_waits() -> None:
+    settings = ControllerSettings(commit_bytes_max=4_000)
+    cluster = three(settings)
+    cluster.create("t", 60, 3)
+    successor = Cluster(cluster.image, settings, epoch=2)
+    effects = successor.step(LiveBrokers((broker(2), broker(3)), takeover=True))
+    assert not successor.step(LiveBrokers((broker(1, 201), broker(2), broker(3)))).append
+    while effects.append:
+        (delta,) = effects.append
+        effects = successor.commit(delta)
+    assert len(successor.deltas) > 1
+    assert successor.image.brokers[NodeId(1)].epoch == 201
+
+
 def test_a_successor_completes_a_topic() -> None:
     settings = ControllerSettings(commit_bytes_max=4_000)
     cluster = three(settings)
