@@ -17,6 +17,7 @@ from nodes.broker.produce import FindReplica
 from nodes.broker.replica import Replica, ReplicaState
 from nodes.core.fetch_session.leader import FetchSession, FetchSessions
 from nodes.core.partition.events import NO_EPOCH, ReadVerdict, ReplicaFetched
+from transport.driver.calls import response
 from transport.driver.ports import Origin
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
@@ -141,7 +142,8 @@ class Fetches:
         fetch = _Fetch(request, body, session, request.due_ms(now, wait_ms))
         self._take_named(fetch)
         if is_follower:
-            self._note_unsettled(fetch, now)
+            for key in session.take_unnoted(now.mono_ms):
+                self._note_progress(fetch, key, now)
         self.waiting_count += 1
         self._parked.setdefault(fetch.lane, []).append(fetch)
         self._of_session[session] = fetch
@@ -186,22 +188,16 @@ class Fetches:
             if session.is_held:
                 self._by_partition.setdefault(key, {})[session] = None
 
-    def _note_unsettled(self, fetch: _Fetch, now: Now) -> None:
-        session = fetch.session
-        for key in list(session.unsettled):
-            session.ready[key] = None
-            if self._note_progress(fetch, key, now):
-                del session.unsettled[key]
-
-    def _note_progress(self, fetch: _Fetch, key: PartitionKey, now: Now) -> bool:
-        """Tell the core how far a follower has come; False: tell it again at the next fetch."""
+    def _note_progress(self, fetch: _Fetch, key: PartitionKey, now: Now) -> None:
+        """Tell the core how far a follower has come, and again later if it is not in sync."""
         body, part = fetch.body, fetch.session.parts[key]
+        fetch.session.unsettled[key] = None
         replica = self._find(key)
         if isinstance(replica, ErrorCode) or replica.core is None:
-            return False
+            return
         verdict = _judge(replica, body, part)
         if verdict.error is not ErrorCode.NONE or verdict.diverging is not None:
-            return False
+            return
         known = self._context.image.brokers.get(body.replica_id)
         eligible = known is not None and known.alive and known.epoch == body.broker_epoch
         event = ReplicaFetched(
@@ -213,7 +209,8 @@ class Fetches:
             part.log_start_offset,
         )
         replica.step(event, now)
-        return replica.core.is_settled(body.replica_id)
+        if replica.core.is_settled(body.replica_id):
+            del fetch.session.unsettled[key]
 
     def drop_session(self, replica: NodeId) -> None:
         """Hold a follower's session no longer, if there is one: its next fetch hears of it."""
@@ -258,11 +255,11 @@ class Fetches:
         by_follower = session.is_held or (fetch is not None and fetch.is_follower)
         if by_follower:
             session.behind[key] = None
-            if movement.role or movement.isr:
-                session.unsettled[key] = None
             if movement.role and fetch is not None:
                 # It came before this broker knew that it leads: now it counts.
                 self._note_progress(fetch, key, now)
+            elif movement.role or movement.isr:
+                session.unnoted[key] = None
         may_read = movement.end if by_follower else movement.committed
         if movement.role or may_read:
             session.ready[key] = None
@@ -451,12 +448,14 @@ class Fetches:
         if not lane:
             del self._parked[fetch.lane]
         body = FetchResponse(ErrorCode.NONE, tuple(gathered.partitions.values()), session.id)
+        envelope = response(fetch.request.envelope, body, tuple(gathered.frames))
         if not session.is_held:
             if fetch.parked:
                 self._unwatch(session, session.parts)
         else:
             self._unwatch(session, session.answered(gathered.partitions.items()))
-        if not self._context.reply(fetch.request, body, tuple(gathered.frames)):
+        if not self._context.ports.wire.reply(fetch.request.origin, envelope):
+            self._context.count("replies_dropped")
             self.drop_session(fetch.body.replica_id)
 
     def check(self) -> None:

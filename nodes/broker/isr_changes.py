@@ -38,7 +38,11 @@ class IsrChanges:
         self._context = context
         self._channel = channel
         self._gathered: dict[PartitionKey, tuple[Replica, PartitionChange]] = {}
-        self._in_flight = False
+        self._in_flight: Asked = []
+
+    def concerned(self) -> list[Replica]:
+        """Return the replicas whose changes are not decided yet."""
+        return [replica for replica, _ in (*self._gathered.values(), *self._in_flight)]
 
     def add(self, replica: Replica, change: PartitionChange) -> None:
         """Take a change; an older one of the same replica that was not sent yet is of no use."""
@@ -49,8 +53,7 @@ class IsrChanges:
         if self._in_flight or not self._gathered:
             return
         keys = list(self._gathered)[:CHANGES_MAX]
-        asked = [self._gathered.pop(key) for key in keys]
-        self._in_flight = True
+        self._in_flight = asked = [self._gathered.pop(key) for key in keys]
         self._context.count("isr_changes_asked", len(asked))
         request = AlterPartitionRequest(
             self._context.id,
@@ -59,7 +62,7 @@ class IsrChanges:
         )
 
         def on_answer(body: Message, _payload: tuple[Buffer, ...], now: Now) -> None:
-            self._in_flight = False
+            self._in_flight = []
             self._answered(asked, body, now)
 
         self._channel.ask(request, on_answer, now)

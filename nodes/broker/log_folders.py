@@ -7,6 +7,7 @@ log of a topic that was deleted and made again is never taken for the new one's.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from nodes.config import LogConfig
@@ -64,7 +65,8 @@ def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
     log.cleaned_to = min(plan.cleaned_to, log.log_end_offset)
     producers = Producers()
     try:
-        producers.rebuild(read_batches(log))
+        if log.segment_count:
+            producers.rebuild(read_batches(log))
     except Damaged:
         log.close()
         raise
@@ -90,8 +92,9 @@ def _open(disk: Disk, plan: OpeningPlan) -> PartitionLog:
     )
 
 
+@lru_cache(maxsize=1_000)
 def log_settings(config: LogConfig) -> LogSettings:
-    """Return what the log itself goes by."""
+    """Return what the log itself goes by; one for all partitions of a topic."""
     deletes = POLICY_DELETE in config.cleanup_policy.split(",")
     return LogSettings(
         config.segment_bytes,

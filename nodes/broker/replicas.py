@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
 
+from nodes.broker.assignments import Assignments
 from nodes.broker.cleaner import LogCleaner
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
@@ -27,7 +28,7 @@ from nodes.broker.peers import Peers
 from nodes.broker.produce import Produces, Verify
 from nodes.broker.replica import Replica, ReplicaState
 from nodes.broker.retention import RetentionRounds
-from nodes.broker.topic_settings import topic_settings
+from nodes.broker.topic_settings import SettingsOfTopics
 from nodes.broker.upkeep import Upkeep
 from nodes.broker.wakeups import Wakeups
 from nodes.core.partition.events import Gap
@@ -60,6 +61,9 @@ class Replicas:
     def __init__(self, context: BrokerContext, peers: Peers, channel: ControllerChannel) -> None:
         self._context = context
         self._topics: dict[TopicId, dict[int, Replica]] = {}
+        self._led: set[Replica] = set()
+        self._assignments = Assignments()
+        self._settings = SettingsOfTopics(context)
         self._moved: dict[Replica, None] = {}
         self._begun_later = False
         self._has_failed = False
@@ -104,6 +108,8 @@ class Replicas:
             return ErrorCode.UNKNOWN_TOPIC_ID
         if self._context.image.partition(key) is None:
             return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        if key in self._assignments:
+            return ErrorCode.UNKNOWN_LEADER_EPOCH
         return ErrorCode.NOT_LEADER_OR_FOLLOWER
 
     def find(self, key: PartitionKey) -> Replica | None:
@@ -120,7 +126,7 @@ class Replicas:
 
     def leader_count(self) -> int:
         """Return how many partitions this broker leads."""
-        return sum(replica.is_leader for replica in self._all())
+        return len(self._led)
 
     def replica_count(self) -> int:
         """Return how many replicas this broker hosts."""
@@ -145,19 +151,29 @@ class Replicas:
         self._retention.start(now)
         self._cleaner.start(now)
         for topic_id in removed:
-            for replica in self._topics.pop(topic_id, {}).values():
-                self._remove(replica, ErrorCode.UNKNOWN_TOPIC_ID, now)
-        for key in changed:
-            record = self._context.image.partition(key)
-            if record is not None:
-                self._assign(key, record, now)
+            self._assignments.add(self._topics.pop(topic_id, {}).values())
+        self._assignments.add(changed)
+        self._take_over(now)
+
+    def _take_over(self, now: Now) -> None:
+        """Do as much of what the image asks as this turn has room for."""
+        changes = self._assignments.take()
+        if not changes:
+            return
+        for change in changes:
+            if isinstance(change, Replica):
+                self._remove(change, ErrorCode.UNKNOWN_TOPIC_ID, now)
+            else:
+                self._assign(change, now)
         try:
             self._context.directories.note()
         except StorageError as error:
             self._context.report("checkpoints_failed", str(error))
 
-    def _assign(self, key: PartitionKey, record: PartitionRecord, now: Now) -> None:
-        replica = self.find(key)
+    def _assign(self, key: PartitionKey, now: Now) -> None:
+        replica, record = self.find(key), self._context.image.partition(key)
+        if record is None:
+            return
         if self._context.id not in record.replicas:
             if replica is not None:
                 del self._topics[key.topic_id][key.partition]
@@ -165,8 +181,7 @@ class Replicas:
             return
         record = self._since_our_start(record)
         topic = self._context.image.topics[key.topic_id]
-        broker_configs = self._context.image.broker_configs(self._context.id)
-        settings = topic_settings(self._context.config, topic, broker_configs)
+        settings = self._settings.of(topic)
         if replica is None:
             name = TopicPartition(topic.name, key.partition)
             replica = Replica(self._context, self, key, name, record, settings)
@@ -258,12 +273,15 @@ class Replicas:
         return self._fetchers.on_link(link, up)
 
     def on_gap(self, gap_ms: int, now: Now) -> None:
-        """Judge followers and producers later by what this loop was away."""
-        for replica in self._all():
+        """Judge followers and producers later by what this loop was away; elsewhere nobody waits."""
+        waiting = dict.fromkeys([*self._wakeups.waiting(), *self._isr_changes.concerned()])
+        for replica in waiting:
             replica.step(Gap(gap_ms), now)
 
     def end_turn(self, now: Now) -> None:
         """Do what is due, answer fetches, propose ISR changes, poll leaders."""
+        self._take_over(now)
+        self._assignments.begin_turn()
         for replica in self._wakeups.due(now.mono_ms):
             replica.step(TICK, now)
         if self._begun_later:
@@ -297,6 +315,10 @@ class Replicas:
         replica.seen = is_now
         role = (seen.leader, seen.leader_epoch) != (is_now.leader, is_now.leader_epoch)
         starts = seen.log_start_offset != is_now.log_start_offset
+        if is_now.leader == self._context.id:
+            self._led.add(replica)
+        else:
+            self._led.discard(replica)
         if role or starts or seen.durable_offset != is_now.durable_offset:
             self._fetchers.assign(replica)
         return Movement(
@@ -310,7 +332,7 @@ class Replicas:
 
     def next_deadline_ms(self) -> int | None:
         """Return when a replica, a fetch or a poll is due."""
-        if self._moved:
+        if self._moved or self._assignments:
             return 0
         return earliest(
             self._wakeups.next_deadline_ms(),
@@ -320,6 +342,8 @@ class Replicas:
 
     def stop(self, now: Now) -> None:
         """Sync, note and close everything; blocks until it is done."""
+        for replica in self._assignments.gone():
+            replica.close()
         for replica in self._all():
             self._fetchers.drop(replica)
         self._upkeep.stop()
@@ -328,5 +352,8 @@ class Replicas:
         """Assert the invariants of every replica and of the tables."""
         for replica in self._all():
             replica.check()
+        if not self._moved and not self._assignments:
+            leading = {replica for replica in self._all() if replica.is_leader}
+            assert leading == self._led, "what is led here is counted"
         self._fetches.check()
         self._fetchers.check()

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from nodes.broker.context import BrokerContext
 from nodes.config import LogConfig, NodeConfig
 from nodes.core.controller.broker_configs import topic_values
 from nodes.core.partition.events import PartitionSettings
 from nodes.core.topic_configs import FLUSH_COMMIT, FLUSH_POLICY, own_values
+from transport.wire.ids import TopicId
 from transport.wire.messages.metadata import TopicRecord
 
 
@@ -39,3 +41,32 @@ def topic_settings(
         configs.get(FLUSH_POLICY) == FLUSH_COMMIT,
     )
     return TopicSettings(partition, replace(config.log, **own["log"]))
+
+
+class SettingsOfTopics:
+    """The settings of all topics here, made once for all partitions of a topic."""
+
+    def __init__(self, context: BrokerContext) -> None:
+        self._context = context
+        self._broker_configs: dict[str, str] = {}
+        self._known: dict[TopicId, tuple[TopicRecord, TopicSettings]] = {}
+
+    def of(self, topic: TopicRecord) -> TopicSettings:
+        """Return a topic's settings as the image has them now."""
+        context = self._context
+        broker_configs = context.image.broker_configs(context.id)
+        if broker_configs != self._broker_configs:
+            self._broker_configs = broker_configs
+            self._known.clear()
+        known = self._known.get(topic.topic_id)
+        if known is None or known[0] is not topic:
+            if known is None:
+                self._forget_gone()
+            known = topic, topic_settings(context.config, topic, broker_configs)
+            self._known[topic.topic_id] = known
+        return known[1]
+
+    def _forget_gone(self) -> None:
+        topics = self._context.image.topics
+        for topic_id in [one for one in self._known if one not in topics]:
+            del self._known[topic_id]

@@ -27,6 +27,10 @@ class Wakeups:
             self._set[replica] = deadline_ms
             heapq.heappush(self._heap, (deadline_ms, next(self._order), replica))
 
+    def waiting(self) -> list[Replica]:
+        """Return all that have a deadline."""
+        return list(self._set)
+
     def due(self, now_ms: int) -> list[Replica]:
         """Return those whose time has come, the earliest first, and forget their deadlines."""
         found: list[Replica] = []

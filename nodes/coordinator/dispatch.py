@@ -41,8 +41,11 @@ class Dispatch:
         self._requests = requests
         self._told = told
         self._events = events
-        self.handles = frozenset((*requests, *told))
+
+    @property
+    def handles(self) -> frozenset[type[Message]]:
         """What has a handler at a door."""
+        return frozenset((*self._requests, *self._told))
 
     def on_message(self, origin: Origin | int, envelope: Envelope, now: Now) -> None:
         """Hand a message to its handler, or refuse it; never raises because of what it says."""

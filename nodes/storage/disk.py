@@ -223,26 +223,31 @@ class RealDisk:
     Any thread may use it; a file is for one thread, but for ``sync``.
     """
 
-    __slots__ = ("_root",)
+    __slots__ = ("_prefix", "_root")
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._prefix = f"{root}/"
+
+    def _full(self, path: str) -> str:
+        """As ``self._root / path``, which is slow where thousands of logs are opened at once."""
+        return path if path.startswith("/") else self._prefix + path
 
     def open(self, path: str, *, create: bool = True) -> File:
         """As Disk; the descriptor is not inherited by children."""
         flags = os.O_RDWR | os.O_CREAT if create else os.O_RDWR
         with _reported("opening", path):
-            return _RealFile(path, os.open(self._root / path, flags, 0o644))
+            return _RealFile(path, os.open(self._full(path), flags, 0o644))
 
     def exists(self, path: str) -> bool:
         """As Disk."""
-        return (self._root / path).exists()
+        return os.access(self._full(path), os.F_OK)
 
     def list(self, path: str) -> list[str]:
         """As Disk."""
         with _reported("listing", path):
             try:
-                return sorted(os.listdir(self._root / path))
+                return sorted(os.listdir(self._full(path)))
             except FileNotFoundError:
                 return []
 

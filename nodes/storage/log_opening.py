@@ -70,18 +70,20 @@ def open_segments(
     topic_id: TopicId | None,
 ) -> Opened:
     """Open what is in ``folder``; raises as ``PartitionLog.open``."""
-    finish_swaps(disk, folder, disk.list(folder))
+    names = disk.list(folder)
+    if not names:
+        return Opened([], [], disk.exists(folder), False, topic_id)
+    finish_swaps(disk, folder, names)
     names = disk.list(folder)
     bases = base_offsets(names)
-    found = decode_metadata(disk.read_file(f"{folder}/{METADATA_NAME}")) if names else None
+    found = decode_metadata(disk.read_file(f"{folder}/{METADATA_NAME}"))
     if bases and topic_id is not None and found != topic_id:
         raise InconsistentTopicId(folder, found)
     if found != topic_id and topic_id is not None:
         found = None
     topic_id = topic_id or found
-    has_folder = bool(names) or disk.exists(folder)
     if not bases:
-        return Opened([], [], has_folder, found is not None, topic_id)
+        return Opened([], [], True, found is not None, topic_id)
     for name in names:
         if name.endswith((".tmp", DELETED_SUFFIX, CLEANED_SUFFIX)):
             disk.remove(f"{folder}/{name}")
@@ -91,7 +93,7 @@ def open_segments(
     finally:
         for segment in segments:
             segment.close()
-    return Opened(segments, epochs, has_folder, found is not None, topic_id, cut_bytes)
+    return Opened(segments, epochs, True, found is not None, topic_id, cut_bytes)
 
 
 def _mend(

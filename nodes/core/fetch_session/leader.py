@@ -24,6 +24,8 @@ IDLE_MAX_MS = 120_000
 """Kafka's min.incremental.fetch.session.eviction.ms: one not used for so long makes room."""
 PARTITIONS_MAX = 200_000
 """In one session."""
+NOTE_AGAIN_MS = 500
+"""The place of a follower that is not in sync counts again: it may join by now."""
 
 
 class FetchSession:
@@ -34,9 +36,11 @@ class FetchSession:
         "ends_told_ms",
         "epoch",
         "id",
+        "noted_ms",
         "parts",
         "ready",
         "told",
+        "unnoted",
         "unsettled",
         "used_ms",
         "way",
@@ -57,12 +61,16 @@ class FetchSession:
         """Where the reader goes on, as it has named it."""
         self.ready: dict[PartitionKey, None] = {}
         """Those that may have something to read, or an error to hear."""
+        self.unnoted: dict[PartitionKey, None] = {}
+        """Of a follower: those whose place is to be noted at this fetch, or at the next one."""
         self.unsettled: dict[PartitionKey, None] = {}
-        """Of a follower: those whose place is to be noted at each fetch, also unnamed."""
+        """Of a follower: those whose place is to be noted again in a while, also unnamed."""
+        self.noted_ms = now_ms
+        """When these were noted last."""
         self.behind: dict[PartitionKey, None] = {}
         """Of a follower: those that may be committed further than it was told."""
         self.told: dict[PartitionKey, tuple[Offset, Offset]] = {}
-        """(high watermark, log start offset) as told since they were named."""
+        """(high watermark, log start offset) as told since they were named, or as it has said."""
 
     @property
     def is_held(self) -> bool:
@@ -73,17 +81,29 @@ class FetchSession:
         """Take a partition in, or take over where its reader goes on now."""
         key = PartitionKey(part.topic_id, part.partition)
         self.parts[key] = part
-        self.ready[key] = self.unsettled[key] = self.behind[key] = None
+        self.ready[key] = self.unnoted[key] = self.behind[key] = None
         self.told.pop(key, None)
+        if part.log_start_offset >= 0:
+            # Where its own log begins it knows everything to be committed.
+            self.told[key] = part.log_start_offset, part.log_start_offset
         return key
 
     def leave(self, key: PartitionKey) -> None:
         """Take a partition out, if it is in."""
         if self.parts.pop(key, None) is not None:
-            self.ready.pop(key, None)
-            self.unsettled.pop(key, None)
-            self.behind.pop(key, None)
-            self.told.pop(key, None)
+            for some in (self.ready, self.unnoted, self.unsettled, self.behind, self.told):
+                some.pop(key, None)
+
+    def take_unnoted(self, now_ms: int) -> list[PartitionKey]:
+        """Return those whose place is to be noted at this fetch; each is looked at again, too."""
+        if now_ms - self.noted_ms >= NOTE_AGAIN_MS:
+            self.noted_ms = now_ms
+            self.unnoted.update(self.unsettled)
+            self.unsettled.clear()
+        taken = list(self.unnoted)
+        self.ready.update(self.unnoted)
+        self.unnoted.clear()
+        return taken
 
     def answered(self, told: Iterable[tuple[PartitionKey, FetchedPartition]]) -> list[PartitionKey]:
         """Take over what an answer tells; return the partitions that it takes out."""
@@ -100,7 +120,7 @@ class FetchSession:
 
     def check(self) -> None:
         """Assert F1."""
-        for some in (self.ready, self.unsettled, self.behind, self.told):
+        for some in (self.ready, self.unnoted, self.unsettled, self.behind, self.told):
             assert some.keys() <= self.parts.keys(), "F1: it is in the session"
 
 

@@ -13,9 +13,17 @@ def key_of(number: int) -> PartitionKey:
     return PartitionKey(TOPIC, number)
 
 
-def part_at(number: int, offset: int = 0, *, epoch: int = 1, durable: int = 0) -> FetchPartition:
+def part_at(
+    number: int, offset: int = 0, *, epoch: int = 1, durable: int = 0, start: int = -1
+) -> FetchPartition:
     return FetchPartition(
-        TOPIC, number, LeaderEpoch(epoch), Offset(offset), 1_000, durable_offset=Offset(durable)
+        TOPIC,
+        number,
+        LeaderEpoch(epoch),
+        Offset(offset),
+        1_000,
+        durable_offset=Offset(durable),
+        log_start_offset=Offset(start),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodes.core.fetch_session import leader
-from nodes.core.fetch_session.leader import IDLE_MAX_MS, FetchSession, FetchSessions
+from nodes.core.fetch_session.leader import IDLE_MAX_MS, NOTE_AGAIN_MS, FetchSession, FetchSessions
 from tests.unit.fetch_session.test_follower_session import key_of, part_at
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, NodeId, Offset
@@ -116,13 +116,26 @@ def test_whatever_is_named_is_looked_at_noted_and_told_again() -> None:
     session = FetchSession(1)
     session.name(part_at(0))
     session.answered([(key_of(0), told(0))])
-    del session.unsettled[key_of(0)]
+    assert session.take_unnoted(0) == [key_of(0)]
     session.name(part_at(0, 5))
     assert session.parts == {key_of(0): part_at(0, 5)}
     assert key_of(0) in session.ready
-    assert key_of(0) in session.unsettled
+    assert session.take_unnoted(0) == [key_of(0)]
     assert key_of(0) in session.behind
     assert not session.told
+    session.name(part_at(0, 5, start=3))
+    assert session.told == {key_of(0): (3, 3)}, "what is before its log is committed"
     session.leave(key_of(0))
     session.leave(key_of(0))
     session.check()
+
+
+def test_who_is_not_in_sync_is_noted_again_in_a_while() -> None:
+    session = FetchSession(1)
+    session.name(part_at(0))
+    session.unsettled.update(dict.fromkeys(session.take_unnoted(100)))
+    session.ready.clear()
+    assert session.take_unnoted(NOTE_AGAIN_MS - 1) == []
+    assert session.take_unnoted(NOTE_AGAIN_MS) == [key_of(0)]
+    assert key_of(0) in session.ready, "there may be something to tell now"
+    assert session.take_unnoted(2 * NOTE_AGAIN_MS) == [], "it was settled"

@@ -25,7 +25,6 @@ from transport.wire.ids import (
     TopicId,
 )
 from transport.wire.messages import Message, Part
-from transport.wire.messages.acls import AclEntry
 
 EVENT_DELTA = b"delta"
 """PUB topic of the controller: for brokers."""
@@ -54,7 +53,6 @@ class BrokerRecord(Part, frozen=True, array_like=True, gc=False, tag="broker"):
     """It is about to stop: others lead, until it registers anew."""
     draining: bool = False
     """It leads nothing and gets no new replicas, until somebody says otherwise."""
-    http: str = ""
 
 
 class TopicRecord(Part, frozen=True, array_like=True, gc=False, tag="topic"):
@@ -119,15 +117,6 @@ class ConfigRecord(Part, frozen=True, array_like=True, gc=False, tag="config"):
     """Empty: there are none (any more)."""
 
 
-class AclRecord(Part, frozen=True, array_like=True, gc=False, tag="acl"):
-    """The ACL of the resources that a pattern names; no entries: it has none (any more)."""
-
-    resource_type: int
-    pattern_type: int
-    name: str
-    entries: tuple[AclEntry, ...] = ()
-
-
 MetadataRecord = (
     BrokerRecord
     | TopicRecord
@@ -136,15 +125,11 @@ MetadataRecord = (
     | ProducerIdsRecord
     | ConfigRecord
     | RemoveBrokerRecord
-    | AclRecord
 )
 
 
 class MetadataDelta(Message, frozen=True, array_like=True, gc=False):
-    """An event: the records that lead from version ``version - 1`` to ``version``.
-
-    Published without records where not everybody who listens may know them: whoever may, asks.
-    """
+    """An event: the records that lead from version ``version - 1`` to ``version``."""
 
     api: ClassVar[Api] = Api.METADATA_DELTA
 
