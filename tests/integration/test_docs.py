@@ -19,8 +19,6 @@ BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 START, STOP = "odradek start --detach", "odradek stop"
 STARTS = {"docs/modes.md": "odradek start kraft --detach"}
 """Where a document is not about the local cluster."""
-GOES_ON = {"docs/clients.md": "docs/transactions.md"}
-"""What is run next, in the same cluster."""
 NEEDS_TOPIC = {"docs/operating.md": "odradek topic create greetings --partitions 3"}
 
 
@@ -68,14 +66,20 @@ def steps(text: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/clients.md", "docs/operating.md", "docs/modes.md"]
+    "document",
+    [
+        "README.md",
+        "docs/clients.md",
+        "docs/modes.md",
+        "docs/operating.md",
+        "docs/transactions.md",
+    ],
 )
 def test_the_commands_of_a_document_work_as_printed(document: str, shell: dict[str, str]) -> None:
     if document in NEEDS_TOPIC:
         run(NEEDS_TOPIC[document], shell)
     ran = 0
-    following = [GOES_ON[document]] if document in GOES_ON else []
-    for language, text in [one for name in (document, *following) for one in blocks(name)]:
+    for language, text in blocks(document):
         if language == "python":
             run(f"{sys.executable} - <<'PROGRAM'\n{text}PROGRAM\n", shell)
             continue
