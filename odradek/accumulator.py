@@ -83,7 +83,7 @@ class Batch:
     """Records of one partition that are sent, retried and acked as one."""
 
     number: int
-    """Grows with each batch of this producer."""
+    """Grows with each batch of this producer; the parts of one that was split share its number."""
     created_ms: int
     deadline_ms: int
     builder: BatchBuilder = field(default_factory=BatchBuilder)
@@ -205,7 +205,8 @@ class Accumulator:
         self._batch_size_bytes = batch_size_bytes
         self._delivery_timeout_ms = delivery_timeout_ms
         self._numbers = count(1)
-        self._open: dict[int, tuple[Lane, Batch]] = {}
+        self._open: dict[Batch, Lane] = {}
+        """Every batch that has not ended, oldest first."""
         self._waiting: dict[Lane, None] = {}
 
     def lane(self, topic: str, partition: int) -> Lane:
@@ -264,10 +265,10 @@ class Accumulator:
         """Return the batch that still grows, or a new one at the end of the lane."""
         if lane.queue and not lane.queue[-1].full:
             return lane.queue[-1]
-        number = next(self._numbers)
-        batch = Batch(number, now.mono_ms, now.mono_ms + self._delivery_timeout_ms)
+        deadline_ms = now.mono_ms + self._delivery_timeout_ms
+        batch = Batch(next(self._numbers), now.mono_ms, deadline_ms)
         lane.queue.append(batch)
-        self._open[number] = lane, batch
+        self._open[batch] = lane
         self._waiting[lane] = None
         self.buffered_bytes += batch.builder.size_bytes
         return batch
@@ -295,11 +296,39 @@ class Accumulator:
         else:
             lane.queue.remove(batch)
         self.note(lane)
-        del self._open[batch.number]
+        del self._open[batch]
         self.buffered_bytes -= batch.builder.size_bytes
         for receipt in batch.receipts:
             receipt.on_done(outcome, receipt.first, receipt.positions)
         batch.receipts.clear()
+
+    def split(self, lane: Lane, batch: Batch) -> None:
+        """Put smaller batches, of half its size at most, in the place of one that was sent.
+
+        They have its sequences, so the brokers know what of it they have written, if they have.
+        """
+        builders = batch.builder.split(batch.builder.size_bytes // 2)
+        parts: list[Batch] = []
+        start = 0
+        for builder in builders:
+            part = Batch(batch.number, batch.created_ms, batch.deadline_ms, builder)
+            stop = start + builder.record_count
+            part.receipts = _within(batch, start, stop)
+            part.full, part.identity = True, batch.identity
+            if batch.sequence >= 0:
+                part.sequence = batch.sequence + start & SEQUENCE_MASK
+            parts.append(part)
+            start = stop
+        batch.done = True
+        place = lane.sent.index(batch)
+        lane.sent[place : place + 1] = parts
+        self.buffered_bytes -= batch.builder.size_bytes
+        self.buffered_bytes += sum(part.builder.size_bytes for part in parts)
+        opened: dict[Batch, Lane] = {}
+        for one, its_lane in self._open.items():
+            opened.update(dict.fromkeys(parts if one is batch else (one,), its_lane))
+        self._open = opened
+        self.note(lane)
 
     def expired(self, now: Now) -> Iterator[tuple[Lane, Batch]]:
         """Give the batches whose delivery time is over, oldest first; finish each before the next.
@@ -307,34 +336,46 @@ class Accumulator:
         All have the same time, so they expire in the order in which they were begun.
         """
         while self._open:
-            lane, batch = next(iter(self._open.values()))
+            batch, lane = next(iter(self._open.items()))
             if batch.deadline_ms > now.mono_ms:
                 return
             yield lane, batch
 
     def next_deadline_ms(self) -> int | None:
         """Return when the next batch expires."""
-        return next(iter(self._open.values()))[1].deadline_ms if self._open else None
+        return next(iter(self._open)).deadline_ms if self._open else None
 
     # For flush and close
 
     @property
     def newest(self) -> int:
         """Number of the newest batch that has not ended; 0 if there is none."""
-        return next(reversed(self._open), 0)
+        return next(reversed(self._open)).number if self._open else 0
 
     @property
     def oldest(self) -> int | None:
         """Number of the oldest batch that has not ended."""
-        return next(iter(self._open), None)
+        return next(iter(self._open)).number if self._open else None
 
     def unfinished(self) -> list[tuple[Lane, Batch]]:
         """Return every batch that has not ended, with its lane, oldest first."""
-        return list(self._open.values())
+        return [(lane, batch) for batch, lane in self._open.items()]
 
     def check(self) -> None:
         """Assert the invariants of every lane and of the account."""
         for lane in self.lanes.values():
             lane.check()
-        held = sum(batch.builder.size_bytes for _, batch in self._open.values())
+        held = sum(batch.builder.size_bytes for batch in self._open)
         assert held == self.buffered_bytes, "the account of buffered bytes is wrong"
+
+
+def _within(batch: Batch, start: int, stop: int) -> list[Receipt]:
+    """Return whom to tell of the records ``start`` to ``stop`` of a batch, as of a batch of these."""
+    ends = [receipt.first for receipt in batch.receipts[1:]] + [batch.builder.record_count]
+    found: list[Receipt] = []
+    for (on_done, first, positions), end in zip(batch.receipts, ends, strict=True):
+        low, high = max(first, start), min(end, stop)
+        if low < high:
+            here = None if positions is None else positions[low - first : high - first]
+            found.append(Receipt(on_done, low - start, here))
+    return found

@@ -10,23 +10,24 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.committing import GroupMetadata, OffsetAndMetadata
 from odradek.consumer_engine import ConsumerEngine
+from odradek.consumer_settings import BOUNDS, SETTINGS, consumer_settings
+from odradek.deserialization import Deserializer, Deserializers
 from odradek.engine import Engine
 from odradek.errands import failure_of
-from odradek.errors import OdradekError, error_for
-from odradek.fetching import ConsumerSettings
+from odradek.errors import OdradekError, RecordDeserializationError, error_for
+from odradek.interceptors import ConsumerInterceptor, checked, guarded
 from odradek.listener import ConsumerRebalanceListener
-from odradek.membership import GroupSettings
-from odradek.offset_reset import reset_policy
+from odradek.measures import Metrics
 from odradek.offsets import Found
 from odradek.rebalancing import ASSIGNED, REVOKED, Change
-from odradek.records import ConsumerRecord, Deserializer, Reading
+from odradek.records import ConsumerRecord
+from odradek.settings import check_settings
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import TopicPartition
@@ -41,6 +42,15 @@ WAIT_SLICE_MS = 3_600_000
 
 CLOSE_TIMEOUT_S = 5.0
 
+_NAMED = (
+    "max_poll_records",
+    "key_deserializer",
+    "value_deserializer",
+    "consumer_timeout_ms",
+    "interceptors",
+    "bootstrap_servers",
+    "security",
+)
 Polled = dict[TopicPartition, Sequence[ConsumerRecord]]
 Committable = Mapping[TopicPartition, "int | tuple[int, str] | OffsetAndMetadata"]
 """What ``commit`` takes: the offset of the next record to read, perhaps with a note."""
@@ -52,61 +62,6 @@ class OffsetAndTimestamp(NamedTuple):
     offset: int
     timestamp: int
     leader_epoch: int
-
-
-def consumer_settings(  # noqa: PLR0913 - the arguments of Consumer
-    bootstrap_servers: Hosts = None,
-    *,
-    group_id: str | None = None,
-    group_instance_id: str | None = None,
-    group_protocol: str = "consumer",
-    group_remote_assignor: str | None = None,
-    partition_assignment_strategy: str | Sequence[str] = ("cooperative-sticky",),
-    session_timeout_ms: int = 10_000,
-    max_poll_interval_ms: int = 300_000,
-    enable_auto_commit: bool = True,
-    auto_commit_interval_ms: int = 5_000,
-    auto_offset_reset: str | timedelta = "latest",
-    fetch_max_bytes: int = 50 * 1024 * 1024,
-    max_partition_fetch_bytes: int = 1024 * 1024,
-    fetch_min_bytes: int = 1,
-    fetch_max_wait_ms: int = 500,
-    prefetch_bytes: int = 16 * 1024 * 1024,
-    check_crcs: bool = True,
-    allow_auto_create_topics: bool = True,
-    isolation_level: str = "read_uncommitted",
-    client_id: str = "odradek-consumer",
-) -> ConsumerSettings:
-    """Return the settings that these arguments mean; ValueError for one that cannot be."""
-    strategies = partition_assignment_strategy
-    group = None
-    if group_id is not None:
-        group = GroupSettings(
-            group_id=group_id,
-            instance_id=group_instance_id,
-            protocol=group_protocol,
-            assignor=group_remote_assignor,
-            strategies=(strategies,) if isinstance(strategies, str) else tuple(strategies),
-            session_timeout_ms=session_timeout_ms,
-            max_poll_interval_ms=max_poll_interval_ms,
-            auto_commit=enable_auto_commit,
-            auto_commit_interval_ms=auto_commit_interval_ms,
-            client_id=client_id,
-        )
-    return ConsumerSettings(
-        bootstrap=find_seeds(bootstrap_servers).endpoints,
-        group=group,
-        auto_offset_reset=reset_policy(auto_offset_reset),
-        fetch_min_bytes=fetch_min_bytes,
-        fetch_max_wait_ms=fetch_max_wait_ms,
-        fetch_max_bytes=fetch_max_bytes,
-        partition_fetch_bytes=max_partition_fetch_bytes,
-        prefetch_bytes=prefetch_bytes,
-        check_crcs=check_crcs,
-        auto_create=allow_auto_create_topics,
-        isolation_level=isolation_level,
-        client_id=client_id,
-    )
 
 
 class Consumer:
@@ -134,6 +89,7 @@ class Consumer:
         key_deserializer: Deserializer | None = None,
         value_deserializer: Deserializer | None = None,
         consumer_timeout_ms: float = float("inf"),
+        interceptors: Iterable[ConsumerInterceptor] = (),
         security: KeysFile = None,
         **settings: Any,
     ) -> None:
@@ -143,13 +99,14 @@ class Consumer:
         without it, ``$ODRADEK_KEYS`` counts.
         ``consumer_timeout_ms``: iteration ends when nothing has come for so long.
         """
+        given = {"max_poll_records": max_poll_records, **settings}
+        check_settings("Consumer", given, SETTINGS | set(_NAMED), BOUNDS)
+        self._interceptors = checked(interceptors, ConsumerInterceptor)
         seeds = find_seeds(bootstrap_servers, security)
         self._max_poll_records = max_poll_records
         self._consumer_timeout_ms = consumer_timeout_ms
-        self._program = ConsumerEngine(
-            consumer_settings(seeds, **settings),
-            Reading(key_deserializer, value_deserializer),
-        )
+        self._deserializers = Deserializers(key_deserializer, value_deserializer)
+        self._program = ConsumerEngine(consumer_settings(seeds, **settings))
         self._engine = Engine(self._program, name="odradek-consumer", keys=seeds.keys)
         self._left: deque[tuple[TopicPartition, Sequence[ConsumerRecord]]] = deque()
         self._current: Iterator[ConsumerRecord] = iter(())
@@ -255,9 +212,27 @@ class Consumer:
                     self._taken = future  # interrupted, and the records are taken: the next poll's
                 raise
             if not isinstance(polled, Change):
-                return polled
+                return self.given(polled)
             self.call_listener(polled)
             self.heard()
+
+    def given(self, polled: Polled) -> Polled:
+        """Return what was polled as the program gets it: deserialized, and seen by interceptors.
+
+        Where a record cannot be deserialized, those before it are given, and reading stands at it:
+        the next poll that would begin with it raises RecordDeserializationError.
+        """
+        found, refused = polled, list[RecordDeserializationError]()
+        if not self._deserializers.are_none:
+            found, refused = self._deserializers.all(polled)
+        for error in refused:
+            with contextlib.suppress(ValueError):  # its group has taken the partition meanwhile
+                self.seek(error.topic_partition, error.offset)
+        if refused and not found:
+            raise refused[0]
+        for interceptor in self._interceptors:
+            found = dict(interceptor.on_consume(found))
+        return found
 
     def heard(self) -> None:
         """The listener has returned: its change goes on."""
@@ -421,16 +396,23 @@ class Consumer:
         left = self._left_positions()
 
         def ask(future: Future[None], now: Now) -> None:
+            wanted = self._standing(left) if given is None else given
+
             def done(error: OdradekError | None, now: Now) -> None:
+                if error is None:
+                    self._tell_commit(wanted)
                 settle(future)(error, now)
 
-            wanted = self._standing(left) if given is None else given
             self._program.commit(wanted, timeout_ms, done, now)
 
         future = self._engine.ask(ask)
         if callback is not None:
             future.add_done_callback(lambda done: callback(done.exception()))
         return future
+
+    def _tell_commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        for interceptor in self._interceptors:
+            guarded(interceptor.on_commit, offsets)
 
     def committed(
         self, partition: TopicPartition, timeout_ms: int = QUESTION_TIMEOUT_MS
@@ -455,6 +437,10 @@ class Consumer:
         """Return how many offsets are left to read in each assigned partition."""
         ends = self.end_offsets(self.assignment(), timeout_ms)
         return {key: max(0, end - self.position(key, timeout_ms)) for key, end in ends.items()}
+
+    def metrics(self) -> Metrics:
+        """Return what was counted since the client was made, by Kafka's names."""
+        return self._engine.run(lambda _now: self._program.metrics())
 
     def group_metadata(self) -> GroupMetadata:
         """Return as whom the group is committed for: for ``send_offsets_to_transaction``."""
@@ -526,6 +512,9 @@ class Consumer:
             with contextlib.suppress(OdradekError):  # nothing that close could do about it
                 self._engine.wait(self._engine.ask(depart), CLOSE_TIMEOUT_S)
         self._drop_polled()
+        if not self._engine.closed:
+            for interceptor in self._interceptors:
+                guarded(interceptor.close)
         self._engine.close()
 
     def __enter__(self) -> Consumer:

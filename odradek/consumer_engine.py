@@ -16,11 +16,12 @@ from odradek.committing import GroupOffsets, OffsetAndMetadata, OnCommitted, OnF
 from odradek.coordinators import CoordinatorLink
 from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError, error_for
 from odradek.fetching import ConsumerSettings, Fetcher
+from odradek.measures import ConsumerMeasures, Metrics
 from odradek.membership import ConsumerMembership, GroupSettings, Membership
 from odradek.offset_reset import reset_timestamp_ms
 from odradek.offsets import OffsetLookups, OnFound
 from odradek.rebalancing import Change, Rebalancing
-from odradek.records import FetchedRecords, Reading
+from odradek.records import FetchedRecords
 from odradek.subscription import Assigned, Subscription
 from transport.kernel import Now, earliest
 from transport.wire.errors import ErrorCode, meaning
@@ -57,7 +58,7 @@ class ConsumerEngine(ClientProgram):
     Results come by callbacks ``(result or OdradekError, now)``, each called exactly once.
     """
 
-    def __init__(self, settings: ConsumerSettings, reading: Reading | None = None) -> None:
+    def __init__(self, settings: ConsumerSettings) -> None:
         super().__init__(
             settings.bootstrap, client_id=settings.client_id, auto_create=settings.auto_create
         )
@@ -66,9 +67,8 @@ class ConsumerEngine(ClientProgram):
         self._lookups = OffsetLookups(
             self.view, self.calls, self.timers, isolation=settings.isolation
         )
-        self._fetcher = Fetcher(
-            settings, self.subscription, self.view, self.calls, self._lookups, reading or Reading()
-        )
+        self._fetcher = Fetcher(settings, self.subscription, self.view, self.calls, self._lookups)
+        self.measures = ConsumerMeasures()
         self._waiting: list[_Waiting] = []
         self._ids: dict[str, TopicId] = {}
         """Topics that have been seen, under which id."""
@@ -243,9 +243,26 @@ class ConsumerEngine(ClientProgram):
                 return group.changes[0]
             if not self.subscription.ready():
                 return None
-            return self.subscription.take(records_max) if claim() else {}
+            return self._take(records_max) if claim() else {}
 
         self._wait(_Waiting(now.mono_ms + timeout_ms, look, dict, on_given, is_poll=True), now)
+
+    def _take(self, records_max: int) -> Given:
+        given = self.subscription.take(records_max)
+        self.measures.polls += 1
+        self.measures.records_consumed += sum(map(len, given.values()))
+        return given
+
+    def metrics(self) -> Metrics:
+        """Return what was counted, by Kafka's names."""
+        assigned = self.subscription.assigned.values()
+        lags = [one.high_watermark - (one.position or 0) for one in assigned]
+        return self.measures.metrics(
+            self._fetcher.latencies,
+            len(assigned),
+            max(0, *lags, 0),
+            self.subscription.buffered_bytes,
+        )
 
     def heard(self, now: Now) -> None:
         """The listener has heard of the Change that a poll has given."""

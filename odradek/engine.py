@@ -48,8 +48,9 @@ MakeLoop = Callable[[Program], LoopLike]
 class _Running:
     """What the thread and the engine share; apart from the engine, so that one can be collected."""
 
-    def __init__(self, program: Program, loop: LoopLike) -> None:
+    def __init__(self, program: Program, loop: LoopLike, name: str) -> None:
         self.program = program
+        self.kind = name.removeprefix("odradek-") if "-" in name else "client"
         self.loop = loop
         self.pid = os.getpid()
         self.lock = threading.RLock()  # the collector may stop an engine while this thread has it
@@ -73,8 +74,8 @@ class _Running:
 
     def closed_error(self) -> ClientClosedError:
         if self.failure is None:
-            return ClientClosedError("this client is closed")
-        error = ClientClosedError(f"this client's loop has failed: {self.failure!r}")
+            return ClientClosedError(f"this {self.kind} is closed; make a new one")
+        error = ClientClosedError(f"this {self.kind}'s loop has failed: {self.failure!r}")
         error.__cause__ = self.failure
         return error
 
@@ -116,7 +117,7 @@ class Engine:
     ) -> None:
         """``keys``: the file of what it proves itself with; NoClusterError when it has none."""
         make = make_loop or (_real_loop if keys is None else partial(_secured_loop, keys))
-        running = _Running(program, make(program))
+        running = _Running(program, make(program), name)
         running.thread = threading.Thread(target=running.body, name=name, daemon=True)
         self._running = running
         _alive.add(running)
@@ -205,7 +206,7 @@ class Engine:
         running = self._running
         if os.getpid() != running.pid:
             raise ClientClosedError(
-                f"this client belongs to process {running.pid}; make a new one after a fork"
+                f"this {running.kind} belongs to process {running.pid}; make a new one after a fork"
             )
         if running.ended or running.stopping:
             raise running.closed_error()

@@ -12,6 +12,8 @@ is decided here.  This module must not know how errors travel or who raises them
           NoClusterError             no node could be found: says what was tried, and why not
           BufferFullError            the producer's memory is full and stayed full
           RolledBackError            a good step of a transaction that failed as a whole
+          SerializationError         a serializer of the user failed
+          RecordDeserializationError a record cannot be made into what the program wants
           ClientTimeoutError         also a TimeoutError; KafkaTimeoutError is the same class
             DeliveryTimeoutError     a record was not acked within delivery_timeout_ms
         LogError                     Kafka's codes; KafkaError is the same class
@@ -89,6 +91,8 @@ from odradek.coordination_errors import (
     UnimplementedError as UnimplementedError,
     UnknownSessionError as UnknownSessionError,
 )
+from typing import TYPE_CHECKING
+
 from odradek.error_families import CLASSES
 from odradek.error_families import ClientError as ClientError
 from odradek.error_families import ClusterError as ClusterError
@@ -96,6 +100,10 @@ from odradek.error_families import CoordinationError as CoordinationError
 from odradek.error_families import LogError as LogError
 from odradek.error_families import OdradekError as OdradekError
 from transport.wire.errors import ErrorCode, meaning
+
+if TYPE_CHECKING:
+    from odradek.records import ConsumerRecord
+    from transport.wire.ids import TopicPartition
 
 
 class ClientClosedError(ClientError):
@@ -126,6 +134,34 @@ class ClientTimeoutError(ClientError, TimeoutError):
 
 class DeliveryTimeoutError(ClientTimeoutError):
     """A record was not acked within delivery_timeout_ms; it may have been written all the same."""
+
+
+class SerializationError(ClientError, ValueError):
+    """A serializer of the user failed for a key or a value; its own error is the cause."""
+
+
+class RecordDeserializationError(ClientError, ValueError):
+    """A record cannot be made into what the program wants; reading stands at it until a seek.
+
+    ``record`` has its bytes, for a place of its own; ``seek(topic_partition, offset + 1)`` passes
+    over it (KIP-1036).
+    """
+
+    def __init__(self, text: str = "", record: ConsumerRecord | None = None) -> None:
+        super().__init__(text)
+        self.record = record
+
+    @property
+    def topic_partition(self) -> TopicPartition:
+        """Where it stands."""
+        assert self.record is not None, "it is raised with its record"
+        return self.record.topic_partition
+
+    @property
+    def offset(self) -> int:
+        """Where it stands in its partition."""
+        assert self.record is not None, "it is raised with its record"
+        return self.record.offset
 
 
 # Kafka's

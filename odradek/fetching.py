@@ -17,11 +17,12 @@ from typing import NamedTuple
 from odradek.errands import error_of
 from odradek.errors import OdradekError, error_for
 from odradek.isolation import ISOLATION_LEVELS, aborted_batches
+from odradek.measures import Latencies
 from odradek.membership import GroupSettings
 from odradek.metadata import ClusterView, Leader
 from odradek.offset_reset import reset_policy, reset_timestamp_ms
 from odradek.offsets import Found, OffsetLookups
-from odradek.records import FetchedBatch, Reading, unknown_offset
+from odradek.records import FetchedBatch, unknown_offset
 from odradek.subscription import Assigned, Buffered, Subscription
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Ports
@@ -117,14 +118,14 @@ class Fetcher:
         view: ClusterView,
         calls: Calls,
         lookups: OffsetLookups,
-        reading: Reading,
     ) -> None:
         self._settings = settings
         self._subscription = subscription
         self._view = view
         self._calls = calls
         self._lookups = lookups
-        self._reading = reading
+        self.latencies = Latencies()
+        """Of fetches, their waiting for records included."""
         self._ports: Ports | None = None
         self._in_flight: dict[LinkId, list[Flights]] = {}
         self._generation = -1
@@ -312,8 +313,10 @@ class Fetcher:
 
         def answered(body: Message, payload: tuple[Buffer, ...], now: Now) -> None:
             parked.remove(flights)
+            self.latencies.add(now.mono_ms - sent_ms)
             self._answered(flights, body, payload, now)
 
+        sent_ms = now.mono_ms
         timeout_ms = settings.fetch_max_wait_ms + ANSWER_TIME_MS
         if self._calls.request(leader.link, request, answered, now, timeout_ms=timeout_ms):
             parked.append(flights)
@@ -373,7 +376,7 @@ class Fetcher:
         for view in views:
             if view.header.base_offset in void:
                 continue
-            batch = FetchedBatch(one.key.topic, one.key.partition, view, self._reading)
+            batch = FetchedBatch(one.key.topic, one.key.partition, view)
             one.add(Buffered(batch, view, batch.count, view.header.size_bytes))
         # What was aborted, and what only brokers read, such as a transaction's end, is passed over.
         last = -1

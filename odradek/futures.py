@@ -8,6 +8,7 @@ These share one lock, and settling one that nobody watches is two attribute writ
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -20,6 +21,15 @@ from odradek.records import RecordMetadata, WrittenRecords
 _RUNNING = "RUNNING"
 _FINISHED = "FINISHED"
 _shared_condition = threading.Condition()
+
+
+def _after_fork() -> None:
+    """Whoever held the lock is a thread of the parent."""
+    global _shared_condition  # noqa: PLW0603 - the one of this process
+    _shared_condition = threading.Condition()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 _log = logging.getLogger("odradek")
 
 ResultT = TypeVar("ResultT")
@@ -173,8 +183,10 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
 class RecordFuture(WatchedFuture[RecordMetadata]):
     """The end of one record."""
 
-    _outcome: Outcome
-    _first: int
+    outcome: Outcome
+    """Of its batch; there once it is done."""
+    first: int
+    """Its place in the batch."""
 
     def __init__(self, timestamp_ms: int, owner: object = None) -> None:
         self._timestamp_ms = timestamp_ms
@@ -182,14 +194,14 @@ class RecordFuture(WatchedFuture[RecordMetadata]):
 
     def settle(self, outcome: Outcome, first: int, _positions: Sequence[int] | None) -> None:
         """Take the end of the batch that the record was in."""
-        self._outcome, self._first = outcome, first
+        self.outcome, self.first = outcome, first
         self._failure = outcome.error
         self._owner = None
         self._settled()
 
     def _value(self) -> RecordMetadata:
-        outcome = self._outcome
-        offset = outcome.offset(self._first)
+        outcome = self.outcome
+        offset = outcome.offset(self.first)
         return RecordMetadata(outcome.topic, outcome.partition, offset, self._timestamp_ms)
 
 

@@ -6,14 +6,16 @@ that a producer that nobody holds can be collected.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from odradek.accumulator import OnDone, Outcome, Pair
-from odradek.errors import BufferFullError, OdradekError
+from odradek.errors import BufferFullError, ClientClosedError, OdradekError
 from odradek.placement import Single
 from odradek.producer_engine import ProducerEngine
 from transport.kernel import Now
@@ -84,6 +86,16 @@ class FlushItem(NamedTuple):
 
 Item = SingleItem | RunItem | FlushItem
 
+_alive: weakref.WeakSet[Inbox] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for inbox in list(_alive):
+        inbox.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
 
 class Inbox:
     """The queue between callers on any thread and one producer program on its loop."""
@@ -100,6 +112,7 @@ class Inbox:
         self._waiting = 0
         self._closed: OdradekError | None = None
         program.on_room = self.drain
+        _alive.add(self)
 
     def put(self, item: Item, timeout_s: float) -> bool:
         """Leave ``item``; True: the loop must be woken.
@@ -171,6 +184,15 @@ class Inbox:
             self._room.notify_all()
         for item in left:
             item.fail(error)
+
+    def forked(self) -> None:
+        """In the child of a fork: the loop, and whoever held the lock, are the parent's."""
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._waiting = 0
+        self._closed = ClientClosedError(
+            "this producer belongs to the process before the fork; make a new one"
+        )
 
     def _full(self) -> bool:
         return self._bytes + self.program.buffered_bytes >= self._limit_bytes

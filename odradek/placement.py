@@ -191,7 +191,8 @@ class Placement:
         if batch.builder.record_count == 1 and size_bytes > self._record_bytes_max:
             text = (
                 f"a record of about {size_bytes} bytes is above max_request_size "
-                f"({self._record_bytes_max})"
+                f"({self._record_bytes_max}); raise that and the topic's max.message.bytes, "
+                "or send less in one record"
             )
             batch.full = True
             error = error_for(ErrorCode.MESSAGE_TOO_LARGE, text)

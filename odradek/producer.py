@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
+from inspect import signature
 from itertools import islice
 from types import TracebackType
 from typing import Any
 
-from odradek.accumulator import Headers, Pair
+from odradek.accumulator import Headers, OnDone, Pair
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.committing import GroupMetadata, OffsetAndMetadata
 from odradek.engine import Engine
@@ -22,14 +24,19 @@ from odradek.errors import (
     ClientClosedError,
     ClientTimeoutError,
     OdradekError,
+    SerializationError,
     TransactionAbortableError,
 )
 from odradek.futures import ManyFuture, RecordFuture
 from odradek.inbox import FlushItem, Inbox, RunItem, SingleItem
+from odradek.interceptors import ProducerInterceptor, ProducerRecord, checked, guarded
+from odradek.measures import Metrics
 from odradek.partitioner import Partitioner
 from odradek.placement import RECORD_OVERHEAD_BYTES, Single
 from odradek.producer_engine import ProducerEngine
+from odradek.records import RecordMetadata
 from odradek.sender import BATCH_SIZE_BYTES, REQUEST_BYTES_MAX, ProducerSettings
+from odradek.settings import Bounds, check_settings
 from odradek.topic_map import TopicView
 from transport.kernel import Now
 from transport.wire.ids import TopicPartition
@@ -92,6 +99,21 @@ def producer_settings(  # noqa: PLR0913 - the arguments of Producer
     )
 
 
+_NAMED = ("bootstrap_servers", "key_serializer", "value_serializer", "partitioner")
+_SETTINGS = {*signature(producer_settings).parameters, *_NAMED, "interceptors", "security"}
+_BOUNDS = {
+    "linger_ms": Bounds(0),
+    "batch_size": Bounds(0),
+    "max_request_size": Bounds(1),
+    "buffer_memory": Bounds(1),
+    "max_block_ms": Bounds(0),
+    "delivery_timeout_ms": Bounds(1),
+    "request_timeout_ms": Bounds(1),
+    "max_in_flight": Bounds(1),
+    "transaction_timeout_ms": Bounds(1),
+}
+
+
 class Producer:
     """Writes records to topics. Thread-safe; use one per process, from as many threads as you like.
 
@@ -113,6 +135,7 @@ class Producer:
         key_serializer: Serializer | None = None,
         value_serializer: Serializer | None = None,
         partitioner: Partitioner | None = None,
+        interceptors: Iterable[ProducerInterceptor] = (),
         security: KeysFile = None,
         **settings: Any,
     ) -> None:
@@ -121,10 +144,13 @@ class Producer:
         ``security`` names the file of keys (``odradek keys create``) that a secured cluster asks for;
         without it, ``$ODRADEK_KEYS`` counts.
         """
+        check_settings("Producer", settings, _SETTINGS, _BOUNDS)
+        self._interceptors = checked(interceptors, ProducerInterceptor)
         seeds = find_seeds(bootstrap_servers, security)
         self._settings = producer_settings(seeds, **settings)
         self._key_serializer = key_serializer
         self._value_serializer = value_serializer
+        self._serializes = key_serializer is not None or value_serializer is not None
         self._block_s = self._settings.max_block_ms / 1000
         program = ProducerEngine(self._settings, partitioner)
         self._inbox = inbox = Inbox(program, self._settings.buffer_memory_bytes)
@@ -148,7 +174,35 @@ class Producer:
         Blocks only while ``buffer_memory`` is full, at most ``max_block_ms``; then
         :class:`BufferFullError`.  TypeError for what is not bytes and was not made so.
         """
-        key, value = self._serialize(key, value)
+        if self._interceptors:
+            given = ProducerRecord(topic, value, key, partition, headers or (), timestamp_ms)
+            return self._send_intercepted(given)
+        return self._send(topic, value, key, partition, headers, timestamp_ms)
+
+    def _send_intercepted(self, record: ProducerRecord) -> RecordFuture:
+        for interceptor in self._interceptors:
+            record = interceptor.on_send(record)
+        future = self._send(*record)
+        future.add_done_callback(self._acknowledged)
+        return future
+
+    def _acknowledged(self, future: Future[RecordMetadata]) -> None:
+        error = future.exception()
+        metadata = None if error is not None else future.result()
+        for interceptor in self._interceptors:
+            guarded(interceptor.on_acknowledgement, metadata, error)
+
+    def _send(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int | None,
+        headers: Headers | None,
+        timestamp_ms: int | None,
+    ) -> RecordFuture:
+        if self._serializes:
+            key, value = self._serialize(key, value)
         _check_bytes(key, value)
         if headers or timestamp_ms is not None or type(topic) is not str:
             _check_rest(topic, headers or (), timestamp_ms)
@@ -177,19 +231,44 @@ class Producer:
         an iterator as it comes.  The future fails if any record does.
         """
         _check_rest(topic, (), timestamp_ms)
+        if self._interceptors:
+            return self._send_many_intercepted(topic, pairs, partition, timestamp_ms)
         stamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
         many = ManyFuture(topic, stamp_ms, self)
         count = 0
         try:
             for chunk in _chunks(pairs):
-                ready = self._serialize_all(chunk)
+                ready = chunk
+                if self._serializes:
+                    ready = [self._serialize(key, value) for key, value in chunk]
                 size_bytes = _check_pairs(ready)
                 part = many.part(count)
                 self._put(RunItem(topic, ready, size_bytes, stamp_ms, part, partition))
                 count += len(ready)
+        except SerializationError:
+            raise
         except OdradekError as error:
             many.abandon(count, error)
             return many
+        many.expect(count)
+        return many
+
+    def _send_many_intercepted(
+        self,
+        topic: str,
+        pairs: Iterable[tuple[Any, Any]],
+        partition: int | None,
+        timestamp_ms: int | None,
+    ) -> ManyFuture:
+        """Hand them over one by one: interceptors see single records, and may change each."""
+        stamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
+        many = ManyFuture(topic, stamp_ms, self)
+        count = 0
+        for key, value in pairs:
+            record = ProducerRecord(topic, value, key, partition, (), stamp_ms)
+            future = self._send_intercepted(record)
+            future.add_done_callback(partial(_pass_on, many.part(count)))
+            count += 1
         many.expect(count)
         return many
 
@@ -292,6 +371,10 @@ class Producer:
 
         return self._engine.wait(self._engine.ask(ask))
 
+    def metrics(self) -> Metrics:
+        """Return what was counted since the client was made, by Kafka's names."""
+        return self._engine.run(lambda _now: self._program().metrics())
+
     def close(self, timeout: float | None = None) -> None:
         """Flush, at most for ``timeout`` seconds (for ever if None), and end the client's thread.
 
@@ -300,6 +383,8 @@ class Producer:
         if self._closed:
             return
         self._closed = True
+        for interceptor in self._interceptors:
+            guarded(interceptor.close)
         try:
             self.flush(timeout)
         except (ClientTimeoutError, ClientClosedError):
@@ -325,16 +410,26 @@ class Producer:
             self._engine.post(_nothing)
 
     def _serialize(self, key: Any, value: Any) -> tuple[Any, Any]:
-        if self._key_serializer is not None and key is not None:
-            key = self._key_serializer(key)
-        if self._value_serializer is not None and value is not None:
-            value = self._value_serializer(value)
-        return key, value
+        return (
+            _made("key", key, self._key_serializer),
+            _made("value", value, self._value_serializer),
+        )
 
-    def _serialize_all(self, pairs: Sequence[tuple[Any, Any]]) -> Sequence[Pair]:
-        if self._key_serializer is None and self._value_serializer is None:
-            return pairs
-        return [self._serialize(key, value) for key, value in pairs]
+
+def _pass_on(settle: OnDone, future: Future[RecordMetadata]) -> None:
+    assert isinstance(future, RecordFuture), "of a send"
+    settle(future.outcome, future.first, (0,))
+
+
+def _made(what: str, given: Any, serializer: Serializer | None) -> Any:
+    if given is None or serializer is None:
+        return given
+    try:
+        return serializer(given)
+    except Exception as error:
+        kind = type(given).__name__
+        text = f"the {what}_serializer failed for a {what} of type {kind}: {error!r}"
+        raise SerializationError(text) from error
 
 
 def _chunks(pairs: Iterable[tuple[Any, Any]]) -> Iterator[Sequence[tuple[Any, Any]]]:
@@ -367,7 +462,7 @@ def _check_bytes(key: object, value: object) -> None:
         if given is not None and not isinstance(given, bytes):
             raise TypeError(
                 f"a {name} must be bytes or None, not {type(given).__name__}; "
-                f"encode it, or give the producer a {name}_serializer"
+                f"encode it, or give the producer a {name}_serializer that returns bytes"
             )
 
 

@@ -24,6 +24,7 @@ from odradek.errors import (
     OdradekError,
     error_for,
 )
+from odradek.measures import Metrics
 from odradek.partitioner import Partitioner
 from odradek.placement import RECORD_OVERHEAD_BYTES, Placement, Single
 from odradek.producer_transaction import ProducerTransaction
@@ -93,6 +94,14 @@ class ProducerEngine(ClientProgram):
     def buffered_bytes(self) -> int:
         """What is held for records whose end is not known, in bytes."""
         return self._accumulator.buffered_bytes + self._parked_bytes
+
+    def metrics(self) -> Metrics:
+        """Return what was counted, by Kafka's names."""
+        sender = self._sender
+        memory_bytes = self.settings.buffer_memory_bytes
+        return sender.measures.metrics(
+            sender.latencies, sender.in_flight, self.buffered_bytes, memory_bytes
+        )
 
     def has_room(self) -> bool:
         """Return whether another record is taken: the bound is passed by one piece at most."""

@@ -7,7 +7,7 @@ know how records travel.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
 from odradek.accumulator import Outcome
@@ -114,28 +114,19 @@ class ConsumerRecord(NamedTuple):
         return self.timestamp
 
 
-Deserializer = Callable[[bytes], Any]
 _new = tuple.__new__
-
-
-class Reading(NamedTuple):
-    """How the records of one consumer are made."""
-
-    key_deserializer: Deserializer | None = None
-    value_deserializer: Deserializer | None = None
 
 
 class FetchedBatch:
     """One batch of one partition: counted without being opened, decoded once when first touched."""
 
-    __slots__ = ("_reading", "_records", "_view", "count", "partition", "topic")
+    __slots__ = ("_records", "_view", "count", "partition", "topic")
 
-    def __init__(self, topic: str, partition: int, view: RecordBatchView, reading: Reading) -> None:
+    def __init__(self, topic: str, partition: int, view: RecordBatchView) -> None:
         self.topic = topic
         self.partition = partition
         self.count = len(view)
         self._view: RecordBatchView | None = view
-        self._reading = reading
         self._records: list[ConsumerRecord] = []
 
     def records(self) -> list[ConsumerRecord]:
@@ -146,7 +137,7 @@ class FetchedBatch:
         return self._records
 
     def decode(self) -> list[ConsumerRecord]:
-        """Return the records; raises the error of a damaged batch, or of a deserializer."""
+        """Return the records; raises the error of a damaged batch."""
         view = self._view
         if view is None:
             return self._records
@@ -161,34 +152,11 @@ class FetchedBatch:
         topic, partition = self.topic, self.partition
         kind = LOG_APPEND_TIME if view.header.is_log_append_time else CREATE_TIME
         epoch = view.header.leader_epoch
-        if self._reading.key_deserializer is None and self._reading.value_deserializer is None:
-            # A quarter of a microsecond each; the class's own constructor takes twice as long.
-            return [
-                _new(
-                    ConsumerRecord, (topic, partition, offset, ms, key, value, headers, kind, epoch)
-                )
-                for offset, ms, key, value, headers in rows
-            ]
-        of_key = self._reading.key_deserializer or _as_it_is
-        of_value = self._reading.value_deserializer or _as_it_is
+        # A quarter of a microsecond each; the class's own constructor takes twice as long.
         return [
-            ConsumerRecord(
-                topic,
-                partition,
-                offset,
-                timestamp_ms,
-                None if key is None else of_key(key),
-                None if value is None else of_value(value),
-                headers,
-                kind,
-                epoch,
-            )
-            for offset, timestamp_ms, key, value, headers in rows
+            _new(ConsumerRecord, (topic, partition, offset, ms, key, value, headers, kind, epoch))
+            for offset, ms, key, value, headers in rows
         ]
-
-
-def _as_it_is(data: bytes) -> bytes:
-    return data
 
 
 class Piece(NamedTuple):

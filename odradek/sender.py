@@ -1,8 +1,8 @@
 """Batches on their way to leaders: requests, answers, retries in order, and ends.
 
 Owns the producer id, the requests in flight, and what an error means for a batch.  Acts on the flags
-of the error table; the only codes named here are those that speak about sequences.  It must not
-know how records got into batches.
+of the error table; the only codes named here are those that speak about sequences, and of a batch
+that is too large: its halves are sent instead.  It must not know how records got into batches.
 
 Order: per partition at most five batches are in flight, each keeps its sequence until its end is
 known, and a retried batch goes before those after it.  A batch is taken to a new leader when that
@@ -21,6 +21,7 @@ from typing import NamedTuple
 from odradek.accumulator import Accumulator, Batch, Identity, Lane, Outcome
 from odradek.errands import Errands, error_of, failure_of
 from odradek.errors import DeliveryTimeoutError, OdradekError, error_for
+from odradek.measures import Latencies, ProducerMeasures
 from odradek.metadata import ClusterView, Leader
 from odradek.producer_transaction import ProducerTransaction
 from transport.driver.calls import Calls
@@ -51,6 +52,7 @@ GATHERING_REQUESTS = 2
 RETRY_MIN_MS = 20
 RETRY_MAX_MS = 250
 IDENTITY_TIMEOUT_MS = 30_000
+_TOO_LARGE = frozenset({ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.RECORD_LIST_TOO_LARGE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,8 @@ class Sender:
         """Set when this producer can go no further."""
         self.flushing = False
         """While somebody waits for a flush, nothing lingers."""
+        self.measures = ProducerMeasures()
+        self.latencies = Latencies()
         self._settings = settings
         self._view = view
         self._calls = calls
@@ -144,6 +148,11 @@ class Sender:
             self.fail_all(self._transaction.cause or OdradekError())
         while self._send_round(now):
             pass
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for their answer."""
+        return sum(self._requests.values())
 
     def next_deadline_ms(self) -> int | None:
         """Return when the next pump is due, should nothing happen before."""
@@ -295,13 +304,19 @@ class Sender:
         request = ProduceRequest(
             settings.acks, settings.request_timeout_ms, tuple(parts), settings.transactional_id
         )
+        sent_ms = now.mono_ms
+
+        def answered(body: Message, _payload: object, now: Now) -> None:
+            self.latencies.add(now.mono_ms - sent_ms)
+            self._answered(flights, body, now)
+
         if settings.acks == ACKS_NONE:
             sent = self._send_unanswered(leader, request, payload, flights)
         else:
             sent = self._calls.request(
                 leader.link,
                 request,
-                lambda body, _payload, now: self._answered(flights, body, now),
+                answered,
                 now,
                 timeout_ms=settings.request_timeout_ms,
                 payload=payload,
@@ -391,6 +406,13 @@ class Sender:
                 return
             lane.restarting = lane.restarting or lost
             self._retry(lane, batch, text or meant.text, now)
+        elif code in _TOO_LARGE and batch.builder.record_count > 1:
+            # Its topic takes less than when it was filled; the halves may fit (KIP-126).
+            self.measures.batches_split += 1
+            self._accumulator.split(lane, batch)
+        elif code in _TOO_LARGE:
+            size_bytes = batch.builder.size_bytes
+            self._fail(lane, batch, error_for(code, _too_large(lane, size_bytes, text)))
         elif meant.fatal and self._transaction is None:
             self.fail_all(error_for(code, text))
         elif meant.retriable:
@@ -404,14 +426,17 @@ class Sender:
         assert self._ports is not None
         pause_ms = min(RETRY_MAX_MS, RETRY_MIN_MS << min(batch.tries, 10))
         batch.tries += 1
+        self.measures.records_retried += batch.builder.record_count
         batch.trouble = trouble
         batch.retry_at_ms = now.mono_ms + self._ports.random.randint(pause_ms // 2, pause_ms)
         self._accumulator.note(lane)
 
     def _succeed(self, lane: Lane, batch: Batch, offset: Offset) -> None:
+        self.measures.acked(batch.builder.record_count, batch.builder.size_bytes)
         self._accumulator.finish(lane, batch, Outcome(lane.topic, lane.partition, offset))
 
     def _fail(self, lane: Lane, batch: Batch, error: OdradekError) -> None:
+        self.measures.records_failed += batch.builder.record_count
         outcome = Outcome(lane.topic, lane.partition, -1, error)
         self._accumulator.finish(lane, batch, outcome)
         if self._transaction is not None:
@@ -430,5 +455,14 @@ class Sender:
     def check(self) -> None:
         """Assert the invariants."""
         for lane in self._accumulator.lanes.values():
-            assert len(lane.sent) <= self._settings.in_flight_max, "too many batches in flight"
+            flying = sum(batch.in_flight for batch in lane.sent)
+            assert flying <= self._settings.in_flight_max, "too many batches in flight"
         assert all(count > 0 for count in self._requests.values())
+
+
+def _too_large(lane: Lane, size_bytes: int, text: str) -> str:
+    told = f" ({text})" if text else ""
+    return (
+        f"{lane.topic}-{lane.partition} does not take a record of about {size_bytes} bytes{told}; "
+        "raise the topic's max.message.bytes, compress, or send less in one record"
+    )

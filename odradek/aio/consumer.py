@@ -23,9 +23,10 @@ from odradek.consumer import (
     OffsetAndTimestamp,
     Polled,
 )
+from odradek.deserialization import Deserializer
 from odradek.listener import ConsumerRebalanceListener
 from odradek.rebalancing import Change
-from odradek.records import ConsumerRecord, Deserializer
+from odradek.records import ConsumerRecord
 from transport.wire.ids import TopicPartition
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ class Consumer:
                     self._taken = future
                 raise
             if not isinstance(polled, Change):
-                return polled
+                return await self._call(self._consumer.given, polled)
             told = self._consumer.call_listener(polled)
             if inspect.isawaitable(told):
                 await told

@@ -27,6 +27,7 @@ from transport.wire.batch import (
     NO_TIMESTAMP_MS,
     TRANSACTIONAL,
 )
+from transport.wire.batch_reader import decode_rows
 from transport.wire.checksum import crc32c
 from transport.wire.compression import NONE, compress
 from transport.wire.ids import NO_PRODUCER_ID, ProducerEpoch, ProducerId
@@ -272,6 +273,15 @@ class BatchBuilder:
             crc = crc32c(run, crc)
         before = header[: CRC_FROM - _CRC_BYTES]
         return b"".join((before, crc.to_bytes(_CRC_BYTES, "big"), header[CRC_FROM:], *runs))
+
+    def split(self, size_bytes_max: int) -> list[BatchBuilder]:
+        """Return builders of the same records in order, each within the limit or of one record."""
+        parts = [BatchBuilder()]
+        for _, timestamp_ms, key, value, headers in decode_rows(self.build(), check_crc=False):
+            if not parts[-1].append(key, value, headers, timestamp_ms, size_bytes_max):
+                parts.append(BatchBuilder())
+                parts[-1].append(key, value, headers, timestamp_ms, size_bytes_max)
+        return parts
 
     def _compress(self, codec: int) -> bytes:
         kept = self._compressed

@@ -256,8 +256,12 @@ def _first(batch: Batch) -> Judgement:
 def _judge_next(batch: Batch, known: list[WrittenBatch]) -> Judgement:
     first, last = batch.first_sequence, _last_sequence(batch)
     for written in reversed(known):
-        if written.first_sequence == first and written.last_sequence == last:
-            return Judgement(ErrorCode.NONE, written.base_offset, written.last_offset)
+        # It, or a part of it: a producer splits what has become too large since it was written.
+        skipped = (first - written.first_sequence) % SEQUENCES
+        left = (written.last_sequence - last) % SEQUENCES
+        if skipped + batch.length + left == written.last_offset - written.base_offset + 1:
+            base = Offset(written.base_offset + skipped)
+            return Judgement(ErrorCode.NONE, base, Offset(base + batch.length - 1))
     if _follows(batch, known):
         return NEW
     oldest = known[0]

@@ -127,8 +127,8 @@ class ScriptedPartition:
         if header.producer_id >= 0:
             known = self.seen.setdefault((header.producer_id, header.producer_epoch), [])
             for first, last, base in known:
-                if (first, last) == (header.base_sequence, header.last_sequence):
-                    return ErrorCode.NONE, base
+                if first <= header.base_sequence and header.last_sequence <= last:
+                    return ErrorCode.NONE, base + header.base_sequence - first
             expected = known[-1][1] + 1 if known else 0
             if header.base_sequence != expected:
                 return ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, -1

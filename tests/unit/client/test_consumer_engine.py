@@ -14,7 +14,6 @@ from odradek.errors import (
     UnknownTopicOrPartitionError,
 )
 from odradek.fetching import ConsumerSettings
-from odradek.records import Reading
 from transport.wire.batch import CONTROL
 from transport.wire.checksum import crc32c
 from transport.wire.control import Marker, build_marker
@@ -390,14 +389,14 @@ def test_offsets_of_no_topic_are_an_error(cluster: Any) -> None:
     assert isinstance(told[0], UnknownTopicOrPartitionError)
 
 
-def test_headers_times_and_deserializers(cluster: Any) -> None:
+def test_headers_and_times(cluster: Any) -> None:
     cluster.topic("t")
     builder = BatchBuilder()
     builder.append(b"k", b"41", [("h", b"v"), ("n", None)], 1_234)
     builder.append(None, None, (), 1_235)
     cluster.topics["t"].partitions[0].append(builder.build())
     settings = ConsumerSettings(bootstrap=cluster.bootstrap, auto_offset_reset="earliest")
-    engine = ConsumerEngine(settings, Reading(None, lambda data: int(data) + 1))
+    engine = ConsumerEngine(settings)
     cluster.start(engine)
     engine.subscribe(["t"], cluster.now)
     cluster.settle()
@@ -405,7 +404,7 @@ def test_headers_times_and_deserializers(cluster: Any) -> None:
     engine.poll(10, 100, lambda given, _now: told.append(given), cluster.now)
     cluster.settle()
     first, second = told[0][T0]
-    assert first == ("t", 0, 0, 1_234, b"k", 42, (("h", b"v"), ("n", None)), 0, 1)
+    assert first == ("t", 0, 0, 1_234, b"k", b"41", (("h", b"v"), ("n", None)), 0, 1)
     assert (second.offset, second.key, second.value, second.timestamp) == (1, None, None, 1_235)
     assert told[0][T0][1] == second
     assert told[0][T0][-2:] == [first, second]

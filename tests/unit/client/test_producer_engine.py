@@ -18,7 +18,10 @@ from odradek.errors import (
 )
 from odradek.producer_engine import ProducerEngine
 from odradek.sender import ProducerSettings
+from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
+from transport.wire.ids import NodeId, Offset
+from transport.wire.messages import Message
 from transport.wire.messages.produce import (
     ACKS_NONE,
     InitProducerIdRequest,
@@ -443,3 +446,76 @@ def test_idempotence_needs_its_settings() -> None:
         ProducerSettings(bootstrap=(), acks=1)
     with pytest.raises(ValueError, match="1 to 5"):
         ProducerSettings(bootstrap=(), in_flight_max=6)
+
+
+def refuse_above(cluster: Any, size_bytes: int) -> None:
+    """Have the brokers take no batch larger than this."""
+
+    def judge(node: NodeId, envelope: Envelope) -> Message | None:
+        body = envelope.body
+        if not isinstance(body, ProduceRequest):
+            return None
+        if all(len(envelope.payload[part.frame]) <= size_bytes for part in body.partitions):
+            return None
+        told = []
+        for part in body.partitions:
+            state = cluster.find(part.topic_id, part.partition)
+            error, base = ErrorCode.MESSAGE_TOO_LARGE, -1
+            if len(envelope.payload[part.frame]) <= size_bytes:
+                error, base = state.append(envelope.payload[part.frame])
+            told.append(ProducedPartition(part.topic_id, part.partition, error, Offset(base)))
+        return ProduceResponse(0, tuple(told))
+
+    cluster.before.append(judge)
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_a_batch_that_is_too_large_is_split(cluster: Any, idempotent: bool) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, linger_ms=10, idempotent=idempotent), Ends()
+    refuse_above(cluster, 200)
+    pairs = [(None, b"%d" % number) for number in range(60)]
+    send(engine, cluster, ends, 1_000, 1_001)
+    engine.send_run("t", pairs, 120, ends.of("run"), cluster.now)
+    send(engine, cluster, ends, 1_002)
+    cluster.advance(10)
+    send(engine, cluster, ends, 1_003)
+    cluster.advance(500)
+    written = values(cluster)
+    expected = [1_000, 1_001, *range(60), 1_002, 1_003]
+    assert sorted(written) == sorted(expected)
+    assert ends.errors() == {}
+    for tag, offset in ends.offsets.items():
+        assert written[offset] == (tag[1] if isinstance(tag, tuple) else tag)
+    if idempotent:
+        assert written == expected
+    assert engine.buffered_bytes == 0
+
+
+def test_one_record_that_is_too_large_fails_alone(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, linger_ms=10), Ends()
+    refuse_above(cluster, 200)
+    send(engine, cluster, ends, 1, 2)
+    engine.send("t", 0, None, b"x" * 300, ends.of("large"), cluster.now)
+    send(engine, cluster, ends, 3, 4)
+    flushed: list[int] = []
+    engine.flush(lambda now: flushed.append(now.mono_ms), cluster.now)
+    cluster.advance(2_000)
+    assert values(cluster) == [1, 2, 3, 4]
+    assert ends.errors() == {"large": "MessageSizeTooLargeError"}
+    assert len(flushed) == 1
+
+
+def test_what_was_written_before_it_was_refused_is_not_written_again(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, linger_ms=10), Ends()
+    cluster.lose_answers = {1}
+    send(engine, cluster, ends, *range(40))
+    cluster.advance(20)
+    assert values(cluster) == list(range(40))
+    cluster.lose_answers = set()
+    refuse_above(cluster, 200)
+    cluster.advance(15_000, step_ms=50)
+    assert values(cluster) == list(range(40))
+    assert ends.errors() == {}

@@ -56,6 +56,18 @@ def test_judgement_after_seven_batches(
     assert (judged.error.name, judged.base_offset) == expected
 
 
+@pytest.mark.parametrize(
+    ("sequence", "count", "base"), [(62, 3, 62), (60, 1, 60), (69, 1, 69), (60, 11, None)]
+)
+def test_a_part_of_a_batch_is_known_again(sequence: int, count: int, base: int | None) -> None:
+    producers = make_producers(7)
+    judged = producers.judge(make_batch(sequence, length=count), whole_log=True)
+    if base is None:
+        assert judged.error is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+    else:
+        assert judged == (ErrorCode.NONE, base, base + count - 1)
+
+
 def test_an_unknown_producer_begins_with_zero_where_nothing_can_be_forgotten() -> None:
     producers = Producers()
     out_of_order = ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
