@@ -219,12 +219,18 @@ class NodeConfig:
     data_dir: str
     nodes: tuple[NodeEndpoints, ...]
     """Every node of the cluster, this one among them."""
+    bind: str = ""
+    """The address to listen at, where it is not the one that others reach this node by."""
     supervisor_pid: int = 0
     """The parent whose death ends this node; 0: none."""
     supervisor_key: str = ""
     """Secret that authenticates death notices."""
     keys_dir: str = ""
     """Where the cluster's CURVE keys are; empty: it has none, and everybody may connect."""
+    authorizer: bool = False
+    """Requests are judged by ACLs."""
+    super_users: tuple[str, ...] = ()
+    """Principals who may do everything, beside the cluster's own."""
     raft: RaftConfig = field(default_factory=RaftConfig)
     coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)
@@ -240,6 +246,12 @@ class NodeConfig:
         return tuple(
             f"{path}/{self.name}" if path.startswith("/") else path for path in self.broker.log_dirs
         )
+
+    def bound(self, endpoint: str) -> str:
+        """Return where to listen so that others find this node at ``endpoint``."""
+        scheme, _, address = endpoint.partition("://")
+        port = address.rpartition(":")[2]
+        return f"{scheme}://{self.bind}:{port}" if self.bind else endpoint
 
     def with_role(self, role: str) -> tuple[NodeEndpoints, ...]:
         """Return the nodes that have ``role``, by id."""

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
+from odradek.admin_acls import AclBinding, AclFilter
 from odradek.admin_configs import (
     ConfigDescription,
     ConfigEntry,
@@ -34,6 +35,8 @@ from transport.wire.ids import NodeId, TopicPartition
 from transport.wire.messages import topics as wire
 
 __all__ = [
+    "AclBinding",
+    "AclFilter",
     "AdminClient",
     "ClusterDescription",
     "ConfigDescription",
@@ -216,6 +219,35 @@ class AdminClient(GroupAdministration, TransactionAdministration):
             lambda done, now: self._program.configs.alter(
                 resources, limit_ms, done, now, validate_only=validate_only
             )
+        )
+
+    def create_acls(self, acls: Iterable[AclBinding], timeout_ms: int | None = None) -> None:
+        """Allow or deny; in force on every broker as soon as that has heard of it.
+
+        Raises the first binding's error; the others are added all the same. Adding what is there
+        changes nothing.
+        """
+        bindings = list(acls)
+        limit_ms = self._limit_ms(timeout_ms)
+        self._wait(lambda done, now: self._program.acls.create(bindings, limit_ms, done, now))
+
+    def describe_acls(self, acl_filter: AclFilter | None = None) -> list[AclBinding]:
+        """Return the bindings that a filter means, or all, sorted."""
+        wanted = acl_filter or AclFilter()
+        return self._wait(
+            lambda done, now: self._program.acls.describe(wanted, self._timeout_ms, done, now),
+            list[AclBinding],
+        )
+
+    def delete_acls(
+        self, filters: Iterable[AclFilter], timeout_ms: int | None = None
+    ) -> list[AclBinding]:
+        """Remove the bindings that any of the filters means; return them."""
+        wanted = list(filters)
+        limit_ms = self._limit_ms(timeout_ms)
+        return self._wait(
+            lambda done, now: self._program.acls.delete(wanted, limit_ms, done, now),
+            list[AclBinding],
         )
 
     def alter_partition_reassignments(

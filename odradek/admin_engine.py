@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from odradek.admin_acls import AclAdmin
 from odradek.admin_configs import ConfigAdmin
 from odradek.admin_directories import DirectoryAdmin
 from odradek.admin_groups import GroupAdmin
@@ -116,6 +117,7 @@ class AdminEngine(ClientProgram):
     def __init__(self, bootstrap: Sequence[str], *, client_id: str = "odradek-admin") -> None:
         super().__init__(bootstrap, client_id=client_id, auto_create=False)
         self.configs = ConfigAdmin(self)
+        self.acls = AclAdmin(self)
         self.partitions = PartitionAdmin(self)
         self.questions = BrokerQuestions(self)
         self.records = RecordAdmin(self.questions)

@@ -20,6 +20,8 @@ DATA_DIR_VARIABLE = "ODRADEK_DATA_DIR"
 KEYS_VARIABLE = "ODRADEK_KEYS"
 CLUSTER_FILE = "cluster.json"
 CLUSTER_KEY_FILE = "cluster.key"
+NODE_LISTS = ("nodes", "elsewhere")
+"""What in it lists nodes: those of this host, and those of others."""
 
 
 class Seeds(NamedTuple):
@@ -73,7 +75,7 @@ def default_data_dir() -> Path:
 def seeds_in(data_dir: Path) -> Seeds:
     """Return the clients' doors of the cluster kept in ``data_dir``, as its ``cluster.json`` says.
 
-    The file is ``{"nodes": [{"clients": "tcp://…", …}, …], …}``.  Raises :class:`NoClusterError`.
+    The file is ``{"nodes": [{"clients": "tcp://…", …}, …], "elsewhere": [the same], …}``.  Raises :class:`NoClusterError`.
     """
     path = data_dir / CLUSTER_FILE
     try:
@@ -99,8 +101,8 @@ def owners_keys(described: Mapping[str, object]) -> Path | None:
 
 
 def _clients_doors(described: object) -> Iterable[str]:
-    nodes = described.get("nodes") if isinstance(described, dict) else None
-    for node in nodes if isinstance(nodes, list) else ():
+    lists = [described.get(name) for name in NODE_LISTS] if isinstance(described, dict) else []
+    for node in (node for nodes in lists if isinstance(nodes, list) for node in nodes):
         door = node.get("clients") if isinstance(node, dict) else None
         if isinstance(door, str) and door:
             yield to_endpoint(door)

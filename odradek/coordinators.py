@@ -160,6 +160,9 @@ class CoordinatorLink:
                 return
             (one,) = body.coordinators
             if one.error != ErrorCode.NONE:
+                if not meaning(one.error).retriable:  # nor will it be found by looking again
+                    for question in list(self._open):
+                        self._end(question, Refusal(one.error, one.text), now)
                 return
             self._node = one.node
             if one.node not in self._view.brokers:

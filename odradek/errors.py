@@ -24,6 +24,7 @@ is decided here.  This module must not know how errors travel or who raises them
           InvalidTopicError,
           RecordListTooLargeError, NotEnoughReplicasError,
           NotEnoughReplicasAfterAppendError, InvalidRequiredAcksError,
+          TopicAuthorizationFailedError, GroupAuthorizationFailedError,
           ClusterAuthorizationFailedError, InvalidTimestampError, UnsupportedVersionError, TopicAlreadyExistsError,
           InvalidPartitionsError, InvalidReplicationFactorError,
           InvalidReplicationAssignmentError, InvalidConfigurationError, NotControllerError,
@@ -31,7 +32,8 @@ is decided here.  This module must not know how errors travel or who raises them
           OutOfOrderSequenceNumberError, DuplicateSequenceNumberError,
           InvalidProducerEpochError, InvalidTxnStateError, InvalidProducerIdMappingError,
           InvalidTransactionTimeoutError, ConcurrentTransactionsError,
-          TransactionCoordinatorFencedError, KafkaStorageError, UnknownProducerIdError,
+          TransactionCoordinatorFencedError, TransactionalIdAuthorizationFailedError,
+          SecurityDisabledError, KafkaStorageError, UnknownProducerIdError,
           FetchSessionIdNotFoundError, InvalidFetchSessionEpochError,
           FencedLeaderEpochError, UnknownLeaderEpochError, StaleBrokerEpochError,
           OffsetNotAvailableError, InvalidRecordError, UnstableOffsetCommitError,
@@ -231,6 +233,14 @@ class InvalidRequiredAcksError(LogError, code=ErrorCode.INVALID_REQUIRED_ACKS):
     """acks must be 0, 1 or -1 (all)."""
 
 
+class TopicAuthorizationFailedError(LogError, code=ErrorCode.TOPIC_AUTHORIZATION_FAILED):
+    """Not allowed on this topic."""
+
+
+class GroupAuthorizationFailedError(LogError, code=ErrorCode.GROUP_AUTHORIZATION_FAILED):
+    """Not allowed on this group."""
+
+
 class ClusterAuthorizationFailedError(LogError, code=ErrorCode.CLUSTER_AUTHORIZATION_FAILED):
     """Not allowed on this cluster."""
 
@@ -309,6 +319,16 @@ class ConcurrentTransactionsError(LogError, code=ErrorCode.CONCURRENT_TRANSACTIO
 
 class TransactionCoordinatorFencedError(LogError, code=ErrorCode.TRANSACTION_COORDINATOR_FENCED):
     """A later transaction coordinator has written here."""
+
+
+class TransactionalIdAuthorizationFailedError(
+    LogError, code=ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+):
+    """Not allowed with this transactional id."""
+
+
+class SecurityDisabledError(LogError, code=ErrorCode.SECURITY_DISABLED):
+    """This cluster judges nobody by ACLs."""
 
 
 class KafkaStorageError(LogError, code=ErrorCode.KAFKA_STORAGE_ERROR):

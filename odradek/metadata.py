@@ -336,7 +336,8 @@ class ClusterView:
         position = MetadataPosition(delta.controller_epoch, delta.version)
         if position <= self.position:
             return
-        follows = self.fetched and delta.version == self.position.version + 1
+        told = bool(delta.records)  # else it was withheld, from everybody
+        follows = told and self.fetched and delta.version == self.position.version + 1
         for record in delta.records:
             if isinstance(record, BrokerRecord):
                 self._on_broker(record, now)

@@ -23,6 +23,7 @@ CLIENT_COMMANDS = {
     "doctor": "check every node and say what to do",
     "topic": "create, list, describe and delete topics",
     "config": "read and change the configs of topics, brokers and the cluster",
+    "acl": "say who may do what to topics, groups and the cluster",
     "partition": "move replicas, and elect leaders",
     "produce": "write lines from standard input to a topic",
     "consume": "print the records of a topic",
@@ -131,7 +132,11 @@ def _add_start(tree: Any) -> None:
         "start",
         help="start a cluster",
         description="Start a cluster and watch over it, until Ctrl-C, SIGTERM or `odradek stop`.",
-        epilog="examples:\n  odradek start\n  odradek start my.toml --data-dir ./data --detach\n",
+        epilog="examples:\n"
+        "  odradek start\n"
+        "  odradek start my.toml --data-dir ./data --detach\n"
+        "  odradek start hosts.toml --here 10.0.0.2        this host's share of several hosts' cluster\n"
+        "  odradek start --join 10.0.0.1:9001 --here 10.0.0.4     one more broker, on a new host\n",
     )
     start.add_argument(
         "config",
@@ -145,6 +150,24 @@ def _add_start(tree: Any) -> None:
         "--detach",
         action="store_true",
         help="run in the background; return when the cluster accepts writes",
+    )
+    start.add_argument(
+        "--here", default="", metavar="ADDRESS", help="by which the other hosts reach this one"
+    )
+    start.add_argument(
+        "--join",
+        default="",
+        metavar="HOST:PORT,…",
+        help="run one more broker here, for the cluster whose nodes answer there",
+    )
+    start.add_argument(
+        "--rack", default="", metavar="R", help="where this host stands, with --join (its address)"
+    )
+    start.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="this host replaces one of the same address whose data are gone: have the others fill "
+        "its nodes before they vote",
     )
     start.add_argument("--ready-fd", type=int, default=None, help=argparse.SUPPRESS)
     start.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
@@ -230,7 +253,18 @@ def _data_path(given: argparse.Namespace) -> Path:
 def _start(given: argparse.Namespace) -> int:
     from supervisor.launch import Launch, run, run_detached
 
-    launch = Launch(given.config, _data_path(given), given.ready_fd, given.until_eof)
+    if given.join and not given.here:
+        raise ConfigError("--join: say by which address the others reach this host, as --here")
+    launch = Launch(
+        given.config,
+        _data_path(given),
+        given.ready_fd,
+        given.until_eof,
+        given.here,
+        given.join,
+        given.rack,
+        given.rebuild,
+    )
     if given.detach:
         return run_detached(launch)
     from supervisor.console import choose_console

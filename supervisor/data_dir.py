@@ -50,6 +50,15 @@ class Cluster(NamedTuple):
     """Nodes that are gone for good, also where the settings would have them."""
     keys: str = ""
     """Where the CURVE keys are that its doors ask for; empty: they ask for none."""
+    elsewhere: tuple[NodeEndpoints, ...] = ()
+    """Nodes that supervisors on other hosts run."""
+    joined: bool = False
+    """The nodes here came to a cluster that others have made: no settings name them."""
+
+    @property
+    def everywhere(self) -> tuple[NodeEndpoints, ...]:
+        """All nodes that are known here."""
+        return (*self.nodes, *self.elsewhere)
 
 
 class SupervisorRecord(NamedTuple):
@@ -162,6 +171,8 @@ class DataDir:
                 tuple(NodeName(str(name)) for name in table.get("added", ())),
                 tuple(NodeName(str(name)) for name in table.get("removed", ())),
                 str(table.get("keys", "")),
+                tuple(_node_from(row) for row in table.get("elsewhere", ())),
+                bool(table.get("joined", False)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
@@ -183,6 +194,8 @@ class DataDir:
             "nodes": [_node_table(node) for node in cluster.nodes],
             "added": list(cluster.added),
             "removed": list(cluster.removed),
+            "elsewhere": [_node_table(node) for node in cluster.elsewhere],
+            "joined": cluster.joined,
         }
         write_atomically(self.path / CLUSTER_FILE, _dump(table), durable=True)
 
@@ -254,11 +267,6 @@ def _take_lock(descriptor: int) -> bool:
         else:
             return True
     return False
-
-
-def new_cluster_id() -> ClusterId:
-    """Return a fresh cluster id: 16 random bytes, as Kafka writes its own."""
-    return ClusterId(secrets.token_urlsafe(16))
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = False) -> None:

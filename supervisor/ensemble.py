@@ -226,7 +226,7 @@ def members_in(data_dir: DataDir) -> list[NodeEndpoints]:
     cluster = data_dir.read_cluster()
     if cluster is None:
         raise ConfigError(f"no cluster lives in {data_dir}; start one with `odradek start`")
-    return [node for node in cluster.nodes if QUORUM_ROLES[cluster.mode] in node.roles]
+    return [node for node in cluster.everywhere if QUORUM_ROLES[cluster.mode] in node.roles]
 
 
 def find_member(members: list[NodeEndpoints], name: str) -> NodeEndpoints:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nodes.config import ConfigError
 from supervisor.data_dir import Cluster, DataDir, named
-from supervisor.plan import BROKER, OBSERVER, ClusterPlan, Member, NodePorts
+from supervisor.plan import BROKER, OBSERVER, ClusterPlan, Member, NodePorts, number_in
 from supervisor.ports import assign_endpoints
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
@@ -62,8 +62,13 @@ class Growth:
 
     def _add(self, kind: str, roles: tuple[str, ...], rack: str) -> NodeEndpoints:
         before = self._read()
-        names = [*before.removed, *(node.name for node in before.nodes)]
-        numbers = [int(name.rpartition("-")[2]) for name in names if name.startswith(f"{kind}-")]
+        if before.elsewhere:
+            raise ConfigError(
+                "this cluster has several hosts, which would not know of each other's choice of a "
+                "number: run one more broker with `odradek start --join` and a --data-dir of its own"
+            )
+        names = [*before.removed, *(node.name for node in before.everywhere)]
+        numbers = [number_in(name) for name in names if name.startswith(f"{kind}-")]
         number = max(numbers, default=0) + 1
         name = NodeName(f"{kind}-{number}")
         host = self._plan.settings.cluster.host

@@ -67,12 +67,12 @@ def create(folder: Path, names: list[str]) -> int:
     from transport.sockets.curve import (
         AUTHORIZED_DIR,
         CLUSTER_KEY_FILE,
-        CLUSTER_PRINCIPAL,
         PUBLIC_SUFFIX,
         KeysError,
         make_keys,
         read_keys,
     )
+    from transport.wire.ids import CLUSTER_PRINCIPAL
 
     own = folder / CLUSTER_KEY_FILE
     authorized = folder / AUTHORIZED_DIR

@@ -24,15 +24,23 @@ from supervisor.data_dir import (
     DataDir,
     SupervisorRecord,
     named,
-    new_cluster_id,
 )
 from supervisor.growth import Growth, members_kept
 from supervisor.lives import Started
 from supervisor.outcome import Outcome
-from supervisor.plan import OBSERVER, ClusterPlan, Member, Settings, load_settings
+from supervisor.plan import (
+    KEYS_DIR,
+    OBSERVER,
+    SHIPPED_OF_MODE,
+    ClusterPlan,
+    Member,
+    Settings,
+    load_settings,
+    new_cluster_id,
+)
 from supervisor.ports import assign_endpoints
 from supervisor.spawn import Children, end_orphans, last_line, node_command
-from transport.wire.ids import NodeName
+from transport.wire.ids import ClusterId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
 if TYPE_CHECKING:  # zmq stays out until the nodes have been started
@@ -54,6 +62,14 @@ class Launch:
     """Where the outcome of the start is written, for whoever waits for it."""
     until_eof: bool = False
     """Stop when standard input ends: whoever started this has gone, however that came."""
+    here: str = ""
+    """Which of the config's hosts this is; empty: there is one only."""
+    join: str = ""
+    """Addresses of a cluster for which a broker is to run here; empty: the config's own."""
+    rack: str = ""
+    """Where this host stands, when it joins."""
+    rebuild: bool = False
+    """This host replaces one whose data are gone: its votes are not to be trusted till refilled."""
 
     @property
     def must_be_ready(self) -> bool:
@@ -98,20 +114,23 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
     data_dir.lock()
     end_orphans(data_dir)
     before = data_dir.read_cluster()
-    if before is not None:
-        _check_identity(before, settings, data_dir)
-    members = members_kept(before, settings.members())
-    endpoints = assign_endpoints(members, named(before.nodes if before else ()))
-    cluster = Cluster(
-        settings.cluster.name,
-        before.cluster_id if before else new_cluster_id(),
-        settings.cluster.mode,
-        endpoints,
-        before.added if before else (),
-        before.removed if before else (),
+    if launch.rebuild and before is not None:
+        raise ConfigError(
+            f"--rebuild is for a host whose data are gone, and {data_dir} has some; "
+            "`odradek ensemble rebuild NODE` fills one of its nodes anew"
+        )
+    if launch.join or (before is not None and before.joined):
+        cluster = _joined(launch, settings, data_dir, before)
+    else:
+        cluster = _made(launch, settings, data_dir, before)
+    plan = ClusterPlan(
+        settings,
+        cluster.cluster_id,
+        data_dir.key(),
+        data_dir.path,
+        cluster.nodes,
+        cluster.elsewhere,
     )
-    key = data_dir.key()
-    plan = ClusterPlan(settings, cluster.cluster_id, key, data_dir.path, endpoints)
     keys_dir = plan.keys_dir()
     if keys_dir is not None and not (keys_dir / "cluster.key").exists():
         raise ConfigError(
@@ -119,6 +138,52 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
         )
     data_dir.write_cluster(cluster._replace(keys=str(keys_dir or "")))
     return plan
+
+
+def _made(launch: Launch, settings: Settings, data_dir: DataDir, before: Cluster | None) -> Cluster:
+    """Return the cluster that the settings describe, as it was left here."""
+    mine, elsewhere = settings.placed(launch.here)
+    if before is None:
+        made_id = ClusterId(settings.cluster.id) if settings.cluster.id else new_cluster_id()
+        before = Cluster(settings.cluster.name, made_id, settings.cluster.mode, ())
+    else:
+        _check_identity(before, settings, data_dir)
+    members = members_kept(before, mine)
+    nodes = assign_endpoints(members, named(before.nodes), settings.cluster.bind)
+    return before._replace(nodes=nodes, elsewhere=elsewhere)
+
+
+def _joined(
+    launch: Launch, settings: Settings, data_dir: DataDir, before: Cluster | None
+) -> Cluster:
+    """Return the cluster that was joined, with the broker that runs here for it."""
+    from supervisor import joining
+
+    security = settings.security
+    keys = Path(security.keys) if security.keys else data_dir.path / KEYS_DIR
+    keys_file = keys / "cluster.key" if security.curve else None
+    elsewhere = before.elsewhere if before is not None else ()
+    mode = before.mode if before is not None else settings.cluster.mode
+    if launch.join:
+        described = joining.find_cluster(launch.join, keys_file)
+        joining.check_same_cluster(before, described)
+        mode = described.mode
+        elsewhere = joining.others_in(described, before.nodes if before is not None else ())
+    if mode != settings.cluster.mode:
+        raise ConfigError(
+            f"that cluster has mode = {mode!r}; name a config of that mode, as "
+            f"`odradek start {SHIPPED_OF_MODE[mode]} --join …`"
+        )
+    if before is None:
+        number = joining.take_number(launch.join, keys_file)
+        member = joining.new_broker(number, launch.here, launch.rack)
+        name, cluster_id = settings.cluster.name, described.cluster_id
+        before = Cluster(name, cluster_id, mode, (), (member.name,), joined=True)
+        members: tuple[Member, ...] = (member,)
+    else:
+        members = members_kept(before, ())
+    nodes = assign_endpoints(members, named(before.nodes), settings.cluster.bind)
+    return before._replace(nodes=nodes, elsewhere=elsewhere)
 
 
 def _check_identity(before: Cluster, settings: Settings, data_dir: DataDir) -> None:
@@ -130,11 +195,15 @@ def _check_identity(before: Cluster, settings: Settings, data_dir: DataDir) -> N
             f"the data directory belongs to cluster {before.name!r}, "
             f"not to {wanted.name!r}; {remedy}"
         )
+    if wanted.id and before.cluster_id != wanted.id:
+        raise ConfigError(
+            f"the cluster was made with the id {before.cluster_id!r}, not {wanted.id!r}; {remedy}"
+        )
     if before.mode != wanted.mode:
         raise ConfigError(f"the cluster was made with mode = {before.mode!r}; {remedy}")
     role = QUORUM_ROLES[wanted.mode]
     planned = _voters(settings.members(), role)
-    members = _voters(before.nodes, role) | planned.intersection(before.removed)
+    members = _voters(before.everywhere, role) | planned.intersection(before.removed)
     if len(members) != len(planned):
         raise ConfigError(
             f"the cluster was made with {role}s = {len(members)}, and a quorum's size "
@@ -146,7 +215,8 @@ def _check_identity(before: Cluster, settings: Settings, data_dir: DataDir) -> N
             f"the cluster was not made with controllers {others}, and they cannot become it by a "
             f"setting; {remedy}"
         )
-    brokers = sum("broker" in node.roles and node.name not in before.added for node in before.nodes)
+    settled = [node for node in before.everywhere if node.name not in before.added]
+    brokers = sum("broker" in node.roles for node in settled)
     if brokers > wanted.brokers:
         raise ConfigError(
             f"the cluster has brokers = {brokers}, and fewer would lose replicas; {remedy}"
@@ -166,6 +236,9 @@ def run(launch: Launch, console: Console) -> int:
         plan = prepare(launch, data_dir)
         children = Children(plan, data_dir, node_command)
         try:
+            if launch.rebuild:
+                for node in plan.nodes:
+                    children.mark_for_rebuild(node)
             started = {node.name: children.start(node) for node in plan.nodes}
             status = _supervise(launch, plan, data_dir, children, started, console, outcome)
         finally:

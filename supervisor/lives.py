@@ -63,7 +63,7 @@ class Processes(Protocol):
         """Ask for an end in order. False: it does not run."""
         ...
 
-    def mark_for_rebuild(self, name: NodeName) -> None:
+    def mark_for_rebuild(self, node: NodeEndpoints) -> None:
         """Note, durably, that a node is to forget its log at its next start. Raises ConfigError."""
         ...
 
@@ -196,7 +196,7 @@ class Lives:
 
     def rebuild(self, node: Node) -> None:
         """Let a node's next start forget its log. Raises ConfigError when that cannot be noted."""
-        self._processes.mark_for_rebuild(node.name)
+        self._processes.mark_for_rebuild(node.endpoints)
 
     def _end(self, node: Node, now: Now) -> None:
         if node.name in self._ends:

@@ -125,7 +125,7 @@ def _holders(data_dir: DataDir) -> list[NodeEndpoints]:
     cluster = data_dir.read_cluster()
     if cluster is None:
         raise ConfigError(f"no cluster lives in {data_dir}; start one with `odradek start`")
-    return [node for node in cluster.nodes if not HOLDERS.isdisjoint(node.roles)]
+    return [node for node in cluster.everywhere if not HOLDERS.isdisjoint(node.roles)]
 
 
 def _find(holders: list[NodeEndpoints], name: str) -> NodeEndpoints:

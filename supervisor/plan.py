@@ -6,6 +6,8 @@ ports that ``supervisor.ports`` has chosen; nothing here looks at the network.
 
 from __future__ import annotations
 
+import json
+import secrets
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -35,6 +37,8 @@ MODES = tuple(QUORUM_ROLES)
 """What ``mode`` may be."""
 
 SHIPPED_SUFFIX = ".toml"
+SHIPPED_OF_MODE = {"zookeeper": "local", "kraft": "kraft"}
+"""Mode -> the shipped config of a usual cluster."""
 
 BROKER = "broker"
 OBSERVER = "observer"
@@ -62,6 +66,19 @@ class ClusterConfig:
     )
     brokers: int = setting(3, "room for three replicas", low=1, high=1_000)
     host: str = setting("127.0.0.1", "nobody else can reach it until somebody says so")
+    bind: str = setting("", "the host itself; others may reach it by another address than its own")
+    base_port: int = setting(
+        0, "any free ports; else four for each node, in the order of `status`", high=60_000
+    )
+    id: str = setting("", "made at the first start; several hosts have to agree on one before")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostConfig:
+    """One ``[[host]]`` table: a machine that runs its share of the nodes, each kind dealt in turn."""
+
+    address: str = setting("", "by which the others reach it")
+    rack: str = setting("", "its address: what fails together")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +110,17 @@ class SecurityConfig:
         False, "keys have to be handed out first; on loopback only this machine's users can connect"
     )
     keys: str = setting("", "`keys` in the data directory, where `odradek keys create` makes them")
+    authorizer: bool = setting(
+        True, "with curve: who is let in may do what ACLs allow, and at first that is nothing"
+    )
+    super_users: str = setting(
+        "", "nobody but the cluster's own keys is above the ACLs; names with commas between them"
+    )
+
+    def above_all(self) -> tuple[str, ...]:
+        """Return the names of ``super_users``."""
+        names = (name.strip() for name in self.super_users.split(","))
+        return tuple(name for name in names if name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,29 +150,62 @@ class Settings:
     logs: LogsConfig = field(default_factory=LogsConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
     overrides: tuple[NodeOverride, ...] = ()
+    hosts: tuple[HostConfig, ...] = ()
 
     def members(self) -> tuple[Member, ...]:
-        """Return every node wanted, the quorum first, each with the ports asked for."""
+        """Return every node wanted, the quorum first, each with its host and the ports asked for."""
         special = {override.name: override for override in self.overrides}
-        found = []
-        for name, node_id, roles in _KINDS[self.cluster.mode](self.cluster):
-            override = special.get(name, NodeOverride())
-            found.append(
-                Member(
-                    NodeName(name),
-                    NodeId(node_id),
-                    roles,
-                    override.host or self.cluster.host,
-                    NodePorts(
-                        override.peers_port,
-                        override.clients_port,
-                        override.events_port,
-                        override.http_port,
-                    ),
-                    override.rack,
-                )
+        kinds = _KINDS[self.cluster.mode](self.cluster)
+        return tuple(
+            self._member(place, kind, special.get(kind[0], NodeOverride()))
+            for place, kind in enumerate(kinds)
+        )
+
+    def _member(self, place: int, kind: _Kind, override: NodeOverride) -> Member:
+        name, node_id, roles = kind
+        host = HostConfig(address=self.cluster.host)
+        if self.hosts:
+            dealt = self.hosts[(number_in(name) - 1) % len(self.hosts)]
+            host = HostConfig(address=dealt.address, rack=dealt.rack or dealt.address)
+        first = self.cluster.base_port and self.cluster.base_port + place * len(NodePorts())
+        asked = (
+            override.peers_port,
+            override.clients_port,
+            override.events_port,
+            override.http_port,
+        )
+        ports = (port or (first and first + door) for door, port in enumerate(asked))
+        return Member(
+            NodeName(name),
+            NodeId(node_id),
+            roles,
+            override.host or host.address,
+            NodePorts(*ports),
+            override.rack or host.rack,
+        )
+
+    def placed(self, here: str) -> tuple[tuple[Member, ...], tuple[NodeEndpoints, ...]]:
+        """Return the nodes that run on the host ``here``, and where all others listen.
+
+        Empty: the only host there is. Raises ConfigError.
+        """
+        members = self.members()
+        hosts = list(dict.fromkeys(member.host for member in members))
+        if not here and len(hosts) > 1:
+            raise ConfigError(
+                f"{self.source} places nodes on {', '.join(hosts)}; "
+                f"say which of them this is, as --here {hosts[0]}"
             )
-        return tuple(found)
+        if here and here not in hosts:
+            raise ConfigError(f"{self.source} places no node on {here}; {nearest(here, hosts)}")
+        mine = tuple(member for member in members if member.host == (here or hosts[0]))
+        others = (member for member in members if member not in mine)
+        return mine, tuple(other.endpoints(other.ports) for other in others)
+
+
+def number_in(name: str) -> int:
+    """Return the number at the end of a node's name."""
+    return int(name.rpartition("-")[2])
 
 
 _Kind = tuple[str, int, tuple[str, ...]]
@@ -233,6 +294,9 @@ class ClusterPlan:
     """Authenticates the supervisor to its nodes, and commands to the supervisor."""
     data_dir: Path
     nodes: tuple[NodeEndpoints, ...]
+    """Those that run on this host."""
+    elsewhere: tuple[NodeEndpoints, ...] = ()
+    """Those that supervisors on other hosts run."""
 
     def keys_dir(self) -> Path | None:
         """Return where the cluster's keys are; None: it has none."""
@@ -256,10 +320,13 @@ class ClusterPlan:
             cluster_id=self.cluster_id,
             incarnation=Incarnation(0),
             data_dir=str(self.node_dir(node.name) / "data"),
-            nodes=self.nodes,
+            nodes=(*self.nodes, *self.elsewhere),
+            bind=settings.cluster.bind,
             supervisor_pid=supervisor_pid,
             supervisor_key=self.key,
             keys_dir=str(self.keys_dir() or ""),
+            authorizer=settings.security.curve and settings.security.authorizer,
+            super_users=settings.security.above_all(),
             raft=settings.raft,
             coordinator=settings.coordinator,
             broker=settings.broker,
@@ -272,8 +339,15 @@ class ClusterPlan:
         for node in self.nodes:
             if node.name == name:
                 return node
+        if any(node.name == name for node in self.elsewhere):
+            raise ConfigError(f"{name} runs on another host; give the command there")
         known = [str(node.name) for node in self.nodes]
         raise ConfigError(f"there is no node {name!r}; {nearest(name, known)}")
+
+
+def new_cluster_id() -> ClusterId:
+    """Return a fresh cluster id: 16 random bytes, as Kafka writes its own."""
+    return ClusterId(secrets.token_urlsafe(16))
 
 
 _SECTIONS: dict[str, type[Any]] = {
@@ -286,6 +360,11 @@ _SECTIONS: dict[str, type[Any]] = {
     "log": LogConfig,
     "logs": LogsConfig,
 }
+_LISTS: dict[str, tuple[str, type[Any]]] = {
+    "node": ("overrides", NodeOverride),
+    "host": ("hosts", HostConfig),
+}
+"""Name of the table -> field of Settings, and what a row is."""
 
 
 def shipped_configs_dir() -> Path:
@@ -333,21 +412,26 @@ def read_settings(table: Mapping[str, Any], source: str) -> Settings:
 def _read_sections(table: Mapping[str, Any], source: str) -> Settings:
     sections: dict[str, Any] = {}
     for name, content in table.items():
-        if name == "node":
+        if name in _LISTS:
             continue
         if name not in _SECTIONS:
             raise ConfigError(
-                f"there is no section [{name}]; {nearest(name, [*_SECTIONS, 'node'])}"
+                f"there is no section [{name}]; {nearest(name, [*_SECTIONS, *_LISTS])}"
             )
         if not isinstance(content, Mapping):
             raise ConfigError(f"{name} = … stands outside a section; write [{name}] above its keys")
         sections[name] = read_section(_SECTIONS[name], content, f"[{name}]")
     _check_mode(table.get("cluster", {}))
-    overrides = table.get("node", [])
-    if not isinstance(overrides, list) or not all(isinstance(row, Mapping) for row in overrides):
-        raise ConfigError("node must be a list of tables; write [[node]] above each")
-    rows = tuple(read_section(NodeOverride, row, "[[node]]") for row in overrides)
-    return Settings(source, overrides=rows, **sections)
+    for name, (into, kind) in _LISTS.items():
+        sections[into] = _read_list(kind, table, name)
+    return Settings(source, **sections)
+
+
+def _read_list(kind: type[Any], table: Mapping[str, Any], name: str) -> tuple[Any, ...]:
+    rows = table.get(name, [])
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise ConfigError(f"{name} must be a list of tables; write [[{name}]] above each")
+    return tuple(read_section(kind, row, f"[[{name}]]") for row in rows)
 
 
 def _check_mode(cluster: Mapping[str, Any]) -> None:
@@ -381,6 +465,28 @@ def _check_settings(settings: Settings) -> None:
             "[supervisor] restart_delay_min_ms must not be above restart_delay_max_ms"
         )
     _check_overrides(settings)
+    _check_hosts(settings)
+
+
+def _check_hosts(settings: Settings) -> None:
+    """Raise ConfigError unless hosts that do not see each other's choices can be one cluster."""
+    addresses = [host.address for host in settings.hosts]
+    if not all(addresses) or len(set(addresses)) < len(addresses):
+        raise ConfigError("each [[host]] needs an address of its own")
+    members = settings.members()
+    if len({member.host for member in members}) < 2:
+        return
+    if not settings.cluster.id:
+        raise ConfigError(
+            "a cluster of several hosts needs an id that is the same on all of them; write "
+            f"[cluster] id = {json.dumps(new_cluster_id())}"
+        )
+    for member in members:
+        if 0 in member.ports:
+            raise ConfigError(
+                f"{member.name} has to be found from other hosts: give [cluster] base_port, or all "
+                "its ports in a [[node]]"
+            )
 
 
 def _check_overrides(settings: Settings) -> None:

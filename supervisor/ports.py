@@ -22,9 +22,11 @@ END_PORT = 32_768
 
 
 def assign_endpoints(
-    members: Iterable[Member], kept: Mapping[NodeName, NodeEndpoints]
+    members: Iterable[Member], kept: Mapping[NodeName, NodeEndpoints], bind: str = ""
 ) -> tuple[NodeEndpoints, ...]:
     """Give each member its endpoints: the ports asked for, else those kept, else free ones.
+
+    ``bind``: the address at which all will listen; empty: each at its host.
 
     Raises ConfigError when a port is in use or a host is not of this machine.
     """
@@ -32,7 +34,7 @@ def assign_endpoints(
     taken: set[int] = {port for member in wanted for port in member.ports if port}
     for node in kept.values():
         taken.update(_ports_of(node))
-    supply = _FreePorts(taken)
+    supply = _FreePorts(taken, bind)
     found = []
     for member in wanted:
         before = kept.get(member.name)
@@ -44,24 +46,25 @@ def assign_endpoints(
             )
         )
         for port in ports:
-            check_free(member, port)
+            check_free(member, port, bind)
         found.append(member.endpoints(ports))
     return tuple(found)
 
 
-def check_free(member: Member, port: int) -> None:
+def check_free(member: Member, port: int, bind: str = "") -> None:
     """Raise ConfigError, naming the port and the fix, unless a node could listen there now."""
-    error = _probe(member.host, port)
+    host = bind or member.host
+    error = _probe(host, port)
     if error is None:
         return
     if error.errno == errno.EADDRINUSE:
         raise ConfigError(
-            f"port {port} of {member.name} on {member.host} is in use; "
+            f"port {port} of {member.name} on {host} is in use; "
             f"stop the program that listens there, or give {member.name} another port in [[node]]"
         )
     raise ConfigError(
-        f"{member.name} cannot listen on {member.host}:{port}: {error.strerror}; "
-        "set [cluster] host to an address of this machine"
+        f"{member.name} cannot listen on {host}:{port}: {error.strerror}; set [cluster] host to "
+        "an address of this machine, or [cluster] bind where others reach it by another one"
     )
 
 
@@ -87,8 +90,9 @@ class _FreePorts:
     """Hands out free ports, one after the other from a random place: two clusters that start at
     the same moment hardly ever try the same ones."""
 
-    def __init__(self, taken: set[int]) -> None:
+    def __init__(self, taken: set[int], bind: str) -> None:
         self._taken = taken
+        self._bind = bind
         self._next = SystemRandom().randrange(FIRST_PORT, END_PORT)
 
     def take(self, member: Member) -> int:
@@ -97,13 +101,13 @@ class _FreePorts:
             self._next = port + 1 if port + 1 < END_PORT else FIRST_PORT
             if port in self._taken:
                 continue
-            error = _probe(member.host, port)
+            error = _probe(self._bind or member.host, port)
             if error is None:
                 self._taken.add(port)
                 return port
             if error.errno != errno.EADDRINUSE:
-                check_free(member, port)
+                check_free(member, port, self._bind)
         raise ConfigError(
-            f"no port between {FIRST_PORT} and {END_PORT} is free on {member.host}; "
+            f"no port between {FIRST_PORT} and {END_PORT} is free on {self._bind or member.host}; "
             "stop something that listens there"
         )

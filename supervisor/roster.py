@@ -123,12 +123,15 @@ class Roster:
     """Every node of the plan, in its order."""
 
     nodes: dict[NodeName, Node] = field(default_factory=dict)
+    is_whole: bool = True
+    """No node of the cluster runs on another host."""
 
     @classmethod
     def of(cls, plan: ClusterPlan) -> Roster:
         """Return the roster of a plan: nothing runs yet."""
         policy = plan.settings.supervisor
-        return cls({node.name: Node(node, RestartPolicy(policy)) for node in plan.nodes})
+        nodes = {node.name: Node(node, RestartPolicy(policy)) for node in plan.nodes}
+        return cls(nodes, not plan.elsewhere)
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
@@ -154,13 +157,19 @@ class Roster:
         return [node for node in self if node.in_quorum]
 
     def is_ready(self, now_ms: int) -> bool:
-        """Tell whether the cluster accepts writes: every node serves, a controller is active."""
+        """Tell whether the cluster accepts writes: every node serves, a controller is active.
+
+        Of several hosts each answers for its own nodes, which serve only within a whole cluster.
+        """
         if any(node.state(now_ms) != READY for node in self):
             return False
-        return any(node.health is not None and node.health.controller for node in self)
+        return not self.is_whole or any(
+            node.health is not None and node.health.controller for node in self
+        )
 
     def waits_for(self, now_ms: int) -> str:
         """Return what is missing before the cluster is ready, for people."""
         missing = [f"{node.name} {node.state(now_ms)}" for node in self]
         missing = [text for text in missing if not text.endswith(f" {READY}")]
-        return ", ".join(missing) or "no controller is active"
+        others = "" if self.is_whole else "; and have the other hosts been started?"
+        return (", ".join(missing) or "no controller is active") + others

@@ -20,7 +20,7 @@ from typing import IO
 
 import psutil
 
-from nodes.config import REBUILD_MARK, ConfigError, encode_node_config
+from nodes.config import QUORUM_ROLES, REBUILD_MARK, ConfigError, encode_node_config
 from supervisor.data_dir import SUPERVISOR_LOG, DataDir, ProcessRecord, write_atomically
 from supervisor.lives import Exited, Started
 from supervisor.plan import ClusterPlan
@@ -88,11 +88,7 @@ class Children:
     def start(self, node: NodeEndpoints) -> Started:
         """Start a node with its next incarnation. Raises ConfigError when its files cannot be."""
         assert node.name not in self._children, f"{node.name} runs"
-        folder = self._data_dir.node_dir(node.name)
-        try:
-            (folder / "data").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot make {folder}: {error.strerror}; make it writable") from None
+        folder = self._data_of(node.name).parent
         incarnation = Incarnation(self._data_dir.read_process(node.name).incarnation + 1)
         self._data_dir.write_incarnation(node.name, incarnation)
         config = folder / "config.json"
@@ -166,10 +162,22 @@ class Children:
         """Ask a child to end in order, also one that was stopped. False: it does not run."""
         return self.signal(name, signal.SIGTERM) and self.signal(name, signal.SIGCONT)
 
-    def mark_for_rebuild(self, name: NodeName) -> None:
-        """Note, durably, that a node is to forget its log at its next start. Raises ConfigError."""
-        mark = self._data_dir.node_dir(name) / "data" / REBUILD_MARK
-        write_atomically(mark, b"", durable=True)
+    def mark_for_rebuild(self, node: NodeEndpoints) -> None:
+        """Note, durably, that a node is to forget its log at its next start. Raises ConfigError.
+
+        A node that holds no log of the quorum has none to forget: its replicas refill themselves.
+        """
+        if not frozenset(QUORUM_ROLES.values()).isdisjoint(node.roles):
+            write_atomically(self._data_of(node.name) / REBUILD_MARK, b"", durable=True)
+
+    def _data_of(self, name: NodeName) -> Path:
+        """Return the node's data directory, made if it was not there. Raises ConfigError."""
+        folder = self._data_dir.node_dir(name) / "data"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot make {folder}: {error.strerror}; make it writable") from None
+        return folder
 
     def last_words(self, name: NodeName) -> str:
         """Return the last line of a node's log: why it ended, when it ended by itself."""

@@ -98,7 +98,7 @@ def describe_ready(status: SupervisorStatusResponse, data_dir: Path, default_dir
     slowest_ms = max((node.uptime_ms for node in status.nodes), default=0)
     lines = [
         f"cluster {status.cluster!r} is ready after {slowest_ms / 1000:.1f} s "
-        f"({len(status.nodes)} nodes, supervisor pid {status.pid})",
+        f"({len(status.nodes)} node{'s' * (len(status.nodes) > 1)}, supervisor pid {status.pid})",
         f"bootstrap_servers: {bootstrap_text(status)}",
     ]
     if data_dir.absolute() != default_dir.absolute():

@@ -17,6 +17,7 @@ from transport.kernel import Now
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Message, Refusal
+from transport.wire.messages.acls import CreateAclsRequest, DeleteAclsRequest
 from transport.wire.messages.configs import AlterConfigsRequest
 from transport.wire.messages.reassignments import (
     AlterReassignmentsRequest,
@@ -45,6 +46,8 @@ PASSED_ON: dict[type[Message], Callable[[Any], Iterable[str]]] = {
     DrainBrokerRequest: lambda body: (),
     UnregisterBrokerRequest: lambda body: (),
     AlterConfigsRequest: lambda body: (resource.name for resource in body.resources),
+    CreateAclsRequest: lambda body: (binding.name for binding in body.acls),
+    DeleteAclsRequest: lambda body: (wanted.name or "" for wanted in body.filters),
 }
 """What is passed on, and the names in it. Each has a ``timeout_ms``."""
 OF_TOPICS_ALONE = frozenset({CreateTopicsRequest, DeleteTopicsRequest, CreatePartitionsRequest})

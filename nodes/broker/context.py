@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ class Request(NamedTuple):
 
     origin: Origin
     envelope: Envelope
+    amend: Callable[[Message], Message] | None = None
+    """Makes of its answer what its sender may see (``authorization.py``)."""
 
     def due_ms(self, now: Now, timeout_ms: int) -> int:
         """Return the monotonic time after which nobody waits for the answer.
@@ -82,10 +85,14 @@ class BrokerContext:
         """Say in the node's log what has become of this broker."""
         _logger.info("%s", text)
 
-    def reply(self, request: Request, body: Message, payload: tuple[Buffer, ...] = ()) -> None:
-        """Answer a request; dropped (and counted) when its sender is gone."""
-        if not self.ports.wire.reply(request.origin, response(request.envelope, body, payload)):
+    def reply(self, request: Request, body: Message, payload: tuple[Buffer, ...] = ()) -> bool:
+        """Answer a request; False: its sender is gone (it is counted)."""
+        if request.amend is not None:
+            body = request.amend(body)
+        sent = self.ports.wire.reply(request.origin, response(request.envelope, body, payload))
+        if not sent:
             self.count("replies_dropped")
+        return sent
 
     def ask(
         self, link: LinkId, body: Message, on_answer: OnAnswer, now: Now, *, cause_id: str = ""

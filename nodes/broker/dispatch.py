@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nodes.broker.authorization import Authorizer
 from nodes.broker.context import BrokerContext, Request
 from transport.driver.ports import Door, Origin
 from transport.kernel import Now
@@ -36,15 +37,17 @@ class Dispatch:
         events: Mapping[type[Message], OnEvent],
     ) -> None:
         self._context = context
+        self._authorizer = Authorizer(context)
         self._doors: dict[Door, Handlers] = {Door.CLIENTS: clients, Door.PEERS: peers}
         self._events = events
+        self.handles = frozenset(clients) | frozenset(peers)
+        """What has a handler at a door."""
         self.refuse_all: Refusal | None = None
         """Set while the node is stopping: the answer to every request but HEALTH."""
 
-    @property
-    def handles(self) -> frozenset[type[Message]]:
-        """What has a handler at a door."""
-        return frozenset(kind for handlers in self._doors.values() for kind in handlers)
+    def handled_at(self, door: Door) -> frozenset[type[Message]]:
+        """Return what has a handler at this door."""
+        return frozenset(self._doors[door])
 
     def on_request(self, origin: Origin, envelope: Envelope, now: Now) -> None:
         """Handle what came over one of the doors."""
@@ -62,7 +65,9 @@ class Dispatch:
             text = f"{envelope.api.name} is not answered at the {origin.door.value} door"
             self._refuse(request, Refusal(ErrorCode.UNKNOWN_API, text))
         else:
-            handler(request, now)
+            admitted = self._authorizer.admit(request)
+            if admitted is not None:
+                handler(admitted, now)
 
     def on_event(self, envelope: Envelope, now: Now) -> None:
         """Handle an event of another broker."""

@@ -53,11 +53,14 @@ class Election:
         on_elected: Callable[[Mandate, Now], None],
         on_deposed: Callable[[Now], None],
         on_controller: Callable[[NodeId, ControllerEpoch, Now], None],
+        on_quorum: Callable[[ControllerEpoch, Now], None],
     ) -> None:
+        """``on_quorum``: the coordinators' leader is the controller, from this epoch on."""
         self._context = context
         self._on_elected = on_elected
         self._on_deposed = on_deposed
         self._on_controller = on_controller
+        self._on_quorum = on_quorum
         self._session: Session | None = None
         self._reign: Reign | None = None
         self._looking = False
@@ -179,6 +182,8 @@ class Election:
         if ours and self._reign is None:
             # Of an earlier session of this process, about to end; its end is watched.
             self._on_controller(NO_NODE, epoch, now)
+        elif claim.broker == NO_NODE:
+            self._on_quorum(epoch, now)
         else:
             self._on_controller(NodeId(claim.broker), epoch, now)
 

@@ -17,7 +17,6 @@ from nodes.broker.produce import FindReplica
 from nodes.broker.replica import Replica, ReplicaState
 from nodes.core.fetch_session.leader import FetchSession, FetchSessions
 from nodes.core.partition.events import NO_EPOCH, ReadVerdict, ReplicaFetched
-from transport.driver.calls import response
 from transport.driver.ports import Origin
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
@@ -448,14 +447,12 @@ class Fetches:
         if not lane:
             del self._parked[fetch.lane]
         body = FetchResponse(ErrorCode.NONE, tuple(gathered.partitions.values()), session.id)
-        envelope = response(fetch.request.envelope, body, tuple(gathered.frames))
         if not session.is_held:
             if fetch.parked:
                 self._unwatch(session, session.parts)
         else:
             self._unwatch(session, session.answered(gathered.partitions.items()))
-        if not self._context.ports.wire.reply(fetch.request.origin, envelope):
-            self._context.count("replies_dropped")
+        if not self._context.reply(fetch.request, body, tuple(gathered.frames)):
             self.drop_session(fetch.body.replica_id)
 
     def check(self) -> None:

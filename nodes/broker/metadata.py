@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
 from nodes.core.controller.image import ClusterImage
@@ -30,6 +32,7 @@ from transport.wire.messages.configs import KIND_BROKER
 from transport.wire.messages.metadata import (
     EVENT_DELTA,
     EVENT_METADATA,
+    AclRecord,
     BrokerRecord,
     ConfigRecord,
     FetchImageRequest,
@@ -45,6 +48,8 @@ HISTORY_DELTAS = 1_000
 HISTORY_RECORDS = 20_000
 """Deltas kept for those who missed some; beyond either bound the oldest go."""
 WAITING_MAX = 10_000
+SECRET = (TopicRecord, ConfigRecord, AclRecord)
+"""What is not published where clients are judged: whoever is let in hears all events."""
 
 OnApplied = Callable[[bool, Now], None]
 """True: this broker's image is at the version waited for. False: not within the time."""
@@ -111,7 +116,9 @@ class Metadata:
         if self._from_log or delta.version <= self.image.position.version:
             return
         self._hear(delta.version)
-        if self._follows(delta):
+        if not delta.records:
+            self._want(now.mono_ms)  # withheld: the controller tells it to brokers that ask
+        elif self._follows(delta):
             self._apply(delta, now)
         else:
             self._context.count("metadata_gaps")
@@ -225,6 +232,8 @@ class Metadata:
             self._follower.apply(changed, removed, now)
 
     def _publish(self, topic: bytes, delta: MetadataDelta) -> None:
+        if self._context.config.authorizer and any(isinstance(r, SECRET) for r in delta.records):
+            delta = replace(delta, records=())
         envelope = Envelope(Kind.EVENT, delta, cluster_id=self._context.config.cluster_id)
         self._context.ports.wire.publish(topic, envelope)
 

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple, Protocol
 
 from nodes.broker import znodes
 from nodes.broker.scripts import Script, Session, in_batches, play
+from nodes.core.acls import Pattern
 from nodes.core.controller.image import ClusterImage
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import ControllerEpoch, MetadataPosition, NodeId, TopicId
 from transport.wire.messages import Refusal
+from transport.wire.messages.configs import KIND_BROKER
 from transport.wire.messages.coordination import (
     Check,
     Create,
@@ -29,6 +31,7 @@ from transport.wire.messages.coordination import (
     SetData,
 )
 from transport.wire.messages.metadata import (
+    AclRecord,
     BrokerRecord,
     ConfigRecord,
     MetadataDelta,
@@ -112,10 +115,11 @@ class ZnodeMetadataStore:
             return None
 
     def _read_all(self) -> Script[list[MetadataRecord]]:
-        brokers, topics, configs, producer_ids = yield [
+        brokers, topics, configs, acls, producer_ids = yield [
             GetChildren(znodes.REGISTERED),
             GetChildren(znodes.TOPICS),
             GetChildren(znodes.CONFIGS),
+            GetChildren(znodes.ACLS),
             GetData(znodes.PRODUCER_IDS),
         ]
         records: list[MetadataRecord] = []
@@ -126,6 +130,9 @@ class ZnodeMetadataStore:
         paths = [f"{znodes.CONFIGS}/{name}" for name in configs.children]
         for found in (yield from in_batches([GetData(path) for path in paths])):
             records.append(znodes.decode_record(ConfigRecord, found.data))
+        paths = [f"{znodes.ACLS}/{name}" for name in acls.children]
+        for found in (yield from in_batches([GetData(path) for path in paths])):
+            records.append(znodes.decode_record(AclRecord, found.data))
         records.append(znodes.decode_record(ProducerIdsRecord, producer_ids.data))
         return records
 
@@ -153,13 +160,13 @@ class ZnodeMetadataStore:
     ) -> None:
         """Write the delta as one multi; the znodes of removed topics go right behind it."""
         assert self._version >= 0, "load() first"
+        names = topic_names(image, delta)
         position = znodes.encode_position(delta.controller_epoch, delta.version)
         writes: list[Write] = [
             Check(znodes.CONTROLLER_EPOCH, self._reign.epoch_version),
             SetData(znodes.METADATA_VERSION, position, self._version),
+            *record_writes(image, delta, names),
         ]
-        names = _names(image, delta)
-        writes += [_WRITES[type(record)](image, names, record) for record in delta.records]
         self._version += 1
         operations: list[Operation] = [Multi(tuple(writes))]
         for record in delta.records:
@@ -189,7 +196,23 @@ class ZnodeMetadataStore:
         return [Multi((*fence, *deletes[start : start + DELETES_AT_ONCE])) for start in starts]
 
 
-def _names(image: ClusterImage, delta: MetadataDelta) -> Names:
+def record_writes(image: ClusterImage, delta: MetadataDelta, names: Names) -> list[Write]:
+    """Return what writes each record to znodes that hold ``image``; ``names`` are of its topics.
+
+    The configs of a broker go with it, as they do in the image.
+    """
+    gone = [record.id for record in delta.records if isinstance(record, RemoveBrokerRecord)]
+    return [
+        *(_WRITES[type(record)](image, names, record) for record in delta.records),
+        *(
+            Delete(znodes.config_path(KIND_BROKER, str(node)))
+            for node in gone
+            if (KIND_BROKER, str(node)) in image.configs
+        ),
+    ]
+
+
+def topic_names(image: ClusterImage, delta: MetadataDelta) -> Names:
     """Return the names of the topics that ``delta`` is about."""
     names: Names = {}
     for record in delta.records:
@@ -248,6 +271,14 @@ def _write_config(image: ClusterImage, _names: Names, record: ConfigRecord) -> W
     return _upsert(path, znodes.encode_record(record), exists=exists)
 
 
+def _write_acl(image: ClusterImage, _names: Names, record: AclRecord) -> Write:
+    path = znodes.acl_path(record)
+    exists = Pattern(record.resource_type, record.pattern_type, record.name) in image.acls
+    if not record.entries:
+        return Delete(path) if exists else Check(znodes.ACLS)
+    return _upsert(path, znodes.encode_record(record), exists=exists)
+
+
 def _upsert(path: str, data: bytes, *, exists: bool) -> Write:
     return SetData(path, data) if exists else Create(path, data)
 
@@ -260,4 +291,5 @@ _WRITES: dict[type, Callable[[ClusterImage, Names, Any], Write]] = {
     RemoveTopicRecord: _write_removal,
     ProducerIdsRecord: _write_producer_ids,
     ConfigRecord: _write_config,
+    AclRecord: _write_acl,
 }

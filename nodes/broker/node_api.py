@@ -14,6 +14,7 @@ from transport.wire.messages.cluster import (
     DescribeNodeResponse,
     HealthRequest,
     HealthResponse,
+    NodeEndpoints,
 )
 from transport.wire.registry import VERSIONS
 
@@ -48,10 +49,30 @@ class NodeApi:
             config.mode,
             config.name,
             config.incarnation,
-            config.nodes,
+            self._nodes(),
             self._api_versions,
         )
         self._context.reply(request, answer)
+
+    def _nodes(self) -> tuple[NodeEndpoints, ...]:
+        """Return the nodes of the settings, and brokers that came since, also from other hosts."""
+        named = self._context.config.nodes
+        known = {node.name for node in named}
+        came = (
+            NodeEndpoints(
+                broker.id,
+                broker.name,
+                ("broker",),
+                broker.peers,
+                broker.clients,
+                broker.events,
+                broker.rack,
+                broker.http,
+            )
+            for broker in self._context.image.live_brokers()
+            if broker.name not in known
+        )
+        return (*named, *came)
 
     def _on_health(self, request: Request, _now: Now) -> None:
         self._context.reply(request, self.health())

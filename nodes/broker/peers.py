@@ -34,19 +34,27 @@ class Peers:
     def start(self) -> None:
         """Subscribe to the heartbeats and metadata deltas of each of them."""
         for node in sorted(self._endpoints):
-            endpoint = self._endpoints[node].events
-            link = self._context.ports.wire.subscribe(endpoint, (EVENT_DELTA, EVENT_BEAT))
-            self._events[link] = node
+            self._hear(self._endpoints[node])
+
+    def _hear(self, node: NodeEndpoints) -> None:
+        link = self._context.ports.wire.subscribe(node.events, (EVENT_DELTA, EVENT_BEAT))
+        self._events[link] = node.id
+
+    def hear(self, nodes: Iterable[NodeEndpoints]) -> None:
+        """Hear these too from now on: members of the quorum, which have become controllers."""
+        for node in nodes:
+            if node.id not in self._endpoints:
+                self._endpoints[node.id] = node
+                self._hear(node)
 
     def meet(self, brokers: Iterable[BrokerRecord]) -> None:
         """Learn of brokers that joined after this one was started, and hear them from now on."""
         for broker in brokers:
             if broker.id not in self._endpoints and broker.id != self._context.id:
-                self._endpoints[broker.id] = NodeEndpoints(
+                self._endpoints[broker.id] = node = NodeEndpoints(
                     broker.id, broker.name, ("broker",), broker.peers, broker.clients, broker.events
                 )
-                link = self._context.ports.wire.subscribe(broker.events, (EVENT_DELTA, EVENT_BEAT))
-                self._events[link] = broker.id
+                self._hear(node)
 
     def link(self, node: NodeId) -> LinkId | None:
         """Return the DEALER to a broker's peers door, opened on first use; None: no such broker.

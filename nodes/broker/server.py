@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from nodes.broker.acl_api import AclApi
 from nodes.broker.administration import PASSED_ON, Administration
 from nodes.broker.config_api import ConfigApi
 from nodes.broker.context import BrokerContext
@@ -47,7 +48,7 @@ from transport.driver.timers import Timers
 from transport.kernel import Now, earliest
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import ControllerEpoch, NodeId, PartitionKey
+from transport.wire.ids import NO_NODE, ControllerEpoch, NodeId, PartitionKey
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.cluster import HealthRequest, HealthResponse, Heartbeat
 from transport.wire.messages.fetch import FetchRequest, OffsetForLeaderEpochRequest
@@ -209,6 +210,7 @@ class BrokerServer:
                 on_elected=self.controller.elected,
                 on_deposed=self.controller.deposed,
                 on_controller=self.on_controller,
+                on_quorum=self._on_quorum,
             )
         self.channel.serve_here(self.controller.ask_here)
         self.membership = Membership(
@@ -233,6 +235,7 @@ class BrokerServer:
             **MetadataApi(context, self.channel, self.metadata).handlers,
             **Administration(context, self.channel, self.metadata).handlers,
             **ConfigApi(context).handlers,
+            **AclApi(context).handlers,
             **ReassignmentApi(context).handlers,
             **self.transactions.clients,
             **self.internal_topics.handlers,
@@ -384,6 +387,12 @@ class BrokerServer:
     def _on_failed(self, now: Now) -> None:
         if self.election is not None:
             self.election.resign(now)
+
+    def _on_quorum(self, epoch: ControllerEpoch, now: Now) -> None:
+        """The cluster has moved to mode ``kraft``: the quorum's heartbeats say who leads it."""
+        self.peers.hear(self._config.quorum_members())
+        if epoch > self.channel.epoch:
+            self.on_controller(NO_NODE, epoch, now)
 
     def on_controller(self, controller: NodeId, epoch: ControllerEpoch, now: Now) -> None:
         """Another node is the active controller now; −1: none is known."""

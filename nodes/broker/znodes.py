@@ -23,8 +23,10 @@ from transport.wire.ids import (
     NodeName,
     ProducerId,
 )
+from transport.wire.messages.acls import PatternType, ResourceType
 from transport.wire.messages.cluster import NodeEndpoints
 from transport.wire.messages.metadata import (
+    AclRecord,
     BrokerRecord,
     ConfigRecord,
     PartitionRecord,
@@ -37,6 +39,7 @@ BROKER_IDS = "/brokers/ids"
 REGISTERED = "/brokers/registered"
 TOPICS = "/brokers/topics"
 CONFIGS = "/brokers/configs"
+ACLS = "/brokers/acls"
 PRODUCER_IDS = "/producer_ids"
 METADATA_VERSION = "/metadata_version"
 CONTROLLER_EPOCH = "/controller_epoch"
@@ -45,9 +48,17 @@ CONTROLLER = "/controller"
 REMOVED_TOPIC = b'{"removed":true}'
 """Data of a deleted topic's znode until its children and itself are gone."""
 
-StoredRecord = BrokerRecord | TopicRecord | PartitionRecord | ProducerIdsRecord | ConfigRecord
+StoredRecord = (
+    BrokerRecord | TopicRecord | PartitionRecord | ProducerIdsRecord | ConfigRecord | AclRecord
+)
 RecordT = TypeVar(
-    "RecordT", BrokerRecord, TopicRecord, PartitionRecord, ProducerIdsRecord, ConfigRecord
+    "RecordT",
+    BrokerRecord,
+    TopicRecord,
+    PartitionRecord,
+    ProducerIdsRecord,
+    ConfigRecord,
+    AclRecord,
 )
 
 
@@ -65,6 +76,7 @@ class Registration(msgspec.Struct, frozen=True):
     events: str
     rack: str = ""
     intact: bool = True
+    http: str = ""
 
 
 class ControllerClaim(msgspec.Struct, frozen=True):
@@ -92,6 +104,7 @@ def roots(mode: str) -> tuple[tuple[str, bytes], ...]:
         (REGISTERED, b""),
         (TOPICS, b""),
         (CONFIGS, b""),
+        (ACLS, b""),
         (PRODUCER_IDS, encode_record(ProducerIdsRecord(ProducerId(0)))),
         (METADATA_VERSION, encode_position(ControllerEpoch(0), MetadataVersion(0))),
         (CONTROLLER_EPOCH, b"0"),
@@ -116,6 +129,13 @@ def partition_path(name: str, partition: int) -> str:
 def config_path(kind: str, name: str) -> str:
     """Return the path of the dynamic configs of something; ``<default>`` are those of all."""
     return f"{CONFIGS}/{kind}:{quote(name, safe='') or '<default>'}"
+
+
+def acl_path(record: AclRecord) -> str:
+    """Return the path of the ACL of a pattern, as ``topic:prefixed:orders-``."""
+    kind = ResourceType(record.resource_type).name.lower()
+    pattern_type = PatternType(record.pattern_type).name.lower()
+    return f"{ACLS}/{kind}:{pattern_type}:{quote(record.name, safe='')}"
 
 
 def registered_path(node: NodeId) -> str:
@@ -151,7 +171,7 @@ def encode_registration(
 ) -> bytes:
     """Return the data of a broker's registration."""
     told = Registration(
-        node.name, incarnation, node.peers, node.clients, node.events, node.rack, intact
+        node.name, incarnation, node.peers, node.clients, node.events, node.rack, intact, node.http
     )
     return msgspec.json.encode(told)
 
@@ -175,6 +195,7 @@ def broker_record(node: NodeId, epoch: BrokerEpoch, data: bytes | None) -> Broke
         told.rack,
         True,
         told.intact,
+        http=told.http,
     )
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from nodes.core.znode.acl import allows
 from nodes.core.znode.history import History
 from nodes.core.znode.paths import ROOT
+from nodes.core.znode.reserved import may_read
 from nodes.core.znode.watch import TreeChange
 from transport.wire.ids import Zxid
 from transport.wire.messages.coordination import NODE_DELETED, READ, Change, GetChanges, Identity
@@ -54,6 +55,8 @@ def page(
         if path != operation.prefix and not path.startswith(below):
             continue
         if change.znode is None or not allows(change.znode.acl, READ, identities):
+            continue
+        if not may_read(path, identities):
             continue
         changes.append(_told(change))
         size_bytes += CHANGE_OVERHEAD_BYTES + len(path) + len(changes[-1].data or b"")

@@ -47,7 +47,7 @@ class CoordinatorContext:
 
     def __post_init__(self) -> None:
         coordinator = self.config.coordinator
-        self.identities = Identities(coordinator)
+        self.identities = Identities(self.config)
         self.history = History(coordinator.history_changes_max, coordinator.history_bytes_max)
 
     @property

@@ -41,11 +41,8 @@ class Dispatch:
         self._requests = requests
         self._told = told
         self._events = events
-
-    @property
-    def handles(self) -> frozenset[type[Message]]:
+        self.handles = frozenset((*requests, *told))
         """What has a handler at a door."""
-        return frozenset((*self._requests, *self._told))
 
     def on_message(self, origin: Origin | int, envelope: Envelope, now: Now) -> None:
         """Hand a message to its handler, or refuse it; never raises because of what it says."""

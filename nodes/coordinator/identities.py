@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 
-from nodes.config import CoordinatorConfig
-from nodes.core.znode.acl import IP, PRINCIPAL, identify
+from nodes.config import NodeConfig
+from nodes.core.znode.acl import IP, PRINCIPAL, SUPER, identify
 from transport.driver.ports import Origin
 from transport.wire.messages.coordination import AddAuth, Identity
 
@@ -21,12 +21,17 @@ IDENTITIES_MAX = 64
 class Identities:
     """Proofs -> identities."""
 
-    def __init__(self, config: CoordinatorConfig) -> None:
-        self._super_digest = config.super_digest
+    def __init__(self, config: NodeConfig) -> None:
+        self._super_digest = config.coordinator.super_digest
+        self._super_users = frozenset(config.super_users)
 
     def of_connection(self, origin: Origin) -> tuple[Identity, ...]:
         """Return what the transport itself tells: ``ip`` of the other end, ``principal`` of its keys."""
-        proved = (Identity(PRINCIPAL, origin.principal),) if origin.principal else ()
+        proved: tuple[Identity, ...] = ()
+        if origin.principal:
+            proved = (Identity(PRINCIPAL, origin.principal),)
+        if origin.principal in self._super_users:
+            proved = (*proved, Identity(SUPER, ""))
         try:
             address = ip_address(origin.address)
         except ValueError:

@@ -6,12 +6,13 @@ tree does: the log of an ensemble without it reads as it always has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from nodes.core.znode.watch import TreeChange
 from transport.kernel import Now
 from transport.wire.ids import Term
+from transport.wire.messages.coordination import WriteOperation
 
 MARK = b"\xc1"
 """In front of the entries of the second machine."""
@@ -29,11 +30,19 @@ class Slices(Protocol):
         ...
 
 
+class OwnWrites(NamedTuple):
+    """What an entry of the second machine changes in the tree: one write by its zxid, of nobody's
+    session, to be taken from ``operations`` one by one."""
+
+    wall_ms: int
+    operations: Iterable[WriteOperation]
+
+
 class Machine(Protocol):
     """Applied beside the znode tree, from the same log. Called within a step of the quorum: what
     it wants to propose has to wait for the end of the turn."""
 
-    def apply(self, data: bytes, term: Term, now: Now) -> None:
+    def apply(self, data: bytes, term: Term, now: Now) -> OwnWrites | None:
         """Take one committed entry (without its mark) that was appended in ``term``."""
         ...
 

@@ -14,6 +14,7 @@ from nodes.coordinator.bundle import Bundle
 from nodes.coordinator.context import CoordinatorContext
 from nodes.coordinator.machine import MARK, Machine, Slices
 from nodes.core.znode.core import Applied, ZnodeCore
+from nodes.core.znode.modes import NO_SESSION
 from nodes.core.znode.snapshot import BadSnapshot
 from nodes.storage.disk import Damaged
 from transport.kernel import Now
@@ -71,9 +72,14 @@ class Replica:
 
     def _apply_to_machine(self, entry: Entry, now: Now) -> None:
         if self._machine is None:
-            self._context.count("entries_of_another_mode")
+            raise Damaged(f"entry {entry.index} is of mode kraft, which this process does not know")
+        writes = self._machine.apply(entry.data[len(MARK) :], entry.term, now)
+        if writes is None:
             return
-        self._machine.apply(entry.data[len(MARK) :], entry.term, now)
+        applied = self._core.apply_own(writes.operations, writes.wall_ms)
+        self._context.count("own_writes_refused", len(applied.results))
+        self._context.history.add(applied.changes)
+        self._listener.on_applied(ProposedWrite(NO_SESSION, writes.wall_ms), applied, now)
 
     def _tell_quotas(self, passed: Sequence[str]) -> None:
         self._context.count("soft_quotas_passed", len(passed))

@@ -8,6 +8,7 @@ from nodes.coordinator.context import CoordinatorContext
 from nodes.core.znode.acl import allows
 from nodes.core.znode.missed import missed, missed_by_lasting
 from nodes.core.znode.paths import is_valid
+from nodes.core.znode.reserved import may_read
 from nodes.core.znode.tree import Tree
 from nodes.core.znode.watch import KINDS, LASTING, TreeChange
 from transport.wire.ids import SessionId, Zxid
@@ -48,6 +49,8 @@ def may_hear(
     tree: Tree, identities: tuple[Identity, ...], event: WatchEvent, change: TreeChange | None
 ) -> bool:
     """Tell whether somebody of these identities may read the znode that ``event`` is about."""
+    if not may_read(event.path, identities):
+        return False
     if change is None:
         znode = tree.get(event.path)
     elif change.path == event.path:

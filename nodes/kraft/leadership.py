@@ -1,5 +1,8 @@
 """The quorum's leader is the active controller: its term is the controller epoch.
 
+In a cluster that was moved from mode ``zookeeper`` the epochs begin above those it had there, and
+nobody reigns here while the znodes hold the image.
+
 Level, not edge: at the end of each turn the controller's state is made to follow the quorum's.  A
 leader reigns from the moment that everything of earlier terms is applied here; a member that does
 not lead, or leads in a later term, has been deposed.
@@ -14,11 +17,14 @@ from nodes.broker.controller import Controller, Mandate
 from nodes.broker.heartbeat import Beating
 from nodes.broker.registrations import OnLive
 from nodes.coordinator.server import CoordinatorServer
+from nodes.kraft.entries import Mirrored, encode
+from nodes.kraft.machine import MetadataMachine
 from nodes.kraft.registry import TreeRegistry
 from nodes.kraft.store import QuorumMetadataStore
 from transport.kernel import Now
-from transport.wire.ids import NO_NODE, ControllerEpoch, NodeId, Term
+from transport.wire.ids import NO_NODE, ControllerEpoch, NodeId
 from transport.wire.messages.metadata import MetadataDelta
+from transport.wire.messages.migration import Stage
 
 
 class Ruled(Protocol):
@@ -42,15 +48,21 @@ class Ruled(Protocol):
 class Leadership:
     """Makes this member's controller reign, and end its reign."""
 
-    def __init__(self, ruled: Ruled, coordinator: Callable[[], CoordinatorServer]) -> None:
+    def __init__(
+        self,
+        ruled: Ruled,
+        coordinator: Callable[[], CoordinatorServer],
+        machine: Callable[[], MetadataMachine],
+    ) -> None:
         self._ruled = ruled
         self._coordinator = coordinator
-        self._term: Term | None = None
+        self._machine = machine
+        self._epoch: ControllerEpoch | None = None
         self._store: QuorumMetadataStore | None = None
         self._registry: TreeRegistry | None = None
         self._look = False
         """Brokers have come or gone."""
-        self._known = (NO_NODE, Term(0))
+        self._known = (NO_NODE, ControllerEpoch(0))
 
     # Told while entries are applied
 
@@ -75,36 +87,43 @@ class Leadership:
         coordinator, controller = self._coordinator(), self._ruled.controller
         self._learn(coordinator, now)
         term = coordinator.reign
-        if self._term is not None and (term != self._term or not controller.is_active):
+        epoch = None if term is None else self._machine().epoch_of(term)
+        if self._epoch is not None and (epoch != self._epoch or not controller.is_active):
             self._depose(now)
-        if self._term is None and term is not None:
-            self._begin(coordinator, term, now)
+        if self._epoch is None and epoch is not None:
+            self._begin(coordinator, epoch, now)
         if self._look and self._registry is not None:
             self._look = False
             self._registry.look(now)
         if self._store is not None:
-            self._store.flush(coordinator.propose, now)
+            self._store.flush(self._propose, now)
 
     def _learn(self, coordinator: CoordinatorServer, now: Now) -> None:
-        known = coordinator.known_reign
-        if known != self._known:
-            self._known = known
-            self._ruled.on_controller(known[0], ControllerEpoch(known[1]), now)
+        leader, term = coordinator.known_reign
+        epoch = self._machine().epoch_of(term)
+        if epoch is not None and (leader, epoch) != self._known:
+            self._known = (leader, epoch)
+            self._ruled.on_controller(leader, epoch, now)
 
     def _depose(self, now: Now) -> None:
-        self._term = self._store = self._registry = None
+        self._epoch = self._store = self._registry = None
         self._ruled.controller.deposed(now)
 
-    def _begin(self, coordinator: CoordinatorServer, term: Term, now: Now) -> None:
-        self._term, self._store, self._look = term, QuorumMetadataStore(), False
+    def _begin(self, coordinator: CoordinatorServer, epoch: ControllerEpoch, now: Now) -> None:
+        self._epoch, self._store, self._look = epoch, QuorumMetadataStore(), False
 
         def make_registry(on_live: OnLive) -> TreeRegistry:
             self._registry = registry = TreeRegistry(coordinator.tree, on_live)
             return registry
 
-        mandate = Mandate(ControllerEpoch(term), self._store, make_registry)
+        mandate = Mandate(epoch, self._store, make_registry)
         self._ruled.controller.elected(mandate, now)
         self._ruled.beating.beat()  # brokers outside the quorum know it from beats
+
+    def _propose(self, delta: MetadataDelta, now: Now) -> bool:
+        mirrors = self._machine().migration.stage is Stage.MIRRORING
+        entry = Mirrored(now.wall_ms, delta) if mirrors else delta
+        return self._coordinator().propose(encode(entry), now)
 
     def next_deadline_ms(self) -> int | None:
         """Return when there is something to propose."""
@@ -112,5 +131,5 @@ class Leadership:
 
     def check(self) -> None:
         """Assert that one who reigns leads, under the epoch of its term."""
-        term = -1 if self._term is None else int(self._term)
-        assert self.epoch in (-1, term), "a reign of another term"
+        epoch = -1 if self._epoch is None else int(self._epoch)
+        assert self.epoch in (-1, epoch), "a reign of another term"

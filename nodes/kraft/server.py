@@ -14,6 +14,7 @@ from nodes.coordinator.server import CoordinatorServer
 from nodes.kraft.controller import DedicatedController
 from nodes.kraft.leadership import Leadership
 from nodes.kraft.machine import MetadataMachine
+from nodes.kraft.migration import Migrator
 from nodes.kraft.share import Share
 from nodes.runtime.measures import Outlook, counters, merged
 from nodes.storage.disk import Disk
@@ -23,6 +24,7 @@ from transport.driver.ports import LinkId, Origin, Ports
 from transport.kernel import Now, earliest
 from transport.wire.codec import Envelope, Kind
 from transport.wire.messages.cluster import HealthRequest, HealthResponse
+from transport.wire.messages.migration import MigrateRequest
 
 
 class KraftServer:
@@ -50,7 +52,7 @@ class KraftServer:
             )
         else:
             self.broker = DedicatedController(config, disk)
-        self.leadership = Leadership(self.broker, lambda: self.coordinator)
+        self.leadership = Leadership(self.broker, lambda: self.coordinator, lambda: self._machine)
         self._disk = disk
         self._started = False
         self._broker_ended = False
@@ -63,9 +65,17 @@ class KraftServer:
         self._ports = ports
         self._broker_ports = Share(ports, self._on_broker_exit)
         self.broker.start(self._broker_ports, now)
-        self._machine = MetadataMachine(self.broker.metadata, self.leadership)
+        self._machine = MetadataMachine(
+            self.broker.metadata,
+            self.leadership,
+            lambda: self.coordinator.tree,
+            native=self._config.mode == "kraft",
+        )
         self.coordinator = CoordinatorServer(self._config, self._disk, self._machine)
         self.coordinator.start(Share(ports, ports.exit), now)
+        self.migrator = Migrator(
+            self._config, ports.wire, self.coordinator, self._machine, self.broker.metadata
+        )
         self.coordinator.when_current(self.broker.metadata.became_current)
         self._started = True
 
@@ -75,6 +85,9 @@ class KraftServer:
             of_broker = self._broker_ports.owns(origin)
         elif isinstance(envelope.body, HealthRequest) and envelope.kind == Kind.REQUEST:
             self._ports.wire.reply(origin, response(envelope, self._health(now)))
+            return
+        elif isinstance(envelope.body, MigrateRequest) and envelope.kind == Kind.REQUEST:
+            self.migrator.on_request(origin, envelope, now)
             return
         else:
             kind = type(envelope.body)
@@ -104,6 +117,7 @@ class KraftServer:
             self._ending = True
             self.coordinator.stop(now)
         self.leadership.end_turn(now)
+        self.migrator.end_turn(now)
         self.coordinator.end_turn(now)
 
     def next_deadline_ms(self) -> int | None:
@@ -111,6 +125,7 @@ class KraftServer:
         return earliest(
             None if self._broker_ended else self.broker.next_deadline_ms(),
             self.leadership.next_deadline_ms(),
+            self.migrator.next_deadline_ms(),
             self.coordinator.next_deadline_ms(),
         )
 

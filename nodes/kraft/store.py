@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from nodes.broker.metadata_store import Loaded, OnCommitted, OnLoaded
 from nodes.core.controller.image import ClusterImage
-from nodes.kraft.machine import encode_delta
 from transport.kernel import Now
 from transport.wire.ids import MetadataPosition
 from transport.wire.messages.metadata import MetadataDelta
@@ -20,7 +19,7 @@ from transport.wire.messages.metadata import MetadataDelta
 PROPOSE_AGAIN_MS = 20
 """After the quorum took no proposal: leadership is being handed over, or too much is under way."""
 
-Propose = Callable[[bytes, Now], bool]
+Propose = Callable[[MetadataDelta, Now], bool]
 
 
 class _Commit(NamedTuple):
@@ -52,7 +51,7 @@ class QuorumMetadataStore:
         """Propose what waits, as long as the quorum takes it from this leader."""
         if self._commit is None or self._due_ms is None or self._due_ms > now.mono_ms:
             return
-        taken = propose(encode_delta(self._commit.delta), now)
+        taken = propose(self._commit.delta, now)
         self._due_ms = None if taken else now.mono_ms + PROPOSE_AGAIN_MS
 
     def on_applied(self, delta: MetadataDelta, taken: bool, now: Now) -> None:

@@ -71,8 +71,11 @@ def _run(config: NodeConfig, program: NodeProgram, version: str) -> int:
     guard = Guard(Path(config.keys_dir)) if config.keys_dir else None
     loop = Loop(
         program,
-        doors={Door.PEERS: here.peers, Door.CLIENTS: here.clients},
-        events=here.events,
+        doors={
+            Door.PEERS: config.bound(here.peers),
+            Door.CLIENTS: config.bound(here.clients),
+        },
+        events=config.bound(here.events),
         keys=guard.keys if guard else None,
         guard=guard,
     )

@@ -52,7 +52,7 @@ class Window:
         self._loop = loop
         self._program = program
         self._version = version
-        self._listener = _listen(config.endpoints().http)
+        self._listener = _listen(config.bound(config.endpoints().http))
         self._pages: dict[str, Callable[[], Answer]] = {
             "/metrics": self._metrics,
             "/health": self._health,

@@ -8,6 +8,8 @@ from types import TracebackType
 
 from odradek import admin as blocking
 from odradek.admin import (
+    AclBinding,
+    AclFilter,
     ClusterDescription,
     ConfigDescription,
     ConfigResource,
@@ -105,6 +107,20 @@ class AdminClient:
         await asyncio.to_thread(
             self._admin.alter_configs, config_resources, timeout_ms, validate_only=validate_only
         )
+
+    async def create_acls(self, acls: Iterable[AclBinding], timeout_ms: int | None = None) -> None:
+        """Allow or deny."""
+        await asyncio.to_thread(self._admin.create_acls, acls, timeout_ms)
+
+    async def describe_acls(self, acl_filter: AclFilter | None = None) -> list[AclBinding]:
+        """Return the bindings that a filter means, or all."""
+        return await asyncio.to_thread(self._admin.describe_acls, acl_filter)
+
+    async def delete_acls(
+        self, filters: Iterable[AclFilter], timeout_ms: int | None = None
+    ) -> list[AclBinding]:
+        """Remove the bindings that any of the filters means; return them."""
+        return await asyncio.to_thread(self._admin.delete_acls, filters, timeout_ms)
 
     async def delete_records(
         self, records_to_delete: Mapping[TopicPartition, int], timeout_ms: int | None = None

@@ -18,7 +18,8 @@ from odradek.errors import NoClusterError
 from odradek.examination import ERROR, Finding, Report, examine
 from odradek.node_window import look_at_all, read_health, read_metrics
 from odradek.question import ask_all
-from transport.sockets.curve import CLUSTER_PRINCIPAL, KeysError, read_keys
+from transport.sockets.curve import KeysError, read_keys
+from transport.wire.ids import CLUSTER_PRINCIPAL
 from transport.wire.messages.cluster import (
     DescribeNodeRequest,
     DescribeNodeResponse,
@@ -67,16 +68,16 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def describe_cluster(seeds: Seeds, timeout_ms: int) -> DescribeNodeResponse:
-    """Return how the first node that answers describes the cluster. Raises NoClusterError."""
+    """Return how the node that knows most of it describes the cluster. Raises NoClusterError."""
     try:
         answers = ask_all(
             seeds.endpoints, DescribeNodeRequest("odradek"), timeout_ms=timeout_ms, keys=seeds.keys
         )
     except KeysError as error:
         raise NoClusterError(str(error)) from None
-    for answer in answers:
-        if isinstance(answer, DescribeNodeResponse):
-            return answer
+    described = [answer for answer in answers if isinstance(answer, DescribeNodeResponse)]
+    if described:
+        return max(described, key=lambda one: len(one.nodes))
     remedy = "" if seeds.keys else "; a secured cluster answers only with keys (--keys)"
     raise NoClusterError(f"none of {', '.join(seeds.endpoints)} answers ({seeds.source}){remedy}")
 

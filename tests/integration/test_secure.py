@@ -16,9 +16,14 @@ import msgpack
 import pytest
 import zmq
 
-from odradek import CoordinationClient
+from odradek import AdminClient, Consumer, CoordinationClient, Producer
 from odradek.acl import ACL, Id, Permissions
-from odradek.errors import NoAuthError
+from odradek.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    NoAuthError,
+    TopicAuthorizationFailedError,
+)
 from transport.sockets.curve import Keys, make_keys, read_keys, secure_link
 from transport.wire.apis import Api
 from transport.wire.codec import WIRE_VERSION, Kind
@@ -126,7 +131,7 @@ def hears_events(endpoint: str, keys: Keys | None, limit_ms: int) -> bool:
 def test_it_works_as_printed_and_answers_nobody_without_keys(shell: Shell) -> None:
     commands = printed()
     assert commands[-1] == "odradek stop"
-    assert len(commands) == 6
+    assert len(commands) == 7
     assert "\n".join(commands) in (ROOT / "docs" / "operating.md").read_text()
     for command in commands[:-1]:
         shell.run(command)
@@ -146,6 +151,7 @@ def test_it_works_as_printed_and_answers_nobody_without_keys(shell: Shell) -> No
     for keys in (None, stranger):
         assert not hears_events(events, keys, 1_000)
     hold_by_principal(shell)
+    judged_by_acls(shell)
 
 
 def hold_by_principal(shell: Shell) -> None:
@@ -162,3 +168,48 @@ def hold_by_principal(shell: Shell) -> None:
         assert alice.get("/hers")[0] == b"secret"
         with pytest.raises(NoAuthError):
             bob.get("/hers")
+        with pytest.raises(NoAuthError):
+            alice.delete("/controller")
+
+
+def judged_by_acls(shell: Shell) -> None:
+    """Let alice write and bob read, as commands say, and nobody else or any longer."""
+    hosts = ",".join(shell.doors("clients", ("broker-1",))).replace("tcp://", "")
+    keys = {name: shell.data_dir / "keys" / f"{name}.key" for name in ("alice", "bob", "cluster")}
+    shell.run("odradek acl add bob consumer --topic greetings --group readers")
+    with AdminClient(hosts, security=keys["cluster"]) as admin:
+        admin.create_topics(["hidden"])
+        assert len(admin.describe_acls()) == 5
+    with Producer(hosts, security=keys["alice"]) as producer:
+        assert producer.send("greetings", b"hello").result(30).offset == 0
+        with pytest.raises(TopicAuthorizationFailedError):
+            producer.send("hidden", b"hello").result(30)
+    with reading(hosts, keys["bob"], "readers") as consumer:
+        assert next(iter(consumer)).value == b"hello"
+        consumer.commit()
+    with (
+        reading(hosts, keys["bob"], "others") as consumer,
+        pytest.raises(GroupAuthorizationFailedError),
+    ):
+        consumer.poll(timeout_ms=20_000)
+    with AdminClient(hosts, security=keys["bob"]) as admin:
+        assert admin.list_topics() == ["greetings"]
+        with pytest.raises(ClusterAuthorizationFailedError):
+            admin.describe_acls()
+    shell.run("odradek acl remove alice write --topic greetings")
+    with (
+        Producer(hosts, security=keys["alice"]) as producer,
+        pytest.raises(ClusterAuthorizationFailedError),  # it may write nowhere: not even begin
+    ):
+        producer.send("greetings", b"again").result(30)
+
+
+def reading(hosts: str, keys: Path, group: str) -> Consumer:
+    return Consumer(
+        "greetings",
+        bootstrap_servers=hosts,
+        group_id=group,
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=20_000,
+        security=keys,
+    )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nodes.config import QUORUM_ROLES
 from tests.simulation.mutations.hunt import print_hunt
 from tests.simulation.parallel import prepare, run_many
 from tests.simulation.run import Failed, Report, run
+from tests.simulation.shape import MODES
 from tests.simulation.speed import measure_speed
 
 
@@ -20,9 +20,7 @@ def main() -> int:
     choice.add_argument("--many", type=int, metavar="N", help="run N seeds")
     choice.add_argument("--speed", action="store_true", help="measure how fast virtual time is")
     parser.add_argument("--mutation", metavar="NAME", help="hunt this planted bug, or all")
-    parser.add_argument(
-        "--mode", choices=tuple(QUORUM_ROLES), default="", help="of the cluster; default: drawn"
-    )
+    parser.add_argument("--mode", choices=MODES, default="", help="of the cluster; default: drawn")
     parser.add_argument("--short", action="store_true", help="with a short safety phase")
     parser.add_argument("--first", type=int, default=1, help="the first of many seeds")
     arguments = parser.parse_args()

@@ -52,6 +52,8 @@ class Cluster:
         """How often a node lost something that it had written."""
         self.clients: dict[str, SimulatedProcess] = {}
         """By host; also those that have ended."""
+        self.moved = False
+        """The image is in the log for good: nodes start in mode ``kraft`` from now on."""
         self._watchers: list[Callable[[SimulatedProcess], None]] = []
         self._without_power: set[str] = set()
         """Their supervisors have none either."""
@@ -186,7 +188,7 @@ class Cluster:
             name=node.name,
             id=node.id,
             role=node.roles[0],
-            mode=self.shape.mode,
+            mode="kraft" if self.moved else self.shape.mode,
             cluster_id=CLUSTER_ID,
             incarnation=Incarnation(self.incarnations[node.name]),
             data_dir="",
@@ -197,11 +199,11 @@ class Cluster:
             broker=self.shape.broker,
             log=self.shape.log,
         )
-        if "coordinator" in node.roles:
-            return CoordinatorServer(config, disk)
         boot = hashlib.sha256(f"{node.name} {self.boots.get(node.name, 0)}".encode()).hexdigest()
         if "controller" in node.roles:
             return KraftServer(config, disk, boot)
+        if "coordinator" in node.roles:
+            return CoordinatorServer(config, disk)
         return BrokerServer(config, disk, boot)
 
 
@@ -222,6 +224,12 @@ def coordinator_of(process: SimulatedProcess) -> CoordinatorServer | None:
 
 def _members(shape: Shape) -> Iterator[tuple[str, int, tuple[str, ...]]]:
     """Yield the kind, number and roles of each node."""
+    if shape.moves:
+        for number in range(1, shape.coordinators + 1):
+            yield "coordinator", CONTROLLER_ID_BASE + number, ("coordinator", "controller")
+        yield from _observers(shape, "coordinator", "controller")
+        yield from (("broker", number, ("broker",)) for number in range(1, shape.brokers + 1))
+        return
     if shape.mode == "zookeeper":
         for role, count in (("coordinator", shape.coordinators), ("broker", shape.brokers)):
             yield from ((role, number, (role,)) for number in range(1, count + 1))
@@ -237,9 +245,9 @@ def _members(shape: Shape) -> Iterator[tuple[str, int, tuple[str, ...]]]:
     yield from _observers(shape, "controller")
 
 
-def _observers(shape: Shape, role: str) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+def _observers(shape: Shape, *roles: str) -> Iterator[tuple[str, int, tuple[str, ...]]]:
     for number in range(1, shape.observers + 1):
-        yield "observer", OBSERVER_ID_BASE + number, (role, "observer")
+        yield "observer", OBSERVER_ID_BASE + number, (*roles, "observer")
 
 
 def _endpoints(kind: str, number: int, roles: tuple[str, ...]) -> NodeEndpoints:

@@ -61,6 +61,8 @@ class Network:
         """What a host that lost its power knows nothing of any more."""
         self._numbers: dict[str, int] = {}
         """Of hosts, for their addresses."""
+        self.principals: dict[str, str] = {}
+        """Host -> whom the keys of its connections prove; others prove nothing."""
         self._last_link = 0
         self._last_route = 0
 
@@ -110,7 +112,9 @@ class Network:
         way = link.pipe.out
         if way.unread >= QUEUED_MAX:
             return False
-        self._carry(way, (Origin(link.door, link.pipe.route, link.address), envelope))
+        principal = self.principals.get(link.owner.host, "")
+        origin = Origin(link.door, link.pipe.route, link.address, principal)
+        self._carry(way, (origin, envelope))
         return True
 
     def reply(self, sender: SimulatedProcess, origin: Origin, envelope: Envelope) -> bool:

@@ -16,7 +16,7 @@ from tests.simulation.shape import Shape, draw_log_dirs, draw_mode, draw_shape
 from tests.simulation.workloads.mix import Workloads
 from tests.simulation.world import World
 
-BEGIN_MS = 2_000
+BEGIN_MS = 1_000
 """Before the first fault: the cluster is up, the topic made."""
 CHECK_EVERY_MS = 500
 SHORT_SAFETY_MS = 4_000
@@ -39,15 +39,21 @@ class Report:
 
 
 class Failed(AssertionError):
-    """A run broke a promise: carries its trace."""
+    """A run broke a promise: carries its trace, and the virtual time."""
 
     def __init__(
-        self, seed: int, reason: object, trace: list[str], *, short: bool, mode: str = ""
+        self, world: World, reason: Exception, *, short: bool = False, mode: str = ""
     ) -> None:
-        command = f"python -m tests.simulation --seed {seed}{' --short' if short else ''}"
+        command = f"python -m tests.simulation --seed {world.seed}{' --short' if short else ''}"
         command += f" --mode {mode}" if mode else ""
-        super().__init__(f"seed {seed}: {reason}\nrepeat it with: {command}")
-        self.trace = trace
+        story = f"{type(reason).__name__}: {reason}"
+        super().__init__(f"seed {world.seed}: {story}\nrepeat it with: {command}")
+        self.trace = world.trace
+        self.at_us = world.now_us
+
+
+class _Ended(Exception):
+    """The world has reached the moment that was to be its last."""
 
 
 def run(
@@ -71,8 +77,23 @@ def run(
     try:
         return _run(world, drawn, safety_ms, faults)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise Failed(seed, reason, world.trace, short=short, mode=mode) from error
+        raise Failed(world, error, short=short, mode=mode) from error
+
+
+def run_until(until_us: int, seed: int, shape: Shape) -> None:
+    """Run one seed as :func:`run` does, but no longer than this; what was promised may not break."""
+    world = World(seed)
+    world.at(until_us, _end)
+    try:
+        _run(world, shape, shape.safety_ms, with_faults=True)
+    except _Ended:
+        pass
+    except Exception as error:
+        raise Failed(world, error) from error
+
+
+def _end() -> None:
+    raise _Ended
 
 
 def _draw(world: World, seed: int, mode: str) -> Shape:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from nodes.config import QUORUM_ROLES
+from tests.simulation.shape import MODES
 
 SEEDS_FILE = Path(__file__).with_name("seeds.txt")
 
@@ -26,6 +26,6 @@ def known_seeds() -> list[KnownSeed]:
         if line and not line.startswith("#"):
             seed, length, mode, found = line.split(maxsplit=3)
             assert length in ("short", "full"), line
-            assert mode in QUORUM_ROLES, line
+            assert mode in MODES, line
             seeds.append(KnownSeed(int(seed), length == "short", mode, found))
     return seeds

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, RaftConfig, check_combination
+from nodes.config import (
+    QUORUM_ROLES,
+    BrokerConfig,
+    CoordinatorConfig,
+    LogConfig,
+    RaftConfig,
+    check_combination,
+)
 
 ALWAYS: dict[str, tuple[int, ...]] = {
     "producers": (1, 2, 2, 3),
@@ -53,6 +60,13 @@ KRAFT_SHARE = 0.4
 """Of all seeds."""
 SEPARATE_SHARE = 0.3
 """Of those: clusters in which no node is both broker and controller."""
+MOVING = "moving"
+MOVING_SHARE = 0.15
+"""Of all seeds: clusters that move from mode ``zookeeper`` to ``kraft``, and back."""
+MODES = (*QUORUM_ROLES, MOVING)
+"""What the mode of a run may be."""
+SHARDS = (1, 2, 3, 8)
+"""Partitions of an internal topic: more would only be idle, with a handful of groups."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +80,20 @@ class Shape:
     brokers: int = 3
     separate: bool = False
     """In mode ``kraft``: no node is both."""
+    moves: bool = False
+    """In mode ``zookeeper``: the coordinators are controllers as well, and the image moves to their
+    log and back."""
     death_notices: bool = True
     restarts: bool = True
     raft: RaftConfig = field(default_factory=RaftConfig)
     coordinator: CoordinatorConfig = field(default_factory=CoordinatorConfig)
     broker: BrokerConfig = field(
         default_factory=lambda: BrokerConfig(
-            num_partitions=3, default_replication_factor=3, min_insync_replicas=2
+            num_partitions=3,
+            default_replication_factor=3,
+            min_insync_replicas=2,
+            offsets_topic_partitions=2,
+            transaction_state_partitions=2,
         )
     )
     log: LogConfig = field(default_factory=LogConfig)
@@ -82,7 +103,7 @@ class Shape:
     def describe(self) -> str:
         """Return it in a line, for the trace."""
         broker, raft = self.broker, self.raft
-        apart = ", separate" if self.separate else ""
+        apart = ", separate" if self.separate else ", moving" if self.moves else ""
         return (
             f"{self.mode}{apart}, {self.coordinators} coordinators, {self.observers} observers, "
             f"{self.brokers} brokers, "
@@ -102,7 +123,10 @@ class Shape:
 
 def draw_mode(seed: int) -> str:
     """Draw the mode from a generator of its own: a seed whose mode is given draws the rest alike."""
-    return "kraft" if Random(f"mode of {seed}").random() < KRAFT_SHARE else "zookeeper"
+    drawn = Random(f"mode of {seed}").random()
+    if drawn < KRAFT_SHARE:
+        return "kraft"
+    return MOVING if drawn > 1 - MOVING_SHARE else "zookeeper"
 
 
 LOG_DIRS = ("logs", "logs-2", "logs-3")
@@ -142,6 +166,8 @@ def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:
             replica_fetch_bytes_max=random.choice((1024, 65_536, 10 * 1024 * 1024)),
             request_timeout_ms=random.choice((500, 2_000, 2_000, 5_000)),
             producer_id_block=random.choice((1, 10, 1_000)),
+            offsets_topic_partitions=random.choice(SHARDS),
+            transaction_state_partitions=random.choice(SHARDS),
         ),
         log=LogConfig(
             segment_bytes=random.choice((4_096, 16_384, 1024 * 1024, 1024 * 1024 * 1024)),
@@ -156,8 +182,16 @@ def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:
     )
     if mode == "kraft":
         shape = replace(shape, mode=mode, separate=random.random() < SEPARATE_SHARE)
+    elif mode == MOVING:
+        shape = moving(shape)
     check_combination(shape.raft, shape.coordinator, shape.broker)
     return shape
+
+
+def moving(shape: Shape) -> Shape:
+    """Return a cluster of mode ``zookeeper`` with people who move it to ``kraft`` and back."""
+    mix = replace(shape.mix, clients={**shape.mix.clients, "movers": 1})
+    return replace(shape, moves=True, mix=mix)
 
 
 def _draw_raft(random: Random) -> RaftConfig:
@@ -176,7 +210,7 @@ def _draw_mix(random: Random) -> Mix:
     numbers = {**ALWAYS, **{kind: SOMETIMES[kind] for kind in kinds}}
     return Mix(
         clients={kind: random.choice(counts) for kind, counts in numbers.items()},
-        producer_pause_us=(2_000, random.choice((10_000, 30_000, 30_000, 100_000))),
-        setter_pause_us=(5_000, random.choice((30_000, 60_000, 200_000))),
+        producer_pause_us=(2_000, random.choice((20_000, 60_000, 60_000, 200_000))),
+        setter_pause_us=(5_000, random.choice((50_000, 100_000, 200_000))),
         paths=random.choice((1, 2, 3)),
     )

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from nodes.config import QUORUM_ROLES
 from tests.simulation.parallel import attempt_all
 from tests.simulation.run import run
 from tests.simulation.seeds import known_seeds
-from tests.simulation.shape import Shape
+from tests.simulation.shape import MODES, Shape, moving
 
 ROOT = Path(__file__).parents[2]
 SHORT_SEEDS = range(1, 201)
@@ -25,9 +24,9 @@ def failures_of(seeds: Iterable[int], *, short: bool, mode: str = "") -> list[st
     return [outcome.failure for outcome in outcomes if outcome.failure]
 
 
-@pytest.mark.parametrize("mode", QUORUM_ROLES)
-def test_a_healthy_cluster_serves(mode: str) -> None:
-    report = run(1, faults=False, shape=Shape(mode=mode), safety_ms=4_000)
+@pytest.mark.parametrize("shape", [Shape(), Shape(mode="kraft"), moving(Shape())], ids=MODES)
+def test_a_healthy_cluster_serves(shape: Shape) -> None:
+    report = run(1, faults=False, shape=shape, safety_ms=4_000)
     assert report.records_acked > 100
     assert report.znode_operations > 50
 
@@ -59,7 +58,7 @@ def test_another_seed_gives_another_history() -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("mode", QUORUM_ROLES)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("short", [True, False])
 def test_what_was_found_stays_found(short: bool, mode: str) -> None:
     seeds = [one.seed for one in known_seeds() if (one.short, one.mode) == (short, mode)]

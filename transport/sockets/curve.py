@@ -15,8 +15,8 @@ from typing import NamedTuple
 import zmq
 from zmq.utils import z85
 
-CLUSTER_PRINCIPAL = "odradek"
-"""The nodes and the supervisor, to each other."""
+from transport.wire.ids import CLUSTER_PRINCIPAL
+
 CLUSTER_KEY_FILE = "cluster.key"
 AUTHORIZED_DIR = "authorized"
 PUBLIC_SUFFIX = ".pub"

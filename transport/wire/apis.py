@@ -32,6 +32,9 @@ class Api(IntEnum):
     END_TXN = 26
     WRITE_TXN_MARKERS = 27
     TXN_OFFSET_COMMIT = 28
+    DESCRIBE_ACLS = 29
+    CREATE_ACLS = 30
+    DELETE_ACLS = 31
     DESCRIBE_CONFIGS = 32
     DESCRIBE_LOG_DIRS = 35
     CREATE_PARTITIONS = 37
@@ -71,6 +74,7 @@ class Api(IntEnum):
     TRANSFER_LEADERSHIP = 1110
     TAKE_SNAPSHOT = 1111
     CHANGE_VOTERS = 1112
+    MIGRATE = 1113
 
     # The cluster about itself
     DESCRIBE_NODE = 1201

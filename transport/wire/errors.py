@@ -41,6 +41,8 @@ class ErrorCode(IntEnum):
     UNKNOWN_MEMBER_ID = 25
     INVALID_SESSION_TIMEOUT = 26
     REBALANCE_IN_PROGRESS = 27
+    TOPIC_AUTHORIZATION_FAILED = 29
+    GROUP_AUTHORIZATION_FAILED = 30
     CLUSTER_AUTHORIZATION_FAILED = 31
     INVALID_TIMESTAMP = 32
     UNSUPPORTED_VERSION = 35
@@ -61,6 +63,8 @@ class ErrorCode(IntEnum):
     INVALID_TRANSACTION_TIMEOUT = 50
     CONCURRENT_TRANSACTIONS = 51
     TRANSACTION_COORDINATOR_FENCED = 52
+    TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
+    SECURITY_DISABLED = 54
     KAFKA_STORAGE_ERROR = 56
     UNKNOWN_PRODUCER_ID = 59
     NON_EMPTY_GROUP = 68
@@ -191,6 +195,8 @@ MEANINGS: dict[ErrorCode, Meaning] = {
         "The session timeout is outside the broker's bounds."
     ),
     ErrorCode.REBALANCE_IN_PROGRESS: Meaning("The group is rebalancing; join again."),
+    ErrorCode.TOPIC_AUTHORIZATION_FAILED: Meaning("Not allowed on this topic."),
+    ErrorCode.GROUP_AUTHORIZATION_FAILED: Meaning("Not allowed on this group."),
     ErrorCode.CLUSTER_AUTHORIZATION_FAILED: Meaning("Not allowed on this cluster."),
     ErrorCode.UNSUPPORTED_VERSION: Meaning("This version of the API is not spoken here."),
     ErrorCode.TOPIC_ALREADY_EXISTS: Meaning("A topic of that name exists."),
@@ -223,6 +229,10 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.TRANSACTION_COORDINATOR_FENCED: Meaning(
         "A later transaction coordinator has written here."
     ),
+    ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: Meaning(
+        "Not allowed with this transactional id.", **_FATAL
+    ),
+    ErrorCode.SECURITY_DISABLED: Meaning("This cluster judges nobody by ACLs."),
     ErrorCode.KAFKA_STORAGE_ERROR: Meaning("The log directory is offline or full.", **_REFRESH),
     ErrorCode.UNKNOWN_PRODUCER_ID: Meaning("The partition remembers nothing of this producer."),
     ErrorCode.NON_EMPTY_GROUP: Meaning("The group has members; stop them first."),

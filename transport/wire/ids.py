@@ -14,6 +14,9 @@ ClusterId = NewType("ClusterId", str)
 Incarnation = NewType("Incarnation", int)
 """Grows by one with each start of a node's process; given by its supervisor."""
 
+CLUSTER_PRINCIPAL = "odradek"
+"""Whom the cluster's own keys prove: its nodes and its supervisor, to each other."""
+
 # Raft
 Term = NewType("Term", int)
 LogIndex = NewType("LogIndex", int)

@@ -85,6 +85,9 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
         "DescribeLogDirsRequest",
         "DescribeLogDirsResponse",
     ),
+    Api.DESCRIBE_ACLS: ("acls", "DescribeAclsRequest", "DescribeAclsResponse"),
+    Api.CREATE_ACLS: ("acls", "CreateAclsRequest", "CreateAclsResponse"),
+    Api.DELETE_ACLS: ("acls", "DeleteAclsRequest", "DeleteAclsResponse"),
     Api.DESCRIBE_CONFIGS: ("configs", "DescribeConfigsRequest", "DescribeConfigsResponse"),
     Api.INCREMENTAL_ALTER_CONFIGS: ("configs", "AlterConfigsRequest", "AlterConfigsResponse"),
     Api.ALTER_PARTITION_REASSIGNMENTS: (
@@ -129,6 +132,7 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     ),
     Api.CHANGE_VOTERS: ("ensemble", "ChangeVotersRequest", "ChangeVotersResponse"),
     Api.TAKE_SNAPSHOT: ("ensemble", "TakeSnapshotRequest", "TakeSnapshotResponse"),
+    Api.MIGRATE: ("migration", "MigrateRequest", "MigrateResponse"),
     Api.DESCRIBE_NODE: ("cluster", "DescribeNodeRequest", "DescribeNodeResponse"),
     Api.HEARTBEAT: ("cluster", "Heartbeat", None),
     Api.DEATH_NOTICE: ("cluster", "DeathNotice", "DeathNoticeResponse"),

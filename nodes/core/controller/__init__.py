@@ -9,6 +9,7 @@ what it decides are records, and records become facts when the store has committ
 * ``events.py``     what the core is told, its settings, and the shape of a decision
 * ``names.py``      which topic names and configs are legal
 * ``configs.py``    changes of configs of topics and brokers
+* ``acls.py``       changes of ACLs
 * ``broker_configs.py``  the configs of brokers that can change while they run
 * ``placement.py``  which brokers get the replicas of a new partition
 * ``elections.py``  what a broker's coming and going does to partitions; the ELR

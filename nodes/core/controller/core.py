@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from nodes.core.controller.acls import decide_acl_removal, decide_acls
 from nodes.core.controller.configs import ConfigChanges
 from nodes.core.controller.elections import Elections
 from nodes.core.controller.events import (
@@ -39,8 +40,15 @@ from transport.wire.ids import (
     TopicId,
 )
 from transport.wire.messages import Message, Refusal
+from transport.wire.messages.acls import (
+    CreateAclsRequest,
+    CreateAclsResponse,
+    DeleteAclsRequest,
+    DeleteAclsResponse,
+)
 from transport.wire.messages.configs import AlterConfigsRequest, AlterConfigsResponse
 from transport.wire.messages.metadata import (
+    AclRecord,
     AllocateProducerIdsRequest,
     AllocateProducerIdsResponse,
     AlterPartitionRequest,
@@ -82,6 +90,8 @@ VERSIONED = (
     DeleteTopicsResponse,
     CreatePartitionsResponse,
     AlterConfigsResponse,
+    CreateAclsResponse,
+    DeleteAclsResponse,
     AlterReassignmentsResponse,
     ElectLeadersResponse,
     ControlledShutdownResponse,
@@ -123,6 +133,8 @@ def _subject(record: MetadataRecord) -> object:
         return "producer ids"
     if isinstance(record, ConfigRecord):
         return record.kind, record.name
+    if isinstance(record, AclRecord):
+        return record.resource_type, record.pattern_type, record.name
     return type(record).__name__, record.topic_id
 
 
@@ -167,6 +179,8 @@ class ControllerCore:
             DeleteTopicsRequest: decide_deletion,
             CreatePartitionsRequest: decide_addition,
             AlterConfigsRequest: ConfigChanges(self._elections).decide,
+            CreateAclsRequest: decide_acls,
+            DeleteAclsRequest: decide_acl_removal,
             AlterReassignmentsRequest: Reassignments(self._elections).decide,
             ElectLeadersRequest: self._leaders.decide_election,
             ControlledShutdownRequest: self._leaders.decide_departure,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from nodes.core.acls import Pattern
 from transport.wire.ids import (
     NO_METADATA,
     MetadataPosition,
@@ -17,8 +18,10 @@ from transport.wire.ids import (
     ProducerId,
     TopicId,
 )
+from transport.wire.messages.acls import AclEntry
 from transport.wire.messages.configs import KIND_BROKER
 from transport.wire.messages.metadata import (
+    AclRecord,
     BrokerRecord,
     ConfigRecord,
     MetadataDelta,
@@ -35,6 +38,8 @@ class ClusterImage:
     """What the cluster is, as far as this node has applied it."""
 
     def __init__(self) -> None:
+        self.acl_changes = 0
+        """Grows with each change of :attr:`acls`."""
         self._clear()
 
     def _clear(self) -> None:
@@ -46,6 +51,8 @@ class ClusterImage:
         self.next_producer_id: ProducerId = ProducerId(0)
         self.configs: dict[tuple[str, str], dict[str, str]] = {}
         """(kind, name) -> dynamic configs, of those that have any."""
+        self.acls: dict[Pattern, tuple[AclEntry, ...]] = {}
+        self.acl_changes += 1
 
     def apply(self, delta: MetadataDelta) -> None:
         """Take over the next delta; it must follow this image's version without a gap."""
@@ -75,6 +82,8 @@ class ClusterImage:
         yield ProducerIdsRecord(self.next_producer_id)
         for (kind, name), configs in self.configs.items():
             yield ConfigRecord(kind, name, configs)
+        for pattern, entries in self.acls.items():
+            yield AclRecord(*pattern, entries)
 
     def partition(self, key: PartitionKey) -> PartitionRecord | None:
         """Return a partition's record, or None."""
@@ -168,6 +177,13 @@ class ClusterImage:
         else:
             self.configs.pop((record.kind, record.name), None)
 
+    def _apply_acl(self, record: AclRecord) -> None:
+        pattern = Pattern(record.resource_type, record.pattern_type, record.name)
+        self.acls.pop(pattern, None)
+        if record.entries:
+            self.acls[pattern] = record.entries
+        self.acl_changes += 1
+
 
 _APPLY: dict[type, Callable[[ClusterImage, Any], None]] = {
     BrokerRecord: ClusterImage._apply_broker,
@@ -177,4 +193,5 @@ _APPLY: dict[type, Callable[[ClusterImage, Any], None]] = {
     RemoveTopicRecord: ClusterImage._apply_remove_topic,
     ProducerIdsRecord: ClusterImage._apply_producer_ids,
     ConfigRecord: ClusterImage._apply_config,
+    AclRecord: ClusterImage._apply_acl,
 }

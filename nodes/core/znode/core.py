@@ -6,10 +6,12 @@ its entry and the state that earlier entries left.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nodes.core.znode import operations, reads, snapshot
+from nodes.core.znode.acl import SUPER
 from nodes.core.znode.modes import NO_SESSION
 from nodes.core.znode.operations import Attempt
 from nodes.core.znode.reads import NOBODY, Reader
@@ -20,11 +22,13 @@ from transport.wire.errors import ErrorCode
 from transport.wire.ids import RequestId, SessionId, Zxid
 from transport.wire.messages.coordination import (
     CloseSession,
+    Identity,
     OpenedSession,
     ProposedWrite,
     ReadOperation,
     Result,
     SessionOperation,
+    WriteOperation,
 )
 
 
@@ -78,6 +82,21 @@ class ZnodeCore:
             applied.opening = self._open_session(write, write.open, applied)
         if write.operations:
             self._apply_operations(write, applied)
+        return applied
+
+    def apply_own(self, steps: Iterable[WriteOperation], wall_ms: int) -> Applied:
+        """Apply what another state machine of the same log has to write, all under one zxid.
+
+        No ACL refuses it. ``results`` are those of the steps that were refused all the same.
+        """
+        applied = Applied()
+        attempt = Attempt(self._next_zxid(), wall_ms, NO_SESSION, (Identity(SUPER, ""),))
+        for step in steps:
+            result = operations.apply(self.tree, step, attempt)
+            if result.error:
+                applied.results.append((RequestId(0), result))
+        applied.changes += attempt.changes
+        applied.quotas_passed += attempt.quotas_passed
         return applied
 
     def read(self, operation: ReadOperation, reader: Reader = NOBODY) -> Result:

@@ -13,8 +13,8 @@ from typing import Any
 
 from nodes.core.znode.acl import OPEN, allows, normalized
 from nodes.core.znode.modes import CONTAINER_OWNER, mode_of, owner_of, ttl_ms_of
-from nodes.core.znode.paths import is_valid, is_valid_prefix, parent_of
-from nodes.core.znode.reserved import RESERVED
+from nodes.core.znode.paths import ROOT, is_valid, is_valid_prefix, parent_of
+from nodes.core.znode.reserved import RESERVED, may_write
 from nodes.core.znode.tree import Tree, Znode, new_znode
 from nodes.core.znode.watch import TreeChange
 from transport.wire.errors import ErrorCode
@@ -66,6 +66,12 @@ class Attempt:
 
 def apply(tree: Tree, operation: WriteOperation, attempt: Attempt) -> Result:
     """Apply one write operation, or answer why not; then the tree is as before."""
+    if isinstance(operation, Create | Delete | SetData | SetAcl | Check):
+        about_acl = isinstance(operation, SetAcl)
+        if operation.path.startswith(ROOT) and not may_write(
+            operation.path, attempt.identities, acl=about_acl
+        ):
+            return _refuse(ErrorCode.NO_AUTH, attempt)
     return _APPLY[type(operation)](tree, operation, attempt)
 
 

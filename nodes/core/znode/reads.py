@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from nodes.core.znode.acl import allows, shown
 from nodes.core.znode.modes import NO_SESSION
-from nodes.core.znode.paths import is_valid, is_valid_prefix
+from nodes.core.znode.paths import ROOT, is_valid, is_valid_prefix
+from nodes.core.znode.reserved import may_read
 from nodes.core.znode.tree import Tree
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId, Zxid
@@ -44,6 +45,9 @@ NOBODY = Reader()
 
 def read(tree: Tree, operation: Any, zxid: Zxid, reader: Reader) -> Result:
     """Answer one read from the tree as it is, ``zxid`` being the newest write applied."""
+    path = getattr(operation, "path", "")
+    if path.startswith(ROOT) and not may_read(path, reader.identities):
+        return Result(NO_AUTH, zxid)
     return _READ[type(operation)](tree, operation, zxid, reader)
 
 

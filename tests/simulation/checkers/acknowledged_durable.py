@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from nodes.core.raft.member import Member
 from nodes.core.raft.progress import Progress
-from tests.simulation.checkers.violation import require
+from tests.simulation.checkers.violation import Violation
 from transport.wire.ids import NodeId
 
 NUMBER = "S6"
@@ -20,6 +20,7 @@ def check_acknowledged(
         follower = followers.get(node)
         if follower is None or follower.term != leader.term or follower.installing:
             continue
-        story = f"leader {leader.node} counts on entry {known.match_index} at {node}, "
-        story += f"which has synced up to {follower.durability.index}"
-        require(known.match_index <= follower.durability.index, NUMBER, story)
+        synced = follower.durability.index
+        if known.match_index > synced:
+            story = f"leader {leader.node} counts on entry {known.match_index} at {node}, "
+            raise Violation(NUMBER, story + f"which has synced up to {synced}")

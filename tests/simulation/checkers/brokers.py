@@ -11,6 +11,7 @@ from nodes.broker.controller import Controller
 from nodes.broker.replica import Replica
 from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer
+from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.leader import Leader
 from tests.simulation.checkers.begins_committed import check_beginning
 from tests.simulation.checkers.committed_replicated import (
@@ -50,6 +51,8 @@ class BrokerWatch:
         self._ends: dict[tuple[str, PartitionKey], int] = {}
         self._starts: dict[tuple[str, PartitionKey], int] = {}
         self._led: dict[tuple[str, PartitionKey], LedPartition] = {}
+        self._seen: dict[str, dict[Replica, tuple[object, ...]]] = {}
+        """What is not as it was is looked at, by host; most replicas do nothing in most turns."""
         self._harms: dict[str, int] = {}
 
     def look(self, process: SimulatedProcess, server: BrokerServer) -> None:
@@ -63,12 +66,17 @@ class BrokerWatch:
             self._restarted(host)
         self._look_at_image(host, server)
         self.look_at_controller(server.context.id, server.controller)
+        seen = self._seen[host]
         for replica in _replicas(server):
             core = replica.core
             if core is None:
                 continue
-            if core._leader is not None:
-                self._look_at_leader(host, server, replica, core._leader)
+            leader, state = core._leader, _state(core)
+            if seen.get(replica) == state:
+                continue
+            seen[replica] = state
+            if leader is not None:
+                self._look_at_leader(host, server, replica, leader)
             else:
                 self._look_at_follower(host, replica)
             self._look_at_beginning(host, replica)
@@ -136,6 +144,7 @@ class BrokerWatch:
 
     def _restarted(self, host: str) -> None:
         self._positions.pop(host, None)
+        self._seen[host] = {}
         self._images.restarted(host)
         self._min_insync.restarted(host)
         for key in [key for key in self._led if key[0] == host]:
@@ -260,6 +269,15 @@ class BrokerWatch:
 def _replicas(server: BrokerServer) -> Iterator[Replica]:
     assert isinstance(server.replicas, Replicas)
     return server.replicas._all()
+
+
+def _state(core: PartitionCore) -> tuple[object, ...]:
+    """Return all that is looked at of a replica."""
+    log, leader = core._log, core._leader
+    ends = (log.log_start_offset, log.high_watermark, log.log_end_offset)
+    if leader is None:
+        return ends
+    return (*ends, leader, leader.record, leader.settings, leader.isr.members)
 
 
 def _name(replica: Replica) -> Partition:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nodes.kraft.server import KraftServer
 from tests.simulation.checkers.brokers import BrokerWatch
 from tests.simulation.checkers.coordinators import CoordinatorWatch
+from tests.simulation.checkers.mirrors import Mirrors
 from tests.simulation.cluster import Cluster, broker_of, coordinator_of
 from tests.simulation.process import Inputs, SimulatedProcess
 
@@ -15,6 +16,7 @@ class Observer:
     def __init__(self, cluster: Cluster) -> None:
         self.coordinators = CoordinatorWatch(cluster.world)
         self.brokers = BrokerWatch(cluster)
+        self._mirrors = Mirrors()
         for process in cluster.processes.values():
             self._attach(process)
         start = cluster.start
@@ -45,6 +47,7 @@ class Observer:
         elif isinstance(process.program, KraftServer) and process.program._started:
             dedicated = process.program.broker
             self.brokers.look_at_controller(dedicated.context.id, dedicated.controller)
+            self._mirrors.look(process.host, process.program._machine)
 
     def finish(self) -> None:
         """Assert what must hold once everything has healed and come to rest."""

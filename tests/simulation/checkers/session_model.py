@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nodes.coordinator.machine import MARK
+from nodes.kraft.entries import writes_znodes
 from tests.simulation.checkers.forest_model import ForestModel
 from tests.simulation.checkers.violation import require
 from transport.wire.messages.coordination import (
@@ -57,7 +58,9 @@ class SessionModel:
     def apply(self, entry: Entry) -> None:
         """Take the next committed entry."""
         zxid = self._zxids[-1]
-        if entry.kind == ENTRY_DATA and not entry.data.startswith(MARK):
+        if entry.kind == ENTRY_DATA and entry.data.startswith(MARK):
+            zxid += writes_znodes(entry.data[len(MARK) :])
+        elif entry.kind == ENTRY_DATA:
             zxid += self._write(entry.index, decode_write(entry.data))
         self._zxids.append(zxid)
 

@@ -34,11 +34,11 @@ def woken_controller_not_fenced() -> list[Patch]:
 
     def commit(self: ZnodeMetadataStore, image: Any, delta: Any, done: Any, now: Now) -> None:
         position = znodes.encode_position(delta.controller_epoch, delta.version)
-        names = metadata_store._names(image, delta)
+        names = metadata_store.topic_names(image, delta)
         whole = Multi(
             (
                 SetData(znodes.METADATA_VERSION, position),
-                *(metadata_store._WRITES[type(each)](image, names, each) for each in delta.records),
+                *metadata_store.record_writes(image, delta, names),
             )
         )
 

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 from multiprocessing import get_context
 from random import Random
@@ -27,18 +27,21 @@ from tests.simulation.mutations import (
     znodes,
 )
 from tests.simulation.mutations.aimed import AIMED
-from tests.simulation.mutations.registry import MUTATIONS, Mutation, patched
+from tests.simulation.mutations.registry import LIVENESS, MUTATIONS, Mutation, patched
 from tests.simulation.parallel import prepare
-from tests.simulation.run import Failed, run
-from tests.simulation.shape import USUAL, Mix, Shape
+from tests.simulation.run import Failed, run, run_until
+from tests.simulation.shape import MOVING, USUAL, Mix, Shape, moving
 
 PLANTED = (raft, znodes, partitions, control, logs, groups, transactions, kraft)
 """The modules that register mutations when they are imported."""
 SAFETY_MS = 5_000
+LONGER_US = 500_000
+"""So long a run goes on without its bug beyond the moment at which that was seen."""
 INTENSITY = 4.0
 FAULTS = ("_kill", "_freeze", "_cut_off", "_cut_one_way", "_slow_network")
-LIVENESS = "liveness"
 STORY_MAX = 160
+SEEDS_MAX = 200
+"""A bug that none of so many seeds shows goes unseen."""
 
 
 class Caught(NamedTuple):
@@ -48,13 +51,25 @@ class Caught(NamedTuple):
     by: str
     """A number of docs/guarantees.md, ``liveness``, or the module whose own assertion failed."""
     story: str
+    at_us: int
+    """When, in virtual time."""
+
+
+class Proof(NamedTuple):
+    """What a planted bug has shown, and what the same run showed without it."""
+
+    name: str
+    caught: Caught | None
+    """None: no seed showed it."""
+    without: Caught | None
+    """None: nothing, which is as it should be."""
 
 
 def short_shape(seed: int, mutation: Mutation) -> Shape:
     """Return the 3 + 3 cluster that bugs are planted in: small, and with much that goes on."""
     random = Random(seed)
-    return Shape(
-        mode=mutation.mode,
+    shape = Shape(
+        mode="zookeeper" if mutation.mode == MOVING else mutation.mode,
         observers=mutation.observers,
         death_notices=random.random() < 0.8,
         raft=RaftConfig(append_bytes_max=random.choice((1024, 1024 * 1024))),
@@ -65,6 +80,8 @@ def short_shape(seed: int, mutation: Mutation) -> Shape:
             min_insync_replicas=2,
             replica_lag_time_max_ms=random.choice((1_000, 3_000)),
             log_dirs=mutation.log_dirs,
+            offsets_topic_partitions=2,
+            transaction_state_partitions=2,
         ),
         log=LogConfig(
             message_bytes_max=random.choice((1_024, 1024 * 1024)),
@@ -79,49 +96,69 @@ def short_shape(seed: int, mutation: Mutation) -> Shape:
         ),
         safety_ms=SAFETY_MS,
     )
+    return moving(shape) if mutation.mode == MOVING else shape
 
 
-def attempt(name: str, seed: int, *, planted: bool = True) -> Caught | None:
-    """Run one seed under the faults that fit a planted bug, with it or without."""
+def attempt(name: str, seed: int) -> Caught | None:
+    """Run one seed with a planted bug, under the faults that fit it."""
     mutation = MUTATIONS[name]
-    with _harder(mutation), mutation.planted() if planted else nullcontext():
+    with _harder(mutation), mutation.planted():
         try:
             run(seed, shape=short_shape(seed, mutation))
         except Failed as failure:
-            cause = failure.__cause__
-            return Caught(seed, _who(cause), f"{type(cause).__name__}: {cause}")
+            return _caught(seed, failure)
     return None
 
 
-def hunt_all(wanted: Iterable[tuple[str, int]], count: int) -> Iterator[tuple[str, Caught | None]]:
-    """Hunt several, each from its own seed on, in as many processes as there are cores."""
+def attempt_without(name: str, seed: int, until_us: int) -> Caught | None:
+    """Run the same without the bug, up to some moment."""
+    mutation = MUTATIONS[name]
+    with _harder(mutation):
+        try:
+            run_until(until_us, seed, short_shape(seed, mutation))
+        except Failed as failure:
+            return _caught(seed, failure)
+    return None
+
+
+def hunt(name: str, first: int, count: int) -> Caught | None:
+    """Run seeds until one shows the bug to the checker that it is to prove."""
+    for seed in range(first, first + count):
+        caught = attempt(name, seed)
+        if caught is not None and caught.by == MUTATIONS[name].number:
+            return caught
+    return None
+
+
+def prove(name: str, first: int, count: int) -> Proof:
+    """Hunt one, and run what showed it again without it: a little longer than it took."""
+    caught = hunt(name, first, count)
+    if caught is None:
+        return Proof(name, None, None)
+    until_us = caught.at_us + LONGER_US
+    return Proof(name, caught, attempt_without(name, caught.seed, until_us))
+
+
+def prove_all(wanted: Iterable[tuple[str, int]], count: int) -> Iterator[Proof]:
+    """Prove several, each from its own seed on, in as many processes as there are cores."""
     tasks = [(name, first, count) for name, first in wanted]
     with get_context("spawn").Pool(os.cpu_count(), prepare) as pool:
-        yield from pool.imap_unordered(_hunt_one, tasks)
+        yield from pool.imap_unordered(_prove, tasks)
 
 
-def attempt_all_without(pairs: Iterable[tuple[str, int]]) -> Iterator[tuple[str, Caught | None]]:
-    """Run (name, seed) pairs without the bug, in as many processes as there are cores."""
-    with get_context("spawn").Pool(os.cpu_count(), prepare) as pool:
-        yield from pool.imap_unordered(_attempt_without, list(pairs))
-
-
-def _hunt_one(task: tuple[str, int, int]) -> tuple[str, Caught | None]:
-    return task[0], hunt(*task)
-
-
-def _attempt_without(pair: tuple[str, int]) -> tuple[str, Caught | None]:
-    return pair[0], attempt(*pair, planted=False)
+def _prove(task: tuple[str, int, int]) -> Proof:
+    return prove(*task)
 
 
 def print_hunt(name: str, first: int, count: int) -> int:
     """Hunt one, or ``all``; print seed and checker of each; 1 if one was not caught."""
     names = sorted(MUTATIONS) if name == "all" else [name]
     missed = 0
-    for found, caught in hunt_all(((each, first) for each in names), count):
+    for found, caught, _ in prove_all(((each, first) for each in names), count):
         if caught is None:
             missed += 1
-            sys.stdout.write(f"{found}: not caught in {count} seeds\n")
+            number = MUTATIONS[found].number
+            sys.stdout.write(f"{found}: not caught by {number} in {count} seeds\n")
         else:
             tried = caught.seed - first + 1
             story = caught.story[:STORY_MAX]
@@ -145,15 +182,6 @@ def _harder(mutation: Mutation) -> AbstractContextManager[None]:
     return patched([(Faults, "__init__", harder), (Faults, "_victim", victim)])
 
 
-def hunt(name: str, first: int, count: int) -> Caught | None:
-    """Run seeds until one shows the bug to a checker that is expected to see it."""
-    for seed in range(first, first + count):
-        caught = attempt(name, seed)
-        if caught is not None and caught.by in MUTATIONS[name].expected:
-            return caught
-    return None
-
-
 def _kind(faults: Faults, name: str) -> Callable[[], None]:
     """Return a fault of every run, or one that is aimed at whoever matters at the moment."""
     if name in AIMED:
@@ -161,6 +189,11 @@ def _kind(faults: Faults, name: str) -> Callable[[], None]:
     if name == "fill_disk":
         return faults.losses._fill_disk
     return cast("Callable[[], None]", getattr(faults, name))
+
+
+def _caught(seed: int, failure: Failed) -> Caught:
+    cause = failure.__cause__
+    return Caught(seed, _who(cause), f"{type(cause).__name__}: {cause}", failure.at_us)
 
 
 def _who(error: BaseException | None) -> str:

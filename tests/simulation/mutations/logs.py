@@ -49,10 +49,7 @@ def retention_beyond_the_watermark() -> list[Patch]:
 
 
 @mutation(
-    "S17",
-    "S18",
     "S23",
-    "S24",
     victims="broker",
     faults=("restart_without_directory", "_kill"),
     log_dirs=("logs", "logs-2"),

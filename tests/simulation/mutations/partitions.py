@@ -15,14 +15,14 @@ from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import NO_EPOCH, PartitionEffects, Produced, ReadVerdict
 from nodes.core.partition.leader import Leader
 from nodes.core.partition.producer_state import NEW, Producers
-from tests.simulation.mutations.registry import Patch, mutation
+from tests.simulation.mutations.registry import LIVENESS, Patch, mutation
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, NodeId, Offset
 from transport.wire.messages.metadata import PartitionRecord
 from transport.wire.records import RecordError, check_batch
 
 
-@mutation("S17", "S18", victims="broker")
+@mutation("S18", victims="broker")
 def acknowledged_before_replication() -> list[Patch]:
     """A leader acknowledges with ``acks=all`` what only its own log has."""
 
@@ -62,7 +62,7 @@ def committed_under_min_insync() -> list[Patch]:
     return [(Leader, "_is_under_min", lambda _self: False)]
 
 
-@mutation("S24", "S17", victims="broker")
+@mutation("S24", victims="broker")
 def cut_to_the_watermark() -> list[Patch]:
     """A follower cuts its log to its own high watermark instead of by leader epochs (KIP-101)."""
     original = PartitionCore._follow
@@ -76,7 +76,7 @@ def cut_to_the_watermark() -> list[Patch]:
     return [(PartitionCore, "_follow", follow)]
 
 
-@mutation("S27", "S18", "S17", "S19", "S30", victims="broker")
+@mutation("S27", victims="broker")
 def divergence_not_told() -> list[Patch]:
     """A leader does not tell a follower that its log has parted from its own."""
     original = PartitionCore.read_as_replica
@@ -89,7 +89,7 @@ def divergence_not_told() -> list[Patch]:
     return [(PartitionCore, "read_as_replica", read_as_replica)]
 
 
-@mutation("S26", "S24", victims="broker", faults=("kill_joiner",))
+@mutation("S26", victims="broker", faults=("kill_joiner",))
 def stale_broker_epoch_admitted() -> list[Patch]:
     """The controller takes a replica into the ISR under a registration that has ended (KIP-903)."""
     original = isr._judge
@@ -101,7 +101,7 @@ def stale_broker_epoch_admitted() -> list[Patch]:
     return [(isr, "_judge", judge)]
 
 
-@mutation("S20", "S21", victims="broker")
+@mutation("S20", victims="broker")
 def duplicate_batch_not_recognised() -> list[Patch]:
     """A batch that is sent again is written again."""
     original = producer_state._judge_next
@@ -113,7 +113,7 @@ def duplicate_batch_not_recognised() -> list[Patch]:
     return [(producer_state, "_judge_next", judge_next)]
 
 
-@mutation("S21", "S17", "S20", victims="broker", faults=("fill_disk", "_slow_network"))
+@mutation("S17", victims="broker", faults=("fill_disk", "_slow_network"))
 def gap_in_sequences_accepted() -> list[Patch]:
     """A batch is written though one before it is missing."""
     original = producer_state._judge_next
@@ -185,7 +185,7 @@ def producers_not_rebuilt() -> list[Patch]:
     return [(Leader, "__init__", forgetful), (Producers, "judge", lenient)]
 
 
-@mutation("S22", "S17", victims="broker")
+@mutation("S22", victims="broker")
 def read_past_the_watermark() -> list[Patch]:
     """Consumers are given what is not committed yet."""
     original = PartitionCore.read_as_consumer
@@ -249,7 +249,7 @@ def reassignment_ended_early() -> list[Patch]:
     return [(Elections, "_completed", completed)]
 
 
-@mutation("liveness", "S24", victims="broker")
+@mutation(LIVENESS, victims="broker")
 def partition_not_named_again() -> list[Patch]:
     """A follower does not name a partition again that its leader has taken out of the session."""
     return [(FollowerSession, "take_out", lambda _self, _key: None)]

@@ -28,7 +28,7 @@ def vote_forgotten_at_restart() -> list[Patch]:
     return [(Member, "__init__", init)]
 
 
-@mutation("S1", "S5", victims="coordinator")
+@mutation("S5", victims="coordinator")
 def hard_state_not_written() -> list[Patch]:
     """Term and vote never reach the disk."""
     original = RaftLog.write
@@ -39,7 +39,7 @@ def hard_state_not_written() -> list[Patch]:
     return [(RaftLog, "write", write)]
 
 
-@mutation("S4", "S3", faults=("isolate_coordinator", "kill_raft_leader"))
+@mutation("S4", faults=("isolate_coordinator", "kill_raft_leader"))
 def vote_without_the_log_rule() -> list[Patch]:
     """A vote is given to whoever asks, however short its log."""
     return [(Log, "is_behind", lambda _self, _index, _term: True)]

@@ -1,8 +1,8 @@
 """The planted bugs by name: each a way to break one promise, and the checkers that must notice.
 
 A mutation patches product code inside one process for as long as it is planted.  What it breaks is
-said in its docstring; ``expected`` are the numbers of docs/guarantees.md, any of which may be the
-first to see it.
+said in its docstring; ``number`` is that of docs/guarantees.md whose checker it proves: it is hunted
+until that very checker sees it, whatever others see before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Mutation:
     """One planted bug."""
 
     name: str
-    expected: tuple[str, ...]
+    number: str
     make: Callable[[], list[Patch]]
     victims: str = ""
     """The role of the nodes that faults befall while it is hunted; empty: all."""
@@ -47,11 +47,14 @@ class Mutation:
         return patched([(Cluster, "check", lambda _self: None), *self.make()])
 
 
+LIVENESS = "liveness"
+"""In place of a number: within its time after everything has healed, something does not come."""
 MUTATIONS: dict[str, Mutation] = {}
 
 
 def mutation(
-    *expected: str,
+    number: str,
+    *,
     victims: str = "",
     faults: tuple[str, ...] = (),
     clients: Mapping[str, int] | None = None,
@@ -59,12 +62,12 @@ def mutation(
     mode: str = "zookeeper",
     log_dirs: tuple[str, ...] = ("logs",),
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
-    """Register a function that makes patches, under its own name, as caught by ``expected``."""
+    """Register a function that makes patches, under its own name, as a proof of ``number``."""
 
     def register(make: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
         name = make.__name__.replace("_", "-")
         MUTATIONS[name] = Mutation(
-            name, expected, make, victims, faults, clients or {}, observers, mode, log_dirs
+            name, number, make, victims, faults, clients or {}, observers, mode, log_dirs
         )
         return make
 

@@ -1,23 +1,75 @@
-"""The table of planted bugs in docs/testing.md: ``python -m tests.simulation.mutations.table``."""
+"""The table of planted bugs in docs/testing.md, and the seeds it is made of.
+
+``python -m tests.simulation.mutations.table`` prints it.  ``--record`` hunts every bug from seed 1
+on and writes both anew, ``caught.py`` and the table; it changes nothing where a bug goes unseen.
+"""
 
 from __future__ import annotations
 
+import argparse
+import re
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
-from tests.simulation.mutations.caught import CAUGHT
-from tests.simulation.mutations.hunt import PLANTED
+from tests.simulation.mutations import caught
+from tests.simulation.mutations.hunt import PLANTED, SEEDS_MAX, prove_all
 from tests.simulation.mutations.registry import MUTATIONS
 
+DOCS = Path(__file__).parents[3] / "docs/testing.md"
+HEAD = "| Planted bug | What it breaks | Caught by | Seeds needed |\n|---|---|---|---|\n"
+OLD_TABLE = re.compile(re.escape(HEAD) + r"(\|.*\n)*")
+OLD_SEEDS = re.compile(r"^CAUGHT.*\{\n(    .*\n)*\}\n", re.MULTILINE)
 
-def table() -> str:
-    """Return it as Markdown, made from the registered mutations and the recorded seeds."""
+
+def table(seeds: Mapping[str, int]) -> str:
+    """Return it as Markdown, made from the registered mutations and the seeds that show them."""
     assert PLANTED, "importing these has registered the mutations"
-    lines = ["| Planted bug | What it breaks | Caught by | Seeds needed |", "|---|---|---|---|"]
-    for name, record in sorted(CAUGHT.items()):
-        story = MUTATIONS[name].story
-        lines.append(f"| `{name}` | {story} | {record.by} | {record.needed} |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        f"| `{name}` | {MUTATIONS[name].story} | {MUTATIONS[name].number} | {seed} |\n"
+        for name, seed in sorted(seeds.items())
+    ]
+    return HEAD + "".join(rows)
+
+
+def record() -> int:
+    """Hunt them all, those that take long first; 1 if one went unseen, or its run fails without it."""
+    names = sorted(MUTATIONS, key=lambda name: -caught.CAUGHT.get(name, SEEDS_MAX))
+    seeds: dict[str, int] = {}
+    for name, found, without in prove_all([(name, 1) for name in names], SEEDS_MAX):
+        if found is None:
+            sys.stdout.write(f"{name}: not seen by {MUTATIONS[name].number}\n")
+        elif without is not None:
+            sys.stdout.write(f"{name}: seed {found.seed} fails without it: {without.story}\n")
+        else:
+            sys.stdout.write(f"{name}: seed {found.seed}\n")
+            seeds[name] = found.seed
+        sys.stdout.flush()
+    if len(seeds) < len(MUTATIONS):
+        return 1
+    lines = "".join(f'    "{name}": {seed},\n' for name, seed in sorted(seeds.items()))
+    _replace(Path(caught.__file__), OLD_SEEDS, f"CAUGHT: dict[str, int] = {{\n{lines}}}\n")
+    _replace(DOCS, OLD_TABLE, table(seeds))
+    return 0
+
+
+def _replace(path: Path, old: re.Pattern[str], new: str) -> None:
+    text, count = old.subn(lambda _found: new, path.read_text())
+    assert count == 1, f"{path} has it {count} times"
+    path.write_text(text)
+
+
+def main() -> int:
+    """Print the table, or record it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation.mutations.table", description=__doc__
+    )
+    parser.add_argument("--record", action="store_true", help="hunt every bug from seed 1 on")
+    if parser.parse_args().record:
+        return record()
+    sys.stdout.write(table(caught.CAUGHT))
+    return 0
 
 
 if __name__ == "__main__":
-    sys.stdout.write(table())
+    sys.exit(main())

@@ -61,7 +61,7 @@ def missed_watch_not_told() -> list[Patch]:
     return [(rewatching, "missed", lambda *_: 0)]
 
 
-@mutation("S9", "S13", "S7", "S20", victims="coordinator")
+@mutation("S9", victims="coordinator")
 def stored_result_not_replayed() -> list[Patch]:
     """A write that comes to the log twice is applied twice."""
     original = ZnodeCore._apply_operations
@@ -135,8 +135,6 @@ def death_ends_any_incarnation() -> list[Patch]:
 
 @mutation(
     "S13",
-    "S14",
-    "S12",
     victims="coordinator",
     faults=("kill_coordinator", "slow_follower"),
     clients={"members": 9, "setters": 6},

@@ -14,6 +14,7 @@ from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.guards import Guards
 from tests.simulation.workloads.keepers import Keepers
 from tests.simulation.workloads.ledgers import Ledgers
+from tests.simulation.workloads.movers import Movers
 from tests.simulation.workloads.operators import Operators
 from tests.simulation.workloads.producers import Producers
 from tests.simulation.workloads.readers import Readers
@@ -37,6 +38,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "foresters": Foresters,
     "guards": Guards,
     "ledgers": Ledgers,
+    "movers": Movers,
 }
 """What each kind of client is; how many there are of it is drawn in ``shape.py``."""
 

@@ -17,7 +17,7 @@ from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.kernel import Now
 from transport.wire.codec import Envelope
-from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
+from transport.wire.ids import CLUSTER_PRINCIPAL, ClusterId, Incarnation, NodeId, NodeName
 from transport.wire.messages import Message
 from transport.wire.messages.cluster import NodeEndpoints
 from transport.wire.messages.metadata import EVENT_METADATA
@@ -79,6 +79,9 @@ class Fleet:
             NodeId(1), NodeName("coordinator-1"), ("coordinator",), "none", "none", "none"
         )
         self.nodes = (coordinator, *(endpoints(number) for number in self.numbers))
+        self.network.principals = dict.fromkeys(
+            (str(node.name) for node in self.nodes), CLUSTER_PRINCIPAL
+        )
         self.disks = {number: SimulatedDisk() for number in self.numbers}
         self.incarnations = dict.fromkeys(self.numbers, 0)
         self.processes: dict[int, SimulatedProcess] = {}

@@ -80,6 +80,7 @@ class PartitionFleet(Fleet):
 
     def __init__(self, count: int = 3, *, seed: int = 1, **settings: Any) -> None:
         self.log = settings.pop("log", LogConfig())
+        self.security: dict[str, Any] = settings.pop("security", {})
         super().__init__(count, seed=seed, **settings)
 
     def start(self, number: int) -> None:
@@ -96,6 +97,7 @@ class PartitionFleet(Fleet):
             nodes=self.nodes,
             broker=self.settings,
             log=self.log,
+            **self.security,
         )
         boot = "boot" if self.same_boot else f"boot-{self.incarnations[number]}"
         server = BrokerServer(

@@ -27,14 +27,23 @@ from transport.wire.ids import (
     ProducerId,
     TopicId,
 )
+from transport.wire.messages.acls import (
+    AclEntry,
+    AclOperation,
+    AclPermission,
+    PatternType,
+    ResourceType,
+)
 from transport.wire.messages.coordination import Create, Multi, SetData
 from transport.wire.messages.metadata import (
+    AclRecord,
     BrokerRecord,
     ConfigRecord,
     MetadataDelta,
     MetadataRecord,
     PartitionRecord,
     ProducerIdsRecord,
+    RemoveBrokerRecord,
     RemoveTopicRecord,
     TopicRecord,
 )
@@ -150,6 +159,7 @@ def same(one: ClusterImage, other: ClusterImage) -> bool:
         and one.partitions == other.partitions
         and one.next_producer_id == other.next_producer_id
         and one.configs == other.configs
+        and one.acls == other.acls
     )
 
 
@@ -173,6 +183,33 @@ def test_configs_come_and_go_whatever_their_names() -> None:
     assert author.commit(ConfigRecord("client", "never", {"a": "b"}))
     assert same(shelf.image(), author.image)
     assert ("client", "a/b") not in author.image.configs
+
+
+def test_acls_come_and_go_whatever_their_names() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    entry = AclEntry("alice", "*", AclOperation.READ, AclPermission.ALLOW)
+    acls = [
+        AclRecord(ResourceType.TOPIC, pattern_type, name, (entry, entry))
+        for pattern_type in (PatternType.LITERAL, PatternType.PREFIXED)
+        for name in ("*", "a/b", "a:b", "ü%2F")
+    ]
+    assert author.commit(*acls)
+    assert len(author.image.acls) == len(acls)
+    none = AclRecord(ResourceType.TOPIC, PatternType.LITERAL, "a/b")
+    assert author.commit(none, AclRecord(ResourceType.GROUP, PatternType.LITERAL, "never"))
+    assert author.commit(AclRecord(ResourceType.TOPIC, PatternType.LITERAL, "*", (entry,)))
+    assert same(shelf.image(), author.image)
+    assert len(author.image.acls) == len(acls) - 1
+
+
+def test_the_configs_of_a_broker_go_with_it() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    assert author.commit(broker(1), broker(2), ConfigRecord("broker", "2", {"a": "b"}))
+    assert author.commit(RemoveBrokerRecord(NodeId(2)))
+    assert author.image.configs == {}
+    assert same(shelf.image(), author.image)
 
 
 def test_what_the_caller_has_is_not_read_again() -> None:

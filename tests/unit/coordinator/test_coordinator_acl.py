@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
-from nodes.config import CoordinatorConfig
+from nodes.config import CoordinatorConfig, NodeConfig
+from nodes.coordinator.identities import Identities
 from nodes.core.znode.acl import digest_of
 from tests.unit.coordinator.ensemble import Ensemble, SessionClient
+from transport.driver.ports import Door, Origin
 from transport.wire.errors import ErrorCode
+from transport.wire.ids import CLUSTER_PRINCIPAL, ClusterId, Incarnation, NodeId, NodeName, Zxid
 from transport.wire.messages.coordination import (
     NODE_CREATED,
     NODE_DATA_CHANGED,
@@ -20,7 +23,9 @@ from transport.wire.messages.coordination import (
     Create,
     Delete,
     Exists,
+    GetChanges,
     GetData,
+    Identity,
     OpenSessionRequest,
     OpenSessionResponse,
     SetAcl,
@@ -149,3 +154,41 @@ def test_an_address_that_is_not_known_is_no_ip(ensemble: Ensemble, address: str)
     unknown = ensemble.session(ensemble.leader(), address=address)
     assert unknown.open().error == 0
     assert errors(unknown, Create("/near", b"", 0, NEAR), GetData("/near")) == [0, E.NO_AUTH]
+
+
+def test_a_stranger_hears_nothing_of_what_is_the_brokers() -> None:
+    ensemble = Ensemble()
+    nodes, alice, root = clients = [ensemble.session(ensemble.leader()) for _ in range(3)]
+    for client, who in zip(clients, (CLUSTER_PRINCIPAL, "alice", CLUSTER_PRINCIPAL), strict=True):
+        client.origin = client.origin._replace(principal=who)
+        assert client.open().error == 0
+    for client in (alice, root):
+        assert errors(client, AddWatch("/", recursive=True)) == [0]
+    made, _ = nodes.operate(Create("/brokers", b""), Create("/ours", b""))
+    refused = [E.NO_AUTH] * 2
+    assert errors(alice, Sync("/"), Exists("/brokers"), Delete("/brokers")) == [0, *refused]
+    assert errors(root, Sync("/"), Delete("/brokers")) == [0, 0]
+    ours = (NODE_CREATED, "/ours")
+    assert alice.events() == [ours]
+    assert root.events() == [(NODE_CREATED, "/brokers"), ours, (NODE_DELETED, "/brokers")]
+    asked = GetChanges("/", Zxid(made.zxid - 1))
+    paths = [[change.path for change in who.operate(asked)[0].changes] for who in (alice, root)]
+    assert paths == [["/ours"], ["/brokers", "/ours", "/brokers"]]
+
+
+def test_whom_the_config_names_is_above_all() -> None:
+    origin = Origin(Door.CLIENTS, b"", "10.0.0.1", "root")
+    config = NodeConfig(
+        name=NodeName("coordinator-1"),
+        id=NodeId(1),
+        role="coordinator",
+        mode="zookeeper",
+        cluster_id=ClusterId("c"),
+        incarnation=Incarnation(1),
+        data_dir="",
+        nodes=(),
+        super_users=("root",),
+    )
+    identities = Identities(config)
+    assert Identity("super", "") in identities.of_connection(origin)
+    assert Identity("super", "") not in identities.of_connection(origin._replace(principal="roo"))

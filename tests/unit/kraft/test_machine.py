@@ -6,7 +6,9 @@ import pytest
 
 from nodes.core.controller.image import ClusterImage
 from nodes.core.znode.snapshot import BadSnapshot
-from nodes.kraft.machine import MetadataMachine, encode_delta
+from nodes.core.znode.tree import Tree
+from nodes.kraft.entries import encode
+from nodes.kraft.machine import MetadataMachine
 from tests.unit.kraft.stand_ins import StandInMetadata, StandInReign, delta
 from transport.kernel import Now
 from transport.wire.ids import Term
@@ -14,15 +16,19 @@ from transport.wire.ids import Term
 NOW = Now(1_000, 1_700_000_000_000)
 
 
+def machine_of(metadata: StandInMetadata, reign: StandInReign) -> MetadataMachine:
+    return MetadataMachine(metadata, reign, Tree)  # type: ignore[arg-type]
+
+
 def machine_with(reign: StandInReign | None = None) -> tuple[MetadataMachine, ClusterImage]:
     metadata = StandInMetadata()
-    return MetadataMachine(metadata, reign or StandInReign()), metadata.image  # type: ignore[arg-type]
+    return machine_of(metadata, reign or StandInReign()), metadata.image
 
 
 def test_deltas_are_applied_in_order() -> None:
     machine, image = machine_with()
     for version in (1, 2, 3):
-        machine.apply(encode_delta(delta(7, version)), Term(7), NOW)
+        machine.apply(encode(delta(7, version)), Term(7), NOW)
     assert image.position == (7, 3)
     assert sorted(image.topic_ids) == ["t1", "t2", "t3"]
 
@@ -35,8 +41,8 @@ def test_deltas_are_applied_in_order() -> None:
 def test_what_does_not_follow_changes_nothing(epoch: int, version: int, term: int) -> None:
     reign = StandInReign()
     machine, image = machine_with(reign)
-    machine.apply(encode_delta(delta(7, 1)), Term(7), NOW)
-    machine.apply(encode_delta(delta(epoch, version)), Term(term), NOW)
+    machine.apply(encode(delta(7, 1)), Term(7), NOW)
+    machine.apply(encode(delta(epoch, version)), Term(term), NOW)
     assert [one.version for one in reign.refused] == [version]
     assert image.position == (7, 1)
     assert machine.figures["metadata_entries_refused"] == 1
@@ -52,9 +58,9 @@ def test_bytes_that_are_no_delta_change_nothing() -> None:
 def test_only_the_one_who_reigns_spreads_a_delta_and_hears_of_its_commit() -> None:
     reign = StandInReign(epoch=7)
     metadata = StandInMetadata()
-    machine = MetadataMachine(metadata, reign)  # type: ignore[arg-type]
-    machine.apply(encode_delta(delta(7, 1)), Term(7), NOW)
-    machine.apply(encode_delta(delta(8, 2)), Term(8), NOW)
+    machine = machine_of(metadata, reign)
+    machine.apply(encode(delta(7, 1)), Term(7), NOW)
+    machine.apply(encode(delta(8, 2)), Term(8), NOW)
     assert metadata.spread == [1]
     assert [one.version for one in reign.applied] == [1, 2]
 
@@ -62,9 +68,9 @@ def test_only_the_one_who_reigns_spreads_a_delta_and_hears_of_its_commit() -> No
 def test_a_snapshot_makes_the_same_image_however_large() -> None:
     machine, image = machine_with()
     for version in range(1, 2_600):
-        machine.apply(encode_delta(delta(3, version)), Term(3), NOW)
+        machine.apply(encode(delta(3, version)), Term(3), NOW)
     slices = machine.begin_snapshot()
-    machine.apply(encode_delta(delta(3, 2_600)), Term(3), NOW)  # comes too late for it
+    machine.apply(encode(delta(3, 2_600)), Term(3), NOW)  # comes too late for it
     steps = 0
     while slices.step():
         steps += 1
@@ -73,7 +79,7 @@ def test_a_snapshot_makes_the_same_image_however_large() -> None:
     other.restore(slices.finish(), NOW)
     assert restored.position == (3, 2_599)
     assert len(restored.topics) == 2_599
-    other.apply(encode_delta(delta(3, 2_600)), Term(3), NOW)
+    other.apply(encode(delta(3, 2_600)), Term(3), NOW)
     assert list(restored.records()) == list(image.records())
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from nodes.core.controller.image import ClusterImage
-from nodes.kraft.machine import encode_delta
 from nodes.kraft.store import PROPOSE_AGAIN_MS, QuorumMetadataStore
 from tests.unit.kraft.stand_ins import delta
 from transport.kernel import Now
+from transport.wire.messages.metadata import MetadataDelta
 
 
 class Log:
@@ -15,9 +15,9 @@ class Log:
     def __init__(self) -> None:
         self.takes = True
         self.asked = 0
-        self.entries: list[bytes] = []
+        self.entries: list[MetadataDelta] = []
 
-    def propose(self, data: bytes, now: Now) -> bool:
+    def propose(self, data: MetadataDelta, now: Now) -> bool:
         self.asked += 1
         if self.takes:
             self.entries.append(data)
@@ -35,7 +35,7 @@ def test_a_commit_is_one_proposal_and_done_once_applied() -> None:
     assert store.next_deadline_ms() == 0
     store.flush(log.propose, at(0))
     store.flush(log.propose, at(100))
-    assert log.entries == [encode_delta(delta(5, 1))]
+    assert log.entries == [delta(5, 1)]
     assert store.next_deadline_ms() is None
     store.on_applied(delta(4, 1), True, at(100))
     assert done == [], "another controller's delta is not this one"

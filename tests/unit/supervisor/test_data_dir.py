@@ -17,9 +17,9 @@ from supervisor.data_dir import (
     DataDir,
     ProcessRecord,
     SupervisorRecord,
-    new_cluster_id,
     write_atomically,
 )
+from supervisor.plan import new_cluster_id
 from transport.wire.ids import Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
@@ -96,7 +96,9 @@ def test_the_key_is_made_once_and_is_for_its_owner_only(data_dir: DataDir) -> No
 def test_cluster_json_says_what_programs_rely_on_and_comes_back_as_it_was(
     data_dir: DataDir,
 ) -> None:
-    cluster = Cluster("local", new_cluster_id(), "zookeeper", (node(),))
+    cluster = Cluster(
+        "local", new_cluster_id(), "zookeeper", (node(),), elsewhere=(node(),), joined=True
+    )
     assert data_dir.read_cluster() is None
     data_dir.write_cluster(cluster)
     assert data_dir.read_cluster() == cluster

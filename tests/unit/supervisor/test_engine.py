@@ -145,10 +145,10 @@ class FakeProcesses:
         self.asked_to_end.append(name)
         return True
 
-    def mark_for_rebuild(self, name: NodeName) -> None:
+    def mark_for_rebuild(self, node: NodeEndpoints) -> None:
         if self.refuse:
             raise ConfigError("no space")
-        self.marked.append(name)
+        self.marked.append(node.name)
 
     def last_words(self, name: NodeName) -> str:
         return "its last words"

@@ -165,22 +165,92 @@ def test_a_wrong_config_gets_one_line_that_names_the_key_and_the_fix(
     assert expected in refused(text)
 
 
-def test_a_node_can_have_ports_a_host_and_a_rack_of_its_own() -> None:
-    table = tomllib.loads(
-        "[[node]]\nname = 'broker-2'\nclients_port = 9092\nhost = '::1'\nrack = 'b'\n"
+def test_a_node_can_have_ports_and_a_rack_of_its_own() -> None:
+    settings = settings_of("[[node]]\nname = 'broker-2'\nclients_port = 9092\nrack = 'b'\n")
+    special = next(member for member in settings.members() if member.name == "broker-2")
+    assert (special.ports, special.host, special.rack) == (
+        NodePorts(clients=9092),
+        "127.0.0.1",
+        "b",
     )
-    members = {member.name: member for member in read_settings(table, "x").members()}
-    special = next(member for name, member in members.items() if name == "broker-2")
-    assert (special.ports, special.host, special.rack) == (NodePorts(clients=9092), "::1", "b")
 
 
-def test_log_directories_elsewhere_have_a_folder_for_each_node() -> None:
-    text = "[broker]\nlog_dirs = ['logs', '/mnt/two']\n"
-    settings = read_settings(tomllib.loads(text), "x")
+HOSTS = """
+[cluster]
+id = "one-for-all"
+base_port = 9000
+brokers = 4
+[[host]]
+address = "10.0.0.1"
+[[host]]
+address = "10.0.0.2"
+rack = "cellar"
+"""
+
+
+def test_the_nodes_of_each_kind_are_dealt_to_the_hosts_in_turn() -> None:
+    members = settings_of(HOSTS).members()
+    assert [(str(member.name), member.host, member.rack) for member in members] == [
+        ("coordinator-1", "10.0.0.1", "10.0.0.1"),
+        ("coordinator-2", "10.0.0.2", "cellar"),
+        ("coordinator-3", "10.0.0.1", "10.0.0.1"),
+        ("broker-1", "10.0.0.1", "10.0.0.1"),
+        ("broker-2", "10.0.0.2", "cellar"),
+        ("broker-3", "10.0.0.1", "10.0.0.1"),
+        ("broker-4", "10.0.0.2", "cellar"),
+    ]
+    ports = [port for member in members for port in member.ports]
+    assert ports == list(range(9000, 9000 + 4 * len(members)))
+
+
+def test_a_host_runs_its_own_nodes_and_knows_where_the_others_are() -> None:
+    mine, elsewhere = settings_of(HOSTS).placed("10.0.0.2")
+    assert [str(member.name) for member in mine] == ["coordinator-2", "broker-2", "broker-4"]
+    assert [str(node.name) for node in elsewhere] == [
+        "coordinator-1",
+        "coordinator-3",
+        "broker-1",
+        "broker-3",
+    ]
+    assert elsewhere[0].clients == "tcp://10.0.0.1:9001"
+
+
+def test_a_node_is_moved_to_a_host_of_its_own() -> None:
+    settings = settings_of(f"{HOSTS}[[node]]\nname = 'broker-1'\nhost = '10.0.0.9'\n")
+    mine, _ = settings.placed("10.0.0.9")
+    assert [str(member.name) for member in mine] == ["broker-1"]
+
+
+def test_of_several_hosts_one_must_be_named() -> None:
+    settings = settings_of(HOSTS)
+    with pytest.raises(ConfigError, match=r"places nodes on 10\.0\.0\.1, 10\.0\.0\.2; say which"):
+        settings.placed("")
+    with pytest.raises(ConfigError, match=r"places no node on 10\.0\.0\.3; did you mean"):
+        settings.placed("10.0.0.3")
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        (HOSTS.replace('id = "one-for-all"', ""), 'write [cluster] id = "'),
+        (HOSTS.replace("base_port = 9000", ""), "give [cluster] base_port"),
+        (HOSTS.replace("10.0.0.2", "10.0.0.1"), "each [[host]] needs an address of its own"),
+        (HOSTS.replace('address = "10.0.0.2"', ""), "each [[host]] needs an address of its own"),
+        ("host = 5\n", "write [[host]] above each"),
+    ],
+)
+def test_hosts_that_cannot_find_each_other_are_refused(text: str, fix: str) -> None:
+    assert fix in refused(text)
+
+
+def test_a_node_listens_where_bind_says_and_is_told_of_by_its_host() -> None:
+    settings = settings_of("[cluster]\nhost = 'kafka.example'\nbind = '0.0.0.0'\n")
     nodes = tuple(member.endpoints(NodePorts(1, 2, 3, 4)) for member in settings.members())
     plan = ClusterPlan(settings, ClusterId("c"), "key", Path("/nowhere"), nodes)
-    config = plan.node_config(plan.find("broker-2"), 1)
-    assert config.log_directories() == ("logs", "/mnt/two/broker-2")
+    config = plan.node_config(nodes[0], 1)
+    assert config.endpoints().peers == "tcp://kafka.example:1"
+    assert config.bound(config.endpoints().peers) == "tcp://0.0.0.0:1"
+    assert config.bound(config.endpoints().http) == "http://0.0.0.0:4"
 
 
 def test_a_node_that_is_not_there_names_the_nearest() -> None:

@@ -16,7 +16,6 @@ from transport.driver.ports import Door, Origin
 from transport.driver.switchboard import Switchboard
 from transport.sockets.curve import (
     AUTHORIZED_DIR,
-    CLUSTER_PRINCIPAL,
     Gatekeeper,
     Guard,
     Keys,
@@ -25,6 +24,7 @@ from transport.sockets.curve import (
     secure_link,
 )
 from transport.wire.codec import Envelope, Kind, encode
+from transport.wire.ids import CLUSTER_PRINCIPAL
 from transport.wire.messages.cluster import HealthRequest
 
 ANY = "tcp://127.0.0.1:*"

@@ -10,6 +10,7 @@ from nodes.core.znode.acl import OPEN, allows, digest_of, identify, normalized, 
 from nodes.core.znode.reads import Reader
 from tests.unit.znode.machine import ONE, Machine
 from transport.wire.errors import ErrorCode
+from transport.wire.ids import CLUSTER_PRINCIPAL
 from transport.wire.messages.coordination import (
     ADMIN,
     ALL_PERMISSIONS,
@@ -238,3 +239,44 @@ def test_a_snapshot_keeps_acls() -> None:
     assert kept[0] is kept[1]
     assert other.read(GetData("/a")).error == E.NO_AUTH
     assert other.read(GetData("/a"), Reader(ONE, (ALICE,))).error == 0
+
+
+CLUSTER = Identity("principal", CLUSTER_PRINCIPAL)
+NEIGHBOUR = Identity("ip", "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("who", "error"),
+    [
+        ((PRINCIPAL,), E.NO_AUTH),
+        ((NEIGHBOUR, ALICE, PRINCIPAL), E.NO_AUTH),
+        ((PRINCIPAL, SUPER), 0),
+        ((CLUSTER,), 0),
+        ((NEIGHBOUR, ALICE), 0),
+        ((), 0),
+    ],
+)
+def test_what_is_the_brokers_is_closed_to_others_who_prove_who_they_are(
+    who: tuple[Identity, ...], error: int
+) -> None:
+    machine = Machine()
+    for path in ("/brokers", "/brokers/acls", "/controller", "/controllers", "/zookeeper/quota/b"):
+        machine.write(Create(path, b""), identities=(CLUSTER,))
+    closed = (
+        Create("/brokers/acls/mine", b""),
+        SetData("/brokers/acls", b""),
+        SetAcl("/brokers", EVERYBODY),
+        Check("/brokers"),
+        SetAcl("/", EVERYBODY),
+        SetData("/zookeeper/quota/b", b""),
+        Delete("/controller"),
+        Multi((Create("/producer_ids", b""),)),
+    )
+    assert machine.errors(*closed, identities=who) == [error] * len(closed)
+    assert machine.errors(Create("/brokersx", b""), Delete("/controllers"), identities=who) == [
+        0,
+        0,
+    ]
+    for operation in (GetData("/brokers"), Exists("/brokers/acls"), GetChildren("/brokers")):
+        assert machine.core.read(operation, Reader(ONE, who)).error == error
+    assert machine.core.read(GetChildren("/"), Reader(ONE, who)).error == 0

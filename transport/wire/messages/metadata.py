@@ -25,6 +25,7 @@ from transport.wire.ids import (
     TopicId,
 )
 from transport.wire.messages import Message, Part
+from transport.wire.messages.acls import AclEntry
 
 EVENT_DELTA = b"delta"
 """PUB topic of the controller: for brokers."""
@@ -53,6 +54,7 @@ class BrokerRecord(Part, frozen=True, array_like=True, gc=False, tag="broker"):
     """It is about to stop: others lead, until it registers anew."""
     draining: bool = False
     """It leads nothing and gets no new replicas, until somebody says otherwise."""
+    http: str = ""
 
 
 class TopicRecord(Part, frozen=True, array_like=True, gc=False, tag="topic"):
@@ -117,6 +119,15 @@ class ConfigRecord(Part, frozen=True, array_like=True, gc=False, tag="config"):
     """Empty: there are none (any more)."""
 
 
+class AclRecord(Part, frozen=True, array_like=True, gc=False, tag="acl"):
+    """The ACL of the resources that a pattern names; no entries: it has none (any more)."""
+
+    resource_type: int
+    pattern_type: int
+    name: str
+    entries: tuple[AclEntry, ...] = ()
+
+
 MetadataRecord = (
     BrokerRecord
     | TopicRecord
@@ -125,11 +136,15 @@ MetadataRecord = (
     | ProducerIdsRecord
     | ConfigRecord
     | RemoveBrokerRecord
+    | AclRecord
 )
 
 
 class MetadataDelta(Message, frozen=True, array_like=True, gc=False):
-    """An event: the records that lead from version ``version - 1`` to ``version``."""
+    """An event: the records that lead from version ``version - 1`` to ``version``.
+
+    Published without records where not everybody who listens may know them: whoever may, asks.
+    """
 
     api: ClassVar[Api] = Api.METADATA_DELTA
 

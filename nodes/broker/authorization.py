@@ -1,0 +1,160 @@
+"""Who may ask what: the one place where a request meets the ACLs, before any handler sees it.
+
+A request that demands what its sender may not do is refused; of one that is about several things,
+those parts are, and the rest is done.  At the peers' door everything is CLUSTER_ACTION, which the
+nodes' own keys stand for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from nodes.broker.access import CODES, ROWS, May, Parts, Row
+from nodes.broker.context import BrokerContext, Request
+from nodes.core.acls import AclJudge, Actor, Demand
+from transport.driver.ports import Door
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import CLUSTER_PRINCIPAL
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.acls import (
+    CLUSTER_NAME,
+    AclOperation,
+    CreateAclsRequest,
+    DeleteAclsRequest,
+    DescribeAclsRequest,
+    ResourceType,
+)
+from transport.wire.messages.produce import ACKS_NONE, ProduceRequest
+
+Refused = dict[int, Any]
+"""Place among the parts -> its outcome, or None where it is left out."""
+
+ABOUT_ACLS = (CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest)
+OF_NODES = Row(
+    lambda _body, _image: (Demand(AclOperation.CLUSTER_ACTION, ResourceType.CLUSTER, CLUSTER_NAME),)
+)
+
+
+class Authorizer:
+    """Judges requests by the image's ACLs, if the cluster judges at all."""
+
+    def __init__(self, context: BrokerContext) -> None:
+        self._context = context
+        self._judge = AclJudge((CLUSTER_PRINCIPAL, *context.config.super_users))
+        self._seen = -1
+
+    def admit(self, request: Request) -> Request | None:
+        """Return the request as it may be handled; None: it was refused, and answered."""
+        body = request.envelope.body
+        if not self._context.config.authorizer:
+            if isinstance(body, ABOUT_ACLS):
+                text = "nobody is judged by ACLs here: start with [security] curve = true"
+                self._refuse(request, ErrorCode.SECURITY_DISABLED, text)
+                return None
+            return request
+        row = OF_NODES if request.origin.door is Door.PEERS else ROWS.get(type(body))
+        if row is None:
+            text = f"{body.api.name} may be asked by nobody"
+            self._refuse(request, ErrorCode.CLUSTER_AUTHORIZATION_FAILED, text)
+            return None
+        may = self._of(request)
+        missing = self._missing(row.demands(body, self._context.image), may)
+        if missing is not None:
+            self._refuse(request, *_verdict(request, missing))
+            return None
+        return self._narrowed(request, row, may)
+
+    def _of(self, request: Request) -> May:
+        """Return what tells of one demand whether the request's sender may do it."""
+        image, judge = self._context.image, self._judge
+        if self._seen != image.acl_changes:
+            self._seen = image.acl_changes
+            judge.use(image.acls)
+        actor = Actor(request.origin.principal, request.origin.address)
+
+        def may(demand: Demand) -> bool:
+            if judge.allows(actor, demand):
+                return True
+            if demand.operation is AclOperation.CREATE:  # of a topic: whoever may make any
+                every = Demand(demand.operation, ResourceType.CLUSTER, CLUSTER_NAME)
+                return judge.allows(actor, every)
+            if demand.operation is AclOperation.IDEMPOTENT_WRITE:  # whoever may write at all
+                return judge.allows_anywhere(actor, AclOperation.WRITE, ResourceType.TOPIC)
+            return False
+
+        return may
+
+    def _narrowed(self, request: Request, row: Row, may: May) -> Request | None:
+        """Return the request without the parts that are refused; its answer will tell of them."""
+        body: Any = request.envelope.body
+        parts = row.parts
+        given = () if parts is None else getattr(body, parts.field) or ()
+        refused: Refused = {}
+        if parts is not None:
+            for place, part in enumerate(given):
+                missing = self._missing(parts.demands(body, part, self._context.image), may)
+                if missing is not None:
+                    told = _verdict(request, missing)
+                    refused[place] = parts.refused(part, *told) if parts.refused else None
+        amend = self._amend(row, len(given), refused, may)
+        if not refused or parts is None:
+            return request._replace(amend=amend)
+        self._context.count("parts_unauthorized", len(refused))
+        kept = tuple(part for place, part in enumerate(given) if place not in refused)
+        if kept:
+            narrow = replace(body, **{parts.field: kept, **parts.also})
+            envelope = request.envelope._replace(body=narrow)
+            return request._replace(envelope=envelope, amend=amend)
+        if not (isinstance(body, ProduceRequest) and body.acks == ACKS_NONE):
+            nothing = parts.answer(**{"error": ErrorCode.NONE, parts.told: ()})
+            self._context.reply(request._replace(amend=amend), nothing)
+        return None
+
+    def _amend(
+        self, row: Row, count: int, refused: Refused, may: May
+    ) -> Callable[[Message], Message] | None:
+        """Return what becomes of the answer to a request of ``count`` parts; None: nothing."""
+        parts, sift, image = row.parts, row.sift, self._context.image
+        if sift is None and not refused:
+            return None
+
+        def amend(answer: Message) -> Message:
+            if parts is not None and refused and isinstance(answer, parts.answer):
+                answer = _with_refused(parts, answer, count, refused)
+            if sift is not None and isinstance(answer, sift.answer):
+                shown = (sift.shown(part, may, image) for part in getattr(answer, sift.told))
+                kept = tuple(part for part in shown if part is not None)
+                answer = replace(answer, **{sift.told: kept})
+            return answer
+
+        return amend
+
+    @staticmethod
+    def _missing(demands: Iterable[Demand], may: May) -> Demand | None:
+        return next((demand for demand in demands if not may(demand)), None)
+
+    def _refuse(self, request: Request, error: ErrorCode, text: str) -> None:
+        self._context.count("requests_unauthorized")
+        self._context.reply(request, Refusal(error, text))
+
+
+def _verdict(request: Request, demand: Demand) -> tuple[ErrorCode, str]:
+    who, what = request.origin.principal, demand.resource_type.name
+    text = f"{who!r} is not allowed {demand.operation.name} on {what} {demand.name[:80]!r}"
+    return CODES[demand.resource_type], text
+
+
+def _with_refused(parts: Parts, answer: Message, count: int, refused: Refused) -> Message:
+    """Return an answer with the outcomes of what was refused at their places, or at the end."""
+    told = getattr(answer, parts.told)
+    if not parts.in_order:
+        outcomes = (*told, *(outcome for outcome in refused.values() if outcome is not None))
+        return replace(answer, **{parts.told: outcomes})
+    if len(told) + len(refused) != count:
+        return answer  # it refuses everything as a whole
+    rest = iter(told)
+    whole = [refused[place] if place in refused else next(rest) for place in range(count)]
+    return replace(answer, **{parts.told: tuple(whole)})

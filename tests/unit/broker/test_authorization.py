@@ -1,0 +1,315 @@
+"""ACLs at a broker's door: every API is judged, and what is refused is told as Kafka tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from nodes.broker.access import CODES, ROWS
+from tests.unit.broker.partition_fleet import PartitionFleet, fetch_request, make_batch
+from transport.driver.ports import Door
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import (
+    BrokerEpoch,
+    LeaderEpoch,
+    MemberEpoch,
+    MemberId,
+    MetadataVersion,
+    NodeId,
+    Offset,
+    PartitionKey,
+    ProducerEpoch,
+    ProducerId,
+)
+from transport.wire.messages import (
+    Message,
+    Refusal,
+    acls,
+    cluster,
+    configs,
+    coordinators,
+    deletion,
+    fetch,
+    group_offsets,
+    groups,
+    log_directories,
+    metadata,
+    produce,
+    reassignments,
+    topics,
+    transactions,
+)
+from transport.wire.messages.acls import (
+    CLUSTER_NAME,
+    AclBinding,
+    AclEntry,
+    AclFilter,
+    AclOperation,
+    AclPermission,
+    PatternType,
+    ResourceType,
+)
+
+FORBIDDEN = frozenset(CODES.values())
+OPEN_TO_ALL = {cluster.DescribeNodeRequest}
+"""Where everybody is: without it no client would find the broker that it may ask."""
+SIFTED = {groups.ListGroupsRequest, transactions.ListTransactionsRequest}
+"""Answered to everybody, without what they may not know."""
+LEFT_OUT = {topics.DescribeTopicsRequest}
+"""Topics that the asker may not know are not in the answer."""
+
+
+@pytest.fixture
+def fleet() -> PartitionFleet:
+    fleet = PartitionFleet(2, security={"authorizer": True, "super_users": ("root",)})
+    fleet.settle()
+    return fleet
+
+
+def ask(fleet: PartitionFleet, who: str, number: int, body: Message, **how: Any) -> Any:
+    fleet.network.principals["client"] = who
+    return fleet.ask(number, body, **how)
+
+
+def create(fleet: PartitionFleet, name: str) -> PartitionKey:
+    new = topics.NewTopic(name, 1, 2)
+    told = ask(fleet, "root", 1, topics.CreateTopicsRequest((new,), 2_000))
+    assert told.topics[0].error == ErrorCode.NONE, told
+    key = PartitionKey(told.topics[0].topic_id, 0)
+    fleet.wait(lambda: fleet.leader(key) > 0)
+    return key
+
+
+def entry(who: str, operation: AclOperation, *, deny: bool = False) -> AclEntry:
+    return AclEntry(who, "*", operation, AclPermission.DENY if deny else AclPermission.ALLOW)
+
+
+def grant(
+    fleet: PartitionFleet,
+    who: str,
+    operation: AclOperation,
+    name: str,
+    kind: ResourceType = ResourceType.TOPIC,
+    *,
+    deny: bool = False,
+) -> None:
+    binding = AclBinding(kind, PatternType.LITERAL, name, entry(who, operation, deny=deny))
+    told = ask(fleet, "root", 1, acls.CreateAclsRequest((binding,), 2_000))
+    assert [one.error for one in told.outcomes] == [ErrorCode.NONE], told
+    fleet.settle()
+
+
+def revoke(fleet: PartitionFleet, who: str) -> None:
+    told = ask(fleet, "root", 1, acls.DeleteAclsRequest((AclFilter(principal=who),), 2_000))
+    assert told.outcomes[0].acls
+    fleet.settle()
+
+
+def one_of_each(key: PartitionKey) -> dict[type[Message], Message]:
+    """A request of every kind that clients may send, about the topic ``t`` and others' things."""
+    topic_id, number = key
+    part = transactions.TransactionPartition(topic_id, number)
+    offset = group_offsets.OffsetToCommit(topic_id, number, Offset(0))
+    epoch, producer = ProducerEpoch(0), ProducerId(0)
+    member, member_epoch = MemberId("m"), MemberEpoch(1)
+    resource = configs.AlteredConfigs(configs.RESOURCE_TOPIC, "t", ())
+    binding = AclBinding(
+        ResourceType.TOPIC, PatternType.LITERAL, "t", entry("mallory", AclOperation.ALL)
+    )
+    some = [
+        cluster.DescribeNodeRequest(),
+        cluster.HealthRequest(),
+        metadata.MetadataRequest(("t",)),
+        produce.ProduceRequest(-1, 1_000, (produce.ProducePartition(*key, LeaderEpoch(-1), 0),)),
+        produce.InitProducerIdRequest(),
+        fetch_request(key, Offset(0)),
+        fetch.ListOffsetsRequest((fetch.ListOffset(*key, LeaderEpoch(-1), -1),)),
+        fetch.OffsetForLeaderEpochRequest((fetch.EpochEnd(*key, LeaderEpoch(-1), LeaderEpoch(0)),)),
+        deletion.DeleteRecordsRequest((deletion.DeleteRecordsPartition(*key, Offset(0)),), 1_000),
+        transactions.DescribeProducersRequest((part,)),
+        topics.DescribeTopicsRequest((topic_id,)),
+        topics.CreateTopicsRequest((topics.NewTopic("new"),), 1_000),
+        topics.CreatePartitionsRequest((topics.NewPartitions("t", 2),), 1_000),
+        configs.DescribeConfigsRequest((configs.ConfigResource(configs.RESOURCE_TOPIC, "t"),)),
+        configs.AlterConfigsRequest((resource,), 1_000),
+        log_directories.DescribeLogDirsRequest(),
+        reassignments.AlterReassignmentsRequest((), 1_000),
+        reassignments.ListReassignmentsRequest(),
+        reassignments.ElectLeadersRequest(reassignments.ELECT_PREFERRED, None, 1_000),
+        reassignments.DrainBrokerRequest(NodeId(1), False, 1_000),
+        reassignments.UnregisterBrokerRequest(NodeId(9), 1_000),
+        acls.CreateAclsRequest((binding,), 1_000),
+        acls.DeleteAclsRequest((AclFilter(principal="mallory"),), 1_000),
+        acls.DescribeAclsRequest(AclFilter()),
+        coordinators.FindCoordinatorRequest(coordinators.KEY_GROUP, ("g",)),
+        groups.ConsumerGroupHeartbeatRequest("g", member, member_epoch),
+        groups.JoinGroupRequest("g", member, 1_000, 1_000, ()),
+        groups.SyncGroupRequest("g", member, 1),
+        groups.ClassicHeartbeatRequest("g", member, 1),
+        groups.LeaveGroupRequest("g", member),
+        groups.DescribeGroupRequest("g"),
+        groups.DeleteGroupRequest("g"),
+        groups.ListGroupsRequest(),
+        group_offsets.OffsetCommitRequest("g", (offset,)),
+        group_offsets.TxnOffsetCommitRequest("x", producer, epoch, "g", (offset,)),
+        group_offsets.OffsetFetchRequest("g"),
+        group_offsets.OffsetDeleteRequest("g", (group_offsets.GroupPartition(*key),)),
+        transactions.AddPartitionsToTxnRequest("x", producer, epoch, (part,)),
+        transactions.WriteTxnMarkersRequest(()),
+        transactions.EndTxnRequest("x", producer, epoch, True),
+        transactions.DescribeTransactionRequest("x"),
+        transactions.ListTransactionsRequest(),
+        topics.DeleteTopicsRequest(("t",), 1_000),
+    ]
+    return {type(request): request for request in some}
+
+
+def codes(answer: Any) -> Iterator[int]:
+    """Yield the error codes of an answer and of its parts."""
+    yield answer.error
+    for name in answer.__struct_fields__:
+        value = getattr(answer, name)
+        if isinstance(value, tuple):
+            yield from (part.error for part in value if hasattr(part, "error"))
+
+
+def test_there_is_a_row_for_every_api_of_the_clients_door_and_no_other(
+    fleet: PartitionFleet,
+) -> None:
+    handled = set(fleet.server(1).dispatch.handled_at(Door.CLIENTS))
+    assert set(ROWS) == handled, "a new API needs a row in nodes/broker/access.py"
+    assert set(one_of_each(create(fleet, "t"))) == handled, "and is asked in this test"
+
+
+def test_every_api_refuses_whom_nothing_is_granted(fleet: PartitionFleet) -> None:
+    key = create(fleet, "t")
+    before = fleet.server(1).context.image.position
+    number = fleet.leader(key)
+    for kind, request in one_of_each(key).items():
+        answer = ask(fleet, "mallory", number, request, payload=(make_batch(),))
+        told = set(codes(answer)) - {ErrorCode.NONE}
+        if kind in OPEN_TO_ALL | SIFTED | LEFT_OUT:
+            assert told == set(), kind
+            shown = (getattr(answer, name, ()) for name in ("groups", "transactions", "partitions"))
+            assert not any(shown), kind
+        else:
+            assert told, kind
+            assert told <= FORBIDDEN, (kind, answer)
+    assert fleet.server(1).context.image.position == before, "nothing was done"
+    assert fleet.logs(key) == [[], []]
+
+
+def test_whoever_is_above_all_is_refused_nothing(fleet: PartitionFleet) -> None:
+    key = create(fleet, "t")
+    number = fleet.leader(key)
+    for kind, request in one_of_each(key).items():
+        answer = ask(fleet, "root", number, request, payload=(make_batch(),))
+        assert not FORBIDDEN & set(codes(answer)), kind
+
+
+def test_at_the_peers_door_only_the_clusters_own_keys_count(fleet: PartitionFleet) -> None:
+    fleet.server(1)
+    request = metadata.FetchImageRequest(NodeId(1), MetadataVersion(0), own=True)
+    for who, expected in (("alice", ErrorCode.CLUSTER_AUTHORIZATION_FAILED), ("root", 0)):
+        answer = ask(fleet, who, 1, request, door="peers")
+        assert answer.error == expected
+    shutdown = reassignments.ControlledShutdownRequest(NodeId(1), BrokerEpoch(0))
+    answer = ask(fleet, "alice", 1, shutdown, door="peers")
+    assert answer.error == ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+
+
+def produced(fleet: PartitionFleet, who: str, *keys: PartitionKey) -> list[int]:
+    parts = tuple(produce.ProducePartition(*key, LeaderEpoch(-1), 0) for key in keys)
+    answer = ask(
+        fleet,
+        who,
+        fleet.leader(keys[0]),
+        produce.ProduceRequest(-1, 2_000, parts),
+        payload=(make_batch(),),
+    )
+    assert [(one.topic_id, one.partition) for one in answer.partitions] == list(keys)
+    return [one.error for one in answer.partitions]
+
+
+def test_of_a_request_about_several_topics_what_is_allowed_is_done() -> None:
+    fleet = PartitionFleet(1, security={"authorizer": True, "super_users": ("root",)})
+    fleet.settle()
+    new = tuple(topics.NewTopic(name, 1, 1) for name in "abc")
+    told = ask(fleet, "root", 1, topics.CreateTopicsRequest(new, 2_000))
+    keys = [PartitionKey(topic.topic_id, 0) for topic in told.topics]
+    for key in keys:
+        fleet.leader(key)
+    refused = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+    grant(fleet, "alice", AclOperation.WRITE, "b")
+    assert produced(fleet, "alice", *keys) == [refused, 0, refused]
+    assert [len(fleet.logs(key)[0]) for key in keys] == [0, 1, 0]
+    grant(fleet, "alice", AclOperation.READ, "b")
+    parts = tuple(fetch_request(key, Offset(0)).partitions[0] for key in keys)
+    request = fetch.FetchRequest(60_000, 1_000_000, 1_000_000, parts)
+    began_us = fleet.world.now_us
+    answer = ask(fleet, "alice", 1, request)
+    assert fleet.world.now_us - began_us < 1_000_000, "an error is told at once"
+    found = {one.topic_id: one.error for one in answer.partitions}
+    assert found == {key.topic_id: [refused, 0, refused][n] for n, key in enumerate(keys)}
+
+
+def test_a_grant_that_is_gone_counts_no_more_and_a_denial_wins(fleet: PartitionFleet) -> None:
+    key = create(fleet, "t")
+    assert produced(fleet, "alice", key) == [ErrorCode.TOPIC_AUTHORIZATION_FAILED]
+    grant(fleet, "alice", AclOperation.WRITE, "t")
+    assert produced(fleet, "alice", key) == [ErrorCode.NONE]
+    revoke(fleet, "alice")
+    assert produced(fleet, "alice", key) == [ErrorCode.TOPIC_AUTHORIZATION_FAILED]
+    grant(fleet, "alice", AclOperation.ALL, "*")
+    assert produced(fleet, "alice", key) == [ErrorCode.NONE]
+    grant(fleet, "alice", AclOperation.WRITE, "t", deny=True)
+    assert produced(fleet, "alice", key) == [ErrorCode.TOPIC_AUTHORIZATION_FAILED]
+
+
+def shown(fleet: PartitionFleet, who: str, **how: Any) -> list[tuple[str, int]]:
+    answer = ask(fleet, who, 1, metadata.MetadataRequest(**how))
+    return [(info.name, info.error) for info in answer.topics]
+
+
+def test_metadata_tells_of_no_topic_that_may_not_be_described(fleet: PartitionFleet) -> None:
+    refused = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+    create(fleet, "hers")
+    create(fleet, "other")
+    grant(fleet, "alice", AclOperation.READ, "hers")
+    assert shown(fleet, "alice") == [("hers", 0)]
+    assert shown(fleet, "root") == [("hers", 0), ("other", 0)]
+    named = ("other", "hers", "nowhere")
+    assert shown(fleet, "alice", topics=named) == [
+        ("other", refused),
+        ("hers", 0),
+        ("nowhere", refused),
+    ]
+    grant(fleet, "alice", AclOperation.DESCRIBE, "new")
+    make = {"topics": ("new",), "allow_auto_topic_creation": True}
+    assert shown(fleet, "alice", **make) == [("new", refused)]
+    grant(fleet, "alice", AclOperation.CREATE, CLUSTER_NAME, ResourceType.CLUSTER)
+    assert shown(fleet, "alice", **make) == [("new", 0)]
+
+
+def test_names_are_not_published_to_everybody(fleet: PartitionFleet) -> None:
+    create(fleet, "t")
+    grant(fleet, "alice", AclOperation.WRITE, "t")
+    heard = [event for event in fleet.asker.heard if isinstance(event, metadata.MetadataDelta)]
+    assert heard
+    assert any(not delta.records for delta in heard), "told without words"
+    secret = (metadata.TopicRecord, metadata.AclRecord, metadata.ConfigRecord)
+    assert not any(isinstance(record, secret) for delta in heard for record in delta.records)
+    images = [fleet.server(number).context.image for number in fleet.alive()]
+    assert [image.topic("t") is not None for image in images] == [True, True]
+
+
+def test_where_nobody_is_judged_there_are_no_acls() -> None:
+    fleet = PartitionFleet(1)
+    fleet.settle()
+    for request in (acls.DescribeAclsRequest(AclFilter()), acls.CreateAclsRequest((), 1_000)):
+        answer = fleet.ask(1, request)
+        assert isinstance(answer, Refusal)
+        assert answer.error == ErrorCode.SECURITY_DISABLED
+        assert "curve" in answer.text

@@ -1,0 +1,193 @@
+"""ACLs: what they allow, and how they change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nodes.core.acls import AclJudge, Actor, Demand, Pattern, complaint_about
+from nodes.core.controller import acls as changes
+from nodes.core.controller.image import ClusterImage
+from tests.unit.controller.cluster import Cluster, three
+from transport.wire.errors import ErrorCode
+from transport.wire.messages.acls import (
+    CLUSTER_NAME,
+    AclBinding,
+    AclEntry,
+    AclFilter,
+    AclOperation,
+    AclPermission,
+    CreateAclsRequest,
+    DeleteAclsRequest,
+    PatternType,
+    ResourceType,
+)
+
+TOPIC, GROUP, CLUSTER = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER
+LITERAL, PREFIXED = PatternType.LITERAL, PatternType.PREFIXED
+READ, WRITE, DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE
+ALLOW, DENY = AclPermission.ALLOW, AclPermission.DENY
+ALICE = Actor("alice", "10.0.0.7")
+
+
+def entry(
+    operation: int, permission: int = ALLOW, principal: str = "alice", host: str = "*"
+) -> AclEntry:
+    return AclEntry(principal, host, operation, permission)
+
+
+def judge(*lines: tuple[int, str, AclEntry]) -> AclJudge:
+    """By (pattern type, topic, entry)."""
+    acls: dict[Pattern, tuple[AclEntry, ...]] = {}
+    for pattern_type, name, one in lines:
+        pattern = Pattern(TOPIC, pattern_type, name)
+        acls[pattern] = (*acls.get(pattern, ()), one)
+    made = AclJudge(["root"])
+    made.use(acls)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("lines", "operation", "allowed"),
+    [
+        ([], READ, False),
+        ([(LITERAL, "t", entry(READ))], READ, True),
+        ([(LITERAL, "t", entry(READ))], WRITE, False),
+        ([(LITERAL, "t", entry(AclOperation.ALL))], WRITE, True),
+        ([(LITERAL, "*", entry(READ))], READ, True),
+        ([(PREFIXED, "to", entry(READ))], READ, False),
+        ([(PREFIXED, "t", entry(READ))], READ, True),
+        ([(LITERAL, "u", entry(READ))], READ, False),
+        ([(LITERAL, "t", entry(READ, principal="bob"))], READ, False),
+        ([(LITERAL, "t", entry(READ, principal="*"))], READ, True),
+        ([(LITERAL, "t", entry(READ, host="10.0.0.7"))], READ, True),
+        ([(LITERAL, "t", entry(READ, host="10.0.0.8"))], READ, False),
+        ([(LITERAL, "t", entry(READ)), (LITERAL, "*", entry(READ, DENY))], READ, False),
+        ([(LITERAL, "t", entry(READ)), (PREFIXED, "t", entry(READ, DENY, "*"))], READ, False),
+        (
+            [(LITERAL, "t", entry(READ)), (LITERAL, "t", entry(AclOperation.ALL, DENY))],
+            READ,
+            False,
+        ),
+        ([(LITERAL, "t", entry(READ)), (LITERAL, "t", entry(WRITE, DENY))], READ, True),
+        ([(LITERAL, "t", entry(WRITE))], DESCRIBE, True),
+        ([(LITERAL, "t", entry(AclOperation.CREATE))], DESCRIBE, False),
+        ([(LITERAL, "t", entry(READ)), (LITERAL, "t", entry(READ, DENY))], DESCRIBE, True),
+        ([(LITERAL, "t", entry(AclOperation.ALTER_CONFIGS))], AclOperation.DESCRIBE_CONFIGS, True),
+    ],
+)
+def test_what_is_allowed(
+    lines: list[tuple[int, str, AclEntry]], operation: AclOperation, allowed: bool
+) -> None:
+    assert judge(*lines).allows(ALICE, Demand(operation, TOPIC, "t")) is allowed
+
+
+def test_who_is_above_all_is_allowed_everything_and_nobody_else() -> None:
+    denied = judge((LITERAL, "*", entry(AclOperation.ALL, DENY, "*")))
+    assert denied.allows(Actor("root", ""), Demand(WRITE, TOPIC, "t"))
+    assert not denied.allows(Actor("", ""), Demand(WRITE, TOPIC, "t"))
+    assert denied.allows_anywhere(Actor("root", ""), WRITE, TOPIC)
+
+
+def test_a_verdict_is_forgotten_with_the_acls_it_was_made_by() -> None:
+    made = judge((LITERAL, "t", entry(READ)))
+    wanted = Demand(READ, TOPIC, "t")
+    assert made.allows(ALICE, wanted)
+    made.use({})
+    assert not made.allows(ALICE, wanted)
+
+
+def test_whether_anything_of_a_kind_is_allowed() -> None:
+    assert judge((PREFIXED, "x", entry(WRITE))).allows_anywhere(ALICE, WRITE, TOPIC)
+    assert not judge((PREFIXED, "x", entry(READ))).allows_anywhere(ALICE, WRITE, TOPIC)
+    denied = (LITERAL, "*", entry(WRITE, DENY)), (LITERAL, "t", entry(WRITE))
+    assert not judge(*denied).allows_anywhere(ALICE, WRITE, TOPIC)
+
+
+def test_a_name_of_any_length_is_judged() -> None:
+    name = "t" * 1_000_000
+    assert judge((PREFIXED, "t", entry(READ))).allows(ALICE, Demand(READ, TOPIC, name))
+
+
+def topic(name: str, one: AclEntry, pattern_type: int = LITERAL) -> AclBinding:
+    return AclBinding(TOPIC, pattern_type, name, one)
+
+
+@pytest.mark.parametrize(
+    ("binding", "fault"),
+    [
+        (topic("t", entry(READ)), None),
+        (AclBinding(CLUSTER, LITERAL, CLUSTER_NAME, entry(AclOperation.ALTER)), None),
+        (AclBinding(9, LITERAL, "t", entry(READ)), "ResourceType"),
+        (topic("t", entry(READ), 9), "PatternType"),
+        (topic("t", entry(READ), PatternType.MATCH), "for filters"),
+        (topic("t", entry(99)), "AclOperation"),
+        (topic("t", entry(READ, 7)), "AclPermission"),
+        (topic("", entry(READ)), "name"),
+        (topic("t\n", entry(READ)), "name"),
+        (topic("t", entry(READ, principal="")), "principal"),
+        (AclBinding(GROUP, LITERAL, "g", entry(WRITE)), "does not go with a GROUP"),
+        (AclBinding(CLUSTER, LITERAL, "c", entry(AclOperation.ALTER)), "kafka-cluster"),
+        (topic("t", entry(READ, host="example.org")), "host"),
+        (topic("t", entry(READ, host="10.0.0.07")), "host"),
+    ],
+)
+def test_which_are_legal(binding: AclBinding, fault: str | None) -> None:
+    complaint = complaint_about(binding)
+    assert complaint is None if fault is None else complaint is not None and fault in complaint
+
+
+def add(cluster: Cluster, *bindings: AclBinding) -> Any:
+    return cluster.ask(CreateAclsRequest(bindings, 1_000)).outcomes
+
+
+def remove(cluster: Cluster, *filters: AclFilter) -> Any:
+    return cluster.ask(DeleteAclsRequest(filters, 1_000)).outcomes
+
+
+def test_bindings_are_added_once_and_survive_as_records() -> None:
+    cluster = three()
+    one, other = topic("t", entry(READ)), topic("t", entry(WRITE))
+    (good, bad, again) = add(cluster, one, topic("", entry(READ)), one)
+    assert (good.error, bad.error, again.error) == (0, ErrorCode.INVALID_REQUEST, 0)
+    version = cluster.image.position.version
+    add(cluster, one)
+    assert cluster.image.position.version == version, "nothing new"
+    add(cluster, other)
+    pattern = Pattern(TOPIC, LITERAL, "t")
+    assert cluster.image.acls == {pattern: (one.entry, other.entry)}
+    copy = ClusterImage()
+    copy.load(cluster.image.position, cluster.image.records())
+    assert copy.acls == cluster.image.acls
+
+
+def test_a_filter_removes_what_it_means_and_tells_it() -> None:
+    cluster = three()
+    bindings = (
+        topic("orders", entry(READ)),
+        topic("orders", entry(WRITE)),
+        topic("*", entry(READ)),
+        topic("ord", entry(READ, principal="bob"), PREFIXED),
+        AclBinding(GROUP, LITERAL, "orders", entry(READ)),
+    )
+    add(cluster, *bindings)
+    match = AclFilter(TOPIC, PatternType.MATCH, "orders")
+    (told,) = remove(cluster, match)
+    assert set(told.acls) == set(bindings[:4])
+    assert list(cluster.image.acls) == [Pattern(GROUP, LITERAL, "orders")]
+    (told, nothing) = remove(cluster, AclFilter(principal="alice"), AclFilter())
+    assert told.acls == bindings[4:]
+    assert nothing.acls == ()
+    assert cluster.image.acls == {}
+
+
+def test_they_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "ENTRIES_MAX", 2)
+    monkeypatch.setattr(changes, "PATTERNS_MAX", 2)
+    cluster = three()
+    bindings = [topic("t", entry(one)) for one in (READ, WRITE, DESCRIBE)]
+    bindings += [topic(name, entry(READ)) for name in ("u", "v")]
+    outcomes = [outcome.error for outcome in add(cluster, *bindings)]
+    refused = ErrorCode.INVALID_REQUEST
+    assert outcomes == [0, 0, refused, 0, refused]
