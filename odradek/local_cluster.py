@@ -122,7 +122,7 @@ class Cluster:
     def hosts(self) -> str:
         """The coordinators' addresses (mode kraft: the controllers'), as ``hosts`` takes them."""
         quorum = (*self._doors("coordinator"), *self._doors("controller"))
-        return ",".join(quorum).replace("tcp://", "")
+        return ",".join(dict.fromkeys(quorum)).replace("tcp://", "")
 
     @property
     def keys(self) -> Path | None:

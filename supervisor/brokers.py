@@ -106,7 +106,8 @@ def remove(given: argparse.Namespace, data_dir: DataDir) -> int:
     )
     if status or agreed != [True]:
         return status
-    request = RemoveNodeRequest(_key(data_dir), NodeName(f"broker-{given.id}"))
+    name = _name_of(data_dir, given.id)
+    request = RemoveNodeRequest(_key(data_dir), name)
     try:
         answer = ask(data_dir, request, timeout_ms=WAIT_MAX_MS)
     except NoSupervisor as error:
@@ -116,8 +117,16 @@ def remove(given: argparse.Namespace, data_dir: DataDir) -> int:
         return _fail(answer.text)
     status = run("broker remove", given, lambda _, admin: broker.forgotten(admin, given.id))
     if status == 0:
-        print(f"broker-{given.id} is removed; its data directory stays")
+        print(f"{name} is removed; its data directory stays")
     return status
+
+
+def _name_of(data_dir: DataDir, node_id: int) -> NodeName:
+    """Return the name of the broker with that id; where there is none, what it would be."""
+    cluster = data_dir.read_cluster()
+    nodes = cluster.everywhere if cluster is not None else ()
+    named = (node.name for node in nodes if node.id == node_id and "broker" in node.roles)
+    return next(named, NodeName(f"broker-{node_id}"))
 
 
 def _key(data_dir: DataDir) -> str:

@@ -227,6 +227,12 @@ def _add_supervision(tree: Any, chosen: str) -> None:
         metadata.add_parser(tree, _add_data_dir, _data_dir)
     else:
         tree.add_parser("metadata", help="see the cluster image that nodes hold")
+    if chosen == "migrate":
+        from supervisor import migrate
+
+        migrate.add_parser(tree, _add_data_dir, _data_dir)
+    else:
+        tree.add_parser("migrate", help="move a running cluster from mode zookeeper to kraft")
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -44,7 +44,7 @@ def add(data_dir: DataDir, name: str) -> int:
     find_member(members_in(data_dir), name)
     if not _introduce(data_dir, name):
         return FAILED
-    if not _until(lambda: _is_ready(data_dir, name)):
+    if not settled(lambda: _is_ready(data_dir, name)):
         return _fail(f"{name} has not caught up yet; see `odradek ensemble status`")
     return change(data_dir, name, votes=True)
 
@@ -98,7 +98,8 @@ def _is_ready(data_dir: DataDir, name: str) -> bool:
     return word is not None and word.state == "ready"
 
 
-def _until(condition: Callable[[], bool]) -> bool:
+def settled(condition: Callable[[], bool]) -> bool:
+    """Wait until ``condition`` holds; False: it does not within a minute."""
     until_s = time.monotonic() + SETTLE_MAX_S
     while not condition():
         if time.monotonic() >= until_s:

@@ -8,12 +8,27 @@ from __future__ import annotations
 
 from nodes.config import ConfigError
 from supervisor.data_dir import Cluster, DataDir, named
-from supervisor.plan import BROKER, OBSERVER, ClusterPlan, Member, NodePorts, number_in
+from supervisor.moving import (
+    CONTROLLER,
+    COORDINATOR,
+    as_moved,
+    with_controllers,
+    with_controllers_only,
+)
+from supervisor.plan import (
+    BROKER,
+    CONTROLLER_ID_BASE,
+    OBSERVER,
+    QUORUM_ID_END,
+    ClusterPlan,
+    Member,
+    NodePorts,
+    broker_id,
+    number_in,
+)
 from supervisor.ports import assign_endpoints
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
-
-COORDINATOR = "coordinator"
 
 
 def members_kept(before: Cluster | None, wanted: tuple[Member, ...]) -> tuple[Member, ...]:
@@ -42,13 +57,8 @@ class Growth:
 
     def add_broker(self, rack: str) -> NodeEndpoints:
         """Return a new broker's endpoints, chosen and noted. Raises ConfigError."""
-        settings = self._plan.settings
-        if settings.cluster.mode != "zookeeper":
-            raise ConfigError(
-                "brokers are added by command only in mode zookeeper; here, raise [cluster] brokers "
-                "and start the cluster again"
-            )
-        return self._add(BROKER, (BROKER,), rack)
+        number = self._next_number(f"{BROKER}-", "node-")
+        return self._add(NodeName(f"{BROKER}-{number}"), broker_id(number), (BROKER,), rack)
 
     def add_coordinator(self) -> NodeEndpoints:
         """Return a new coordinator's endpoints, chosen and noted: an observer. Raises ConfigError.
@@ -58,9 +68,15 @@ class Growth:
         """
         if self._plan.settings.cluster.mode != "zookeeper":
             raise ConfigError("only a cluster of mode zookeeper has coordinators of their own")
-        return self._add(COORDINATOR, (COORDINATOR, OBSERVER), "")
+        number = self._next_number(f"{COORDINATOR}-")
+        node_id = CONTROLLER_ID_BASE + number
+        if node_id >= QUORUM_ID_END:
+            raise ConfigError("every number that a coordinator can have was given before")
+        roles = {role for node in self._read().nodes for role in node.roles}
+        both = (COORDINATOR, CONTROLLER) if CONTROLLER in roles else (COORDINATOR,)
+        return self._add(NodeName(f"{COORDINATOR}-{number}"), node_id, (*both, OBSERVER), "")
 
-    def _add(self, kind: str, roles: tuple[str, ...], rack: str) -> NodeEndpoints:
+    def _next_number(self, *kinds: str) -> int:
         before = self._read()
         if before.elsewhere:
             raise ConfigError(
@@ -68,17 +84,41 @@ class Growth:
                 "number: run one more broker with `odradek start --join` and a --data-dir of its own"
             )
         names = [*before.removed, *(node.name for node in before.everywhere)]
-        numbers = [number_in(name) for name in names if name.startswith(f"{kind}-")]
-        number = max(numbers, default=0) + 1
-        name = NodeName(f"{kind}-{number}")
+        return 1 + max((number_in(name) for name in names if name.startswith(kinds)), default=0)
+
+    def _add(
+        self, name: NodeName, node_id: int, roles: tuple[str, ...], rack: str
+    ) -> NodeEndpoints:
+        before = self._read()
         host = self._plan.settings.cluster.host
-        member = Member(name, NodeId(number), roles, host, NodePorts(), rack)
+        member = Member(name, NodeId(node_id), roles, host, NodePorts(), rack)
         (endpoints,) = assign_endpoints([member], named(before.nodes))
         after = before._replace(
             nodes=(*before.nodes, endpoints), added=(*before.added, endpoints.name)
         )
         self._write(after)
         return endpoints
+
+    def prepare_move(self) -> None:
+        """Let every coordinator start as a controller too from now on. Raises ConfigError."""
+        before = self._read()
+        if before.mode != "zookeeper":
+            raise ConfigError("the cluster is of mode kraft already")
+        if before.elsewhere:
+            raise ConfigError("a cluster of several hosts cannot be moved yet")
+        ids = [node.id for node in before.nodes]
+        if len(set(ids)) != len(ids):
+            raise ConfigError(
+                "its coordinators have the numbers of brokers, as an earlier version gave them: "
+                "replace them first, one after the other, by `odradek ensemble add` and `remove`"
+            )
+        self._write(before._replace(nodes=with_controllers(before.nodes)))
+
+    def finish_move(self) -> None:
+        """Let every node start in mode ``kraft`` from now on. Raises ConfigError."""
+        before = self._read()
+        self._write(before._replace(mode="kraft", nodes=with_controllers_only(before.nodes)))
+        self._plan.settings = as_moved(self._plan.settings)
 
     def remove(self, name: NodeName) -> None:
         """Take a node out, for good. Raises ConfigError when that cannot be noted."""

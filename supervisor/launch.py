@@ -27,6 +27,7 @@ from supervisor.data_dir import (
 )
 from supervisor.growth import Growth, members_kept
 from supervisor.lives import Started
+from supervisor.moving import as_moved, as_they_were, was_moved
 from supervisor.outcome import Outcome
 from supervisor.plan import (
     KEYS_DIR,
@@ -114,6 +115,8 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
     data_dir.lock()
     end_orphans(data_dir)
     before = data_dir.read_cluster()
+    if was_moved(before):
+        settings = as_moved(settings)
     if launch.rebuild and before is not None:
         raise ConfigError(
             f"--rebuild is for a host whose data are gone, and {data_dir} has some; "
@@ -148,7 +151,7 @@ def _made(launch: Launch, settings: Settings, data_dir: DataDir, before: Cluster
         before = Cluster(settings.cluster.name, made_id, settings.cluster.mode, ())
     else:
         _check_identity(before, settings, data_dir)
-    members = members_kept(before, mine)
+    members = members_kept(before, as_they_were(before, mine))
     nodes = assign_endpoints(members, named(before.nodes), settings.cluster.bind)
     return before._replace(nodes=nodes, elsewhere=elsewhere)
 
@@ -202,14 +205,14 @@ def _check_identity(before: Cluster, settings: Settings, data_dir: DataDir) -> N
     if before.mode != wanted.mode:
         raise ConfigError(f"the cluster was made with mode = {before.mode!r}; {remedy}")
     role = QUORUM_ROLES[wanted.mode]
-    planned = _voters(settings.members(), role)
-    members = _voters(before.everywhere, role) | planned.intersection(before.removed)
-    if len(members) != len(planned):
+    planned = _voters(as_they_were(before, settings.members()), role)
+    present = _voters(before.everywhere, role) | planned.intersection(before.removed)
+    if len(present) != len(planned):
         raise ConfigError(
-            f"the cluster was made with {role}s = {len(members)}, and a quorum's size "
+            f"the cluster was made with {role}s = {len(present)}, and a quorum's size "
             f"cannot change by a setting; {remedy}"
         )
-    if members != planned:
+    if present != planned:
         others = "as separate nodes" if wanted.separate else "that are brokers too"
         raise ConfigError(
             f"the cluster was not made with controllers {others}, and they cannot become it by a "

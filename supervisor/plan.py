@@ -46,7 +46,8 @@ OBSERVER = "observer"
 OBSERVER_ID_BASE = 64
 """Above the numbers of all voters there can be; session ids have seven bits for it."""
 CONTROLLER_ID_BASE = 112
-"""In mode ``kraft`` all nodes share one space of ids: dedicated controllers have the last of it."""
+"""All nodes share one space of ids, since coordinators can become controllers: those and dedicated
+controllers have the last of what the quorum can have."""
 QUORUM_ID_END = 128
 
 
@@ -214,10 +215,10 @@ _Kind = tuple[str, int, tuple[str, ...]]
 
 def _zookeeper_kinds(cluster: ClusterConfig) -> Iterator[_Kind]:
     for number in range(1, cluster.coordinators + 1):
-        yield f"coordinator-{number}", number, ("coordinator",)
+        yield f"coordinator-{number}", CONTROLLER_ID_BASE + number, ("coordinator",)
     yield from _observers(cluster, "coordinator")
     for number in range(1, cluster.brokers + 1):
-        yield f"broker-{number}", number, ("broker",)
+        yield f"broker-{number}", broker_id(number), ("broker",)
 
 
 def _kraft_kinds(cluster: ClusterConfig) -> Iterator[_Kind]:
@@ -229,8 +230,12 @@ def _kraft_kinds(cluster: ClusterConfig) -> Iterator[_Kind]:
         yield f"controller-{number}", CONTROLLER_ID_BASE + number, ("controller",)
     yield from _observers(cluster, "controller")
     for number in range(both + 1, cluster.brokers + 1):
-        passed = QUORUM_ID_END - OBSERVER_ID_BASE if number > OBSERVER_ID_BASE else 0
-        yield f"broker-{number}", number + passed, ("broker",)
+        yield f"broker-{number}", broker_id(number), ("broker",)
+
+
+def broker_id(number: int) -> int:
+    """Return the id of the broker of that number: the same, but those of the quorum are passed over."""
+    return number + (QUORUM_ID_END - OBSERVER_ID_BASE if number > OBSERVER_ID_BASE else 0)
 
 
 def _observers(cluster: ClusterConfig, role: str) -> Iterator[_Kind]:
@@ -286,7 +291,8 @@ class Member:
 
 @dataclass(slots=True)
 class ClusterPlan:
-    """Everything that is needed to start every node; only ``nodes`` changes, when some come or go."""
+    """Everything that is needed to start every node; ``nodes`` changes when some come or go, and
+    ``settings`` when the cluster has moved to mode ``kraft``."""
 
     settings: Settings
     cluster_id: ClusterId

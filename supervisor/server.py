@@ -29,6 +29,8 @@ from transport.wire.messages import Message, Refusal
 from transport.wire.messages.supervision import (
     AddNodeRequest,
     AddNodeResponse,
+    MoveRequest,
+    MoveResponse,
     RebuildNodeRequest,
     RebuildNodeResponse,
     RemoveNodeRequest,
@@ -88,6 +90,7 @@ class CommandServer:
             RebuildNodeRequest: self._rebuild,
             AddNodeRequest: self._add,
             RemoveNodeRequest: self._remove,
+            MoveRequest: self._move,
         }
 
     def start(self, wire: Wire) -> None:
@@ -260,6 +263,21 @@ class CommandServer:
         self._roster.remove(node)
         for origin, envelope in self._removing.pop(node.name, []):
             self._reply(origin, envelope, RemoveNodeResponse(ErrorCode.NONE))
+
+    def _move(self, origin: Origin, envelope: Envelope, body: MoveRequest, _now: Now) -> None:
+        if self._growth is None:
+            text = "this cluster's nodes are those of its settings"
+            self._reply(origin, envelope, MoveResponse(ErrorCode.INVALID_REQUEST, text))
+            return
+        try:
+            (self._growth.finish_move if body.finished else self._growth.prepare_move)()
+        except ConfigError as error:
+            answer = MoveResponse(ErrorCode.INVALID_CONFIG, str(error))
+            self._reply(origin, envelope, answer)
+            return
+        for endpoints in self._plan.nodes:
+            self._roster[endpoints.name].endpoints = endpoints
+        self._reply(origin, envelope, MoveResponse(ErrorCode.NONE))
 
     def _cannot_restart(self) -> str:
         if self._lives.stopping:

@@ -51,7 +51,6 @@ class Found(NamedTuple):
     controller_epoch: ControllerEpoch
     version: MetadataVersion
     digest: bytes
-    """Empty: they cannot be read as an image."""
 
 
 class Migration(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -110,7 +110,7 @@ class MetadataMachine:
     def _go_on(self, step: Step, term: Term, now: Now) -> mirror.Writes:
         """Take a step to another stage, if it still fits; return what it changes in the tree."""
         tree = self._tree()
-        held = self.held_in_znodes()
+        held = mirror.NOTHING if step.to is Stage.FINISHED else self.held_in_znodes()
         why_not = self.migration.judge(step, term, held.found())
         writes: mirror.Writes = ()
         if not why_not:

@@ -70,6 +70,7 @@ def steps(text: str) -> list[tuple[str, str]]:
     [
         "README.md",
         "docs/clients.md",
+        "docs/migration.md",
         "docs/modes.md",
         "docs/operating.md",
         "docs/transactions.md",

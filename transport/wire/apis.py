@@ -95,3 +95,4 @@ class Api(IntEnum):
     REBUILD_NODE = 1304
     ADD_NODE = 1305
     REMOVE_NODE = 1306
+    MOVE = 1307

@@ -143,6 +143,7 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.REBUILD_NODE: ("supervision", "RebuildNodeRequest", "RebuildNodeResponse"),
     Api.ADD_NODE: ("supervision", "AddNodeRequest", "AddNodeResponse"),
     Api.REMOVE_NODE: ("supervision", "RemoveNodeRequest", "RemoveNodeResponse"),
+    Api.MOVE: ("supervision", "MoveRequest", "MoveResponse"),
 }
 
 VERSIONS: dict[Api, tuple[int, int]] = dict.fromkeys(_CONVERSATIONS, (0, 0))

@@ -37,6 +37,8 @@ from transport.wire.messages.reassignments import HandOverRequest, HandOverRespo
 from transport.wire.messages.supervision import (
     AddNodeRequest,
     AddNodeResponse,
+    MoveRequest,
+    MoveResponse,
     RebuildNodeRequest,
     RebuildNodeResponse,
     RemoveNodeRequest,
@@ -649,7 +651,7 @@ def test_a_coordinator_comes_as_an_observer_and_goes_without_a_vote(tmp_path: Pa
     [answer] = world.command(AddNodeRequest(KEY, coordinator=True))
     node = world.engine.roster[came]
     assert answer == AddNodeResponse(0, "", node.pid, came)
-    assert (node.endpoints.id, node.endpoints.roles) == (3, ("coordinator", "observer"))
+    assert (node.endpoints.id, node.endpoints.roles) == (115, ("coordinator", "observer"))
     goes = NodeName("coordinator-2")
     word = world.engine.roster[goes].health
     assert word is not None
@@ -661,6 +663,21 @@ def test_a_coordinator_comes_as_an_observer_and_goes_without_a_vote(tmp_path: Pa
     assert goes not in world.engine.roster.nodes
     world.command(AddNodeRequest(KEY, coordinator=True))
     assert NodeName("coordinator-4") in world.engine.roster.nodes
+
+
+def test_a_move_is_noted_and_restarts_nobody(tmp_path: Path) -> None:
+    world = World(growth=tmp_path)
+    world.become_ready()
+    before = list(world.processes.started)
+    for finished, roles in ((False, ("coordinator", "controller")), (True, ("controller",))):
+        assert world.command(MoveRequest(KEY, finished)) == [MoveResponse(0)]
+        world.ports.replies.clear()
+        assert world.engine.roster[NodeName("coordinator-1")].endpoints.roles == roles
+    assert world.processes.started == before
+    assert world.plan.settings.cluster.mode == "kraft"
+    [refused] = world.command(MoveRequest(KEY, False))
+    assert isinstance(refused, MoveResponse)
+    assert "already" in refused.text
 
 
 def test_the_process_after_a_restart_is_not_killed_for_the_one_before(world: World) -> None:

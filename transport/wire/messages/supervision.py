@@ -162,3 +162,22 @@ class RemoveNodeResponse(Message, frozen=True, array_like=True, gc=False):
 
     error: int
     text: str = ""
+
+
+class MoveRequest(Message, frozen=True, array_like=True, gc=False):
+    """Start the nodes otherwise from now on, as the move to mode ``kraft`` wants it."""
+
+    api: ClassVar[Api] = Api.MOVE
+
+    key: str
+    finished: bool
+    """False: coordinators as controllers too. True: the cluster is of mode ``kraft``."""
+
+
+class MoveResponse(Message, frozen=True, array_like=True, gc=False):
+    """NONE: noted; nobody was restarted. Otherwise ``text`` says why not, and what would be right."""
+
+    api: ClassVar[Api] = Api.MOVE
+
+    error: int
+    text: str = ""
