@@ -26,6 +26,7 @@ from transport.wire.ids import (
 from transport.wire.messages.acls import PatternType, ResourceType
 from transport.wire.messages.cluster import NodeEndpoints
 from transport.wire.messages.metadata import (
+    FORMATS,
     AclRecord,
     BrokerRecord,
     ConfigRecord,
@@ -77,6 +78,7 @@ class Registration(msgspec.Struct, frozen=True):
     rack: str = ""
     intact: bool = True
     http: str = ""
+    formats: int = 0
 
 
 class ControllerClaim(msgspec.Struct, frozen=True):
@@ -171,7 +173,15 @@ def encode_registration(
 ) -> bytes:
     """Return the data of a broker's registration."""
     told = Registration(
-        node.name, incarnation, node.peers, node.clients, node.events, node.rack, intact, node.http
+        node.name,
+        incarnation,
+        node.peers,
+        node.clients,
+        node.events,
+        node.rack,
+        intact,
+        node.http,
+        FORMATS,
     )
     return msgspec.json.encode(told)
 
@@ -196,6 +206,7 @@ def broker_record(node: NodeId, epoch: BrokerEpoch, data: bytes | None) -> Broke
         True,
         told.intact,
         http=told.http,
+        formats=told.formats,
     )
 
 

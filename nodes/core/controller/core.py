@@ -25,6 +25,7 @@ from nodes.core.controller.events import (
     LiveBrokers,
     Resigned,
 )
+from nodes.core.controller.formats import refusal_of
 from nodes.core.controller.image import ClusterImage
 from nodes.core.controller.isr import IsrChanges, is_current_broker
 from nodes.core.controller.leaders import Leaders
@@ -305,6 +306,9 @@ class ControllerCore:
         elif event.due_ms is not None and event.due_ms <= now.mono_ms:
             late = Refusal(ErrorCode.REQUEST_TIMED_OUT, "its time was up; nothing was done")
             self._draft.answers.append(Answer(event.token, late))
+            return True
+        elif (refusal := refusal_of(self._image, event.request)) is not None:
+            self._draft.answers.append(Answer(event.token, refusal))
             return True
         else:
             self._decision = self._decide[type(event.request)](self._image, event.request)

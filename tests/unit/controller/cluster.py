@@ -25,7 +25,7 @@ from transport.wire.ids import (
     TopicId,
 )
 from transport.wire.messages import Message
-from transport.wire.messages.metadata import BrokerRecord, MetadataDelta, PartitionRecord
+from transport.wire.messages.metadata import FORMATS, BrokerRecord, MetadataDelta, PartitionRecord
 from transport.wire.messages.topics import CreateTopicsRequest, CreateTopicsResponse, NewTopic
 
 NOW = Now(1_000, 1_700_000_000_000)
@@ -42,6 +42,7 @@ def broker(node: int, epoch: int | None = None, rack: str = "") -> BrokerRecord:
         f"events-{node}",
         rack,
         True,
+        formats=FORMATS,
     )
 
 

@@ -34,6 +34,11 @@ EVENT_METADATA = b"metadata"
 EVENT_BEAT = b"beat"
 """PUB topic of heartbeats."""
 
+FORMATS_ACLS = 1
+"""Adds :class:`AclRecord`."""
+FORMATS = FORMATS_ACLS
+"""How far this code reads: the newest kind of record, each numbered when it is added."""
+
 
 class BrokerRecord(Part, frozen=True, array_like=True, gc=False, tag="broker"):
     """A broker as registered. ``alive`` False: its session ended; it leads nothing."""
@@ -55,6 +60,8 @@ class BrokerRecord(Part, frozen=True, array_like=True, gc=False, tag="broker"):
     draining: bool = False
     """It leads nothing and gets no new replicas, until somebody says otherwise."""
     http: str = ""
+    formats: int = 0
+    """How far it reads: see :data:`FORMATS`."""
 
 
 class TopicRecord(Part, frozen=True, array_like=True, gc=False, tag="topic"):

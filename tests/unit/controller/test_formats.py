@@ -1,0 +1,55 @@
+"""What some broker cannot read yet is not written."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nodes.core.controller.formats import NEEDED
+from tests.unit.controller.cluster import broker, three
+from transport.wire.errors import ErrorCode
+from transport.wire.messages import Refusal
+from transport.wire.messages.acls import (
+    AclBinding,
+    AclEntry,
+    AclOperation,
+    AclPermission,
+    CreateAclsRequest,
+    PatternType,
+    ResourceType,
+)
+from transport.wire.messages.metadata import FORMATS
+
+ACL = AclBinding(
+    ResourceType.TOPIC,
+    PatternType.LITERAL,
+    "t",
+    AclEntry("alice", "*", AclOperation.READ, AclPermission.ALLOW),
+)
+
+
+def test_no_kind_of_record_is_newer_than_this_code() -> None:
+    assert max(NEEDED.values()) <= FORMATS
+
+
+def test_what_one_broker_cannot_read_waits_for_its_upgrade() -> None:
+    cluster = three()
+    old = msgspec.structs.replace(broker(2, epoch=200), formats=0)
+    cluster.live(broker(1), old, broker(3))
+    before = cluster.image.position.version
+    answer = cluster.ask(CreateAclsRequest((ACL,), 1_000))
+    assert isinstance(answer, Refusal)
+    assert answer.error == ErrorCode.UNSUPPORTED_VERSION
+    assert "broker-2" in answer.text
+    assert cluster.image.position.version == before, "nothing was written"
+    cluster.create("t")
+    cluster.live(broker(1), broker(2, epoch=300), broker(3))
+    (outcome,) = cluster.ask(CreateAclsRequest((ACL,), 1_000)).outcomes
+    assert outcome.error == ErrorCode.NONE
+
+
+def test_a_broker_that_is_away_counts_too() -> None:
+    """It comes back as it was, and is told everything."""
+    cluster = three()
+    cluster.live(broker(1), msgspec.structs.replace(broker(2, epoch=200), formats=0), broker(3))
+    cluster.live(broker(1), broker(3))
+    assert isinstance(cluster.ask(CreateAclsRequest((ACL,), 1_000)), Refusal)
