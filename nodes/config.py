@@ -192,6 +192,9 @@ class LogConfig:
     recovery_checkpoint_interval_ms: int = setting(
         60_000, "Kafka's: what is older need not be read again after a crash", low=100
     )
+    recovery_note_bytes: int = setting(
+        4 * 1024 * 1024, "a start after a kill reads no more of a log, in some 10 ms", low=1
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

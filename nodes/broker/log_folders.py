@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from nodes.config import LogConfig
 from nodes.core.partition.events import Batch, LogFacts
+from nodes.core.partition.producer_snapshot import decode_producers
 from nodes.core.partition.producer_state import Producers
 from nodes.core.topic_configs import POLICY_COMPACT, POLICY_DELETE
 from nodes.storage.compaction import Compaction
@@ -34,6 +35,13 @@ class OpenedLog(NamedTuple):
     log: PartitionLog
     facts: LogFacts
     producers: Producers
+
+
+class KnownProducers(NamedTuple):
+    """Of all batches before an offset; None: there are none, or nothing is written down."""
+
+    end_offset: Offset
+    producers: Producers | None
 
 
 class OpeningPlan(NamedTuple):
@@ -66,7 +74,8 @@ def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
     producers = Producers()
     try:
         if log.segment_count:
-            producers.rebuild(read_batches(log))
+            known = known_producers(log)
+            producers.rebuild(read_batches(log, known.end_offset), known.producers)
     except Damaged:
         log.close()
         raise
@@ -128,15 +137,24 @@ def set_aside(disk: Disk, folder: str, ending: str) -> str:
     return aside
 
 
-def read_batches(log: PartitionLog) -> list[Batch]:
-    """Return what the core needs of every batch of a log.
+def known_producers(log: PartitionLog) -> KnownProducers:
+    """Return the producers of a log as last written down, and up to where."""
+    noted = log.noted_producers()
+    producers = None if noted is None else decode_producers(noted[1])
+    if noted is None or producers is None:
+        return KnownProducers(log.log_start_offset, None)
+    return KnownProducers(noted[0], producers)
+
+
+def read_batches(log: PartitionLog, offset: Offset) -> list[Batch]:
+    """Return what the core needs of every batch of a log from an offset on.
 
     Damaged when one cannot be read, or contradicts the one before: the CRC of a batch covers neither
     its offset nor its leader epoch, and a wrong epoch would keep this replica from any role.
     """
     batches: list[Batch] = []
     next_offset, epoch = 0, -1
-    for header in log.headers_from(log.log_start_offset):
+    for header in log.headers_from(offset):
         if header.base_offset < next_offset or header.leader_epoch < epoch:
             raise Damaged(
                 f"{log.folder} is damaged: the batch at offset {header.base_offset} of leader epoch"

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from nodes.broker.context import BrokerContext
-from nodes.broker.log_folders import OpenedLog, log_settings, read_batches
+from nodes.broker.log_folders import OpenedLog, known_producers, log_settings, read_batches
 from nodes.broker.topic_settings import TopicSettings
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import (
@@ -30,6 +30,7 @@ from nodes.core.partition.events import (
     Synced,
     Truncated,
 )
+from nodes.core.partition.producer_snapshot import encode_producers
 from nodes.storage.disk import Damaged, DiskFull, StorageError
 from nodes.storage.partition_log import PartitionLog
 from transport.kernel import Now
@@ -42,6 +43,12 @@ from transport.wire.records import BatchHeader, stamp, stamp_with_time
 
 FetchedBatch = tuple[BatchHeader, Buffer]
 """A whole batch as its leader sent it, stamped by that leader."""
+
+
+NOTE_SHARE = 64
+"""Of what is appended, the notes are at most this part: many producers are noted less often."""
+NOTE_LEAST_BYTES = 64 * 1024
+"""Less is read sooner than it is noted."""
 
 
 class Seen(NamedTuple):
@@ -131,6 +138,9 @@ class Replica:
         self.core: PartitionCore | None = None
         self._log: PartitionLog | None = None
         self._syncing = False
+        self._noting = False
+        self._note_bytes = 0
+        """What the producers took in the last note."""
         self.failure = ""
         """Why it is offline."""
         self.is_damaged = False
@@ -346,6 +356,9 @@ class Replica:
         self._carry_out(core.step(Appended(), now), now)
         if self.settings.partition.flush_commit:
             self.sync(now)
+        noted_after_bytes = self._context.config.log.recovery_note_bytes
+        if log.unnoted_bytes >= max(noted_after_bytes, NOTE_SHARE * self._note_bytes):
+            self._note(now, durable=False)
         return True
 
     def _carry_out(self, effects: PartitionEffects, now: Now) -> None:
@@ -395,13 +408,38 @@ class Replica:
         assert self.core is not None, "it has ordered this"
         assert self._log is not None, "it has a core"
         try:
-            batches = tuple(read_batches(self._log))
+            known = known_producers(self._log)
+            batches = tuple(read_batches(self._log, known.end_offset))
         except StorageError as error:
             self.fail(error, now)
             return
-        self.core.step(ProducersRebuilt(batches), now)
+        self.core.step(ProducersRebuilt(batches, known.producers), now)
 
-    # Syncing
+    # Notes and syncs
+
+    def checkpoint(self, now: Now) -> None:
+        """Sync what is written, and note what a start after a crash would read the log for."""
+        self.sync(now)
+        least_bytes = min(NOTE_LEAST_BYTES, self._context.config.log.recovery_note_bytes)
+        if self._log is not None and self._log.unnoted_bytes >= least_bytes:
+            self._note(now, durable=True)
+
+    def _note(self, now: Now, *, durable: bool) -> None:
+        log, core = self._log, self.core
+        if log is None or core is None or self._noting:
+            return
+        self._noting = True
+        note = log.begin_note(encode_producers(core.producers))
+        self._note_bytes = len(note.producers)
+
+        def done(result: BaseException | None, now: Now) -> None:
+            self._noting = False
+            if isinstance(result, DiskFull):
+                self._context.count("notes_not_written")
+            elif isinstance(result, BaseException) and self._log is log:
+                self.fail(result, now)
+
+        self._context.ports.pool.submit(lambda: log.write_note(note, durable=durable), done)
 
     def sync(self, now: Now) -> None:
         """Have the pool sync what is written; one sync at a time, the next one takes the rest."""

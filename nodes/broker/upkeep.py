@@ -158,7 +158,7 @@ class Upkeep:
 
     def _on_sync(self, now: Now) -> None:
         for replica in self._replicas():
-            replica.sync(now)
+            replica.checkpoint(now)
         self._context.timers.after(now, self._sync_interval_ms(), self._on_sync)
 
     def stop(self) -> None:

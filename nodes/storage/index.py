@@ -20,7 +20,6 @@ from transport.wire.ids import Offset
 
 _LITTLE = sys.byteorder == "little"
 _TIME_ENTRY = Struct(">qi")
-_OFFSET_ENTRY_BYTES = 8
 NO_TIMESTAMP_MS = -1
 
 
@@ -32,6 +31,7 @@ class OffsetIndex:
     """Where in the file to begin looking for an offset."""
 
     __slots__ = ("_base_offset", "_offsets", "_positions")
+    ENTRY_BYTES = 8
 
     def __init__(self, base_offset: Offset) -> None:
         self._base_offset = base_offset
@@ -44,12 +44,12 @@ class OffsetIndex:
     @property
     def size_bytes(self) -> int:
         """Of the file."""
-        return _OFFSET_ENTRY_BYTES * len(self._offsets)
+        return self.ENTRY_BYTES * len(self._offsets)
 
     @classmethod
     def decode(cls, data: bytes | None, base_offset: Offset, size_bytes: int) -> OffsetIndex | None:
         """Read a file's bytes; None when they cannot be of a segment of ``size_bytes``."""
-        if data is None or len(data) % _OFFSET_ENTRY_BYTES:
+        if data is None or len(data) % cls.ENTRY_BYTES:
             return None
         numbers = array("i", data)
         if _LITTLE:
@@ -62,10 +62,12 @@ class OffsetIndex:
             return None
         return None if found._offsets and found._offsets[0] < 0 else found
 
-    def encode(self) -> bytes:
-        """Return the file's bytes."""
-        numbers = array("i", bytes(_OFFSET_ENTRY_BYTES * len(self._offsets)))
-        numbers[0::2], numbers[1::2] = self._offsets, self._positions
+    def encode(self, first: int = 0) -> bytes:
+        """Return the file's bytes, from an entry on. Another thread may append meanwhile."""
+        end = len(self._positions)
+        offsets, positions = self._offsets[first:end], self._positions[first:end]
+        numbers = array("i", bytes(self.ENTRY_BYTES * len(positions)))
+        numbers[0::2], numbers[1::2] = offsets, positions
         if _LITTLE:
             numbers.byteswap()
         return numbers.tobytes()
@@ -96,6 +98,7 @@ class TimeIndex:
     """After which offset to begin looking for a timestamp."""
 
     __slots__ = ("_base_offset", "_offsets", "_timestamps")
+    ENTRY_BYTES = 12
 
     def __init__(self, base_offset: Offset) -> None:
         self._base_offset = base_offset
@@ -108,12 +111,12 @@ class TimeIndex:
     @property
     def size_bytes(self) -> int:
         """Of the file."""
-        return _TIME_ENTRY.size * len(self._offsets)
+        return self.ENTRY_BYTES * len(self._offsets)
 
     @classmethod
     def decode(cls, data: bytes | None, base_offset: Offset) -> TimeIndex | None:
         """Read a file's bytes; None when they cannot be a time index."""
-        if data is None or len(data) % _TIME_ENTRY.size:
+        if data is None or len(data) % cls.ENTRY_BYTES:
             return None
         found = cls(base_offset)
         for timestamp_ms, offset in _TIME_ENTRY.iter_unpack(data):
@@ -123,9 +126,11 @@ class TimeIndex:
             return None
         return None if found._offsets and found._offsets[0] < 0 else found
 
-    def encode(self) -> bytes:
-        """Return the file's bytes."""
-        return b"".join(map(_TIME_ENTRY.pack, self._timestamps, self._offsets))
+    def encode(self, first: int = 0) -> bytes:
+        """Return the file's bytes, from an entry on. Another thread may append meanwhile."""
+        end = len(self._offsets)
+        offsets, timestamps = self._offsets[first:end], self._timestamps[first:end]
+        return b"".join(map(_TIME_ENTRY.pack, timestamps, offsets))
 
     def append(self, timestamp_ms: int, offset: Offset) -> None:
         """Note that nothing up to ``offset`` is newer; nothing to do unless both have grown."""

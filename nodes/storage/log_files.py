@@ -26,7 +26,11 @@ whoever finds one at start finishes that."""
 
 LOG, INDEX, TIME_INDEX = ".log", ".index", ".timeindex"
 
+SNAPSHOT = ".snapshot"
+"""Of the producers, at the offset that names it."""
+
 _LOG_NAME = re.compile(r"(\d{20})\.log")
+_SNAPSHOT_NAME = re.compile(r"(\d{20})\.snapshot")
 _TOPIC_ID_BYTES = 16
 
 EpochEntry = tuple[LeaderEpoch, Offset]
@@ -40,6 +44,17 @@ def segment_stem(base_offset: Offset) -> str:
 def base_offsets(names: list[str]) -> list[Offset]:
     """Return the base offsets of the segments among these names, growing."""
     matches = map(_LOG_NAME.fullmatch, names)
+    return sorted(Offset(int(match[1])) for match in matches if match)
+
+
+def snapshot_name(offset: Offset) -> str:
+    """Return the name of a snapshot of the producers."""
+    return f"{offset:020d}{SNAPSHOT}"
+
+
+def snapshot_offsets(names: list[str]) -> list[Offset]:
+    """Return the offsets of the snapshots among these names, growing."""
+    matches = map(_SNAPSHOT_NAME.fullmatch, names)
     return sorted(Offset(int(match[1])) for match in matches if match)
 
 

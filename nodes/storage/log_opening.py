@@ -21,6 +21,8 @@ from nodes.storage.log_files import (
     base_offsets,
     decode_epochs,
     decode_metadata,
+    snapshot_name,
+    snapshot_offsets,
 )
 from nodes.storage.recovery import finish_swaps, scan_segment
 from nodes.storage.segment import NO_LEADER_EPOCH, Segment
@@ -48,6 +50,8 @@ class Opened(NamedTuple):
     has_metadata: bool
     topic_id: TopicId | None
     cut_bytes: int = 0
+    snapshots: tuple[Offset, ...] = ()
+    """Of the producers: those of no more than what is trusted."""
 
     @property
     def start_offset(self) -> Offset:
@@ -83,6 +87,7 @@ def open_segments(
         found = None
     topic_id = topic_id or found
     if not bases:
+        _snapshots(disk, folder, names, Offset(-1))
         return Opened([], [], True, found is not None, topic_id)
     for name in names:
         if name.endswith((".tmp", DELETED_SUFFIX, CLEANED_SUFFIX)):
@@ -93,7 +98,18 @@ def open_segments(
     finally:
         for segment in segments:
             segment.close()
-    return Opened(segments, epochs, True, found is not None, topic_id, cut_bytes)
+    end = segments[-1].next_offset
+    snapshots = _snapshots(disk, folder, names, end if clean else min(end, recovery_point))
+    return Opened(segments, epochs, True, found is not None, topic_id, cut_bytes, snapshots)
+
+
+def _snapshots(disk: Disk, folder: str, names: list[str], trusted: Offset) -> tuple[Offset, ...]:
+    """Return the offsets of the snapshots of the producers; remove those of what may be no more."""
+    found = snapshot_offsets(names)
+    for offset in found:
+        if offset > trusted:
+            disk.remove(f"{folder}/{snapshot_name(offset)}")
+    return tuple(offset for offset in found if offset <= trusted)
 
 
 def _mend(
@@ -189,7 +205,11 @@ def _epochs_of(segments: list[Segment]) -> list[EpochEntry]:
     filled = [segment for segment in segments if segment.size_bytes]
     if not filled:
         return []
-    lasts = [segment.first_epoch() for segment in filled[1:]]
+    firsts = [segment.first_epoch() for segment in filled]
+    for segment, (before, first) in zip(filled[1:], pairwise(firsts), strict=True):
+        if first < before:
+            raise Damaged(f"{segment.path} begins with leader epoch {first}, after {before}")
+    lasts = firsts[1:]
     if filled[-1].last_epoch > NO_LEADER_EPOCH:
         lasts.append(filled[-1].last_epoch)
     epochs: list[EpochEntry] = []

@@ -13,28 +13,24 @@ Source: Apache Kafka, "Log" in its design documentation; KIP-101 for leader epoc
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from zlib import crc32
 
 from nodes.storage import log_times
 from nodes.storage.cleaning import Group
 from nodes.storage.compaction import Compaction
-from nodes.storage.disk import Buffer, Damaged, Disk, DiskFull, StorageError
-from nodes.storage.log_files import (
-    EPOCHS_NAME,
-    METADATA_NAME,
-    SWAP_SUFFIX,
-    EpochEntry,
-    encode_epochs,
-    encode_metadata,
-)
+from nodes.storage.disk import Buffer, Disk, DiskFull, StorageError
+from nodes.storage.log_files import SWAP_SUFFIX, EpochEntry
+from nodes.storage.log_notes import LogNotes
 from nodes.storage.log_opening import Opened, open_segments
+from nodes.storage.log_reading import extent_at
 from nodes.storage.log_times import TimedOffset
 from nodes.storage.retention import Retention, start_after
 from nodes.storage.segment import NO_LEADER_EPOCH, OFFSETS_MAX, Batch, Segment
-from transport.wire.batch import HEADER_BYTES, BatchHeader, RecordError, check_batches
+from nodes.storage.segment_row import SegmentRow
+from transport.wire.batch import HEADER_BYTES, BatchHeader
 from transport.wire.ids import LeaderEpoch, Offset, TopicId
 
 _SEGMENT_BYTES_MAX = 0x7FFFFFFF
@@ -57,6 +53,16 @@ class LogSettings:
     """How the log is compacted, if it is."""
 
 
+class Note(NamedTuple):
+    """What is known of a log at one moment, on its way to the disk."""
+
+    end_offset: Offset
+    producers: bytes
+    """Of all batches before ``end_offset``."""
+    epochs: list[EpochEntry]
+    generation: int
+
+
 class OffsetOutOfRange(Exception):
     """The offset is before the log's start or after its end."""
 
@@ -65,16 +71,14 @@ class PartitionLog:
     """One replica's log. ``log_end_offset`` is exclusive, ``log_start_offset`` inclusive."""
 
     __slots__ = (
-        "_bases",
         "_closed",
         "_disk",
         "_fault",
         "_folder_dirty",
         "_generation",
         "_has_folder",
-        "_has_metadata",
         "_lock",
-        "_metadata_dirty",
+        "_notes",
         "_offered",
         "_one_sync",
         "_segments",
@@ -87,7 +91,7 @@ class PartitionLog:
         "log_start_offset",
         "recovery_point",
         "settings",
-        "topic_id",
+        "unnoted_bytes",
     )
 
     def __init__(
@@ -104,15 +108,19 @@ class PartitionLog:
         self._generation = 0
         """Grows with every cut: a sync that began before one must not report what it synced."""
         self._fault = ""
-        self._segments = opened.segments
-        self._bases = [segment.base_offset for segment in opened.segments]
+        self._segments = SegmentRow(opened.segments)
+        self._notes = LogNotes(
+            disk,
+            folder,
+            opened.topic_id,
+            opened.snapshots,
+            has_folder=opened.has_folder,
+            has_metadata=opened.has_metadata,
+        )
         self._has_folder = opened.has_folder
-        self._has_metadata = opened.has_metadata
         self._folder_dirty = bool(opened.segments)
-        self._metadata_dirty = opened.has_folder
         self.folder = folder
         self.settings = settings
-        self.topic_id: TopicId | None = opened.topic_id
         self.cut_bytes = opened.cut_bytes
         """Cut off as torn when the log was opened, for the log line about it."""
         self.log_start_offset: Offset = opened.start_offset
@@ -124,6 +132,8 @@ class PartitionLog:
         """Everything below is compacted; the cleaner's to move."""
         self.recovery_point: Offset = min(recovery_point, opened.end_offset)
         """Everything below is durable."""
+        self.unnoted_bytes = 0 if opened.snapshots else self.size_bytes
+        """Appended since the last note: what a start after a kill has to read."""
 
     @classmethod
     def open(
@@ -170,7 +180,12 @@ class PartitionLog:
     @property
     def log_end_offset(self) -> Offset:
         """The offset that the next record will have."""
-        return self._segments[-1].next_offset if self._segments else self.log_start_offset
+        return self._segments.all[-1].next_offset if self._segments else self.log_start_offset
+
+    @property
+    def topic_id(self) -> TopicId | None:
+        """Whose log it is; None where nobody has said so."""
+        return self._notes.topic_id
 
     @property
     def last_epoch(self) -> LeaderEpoch:
@@ -180,12 +195,13 @@ class PartitionLog:
     @property
     def size_bytes(self) -> int:
         """Size of all segments, indexes not counted."""
-        return sum(segment.size_bytes for segment in self._segments)
+        return sum(segment.size_bytes for segment in self._segments.all)
 
     @property
     def begins_in_a_segment(self) -> bool:
         """Some records of the first segment are deleted, which its file does not tell."""
-        return bool(self._bases) and self._bases[0] < self.log_start_offset
+        first = self._segments.first_offset
+        return first is not None and first < self.log_start_offset
 
     @property
     def segment_count(self) -> int:
@@ -239,10 +255,10 @@ class PartitionLog:
             self.reset_to(offset)
             return
         with self._lock:
-            self._begin_cut()
+            self._begin_cut(offset)
             self.cleaned_to = min(self.cleaned_to, offset)
-            self._drop_segments_from(self._segment_at(offset) + 1)
-            last = self._segments[-1]
+            self._drop_segments_from(self._segments.index_of(offset) + 1)
+            last = self._segments.all[-1]
             last.truncate(last.position_of(offset), offset)
             self._cut_epochs()
             self.recovery_point = min(self.recovery_point, self.log_end_offset)
@@ -265,7 +281,7 @@ class PartitionLog:
 
         Nothing at or above ``up_to`` (the high watermark) goes. Wall time.
         """
-        start = start_after(self._segments, self.settings.retention, now_ms, up_to)
+        start = start_after(self._segments.all, self.settings.retention, now_ms, up_to)
         return max(start, self.log_start_offset)
 
     def start_at(self, offset: Offset) -> None:
@@ -285,15 +301,8 @@ class PartitionLog:
         """
         if self._offered is not None:
             return []
-        gone = 0
-        while gone + 1 < len(self._segments) and self._bases[gone + 1] <= self.log_start_offset:
-            gone += 1
         with self._lock:
-            # The oldest first: whatever of it a crash keeps, what is left has no hole.
-            aside = [path for segment in self._segments[:gone] for path in segment.set_aside()]
-            del self._segments[:gone]
-            del self._bases[:gone]
-        return aside
+            return self._segments.set_aside_before(self.log_start_offset)
 
     def roll_aged(self, age_max_ms: int, now_ms: int) -> None:
         """Fill the segment that is written to no more if it is older than that."""
@@ -305,7 +314,7 @@ class PartitionLog:
 
     def roll_before(self, offset: Offset, now_ms: int) -> None:
         """Fill the segment that is written to no more if it lies wholly before ``offset``."""
-        last = self._segments[-1] if self._segments else None
+        last = self._segments.all[-1] if self._segments else None
         if last is not None and last.size_bytes and last.next_offset <= offset:
             self._roll(last.next_offset, now_ms)
 
@@ -314,7 +323,7 @@ class PartitionLog:
     @property
     def segments(self) -> Sequence[Segment]:
         """What the log consists of. To be read only."""
-        return self._segments
+        return self._segments.all
 
     @property
     def generation(self) -> int:
@@ -327,9 +336,12 @@ class PartitionLog:
         False: the log has been cut since that ``generation``, or has let some of it go.
         """
         with self._lock:
-            known = set(self._bases).issuperset(group.replaced)
+            known = self._segments.has(group.replaced)
             if self._closed or self._generation != generation or not known:
                 return False
+            if group.gone_markers and self._notes.forget_snapshots():
+                # They know of transactions whose markers are about to go.
+                self._disk.sync_folder(self.folder)
             group.cleaned.rename(SWAP_SUFFIX)
             self._offered = group.cleaned
         # From here on a start finishes what a crash interrupts.
@@ -344,27 +356,48 @@ class PartitionLog:
         with self._lock:
             if self._generation != generation:
                 return None
-            first = self._bases.index(group.replaced[0])
-            place = slice(first, first + len(group.replaced))
-            aside = [path for segment in self._segments[place] for path in segment.set_aside()]
-            group.cleaned.rename("")
-            self._segments[place] = [group.cleaned]
-            self._bases[place] = [group.cleaned.base_offset]
-            return aside
+            return self._segments.replace(group)
 
     def settle(self, group: Group) -> None:
         """Make durable that the segment is in its place; in the pool."""
         self._disk.sync_folder(self.folder)
         with self._lock:
-            if group.cleaned in self._segments:
+            if group.cleaned in self._segments.all:
                 group.cleaned.write_indexes(durable=False)
             self._offered = None
 
-    def _begin_cut(self) -> None:
+    def _begin_cut(self, end: Offset = _BEGINNING) -> None:
         self._generation += 1
         offered, self._offered = self._offered, None
-        if offered is not None and offered not in self._segments:
+        if offered is not None and offered not in self._segments.all:
             offered.remove()
+        if self._notes.forget_snapshots(end):
+            # Before the recovery point passes them again they must be gone for good.
+            self._folder_dirty = True
+
+    # Notes: what a start after a kill would otherwise read the log for
+
+    def begin_note(self, producers: bytes) -> Note:
+        """Take down what is known of everything appended so far, the producers among it."""
+        self.unnoted_bytes = 0
+        return Note(self.log_end_offset, producers, list(self.epochs), self._generation)
+
+    def write_note(self, note: Note, *, durable: bool) -> None:
+        """Write it down, unless the log was cut since; in the pool. Costs nothing but time if lost."""
+        with self._lock:
+            is_current = self._generation == note.generation and self._offered is None
+            if self._closed or not is_current or not self._segments:
+                return
+            for segment in self._segments.all:
+                segment.keep_indexes()
+            self._notes.write_epochs(note.epochs)
+            self._notes.write_snapshot(
+                note.end_offset, note.producers, self.recovery_point, durable=durable
+            )
+
+    def noted_producers(self) -> tuple[Offset, bytes] | None:
+        """Return the newest snapshot of the producers, and up to where it goes."""
+        return self._notes.load_snapshot(self.log_start_offset, self.log_end_offset)
 
     # Reading
 
@@ -380,45 +413,25 @@ class PartitionLog:
             raise OffsetOutOfRange(
                 f"offset {offset} is not within {self.log_start_offset} and {end}"
             )
-        for segment in self._segments[self._segment_at(offset) :]:
-            start = segment.position_of(offset)
-            stop = segment.position_of(up_to)
-            if start >= stop:
-                if up_to <= segment.next_offset:
-                    break
-                continue
-            limit = start + size_bytes_max
-            if stop > limit:
-                stop = segment.boundary_before(limit, start)
-            if stop <= start:
-                stop = start + next(segment.headers(start))[1].size_bytes
-            data = segment.file().read(start, stop - start)
-            if offset < self._written_from:
-                self._check(data, f"{segment.path} at position {start}")
-            return data
-        return b""
-
-    @staticmethod
-    def _check(data: bytes, where: str) -> None:
-        try:
-            check_batches(data)
-        except RecordError as error:
-            raise Damaged(f"{where}: {error.text}") from None
+        extent = extent_at(self._segments.from_offset(offset), offset, size_bytes_max, up_to)
+        if extent is None:
+            return b""
+        return extent.read(extent.segment.file(), checked=offset < self._written_from)
 
     def headers_from(self, offset: Offset) -> Iterator[BatchHeader]:
         """Give the headers of all batches from the one that holds ``offset`` on."""
-        for segment in self._segments[self._segment_at(offset) :]:
+        for segment in self._segments.from_offset(offset):
             for _, header in segment.headers(segment.position_of(offset)):
                 yield header
 
     def offset_for_timestamp(self, timestamp_ms: int, up_to: Offset) -> TimedOffset | None:
         """Return the first record below ``up_to`` that is not older than ``timestamp_ms``."""
         start = self.log_start_offset
-        return log_times.first_not_older(self._segments, timestamp_ms, start, up_to)
+        return log_times.first_not_older(self._segments.all, timestamp_ms, start, up_to)
 
     def max_timestamp(self, up_to: Offset) -> TimedOffset | None:
         """Return the first record below ``up_to`` with the largest timestamp of them."""
-        return log_times.newest(self._segments, self.log_start_offset, up_to)
+        return log_times.newest(self._segments.all, self.log_start_offset, up_to)
 
     # Durability and the end
 
@@ -443,7 +456,7 @@ class PartitionLog:
                 return
         try:
             with self._lock:
-                dirty = [segment for segment in self._segments if segment.is_dirty]
+                dirty = [segment for segment in self._segments.all if segment.is_dirty]
                 handles = [segment.open_for_sync() for segment in dirty]
             for segment, handle in zip(dirty, handles, strict=True):
                 segment.sync(handle)
@@ -460,9 +473,8 @@ class PartitionLog:
                 raise
 
     def _finish_sync(self, end: Offset) -> None:
-        if self._metadata_dirty:
-            self._write_metadata(durable=True)
-        for segment in self._segments[:-1]:
+        self._notes.settle_name()
+        for segment in self._segments.all[:-1]:
             if segment.index_dirty and segment.is_sealed:
                 segment.write_indexes(durable=True)
         self.recovery_point = max(self.recovery_point, end)
@@ -474,7 +486,7 @@ class PartitionLog:
         """
         with self._lock:
             if not self._syncing:
-                for segment in self._segments:
+                for segment in self._segments.all:
                     segment.release()
 
     def close(self) -> None:
@@ -483,23 +495,20 @@ class PartitionLog:
             self._generation += 1
             self._closed = True
             if not self._fault and self._has_folder:
-                self._write_epochs()
-                for segment in self._segments:
+                self._notes.write_epochs(self.epochs)
+                for segment in self._segments.all:
                     if segment.index_dirty:
                         segment.seal()
                         segment.write_indexes(durable=False)
-            for segment in self._segments:
+            for segment in self._segments.all:
                 segment.close()
 
     # Inside
 
-    def _segment_at(self, offset: Offset) -> int:
-        return max(0, bisect_right(self._bases, offset) - 1)
-
     def _active(self, now_ms: int) -> tuple[Segment, Offset, int]:
         if not self._segments:
             self._add_segment(self.log_start_offset)
-        segment = self._segments[-1]
+        segment = self._segments.all[-1]
         if segment.size_bytes == 0:
             segment.opened_ms = now_ms
         elif segment.opened_ms is None:
@@ -527,7 +536,7 @@ class PartitionLog:
         return crc32(segment.path.encode()) % jitter_ms if jitter_ms > 0 else 0
 
     def _roll(self, end: Offset, now_ms: int) -> Segment:
-        full = self._segments[-1]
+        full = self._segments.all[-1]
         full.seal()
         if full.is_dirty and full.next_offset <= self.recovery_point:
             # Cut, and not written to since: nobody would ever look again for what was cut off.
@@ -542,29 +551,24 @@ class PartitionLog:
         if not self._segments:
             self._disk.make_folder(self.folder)
             self._has_folder = True
-        if not self._has_metadata:
-            self._write_metadata(durable=False)
+        self._notes.name_log()
         segment = Segment(self._disk, self.folder, base_offset, self.settings.index_interval_bytes)
         segment.create()
         self._folder_dirty = True
-        self._segments.append(segment)
-        self._bases.append(base_offset)
+        self._segments.add(segment)
         return segment
 
     def _drop_segments_from(self, first: int) -> None:
         """Remove segments, the newest first, and make that durable: none may come back alone."""
-        if first >= len(self._segments):
-            return
-        while len(self._segments) > first:
-            self._bases.pop()
-            self._segments.pop().remove()
-        self._disk.sync_folder(self.folder)
+        if self._segments.remove_from(first):
+            self._disk.sync_folder(self.folder)
 
     def _write(self, segment: Segment, batches: Sequence[Batch]) -> None:
         if not batches:
             return
         segment.append(batches)
         for _, header in batches:
+            self.unnoted_bytes += header.size_bytes
             if header.leader_epoch > self.last_epoch:
                 self.epochs.append((header.leader_epoch, header.base_offset))
 
@@ -572,18 +576,7 @@ class PartitionLog:
         while self.epochs and self.epochs[-1][1] >= self.log_end_offset:
             self.epochs.pop()
         if self._has_folder:
-            self._write_epochs()
-
-    def _write_epochs(self) -> None:
-        data = encode_epochs(self.epochs)
-        self._disk.write_file(f"{self.folder}/{EPOCHS_NAME}", data, durable=False)
-
-    def _write_metadata(self, *, durable: bool) -> None:
-        if self.topic_id is not None:
-            data = encode_metadata(self.topic_id)
-            self._disk.write_file(f"{self.folder}/{METADATA_NAME}", data, durable=durable)
-            self._has_metadata = True
-        self._metadata_dirty = not durable
+            self._notes.write_epochs(self.epochs)
 
     def _sync_folder(self) -> None:
         if self._folder_dirty:

@@ -73,6 +73,7 @@ class Segment:
         "_file",
         "_index",
         "_index_interval_bytes",
+        "_kept",
         "_max_timestamp_ms",
         "_max_timestamp_offset",
         "_newest_ms",
@@ -102,6 +103,8 @@ class Segment:
         self._file: File | None = None
         self._index: OffsetIndex | None = None
         self._times: TimeIndex | None = None
+        self._kept = 0, 0
+        """How many entries of the two indexes their files have."""
         self.base_offset = base_offset
         self.next_offset = base_offset
         self.size_bytes = 0
@@ -213,7 +216,30 @@ class Segment:
             return
         self._disk.write_file(self._stem + INDEX, self._index.encode(), durable=durable)
         self._disk.write_file(self._stem + TIME_INDEX, self._times.encode(), durable=durable)
+        self._kept = len(self._index), len(self._times)
         self.index_dirty = False
+
+    def keep_indexes(self) -> None:
+        """Add to the index files what they lack, not durably: after a kill they need not be made anew.
+
+        In any thread, while batches are appended, but not while the segment is cut.
+        """
+        if self._index is None or self._times is None or not self.index_dirty:
+            return
+        # The times first: where the index goes further than they do, their largest would be wrong.
+        added = self._times.encode(self._kept[1])
+        self._add_to(TIME_INDEX, added)
+        self._kept = self._kept[0], self._kept[1] + len(added) // TimeIndex.ENTRY_BYTES
+        added = self._index.encode(self._kept[0])
+        self._add_to(INDEX, added)
+        self._kept = self._kept[0] + len(added) // OffsetIndex.ENTRY_BYTES, self._kept[1]
+
+    def _add_to(self, ending: str, data: bytes) -> None:
+        file = self._disk.open(self._stem + ending)
+        try:
+            file.append([data])
+        finally:
+            file.close()
 
     # Syncing, in another thread
 
@@ -246,21 +272,27 @@ class Segment:
     def note(self, header: BatchHeader) -> None:
         """Take over the batch that follows in the file."""
         self._newest_ms = NO_TIMESTAMP_MS
+        position = self.size_bytes
+        self._enter(header, position)
+        self.index_dirty = True
+        # The size first: a sync that sees the new end must see that there is something to sync.
+        self.size_bytes += header.size_bytes
+        self._remember(header, position)
+
+    def _enter(self, header: BatchHeader, position: int) -> bool:
+        """Give a batch its entries in the indexes, if it is due any; tell whether it was."""
         assert self._index is not None
         assert self._times is not None
         if header.max_timestamp_ms > self._max_timestamp_ms:
             self._max_timestamp_ms = header.max_timestamp_ms
             self._max_timestamp_offset = header.last_offset
-        if self._bytes_since_entry > self._index_interval_bytes:
-            self._index.append(header.last_offset, self.size_bytes)
-            if self._max_timestamp_ms > NO_TIMESTAMP_MS:
-                self._times.append(self._max_timestamp_ms, self._max_timestamp_offset)
-            self._bytes_since_entry = 0
-        position = self.size_bytes
-        self.index_dirty = True
-        # The size first: a sync that sees the new end must see that there is something to sync.
-        self.size_bytes += header.size_bytes
-        self._remember(header, position)
+        if self._bytes_since_entry <= self._index_interval_bytes:
+            return False
+        self._index.append(header.last_offset, position)
+        if self._max_timestamp_ms > NO_TIMESTAMP_MS:
+            self._times.append(self._max_timestamp_ms, self._max_timestamp_offset)
+        self._bytes_since_entry = 0
+        return True
 
     def can_follow(self, header: BatchHeader) -> bool:
         """Tell whether a batch can be the next one; a CRC does not cover where a batch says it is."""
@@ -379,6 +411,7 @@ class Segment:
     def _remove_indexes(self) -> None:
         self._disk.remove(self._stem + INDEX)
         self._disk.remove(self._stem + TIME_INDEX)
+        self._kept = 0, 0
         self.index_dirty = True
         self.is_sealed = False
 
@@ -409,6 +442,7 @@ class Segment:
         times = TimeIndex.decode(read(self._stem + TIME_INDEX), self.base_offset)
         if index is not None and times is not None:
             self._index, self._times = index, times
+            self._kept = len(index), len(times)
             return
         size_bytes, next_offset = self.size_bytes, self.next_offset
         headers = self.headers(0)
@@ -434,9 +468,8 @@ class Segment:
         self._forget_batches()
         self._max_timestamp_ms, self._max_timestamp_offset = self._times.newest()
         for position, header in self.headers(end):
-            if header.max_timestamp_ms > self._max_timestamp_ms:
-                self._max_timestamp_ms = header.max_timestamp_ms
-                self._max_timestamp_offset = header.last_offset
+            # A process that was killed has left the files without the entries of its last batches.
+            self.index_dirty = self._enter(header, position) or self.index_dirty
             self._remember(header, position)
             end = position + header.size_bytes
         return end == self.size_bytes

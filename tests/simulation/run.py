@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
 from tests.simulation.health import brokers_are_whole, quorum_is_whole
-from tests.simulation.shape import Shape, draw_log_dirs, draw_mode, draw_shape
+from tests.simulation.shape import (
+    Shape,
+    draw_log_dirs,
+    draw_mode,
+    draw_recovery_note_bytes,
+    draw_shape,
+)
 from tests.simulation.workloads.mix import Workloads
 from tests.simulation.world import World
 
@@ -98,7 +104,11 @@ def _end() -> None:
 
 def _draw(world: World, seed: int, mode: str) -> Shape:
     shape = draw_shape(world.random, mode or draw_mode(seed))
-    return replace(shape, broker=replace(shape.broker, log_dirs=draw_log_dirs(seed)))
+    return replace(
+        shape,
+        broker=replace(shape.broker, log_dirs=draw_log_dirs(seed)),
+        log=replace(shape.log, recovery_note_bytes=draw_recovery_note_bytes(seed)),
+    )
 
 
 def _run(world: World, shape: Shape, safety_ms: int, with_faults: bool) -> Report:

@@ -137,6 +137,11 @@ def draw_log_dirs(seed: int) -> tuple[str, ...]:
     return LOG_DIRS[: Random(f"log directories of {seed}").choice((1, 1, 1, 2, 3))]
 
 
+def draw_recovery_note_bytes(seed: int) -> int:
+    """Draw how often logs are noted, from a generator of its own as well."""
+    return Random(f"notes of {seed}").choice((1_000, 20_000, 4 * 1024 * 1024))
+
+
 def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:
     """Draw a cluster: mostly 3 + 3, always one that can lose what the guarantees allow.
 

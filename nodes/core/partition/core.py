@@ -316,7 +316,7 @@ class PartitionCore:
         self._follower.reset(event.offset, effects)
 
     def _on_rebuilt(self, event: ProducersRebuilt, effects: PartitionEffects, now: Now) -> None:
-        self._log.rebuild_producers(event.batches)
+        self._log.rebuild_producers(event.batches, event.known)
 
     def _on_replica(self, event: ReplicaFetched, effects: PartitionEffects, now: Now) -> None:
         assert self._leader is not None, "read_as_replica had judged it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transport.kernel import Effects, Tick
 from transport.wire.control import Marker
@@ -130,9 +130,11 @@ class Reset(NamedTuple):
 
 
 class ProducersRebuilt(NamedTuple):
-    """The headers of the whole log, in order, after ``rebuild_producers`` had asked for them."""
+    """The headers of the whole log, in order, after ``rebuild_producers`` had asked for them; or those
+    after the ones that ``known`` (a :class:`Producers`) comes from."""
 
     batches: tuple[Batch, ...]
+    known: Any = None
 
 
 class ReplicaFetched(NamedTuple):

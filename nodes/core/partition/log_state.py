@@ -32,6 +32,7 @@ class LogState:
         bounded = min(facts.high_watermark, facts.log_end_offset)
         self.high_watermark = max(bounded, facts.log_start_offset)
         producers.transactions.commit(self.high_watermark)
+        producers.transactions.begin_at(self.log_start_offset)
 
     @property
     def last_stable_offset(self) -> Offset:
@@ -47,10 +48,11 @@ class LogState:
         self.high_watermark = offset
         self.producers.transactions.commit(offset)
 
-    def rebuild_producers(self, batches: tuple[Batch, ...]) -> None:
-        """Take over the headers of the whole log, after a cut."""
-        self.producers.rebuild(batches)
+    def rebuild_producers(self, batches: tuple[Batch, ...], known: Producers | None) -> None:
+        """Take over what was known of the producers, and the headers of all that came after."""
+        self.producers.rebuild(batches, known)
         self.producers.transactions.commit(self.high_watermark)
+        self.producers.transactions.begin_at(self.log_start_offset)
 
     def extend(self, batches: tuple[Batch, ...]) -> None:
         """Take over batches that were appended."""
@@ -75,6 +77,7 @@ class LogState:
             assert start <= self.high_watermark, "P1: only what is committed is let go of"
             self.log_start_offset = start
             self.epochs.begin_at(start)
+            self.producers.transactions.begin_at(start)
             effects.start_at = start
 
     def reset(self, start: Offset) -> None:

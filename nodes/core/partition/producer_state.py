@@ -226,11 +226,12 @@ class Producers:
                 rebuild = rebuild or not entry.whole
         return rebuild
 
-    def rebuild(self, batches: Iterable[Batch]) -> None:
-        """Build the table anew from the headers of the whole log, in order."""
-        self._entries = {}
-        self._forgot = False
-        self.transactions = Transactions()
+    def rebuild(self, batches: Iterable[Batch], known: Producers | None = None) -> None:
+        """Build the table anew from the headers of the whole log, in order; or of what comes after
+        all that is ``known`` already."""
+        self._entries = {} if known is None else known._entries
+        self._forgot = known is not None and known._forgot
+        self.transactions = Transactions() if known is None else known.transactions
         for batch in batches:
             self.record(batch)
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from transport.wire.ids import Offset, ProducerId
 from transport.wire.messages.fetch import AbortedTransaction
 
 
-class _Ended(NamedTuple):
+class Ended(NamedTuple):
     """A transaction whose marker is in the log, perhaps not yet committed."""
 
     first_offset: Offset
@@ -29,14 +29,15 @@ class _Ended(NamedTuple):
 class Transactions:
     """All transactions of one log."""
 
-    __slots__ = ("_aborted", "_ended", "_firsts", "_last_marker", "_markers", "_open", "_stables")
+    __slots__ = ("_aborted", "_firsts", "_markers", "_open", "_stables", "ended", "last_marker")
 
     def __init__(self) -> None:
         self._open: dict[ProducerId, Offset] = {}
         """Where each begins here; the earliest first, as they begin in the log's order."""
-        self._ended: deque[_Ended] = deque()
+        self.ended: deque[Ended] = deque()
         """Those that still count for the last stable offset: both columns grow."""
-        self._last_marker = Offset(-1)
+        self.last_marker = Offset(-1)
+        """The newest of all, of whatever transaction."""
         # Columns of the aborted ones, in the order of their markers: 32 bytes each.
         self._aborted = array("q")
         self._firsts = array("q")
@@ -47,6 +48,30 @@ class Transactions:
     def aborted_count(self) -> int:
         """How many aborted transactions are known."""
         return len(self._aborted)
+
+    def aborted_columns(self) -> tuple[array[int], array[int], array[int], array[int]]:
+        """Return the aborted ones, for snapshots. Not to be changed."""
+        return self._aborted, self._firsts, self._markers, self._stables
+
+    def restore(
+        self,
+        open_ones: dict[ProducerId, Offset],
+        ended: Iterable[Ended],
+        last_marker: Offset,
+        aborted_columns: Sequence[array[int]],
+    ) -> None:
+        """Take over a snapshot; what the log holds after it must be recorded next."""
+        self._open = open_ones
+        self.ended = deque(ended)
+        self.last_marker = last_marker
+        self._aborted, self._firsts, self._markers, self._stables = aborted_columns
+
+    def begin_at(self, start: Offset) -> None:
+        """The log begins there: nobody reads a transaction any more that was aborted before."""
+        gone = bisect_left(self._markers, start)
+        if gone:
+            for column in self.aborted_columns():
+                del column[:gone]
 
     def open_ones(self) -> dict[ProducerId, Offset]:
         """Return the open transactions and where they begin. Not to be changed."""
@@ -62,14 +87,14 @@ class Transactions:
 
     def end(self, producer_id: ProducerId, marker_offset: Offset, *, committed: bool) -> None:
         """Take over a marker; it may be one of a transaction that wrote nothing here."""
-        self._last_marker = marker_offset
+        self.last_marker = marker_offset
         first = self._open.pop(producer_id, None)
         if first is None:
             return
-        while self._ended and self._ended[-1].first_offset >= first:
+        while self.ended and self.ended[-1].first_offset >= first:
             # It began later and its marker is committed earlier: it holds nobody back any more.
-            self._ended.pop()
-        self._ended.append(_Ended(first, marker_offset))
+            self.ended.pop()
+        self.ended.append(Ended(first, marker_offset))
         if not committed:
             self._aborted.append(producer_id)
             self._firsts.append(first)
@@ -78,16 +103,16 @@ class Transactions:
 
     def commit(self, high_watermark: Offset) -> None:
         """Take over that everything below is committed, markers included."""
-        while self._ended and self._ended[0].marker_offset < high_watermark:
-            self._ended.popleft()
+        while self.ended and self.ended[0].marker_offset < high_watermark:
+            self.ended.popleft()
 
     def first_unstable(self) -> Offset | None:
         """Return where the earliest transaction begins whose end is not committed."""
         firsts = []
         if self._open:
             firsts.append(next(iter(self._open.values())))
-        if self._ended:
-            firsts.append(self._ended[0].first_offset)
+        if self.ended:
+            firsts.append(self.ended[0].first_offset)
         return min(firsts, default=None)
 
     def aborted_after(self, start: Offset) -> bool:
@@ -122,14 +147,14 @@ class Transactions:
         for producer_id, first in list(self._open.items()):
             if first >= end:
                 del self._open[producer_id]
-        return self._last_marker >= end
+        return self.last_marker >= end
 
     def check(self, log_end_offset: Offset) -> None:
         """Assert T2: open transactions and their ends stand in the order of the log."""
         firsts = list(self._open.values())
         assert firsts == sorted(firsts), "T2: open transactions by their beginning"
         assert not firsts or firsts[-1] < log_end_offset, "T2: none begins in the air"
-        for here, there in zip(self._ended, list(self._ended)[1:], strict=False):
+        for here, there in zip(self.ended, list(self.ended)[1:], strict=False):
             assert here.first_offset < there.first_offset, "T2: ends by their beginning"
             assert here.marker_offset < there.marker_offset, "T2: ends by their markers"
         assert list(self._markers) == sorted(self._markers), "T2: aborted ones by their markers"

@@ -71,5 +71,6 @@ CAUGHT: dict[str, int] = {
     "vote-without-the-log-rule": 12,
     "watch-after-the-answer": 1,
     "watermark-over-one-fewer": 1,
+    "what-came-after-a-note-not-read": 2,
     "woken-controller-not-fenced": 2,
 }

@@ -87,6 +87,7 @@ def short_shape(seed: int, mutation: Mutation) -> Shape:
             message_bytes_max=random.choice((1_024, 1024 * 1024)),
             cleaner_interval_ms=300,
             retention_check_interval_ms=50,
+            recovery_note_bytes=mutation.recovery_note_bytes,
         ),
         mix=Mix(
             clients={**USUAL, "setters": 3, "members": 3, **mutation.clients},

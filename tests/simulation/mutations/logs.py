@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodes.broker import log_folders
 from nodes.broker.log_directories import LogDirectories
 from nodes.core.partition import core
 from nodes.core.partition.core import PartitionCore
@@ -57,3 +58,15 @@ def retention_beyond_the_watermark() -> list[Patch]:
 def begun_anew_elsewhere() -> list[Patch]:
     """A broker begins empty logs in place of those in a directory that it cannot reach."""
     return [(LogDirectories, "_adopt_noted", lambda _self: None)]
+
+
+@mutation("S20", victims="broker", faults=("_kill",), recovery_note_bytes=1_000)
+def what_came_after_a_note_not_read() -> list[Patch]:
+    """A log is opened with the producers as last noted, whatever was written since."""
+    original = log_folders.known_producers
+
+    def known_producers(log: PartitionLog) -> log_folders.KnownProducers:
+        known = original(log)
+        return known if known.producers is None else known._replace(end_offset=log.log_end_offset)
+
+    return [(log_folders, "known_producers", known_producers)]

@@ -12,8 +12,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from inspect import getattr_static
 
+from nodes.config import LogConfig
 from tests.simulation.cluster import Cluster
 
+NOTE_BYTES = LogConfig().recovery_note_bytes
 Patch = tuple[object, str, object]
 """(owner, name of the attribute, what stands there while the bug is planted)."""
 
@@ -35,6 +37,7 @@ class Mutation:
     mode: str = "zookeeper"
     log_dirs: tuple[str, ...] = ("logs",)
     """Of every broker."""
+    recovery_note_bytes: int = NOTE_BYTES
 
     @property
     def story(self) -> str:
@@ -61,13 +64,23 @@ def mutation(
     observers: int = 0,
     mode: str = "zookeeper",
     log_dirs: tuple[str, ...] = ("logs",),
+    recovery_note_bytes: int = NOTE_BYTES,
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     """Register a function that makes patches, under its own name, as a proof of ``number``."""
 
     def register(make: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
         name = make.__name__.replace("_", "-")
         MUTATIONS[name] = Mutation(
-            name, number, make, victims, faults, clients or {}, observers, mode, log_dirs
+            name,
+            number,
+            make,
+            victims,
+            faults,
+            clients or {},
+            observers,
+            mode,
+            log_dirs,
+            recovery_note_bytes,
         )
         return make
 

@@ -13,10 +13,13 @@ from nodes.core.partition.events import (
     Assigned,
     Batch,
     LogFacts,
+    PartitionEffects,
     PartitionSettings,
     Produce,
     ReplicaFetched,
 )
+from nodes.core.partition.log_state import LogState
+from nodes.core.partition.producer_snapshot import decode_producers, encode_producers
 from nodes.core.partition.producer_state import Producers
 from nodes.core.partition.transactions import Transactions
 from transport.kernel import Now
@@ -32,7 +35,7 @@ from transport.wire.ids import (
     ProducerId,
     TopicId,
 )
-from transport.wire.messages.fetch import READ_COMMITTED
+from transport.wire.messages.fetch import READ_COMMITTED, AbortedTransaction
 from transport.wire.messages.metadata import PartitionRecord
 from transport.wire.messages.produce import ACKS_ALL
 
@@ -281,6 +284,7 @@ def test_any_log_says_the_same_as_the_model(seed: int) -> None:
     log: list[Batch] = []
     epochs, sequences = [0, 0, 0, 0], [0, 0, 0, 0]
     high_watermark = 0
+    noted = 0, encode_producers(producers)
     for _ in range(120):
         end = log[-1].last_offset + 1 if log else 0
         who = random.randrange(4)
@@ -300,6 +304,14 @@ def test_any_log_says_the_same_as_the_model(seed: int) -> None:
             again = Producers()
             again.rebuild(log)
             producers = again
+        if random.random() < 0.1:
+            noted = len(log), encode_producers(producers)
+        if random.random() < 0.1:
+            known = decode_producers(noted[1])
+            assert known is not None
+            again = Producers()
+            again.rebuild(log[noted[0] :], known)
+            producers = again
         if random.random() < 0.4:
             bounds = [end for end in (one.last_offset + 1 for one in log) if end >= high_watermark]
             high_watermark = random.choice(bounds)
@@ -310,3 +322,47 @@ def test_any_log_says_the_same_as_the_model(seed: int) -> None:
         stable = high_watermark if unstable is None else min(unstable, high_watermark)
         assert stable == told.stable
         assert aborted_by_index(producers, log, stable) == told.aborted
+
+
+def test_what_was_aborted_before_the_log_begins_is_forgotten() -> None:
+    log = [
+        make_batch(0, producer=1, epoch=0, base=0, length=5),
+        make_marker(producer=1, epoch=1, base=5, committed=False),
+        make_batch(0, producer=2, epoch=0, base=6, length=4),
+        make_marker(producer=2, epoch=1, base=10, committed=False),
+    ]
+    producers = Producers()
+    producers.rebuild(log)
+    producers.transactions.begin_at(Offset(5))
+    assert producers.transactions.aborted_count == 2, "its marker can still be read"
+    producers.transactions.begin_at(Offset(6))
+    assert producers.transactions.aborted_count == 1
+    assert producers.transactions.aborted_within(Offset(6), Offset(10)) == [
+        AbortedTransaction(ProducerId(2), Offset(6))
+    ]
+    producers.transactions.begin_at(Offset(11))
+    assert producers.transactions.aborted_count == 0
+
+
+def test_a_core_forgets_with_its_log() -> None:
+    """By retention as by request, and when a log is opened that begins later than was noted."""
+    producers = Producers()
+    batches = [
+        make_batch(0, producer=1, epoch=0, base=0, length=5),
+        make_marker(producer=1, epoch=1, base=5, committed=False),
+    ]
+    producers.rebuild(batches)
+    log = LogState(LogFacts(log_end_offset=Offset(6), high_watermark=Offset(6)), producers)
+    assert log.producers.transactions.aborted_count == 1
+    log.begin_at(Offset(6), PartitionEffects())
+    assert log.producers.transactions.aborted_count == 0
+    producers.rebuild(batches)
+    LogState(LogFacts(Offset(6), Offset(6), Offset(6)), producers)
+    assert producers.transactions.aborted_count == 0
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"x", b"\x93\x01\xc2\x90", encode_producers(Producers())[:-1]]
+)
+def test_a_snapshot_that_is_none_is_passed_over(data: bytes) -> None:
+    assert decode_producers(data) is None

@@ -1,0 +1,79 @@
+"""The segments of one log, in a row: by their base offsets, each ending where the next begins.
+
+Owns which segments there are; knows nothing of syncing, epochs or where the log begins.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+from nodes.storage.cleaning import Group
+from nodes.storage.segment import Segment
+from transport.wire.ids import Offset
+
+
+class SegmentRow:
+    """See the module."""
+
+    __slots__ = ("_bases", "all")
+
+    def __init__(self, segments: list[Segment]) -> None:
+        self.all = segments
+        """To be changed here only."""
+        self._bases = [segment.base_offset for segment in segments]
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    @property
+    def first_offset(self) -> Offset | None:
+        """The base of the first segment; None: there is none."""
+        return self._bases[0] if self._bases else None
+
+    def from_offset(self, offset: Offset) -> Iterator[Segment]:
+        """Give the segment that holds an offset, or would, and those after it."""
+        yield from self.all[self.index_of(offset) :]
+
+    def index_of(self, offset: Offset) -> int:
+        """Return which segment holds an offset, or would."""
+        return max(0, bisect_right(self._bases, offset) - 1)
+
+    def has(self, bases: Sequence[Offset]) -> bool:
+        """Tell whether segments with all these bases are there."""
+        return set(self._bases).issuperset(bases)
+
+    def add(self, segment: Segment) -> None:
+        """Put one at the end."""
+        self.all.append(segment)
+        self._bases.append(segment.base_offset)
+
+    def remove_from(self, first: int) -> bool:
+        """Remove segments, the newest first; tell whether there were any."""
+        if first >= len(self.all):
+            return False
+        while len(self.all) > first:
+            self._bases.pop()
+            self.all.pop().remove()
+        return True
+
+    def set_aside_before(self, start: Offset) -> list[str]:
+        """Take out what lies wholly before an offset, but never the last; return the files."""
+        gone = 0
+        while gone + 1 < len(self.all) and self._bases[gone + 1] <= start:
+            gone += 1
+        # The oldest first: whatever of it a crash keeps, what is left has no hole.
+        aside = [path for segment in self.all[:gone] for path in segment.set_aside()]
+        del self.all[:gone]
+        del self._bases[:gone]
+        return aside
+
+    def replace(self, group: Group) -> list[str]:
+        """Put a cleaned segment in the place of others; return their files."""
+        first = self._bases.index(group.replaced[0])
+        place = slice(first, first + len(group.replaced))
+        aside = [path for segment in self.all[place] for path in segment.set_aside()]
+        group.cleaned.rename("")
+        self.all[place] = [group.cleaned]
+        self._bases[place] = [group.cleaned.base_offset]
+        return aside
