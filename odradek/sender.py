@@ -350,7 +350,7 @@ class Sender:
         flights: list[_Flight],
     ) -> bool:
         assert self._ports is not None
-        envelope = Envelope(Kind.ONE_WAY, request, payload, cluster_id=self._calls.cluster_id)
+        envelope = Envelope(Kind.REQUEST, request, payload, cluster_id=self._calls.cluster_id)
         if not self._ports.wire.send(leader.link, envelope):
             return False
         for flight in flights:

@@ -413,8 +413,8 @@ class ScriptedCluster:
 
     def _serve(self, link: LinkId, envelope: Envelope) -> None:
         node, _ = self._links.get(link, (NodeId(0), False))
-        if not self.brokers.get(node, False):
-            return
+        if not self.brokers.get(node, False) or envelope.kind != Kind.REQUEST:
+            return  # what is no request a broker passes over
         if node in self.held:
             self._parked.append((link, envelope))
             return
@@ -429,7 +429,7 @@ class ScriptedCluster:
             reply = self._handlers[type(envelope.body)](node, envelope.body, envelope.payload)
         if reply is None:
             self._parked.append((link, envelope))  # a long poll
-        elif node not in self.lose_answers and envelope.kind == Kind.REQUEST:
+        elif node not in self.lose_answers and envelope.correlation_id:
             self.program.on_message(link, response(envelope, *reply), self.now)
 
     def wake_fetches(self) -> None:
