@@ -24,6 +24,7 @@ from odradek.admin_engine import (
     TopicDescription,
 )
 from odradek.admin_partitions import OngoingReassignment
+from odradek.admin_quotas import QuotaEntity
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.consumer import settle
 from odradek.engine import Engine
@@ -49,6 +50,7 @@ __all__ = [
     "NewTopic",
     "OngoingReassignment",
     "PartitionDescription",
+    "QuotaEntity",
     "TopicDescription",
 ]
 
@@ -249,6 +251,25 @@ class AdminClient(GroupAdministration, TransactionAdministration):
             lambda done, now: self._program.acls.delete(wanted, limit_ms, done, now),
             list[AclBinding],
         )
+
+    def describe_client_quotas(self) -> dict[QuotaEntity, dict[str, int]]:
+        """Return how many bytes a second who may write and read, by the quota's name."""
+        return self._wait(
+            lambda done, now: self._program.quotas.describe(self._timeout_ms, done, now),
+            dict[QuotaEntity, dict[str, int]],
+        )
+
+    def alter_client_quotas(
+        self,
+        quotas: Mapping[QuotaEntity, Mapping[str, int | None]],
+        timeout_ms: int | None = None,
+    ) -> None:
+        """Change the quotas that are named (``producer_byte_rate``, ``consumer_byte_rate``).
+
+        In bytes per second and broker; None: none any more. Raises the first entity's error.
+        """
+        limit_ms = self._limit_ms(timeout_ms)
+        self._wait(lambda done, now: self._program.quotas.alter(quotas, limit_ms, done, now))
 
     def alter_partition_reassignments(
         self,

@@ -16,6 +16,7 @@ from odradek.admin_directories import DirectoryAdmin
 from odradek.admin_groups import GroupAdmin
 from odradek.admin_partitions import PartitionAdmin
 from odradek.admin_questions import BrokerQuestions
+from odradek.admin_quotas import QuotaAdmin
 from odradek.admin_records import RecordAdmin
 from odradek.admin_transactions import TransactionAdmin
 from odradek.client_program import ClientProgram
@@ -118,6 +119,7 @@ class AdminEngine(ClientProgram):
         super().__init__(bootstrap, client_id=client_id, auto_create=False)
         self.configs = ConfigAdmin(self)
         self.acls = AclAdmin(self)
+        self.quotas = QuotaAdmin(self)
         self.partitions = PartitionAdmin(self)
         self.questions = BrokerQuestions(self)
         self.records = RecordAdmin(self.questions)

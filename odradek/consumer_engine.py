@@ -259,6 +259,7 @@ class ConsumerEngine(ClientProgram):
         lags = [one.high_watermark - (one.position or 0) for one in assigned]
         return self.measures.metrics(
             self._fetcher.latencies,
+            self._fetcher.resting.throttles,
             len(assigned),
             max(0, *lags, 0),
             self.subscription.buffered_bytes,

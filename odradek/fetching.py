@@ -23,6 +23,7 @@ from odradek.metadata import ClusterView, Leader
 from odradek.offset_reset import reset_policy, reset_timestamp_ms
 from odradek.offsets import Found, OffsetLookups
 from odradek.records import FetchedBatch, unknown_offset
+from odradek.rests import Rests
 from odradek.subscription import Assigned, Buffered, Subscription
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Ports
@@ -128,6 +129,7 @@ class Fetcher:
         """Of fetches, their waiting for records included."""
         self._ports: Ports | None = None
         self._in_flight: dict[LinkId, list[Flights]] = {}
+        self.resting = Rests()
         self._generation = -1
         self._wake_ms: int | None = None
 
@@ -271,6 +273,8 @@ class Fetcher:
     # Fetches
 
     def _fetch(self, leader: Leader, ones: list[Assigned], now: Now) -> None:
+        if self._rests(leader.link, now):
+            return
         parked = self._in_flight.setdefault(leader.link, [])
         wanted = sum(any(flight.valid for flight in flights.values()) for flights in parked)
         if wanted >= FETCHES_IN_FLIGHT_MAX or len(parked) >= PARKED_MAX:
@@ -309,11 +313,14 @@ class Fetcher:
             size_bytes,
             tuple(parts),
             isolation=settings.isolation,
+            client_id=settings.client_id,
         )
 
         def answered(body: Message, payload: tuple[Buffer, ...], now: Now) -> None:
             parked.remove(flights)
             self.latencies.add(now.mono_ms - sent_ms)
+            if isinstance(body, FetchResponse):
+                self.resting.note(leader.link, body.throttle_time_ms, now)
             self._answered(flights, body, payload, now)
 
         sent_ms = now.mono_ms
@@ -324,6 +331,11 @@ class Fetcher:
         self._view.links.refused(leader.link, now)
         for one in ones:
             one.busy = False
+
+    def _rests(self, link: LinkId, now: Now) -> bool:
+        until_ms = self.resting.until_ms(link, now)
+        self._wake_ms = earliest(self._wake_ms, until_ms)
+        return until_ms is not None
 
     def _answered(
         self,

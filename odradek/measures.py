@@ -50,7 +50,12 @@ class ProducerMeasures:
         self.batches_acked += 1
 
     def metrics(
-        self, latencies: Latencies, in_flight: int, buffered_bytes: int, memory_bytes: int
+        self,
+        latencies: Latencies,
+        throttles: Latencies,
+        in_flight: int,
+        buffered_bytes: int,
+        memory_bytes: int,
     ) -> Metrics:
         """Return all of it by name."""
         batches = max(1, self.batches_acked)
@@ -66,6 +71,8 @@ class ProducerMeasures:
                 "request-total": latencies.count,
                 "request-latency-avg": latencies.average_ms,
                 "request-latency-max": latencies.max_ms,
+                "produce-throttle-time-avg": throttles.average_ms,
+                "produce-throttle-time-max": throttles.max_ms,
                 "requests-in-flight": in_flight,
                 "buffer-total-bytes": memory_bytes,
                 "buffer-available-bytes": max(0, memory_bytes - buffered_bytes),
@@ -81,7 +88,12 @@ class ConsumerMeasures:
     polls: int = 0
 
     def metrics(
-        self, latencies: Latencies, partitions: int, lag_max: int, buffered_bytes: int
+        self,
+        latencies: Latencies,
+        throttles: Latencies,
+        partitions: int,
+        lag_max: int,
+        buffered_bytes: int,
     ) -> Metrics:
         """Return all of it by name. ``records-lag-max`` is that of the last fetches."""
         return {
@@ -91,6 +103,8 @@ class ConsumerMeasures:
                 "fetch-total": latencies.count,
                 "fetch-latency-avg": latencies.average_ms,
                 "fetch-latency-max": latencies.max_ms,
+                "fetch-throttle-time-avg": throttles.average_ms,
+                "fetch-throttle-time-max": throttles.max_ms,
                 "records-lag-max": lag_max,
                 "prefetched-bytes": buffered_bytes,
                 "assigned-partitions": partitions,

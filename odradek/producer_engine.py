@@ -100,7 +100,11 @@ class ProducerEngine(ClientProgram):
         sender = self._sender
         memory_bytes = self.settings.buffer_memory_bytes
         return sender.measures.metrics(
-            sender.latencies, sender.in_flight, self.buffered_bytes, memory_bytes
+            sender.latencies,
+            sender.resting.throttles,
+            sender.in_flight,
+            self.buffered_bytes,
+            memory_bytes,
         )
 
     def has_room(self) -> bool:

@@ -24,6 +24,7 @@ from odradek.errors import DeliveryTimeoutError, OdradekError, error_for
 from odradek.measures import Latencies, ProducerMeasures
 from odradek.metadata import ClusterView, Leader
 from odradek.producer_transaction import ProducerTransaction
+from odradek.rests import Rests
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Ports
 from transport.kernel import Now, earliest
@@ -124,6 +125,7 @@ class Sender:
         self._identity: Identity | None = None
         self._asking_identity = False
         self._requests: dict[LinkId, int] = {}
+        self.resting = Rests()
         self._generation = -1
         self._wake_ms: int | None = None
 
@@ -161,8 +163,11 @@ class Sender:
     def _obstacle(self, lane: Lane, now: Now) -> str:
         if not self._view.fetched:
             return f"no broker could be reached ({self._view.tried()})"
-        if self._view.leader(lane.topic, lane.partition, now) is None:
+        leader = self._view.leader(lane.topic, lane.partition, now)
+        if leader is None:
             return "the partition has no leader that can be reached"
+        if self._rests(leader.link, now):
+            return "the broker makes us wait: we are above our quota"
         return "its turn never came; the cluster is slower than the producer"
 
     # Choosing
@@ -192,9 +197,17 @@ class Sender:
             return None
         if self._requests.get(leader.link, 0) >= self._settings.in_flight_max:
             return None
+        if self._rests(leader.link, now):
+            return None
         if lane.topic_id != leader.topic_id:
             self._adopt_topic(lane, leader)
         return leader if lane.topic_id == leader.topic_id else None
+
+    def _rests(self, link: LinkId, now: Now) -> bool:
+        until_ms = self.resting.until_ms(link, now)
+        if until_ms is not None:
+            self._wake_at(until_ms)
+        return until_ms is not None
 
     def _adopt_topic(self, lane: Lane, leader: Leader) -> None:
         """Take the sequences to a topic made anew under the same name: it has seen none of them."""
@@ -302,7 +315,11 @@ class Sender:
         payload: tuple[Buffer, ...] = tuple(flight.batch.frame for flight in flights)
         settings = self._settings
         request = ProduceRequest(
-            settings.acks, settings.request_timeout_ms, tuple(parts), settings.transactional_id
+            settings.acks,
+            settings.request_timeout_ms,
+            tuple(parts),
+            settings.transactional_id,
+            settings.client_id,
         )
         sent_ms = now.mono_ms
 
@@ -364,6 +381,8 @@ class Sender:
         self._requests[link] -= 1
         if not self._requests[link]:
             del self._requests[link]
+        if isinstance(body, ProduceResponse):
+            self.resting.note(link, body.throttle_time_ms, now)
         if (
             isinstance(body, ProduceResponse)
             and body.error == ErrorCode.NONE

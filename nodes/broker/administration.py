@@ -19,6 +19,7 @@ from transport.wire.errors import ErrorCode
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.acls import CreateAclsRequest, DeleteAclsRequest
 from transport.wire.messages.configs import AlterConfigsRequest
+from transport.wire.messages.quotas import AlterClientQuotasRequest
 from transport.wire.messages.reassignments import (
     AlterReassignmentsRequest,
     DrainBrokerRequest,
@@ -46,6 +47,12 @@ PASSED_ON: dict[type[Message], Callable[[Any], Iterable[str]]] = {
     DrainBrokerRequest: lambda body: (),
     UnregisterBrokerRequest: lambda body: (),
     AlterConfigsRequest: lambda body: (resource.name for resource in body.resources),
+    AlterClientQuotasRequest: lambda body: (
+        name
+        for entry in body.entries
+        for name in (entry.entity.user, entry.entity.client_id)
+        if name
+    ),
     CreateAclsRequest: lambda body: (binding.name for binding in body.acls),
     DeleteAclsRequest: lambda body: (wanted.name or "" for wanted in body.filters),
 }

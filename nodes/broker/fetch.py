@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.produce import FindReplica
+from nodes.broker.quotas import ClientQuotas
 from nodes.broker.replica import Replica, ReplicaState
 from nodes.core.fetch_session.leader import FetchSession, FetchSessions
 from nodes.core.partition.events import NO_EPOCH, ReadVerdict, ReplicaFetched
@@ -30,6 +31,7 @@ from transport.wire.messages.fetch import (
     FetchRequest,
     FetchResponse,
 )
+from transport.wire.messages.quotas import CONSUMER_BYTE_RATE
 from transport.wire.records import iterate_headers
 
 PARTITIONS_MAX = 4_000
@@ -112,6 +114,7 @@ class Fetches:
         self._of_session: dict[FetchSession, _Fetch] = {}
         """The fetch in which a session waits now."""
         self._sessions = FetchSessions()
+        self._quotas = ClientQuotas(context, CONSUMER_BYTE_RATE)
         self._by_partition: dict[PartitionKey, dict[FetchSession, None]] = {}
         self._deadlines: list[tuple[int, int, _Fetch]] = []
         self._order = count()
@@ -132,6 +135,11 @@ class Fetches:
             self._refuse(request, error)
             return
         is_follower = body.replica_id != NO_NODE
+        throttle_ms = 0 if is_follower else self._quotas.wait_ms(request, body.client_id, now)
+        if throttle_ms:
+            nothing = FetchResponse(ErrorCode.NONE, throttle_time_ms=throttle_ms)
+            self._context.reply(request, nothing)
+            return
         self._make_room(body.replica_id if is_follower else request.origin)
         session = self._session_of(request, body, now) if is_follower else FetchSession()
         if isinstance(session, ErrorCode):
@@ -272,9 +280,15 @@ class Fetches:
             if self._owes_ends(fetch, gathered, now):
                 self._add_ends(fetch, gathered)
                 fetch.session.ends_told_ms = now.mono_ms
-            self._answer(fetch, gathered)
+            self._answer(fetch, gathered, self._throttle_ms(fetch, gathered, now))
         else:
             self._park(fetch)
+
+    def _throttle_ms(self, fetch: _Fetch, gathered: _Gathered, now: Now) -> int:
+        if fetch.is_follower:
+            return 0
+        request, client_id = fetch.request, fetch.body.client_id
+        return self._quotas.take(request, client_id, gathered.size_bytes, now)
 
     @staticmethod
     def _owes_ends(fetch: _Fetch, gathered: _Gathered, now: Now) -> bool:
@@ -437,7 +451,7 @@ class Fetches:
 
     # Answering
 
-    def _answer(self, fetch: _Fetch, gathered: _Gathered) -> None:
+    def _answer(self, fetch: _Fetch, gathered: _Gathered, throttle_ms: int = 0) -> None:
         fetch.done = True
         session = fetch.session
         self.waiting_count -= 1
@@ -446,7 +460,8 @@ class Fetches:
         lane.remove(fetch)
         if not lane:
             del self._parked[fetch.lane]
-        body = FetchResponse(ErrorCode.NONE, tuple(gathered.partitions.values()), session.id)
+        told = tuple(gathered.partitions.values())
+        body = FetchResponse(ErrorCode.NONE, told, session.id, throttle_ms)
         if not session.is_held:
             if fetch.parked:
                 self._unwatch(session, session.parts)

@@ -8,15 +8,16 @@ way, because the leader sends an older one back when a newer one comes.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 from nodes.broker.context import BrokerContext
 from nodes.broker.log_folders import batch_of
 from nodes.broker.peers import Peers
 from nodes.broker.replica import FetchedBatch, Replica
-from nodes.broker.throttle import Throttle
 from nodes.core.controller.broker_configs import FOLLOWER_THROTTLE
 from nodes.core.fetch_session.follower import FollowerSession, Poll
 from nodes.core.partition.events import Fetched, OutOfRange
+from nodes.core.throttle import Throttle
 from transport.driver.ports import LinkId
 from transport.kernel import Now, earliest
 from transport.wire.codec import Buffer
@@ -39,14 +40,17 @@ PAUSE_MAX_MS = 100
 NEWER_AFTER_MS = 10
 """Changes of assignment within this time share one poll."""
 
+Take = Callable[[int, int], int]
+"""(bytes, monotonic ms) -> the milliseconds to wait before more."""
+
 
 class Fetcher:
     """Follows one leader."""
 
     def __init__(
-        self, context: BrokerContext, peers: Peers, leader: NodeId, throttle: Throttle
+        self, context: BrokerContext, peers: Peers, leader: NodeId, throttle: Take
     ) -> None:
-        """``throttle``: of what reassignments add here, over all leaders."""
+        """``throttle`` takes what reassignments add here, over all leaders."""
         self._throttle = throttle
         self._context = context
         self._peers = peers
@@ -220,7 +224,7 @@ class Fetcher:
             self._pause(replica.key, now)
         elif self._context.id in replica.record.adding:
             size_bytes = sum(header.size_bytes for header, _ in batches)
-            wait_ms = self._throttle.take(size_bytes, now.mono_ms)
+            wait_ms = self._throttle(size_bytes, now.mono_ms)
             if wait_ms:
                 self._pause_until(replica.key, now.mono_ms + wait_ms)
 
@@ -264,7 +268,10 @@ class Fetchers:
         self._peers = peers
         self._fetchers: dict[NodeId, Fetcher] = {}
         self._leaders: dict[PartitionKey, NodeId] = {}
-        self._throttle = Throttle(self._throttled_rate)
+        self._throttle = Throttle()
+
+    def _take(self, size_bytes: int, now_ms: int) -> int:
+        return self._throttle.take(size_bytes, self._throttled_rate(), now_ms)
 
     def _throttled_rate(self) -> int | None:
         text = self._context.image.broker_configs(self._context.id).get(FOLLOWER_THROTTLE)
@@ -279,7 +286,7 @@ class Fetchers:
         leader = position.leader
         fetcher = self._fetchers.get(leader)
         if fetcher is None:
-            fetcher = Fetcher(self._context, self._peers, leader, self._throttle)
+            fetcher = Fetcher(self._context, self._peers, leader, self._take)
             self._fetchers[leader] = fetcher
         fetcher.follow(replica)
         self._leaders[replica.key] = leader

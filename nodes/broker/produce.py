@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.log_folders import batch_of
+from nodes.broker.quotas import ClientQuotas
 from nodes.broker.replica import ProduceToken, Replica
 from nodes.config import LogConfig
 from nodes.core.controller.names import is_internal
@@ -32,6 +33,7 @@ from transport.wire.messages.produce import (
     ProduceRequest,
     ProduceResponse,
 )
+from transport.wire.messages.quotas import PRODUCER_BYTE_RATE
 from transport.wire.messages.transactions import AddPartitionsToTxnRequest, TransactionPartition
 from transport.wire.records import BatchHeader, RecordError, check_batch, read_header
 
@@ -49,12 +51,13 @@ FindReplica = Callable[[PartitionKey], Replica | ErrorCode]
 class _Waiting:
     """A request some of whose batches have no outcome yet."""
 
-    __slots__ = ("left", "outcomes", "request", "unverified")
+    __slots__ = ("left", "outcomes", "request", "throttle_ms", "unverified")
 
-    def __init__(self, request: Request, batches: int) -> None:
+    def __init__(self, request: Request, batches: int, throttle_ms: int) -> None:
         self.request = request
         self.outcomes: list[ProducedPartition | None] = [None] * batches
         self.left = batches
+        self.throttle_ms = throttle_ms
         self.unverified: list[_Checked] = []
         """They would begin a transaction in their partitions."""
 
@@ -123,6 +126,7 @@ class Produces:
         self._context = context
         self._find = find
         self._waiting = 0
+        self._quotas = ClientQuotas(context, PRODUCER_BYTE_RATE)
         self.verify: Verify = nobody_to_ask
 
     @property
@@ -134,7 +138,9 @@ class Produces:
         """Judge a request and give each batch to its partition."""
         body = request.envelope.body
         assert isinstance(body, ProduceRequest), "by the dispatch table"
-        waiting = _Waiting(request, len(body.partitions))
+        size_bytes = sum(len(frame) for frame in request.envelope.payload)
+        throttle_ms = self._quotas.take(request, body.client_id, size_bytes, now)
+        waiting = _Waiting(request, len(body.partitions), throttle_ms)
         self._waiting += 1
         error = _refusal(body)
         if error is not ErrorCode.NONE or not body.partitions:
@@ -292,7 +298,8 @@ class Produces:
         if body.acks == ACKS_NONE:
             return
         outcomes = tuple(outcome for outcome in waiting.outcomes if outcome is not None)
-        self._context.reply(waiting.request, ProduceResponse(error, outcomes))
+        answer = ProduceResponse(error, outcomes, waiting.throttle_ms)
+        self._context.reply(waiting.request, answer)
 
 
 def _refusal(body: ProduceRequest) -> ErrorCode:

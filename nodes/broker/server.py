@@ -33,6 +33,7 @@ from nodes.broker.node_api import Condition, NodeApi
 from nodes.broker.peers import Peers
 from nodes.broker.produce import Verify
 from nodes.broker.producer_ids import ProducerIds
+from nodes.broker.quotas import QuotaApi
 from nodes.broker.reassignment_api import ReassignmentApi
 from nodes.broker.replica import Replica
 from nodes.broker.replicas import OnMoved, Replicas
@@ -236,6 +237,7 @@ class BrokerServer:
             **Administration(context, self.channel, self.metadata).handlers,
             **ConfigApi(context).handlers,
             **AclApi(context).handlers,
+            **QuotaApi(context).handlers,
             **ReassignmentApi(context).handlers,
             **self.transactions.clients,
             **self.internal_topics.handlers,

@@ -17,6 +17,7 @@ from odradek.admin import (
     NewPartitions,
     NewTopic,
     OngoingReassignment,
+    QuotaEntity,
     TopicDescription,
 )
 from odradek.admin_groups import GroupDescription, GroupListing, OffsetReset
@@ -121,6 +122,18 @@ class AdminClient:
     ) -> list[AclBinding]:
         """Remove the bindings that any of the filters means; return them."""
         return await asyncio.to_thread(self._admin.delete_acls, filters, timeout_ms)
+
+    async def describe_client_quotas(self) -> dict[QuotaEntity, dict[str, int]]:
+        """Return how many bytes a second who may write and read, by the quota's name."""
+        return await asyncio.to_thread(self._admin.describe_client_quotas)
+
+    async def alter_client_quotas(
+        self,
+        quotas: Mapping[QuotaEntity, Mapping[str, int | None]],
+        timeout_ms: int | None = None,
+    ) -> None:
+        """Change the quotas that are named; None: none any more."""
+        await asyncio.to_thread(self._admin.alter_client_quotas, quotas, timeout_ms)
 
     async def delete_records(
         self, records_to_delete: Mapping[TopicPartition, int], timeout_ms: int | None = None

@@ -90,6 +90,12 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.DELETE_ACLS: ("acls", "DeleteAclsRequest", "DeleteAclsResponse"),
     Api.DESCRIBE_CONFIGS: ("configs", "DescribeConfigsRequest", "DescribeConfigsResponse"),
     Api.INCREMENTAL_ALTER_CONFIGS: ("configs", "AlterConfigsRequest", "AlterConfigsResponse"),
+    Api.DESCRIBE_CLIENT_QUOTAS: (
+        "quotas",
+        "DescribeClientQuotasRequest",
+        "DescribeClientQuotasResponse",
+    ),
+    Api.ALTER_CLIENT_QUOTAS: ("quotas", "AlterClientQuotasRequest", "AlterClientQuotasResponse"),
     Api.ALTER_PARTITION_REASSIGNMENTS: (
         "reassignments",
         "AlterReassignmentsRequest",

@@ -30,6 +30,7 @@ from nodes.core.controller.image import ClusterImage
 from nodes.core.controller.isr import IsrChanges, is_current_broker
 from nodes.core.controller.leaders import Leaders
 from nodes.core.controller.partitions import decide_addition, is_explicit
+from nodes.core.controller.quotas import decide_quotas
 from nodes.core.controller.reassignments import Reassignments
 from nodes.core.controller.topics import Topics, decide_completion, decide_deletion
 from transport.kernel import Answer, Effects, Now, Tick
@@ -62,6 +63,7 @@ from transport.wire.messages.metadata import (
     RemoveBrokerRecord,
     ReplicasFailedRequest,
 )
+from transport.wire.messages.quotas import AlterClientQuotasRequest, AlterClientQuotasResponse
 from transport.wire.messages.reassignments import (
     AlterReassignmentsRequest,
     AlterReassignmentsResponse,
@@ -91,6 +93,7 @@ VERSIONED = (
     DeleteTopicsResponse,
     CreatePartitionsResponse,
     AlterConfigsResponse,
+    AlterClientQuotasResponse,
     CreateAclsResponse,
     DeleteAclsResponse,
     AlterReassignmentsResponse,
@@ -180,6 +183,7 @@ class ControllerCore:
             DeleteTopicsRequest: decide_deletion,
             CreatePartitionsRequest: decide_addition,
             AlterConfigsRequest: ConfigChanges(self._elections).decide,
+            AlterClientQuotasRequest: decide_quotas,
             CreateAclsRequest: decide_acls,
             DeleteAclsRequest: decide_acl_removal,
             AlterReassignmentsRequest: Reassignments(self._elections).decide,

@@ -19,7 +19,7 @@ from transport.wire.ids import (
     TopicId,
 )
 from transport.wire.messages.acls import AclEntry
-from transport.wire.messages.configs import KIND_BROKER
+from transport.wire.messages.configs import KIND_BROKER, KIND_CLIENT
 from transport.wire.messages.metadata import (
     AclRecord,
     BrokerRecord,
@@ -40,6 +40,8 @@ class ClusterImage:
     def __init__(self) -> None:
         self.acl_changes = 0
         """Grows with each change of :attr:`acls`."""
+        self.quota_changes = 0
+        """Grows with each change of :attr:`configs` of clients."""
         self._clear()
 
     def _clear(self) -> None:
@@ -53,6 +55,7 @@ class ClusterImage:
         """(kind, name) -> dynamic configs, of those that have any."""
         self.acls: dict[Pattern, tuple[AclEntry, ...]] = {}
         self.acl_changes += 1
+        self.quota_changes += 1
 
     def apply(self, delta: MetadataDelta) -> None:
         """Take over the next delta; it must follow this image's version without a gap."""
@@ -172,6 +175,8 @@ class ClusterImage:
         self.next_producer_id = record.next_producer_id
 
     def _apply_config(self, record: ConfigRecord) -> None:
+        if record.kind == KIND_CLIENT:
+            self.quota_changes += 1
         if record.configs:
             self.configs[record.kind, record.name] = record.configs
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodes.broker.throttle import Throttle
+from nodes.core.throttle import Throttle
 from tests.unit.broker.partition_fleet import PartitionFleet
 from tests.unit.broker.test_config_api import alter
 from tests.unit.broker.test_reassignment import create, move, record
@@ -10,16 +10,14 @@ from transport.wire.messages.configs import RESOURCE_BROKER
 
 
 def test_what_is_taken_is_waited_for_beyond_a_burst() -> None:
-    rate: list[int | None] = [1_000]
-    throttle = Throttle(lambda: rate[0])
-    assert throttle.take(1_000, 5_000) == 0, "a second's worth at once"
-    assert throttle.take(500, 5_000) == 500
-    assert throttle.take(1, 5_500) == 1
-    assert throttle.take(1_000, 60_000) == 0, "idle time gives no more than a burst"
-    rate[0] = None
-    assert throttle.take(1_000_000, 60_000) == 0
-    rate[0] = 1_000
-    assert throttle.take(100, 60_000) == 0, "nothing is owed from before"
+    throttle = Throttle()
+    assert throttle.take(1_000, 1_000, 5_000) == 0, "a second's worth at once"
+    assert throttle.take(500, 1_000, 5_000) == 500
+    assert throttle.take(1, 1_000, 5_500) == 1
+    assert throttle.take(0, 2_000, 5_500) == 0, "another rate counts at once"
+    assert throttle.take(1_000, 1_000, 60_000) == 0, "idle time gives no more than a burst"
+    assert throttle.take(1_000_000, None, 60_000) == 0
+    assert throttle.take(100, 1_000, 60_000) == 0, "nothing is owed from before"
 
 
 def test_a_throttled_move_takes_its_time_and_others_do_not_wait_for_it() -> None:

@@ -176,6 +176,8 @@ class ScriptedCluster:
         """Asked first; what one of them returns is the answer."""
         self.lose_answers: set[NodeId] = set()
         """Brokers that do the work, and whose answers are lost."""
+        self.throttle_time_ms = 0
+        """What brokers say to whoever writes or reads."""
         self._links: dict[LinkId, tuple[NodeId, bool]] = {}
         self._last_link = 0
         self._queue: list[tuple[LinkId, Envelope]] = []
@@ -510,7 +512,7 @@ class ScriptedCluster:
             if state is not None and error == ErrorCode.NONE:
                 error, base = state.append(payload[part.frame])
             told.append(ProducedPartition(part.topic_id, part.partition, error, Offset(base)))
-        return ProduceResponse(0, tuple(told)), ()
+        return ProduceResponse(0, tuple(told), self.throttle_time_ms), ()
 
     def _fetch(self, node: NodeId, body: FetchRequest, _payload: Any) -> Reply | None:
         told: list[FetchedPartition] = []
@@ -548,7 +550,8 @@ class ScriptedCluster:
                 )
         if not told and body.max_wait_ms > 0:
             return None
-        return FetchResponse(0, tuple(told)), tuple(frames)
+        throttle_ms = self.throttle_time_ms
+        return FetchResponse(0, tuple(told), throttle_time_ms=throttle_ms), tuple(frames)
 
     def _list_offsets(self, node: NodeId, body: ListOffsetsRequest, _payload: Any) -> Reply:
         told: list[ListedOffset] = []

@@ -408,3 +408,23 @@ def test_headers_and_times(cluster: Any) -> None:
     assert (second.offset, second.key, second.value, second.timestamp) == (1, None, None, 1_235)
     assert told[0][T0][1] == second
     assert told[0][T0][-2:] == [first, second]
+
+
+def test_a_broker_that_asks_to_wait_gets_no_fetch_until_then(cluster: Any) -> None:
+    cluster.topic("t")
+    cluster.throttle_time_ms = 1_000
+    write(cluster, 0)
+    engine = make(cluster, "t", client_id="app")
+    assert poll(engine, cluster) == {T0: [0]}
+    asked = cluster.count(FetchRequest)
+    write(cluster, 1)
+    cluster.throttle_time_ms = 0
+    cluster.advance(990)
+    assert cluster.count(FetchRequest) == asked, "it waits"
+    assert poll(engine, cluster) == {}
+    cluster.advance(20)
+    assert poll(engine, cluster) == {T0: [1]}
+    fetches = [body for _, body in cluster.asked if isinstance(body, FetchRequest)]
+    assert {fetch.client_id for fetch in fetches} == {"app"}
+    counted = engine.metrics()["consumer-fetch-manager-metrics"]
+    assert counted["fetch-throttle-time-max"] == 1_000

@@ -428,6 +428,27 @@ def test_acks_0_is_told_and_not_asked(cluster: Any) -> None:
     assert ends.offsets == {0: -1, 1: -1}
 
 
+def test_a_broker_that_asks_to_wait_gets_no_request_until_then(cluster: Any) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, client_id="app", delivery_timeout_ms=1_500), Ends()
+    cluster.throttle_time_ms = 1_000
+    send(engine, cluster, ends, 0)
+    cluster.settle()
+    assert values(cluster) == [0]
+    assert cluster.asked[-1][1].client_id == "app"
+    assert engine.metrics()["producer-metrics"]["produce-throttle-time-max"] == 1_000
+    send(engine, cluster, ends, 1)
+    cluster.advance(990)
+    assert values(cluster) == [0], "it waits"
+    cluster.throttle_time_ms = 5_000
+    cluster.advance(20)
+    assert values(cluster) == [0, 1]
+    send(engine, cluster, ends, 2)
+    cluster.advance(2_000)
+    assert values(cluster) == [0, 1]
+    assert "quota" in str(ends.by_tag[2].error), "what is too old says why"
+
+
 def test_stop_fails_what_is_left(cluster: Any) -> None:
     cluster.topic("t")
     engine, ends = make(cluster), Ends()

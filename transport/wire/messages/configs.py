@@ -15,7 +15,7 @@ RESOURCE_BROKER = 4
 
 KIND_BROKER = "broker"
 KIND_CLIENT = "client"
-"""Kinds of config records: of a broker, or the quotas of a client id."""
+"""Kinds of config records: of a broker, or the quotas of clients (``nodes/core/quotas.py``)."""
 
 
 class ConfigSource(IntEnum):

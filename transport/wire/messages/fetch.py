@@ -76,6 +76,8 @@ class FetchRequest(Message, frozen=True, array_like=True, gc=False):
     INVALID_FETCH_SESSION_EPOCH, and a session that is not held with FETCH_SESSION_ID_NOT_FOUND."""
     forgotten: tuple[PartitionKey, ...] = ()
     """To be taken out of the session."""
+    client_id: str = ""
+    """Of consumers, for quotas."""
 
 
 class AbortedTransaction(Part, frozen=True, array_like=True, gc=False):
@@ -125,6 +127,9 @@ class FetchResponse(Message, frozen=True, array_like=True, gc=False):
     partitions: tuple[FetchedPartition, ...] = ()
     session_id: int = NO_FETCH_SESSION
     """The session that this leader holds; without one the next fetch names everything again."""
+    throttle_time_ms: int = 0
+    """To be waited before the next fetch of this broker, which else brings nothing: its sender is
+    above its quota."""
 
 
 class ListOffset(Part, frozen=True, array_like=True, gc=False):

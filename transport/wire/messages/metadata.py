@@ -117,7 +117,7 @@ class ProducerIdsRecord(Part, frozen=True, array_like=True, gc=False, tag="produ
 
 
 class ConfigRecord(Part, frozen=True, array_like=True, gc=False, tag="config"):
-    """The dynamic configs of one broker, of all brokers (``name`` empty), or of a client id."""
+    """The dynamic configs of one broker, of all brokers (``name`` empty), or the quotas of clients."""
 
     kind: str
     """``broker`` or ``client``."""

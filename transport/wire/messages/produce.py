@@ -35,6 +35,8 @@ class ProduceRequest(Message, frozen=True, array_like=True, gc=False):
     timeout_ms: int
     partitions: tuple[ProducePartition, ...]
     transactional_id: str | None = None
+    client_id: str = ""
+    """For quotas."""
 
 
 class ProducedPartition(Part, frozen=True, array_like=True, gc=False):
@@ -57,6 +59,8 @@ class ProduceResponse(Message, frozen=True, array_like=True, gc=False):
 
     error: int
     partitions: tuple[ProducedPartition, ...] = ()
+    throttle_time_ms: int = 0
+    """To be waited before the next request to this broker: its sender is above its quota."""
 
 
 class InitProducerIdRequest(Message, frozen=True, array_like=True, gc=False):
