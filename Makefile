@@ -31,7 +31,10 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	touch $(READY)
 
+# pip compiles what it installs, but not what it installs to be edited; and where Python is told to
+# write no bytecode (PYTHONDONTWRITEBYTECODE), each node would compile everything at each start.
 setup: $(READY)
+	$(BIN)/python -m compileall -q nodes odradek supervisor transport tests
 
 start: setup
 	exec $(BIN)/odradek start
