@@ -104,20 +104,21 @@ class Growth:
         before = self._read()
         if before.mode != "zookeeper":
             raise ConfigError("the cluster is of mode kraft already")
-        if before.elsewhere:
-            raise ConfigError("a cluster of several hosts cannot be moved yet")
-        ids = [node.id for node in before.nodes]
+        ids = [node.id for node in before.everywhere]
         if len(set(ids)) != len(ids):
             raise ConfigError(
                 "its coordinators have the numbers of brokers, as an earlier version gave them: "
                 "replace them first, one after the other, by `odradek ensemble add` and `remove`"
             )
-        self._write(before._replace(nodes=with_controllers(before.nodes)))
+        nodes, elsewhere = with_controllers(before.nodes), with_controllers(before.elsewhere)
+        self._write(before._replace(nodes=nodes, elsewhere=elsewhere))
 
     def finish_move(self) -> None:
         """Let every node start in mode ``kraft`` from now on. Raises ConfigError."""
         before = self._read()
-        self._write(before._replace(mode="kraft", nodes=with_controllers_only(before.nodes)))
+        nodes = with_controllers_only(before.nodes)
+        elsewhere = with_controllers_only(before.elsewhere)
+        self._write(before._replace(mode="kraft", nodes=nodes, elsewhere=elsewhere))
         self._plan.settings = as_moved(self._plan.settings)
 
     def remove(self, name: NodeName) -> None:
@@ -140,4 +141,4 @@ class Growth:
 
     def _write(self, cluster: Cluster) -> None:
         self._data_dir.write_cluster(cluster)
-        self._plan.nodes = cluster.nodes
+        self._plan.nodes, self._plan.elsewhere = cluster.nodes, cluster.elsewhere

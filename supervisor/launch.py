@@ -145,13 +145,14 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
 
 def _made(launch: Launch, settings: Settings, data_dir: DataDir, before: Cluster | None) -> Cluster:
     """Return the cluster that the settings describe, as it was left here."""
-    mine, elsewhere = settings.placed(launch.here)
+    wanted = as_they_were(before, settings.members())
+    mine, elsewhere = settings.placed(launch.here, wanted)
     if before is None:
         made_id = ClusterId(settings.cluster.id) if settings.cluster.id else new_cluster_id()
         before = Cluster(settings.cluster.name, made_id, settings.cluster.mode, ())
     else:
-        _check_identity(before, settings, data_dir)
-    members = members_kept(before, as_they_were(before, mine))
+        _check_identity(before, settings, wanted, data_dir)
+    members = members_kept(before, mine)
     nodes = assign_endpoints(members, named(before.nodes), settings.cluster.bind)
     return before._replace(nodes=nodes, elsewhere=elsewhere)
 
@@ -189,7 +190,9 @@ def _joined(
     return before._replace(nodes=nodes, elsewhere=elsewhere)
 
 
-def _check_identity(before: Cluster, settings: Settings, data_dir: DataDir) -> None:
+def _check_identity(
+    before: Cluster, settings: Settings, members: tuple[Member, ...], data_dir: DataDir
+) -> None:
     """Refuse to start one cluster on the data of another."""
     wanted = settings.cluster
     remedy = f"start it with a config that says so, or name another --data-dir than {data_dir}"
@@ -205,7 +208,7 @@ def _check_identity(before: Cluster, settings: Settings, data_dir: DataDir) -> N
     if before.mode != wanted.mode:
         raise ConfigError(f"the cluster was made with mode = {before.mode!r}; {remedy}")
     role = QUORUM_ROLES[wanted.mode]
-    planned = _voters(as_they_were(before, settings.members()), role)
+    planned = _voters(members, role)
     present = _voters(before.everywhere, role) | planned.intersection(before.removed)
     if len(present) != len(planned):
         raise ConfigError(

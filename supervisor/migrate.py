@@ -44,6 +44,9 @@ examples:
   odradek migrate finish      the log alone holds it: there is no way back
 """
 _HEADINGS = ("NODE", "STAGE", "EPOCH", "VERSION", "HASH", "ZNODES")
+_IMAGE_UNSEEN = {"epoch": "-", "version": "-", "hash": "-", "znodes": "-"}
+_ELSEWHERE = ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+"""A node of another host, which knows another key."""
 _LATER = (ErrorCode.NOT_RAFT_LEADER, ErrorCode.REQUEST_TIMED_OUT)
 
 
@@ -77,13 +80,18 @@ def add_parser(
 
 
 def start(data_dir: DataDir) -> int:
-    """Prepare the coordinators, then hand the image over to their log."""
+    """Prepare the coordinators of this host, then hand the image over to their log."""
     members = _members(data_dir)
     failure = _note(data_dir, finished=False)
     if failure:
         return _fail(failure)
     if not settled(lambda: _are_prepared(data_dir, members)):
         return _fail("not every coordinator is ready; see `odradek ensemble status`")
+    answers = _asked(data_dir)
+    others = [name for name in answers if not isinstance(answers[name], MigrateResponse)]
+    if others:
+        print(f"the coordinators of this host are prepared, but not {', '.join(others)} of others")
+        return 0
     answer = _order(data_dir, members, Stage.MIRRORING)
     if isinstance(answer, str):
         return _fail(answer)
@@ -96,7 +104,7 @@ def start(data_dir: DataDir) -> int:
 
 
 def finish(data_dir: DataDir) -> int:
-    """Let the log alone hold the image, and every later start be one of mode ``kraft``."""
+    """Let the log alone hold the image, and every later start here be one of mode ``kraft``."""
     answer = _order(data_dir, _members(data_dir), Stage.FINISHED)
     if isinstance(answer, str):
         return _fail(answer)
@@ -118,9 +126,7 @@ def rollback(data_dir: DataDir) -> int:
 
 def status(data_dir: DataDir, *, as_json: bool) -> int:
     """Print how far the move is, member by member; 1 where two say otherwise of one version."""
-    members = _members(data_dir)
-    answers = _describe(data_dir, members)
-    rows = [_row(*pair) for pair in zip(members, answers, strict=True)]
+    rows = [_row(name, answer) for name, answer in _asked(data_dir).items()]
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
@@ -134,16 +140,19 @@ def status(data_dir: DataDir, *, as_json: bool) -> int:
     return 0 if same and len({row["stage"] for row in rows}) == 1 else FAILED
 
 
-def _row(member: NodeEndpoints, answer: Message | None) -> dict[str, Any]:
+def _row(name: str, answer: Message | None) -> dict[str, Any]:
     if not isinstance(answer, MigrateResponse):
         stage = "unreachable" if answer is None else "not prepared"
-        return {
-            "name": member.name, "stage": stage, "epoch": "-", "version": "-", "hash": "-",
-            "znodes": "-",
-        }  # fmt: skip
+        return {"name": name, "stage": stage, **_IMAGE_UNSEEN}
     return {
-        "name": member.name,
+        "name": name,
         "stage": STAGE_NAMES[answer.stage],
+        **(_IMAGE_UNSEEN if answer.error == _ELSEWHERE else _image(answer)),
+    }
+
+
+def _image(answer: MigrateResponse) -> dict[str, Any]:
+    return {
         "epoch": answer.controller_epoch,
         "version": answer.version,
         "hash": answer.digest[:12],
@@ -173,41 +182,51 @@ def _note(data_dir: DataDir, *, finished: bool) -> str:
 
 
 def _are_prepared(data_dir: DataDir, members: list[NodeEndpoints]) -> bool:
-    """Restart who is no controller yet, the leader last; tell whether all are, and ready."""
-    answers = _describe(data_dir, members)
-    plain = [
-        str(member.name)
-        for member, answer in zip(members, answers, strict=True)
-        if _knows_nothing_of_it(answer)
-    ]
+    """Restart who is no controller yet, the leader last; tell whether all here are, and ready."""
+    answers = _asked(data_dir)
+    here = _here(data_dir)
     words = ask_all_health(data_dir, members)
     leader = leader_of(members, words)
+    plain = [name for name in here if _knows_nothing_of_it(answers.get(name))]
     for name in sorted(plain, key=lambda each: (each == leader, each)):
         if commands.restart(data_dir, name) != 0:
             return False
-    able = all(isinstance(answer, MigrateResponse) for answer in answers)
+    able = all(isinstance(answers.get(name), MigrateResponse) for name in here)
     return able and all(word is not None and word.state == "ready" for word in words)
+
+
+def _here(data_dir: DataDir) -> list[str]:
+    """Return the names of the coordinators of this host."""
+    cluster = data_dir.read_cluster()
+    mine = {str(node.name) for node in cluster.nodes} if cluster is not None else set()
+    return [str(member.name) for member in members_in(data_dir) if member.name in mine]
 
 
 def _knows_nothing_of_it(answer: Message | None) -> bool:
     return isinstance(answer, Refusal) and answer.error == ErrorCode.UNKNOWN_API
 
 
-def _describe(data_dir: DataDir, members: list[NodeEndpoints]) -> list[Message | None]:
+def _asked(data_dir: DataDir) -> dict[str, Message | None]:
+    """Ask every coordinator how far it is; returns the answers by name."""
     from odradek.question import ask_all
 
-    return ask_all(
+    members = _members(data_dir)
+    answers = ask_all(
         [member.clients for member in members],
         MigrateRequest(data_dir.key()),
         timeout_ms=ASK_MAX_MS,
         keys=data_dir.keys_file(),
     )
+    return {str(member.name): answer for member, answer in zip(members, answers, strict=True)}
 
 
 def _order(data_dir: DataDir, members: list[NodeEndpoints], to: Stage) -> MigrateResponse | str:
     """Give an order to whoever leads, until it is done; returns why not otherwise."""
     from odradek.question import ask_one
 
+    for described in _asked(data_dir).values():
+        if isinstance(described, MigrateResponse) and (described.error, described.stage) == (0, to):
+            return described
     until_s = time.monotonic() + SETTLE_MAX_S
     while True:
         leader = leader_of(members, ask_all_health(data_dir, members))
@@ -219,9 +238,11 @@ def _order(data_dir: DataDir, members: list[NodeEndpoints], to: Stage) -> Migrat
                 answer = ask_one(member.clients, order, timeout_ms=ORDER_MAX_MS, keys=keys)
         if isinstance(answer, MigrateResponse) and answer.error == ErrorCode.NONE:
             return answer
+        if isinstance(answer, MigrateResponse) and answer.error == _ELSEWHERE:
+            return f"{leader} leads, on another host: give the command there"
         if _knows_nothing_of_it(answer):
             return "it has not begun: `odradek migrate start` prepares the coordinators first"
-        passing = answer is None or (isinstance(answer, MigrateResponse) and answer.error in _LATER)
+        passing = not isinstance(answer, MigrateResponse) or answer.error in _LATER
         if not passing or time.monotonic() >= until_s:
             break
         time.sleep(LOOK_AGAIN_S)  # a new leader, or a quorum that is busy

@@ -25,7 +25,7 @@ def was_moved(before: Cluster | None) -> bool:
     """Tell whether a cluster is of mode ``kraft`` now, and was made in mode ``zookeeper``."""
     if before is None or before.mode != "kraft":
         return False
-    return any(node.name.startswith(f"{COORDINATOR}-") for node in before.nodes)
+    return any(node.name.startswith(f"{COORDINATOR}-") for node in before.everywhere)
 
 
 def as_moved(settings: Settings) -> Settings:
@@ -54,7 +54,7 @@ def as_they_were(before: Cluster | None, wanted: Iterable[Member]) -> tuple[Memb
     """Return the nodes of the settings under the names and numbers that they have had so far."""
     if before is None:
         return tuple(wanted)
-    known = named(before.nodes)
+    known = named(before.everywhere)
     moved = was_moved(before)
     found = []
     for member in wanted:

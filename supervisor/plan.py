@@ -185,12 +185,13 @@ class Settings:
             override.rack or host.rack,
         )
 
-    def placed(self, here: str) -> tuple[tuple[Member, ...], tuple[NodeEndpoints, ...]]:
-        """Return the nodes that run on the host ``here``, and where all others listen.
+    def placed(
+        self, here: str, members: tuple[Member, ...]
+    ) -> tuple[tuple[Member, ...], tuple[NodeEndpoints, ...]]:
+        """Return which of ``members`` run on the host ``here``, and where all others listen.
 
         Empty: the only host there is. Raises ConfigError.
         """
-        members = self.members()
         hosts = list(dict.fromkeys(member.host for member in members))
         if not here and len(hosts) > 1:
             raise ConfigError(

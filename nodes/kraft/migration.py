@@ -10,6 +10,8 @@ from __future__ import annotations
 import hmac
 from typing import NamedTuple
 
+import msgspec
+
 from nodes.broker.metadata import Metadata
 from nodes.config import NodeConfig
 from nodes.coordinator.server import CoordinatorServer
@@ -142,24 +144,21 @@ class Migrator:
             self._answer(order.origin, order.envelope, error, text)
 
     def _answer(self, origin: Origin, envelope: Envelope, error: ErrorCode, text: str) -> None:
-        held = self._machine.held_in_znodes()
-        position, digest = held.position, held.found().digest
         leader, term = self._coordinator.known_reign
-        if self._machine.epoch_of(term) is not None:
-            image = self._metadata.image
-            position, digest = image.position, mirror.digest(tuple(image.records()))
-        answer = MigrateResponse(
-            int(error),
-            text,
-            leader,
-            self._machine.migration.stage,
-            position.controller_epoch,
-            position.version,
-            digest.hex(),
-            self._is_mirrored(held),
-        )
-        if error is ErrorCode.CLUSTER_AUTHORIZATION_FAILED:
-            answer = MigrateResponse(int(error))
+        stage, image = self._machine.migration.stage, self._metadata.image
+        answer = MigrateResponse(int(error), text, leader, stage)
+        if error is not ErrorCode.CLUSTER_AUTHORIZATION_FAILED:  # which costs next to nothing
+            held = self._machine.held_in_znodes()
+            position, digest = held.position, held.found().digest
+            if self._machine.epoch_of(term) is not None:
+                position, digest = image.position, mirror.digest(tuple(image.records()))
+            answer = msgspec.structs.replace(
+                answer,
+                controller_epoch=position.controller_epoch,
+                version=position.version,
+                digest=digest.hex(),
+                mirrored=self._is_mirrored(held),
+            )
         self._wire.reply(origin, response(envelope, answer))
 
     def next_deadline_ms(self) -> int | None:

@@ -19,6 +19,11 @@ KRAFT = (
     "[cluster]\nname = 'c'\nmode = 'kraft'\ncontrollers = 3\nobservers = 1\nbrokers = 2\n"
     "separate = true\n"
 )
+HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+SEVERAL = (
+    "id = 'one-for-all'\nbase_port = 18300\n"
+    + "".join(f"[[host]]\naddress = '{host}'\n" for host in HOSTS)
+)  # fmt: skip
 
 
 class Home:
@@ -27,17 +32,18 @@ class Home:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def start(self, text: str = ZOOKEEPER) -> ClusterPlan:
+    def start(self, text: str = ZOOKEEPER, here: str = "") -> ClusterPlan:
         config = self._path / "c.toml"
         config.write_text(text)
-        data_dir = DataDir(self._path / "data")
+        folder = self._path / f"data{here}"
+        data_dir = DataDir(folder)
         try:
-            return prepare(Launch(str(config), self._path / "data"), data_dir)
+            return prepare(Launch(str(config), folder, here=here), data_dir)
         finally:
             data_dir.unlock()
 
     def growth(self, plan: ClusterPlan) -> Growth:
-        return Growth(plan, DataDir(self._path / "data"))
+        return Growth(plan, DataDir(plan.data_dir))
 
 
 @pytest.fixture
@@ -133,3 +139,21 @@ def test_a_broker_added_in_mode_kraft_gets_a_number_that_no_node_has(home: Home)
     plan = home.start(KRAFT.replace("separate = true", "").replace("brokers = 2", "brokers = 4"))
     added = home.growth(plan).add_broker("cellar")
     assert (added.name, added.id, added.rack) == ("broker-5", 5, "cellar")
+
+
+def test_hosts_move_one_by_one_and_agree_on_who_is_where(home: Home) -> None:
+    before = {host: home.start(ZOOKEEPER + SEVERAL, host) for host in HOSTS}
+    names = {node.name: node.id for node in (*before[HOSTS[0]].nodes, *before[HOSTS[0]].elsewhere)}
+    for host in HOSTS:
+        home.growth(before[host]).prepare_move()
+    for text in (ZOOKEEPER, KRAFT):
+        for host in HOSTS:
+            growth = home.growth(before[host])
+            if text == KRAFT:
+                growth.finish_move()
+            later = home.start(text + SEVERAL, host)
+            assert where(later) == where(before[host])
+            everywhere = later.node_config(later.nodes[0], 1).nodes
+            assert {node.name: node.id for node in everywhere} == names
+            assert len(later.node_config(later.nodes[0], 1).quorum_members()) == 4
+            assert all("controller" in one.roles for one in everywhere if "coord" in one.name)

@@ -204,7 +204,8 @@ def test_the_nodes_of_each_kind_are_dealt_to_the_hosts_in_turn() -> None:
 
 
 def test_a_host_runs_its_own_nodes_and_knows_where_the_others_are() -> None:
-    mine, elsewhere = settings_of(HOSTS).placed("10.0.0.2")
+    settings = settings_of(HOSTS)
+    mine, elsewhere = settings.placed("10.0.0.2", settings.members())
     assert [str(member.name) for member in mine] == ["coordinator-2", "broker-2", "broker-4"]
     assert [str(node.name) for node in elsewhere] == [
         "coordinator-1",
@@ -217,16 +218,16 @@ def test_a_host_runs_its_own_nodes_and_knows_where_the_others_are() -> None:
 
 def test_a_node_is_moved_to_a_host_of_its_own() -> None:
     settings = settings_of(f"{HOSTS}[[node]]\nname = 'broker-1'\nhost = '10.0.0.9'\n")
-    mine, _ = settings.placed("10.0.0.9")
+    mine, _ = settings.placed("10.0.0.9", settings.members())
     assert [str(member.name) for member in mine] == ["broker-1"]
 
 
 def test_of_several_hosts_one_must_be_named() -> None:
     settings = settings_of(HOSTS)
     with pytest.raises(ConfigError, match=r"places nodes on 10\.0\.0\.1, 10\.0\.0\.2; say which"):
-        settings.placed("")
+        settings.placed("", settings.members())
     with pytest.raises(ConfigError, match=r"places no node on 10\.0\.0\.3; did you mean"):
-        settings.placed("10.0.0.3")
+        settings.placed("10.0.0.3", settings.members())
 
 
 @pytest.mark.parametrize(

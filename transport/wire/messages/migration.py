@@ -1,4 +1,4 @@
-"""Orders of people about the move from mode ``zookeeper`` to ``kraft``; the cluster's key is needed."""
+"""Orders of people about the move from mode ``zookeeper`` to ``kraft``; their host's key is needed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ class MigrateRequest(Message, frozen=True, array_like=True, gc=False):
 
 
 class MigrateResponse(Message, frozen=True, array_like=True, gc=False):
-    """NONE: this member is at ``stage`` now. NOT_RAFT_LEADER: ask ``leader``. ``text``: why not."""
+    """NONE: this member is at ``stage`` now. NOT_RAFT_LEADER: ask ``leader``. ``text``: why not.
+
+    CLUSTER_AUTHORIZATION_FAILED: without the key only ``stage`` and ``leader`` are told.
+    """
 
     api: ClassVar[Api] = Api.MIGRATE
 

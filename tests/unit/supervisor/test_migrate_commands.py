@@ -1,0 +1,127 @@
+"""What ``odradek migrate`` asks of whom, and says, where coordinators are elsewhere or not ready."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import odradek.question
+from supervisor import commands, migrate
+from supervisor.data_dir import Cluster, DataDir
+from supervisor.plan import NodePorts, Settings
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import ClusterId, Incarnation, NodeName
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.cluster import HealthRequest, HealthResponse
+from transport.wire.messages.migration import DESCRIBE, MigrateRequest, MigrateResponse, Stage
+from transport.wire.messages.supervision import MoveRequest, MoveResponse
+
+PLAIN = Refusal(int(ErrorCode.UNKNOWN_API), "")
+ELSEWHERE = int(ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
+
+
+class Coordinators:
+    """Three of them, the first on this host; each answers by its state."""
+
+    def __init__(self, data_dir: DataDir) -> None:
+        members = [m for m in Settings("x").members() if m.name.startswith("coordinator")]
+        nodes = [m.endpoints(NodePorts(1, place, 3, 4)) for place, m in enumerate(members)]
+        data_dir.write_cluster(
+            Cluster("c", ClusterId("c"), "zookeeper", (nodes[0],), elsewhere=tuple(nodes[1:]))
+        )
+        self.data_dir = data_dir
+        self.names = {node.clients: str(node.name) for node in nodes}
+        self.plain = set(self.names.values())
+        self.here = {"coordinator-1"}
+        self.leader = "coordinator-1"
+        self.stage = Stage.BEGINNING
+        self.busy = 0
+        self.told: list[str] = []
+
+    def ask_all(
+        self, endpoints: Sequence[str], body: Message, **_named: Any
+    ) -> list[Message | None]:
+        return [self._answer(self.names[endpoint], body) for endpoint in endpoints]
+
+    def ask_one(self, endpoint: str, body: Message, **_named: Any) -> Message | None:
+        return self._answer(self.names[endpoint], body)
+
+    def _answer(self, name: str, body: Message) -> Message:
+        if isinstance(body, HealthRequest):
+            return HealthResponse(
+                0, NodeName(name), Incarnation(1), "ready", name == self.leader, False
+            )
+        assert isinstance(body, MigrateRequest)
+        if name in self.plain:
+            return PLAIN
+        if name not in self.here:
+            return MigrateResponse(ELSEWHERE, stage=self.stage)
+        if body.to == DESCRIBE:
+            return MigrateResponse(0, stage=self.stage)
+        self.told.append(f"{name}: {Stage(body.to).name}")
+        if self.busy:
+            self.busy -= 1
+            return MigrateResponse(int(ErrorCode.NOT_RAFT_LEADER))
+        self.stage = Stage(body.to)
+        return MigrateResponse(0, stage=self.stage)
+
+    def ask_supervisor(self, _data_dir: DataDir, body: Message, **_named: Any) -> Message:
+        assert isinstance(body, MoveRequest)
+        self.told.append(f"supervisor: {'finished' if body.finished else 'prepared'}")
+        return MoveResponse(0)
+
+    def restart(self, _data_dir: DataDir, name: str) -> int:
+        self.told.append(f"restart {name}")
+        self.plain.discard(name)
+        return 0
+
+
+@pytest.fixture
+def quorum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Coordinators:
+    quorum = Coordinators(DataDir(tmp_path))
+    monkeypatch.setattr(odradek.question, "ask_all", quorum.ask_all)
+    monkeypatch.setattr(odradek.question, "ask_one", quorum.ask_one)
+    monkeypatch.setattr(migrate, "ask", quorum.ask_supervisor)
+    monkeypatch.setattr(commands, "restart", quorum.restart)
+    monkeypatch.setattr(migrate, "LOOK_AGAIN_S", 0.0)
+    return quorum
+
+
+def test_a_host_prepares_its_own_and_the_image_waits_for_all(
+    quorum: Coordinators, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert migrate.start(quorum.data_dir) == 0
+    assert quorum.told == ["supervisor: prepared", "restart coordinator-1"]
+    assert "but not coordinator-2, coordinator-3" in capsys.readouterr().out
+    assert quorum.stage is Stage.BEGINNING
+    quorum.plain.clear()
+    quorum.busy = 2
+    assert migrate.start(quorum.data_dir) == 0
+    assert quorum.told[2:] == ["supervisor: prepared", *["coordinator-1: MIRRORING"] * 3]
+
+
+def test_an_order_is_given_where_the_leader_is_and_seen_everywhere(
+    quorum: Coordinators, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quorum.plain.clear()
+    quorum.stage, quorum.leader = Stage.MIRRORING, "coordinator-3"
+    assert migrate.finish(quorum.data_dir) == 1
+    assert "coordinator-3 leads, on another host" in capsys.readouterr().err
+    assert quorum.told == []
+    quorum.stage = Stage.FINISHED  # by somebody there
+    assert migrate.finish(quorum.data_dir) == 0
+    assert quorum.told == ["supervisor: finished"]
+
+
+def test_what_was_not_begun_is_said_and_what_differs_is_a_failure(
+    quorum: Coordinators, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert migrate.rollback(quorum.data_dir) == 1
+    assert "it has not begun" in capsys.readouterr().err
+    assert migrate.status(quorum.data_dir, as_json=False) == 0
+    quorum.plain.discard("coordinator-1")
+    assert migrate.status(quorum.data_dir, as_json=False) == 1
+    assert "not prepared" in capsys.readouterr().out
