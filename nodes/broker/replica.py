@@ -226,17 +226,19 @@ class Replica:
         record = None if core is None else core.record
         if core is None or record is None:
             return NOTHING_SEEN
-        durable = 0
-        if self.settings.partition.flush_commit and core.is_follower:
-            position = core.fetch_position()
-            durable = 0 if position is None else position.durable_offset
+        durable, start = 0, core.log_start_offset
+        position = core.fetch_position() if core.is_follower else None
+        if position is not None:
+            # What it tells its leader, which may come later than what it tells its readers.
+            start = position.log_start_offset
+            durable = position.durable_offset if self.settings.partition.flush_commit else 0
         return Seen(
             core.log_end_offset,
             core.high_watermark,
             core.last_stable_offset,
             record.leader,
             record.leader_epoch,
-            core.log_start_offset,
+            start,
             durable,
             record.partition_epoch,
         )

@@ -65,7 +65,6 @@ class Replicas:
         self._assignments = Assignments()
         self._settings = SettingsOfTopics(context)
         self._moved: dict[Replica, None] = {}
-        self._begun_later = False
         self._has_failed = False
         self._watchers: dict[str, OnMoved] = {}
         self._wakeups = Wakeups()
@@ -235,7 +234,7 @@ class Replicas:
 
     def on_begun_later(self, replica: Replica) -> None:
         """As ReplicaHost."""
-        self._begun_later = True
+        self._upkeep.log_starts.changed()
 
     def on_directory_failed(self, replica: Replica, error: StorageError) -> None:
         """As ReplicaHost."""
@@ -284,9 +283,6 @@ class Replicas:
         self._assignments.begin_turn()
         for replica in self._wakeups.due(now.mono_ms):
             replica.step(TICK, now)
-        if self._begun_later:
-            self._begun_later = False
-            self._upkeep.note_log_starts(durable=False)
         if self._has_failed:
             self._fail_directories(now)
         for replica in [one for one in self._moved if one.state is ReplicaState.OFFLINE]:
@@ -303,6 +299,7 @@ class Replicas:
         for replica in [*moved, *self._moved]:
             deadline_ms = None if replica.core is None else replica.core.next_deadline_ms()
             self._wakeups.set(replica, deadline_ms)
+        self._upkeep.log_starts.end_turn(now)
         self._failed_replicas.end_turn(now)
         self._isr_changes.end_turn(now)
         self._fetchers.end_turn(now)

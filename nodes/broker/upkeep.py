@@ -1,8 +1,8 @@
 """What is written down from time to time: checkpoints, syncs, and the mark of an orderly stop.
 
-Owns the four checkpoint files.  The recovery points move when a sync in the pool has ended; the high
+Owns the checkpoint files.  The recovery points move when a sync in the pool has ended; the high
 watermarks are noted every few seconds, so that a broker that starts again need not begin at zero;
-where logs begin, before anybody who asked for it is answered.
+where logs begin is the business of ``log_starts``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from nodes.broker.checkpoints import (
     CLEANED,
     HIGH_WATERMARKS,
-    LOG_STARTS,
     RECOVERY_POINTS,
     mark_clean_stop,
     read_checkpoint,
@@ -20,6 +19,7 @@ from nodes.broker.checkpoints import (
     write_checkpoint,
 )
 from nodes.broker.context import BrokerContext
+from nodes.broker.log_starts import LogStarts
 from nodes.broker.replica import Replica, ReplicaState
 from nodes.storage.disk import StorageError
 from transport.kernel import Now
@@ -43,7 +43,7 @@ class Upkeep:
         """The last process has synced everything and written nothing since."""
         self._high_watermarks = read_checkpoint(disk, HIGH_WATERMARKS)
         self._recovery_points = read_checkpoint(disk, RECOVERY_POINTS)
-        self._log_starts = read_checkpoint(disk, LOG_STARTS)
+        self.log_starts = LogStarts(context, replicas)
         self._cleaned = read_checkpoint(disk, CLEANED)
         self._started = False
 
@@ -69,7 +69,7 @@ class Upkeep:
 
     def log_start_offset(self, name: TopicPartition) -> Offset:
         """Return the offset noted as a partition's first, 0 when there is none."""
-        return self._log_starts.get(name, Offset(0))
+        return self.log_starts.noted(name)
 
     def cleaned_to(self, name: TopicPartition) -> Offset:
         """Return the offset up to which a partition was noted as compacted, 0 when none is."""
@@ -79,19 +79,14 @@ class Upkeep:
 
     def note_all(self, *, durable: bool = False) -> None:
         """Write the checkpoints that differ from what was written last."""
-        self.note_log_starts(durable=durable)
+        if durable:
+            self.log_starts.write_now()
         self._cleaned = self._note(CLEANED, self._cleaned, self._present_cleaned(), durable)
         self._high_watermarks = self._note(
             HIGH_WATERMARKS, self._high_watermarks, self._present_high_watermarks(), durable
         )
         self._recovery_points = self._note(
             RECOVERY_POINTS, self._recovery_points, self._present_recovery_points(), durable
-        )
-
-    def note_log_starts(self, *, durable: bool) -> None:
-        """Write where logs begin, if that differs from what was written last."""
-        self._log_starts = self._note(
-            LOG_STARTS, self._log_starts, self._present_log_starts(), durable
         )
 
     def note_cut(self, replica: Replica) -> None:
@@ -128,17 +123,6 @@ class Upkeep:
             offset = noted if replica.log is None else replica.log.recovery_point
             if offset > 0:
                 found[replica.name] = offset
-        return found
-
-    def _present_log_starts(self) -> Offsets:
-        """Only of logs that begin within a segment: the others' files tell."""
-        found: Offsets = {}
-        for replica in self._replicas():
-            log, noted = replica.log, self.log_start_offset(replica.name)
-            if log is not None and log.begins_in_a_segment:
-                found[replica.name] = log.log_start_offset
-            elif log is None and noted > 0:
-                found[replica.name] = noted
         return found
 
     def _present_cleaned(self) -> Offsets:

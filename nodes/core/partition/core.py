@@ -33,6 +33,7 @@ from nodes.core.partition.events import (
     ReadVerdict,
     ReplicaFetched,
     Reset,
+    StartSettled,
     Synced,
     Truncated,
 )
@@ -82,6 +83,11 @@ class PartitionCore:
     def log_start_offset(self) -> Offset:
         """The first offset there is."""
         return self._log.log_start_offset
+
+    @property
+    def settled_start(self) -> Offset:
+        """How much of that has reached the disk, so that it is told."""
+        return self._log.settled_start
 
     @property
     def log_end_offset(self) -> Offset:
@@ -347,6 +353,12 @@ class PartitionCore:
         if self._leader is not None:
             self._leader.advance(effects)
 
+    def _on_start_settled(self, event: StartSettled, effects: PartitionEffects, now: Now) -> None:
+        settled = min(event.offset, self._log.log_start_offset)
+        self._log.settled_start = max(self._log.settled_start, settled)
+        if self._leader is not None:
+            self._leader.start_settled(effects)
+
     def _on_log_failed(self, event: LogFailed, effects: PartitionEffects, now: Now) -> None:
         self._failed = event.error
         self._end_role(event.error, effects)
@@ -376,6 +388,7 @@ _STEPS: dict[type, Callable[[PartitionCore, Any, PartitionEffects, Now], None]] 
     MarkersCleaned: PartitionCore._on_markers_cleaned,
     IsrAnswered: PartitionCore._on_isr,
     Synced: PartitionCore._on_synced,
+    StartSettled: PartitionCore._on_start_settled,
     LogFailed: PartitionCore._on_log_failed,
     Gap: PartitionCore._on_gap,
     Tick: PartitionCore._on_tick,

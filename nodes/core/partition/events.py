@@ -191,6 +191,12 @@ class Synced(NamedTuple):
     offset: Offset
 
 
+class StartSettled(NamedTuple):
+    """That the log begins at ``offset`` has reached the disk: it may be told."""
+
+    offset: Offset
+
+
 class LogFailed(NamedTuple):
     """The log is unusable, or given up: whoever waits is told ``error``. The end of this core."""
 
@@ -219,6 +225,7 @@ PartitionEvent = (
     | MarkersCleaned
     | IsrAnswered
     | Synced
+    | StartSettled
     | LogFailed
     | Gap
     | Tick
@@ -285,3 +292,4 @@ class FetchPosition(NamedTuple):
     last_fetched_epoch: LeaderEpoch
     durable_offset: Offset
     log_start_offset: Offset = Offset(0)
+    """As far as it has reached the disk."""

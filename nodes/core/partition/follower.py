@@ -44,7 +44,7 @@ class Follower:
             log.log_end_offset,
             log.last_epoch(),
             log.durable_offset,
-            log.log_start_offset,
+            log.settled_start,
         )
 
     def fetched(self, event: Fetched, effects: PartitionEffects) -> None:

@@ -198,9 +198,14 @@ class Leader:
             return
         effects.produced.append(Produced(event.token, error))
 
+    def start_settled(self, effects: PartitionEffects) -> None:
+        """Take over that where the log begins has reached the disk."""
+        self.deleting.release(self._low_watermark(), effects.produced)
+
     def _low_watermark(self) -> Offset:
-        """What no in-sync replica has any more lies below: nobody who may lead can bring it back."""
-        low = self._log.log_start_offset
+        """What no in-sync replica has any more lies below, not after a loss of power either: nobody
+        who may lead can bring it back."""
+        low = self._log.settled_start
         for node in self.isr.maximal:
             if node != self._node:
                 low = min(low, self._progress[node].log_start_offset)

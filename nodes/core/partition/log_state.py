@@ -21,10 +21,13 @@ class LogState:
         "log_end_offset",
         "log_start_offset",
         "producers",
+        "settled_start",
     )
 
     def __init__(self, facts: LogFacts, producers: Producers) -> None:
         self.log_start_offset = facts.log_start_offset
+        self.settled_start = facts.log_start_offset
+        """What of that has reached the disk: only so much is told to others."""
         self.log_end_offset = facts.log_end_offset
         self.durable_offset = min(facts.durable_offset, facts.log_end_offset)
         self.epochs = Epochs(facts.epochs)
@@ -82,7 +85,7 @@ class LogState:
 
     def reset(self, start: Offset) -> None:
         """Take over that the log is empty and begins at ``start``: nothing of it is remembered."""
-        self.log_start_offset = self.log_end_offset = start
+        self.log_start_offset = self.log_end_offset = self.settled_start = start
         self.durable_offset = self.high_watermark = start
         self.epochs.cut(Offset(0))
         self.producers.rebuild(())
@@ -99,6 +102,7 @@ class LogState:
     def check(self) -> None:
         """Assert P1, P5, P6, T1 and T2."""
         assert self.log_start_offset <= self.high_watermark, "P1: log start ≤ high watermark"
+        assert self.settled_start <= self.log_start_offset, "L2: nothing is told that is not so"
         assert self.high_watermark <= self.log_end_offset, "P1: high watermark ≤ log end"
         assert self.log_start_offset <= self.last_stable_offset, "T1: log start ≤ last stable"
         assert self.last_stable_offset <= self.high_watermark, "T1: last stable ≤ high watermark"

@@ -125,6 +125,20 @@ class BrokerWatch:
                     found.setdefault(partition, {})[host] = keyed_records(replica)
         return found
 
+    def in_sync_starts(self, partition: Partition) -> dict[str, int]:
+        """Return where the live logs of a partition begin that are in sync by the newest image."""
+        image, found = self._cluster.transitions.image, dict[str, int]()
+        for host, process in self._processes.items():
+            server = broker_of(process)
+            if not process.alive or server is None or not server._started:
+                continue
+            for replica in _replicas(server):
+                record = None if image is None else image.partition(replica.key)
+                in_sync = record is not None and server.context.id in record.isr
+                if _name(replica) == partition and in_sync and replica.core is not None:
+                    found[host] = int(replica.core.log_start_offset)
+        return found
+
     # Parts of a look
 
     def _note_harm(self) -> None:

@@ -22,6 +22,7 @@ CAUGHT: dict[str, int] = {
     "cut-to-the-watermark": 3,
     "dead-kept-in-sync": 1,
     "death-ends-any-incarnation": 3,
+    "deleted-by-the-leader-alone": 1,
     "divergence-not-told": 1,
     "duplicate-batch-not-recognised": 1,
     "ephemeral-kept-after-its-session": 1,

@@ -9,6 +9,7 @@ from nodes.broker.log_directories import LogDirectories
 from nodes.core.partition import core
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import LetGo
+from nodes.core.partition.leader import Leader
 from nodes.core.partition.log_state import LogState
 from nodes.storage.key_map import KeyMap
 from nodes.storage.partition_log import PartitionLog
@@ -70,3 +71,9 @@ def what_came_after_a_note_not_read() -> list[Patch]:
         return known if known.producers is None else known._replace(end_offset=log.log_end_offset)
 
     return [(log_folders, "known_producers", known_producers)]
+
+
+@mutation("S59", victims="broker", clients=KEEPERS)
+def deleted_by_the_leader_alone() -> list[Patch]:
+    """A leader answers a deletion once its own log has begun later, whatever the others have."""
+    return [(Leader, "_low_watermark", lambda self: self._log.settled_start)]

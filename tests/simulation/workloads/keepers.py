@@ -14,9 +14,11 @@ from odradek.errors import OdradekError, TopicAlreadyExistsError
 from odradek.producer_engine import ProducerEngine
 from odradek.sender import ProducerSettings
 from tests.simulation.checkers.compacted_kept import KeyedRecord, check_compacted
+from tests.simulation.checkers.deleted_gone import check_deleted
 from tests.simulation.checkers.log_history import Partition
 from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now
+from transport.wire.ids import TopicPartition
 from transport.wire.messages.topics import NewTopic
 
 TABLE = "table"
@@ -26,6 +28,7 @@ KEYS = 6
 PAUSE_US = (5_000, 40_000)
 AGAIN_US = 200_000
 TIMEOUT_MS = 5_000
+DELETE_US = (300_000, 3_000_000)
 PADDING = b"." * 120
 """Segments fill sooner."""
 
@@ -84,10 +87,30 @@ class Keepers(Workload):
         def created(error: OdradekError | None, now: Now) -> None:
             if error is None or isinstance(error, TopicAlreadyExistsError):
                 self._write_later()
+                self._delete_later()
             elif self.running:
                 self.world.after(AGAIN_US, self._admin_process.do, self._create)
 
         self._admin.create_topics(list(self._topics), TIMEOUT_MS, created, now)
+
+    def _delete_later(self) -> None:
+        def begin() -> None:
+            if self.running:
+                self._admin_process.do(self._delete)
+                self._delete_later()
+
+        self.world.after(self.world.between(DELETE_US), begin)
+
+    def _delete(self, now: Now) -> None:
+        """Delete all of the journal that is committed; whoever is in sync has none of it then."""
+
+        def done(found: dict[TopicPartition, int] | OdradekError, _now: Now) -> None:
+            if not isinstance(found, OdradekError):
+                for key, low in found.items():
+                    check_deleted(key, low, self._observer.brokers.in_sync_starts(key))
+
+        wanted = {TopicPartition(JOURNAL, 0): -1}
+        self._admin.records.delete(wanted, TIMEOUT_MS, done, now)
 
     def _write_later(self) -> None:
         def begin() -> None:

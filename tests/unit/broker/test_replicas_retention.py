@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from random import Random
+
+import pytest
+
 from nodes.config import LogConfig
 from tests.simulation.clock import EPOCH_WALL_MS
 from tests.unit.broker.partition_fleet import PartitionFleet
@@ -125,6 +129,27 @@ def test_deleted_records_do_not_come_back_with_a_killed_process() -> None:
     whole(fleet, key)
     assert starts(fleet, key) == [6, 6, 6]
     assert earliest(fleet, key) == 6
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_deleted_records_do_not_come_back_when_the_power_fails_everywhere(seed: int) -> None:
+    fleet = make_fleet()
+    fleet.same_boot = False
+    key = fleet.create(configs={"flush.policy": "commit", "retention.ms": "-1"})
+    for number in range(12):
+        fleet.write(key, b"%d" % number + VALUE)
+    wanted = (5, 12)[seed % 2]
+    assert delete(fleet, key, wanted).low_watermark == wanted
+    if seed >= 4:
+        fleet.world.run_for(2 * ROUND_MS)  # the segments are taken out, which is not synced
+    for number in fleet.numbers:
+        fleet.kill(number)
+    for number in fleet.numbers:
+        fleet.disks[number].lose_power(Random(seed * 10 + number))
+        fleet.start(number)
+    fleet.settle()
+    assert earliest(fleet, key) == wanted
+    assert min(starts(fleet, key)) == wanted
 
 
 def test_a_log_that_keeps_the_last_of_each_key_is_not_cut_short() -> None:

@@ -14,8 +14,9 @@ from nodes.core.partition.events import (
     OutOfRange,
     ReplicaFetched,
     Reset,
+    StartSettled,
 )
-from tests.unit.partition.test_partition_follower import make_follower, take
+from tests.unit.partition.test_partition_follower import NOW, make_follower, take
 from tests.unit.partition.test_partition_leader import Driven, make_batch, make_leader
 from transport.kernel import TICK
 from transport.wire.errors import ErrorCode
@@ -53,6 +54,9 @@ def test_records_are_deleted_when_every_in_sync_replica_has_none_of_them() -> No
     told(led, 2, 15, 4)
     assert delete(led, 4) is None
     told(led, 3, 15, 4)
+    # Of the leader itself it has not reached the disk.
+    assert not [item for item in led.produced if item.token == "delete"]
+    led.step(StartSettled(Offset(4)))
     assert [item.error.name for item in led.produced if item.token == "delete"] == ["NONE"] * 2
     assert led.produced[-1].base_offset == 4
 
@@ -107,6 +111,12 @@ def test_retention_takes_nothing_that_is_not_committed() -> None:
     assert led.step(LetGo(Offset(3))).start_at is None
 
 
+def told_start(core: PartitionCore) -> int:
+    position = core.fetch_position()
+    assert position is not None
+    return position.log_start_offset
+
+
 def fetched_from(core: PartitionCore, high_watermark: int, start: int) -> Fetched:
     position = core.fetch_position()
     assert position is not None
@@ -123,9 +133,11 @@ def test_a_follower_begins_where_its_leader_does_as_far_as_it_knows_it_committed
     assert take(core, fetched_from(core, 5, 8)).start_at == 5
     assert take(core, fetched_from(core, 9, 8)).start_at == 8
     assert core.log_start_offset == 8
-    position = core.fetch_position()
-    assert position is not None
-    assert position.log_start_offset == 8
+    assert told_start(core) == 0, "nothing is told that a loss of power could take back"
+    core.step(StartSettled(Offset(5)), NOW)
+    assert told_start(core) == 5
+    core.step(StartSettled(Offset(99)), NOW)
+    assert told_start(core) == 8
 
 
 def test_a_follower_that_came_too_late_begins_anew() -> None:
