@@ -259,18 +259,32 @@ class Consumer:
 
         return self._engine.ask(ask)
 
-    def __iter__(self) -> Consumer:
-        return self
-
-    def __next__(self) -> ConsumerRecord:
+    def __iter__(self) -> Iterator[ConsumerRecord]:
         while True:
             record = self.next_polled()
-            if record is not None:
-                return record
-            polled = self._poll(self._max_poll_records, self._consumer_timeout_ms)
-            if not polled and self._consumer_timeout_ms < WAIT_SLICE_MS:
+            if record is None:
+                if not self._poll_for_iteration():
+                    return
+                continue
+            yield record
+            current = self._current
+            for following in current:  # without a call for each
+                self._next_offset = following.offset + 1
+                yield following
+                if current is not self._current:
+                    break  # the program has polled or sought meanwhile
+
+    def __next__(self) -> ConsumerRecord:
+        while (record := self.next_polled()) is None:
+            if not self._poll_for_iteration():
                 raise StopIteration
-            self.keep_polled(polled)
+        return record
+
+    def _poll_for_iteration(self) -> bool:
+        """Wait for more records to iterate over; False: none have come for too long."""
+        polled = self._poll(self._max_poll_records, self._consumer_timeout_ms)
+        self.keep_polled(polled)
+        return bool(polled) or self._consumer_timeout_ms >= WAIT_SLICE_MS
 
     def next_polled(self) -> ConsumerRecord | None:
         """Return the next of the records kept for iteration; None when there are no more."""

@@ -23,6 +23,7 @@ from transport.wire.codec import Buffer
 from transport.wire.compression import DECOMPRESSED_BYTES_MAX, NONE, decompress
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import Offset
+from transport.wire.regular_run import read_run
 from transport.wire.varint import VARLONG_BYTES_MAX
 
 RecordHeaders = tuple[tuple[str, bytes | None], ...]
@@ -77,6 +78,7 @@ def decode_rows(
     )
     rows: list[_PlainRow] = []
     try:
+        position = _read_runs(header, data, position, rows)
         end = _read_rows(header, data, position, rows)
     except (IndexError, ValueError) as error:
         raise _damaged(header, f"record {len(rows)}: {error}") from None
@@ -130,6 +132,18 @@ def _damaged(header: BatchHeader, text: str) -> RecordError:
     )
 
 
+def _read_runs(header: BatchHeader, data: bytes, position: int, rows: list[_PlainRow]) -> int:
+    """Append the rows of records that are alike, as far as they are; return where they end."""
+    while True:
+        left = min(header.record_count, header.last_offset_delta + 1) - len(rows)
+        run, position = read_run(
+            data, position, left, len(rows), header.base_offset, header.base_timestamp_ms
+        )
+        if not run:
+            return position
+        rows += run
+
+
 # One long function on purpose: a call per number would triple the time per record.  Numbers are
 # read inline while they have at most two bytes, as nearly all do, and are kept in zigzag form
 # (twice the value, odd when negative) until they are known to be sound.
@@ -138,8 +152,8 @@ def _read_rows(  # noqa: C901, PLR0912, PLR0915 - see above
 ) -> int:
     """Append a row per record from position ``p`` on; return where the last one ends."""
     base_offset, base_ms = header.base_offset, header.base_timestamp_ms
-    previous, last = -1, header.last_offset_delta << 1
-    for _ in range(header.record_count):
+    previous, last = (len(rows) << 1) - 2, header.last_offset_delta << 1
+    for _ in range(header.record_count - len(rows)):
         low, high = data[p], data[p + 1]
         if low < 0x80:
             length, start = low, p + 1

@@ -156,6 +156,25 @@ def test_a_dropped_producer_delivers_and_goes(real_loop: Any) -> None:
     assert not thread.is_alive()
 
 
+def test_iteration_follows_what_the_program_does_meanwhile(real_loop: Any) -> None:
+    real_loop.topic("t")
+    fill(real_loop, 1_000)
+    seen: list[int] = []
+    with Consumer(
+        "t",
+        bootstrap_servers=real_loop.bootstrap,
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=200,
+    ) as consumer:
+        for record in consumer:
+            seen.append(record.offset)
+            if record.offset == 3:
+                consumer.seek(T0, 990)
+            elif record.offset == 995:
+                assert [one.offset for one in consumer.poll()[T0]] == [996, 997, 998, 999]
+    assert seen == [0, 1, 2, 3, *range(990, 996)]
+
+
 def test_consuming_by_poll_and_by_iteration(real_loop: Any) -> None:
     real_loop.topic("t")
     fill(real_loop, 1_000)
