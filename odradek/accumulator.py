@@ -74,8 +74,17 @@ class Run(NamedTuple):
     """The places of these pairs among what the caller sent."""
     record_bytes: int
     """What one of them takes in a batch, on average."""
-    timestamp_ms: int
+    timestamp_ms: int | Sequence[int]
+    """Of all, or of each."""
     on_done: OnDone
+
+    def of(self, positions: Sequence[int]) -> Run:
+        """Return a run of these of them."""
+        stamps = self.timestamp_ms
+        if not isinstance(stamps, int):
+            stamps = list(map(stamps.__getitem__, positions))
+        pairs = list(map(self.pairs.__getitem__, positions))
+        return Run(pairs, positions, self.record_bytes, stamps, self.on_done)
 
 
 @dataclass(slots=True, eq=False)
@@ -252,7 +261,10 @@ class Accumulator:
             index, size_bytes = builder.record_count, builder.size_bytes
             # Not more than will likely fit: what is encoded and does not fit is encoded again.
             likely = max(1, (limit - size_bytes) // run.record_bytes)
-            taken = builder.extend(run.pairs[start : start + likely], run.timestamp_ms, limit)
+            stamps = run.timestamp_ms
+            if not isinstance(stamps, int):
+                stamps = stamps[start : start + likely]
+            taken = builder.extend(run.pairs[start : start + likely], stamps, limit)
             self.buffered_bytes += builder.size_bytes - size_bytes
             if taken < likely or builder.size_bytes + run.record_bytes > limit:
                 batch.full = True

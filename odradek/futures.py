@@ -12,9 +12,9 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from odradek.accumulator import Outcome
+from odradek.accumulator import Headers, Outcome
 from odradek.errors import ClientTimeoutError, OdradekError
 from odradek.records import RecordMetadata, WrittenRecords
 
@@ -76,8 +76,11 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
     def _settled(self) -> None:
         """Say that the end is known: everything that ``_value`` needs has been set."""
         self._state = _FINISHED
-        if not self._watched:
-            return
+        if self._watched:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Tell those who wait."""
         with _shared_condition:
             waiters = self.__dict__.get("_waiters", [])
             callbacks = self.__dict__.pop("_done_callbacks", [])
@@ -181,28 +184,71 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
 
 
 class RecordFuture(WatchedFuture[RecordMetadata]):
-    """The end of one record."""
+    """The end of one record, and until then the record itself, as ``send`` was given it.
 
-    outcome: Outcome
-    """Of its batch; there once it is done."""
-    first: int
-    """Its place in the batch."""
+    One object for each on its way, as the collector looks at every one of them.
+    """
 
-    def __init__(self, timestamp_ms: int, owner: object = None) -> None:
-        self._timestamp_ms = timestamp_ms
-        self._owner = owner  # a producer that nobody holds lives until its records are acked
+    __slots__ = (
+        *("topic", "partition", "key", "value", "headers", "timestamp_ms", "size_bytes"),
+        *("first", "outcome"),
+    )
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        timestamp_ms: int,
+        size_bytes: int,
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.key = key
+        self.value = value
+        self.headers = headers
+        self.timestamp_ms = timestamp_ms
+        self.size_bytes = size_bytes
+        """About what it takes in a batch."""
+        self.first = 0
+        """Its place in its batch."""
+        self.outcome: Outcome | None = None
+        """Of its batch; with it the record has ended."""
+
+    if not TYPE_CHECKING:  # which is to see the base class's attributes
+
+        @property
+        def _state(self) -> str:
+            return _RUNNING if self.outcome is None else _FINISHED
+
+        @property
+        def _failure(self) -> BaseException | None:
+            return None if self.outcome is None else self.outcome.error
 
     def settle(self, outcome: Outcome, first: int, _positions: Sequence[int] | None) -> None:
         """Take the end of the batch that the record was in."""
-        self.outcome, self.first = outcome, first
-        self._failure = outcome.error
-        self._owner = None
-        self._settled()
+        settle_records((self,), outcome, first, (0,))
 
     def _value(self) -> RecordMetadata:
         outcome = self.outcome
+        assert outcome is not None, "it has ended"
         offset = outcome.offset(self.first)
-        return RecordMetadata(outcome.topic, outcome.partition, offset, self._timestamp_ms)
+        return RecordMetadata(outcome.topic, outcome.partition, offset, self.timestamp_ms)
+
+
+def settle_records(
+    futures: Sequence[RecordFuture], outcome: Outcome, first: int, positions: Sequence[int]
+) -> None:
+    """End the futures at these positions: those of the records from ``first`` on in one batch."""
+    for index, position in enumerate(positions, first):
+        future = futures[position]
+        future.key = future.value = None  # they are in their batch
+        future.first = index
+        future.outcome = outcome  # last of all: whoever sees it sees the rest
+        if future._watched:
+            future._tell()
 
 
 class ManyFuture(WatchedFuture[Sequence[RecordMetadata]]):

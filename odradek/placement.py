@@ -108,19 +108,16 @@ class Placement:
             self._fill(topic, None, run, now)
             return
         for part, positions in self._spread(topic, run, keys).items():
-            pairs = [run.pairs[position] for position in positions]
-            self._fill(topic, part, run._replace(pairs=pairs, positions=positions), now)
+            self._fill(topic, part, run.of(positions), now)
 
     def _spread(
         self, topic: TopicView, run: Run, keys: Sequence[bytes | None]
     ) -> dict[int | None, array[int]]:
         """Return which records go to which partition (None: where the sticky choice is)."""
-        groups: dict[int | None, array[int]] = {}
-        chosen: Sequence[int | OdradekError | None]
         if self._partitioner is None and None not in keys:
-            chosen = self._murmur.spread(keys, len(topic.partitions))  # type: ignore[arg-type]
-        else:
-            chosen = [self._partition_for(topic, None, key) for key in keys]
+            return self._spread_by_hash(topic, keys)  # type: ignore[arg-type]
+        groups: dict[int | None, array[int]] = {}
+        chosen = [self._partition_for(topic, None, key) for key in keys]
         for position, place in enumerate(chosen):
             if isinstance(place, OdradekError):
                 run.on_done(Outcome(topic.name, -1, -1, place), 0, (position,))
@@ -130,6 +127,16 @@ class Placement:
                 group = groups[place] = array("i")
             group.append(position)
         return groups
+
+    def _spread_by_hash(
+        self, topic: TopicView, keys: Sequence[bytes]
+    ) -> dict[int | None, array[int]]:
+        chosen = self._murmur.spread(keys, len(topic.partitions))
+        groups: dict[int | None, list[int]] = {place: [] for place in set(chosen)}
+        append = {place: group.append for place, group in groups.items()}
+        for position, place in enumerate(chosen):
+            append[place](position)
+        return {place: array("i", group) for place, group in groups.items()}
 
     def _fill(self, topic: TopicView, partition: int | None, run: Run, now: Now) -> None:
         """Put a run into batches of one lane, or of wherever the sticky choice is."""

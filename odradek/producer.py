@@ -28,11 +28,11 @@ from odradek.errors import (
     TransactionAbortableError,
 )
 from odradek.futures import ManyFuture, RecordFuture
-from odradek.inbox import FlushItem, Inbox, RunItem, SingleItem
+from odradek.inbox import FlushItem, Inbox, RunItem
 from odradek.interceptors import ProducerInterceptor, ProducerRecord, checked, guarded
 from odradek.measures import Metrics
 from odradek.partitioner import Partitioner
-from odradek.placement import RECORD_OVERHEAD_BYTES, Single
+from odradek.placement import RECORD_OVERHEAD_BYTES
 from odradek.producer_engine import ProducerEngine
 from odradek.records import RecordMetadata
 from odradek.sender import BATCH_SIZE_BYTES, REQUEST_BYTES_MAX, ProducerSettings
@@ -203,14 +203,19 @@ class Producer:
     ) -> RecordFuture:
         if self._serializes:
             key, value = self._serialize(key, value)
-        _check_bytes(key, value)
+        if type(value) is not bytes or (key is not None and type(key) is not bytes):
+            _check_bytes(key, value)
         if headers or timestamp_ms is not None or type(topic) is not str:
             _check_rest(topic, headers or (), timestamp_ms)
         stamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
-        future = RecordFuture(stamp_ms, self)
-        record = Single(partition, key, value, headers or (), stamp_ms, future.settle)
-        size_bytes = len(key or b"") + len(value or b"") + RECORD_OVERHEAD_BYTES
-        self._put(SingleItem(topic, record, size_bytes))
+        size_bytes = RECORD_OVERHEAD_BYTES
+        if key is not None:
+            size_bytes += len(key)
+        if value is not None:
+            size_bytes += len(value)
+        future = RecordFuture(topic, partition, key, value, headers or (), stamp_ms, size_bytes)
+        if self._inbox.put_record(future, self._block_s, self):
+            self._engine.post(_nothing)
         return future
 
     def has_room(self) -> bool:
@@ -405,7 +410,7 @@ class Producer:
     def _program(self) -> ProducerEngine:
         return self._inbox.program
 
-    def _put(self, item: SingleItem | RunItem | FlushItem) -> None:
+    def _put(self, item: RunItem | FlushItem) -> None:
         if self._inbox.put(item, self._block_s):
             self._engine.post(_nothing)
 
@@ -418,6 +423,7 @@ class Producer:
 
 def _pass_on(settle: OnDone, future: Future[RecordMetadata]) -> None:
     assert isinstance(future, RecordFuture), "of a send"
+    assert future.outcome is not None, "it has ended"
     settle(future.outcome, future.first, (0,))
 
 

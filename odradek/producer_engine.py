@@ -154,7 +154,7 @@ class ProducerEngine(ClientProgram):
         now: Now,
         *,
         partition: int | None = None,
-        timestamp_ms: int | None = None,
+        timestamp_ms: int | Sequence[int] | None = None,
     ) -> None:
         """Take many records without headers; ``on_done`` is called once per part of them.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain
-from operator import add
+from operator import add, getitem
 from typing import Any
 
 from transport.wire import varint
@@ -34,6 +34,8 @@ from transport.wire.ids import NO_PRODUCER_ID, ProducerEpoch, ProducerId
 
 Pair = tuple[bytes | None, bytes | None]
 Headers = Sequence[tuple[str, bytes | None]]
+Stamps = int | Sequence[int]
+"""The timestamp of all records, or of each, in milliseconds."""
 
 NO_PRODUCER_EPOCH = ProducerEpoch(-1)
 BATCH_BYTES_MAX = 0x7FFFFFFF
@@ -217,10 +219,15 @@ class BatchBuilder:
         return len(record)
 
     def extend(
-        self, pairs: Sequence[Pair], timestamp_ms: int, size_bytes_max: int, start: int = 0
+        self,
+        pairs: Sequence[Pair],
+        timestamp_ms: Stamps,
+        size_bytes_max: int,
+        start: int = 0,
     ) -> int:
         """Add (key, value) pairs from index ``start`` on while the batch is within the limit.
 
+        ``timestamp_ms`` is that of all, or of each.
         Returns how many were taken; at least one if the builder was empty and there is one.
         Raises TypeError for a key or value that is not bytes; ``record_count`` has grown by what
         was taken before it.
@@ -233,7 +240,12 @@ class BatchBuilder:
                 break
             count = min(max(like_this, 1), _RUN_RECORDS, self._deltas_of_one_size())
             run = pairs[position : position + count]
-            taken = self._extend_run(run, timestamp_ms, size_bytes_max)
+            stamps = timestamp_ms
+            if not isinstance(stamps, int):
+                stamps = stamps[position : position + count]
+                if stamps.count(stamps[0]) == len(stamps):
+                    stamps = stamps[0]
+            taken = self._extend_run(run, stamps, size_bytes_max)
             position += taken
             if taken < len(run):
                 break
@@ -290,10 +302,13 @@ class BatchBuilder:
             self._compressed = kept
         return kept[2]
 
-    def _add(self, run: bytes, record_count: int, timestamp_ms: int) -> None:
+    def _add(
+        self, run: bytes, record_count: int, timestamp_ms: int, newest_ms: int | None = None
+    ) -> None:
         if self.record_count == 0:
             self._base_timestamp_ms = timestamp_ms
-        self._max_timestamp_ms = max(self._max_timestamp_ms, timestamp_ms)
+        newest_ms = timestamp_ms if newest_ms is None else newest_ms
+        self._max_timestamp_ms = max(self._max_timestamp_ms, newest_ms)
         self._runs.append(run)
         self.record_count += record_count
         self.size_bytes += len(run)
@@ -307,7 +322,7 @@ class BatchBuilder:
     def _deltas_of_one_size(self) -> int:
         return _same_size_until(self.record_count) - self.record_count
 
-    def _extend_run(self, run: Sequence[Pair], timestamp_ms: int, size_bytes_max: int) -> int:
+    def _extend_run(self, run: Sequence[Pair], timestamp_ms: Stamps, size_bytes_max: int) -> int:
         """Take as many of ``run`` as fit; all its offset deltas are varints of one size."""
         keys: tuple[Any, ...]
         values: tuple[Any, ...]
@@ -327,39 +342,67 @@ class BatchBuilder:
             if count == 0:
                 return 0
             encoded = b"".join([*pieces[: count * len(columns)], _NO_HEADERS])[1:]
-        self._add(encoded, count, timestamp_ms)
+        if isinstance(timestamp_ms, int):
+            self._add(encoded, count, timestamp_ms)
+        else:
+            self._add(encoded, count, timestamp_ms[0], max(timestamp_ms[:count]))
         return count
 
     def _columns(
-        self, keys: Sequence[Any], values: Sequence[Any], timestamp_ms: int
+        self, keys: Sequence[Any], values: Sequence[Any], timestamp_ms: Stamps
     ) -> list[Iterable[bytes]]:
         """Return the pieces of a run's records, a column each; either no or all keys are None."""
         deltas = _offset_deltas_of(self.record_count, len(keys))
         value_sizes = list(map(len, values))
         if keys[0] is None:
-            fronts = self._fronts(_FrontsWithoutKey, timestamp_ms, len(deltas[0]))
-            heads = map(fronts.__getitem__, value_sizes)
+            heads = self._heads(_FrontsWithoutKey, timestamp_ms, deltas, value_sizes)
             return [heads, deltas, map(_value_lengths.__getitem__, value_sizes), values]
-        fronts = self._fronts(_Fronts, timestamp_ms, len(deltas[0]))
         key_sizes = list(map(len, keys))
         weigh, sizes = _weights.__getitem__, _lengths.__getitem__
-        heads = map(fronts.__getitem__, map(add, map(weigh, key_sizes), map(weigh, value_sizes)))
+        weights = map(add, map(weigh, key_sizes), map(weigh, value_sizes))
+        heads = self._heads(_Fronts, timestamp_ms, deltas, weights)
         return [heads, deltas, map(sizes, key_sizes), keys, map(sizes, value_sizes), values]
 
     def _mixed_columns(
-        self, keys: Sequence[bytes | None], values: Sequence[bytes | None], timestamp_ms: int
+        self, keys: Sequence[bytes | None], values: Sequence[bytes | None], timestamp_ms: Stamps
     ) -> list[Iterable[bytes]]:
         """The same where some of the keys or values are missing."""
         deltas = _offset_deltas_of(self.record_count, len(keys))
-        fronts = self._fronts(_Fronts, timestamp_ms, len(deltas[0]))
         sized_keys, sized_values = _sized(keys), _sized(values)
         weights = map(add, map(len, sized_keys), map(len, sized_values))
-        return [map(fronts.__getitem__, weights), deltas, sized_keys, sized_values]
+        heads = self._heads(_Fronts, timestamp_ms, deltas, weights)
+        return [heads, deltas, sized_keys, sized_values]
 
-    def _fronts(self, kind: type[_Fronts], timestamp_ms: int, offset_delta_bytes: int) -> _Fronts:
+    def _heads(
+        self,
+        kind: type[_Fronts],
+        timestamp_ms: Stamps,
+        deltas: Sequence[bytes],
+        weights: Iterable[int],
+    ) -> Iterable[bytes]:
+        """Return what stands before each record's offset delta."""
+        size = len(deltas[0])
+        if isinstance(timestamp_ms, int):
+            return map(self._fronts(kind, timestamp_ms, size).__getitem__, weights)
+        base_ms = self._base_timestamp_ms if self.record_count else timestamp_ms[0]
+        by_time = {
+            stamp_ms: self._fronts(kind, stamp_ms, size, base_ms) for stamp_ms in set(timestamp_ms)
+        }
+        fronts = map(by_time.__getitem__, timestamp_ms)
+        return list(map(getitem, fronts, weights))
+
+    def _fronts(
+        self,
+        kind: type[_Fronts],
+        timestamp_ms: int,
+        offset_delta_bytes: int,
+        base_ms: int | None = None,
+    ) -> _Fronts:
         for table in (_lengths, _value_lengths, _weights):
             _keep_small(table)
-        delta_ms = timestamp_ms - self._base_timestamp_ms if self.record_count else 0
+        if base_ms is None:
+            base_ms = self._base_timestamp_ms if self.record_count else timestamp_ms
+        delta_ms = timestamp_ms - base_ms
         if delta_ms:
             return kind(varint.encode(delta_ms), offset_delta_bytes)
         fronts = _fronts_at_base[kind][offset_delta_bytes]

@@ -10,8 +10,8 @@ import pytest
 
 from odradek.accumulator import Outcome
 from odradek.errors import BufferFullError, ClientClosedError
-from odradek.inbox import FlushItem, Inbox, RunItem, SingleItem
-from odradek.placement import Single
+from odradek.futures import RecordFuture
+from odradek.inbox import FlushItem, Inbox, RunItem
 from odradek.producer_engine import ProducerEngine
 from odradek.sender import ProducerSettings
 
@@ -41,9 +41,18 @@ class Ends:
         return done
 
 
-def single(ends: Ends, number: int, *, partition: int = 0, ms: int = 5, **more: Any) -> SingleItem:
-    record = Single(partition, None, b"%d" % number, more.get("headers", ()), ms, ends.of(number))
-    return SingleItem(more.get("topic", "t"), record, 10)
+def single(
+    ends: Ends, number: int, *, partition: int = 0, ms: int = 5, **more: Any
+) -> RecordFuture:
+    headers = more.get("headers", ())
+    future = RecordFuture("t", partition, None, b"%d" % number, headers, ms, 10)
+    told = ends.of(number)
+    future.add_done_callback(lambda _: told(future.outcome, future.first, None))
+    return future
+
+
+def put(inbox: Inbox, future: RecordFuture, timeout_s: float = 1) -> bool:
+    return inbox.put_record(future, timeout_s)
 
 
 def values(cluster: Any, partition: int) -> list[int]:
@@ -60,7 +69,7 @@ def test_order_is_kept_whether_records_go_together_or_not(cluster: Any) -> None:
             inbox.put(RunItem("t", pairs, 4, 7, ends.of(1_000 + number), 0), 1)
         partition, ms = number // 40 % 2, number // 15
         headers = (("h", b""),) if number % 33 == 0 else ()
-        inbox.put(single(ends, number, partition=partition, ms=ms, headers=headers), 1)
+        put(inbox, single(ends, number, partition=partition, ms=ms, headers=headers))
     cluster.settle()
     for partition in range(2):
         singles = [number for number in values(cluster, partition) if number < 1_000]
@@ -74,7 +83,7 @@ def test_order_is_kept_whether_records_go_together_or_not(cluster: Any) -> None:
 def test_records_of_one_millisecond_keep_their_own_timestamp(cluster: Any) -> None:
     _, inbox = make(cluster)
     for ms in (5, 5, 5, 6, 6, 9):
-        inbox.put(single(Ends(), 0, ms=ms), 1)
+        put(inbox, single(Ends(), 0, ms=ms))
     cluster.settle()
     from transport.wire.records import decode_batch
 
@@ -84,38 +93,38 @@ def test_records_of_one_millisecond_keep_their_own_timestamp(cluster: Any) -> No
 
 def test_only_the_first_record_wakes_the_loop(cluster: Any) -> None:
     _, inbox = make(cluster)
-    assert inbox.put(single(Ends(), 0), 1)
-    assert not inbox.put(single(Ends(), 1), 1)
+    assert put(inbox, single(Ends(), 0))
+    assert not put(inbox, single(Ends(), 1))
     cluster.settle()
-    assert inbox.put(single(Ends(), 2), 1)
+    assert put(inbox, single(Ends(), 2))
 
 
 def test_a_full_memory_blocks_until_something_is_acked(cluster: Any) -> None:
     _, inbox = make(cluster, limit_bytes=100)
     ends = Ends()
     for number in range(10):
-        inbox.put(single(ends, number), 1)
+        put(inbox, single(ends, number))
     assert not inbox.has_room()
     with pytest.raises(BufferFullError, match="100 bytes"):
-        inbox.put(single(ends, 99), 0.01)
-    put: list[bool] = []
-    thread = threading.Thread(target=lambda: put.append(inbox.put(single(ends, 10), 20)))
+        put(inbox, single(ends, 99), 0.01)
+    told: list[bool] = []
+    thread = threading.Thread(target=lambda: told.append(put(inbox, single(ends, 10), 20)))
     thread.start()
     while thread.is_alive():
         cluster.settle()
     thread.join()
     cluster.settle()
     assert values(cluster, 0) == list(range(11))
-    assert len(put) == 1
+    assert len(told) == 1
 
 
 def test_flush_hears_of_everything_before_it(cluster: Any) -> None:
     _, inbox = make(cluster)
     ends = Ends()
     flushed: list[int] = []
-    inbox.put(single(ends, 0), 1)
+    put(inbox, single(ends, 0))
     inbox.put(FlushItem(lambda: flushed.append(len(ends.offsets))), 1)
-    inbox.put(single(ends, 1), 1)
+    put(inbox, single(ends, 1))
     cluster.settle()
     assert flushed
     assert flushed[0] >= 1
@@ -124,13 +133,13 @@ def test_flush_hears_of_everything_before_it(cluster: Any) -> None:
 def test_closing_ends_what_was_never_placed_and_whoever_waits(cluster: Any) -> None:
     _, inbox = make(cluster, limit_bytes=20)
     ends = Ends()
-    inbox.put(single(ends, 0), 1)
+    put(inbox, single(ends, 0))
     inbox.put(RunItem("t", [(None, b"1"), (None, b"2")], 10, 0, ends.of(1)), 1)
     raised: list[Exception] = []
 
     def block() -> None:
         try:
-            inbox.put(single(ends, 9), 20)
+            put(inbox, single(ends, 9), 20)
         except ClientClosedError as error:
             raised.append(error)
 
@@ -141,13 +150,13 @@ def test_closing_ends_what_was_never_placed_and_whoever_waits(cluster: Any) -> N
     assert len(raised) == 1
     assert set(ends.errors) == {0, 1, 2}
     with pytest.raises(ClientClosedError):
-        inbox.put(single(ends, 3), 1)
+        put(inbox, single(ends, 3))
 
 
 def test_a_partition_that_is_not_there_fails_each_record(cluster: Any) -> None:
     _, inbox = make(cluster)
     ends = Ends()
     for number in range(3):
-        inbox.put(single(ends, number, partition=7), 1)
+        put(inbox, single(ends, number, partition=7))
     cluster.settle()
     assert set(ends.errors) == {0, 1, 2}

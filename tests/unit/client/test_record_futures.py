@@ -17,6 +17,10 @@ from odradek.records import RecordMetadata
 GOOD = Outcome("t", 3, 100)
 
 
+def record(timestamp_ms: int) -> RecordFuture:
+    return RecordFuture("t", None, None, b"v", (), timestamp_ms, 1)
+
+
 def settle_all(futures: list[RecordFuture], outcome: Outcome) -> None:
     for future in futures:
         future.settle(outcome, 1, None)
@@ -26,7 +30,7 @@ BAD = Outcome("t", 3, -1, NotEnoughReplicasError())
 
 
 def test_the_result_is_made_from_the_batchs_end() -> None:
-    future = RecordFuture(1_234)
+    future = record(1_234)
     assert future.running()
     assert not future.done()
     assert not future.cancel()
@@ -41,7 +45,7 @@ def test_the_result_is_made_from_the_batchs_end() -> None:
 
 
 def test_an_error_is_raised_to_whoever_asks() -> None:
-    future = RecordFuture(0)
+    future = record(0)
     future.settle(BAD, 0, None)
     with pytest.raises(NotEnoughReplicasError):
         future.get(1)
@@ -50,7 +54,7 @@ def test_an_error_is_raised_to_whoever_asks() -> None:
 
 
 def test_waiting_ends_after_its_time() -> None:
-    future = RecordFuture(0)
+    future = record(0)
     with pytest.raises(ClientTimeoutError):
         future.result(0.01)
     with pytest.raises(TimeoutError):
@@ -58,7 +62,7 @@ def test_waiting_ends_after_its_time() -> None:
 
 
 def test_callbacks_come_once_before_or_after_the_end() -> None:
-    future = RecordFuture(0)
+    future = record(0)
     told: list[Any] = []
     future.add_done_callback(told.append)
     future.add_callback(lambda tag, metadata: told.append((tag, metadata.offset)), "tag")
@@ -66,7 +70,7 @@ def test_callbacks_come_once_before_or_after_the_end() -> None:
     future.settle(GOOD, 0, None)
     future.add_done_callback(told.append)
     assert told == [future, ("tag", 100), future]
-    failed = RecordFuture(0)
+    failed = record(0)
     failed.add_callback(told.append).add_errback(told.append)
     failed.settle(BAD, 0, None)
     assert told[3:] == [BAD.error]
@@ -75,7 +79,7 @@ def test_callbacks_come_once_before_or_after_the_end() -> None:
 def test_a_callback_that_fails_keeps_no_other_from_being_called(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    future = RecordFuture(0)
+    future = record(0)
     told: list[Any] = []
     future.add_done_callback(lambda _future: 1 // 0)
     future.add_done_callback(told.append)
@@ -85,7 +89,7 @@ def test_a_callback_that_fails_keeps_no_other_from_being_called(
 
 
 def test_threads_that_wait_are_woken() -> None:
-    futures = [RecordFuture(0) for _ in range(200)]
+    futures = [record(0) for _ in range(200)]
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(future.result, 20) for future in futures]
         for index, future in enumerate(futures):
@@ -94,13 +98,13 @@ def test_threads_that_wait_are_woken() -> None:
 
 
 def test_the_standard_library_can_wait_for_them() -> None:
-    futures = [RecordFuture(0) for _ in range(50)]
+    futures = [record(0) for _ in range(50)]
     timer = threading.Timer(0.01, settle_all, (futures, GOOD))
     timer.start()
     done, left = wait(futures, timeout=20)
     assert (len(done), len(left)) == (50, 0)
     timer.join()
-    more = [RecordFuture(0) for _ in range(50)]
+    more = [record(0) for _ in range(50)]
     timer = threading.Timer(0.01, settle_all, (more, BAD))
     timer.start()
     assert len(list(as_completed([*futures, *more], timeout=20))) == 100
@@ -109,7 +113,7 @@ def test_the_standard_library_can_wait_for_them() -> None:
 
 def test_asyncio_can_await_them() -> None:
     async def go() -> list[RecordMetadata]:
-        futures = [RecordFuture(0) for _ in range(20)]
+        futures = [record(0) for _ in range(20)]
         wrapped = [asyncio.wrap_future(future) for future in futures]
         thread = threading.Thread(target=settle_all, args=(futures, GOOD))
         thread.start()

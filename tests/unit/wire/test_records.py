@@ -418,3 +418,27 @@ def test_counts_that_cannot_be_are_refused_before_memory_is_taken() -> None:
         decode_batch(batch_of(3)[:-1] + b"!")
     with pytest.raises(RecordError, match="bytes"):
         decode_batch(batch_of(3) + b"!")
+
+
+def test_a_run_may_have_a_time_for_each_record() -> None:
+    random = Random(3)
+    for _ in range(50):
+        count = random.randrange(1, 400)
+        kinds: list[list[bytes | None]] = [[None], [b"k", b"key"], [None, b"k"]]
+        keys = random.choice(kinds)
+        pairs = [(random.choice(keys), b"v" * random.randrange(1, 200)) for _ in range(count)]
+        stamps = [1_000 + number // 30 + random.choice([0, 0, -2]) for number in range(count)]
+        limit = random.choice([500, 4_000, 1 << 20])
+        run, single = BatchBuilder(), BatchBuilder()
+        start = 0
+        if random.random() < 0.5:  # what is in the batch before has set its first time
+            run.append(None, b"first", (), 995)
+            single.append(None, b"first", (), 995)
+        start = run.extend(pairs, stamps, limit)
+        for (key, value), stamp_ms in zip(pairs[:start], stamps, strict=False):
+            assert single.append(key, value, (), stamp_ms, limit)
+        assert decode_batch(run.build()) == decode_batch(single.build())
+        assert run.max_timestamp_ms == single.max_timestamp_ms
+        if start < count:
+            key, value = pairs[start]
+            assert not single.append(key, value, (), stamps[start], limit)
