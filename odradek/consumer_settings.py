@@ -35,6 +35,7 @@ def consumer_settings(  # noqa: PLR0913 - the arguments of Consumer
     allow_auto_create_topics: bool = True,
     isolation_level: str = "read_uncommitted",
     client_id: str = "odradek-consumer",
+    client_rack: str = "",
 ) -> ConsumerSettings:
     """Return the settings that these arguments mean; ValueError for one that cannot be."""
     strategies = partition_assignment_strategy
@@ -65,6 +66,7 @@ def consumer_settings(  # noqa: PLR0913 - the arguments of Consumer
         auto_create=allow_auto_create_topics,
         isolation_level=isolation_level,
         client_id=client_id,
+        client_rack=client_rack,
     )
 
 

@@ -30,7 +30,7 @@ from transport.driver.ports import LinkId, Ports
 from transport.kernel import Now, earliest
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import LeaderEpoch, NodeId, Offset, TopicPartition
+from transport.wire.ids import NO_NODE, LeaderEpoch, NodeId, Offset, TopicPartition
 from transport.wire.messages import Message
 from transport.wire.messages.fetch import (
     TIMESTAMP_LATEST,
@@ -55,6 +55,10 @@ ANSWER_TIME_MS = 5_000
 LOOKUP_TIMEOUT_MS = 30_000
 RETRY_MIN_MS = 20
 RETRY_MAX_MS = 500
+NEAREST_MS = 60_000
+"""For so long the leader's choice of a near replica is kept; another may be better by then."""
+NEAREST_PAUSE_MS = 5_000
+"""After a near replica has failed, the leader itself is read from for so long."""
 CORRUPT_TRIES = 3
 """A batch that is damaged on its way is fetched again; one damaged at rest stays so."""
 
@@ -75,6 +79,8 @@ class ConsumerSettings:
     auto_create: bool = True
     isolation_level: str = "read_uncommitted"
     client_id: str = "odradek-consumer"
+    client_rack: str = ""
+    """Where this consumer stands: an in-sync replica there serves it in the leader's place."""
     group: GroupSettings | None = None
     """None: it reads by itself."""
 
@@ -148,7 +154,7 @@ class Fetcher:
             self._generation = self._view.generation
             self._recall(now)
         lost: dict[TopicPartition, Assigned] = {}
-        rounds: dict[NodeId, tuple[Leader, list[Assigned]]] = {}
+        rounds: dict[tuple[NodeId, str], tuple[Leader, list[Assigned]]] = {}
         for key, one in self._subscription.assigned.items():
             if one.busy or one.error is not None or self._held(one, now):
                 continue
@@ -161,11 +167,27 @@ class Fetcher:
             if leader.epoch > one.leader_epoch and one.fetched_epoch >= 0:
                 self._check_epoch(one, leader, now)
             elif one.buffered_bytes < self._settings.partition_fetch_bytes:
-                rounds.setdefault(leader.node, (leader, []))[1].append(one)
+                source, rack = self._source_of(one, leader, now)
+                rounds.setdefault((source.node, rack), (source, []))[1].append(one)
         if lost:
             self._find(lost, now)
-        for leader, ones in rounds.values():
-            self._fetch(leader, ones, now)
+        for (_, rack), (source, ones) in rounds.items():
+            self._fetch(source, rack, ones, now)
+
+    def _source_of(self, one: Assigned, leader: Leader, now: Now) -> tuple[Leader, str]:
+        """Return whom to read from, and as from which rack: empty takes the leader at its word."""
+        rack = self._settings.client_rack
+        over = now.mono_ms >= one.nearest_until_ms
+        if one.nearest in (NO_NODE, leader.node):
+            return leader, rack if over else ""
+        near = self._view.replica(one.key.topic, one.key.partition, one.nearest, now)
+        if near is not None and not over and leader.epoch == one.leader_epoch:
+            return near, rack
+        if near is None:
+            _leave_nearest(one, now)
+            return leader, ""
+        one.nearest = NO_NODE  # Time for the leader to choose anew.
+        return leader, rack
 
     def _held(self, one: Assigned, now: Now) -> bool:
         if now.mono_ms >= one.retry_at_ms:
@@ -272,10 +294,10 @@ class Fetcher:
 
     # Fetches
 
-    def _fetch(self, leader: Leader, ones: list[Assigned], now: Now) -> None:
-        if self._rests(leader.link, now):
+    def _fetch(self, source: Leader, rack: str, ones: list[Assigned], now: Now) -> None:
+        if self._rests(source.link, now):
             return
-        parked = self._in_flight.setdefault(leader.link, [])
+        parked = self._in_flight.setdefault(source.link, [])
         wanted = sum(any(flight.valid for flight in flights.values()) for flights in parked)
         if wanted >= FETCHES_IN_FLIGHT_MAX or len(parked) >= PARKED_MAX:
             return
@@ -312,6 +334,7 @@ class Fetcher:
             settings.fetch_min_bytes,
             size_bytes,
             tuple(parts),
+            rack=rack,
             isolation=settings.isolation,
             client_id=settings.client_id,
         )
@@ -320,15 +343,15 @@ class Fetcher:
             parked.remove(flights)
             self.latencies.add(now.mono_ms - sent_ms)
             if isinstance(body, FetchResponse):
-                self.resting.note(leader.link, body.throttle_time_ms, now)
+                self.resting.note(source.link, body.throttle_time_ms, now)
             self._answered(flights, body, payload, now)
 
         sent_ms = now.mono_ms
         timeout_ms = settings.fetch_max_wait_ms + ANSWER_TIME_MS
-        if self._calls.request(leader.link, request, answered, now, timeout_ms=timeout_ms):
+        if self._calls.request(source.link, request, answered, now, timeout_ms=timeout_ms):
             parked.append(flights)
             return
-        self._view.links.refused(leader.link, now)
+        self._view.links.refused(source.link, now)
         for one in ones:
             one.busy = False
 
@@ -362,6 +385,9 @@ class Fetcher:
         self, flight: _Flight, part: FetchedPartition, payload: tuple[Buffer, ...], now: Now
     ) -> None:
         one = flight.one
+        if part.error != ErrorCode.NONE and one.nearest != NO_NODE:
+            _leave_nearest(one, now)
+            return  # The leader is asked now, whose word counts.
         if part.error == ErrorCode.OFFSET_OUT_OF_RANGE:
             self._out_of_range(one, flight.offset, now)
             return
@@ -369,6 +395,10 @@ class Fetcher:
             self._retry(one, part.error, now)
             return
         one.high_watermark = max(one.high_watermark, part.high_watermark)
+        if part.preferred_replica != NO_NODE:
+            one.nearest = part.preferred_replica
+            one.nearest_until_ms = now.mono_ms + NEAREST_MS
+            return
         if not 0 <= part.frame < len(payload):
             return
         try:
@@ -399,6 +429,8 @@ class Fetcher:
             one.position = one.next_fetch
 
     def _retry(self, one: Assigned, code: int, now: Now) -> None:
+        if one.nearest != NO_NODE:
+            _leave_nearest(one, now)
         meant = meaning(code)
         if not meant.retriable:
             one.fail(error_for(code, f"{one.key}: {meant.text}"))
@@ -412,3 +444,8 @@ class Fetcher:
         pause_ms = min(RETRY_MAX_MS, RETRY_MIN_MS << min(one.tries, 10))
         one.tries += 1
         one.retry_at_ms = now.mono_ms + self._ports.random.randint(pause_ms // 2, pause_ms)
+
+
+def _leave_nearest(one: Assigned, now: Now) -> None:
+    """Read from the leader for a while: the near replica is of no use at present."""
+    one.nearest, one.nearest_until_ms = NO_NODE, now.mono_ms + NEAREST_PAUSE_MS

@@ -124,6 +124,14 @@ class ClusterView:
             return None
         return Leader(info.leader, link, info.leader_epoch, topic.topic_id)
 
+    def replica(self, name: str, partition: int, node: NodeId, now: Now) -> Leader | None:
+        """Return the way to a broker that holds the partition beside its leader, as that is now."""
+        leader, broker = self.leader(name, partition, now), self.brokers.get(node)
+        if leader is None or broker is None:
+            return None
+        link = self.links.open(broker.clients)
+        return leader._replace(node=node, link=link) if self.links.usable(link, now) else None
+
     def any_broker(self, now: Now) -> tuple[NodeId, LinkId] | None:
         """Return a broker that will likely answer: one whose beats are heard, else any by chance."""
         assert self._ports is not None

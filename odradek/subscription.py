@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from odradek.errors import OdradekError
 from odradek.records import FetchedBatch, FetchedRecords, Piece
-from transport.wire.ids import TopicId, TopicPartition
+from transport.wire.ids import NO_NODE, NodeId, TopicId, TopicPartition
 from transport.wire.records import RecordBatchView
 
 
@@ -67,6 +67,10 @@ class Assigned:
     taken_epoch: int = -1
     """Leader epoch of the newest batch that records were taken from: committed with the position."""
     high_watermark: int = -1
+    nearest: NodeId = NO_NODE
+    """The replica that the leader has named to be read from instead of itself."""
+    nearest_until_ms: int = 0
+    """When to let the leader choose anew; without such a replica: when to let it choose at all."""
     retry_at_ms: int = 0
     tries: int = 0
 

@@ -352,6 +352,12 @@ class Fetches:
             told = self._describe(replica, fetch)
             gathered.partitions[key] = FetchedPartition(*told, diverging=verdict.diverging)
             return
+        nearest = self._nearest_to(fetch, replica, part.offset)
+        if nearest != NO_NODE:
+            gathered.urgent = True
+            told = self._describe(replica, fetch)
+            gathered.partitions[key] = FetchedPartition(*told, preferred_replica=nearest)
+            return
         if verdict.up_to <= part.offset:
             if fetch.is_follower and self._begins_later(fetch, replica):
                 gathered.urgent = True
@@ -393,6 +399,22 @@ class Fetches:
             high_watermark,
             core.log_start_offset,
         )
+
+    def _nearest_to(self, fetch: _Fetch, replica: Replica, offset: Offset) -> NodeId:
+        """Return who in a consumer's rack has what it asks for and is in sync; −1: this will do."""
+        core, rack = replica.core, fetch.body.rack
+        assert core is not None, "it was judged"
+        here = self._context.config.endpoints().rack
+        if fetch.is_follower or not core.is_leader or rack in ("", here):
+            return NO_NODE
+        brokers, ends = self._context.image.brokers, core.replica_ends()
+        near = [
+            (ends.get(node, -1), -node)
+            for node in core.isr
+            if node in brokers and brokers[node].alive and brokers[node].rack == rack
+        ]
+        end, node = max(near, default=(-1, 0))
+        return NodeId(-node) if end >= offset else NO_NODE
 
     @staticmethod
     def _stable(replica: Replica, fetch: _Fetch) -> Offset:
@@ -508,7 +530,9 @@ def _judge(replica: Replica, body: FetchRequest, part: FetchPartition) -> ReadVe
     if core is None:
         return ReadVerdict(replica.absence)
     if body.replica_id == NO_NODE:
-        return core.read_as_consumer(part.leader_epoch, part.offset, body.isolation)
+        return core.read_as_consumer(
+            part.leader_epoch, part.offset, body.isolation, nearby=bool(body.rack)
+        )
     return core.read_as_replica(
         body.replica_id, part.leader_epoch, part.offset, part.last_fetched_epoch
     )

@@ -80,6 +80,9 @@ def add_parser(subparsers: Any) -> None:
         default="read_uncommitted",
         help="read_committed: nothing of a transaction that is open or aborted",
     )
+    parser.add_argument(
+        "--rack", default="", metavar="R", help="read from replicas there, where they are in sync"
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "--format", default="%v\\n", metavar="F", help="of each record (default: '%%v\\n')"
@@ -148,6 +151,7 @@ def _consume(given: argparse.Namespace) -> int:
         auto_offset_reset=_reset(given),
         allow_auto_create_topics=False,
         isolation_level=given.isolation,
+        client_rack=given.rack,
     ) as consumer:
         _begin(given, consumer)
         ends = _ends(given, consumer) if given.to_end else None

@@ -253,6 +253,10 @@ def _observers(shape: Shape, *roles: str) -> Iterator[tuple[str, int, tuple[str,
 def _endpoints(kind: str, number: int, roles: tuple[str, ...]) -> NodeEndpoints:
     name = NodeName(f"{kind}-{number}")
     base = f"sim://{name}"
-    return NodeEndpoints(
-        NodeId(number), name, roles, f"{base}/peers", f"{base}/clients", f"{base}/events"
-    )
+    doors = f"{base}/peers", f"{base}/clients", f"{base}/events"
+    return NodeEndpoints(NodeId(number), name, roles, *doors, rack_of(number))
+
+
+def rack_of(number: int) -> str:
+    """Return the rack of the node of that number: every node stands in its own."""
+    return f"rack-{number}"

@@ -168,16 +168,28 @@ class PartitionCore:
         return self._log.producers.transactions.aborted_within(start, end)
 
     def read_as_consumer(
-        self, leader_epoch: LeaderEpoch, offset: Offset, isolation: int = READ_UNCOMMITTED
+        self,
+        leader_epoch: LeaderEpoch,
+        offset: Offset,
+        isolation: int = READ_UNCOMMITTED,
+        *,
+        nearby: bool = False,
     ) -> ReadVerdict:
-        """Judge a consumer's fetch: up to the high watermark, or the last stable offset."""
+        """Judge a consumer's fetch: up to the high watermark, or the last stable offset.
+
+        ``nearby``: a follower will do, which knows of both what its leader has told it (KIP-392).
+        """
         error = self.judge_leadership(leader_epoch)
+        if nearby and self._failed is None and self._follower is not None:
+            error = judge_epoch(leader_epoch, self._follower.record.leader_epoch)
         if error is not ErrorCode.NONE:
             return ReadVerdict(error)
-        if not self._log.log_start_offset <= offset <= self._log.log_end_offset:
+        log = self._log
+        if offset > log.log_end_offset and self._follower is not None:
+            return ReadVerdict(ErrorCode.OFFSET_NOT_AVAILABLE)  # The leader may have it.
+        if not log.log_start_offset <= offset <= log.log_end_offset:
             return ReadVerdict(ErrorCode.OFFSET_OUT_OF_RANGE)
         committed = isolation == READ_COMMITTED
-        log = self._log
         return ReadVerdict(
             ErrorCode.NONE, log.last_stable_offset if committed else log.high_watermark
         )

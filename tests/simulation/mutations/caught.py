@@ -40,6 +40,7 @@ CAUGHT: dict[str, int] = {
     "learner-counted": 1,
     "missed-delta-passed-over": 1,
     "missed-watch-not-told": 1,
+    "near-replica-reads-to-its-end": 1,
     "new-container-swept": 1,
     "no-grace-from-a-new-leader": 1,
     "old-commits-accepted": 1,

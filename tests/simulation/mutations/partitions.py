@@ -190,9 +190,23 @@ def read_past_the_watermark() -> list[Patch]:
     """Consumers are given what is not committed yet."""
     original = PartitionCore.read_as_consumer
 
-    def read_as_consumer(self: PartitionCore, *args: Any) -> ReadVerdict:
-        verdict = original(self, *args)
+    def read_as_consumer(self: PartitionCore, *args: Any, nearby: bool) -> ReadVerdict:
+        verdict = original(self, *args, nearby=nearby)
         if verdict.error is not ErrorCode.NONE:
+            return verdict
+        return verdict._replace(up_to=Offset(self._log.log_end_offset))
+
+    return [(PartitionCore, "read_as_consumer", read_as_consumer)]
+
+
+@mutation("S22", victims="broker")
+def near_replica_reads_to_its_end() -> list[Patch]:
+    """A follower gives the readers in its rack all it has, committed or not."""
+    original = PartitionCore.read_as_consumer
+
+    def read_as_consumer(self: PartitionCore, *args: Any, nearby: bool) -> ReadVerdict:
+        verdict = original(self, *args, nearby=nearby)
+        if verdict.error is not ErrorCode.NONE or self.is_leader:
             return verdict
         return verdict._replace(up_to=Offset(self._log.log_end_offset))
 

@@ -7,6 +7,7 @@ from odradek.errors import OdradekError
 from odradek.fetching import ConsumerSettings
 from odradek.rebalancing import Change
 from tests.simulation.checkers.log_history import LAST_READER
+from tests.simulation.cluster import rack_of
 from tests.simulation.workloads.producers import TOPIC
 from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now
@@ -23,7 +24,7 @@ WANDER_US = (500_000, 3_000_000)
 class Reader:
     """One consumer of one topic, which it subscribes to or is assigned."""
 
-    def __init__(self, stage: Stage, topic: str, name: str) -> None:
+    def __init__(self, stage: Stage, topic: str, name: str, rack: str = "") -> None:
         cluster = stage.cluster
         self._world = cluster.world
         self._history = stage.history
@@ -33,7 +34,7 @@ class Reader:
         """Under which name the history knows it since its last assignment or seek."""
         self._records_max = self._world.random.choice(RECORDS_MAX)
         settings = ConsumerSettings(
-            bootstrap=tuple(cluster.bootstrap), auto_offset_reset="earliest"
+            bootstrap=tuple(cluster.bootstrap), auto_offset_reset="earliest", client_rack=rack
         )
         self._engine = ConsumerEngine(settings)
         self._process = cluster.add_client(self._engine, name)
@@ -83,7 +84,7 @@ class Readers(Workload):
         numbers = range(self.cluster.shape.broker.num_partitions)
         partitions = [TopicPartition(TOPIC, number) for number in numbers]
         for number in range(count):
-            reader = Reader(stage, TOPIC, f"reader-{number + 1}")
+            reader = Reader(stage, TOPIC, f"reader-{number + 1}", rack_of(number + 1))
             if number % 2:
                 reader.wander_later(partitions)
 

@@ -211,6 +211,5 @@ class Fleet:
 def endpoints(number: int) -> NodeEndpoints:
     name = NodeName(f"broker-{number}")
     base = f"fleet://{name}"
-    return NodeEndpoints(
-        NodeId(number), name, ("broker",), f"{base}/peers", f"{base}/clients", f"{base}/events"
-    )
+    doors = f"{base}/peers", f"{base}/clients", f"{base}/events"
+    return NodeEndpoints(NodeId(number), name, ("broker",), *doors, f"rack-{number}")

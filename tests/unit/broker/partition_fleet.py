@@ -263,8 +263,9 @@ def fetch_request(
     max_bytes: int = 1 << 20,
     leader_epoch: int = -1,
     isolation: int = READ_UNCOMMITTED,
+    rack: str = "",
 ) -> FetchRequest:
     part = FetchPartition(
         key.topic_id, key.partition, LeaderEpoch(leader_epoch), Offset(offset), max_bytes
     )
-    return FetchRequest(max_wait_ms, min_bytes, max_bytes, (part,), isolation=isolation)
+    return FetchRequest(max_wait_ms, min_bytes, max_bytes, (part,), rack=rack, isolation=isolation)

@@ -216,6 +216,33 @@ def test_a_consumer_reads_what_is_committed(fleet: PartitionFleet) -> None:
     assert values_of(data) == [b"c"]
 
 
+def test_a_reader_is_served_by_the_replica_in_its_rack(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    leader = fleet.leader(key)
+    near = next(node for node in (1, 2, 3) if node != leader)
+    rack = f"rack-{near}"
+    fleet.wait(lambda: fleet.in_step(key))
+    response, frames = fleet.fetch(leader, key, rack=rack)
+    assert (response.partitions[0].preferred_replica, frames) == (near, ())
+    _, (data,) = fleet.fetch(near, key, rack=rack)
+    assert values_of(data) == [b"a"]
+    answers: list[Answer] = []
+    fleet.post_whole(near, fetch_request(key, 1, max_wait_ms=4_000, rack=rack), answers)
+    fleet.write(key, b"b")
+    fleet.wait(lambda: bool(answers), 1_000)  # its leader tells it of commits with a fetch
+    assert values_of(answers[0][1][0]) == [b"b"]
+
+
+def test_who_has_no_replica_in_its_rack_is_served_by_the_leader(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    leader = fleet.leader(key)
+    for rack in ("", "nowhere", f"rack-{leader}"):
+        _, (data,) = fleet.fetch(leader, key, rack=rack)
+        assert values_of(data) == [b"a"]
+
+
 def test_a_fetch_waits_for_the_next_record(fleet: PartitionFleet) -> None:
     key = fleet.create()
     leader = fleet.leader(key)

@@ -18,6 +18,7 @@ from transport.kernel import Now
 from transport.wire.codec import Buffer, Envelope, Kind
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
+    NO_NODE,
     BrokerEpoch,
     ClusterId,
     ControllerEpoch,
@@ -113,6 +114,8 @@ class ScriptedPartition:
         self.isr = tuple(brokers)
         self.batches: list[bytes] = []
         self.aborted: list[AbortedTransaction] = []
+        self.near: dict[str, NodeId] = {}
+        """Rack -> the replica that serves readers there."""
         self.start = 0
         self.end = 0
         self.seen: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
@@ -520,6 +523,15 @@ class ScriptedCluster:
         for part in body.partitions:
             state = self.find(part.topic_id, part.partition)
             error = self._fault(node, state, part.leader_epoch)
+            near = NO_NODE if state is None else state.near.get(body.rack, NO_NODE)
+            if near == node and error == ErrorCode.NOT_LEADER_OR_FOLLOWER:
+                error = ErrorCode.NONE
+            elif near != NO_NODE and not error:
+                preferred = FetchedPartition(
+                    part.topic_id, part.partition, 0, preferred_replica=near
+                )
+                told.append(preferred)
+                continue
             if state is None or error:
                 told.append(FetchedPartition(part.topic_id, part.partition, error))
                 continue

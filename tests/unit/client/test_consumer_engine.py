@@ -13,12 +13,12 @@ from odradek.errors import (
     OffsetOutOfRangeError,
     UnknownTopicOrPartitionError,
 )
-from odradek.fetching import ConsumerSettings
+from odradek.fetching import NEAREST_MS, ConsumerSettings
 from transport.wire.batch import CONTROL
 from transport.wire.checksum import crc32c
 from transport.wire.control import Marker, build_marker
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import Offset, ProducerEpoch, ProducerId, TopicPartition
+from transport.wire.ids import NodeId, Offset, ProducerEpoch, ProducerId, TopicPartition
 from transport.wire.messages.fetch import (
     AbortedTransaction,
     FetchedPartition,
@@ -428,3 +428,63 @@ def test_a_broker_that_asks_to_wait_gets_no_fetch_until_then(cluster: Any) -> No
     assert {fetch.client_id for fetch in fetches} == {"app"}
     counted = engine.metrics()["consumer-fetch-manager-metrics"]
     assert counted["fetch-throttle-time-max"] == 1_000
+
+
+# A near replica (KIP-392)
+
+
+def asked(cluster: Any) -> list[int]:
+    """Return who was asked for records since the last look, in order, each once in a row."""
+    nodes = [int(node) for node, body in cluster.asked if isinstance(body, FetchRequest)]
+    cluster.asked.clear()
+    return [node for place, node in enumerate(nodes) if place == 0 or nodes[place - 1] != node]
+
+
+def near(cluster: Any) -> tuple[ConsumerEngine, int, int]:
+    """Return a reader in a rack of its own, the leader, and the replica beside the reader."""
+    state = cluster.topic("t").partitions[0]
+    leader, replica = int(state.leader), int(next(n for n in state.replicas if n != state.leader))
+    state.near = {"here": NodeId(replica)}
+    write(cluster, 0)
+    return make(cluster, "t", client_rack="here"), leader, replica
+
+
+def test_a_reader_is_sent_to_the_replica_in_its_rack_and_stays_there(cluster: Any) -> None:
+    engine, leader, replica = near(cluster)
+    assert poll(engine, cluster, 100) == {T0: [0]}
+    assert asked(cluster) == [leader, replica]
+    write(cluster, 1)
+    assert poll(engine, cluster, 100) == {T0: [1]}
+    assert asked(cluster) == [replica]
+
+
+def test_the_leader_chooses_anew_after_a_while(cluster: Any) -> None:
+    engine, leader, replica = near(cluster)
+    poll(engine, cluster, 100)
+    cluster.advance(NEAREST_MS)
+    asked(cluster)
+    write(cluster, 1)
+    assert poll(engine, cluster, 1_000) == {T0: [1]}
+    write(cluster, 2)
+    assert poll(engine, cluster, 1_000) == {T0: [2]}
+    assert {leader, replica} <= set(asked(cluster))
+
+
+def test_a_reader_whose_near_replica_is_gone_reads_from_the_leader(cluster: Any) -> None:
+    engine, leader, replica = near(cluster)
+    poll(engine, cluster, 100)
+    cluster.kill(replica, elect=False)
+    asked(cluster)
+    write(cluster, 1)
+    assert poll(engine, cluster, 2_000) == {T0: [1]}
+    assert leader in asked(cluster)
+
+
+def test_a_reader_that_its_near_replica_refuses_reads_from_the_leader(cluster: Any) -> None:
+    engine, leader, _ = near(cluster)
+    poll(engine, cluster, 100)
+    cluster.topics["t"].partitions[0].near = {}  # It is no follower there any more.
+    asked(cluster)
+    write(cluster, 1)
+    assert poll(engine, cluster, 2_000) == {T0: [1]}
+    assert asked(cluster)[-1] == leader

@@ -20,6 +20,7 @@ from nodes.core.partition.events import (
 )
 from nodes.core.partition.producer_state import Producers
 from transport.kernel import Now
+from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
     LeaderEpoch,
     NodeId,
@@ -275,3 +276,15 @@ def test_end_of_epoch(asked: int, expected: tuple[int, int]) -> None:
 def test_epoch_before(end: int, expected: int) -> None:
     epochs = Epochs([(LeaderEpoch(1), Offset(0)), (LeaderEpoch(3), Offset(10))])
     assert epochs.epoch_before(Offset(end)) == expected
+
+
+def test_a_follower_serves_readers_beside_it_up_to_what_it_knows_to_be_committed() -> None:
+    core = make_follower(10, (5, 0), high_watermark=7)
+    read = core.read_as_consumer
+    assert read(LeaderEpoch(5), Offset(0)).error is ErrorCode.NOT_LEADER_OR_FOLLOWER
+    assert read(LeaderEpoch(5), Offset(0), nearby=True) == (ErrorCode.NONE, 7, None)
+    assert read(LeaderEpoch(5), Offset(8), nearby=True).up_to == 7
+    beyond = read(LeaderEpoch(5), Offset(11), nearby=True)
+    assert beyond.error is ErrorCode.OFFSET_NOT_AVAILABLE, "the leader may have it"
+    assert read(LeaderEpoch(4), Offset(0), nearby=True).error is ErrorCode.FENCED_LEADER_EPOCH
+    assert read(LeaderEpoch(6), Offset(0), nearby=True).error is ErrorCode.UNKNOWN_LEADER_EPOCH

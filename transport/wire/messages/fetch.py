@@ -68,6 +68,7 @@ class FetchRequest(Message, frozen=True, array_like=True, gc=False):
     broker_epoch: BrokerEpoch = BrokerEpoch(-1)
     """Of the follower that asks."""
     rack: str = ""
+    """Of a consumer: where it stands; a replica there may serve it instead of the leader (KIP-392)."""
     isolation: int = READ_UNCOMMITTED
     session_id: int = NO_FETCH_SESSION
     """Chosen by the follower; the leader holds one session of each."""
@@ -111,6 +112,8 @@ class FetchedPartition(Part, frozen=True, array_like=True, gc=False):
     """Below it every transaction has ended, for good; −1 to followers, and while not sure."""
     aborted: tuple[AbortedTransaction, ...] = ()
     """To readers of committed records: of transactions that have records in the frame."""
+    preferred_replica: NodeId = NO_NODE
+    """Instead of records: who is to be asked for them, an in-sync replica in the reader's rack."""
 
     @property
     def only_ends(self) -> bool:
