@@ -226,9 +226,11 @@ class CoordinationSession:
         if connection is None or link != connection.link:
             return False
         event = envelope.body
-        # While the session is being attached, what its watches have missed comes before the answer.
+        # While the session is being attached, what its watches have missed comes before the answer;
+        # and while it is being opened for watches that were served read-only, before its number.
+        opening = not self.session_id and not connection.open
         ours = (self.session_id, self._serving_id)
-        if not isinstance(event, WatchEvent) or event.session_id not in ours:
+        if not isinstance(event, WatchEvent) or not (opening or event.session_id in ours):
             return False
         connection.heard_ms = now.mono_ms
         # Other events of the same write may be on their way: only what is before it is complete.

@@ -19,7 +19,7 @@ from tests.unit.client.session_world import (
 )
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import Incarnation, NodeName, RequestId, Zxid
+from transport.wire.ids import Incarnation, NodeName, RequestId, SessionId, Zxid
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.cluster import DescribeNodeRequest
 from transport.wire.messages.coordination import (
@@ -604,6 +604,24 @@ def test_what_a_watch_missed_is_heard_before_the_answer_to_the_attachment() -> N
     world.link_up()
     assert isinstance(world.take().body, OpenSessionRequest)
     world.event(NODE_DATA_CHANGED, "/a", 8)
+    assert seen.events == [("data", NODE_DATA_CHANGED)]
+
+
+def test_what_was_missed_while_served_read_only_is_heard_before_the_session_has_a_number() -> None:
+    world = World()
+    world.link_up()
+    guest = OpenSessionResponse(0, SessionId(99), b"", TIMEOUT_MS, Zxid(3), read_only=True)
+    world.answer(world.take(), guest)
+    world.pong()
+    seen = Seen(world)
+    seen.read("data", GetData("/a", True), "data")
+    world.results(world.take(), good(3))
+    world.cut()
+    world.link_up()
+    opening = world.take().body
+    assert isinstance(opening, OpenSessionRequest)
+    assert (opening.session_id, len(opening.watches)) == (0, 1)
+    assert world.event(NODE_DATA_CHANGED, "/a", 8)
     assert seen.events == [("data", NODE_DATA_CHANGED)]
 
 
