@@ -22,6 +22,7 @@ from transport.wire.messages.cluster import HealthRequest, HealthResponse, NodeE
 from transport.wire.messages.metadata import (
     FetchImageRequest,
     FetchImageResponse,
+    MetadataDelta,
     MetadataRecord,
 )
 
@@ -53,9 +54,9 @@ def add_parser(
     shown = names.add_parser("snapshot", help="print every record of the image")
     logged = names.add_parser(
         "log",
-        help="print the last changes of the image",
-        description="Print the changes that a node still has in memory: the last thousand, and "
-        "none from before it started or was given the whole.",
+        help="print the changes of the image",
+        description="Print the changes that are still to be had: of a member of the quorum those "
+        "in its log, since its newest snapshot and some before; of another broker the last thousand.",
     )
     for parser in (shown, logged):
         parser.add_argument(
@@ -91,21 +92,30 @@ def snapshot(data_dir: DataDir, name: str, *, as_json: bool) -> int:
 def log(data_dir: DataDir, name: str, after: int, *, as_json: bool) -> int:
     """Print the changes after a version that a node still has."""
     holder = _find(_holders(data_dir), name)
-    answer = _ask(holder, MetadataVersion(max(1, after)))
-    for delta in answer.deltas:
-        stamp = {"controller_epoch": int(delta.controller_epoch), "version": int(delta.version)}
-        if as_json:
-            print(json.dumps({**stamp, "records": [_fields(one) for one in delta.records]}))
-            continue
-        print(f"version {delta.version}, controller epoch {delta.controller_epoch}")
-        for record in delta.records:
-            print(f"  {_line(record)}")
-    if not answer.deltas and answer.version > after:
+    told = MetadataVersion(max(1, after))
+    while True:
+        answer = _ask(holder, told)
+        for delta in answer.deltas:
+            _print_delta(delta, as_json=as_json)
+        if not answer.deltas:
+            break
+        told = answer.deltas[-1].version
+    if answer.version > told:
         sys.stderr.write(
-            f"odradek: {holder.name} has {_position(answer)} and no changes in memory; "
+            f"odradek: {holder.name} has {_position(answer)} and no changes before it; "
             "see `odradek metadata snapshot`\n"
         )
     return 0
+
+
+def _print_delta(delta: MetadataDelta, *, as_json: bool) -> None:
+    stamp = {"controller_epoch": int(delta.controller_epoch), "version": int(delta.version)}
+    if as_json:
+        print(json.dumps({**stamp, "records": [_fields(one) for one in delta.records]}))
+        return
+    print(f"version {delta.version}, controller epoch {delta.controller_epoch}")
+    for record in delta.records:
+        print(f"  {_line(record)}")
 
 
 def diff(data_dir: DataDir, one: str, other: str) -> int:

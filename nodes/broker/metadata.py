@@ -96,6 +96,8 @@ class Metadata:
         self._follower = follower
         self.on_brokers: Callable[[Iterable[BrokerRecord]], None] = _nobody
         """Told of brokers before anybody acts on partitions that these have."""
+        self.in_log: Callable[[], Iterable[MetadataDelta]] = tuple
+        """What a member of the quorum finds in its log; elsewhere nothing."""
         self._history: deque[MetadataDelta] = deque()
         self._history_records = 0
         self._fetching = False
@@ -273,9 +275,17 @@ class Metadata:
         body = request.envelope.body
         assert isinstance(body, FetchImageRequest)
         version = body.from_version
-        if body.own and version > 0 and self._history:
-            version = max(version, MetadataVersion(self._history[0].version - 1))
-        self._context.reply(request, self._image_after(version))
+        told = self._log_after(version) if body.own and version > 0 else self._image_after(version)
+        self._context.reply(request, told)
+
+    def _log_after(self, version: MetadataVersion) -> FetchImageResponse:
+        """Return the next deltas that are still to be had here, in memory or in the quorum's log."""
+        epoch, newest = self.image.position
+        first = self._history[0].version if self._history else newest + 1
+        older = (delta for delta in self.in_log() if delta.version < first)
+        found = [delta for delta in (*older, *self._history) if delta.version > version]
+        deltas = tuple(found[:HISTORY_DELTAS])
+        return FetchImageResponse(ErrorCode.NONE, epoch, newest, deltas=deltas)
 
     def _image_after(self, version: MetadataVersion) -> FetchImageResponse:
         epoch, newest = self.image.position

@@ -155,6 +155,10 @@ class Quorum:
         """The newest change of the voters is committed."""
         return self._raft.voters_committed
 
+    def committed(self) -> Sequence[Entry]:
+        """Return the committed entries that the log holds."""
+        return self._raft.committed()
+
     def voters_at(self, index: LogIndex) -> tuple[NodeId, ...]:
         """Return who voted as of an applied entry."""
         return self._raft.voters_at(index)

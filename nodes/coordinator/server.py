@@ -5,7 +5,7 @@ Owns the order of things within a turn; every decision is one of its parts'.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from nodes.config import EXIT_STOPPED, NodeConfig
 from nodes.coordinator.barriers import Barriers
@@ -56,6 +56,7 @@ from transport.wire.messages.ensemble import (
     TransferLeadershipRequest,
 )
 from transport.wire.messages.raft import (
+    ENTRY_DATA,
     AppendRequest,
     AppendResponse,
     Entry,
@@ -216,6 +217,12 @@ class CoordinatorServer:
     def propose(self, data: bytes, now: Now) -> bool:
         """Append an entry of the second machine, if this leads; before ``end_turn``. False: not taken."""
         return self._quorum.propose((MARK + data,), now)
+
+    def machine_entries(self) -> Iterator[bytes]:
+        """Yield what the log holds of the second machine's committed entries, without their marks."""
+        for entry in self._quorum.committed():
+            if entry.kind == ENTRY_DATA and entry.data.startswith(MARK):
+                yield entry.data[len(MARK) :]
 
     def when_current(self, callback: Callable[[Now], None]) -> None:
         """Call back once all that was committed before this call is applied here."""

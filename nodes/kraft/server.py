@@ -6,12 +6,15 @@ closes its session and its logs first, then the coordinator hands over and ends 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nodes.broker.membership import MakeSession
 from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer, MakeReplicas
 from nodes.config import EXIT_STOPPED, NodeConfig
 from nodes.coordinator.server import CoordinatorServer
 from nodes.kraft.controller import DedicatedController
+from nodes.kraft.entries import Mirrored, decode
 from nodes.kraft.leadership import Leadership
 from nodes.kraft.machine import MetadataMachine
 from nodes.kraft.migration import Migrator
@@ -23,7 +26,9 @@ from transport.driver.calls import response
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.kernel import Now, earliest
 from transport.wire.codec import Envelope, Kind
+from transport.wire.ids import MetadataVersion
 from transport.wire.messages.cluster import HealthRequest, HealthResponse
+from transport.wire.messages.metadata import MetadataDelta
 from transport.wire.messages.migration import MigrateRequest
 
 
@@ -76,6 +81,7 @@ class KraftServer:
         self.migrator = Migrator(
             self._config, ports.wire, self.coordinator, self._machine, self.broker.metadata
         )
+        self.broker.metadata.in_log = self._deltas_in_log
         self.coordinator.when_current(self.broker.metadata.became_current)
         self._started = True
 
@@ -135,6 +141,16 @@ class KraftServer:
             self.coordinator.stop(now)
         else:
             self.broker.stop(now)
+
+    def _deltas_in_log(self) -> Iterator[MetadataDelta]:
+        newest = MetadataVersion(0)
+        for data in self.coordinator.machine_entries():
+            entry = decode(data)
+            if isinstance(entry, Mirrored):
+                entry = entry.delta
+            if isinstance(entry, MetadataDelta) and entry.version > newest:
+                newest = entry.version
+                yield entry
 
     def _on_broker_exit(self, status: int) -> None:
         self._broker_ended = True

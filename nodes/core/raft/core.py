@@ -44,6 +44,7 @@ from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
 from transport.wire.messages.raft import (
     AppendRequest,
     AppendResponse,
+    Entry,
     ReadIndexRequest,
     ReadIndexResponse,
     SnapshotRequest,
@@ -255,6 +256,11 @@ class RaftCore:
     def voters_committed(self) -> bool:
         """True when the entry that says who votes is committed."""
         return self._member.voters_index <= self._member.commit_index
+
+    def committed(self) -> list[Entry]:
+        """Return the committed entries that are held: since the newest snapshot, and some before."""
+        log = self._member.log
+        return log.between(log.base_index + 1, self._member.commit_index)
 
     def voters_at(self, index: LogIndex) -> tuple[NodeId, ...]:
         """Return who voted as of the entry at ``index``: what a snapshot up to it must say."""

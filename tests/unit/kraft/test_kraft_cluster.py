@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from nodes.broker import metadata
 from nodes.broker.server import BrokerServer
 from nodes.config import BrokerConfig, ConfigError
 from nodes.kraft.controller import DedicatedController
@@ -15,7 +16,7 @@ from odradek.node_window import Metrics
 from tests.simulation.cluster import Cluster
 from tests.simulation.shape import Shape
 from tests.simulation.world import World
-from transport.wire.ids import NodeId
+from transport.wire.ids import MetadataVersion, NodeId
 
 COMBINED = Shape(mode="kraft")
 SEPARATE = Shape(mode="kraft", separate=True)
@@ -132,6 +133,27 @@ def test_all_restart_with_the_image_they_had() -> None:
     after = member(cluster, controller(cluster)).broker.context.image
     assert after.position > position
     assert sorted(after.brokers) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("shape", [COMBINED, SEPARATE], ids=KINDS[:2])
+def test_a_member_tells_of_every_change_that_its_log_holds(
+    shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "HISTORY_DELTAS", 2)
+    cluster = cluster_of(shape)
+    name = controller(cluster)
+    for victim in (name, *cluster.names("broker")):
+        cluster.lose_power(victim)
+        wait(cluster, lambda: are_ready(cluster))
+    told: list[int] = [1]
+    known = member(cluster, name).broker.metadata
+    newest = member(cluster, controller(cluster)).broker.context.image
+    wait(cluster, lambda: known.image.position == newest.position)
+    while page := known._log_after(MetadataVersion(told[-1])).deltas:
+        assert len(page) <= 2
+        told += [int(delta.version) for delta in page]
+    assert told == list(range(1, known.image.position.version + 1))
+    assert len(told) > 3, "more than is in memory"
 
 
 def test_a_dedicated_controller_has_no_broker() -> None:
