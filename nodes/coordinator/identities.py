@@ -30,8 +30,8 @@ class Identities:
         proved: tuple[Identity, ...] = ()
         if origin.principal:
             proved = (Identity(PRINCIPAL, origin.principal),)
-        if origin.principal in self._super_users:
-            proved = (*proved, Identity(SUPER, ""))
+            if origin.principal in self._super_users:
+                proved = (*proved, Identity(SUPER, ""))
         try:
             address = ip_address(origin.address)
         except ValueError:

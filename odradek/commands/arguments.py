@@ -13,6 +13,8 @@ from pathlib import Path
 
 from odradek.bootstrap import Hosts, seeds_in
 from odradek.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     GroupIdNotFoundError,
     InvalidConfigurationError,
     InvalidPartitionsError,
@@ -22,6 +24,8 @@ from odradek.errors import (
     NonEmptyGroupError,
     OdradekError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailedError,
     TransactionalIdNotFoundError,
     UnknownTopicOrPartitionError,
 )
@@ -30,6 +34,15 @@ EXIT_FAILED = 1
 EXIT_WRONG = 2
 
 _ADVICE: tuple[tuple[type[OdradekError], str], ...] = (
+    *(
+        (kind, "whoever has the cluster's keys can allow it: `odradek acl add`")
+        for kind in (
+            ClusterAuthorizationFailedError,
+            GroupAuthorizationFailedError,
+            TopicAuthorizationFailedError,
+            TransactionalIdAuthorizationFailedError,
+        )
+    ),
     (GroupIdNotFoundError, "see `odradek group list`"),
     (TransactionalIdNotFoundError, "see `odradek transaction list`"),
     (NonEmptyGroupError, "see `odradek group describe`"),

@@ -20,11 +20,13 @@ from tests.simulation.supervision import DeathTeller
 from tests.simulation.transitions import Transitions
 from tests.simulation.world import World
 from transport.driver.ports import Program
-from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
+from transport.wire.ids import CLUSTER_PRINCIPAL, ClusterId, Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
 CLUSTER_ID = ClusterId("simulated-cluster")
 SUPERVISOR_KEY = "a secret of the simulation"
+NOBODY = ""
+"""The principal of most clients: they prove nothing, and are above the ACLs of brokers."""
 RESTART_MS = 300
 """How long a simulated Python takes to start."""
 RESTART_MAX_MS = 5_000
@@ -60,6 +62,9 @@ class Cluster:
         self._failures: dict[str, int] = {}
         """Starts in a row that the environment has ended."""
         self.nodes = tuple(starmap(_endpoints, _members(self.shape)))
+        if self.shape.judged:
+            names = [str(node.name) for node in self.nodes]
+            self.network.principals.update(dict.fromkeys(names, CLUSTER_PRINCIPAL))
         for node in self.nodes:
             self.disks[node.name] = SimulatedDisk()
             self.clocks[node.name] = HostClock(world)
@@ -102,9 +107,12 @@ class Cluster:
         self.processes[name] = process
         return process
 
-    def add_client(self, program: Program, name: str = "client") -> SimulatedProcess:
+    def add_client(
+        self, program: Program, name: str = "client", *, principal: str = NOBODY
+    ) -> SimulatedProcess:
         """Run a client's engine as a process of its own host."""
         host = f"{name}-{len(self.clients) + 1}"
+        self.network.principals[host] = principal
         process = SimulatedProcess(self.world, self.network, host, program)
         self.clients[host] = process
         return process
@@ -198,6 +206,8 @@ class Cluster:
             coordinator=self.shape.coordinator,
             broker=self.shape.broker,
             log=self.shape.log,
+            authorizer=self.shape.judged,
+            super_users=(NOBODY,),
         )
         boot = hashlib.sha256(f"{node.name} {self.boots.get(node.name, 0)}".encode()).hexdigest()
         if "controller" in node.roles:

@@ -14,10 +14,12 @@ from tests.simulation.faults import Faults
 from tests.simulation.health import brokers_are_whole, quorum_is_whole
 from tests.simulation.shape import (
     Shape,
+    draw_judged,
     draw_log_dirs,
     draw_mode,
     draw_recovery_note_bytes,
     draw_shape,
+    judged,
 )
 from tests.simulation.workloads.mix import Workloads
 from tests.simulation.world import World
@@ -104,6 +106,8 @@ def _end() -> None:
 
 def _draw(world: World, seed: int, mode: str) -> Shape:
     shape = draw_shape(world.random, mode or draw_mode(seed))
+    if draw_judged(seed):
+        shape = judged(shape)
     return replace(
         shape,
         broker=replace(shape.broker, log_dirs=draw_log_dirs(seed)),

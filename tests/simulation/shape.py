@@ -63,6 +63,8 @@ SEPARATE_SHARE = 0.3
 MOVING = "moving"
 MOVING_SHARE = 0.15
 """Of all seeds: clusters that move from mode ``zookeeper`` to ``kraft``, and back."""
+JUDGED_SHARE = 0.15
+"""Of all seeds."""
 MODES = (*QUORUM_ROLES, MOVING)
 """What the mode of a run may be."""
 SHARDS = (1, 2, 3, 8)
@@ -83,6 +85,8 @@ class Shape:
     moves: bool = False
     """In mode ``zookeeper``: the coordinators are controllers as well, and the image moves to their
     log and back."""
+    judged: bool = False
+    """Brokers judge by ACLs; all clients but the grantee are above them."""
     death_notices: bool = True
     restarts: bool = True
     raft: RaftConfig = field(default_factory=RaftConfig)
@@ -104,6 +108,7 @@ class Shape:
         """Return it in a line, for the trace."""
         broker, raft = self.broker, self.raft
         apart = ", separate" if self.separate else ", moving" if self.moves else ""
+        apart += ", judged" if self.judged else ""
         return (
             f"{self.mode}{apart}, {self.coordinators} coordinators, {self.observers} observers, "
             f"{self.brokers} brokers, "
@@ -140,6 +145,17 @@ def draw_log_dirs(seed: int) -> tuple[str, ...]:
 def draw_recovery_note_bytes(seed: int) -> int:
     """Draw how often logs are noted, from a generator of its own as well."""
     return Random(f"notes of {seed}").choice((1_000, 20_000, 4 * 1024 * 1024))
+
+
+def draw_judged(seed: int) -> bool:
+    """Draw whether the cluster judges by ACLs, from a generator of its own as well."""
+    return Random(f"judged of {seed}").random() < JUDGED_SHARE
+
+
+def judged(shape: Shape) -> Shape:
+    """Return a cluster that judges by ACLs, with a client that is let, and is not."""
+    mix = replace(shape.mix, clients={**shape.mix.clients, "grantees": 1})
+    return replace(shape, judged=True, mix=mix)
 
 
 def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:

@@ -69,6 +69,7 @@ CAUGHT: dict[str, int] = {
     "told-before-the-majority-has-it": 1,
     "ttl-from-creation": 1,
     "unsure-watermark-told": 1,
+    "verdict-kept": 1,
     "vote-forgotten-at-restart": 1,
     "vote-without-the-log-rule": 12,
     "watch-after-the-answer": 1,

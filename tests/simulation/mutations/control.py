@@ -8,6 +8,7 @@ from nodes.broker import election, metadata_store, znodes
 from nodes.broker.election import Election
 from nodes.broker.metadata import Metadata
 from nodes.broker.metadata_store import ZnodeMetadataStore
+from nodes.core.acls import AclJudge
 from nodes.core.controller import image as images
 from nodes.core.controller.image import ClusterImage
 from odradek.fetching import Fetcher
@@ -66,6 +67,17 @@ def woken_controller_not_fenced() -> list[Patch]:
         (Election, "lost", remember),
         (Election, "begin", begin_again),
     ]
+
+
+@mutation("S57", victims="broker", clients={"grantees": 1})
+def verdict_kept() -> list[Patch]:
+    """A broker goes on to allow what it has allowed once, whatever has become of the ACLs."""
+
+    def use(self: AclJudge, acls: Any) -> None:
+        self._acls = acls
+        self._verdicts = {asked: True for asked, allowed in self._verdicts.items() if allowed}
+
+    return [(AclJudge, "use", use)]
 
 
 @mutation("S29", victims="broker")

@@ -30,7 +30,7 @@ from tests.simulation.mutations.aimed import AIMED
 from tests.simulation.mutations.registry import LIVENESS, MUTATIONS, Mutation, patched
 from tests.simulation.parallel import prepare
 from tests.simulation.run import Failed, run, run_until
-from tests.simulation.shape import MOVING, USUAL, Mix, Shape, moving
+from tests.simulation.shape import MOVING, USUAL, Mix, Shape, judged, moving
 
 PLANTED = (raft, znodes, partitions, control, logs, groups, transactions, kraft)
 """The modules that register mutations when they are imported."""
@@ -97,6 +97,8 @@ def short_shape(seed: int, mutation: Mutation) -> Shape:
         ),
         safety_ms=SAFETY_MS,
     )
+    if "grantees" in mutation.clients:
+        shape = judged(shape)
     return moving(shape) if mutation.mode == MOVING else shape
 
 

@@ -10,6 +10,7 @@ from tests.simulation.checkers.observer import Observer
 from tests.simulation.cluster import Cluster
 from tests.simulation.workloads.administrators import Administrators
 from tests.simulation.workloads.foresters import Foresters
+from tests.simulation.workloads.grantees import Grantees
 from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.guards import Guards
 from tests.simulation.workloads.keepers import Keepers
@@ -39,6 +40,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "guards": Guards,
     "ledgers": Ledgers,
     "movers": Movers,
+    "grantees": Grantees,
 }
 """What each kind of client is; how many there are of it is drawn in ``shape.py``."""
 
