@@ -12,12 +12,14 @@ from collections.abc import Iterable
 from itertools import count
 from typing import NamedTuple
 
+from nodes.broker.cold_reads import ColdReads
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.produce import FindReplica
 from nodes.broker.quotas import ClientQuotas
 from nodes.broker.replica import Replica, ReplicaState
 from nodes.core.fetch_session.leader import FetchSession, FetchSessions
 from nodes.core.partition.events import NO_EPOCH, ReadVerdict, ReplicaFetched
+from nodes.storage.log_reading import Extent
 from transport.driver.ports import Origin
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
@@ -70,7 +72,7 @@ class Movement(NamedTuple):
 class _Fetch:
     """One fetch, from its arrival to its answer."""
 
-    __slots__ = ("body", "done", "due_ms", "lane", "parked", "request", "session")
+    __slots__ = ("body", "cold", "done", "due_ms", "lane", "parked", "request", "session")
 
     def __init__(
         self, request: Request, body: FetchRequest, session: FetchSession, due_ms: int
@@ -83,6 +85,8 @@ class _Fetch:
         self.lane: Lane = body.replica_id if body.replica_id != NO_NODE else request.origin
         self.parked = False
         self.done = False
+        self.cold = "", 0
+        """What was brought into the page cache for it last."""
 
     @property
     def is_follower(self) -> bool:
@@ -97,7 +101,7 @@ class _Gathered:
 
     def __init__(self) -> None:
         self.partitions: dict[PartitionKey, FetchedPartition] = {}
-        self.frames: list[bytes] = []
+        self.frames: list[bytes | bytearray] = []
         self.size_bytes = 0
         self.urgent = False
         """An error or a divergence: there is nothing to wait for."""
@@ -119,7 +123,8 @@ class Fetches:
         self._deadlines: list[tuple[int, int, _Fetch]] = []
         self._order = count()
         self._turn = 0
-        self._read_now: dict[tuple[PartitionKey, Offset, int, Offset], bytes] = {}
+        self._cold_reads = ColdReads(context)
+        self._read_now: dict[tuple[PartitionKey, Offset, int, Offset], bytes | bytearray] = {}
         """What was read in this turn: followers in step all want the same bytes."""
         self.waiting_count = 0
         """How many fetches have no answer yet."""
@@ -366,7 +371,12 @@ class Fetches:
         wanted = (key, part.offset, max(0, min(part.max_bytes, left_bytes)), verdict.up_to)
         data = self._read_now.get(wanted)
         if data is None:
-            data = replica.read(*wanted[1:], now)
+            found = replica.read_cached(*wanted[1:], now)
+            if isinstance(found, Extent) and fetch.cold != (found.segment.path, found.position):
+                self._warm(fetch, key, found)
+                return
+            # What was brought and is not there: the file system cannot tell, or memory is short.
+            data = replica.read(*wanted[1:], now) if isinstance(found, Extent) else found
         if data is None:
             self._add_error(key, ErrorCode.KAFKA_STORAGE_ERROR, gathered, replica)
         elif data:
@@ -381,6 +391,20 @@ class Fetches:
             )
             gathered.frames.append(data)
             gathered.size_bytes += len(data)
+
+    def _warm(self, fetch: _Fetch, key: PartitionKey, extent: Extent) -> None:
+        """Look at this partition again once what it holds there is in the page cache."""
+        session = fetch.session
+
+        def warmed(_now: Now) -> None:
+            waiting = self._of_session.get(session)
+            if key in session.parts:
+                session.ready[key] = None
+            if waiting is not None:
+                waiting.cold = extent.segment.path, extent.position
+                self._fresh.append(waiting)
+
+        self._cold_reads.warm(extent, warmed)
 
     @staticmethod
     def _describe(replica: Replica, fetch: _Fetch) -> tuple[TopicId, int, int, Offset, Offset]:
@@ -512,7 +536,7 @@ def _is_early(replica: Replica | ErrorCode, error: ErrorCode) -> bool:
 
 
 def _aborted(
-    replica: Replica, fetch: _Fetch, offset: Offset, data: bytes
+    replica: Replica, fetch: _Fetch, offset: Offset, data: bytes | bytearray
 ) -> tuple[AbortedTransaction, ...]:
     """Return whose records in ``data`` a reader of committed records must pass over."""
     if fetch.is_follower or fetch.body.isolation != READ_COMMITTED:

@@ -19,7 +19,8 @@ from nodes.storage.compaction import Compaction
 from nodes.storage.disk import Damaged, Disk
 from nodes.storage.log_files import DELETED_SUFFIX
 from nodes.storage.log_opening import InconsistentTopicId
-from nodes.storage.partition_log import LogSettings, PartitionLog
+from nodes.storage.log_settings import LogSettings
+from nodes.storage.partition_log import PartitionLog
 from nodes.storage.retention import Retention
 from transport.wire.codec import Buffer
 from transport.wire.control import read_marker

@@ -32,6 +32,7 @@ from nodes.core.partition.events import (
 )
 from nodes.core.partition.producer_snapshot import encode_producers
 from nodes.storage.disk import Damaged, DiskFull, StorageError
+from nodes.storage.log_reading import Extent
 from nodes.storage.partition_log import PartitionLog
 from transport.kernel import Now
 from transport.wire.batch import NO_TIMESTAMP_MS
@@ -272,6 +273,18 @@ class Replica:
             return None
         try:
             return self._log.read(offset, size_bytes_max, up_to)
+        except StorageError as error:
+            self.fail(error, now)
+            return None
+
+    def read_cached(
+        self, offset: Offset, size_bytes_max: int, up_to: Offset, now: Now
+    ) -> bytes | bytearray | Extent | None:
+        """Read like ``read``, or return where it is that must be waited for."""
+        if self._log is None:
+            return None
+        try:
+            return self._log.read_cached(offset, size_bytes_max, up_to)
         except StorageError as error:
             self.fail(error, now)
             return None

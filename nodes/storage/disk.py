@@ -49,6 +49,10 @@ class File(Protocol):
         """Return up to ``size_bytes`` from ``position_bytes``; fewer at the end of the file."""
         ...
 
+    def read_cached(self, position_bytes: int, size_bytes: int) -> bytes | bytearray | None:
+        """Return that much if it is there without waiting for the device; None: not all of it is."""
+        ...
+
     def size_bytes(self) -> int:
         """Return the size, appended bytes included."""
         ...
@@ -120,6 +124,8 @@ _SYNCING = "syncing"
 SYNC_BYTES = 1024 * 1024
 """A large file is synced in parts: a log's sync that comes meanwhile waits for one part at most."""
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+# Where no system call can tell, reads wait.
+_NO_WAIT: int = getattr(os, "RWF_NOWAIT", 0)
 # Not every kernel has fdatasync.
 _sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
@@ -190,6 +196,15 @@ class _RealFile:
                 data = os.pread(self._fd, size_bytes, position_bytes)
                 parts.append(data)
             return b"".join(parts)
+
+    def read_cached(self, position_bytes: int, size_bytes: int) -> bytes | bytearray | None:
+        data = bytearray(size_bytes)
+        try:
+            found = os.preadv(self._fd, [data], position_bytes, _NO_WAIT)
+        except OSError as error:
+            # Not every file system can tell; of whatever else is wrong, the read itself speaks.
+            return None if error.errno == errno.EAGAIN else self.read(position_bytes, size_bytes)
+        return data if found == size_bytes else None
 
     def size_bytes(self) -> int:
         return self._size_bytes

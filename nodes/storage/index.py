@@ -13,7 +13,8 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from itertools import pairwise
+from itertools import islice
+from operator import lt
 from struct import Struct
 
 from transport.wire.ids import Offset
@@ -24,7 +25,7 @@ NO_TIMESTAMP_MS = -1
 
 
 def _grows(numbers: array[int]) -> bool:
-    return all(one < next_one for one, next_one in pairwise(numbers))
+    return all(map(lt, numbers, islice(numbers, 1, None)))
 
 
 class OffsetIndex:

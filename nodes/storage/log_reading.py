@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from nodes.storage.disk import Buffer, Damaged, File
+from nodes.storage.disk import Buffer, Damaged
 from nodes.storage.segment import Segment
 from transport.wire.batch import RecordError, check_batches
 from transport.wire.ids import Offset
@@ -21,10 +21,19 @@ class Extent(NamedTuple):
     position: int
     size_bytes: int
 
-    def read(self, file: File, *, checked: bool) -> bytes:
-        """Return them, read from an open file; raises Damaged where a CRC that is ``checked`` fails."""
-        data = file.read(self.position, self.size_bytes)
+    def read(self, *, checked: bool) -> bytes:
+        """Return them; raises Damaged where a CRC that is ``checked`` fails."""
+        data = self.segment.file().read(self.position, self.size_bytes)
         if checked:
+            _check(data, f"{self.segment.path} at position {self.position}")
+        return data
+
+    def read_cached(self, *, checked: bool) -> bytes | bytearray | None:
+        """Return them like ``read``; None: they are not in the page cache."""
+        if self.segment.is_recent(self.position):
+            return self.read(checked=checked)
+        data = self.segment.file().read_cached(self.position, self.size_bytes)
+        if checked and data is not None:
             _check(data, f"{self.segment.path} at position {self.position}")
         return data
 

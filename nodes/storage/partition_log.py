@@ -14,43 +14,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
-from zlib import crc32
 
 from nodes.storage import log_times
 from nodes.storage.cleaning import Group
-from nodes.storage.compaction import Compaction
 from nodes.storage.disk import Buffer, Disk, DiskFull, StorageError
 from nodes.storage.log_files import SWAP_SUFFIX, EpochEntry
 from nodes.storage.log_notes import LogNotes
 from nodes.storage.log_opening import Opened, open_segments
-from nodes.storage.log_reading import extent_at
+from nodes.storage.log_reading import Extent, extent_at
+from nodes.storage.log_settings import LogSettings
 from nodes.storage.log_times import TimedOffset
-from nodes.storage.retention import Retention, start_after
-from nodes.storage.segment import NO_LEADER_EPOCH, OFFSETS_MAX, Batch, Segment
+from nodes.storage.retention import start_after
+from nodes.storage.segment import NO_LEADER_EPOCH, Batch, Segment
 from nodes.storage.segment_row import SegmentRow
 from transport.wire.batch import HEADER_BYTES, BatchHeader
 from transport.wire.ids import LeaderEpoch, Offset, TopicId
 
-_SEGMENT_BYTES_MAX = 0x7FFFFFFF
-"""The indexes hold positions in 31 bits."""
 _BEGINNING = Offset(0)
-
-
-@dataclass(frozen=True, slots=True)
-class LogSettings:
-    """A partition log's settings, as its topic has them; defaults are Kafka's."""
-
-    segment_bytes: int = 1024 * 1024 * 1024
-    segment_ms: int = 7 * 24 * 3600 * 1000
-    index_interval_bytes: int = 4096
-    segment_jitter_ms: int = 0
-    """A segment is rolled earlier by up to this much, each log by another part of it."""
-    segment_index_bytes: int = 10 * 1024 * 1024
-    retention: Retention = Retention()
-    compaction: Compaction | None = None
-    """How the log is compacted, if it is."""
 
 
 class Note(NamedTuple):
@@ -228,7 +209,7 @@ class PartitionLog:
             for batch in batches:
                 header = batch[1]
                 assert header.base_offset >= end, "batches follow each other"
-                if self._must_roll(segment, size_bytes, header, now_ms):
+                if self.settings.must_roll(segment, size_bytes, header, now_ms):
                     self._write(segment, waiting)
                     waiting = []
                     segment, size_bytes = self._roll(end, now_ms), 0
@@ -408,15 +389,26 @@ class PartitionLog:
         one segment only.  Empty at the end.  Raises OffsetOutOfRange, and Damaged where what an
         earlier process has written fails its CRC.
         """
+        extent = self._extent(offset, size_bytes_max, up_to)
+        return b"" if extent is None else extent.read(checked=offset < self._written_from)
+
+    def read_cached(
+        self, offset: Offset, size_bytes_max: int, up_to: Offset
+    ) -> bytes | bytearray | Extent:
+        """Read like ``read``, or return where it is that must be waited for."""
+        extent = self._extent(offset, size_bytes_max, up_to)
+        if extent is None:
+            return b""
+        data = extent.read_cached(checked=offset < self._written_from)
+        return extent if data is None else data
+
+    def _extent(self, offset: Offset, size_bytes_max: int, up_to: Offset) -> Extent | None:
         end = self.log_end_offset
         if not self.log_start_offset <= offset <= end:
             raise OffsetOutOfRange(
                 f"offset {offset} is not within {self.log_start_offset} and {end}"
             )
-        extent = extent_at(self._segments.from_offset(offset), offset, size_bytes_max, up_to)
-        if extent is None:
-            return b""
-        return extent.read(extent.segment.file(), checked=offset < self._written_from)
+        return extent_at(self._segments.from_offset(offset), offset, size_bytes_max, up_to)
 
     def headers_from(self, offset: Offset) -> Iterator[BatchHeader]:
         """Give the headers of all batches from the one that holds ``offset`` on."""
@@ -515,25 +507,6 @@ class PartitionLog:
             first_ms = next(segment.headers(0, HEADER_BYTES))[1].base_timestamp_ms
             segment.opened_ms = min(now_ms, first_ms) if first_ms > 0 else now_ms
         return segment, segment.next_offset, segment.size_bytes
-
-    def _must_roll(
-        self, segment: Segment, size_bytes: int, header: BatchHeader, now_ms: int
-    ) -> bool:
-        if size_bytes == 0:
-            return False
-        if size_bytes + header.size_bytes > min(self.settings.segment_bytes, _SEGMENT_BYTES_MAX):
-            return True
-        if header.last_offset - segment.base_offset >= OFFSETS_MAX:
-            return True
-        if segment.index_bytes >= self.settings.segment_index_bytes:
-            return True
-        assert segment.opened_ms is not None
-        return now_ms - segment.opened_ms > self.settings.segment_ms - self._jitter_ms(segment)
-
-    def _jitter_ms(self, segment: Segment) -> int:
-        """The same for one segment at every start, without a source of chance."""
-        jitter_ms = min(self.settings.segment_jitter_ms, self.settings.segment_ms - 1)
-        return crc32(segment.path.encode()) % jitter_ms if jitter_ms > 0 else 0
 
     def _roll(self, end: Offset, now_ms: int) -> Segment:
         full = self._segments.all[-1]

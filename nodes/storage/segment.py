@@ -322,6 +322,10 @@ class Segment:
                 return position, header
         return None
 
+    def is_recent(self, position: int) -> bool:
+        """Tell whether it is among the last batches: they are in the page cache."""
+        return bool(self._recent_positions) and position >= self._recent_positions[0]
+
     def position_of(self, offset: Offset) -> int:
         """Return where the first batch that ends after ``offset`` begins, or the file's end."""
         if offset >= self.next_offset:
@@ -339,9 +343,7 @@ class Segment:
         recent = bisect_right(self._recent_positions, position) - 1
         if recent >= 0:
             return max(start, self._recent_positions[recent])
-        self._load_indexes()
-        assert self._index is not None
-        end = max(start, self._index.position_before(position))
+        end = max(start, self._offset_index().position_before(position))
         for at, header in self.headers(end, _PROBE_BYTES):
             if at + header.size_bytes > position:
                 break
@@ -430,9 +432,17 @@ class Segment:
             del self._recent_positions[: _RECENT_MAX // 2]
 
     def _position_near(self, offset: Offset) -> int:
-        self._load_indexes()
+        return self._offset_index().lookup(offset)
+
+    def _offset_index(self) -> OffsetIndex:
+        """Return the one index that positions are found by; the other is large, and seldom needed."""
+        if self._index is None:
+            data = self._disk.read_file(self._stem + INDEX)
+            self._index = OffsetIndex.decode(data, self.base_offset, self.size_bytes)
+            if self._index is None:
+                self._load_indexes()
         assert self._index is not None
-        return self._index.lookup(offset)
+        return self._index
 
     def _load_indexes(self) -> None:
         if self._index is not None and self._times is not None:

@@ -12,6 +12,10 @@ from random import Random
 
 from nodes.storage.disk import Buffer, DiskFull, File, StorageError
 
+WARM_BYTES = 4_096
+WARM_MAX = 16
+"""Parts of files that are read without waiting; few, so that cold reads are tried."""
+
 
 class _Bytes:
     """One file's content: as processes see it, and as a power loss would leave it."""
@@ -66,7 +70,13 @@ class SimulatedFile:
 
     def read(self, position_bytes: int, size_bytes: int) -> bytes:
         self._disk.before(self._path)
+        self._disk.warm(self._path, position_bytes, size_bytes)
         return bytes(self._content.cached[position_bytes : position_bytes + size_bytes])
+
+    def read_cached(self, position_bytes: int, size_bytes: int) -> bytes | None:
+        if not self._disk.is_warm(self._path, position_bytes, size_bytes):
+            return None
+        return self.read(position_bytes, size_bytes)
 
     def size_bytes(self) -> int:
         return len(self._content.cached)
@@ -96,6 +106,8 @@ class SimulatedDisk:
         self._free_bytes = capacity_bytes
         self.failing_sync = False
         """Syncs fail, as of a dying device; what they were to save stays only in the page cache."""
+        self._warm: dict[tuple[str, int], None] = {}
+        """What was read last, the oldest first: the rest is not in memory."""
         self.failed_folder = ""
         """On a device of its own that is gone: whatever touches what is in it fails."""
 
@@ -248,6 +260,22 @@ class SimulatedDisk:
             for name in [name for name in names if name and name.startswith(folder)]:
                 del names[name]
 
+    def warm(self, path: str, position_bytes: int, size_bytes: int) -> None:
+        """Remember that these parts of a file are in memory, and forget others for that."""
+        for place in _places(path, position_bytes, size_bytes):
+            self._warm.pop(place, None)
+            self._warm[place] = None
+            if len(self._warm) > WARM_MAX:
+                del self._warm[next(iter(self._warm))]
+
+    def forget_pages(self) -> None:
+        """Let nothing be in memory."""
+        self._warm.clear()
+
+    def is_warm(self, path: str, position_bytes: int, size_bytes: int) -> bool:
+        """Tell whether all of these parts of a file are in memory."""
+        return all(place in self._warm for place in _places(path, position_bytes, size_bytes))
+
     def before(self, path: str) -> str:
         """Return a path as it is known here; StorageError on a device that is gone."""
         path = _clean(path)
@@ -279,6 +307,11 @@ class SimulatedDisk:
             folders.append(path)
         for folder in reversed(folders):
             self._keep(folder, self._names[folder])
+
+
+def _places(path: str, position_bytes: int, size_bytes: int) -> list[tuple[str, int]]:
+    first, last = position_bytes // WARM_BYTES, (position_bytes + size_bytes - 1) // WARM_BYTES
+    return [(path, place) for place in range(first, last + 1)]
 
 
 def _clean(path: str) -> str:

@@ -11,7 +11,8 @@ import pytest
 from nodes.storage.cleaning import Cleaning, CleaningPlan, Group
 from nodes.storage.compaction import Compaction, Dirt, dirt_of
 from nodes.storage.disk import Damaged
-from nodes.storage.partition_log import LogSettings, PartitionLog
+from nodes.storage.log_settings import LogSettings
+from nodes.storage.partition_log import PartitionLog
 from tests.simulation.disk import SimulatedDisk
 from transport.wire.compression import CODECS
 from transport.wire.control import Marker, build_marker

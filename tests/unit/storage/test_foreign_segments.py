@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from nodes.storage.partition_log import LogSettings, PartitionLog
+from nodes.storage.log_settings import LogSettings
+from nodes.storage.partition_log import PartitionLog
 from tests.simulation.disk import SimulatedDisk
 from tests.unit.storage.test_cleaning import (
     FOLDER,

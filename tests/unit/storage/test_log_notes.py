@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nodes.storage.disk import File, RealDisk
-from nodes.storage.partition_log import LogSettings, PartitionLog
+from nodes.storage.log_settings import LogSettings
+from nodes.storage.partition_log import PartitionLog
 from tests.unit.storage.test_partition_log import FOLDER, TOPIC, batch_at, put
 from transport.wire.ids import Offset
 

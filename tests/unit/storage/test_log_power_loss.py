@@ -8,7 +8,8 @@ import pytest
 
 from nodes.storage.disk import DiskFull
 from nodes.storage.log_opening import InconsistentTopicId
-from nodes.storage.partition_log import LogSettings, PartitionLog
+from nodes.storage.log_settings import LogSettings
+from nodes.storage.partition_log import PartitionLog
 from tests.simulation.disk import SimulatedDisk
 from transport.wire.ids import LeaderEpoch, Offset, TopicId
 from transport.wire.records import BatchBuilder, BatchHeader, read_header, stamp

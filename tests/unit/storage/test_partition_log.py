@@ -12,7 +12,8 @@ import pytest
 
 from nodes.storage.disk import DiskFull, RealDisk, StorageError
 from nodes.storage.log_opening import InconsistentTopicId
-from nodes.storage.partition_log import LogSettings, OffsetOutOfRange, PartitionLog
+from nodes.storage.log_settings import LogSettings
+from nodes.storage.partition_log import OffsetOutOfRange, PartitionLog
 from nodes.storage.segment import Batch, Segment
 from transport.wire.ids import LeaderEpoch, Offset, TopicId
 from transport.wire.records import (

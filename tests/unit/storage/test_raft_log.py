@@ -40,6 +40,9 @@ class MemoryFile:
     def read(self, position_bytes: int, size_bytes: int) -> bytes:
         return bytes(self.data[position_bytes : position_bytes + size_bytes])
 
+    def read_cached(self, position_bytes: int, size_bytes: int) -> bytes | None:
+        return self.read(position_bytes, size_bytes)
+
     def size_bytes(self) -> int:
         return len(self.data)
 

@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from nodes.storage.disk import Damaged, RealDisk
-from nodes.storage.partition_log import LogSettings, PartitionLog
+from nodes.storage.log_settings import LogSettings
+from nodes.storage.partition_log import PartitionLog
 from transport.wire.batch import CRC_FROM
 from transport.wire.checksum import crc32c
 from transport.wire.ids import LeaderEpoch, Offset

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nodes.storage.disk import RealDisk
-from nodes.storage.partition_log import LogSettings, OffsetOutOfRange, PartitionLog
+from nodes.storage.log_settings import LogSettings
+from nodes.storage.partition_log import OffsetOutOfRange, PartitionLog
 from nodes.storage.retention import Retention
 from tests.unit.storage.test_partition_log import FOLDER, batch_at, keep_open
 from transport.wire.ids import Offset
