@@ -96,9 +96,8 @@ def start(data_dir: DataDir) -> int:
     if isinstance(answer, str):
         return _fail(answer)
     print(
-        f"version {answer.version} of the image (hash {answer.digest[:12]}) is in the coordinators' "
-        f"log, under controller epoch {answer.controller_epoch} and later; the znodes are kept up "
-        "with it.\n`odradek migrate finish` ends that, `odradek migrate rollback` goes back"
+        f"{_image_in(answer)} is in the coordinators' log, and the znodes are kept up with it.\n"
+        "`odradek migrate finish` ends that, `odradek migrate rollback` goes back"
     )
     return 0
 
@@ -120,7 +119,7 @@ def rollback(data_dir: DataDir) -> int:
     answer = _order(data_dir, _members(data_dir), Stage.ROLLED_BACK)
     if isinstance(answer, str):
         return _fail(answer)
-    print(f"version {answer.version} of the image is in the znodes alone; the brokers elect again")
+    print(f"{_image_in(answer)} is in the znodes alone; the brokers elect a controller")
     return 0
 
 
@@ -149,6 +148,12 @@ def _row(name: str, answer: Message | None) -> dict[str, Any]:
         "stage": STAGE_NAMES[answer.stage],
         **(_IMAGE_UNSEEN if answer.error == _ELSEWHERE else _image(answer)),
     }
+
+
+def _image_in(answer: MigrateResponse) -> str:
+    if answer.error == _ELSEWHERE:
+        return "the image"
+    return f"version {answer.version} of the image (hash {answer.digest[:12]})"
 
 
 def _image(answer: MigrateResponse) -> dict[str, Any]:
@@ -224,9 +229,6 @@ def _order(data_dir: DataDir, members: list[NodeEndpoints], to: Stage) -> Migrat
     """Give an order to whoever leads, until it is done; returns why not otherwise."""
     from odradek.question import ask_one
 
-    for described in _asked(data_dir).values():
-        if isinstance(described, MigrateResponse) and (described.error, described.stage) == (0, to):
-            return described
     until_s = time.monotonic() + SETTLE_MAX_S
     while True:
         leader = leader_of(members, ask_all_health(data_dir, members))
@@ -239,6 +241,8 @@ def _order(data_dir: DataDir, members: list[NodeEndpoints], to: Stage) -> Migrat
         if isinstance(answer, MigrateResponse) and answer.error == ErrorCode.NONE:
             return answer
         if isinstance(answer, MigrateResponse) and answer.error == _ELSEWHERE:
+            if answer.stage is to:
+                return answer
             return f"{leader} leads, on another host: give the command there"
         if _knows_nothing_of_it(answer):
             return "it has not begun: `odradek migrate start` prepares the coordinators first"

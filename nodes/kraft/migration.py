@@ -19,10 +19,11 @@ from nodes.core.migration import Step
 from nodes.kraft import mirror
 from nodes.kraft.entries import encode
 from nodes.kraft.machine import MetadataMachine
+from nodes.kraft.store import PROPOSE_AGAIN_MS
 from transport.driver.calls import response
 from transport.driver.ports import Origin, Wire
 from transport.driver.timers import Timers
-from transport.kernel import Now
+from transport.kernel import Now, earliest
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.messages.migration import MigrateRequest, MigrateResponse, Stage
@@ -59,6 +60,8 @@ class Migrator:
         self._orders: list[_Order] = []
         self._proposed = False
         """A step of ours is in the log, and not yet applied here."""
+        self._due_ms = 0
+        """When to propose it, if it is not."""
         machine.on_step = self._on_step
 
     def on_request(self, origin: Origin, envelope: Envelope, now: Now) -> None:
@@ -79,15 +82,17 @@ class Migrator:
         mine = self._config.supervisor_key
         if not mine or not hmac.compare_digest(body.key.encode(), mine.encode()):
             return ErrorCode.CLUSTER_AUTHORIZATION_FAILED, ""
-        if body.to not in tuple(Stage) or body.to == migration.stage:
+        if body.to not in tuple(Stage):
             return ErrorCode.NONE, ""
         if migration.stage is Stage.BEGINNING and self._config.mode == "kraft":
             return ErrorCode.INVALID_REQUEST, "the cluster was made in mode kraft"
+        if self._coordinator.reign is None:
+            return ErrorCode.NOT_RAFT_LEADER, ""  # what is known here may be an earlier stage
+        if body.to == migration.stage:
+            return ErrorCode.NONE, ""
         text = migration.why_not(Stage(body.to))
         if text:
             return ErrorCode.INVALID_REQUEST, text
-        if self._coordinator.reign is None:
-            return ErrorCode.NOT_RAFT_LEADER, ""
         return (ErrorCode.OVERLOADED, "") if len(self._orders) >= WAITING_MAX else (None, "")
 
     def _too_slow(self, order: _Order) -> None:
@@ -95,7 +100,7 @@ class Migrator:
 
     def _on_step(self, _step: Step, _why_not: str) -> None:
         """A step was applied here, whosever: what still waits is looked at again."""
-        self._proposed = False
+        self._proposed, self._due_ms = False, 0
 
     # Turns
 
@@ -112,7 +117,7 @@ class Migrator:
                 self._end(order, ErrorCode.NOT_RAFT_LEADER)
             elif why_not:
                 self._end(order, ErrorCode.INVALID_REQUEST, why_not)
-            elif not self._proposed:
+            elif not self._proposed and self._due_ms <= now.mono_ms:
                 self._propose(order, now)
 
     def _propose(self, order: _Order, now: Now) -> None:
@@ -132,6 +137,7 @@ class Migrator:
         base = migration.begins_above(held.controller_epoch, term)
         step = Step(order.to, now.wall_ms, base, found.version, found.digest)
         self._proposed = self._coordinator.propose(encode(step), now)
+        self._due_ms = now.mono_ms + PROPOSE_AGAIN_MS  # leadership is being handed over, perhaps
 
     def _is_mirrored(self, held: mirror.Held) -> bool:
         image = self._metadata.image
@@ -163,6 +169,5 @@ class Migrator:
 
     def next_deadline_ms(self) -> int | None:
         """Return when an order has waited for long enough, or has to be proposed again."""
-        if self._orders and not self._proposed:
-            return 0
-        return self._timers.next_deadline_ms()
+        due_ms = self._due_ms if self._orders and not self._proposed else None
+        return earliest(due_ms, self._timers.next_deadline_ms())

@@ -87,11 +87,11 @@ class Moving:
         known = all(broker.channel.controller == node.id for broker in brokers)
         return known and len(positions) == 1
 
-    def order(self, to: Stage, key: str = SUPERVISOR_KEY) -> MigrateResponse:
-        """Give an order to whoever leads, again while nobody takes it."""
+    def order(self, to: Stage, key: str = SUPERVISOR_KEY, *, of: str = "") -> MigrateResponse:
+        """Give an order to whoever leads, again while nobody takes it; or to one member, once."""
 
         def taken() -> bool:
-            if self._answers and self._answers[-1].error not in _LATER:  # type: ignore[attr-defined]
+            if self._answers and (of or self._answers[-1].error not in _LATER):  # type: ignore[attr-defined]
                 return True
             if self.leader() and not self._asked:
                 self._asked = True
@@ -99,7 +99,7 @@ class Moving:
             return False
 
         def ask(now: Now) -> None:
-            leader = self.leader()
+            leader = of or self.leader()
             self._asked = bool(leader) and self._asker.calls.request(
                 self._asker.links[self.members.index(leader)],
                 MigrateRequest(key, to),
@@ -224,6 +224,16 @@ def test_what_cannot_be_read_is_not_moved_and_what_was_changed_by_hand_not_gone_
     )
     assert "by hand" in answer.text
     assert moving.order(Stage.FINISHED).error == 0
+
+
+def test_who_does_not_lead_calls_nothing_done() -> None:
+    """What it knows may be an earlier stage."""
+    moving = Moving()
+    moving.order(Stage.MIRRORING)
+    moving.wait(moving.is_whole)
+    follower = next(name for name in moving.members if name != moving.leader())
+    answer = moving.order(Stage.MIRRORING, of=follower)
+    assert (answer.error, answer.stage) == (ErrorCode.NOT_RAFT_LEADER, Stage.MIRRORING)
 
 
 def test_orders_need_the_key() -> None:
