@@ -8,6 +8,15 @@ from __future__ import annotations
 
 from nodes.config import ConfigError
 from supervisor.data_dir import Cluster, DataDir, named
+from supervisor.member import (
+    BROKER,
+    CONTROLLER_ID_BASE,
+    OBSERVER,
+    QUORUM_ID_END,
+    Member,
+    NodePorts,
+    number_in,
+)
 from supervisor.moving import (
     CONTROLLER,
     COORDINATOR,
@@ -15,18 +24,9 @@ from supervisor.moving import (
     with_controllers,
     with_controllers_only,
 )
-from supervisor.plan import (
-    BROKER,
-    CONTROLLER_ID_BASE,
-    OBSERVER,
-    QUORUM_ID_END,
-    ClusterPlan,
-    Member,
-    NodePorts,
-    broker_id,
-    number_in,
-)
+from supervisor.plan import ClusterPlan
 from supervisor.ports import assign_endpoints
+from supervisor.settings import broker_id
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nodes.config import ConfigError
 from supervisor.data_dir import Cluster
-from supervisor.plan import BROKER, Member, NodePorts
+from supervisor.member import BROKER, Member, NodePorts
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import (
     DescribeNodeRequest,

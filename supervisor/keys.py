@@ -18,7 +18,7 @@ from typing import Any
 
 from nodes.config import ConfigError
 from supervisor.data_dir import DataDir, write_atomically
-from supervisor.plan import KEYS_DIR
+from supervisor.settings import KEYS_DIR
 
 _EXAMPLES = """\
 examples:

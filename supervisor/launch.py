@@ -27,19 +27,12 @@ from supervisor.data_dir import (
 )
 from supervisor.growth import Growth, members_kept
 from supervisor.lives import Started
+from supervisor.member import OBSERVER, Member
 from supervisor.moving import as_moved, as_they_were, was_moved
 from supervisor.outcome import Outcome
-from supervisor.plan import (
-    KEYS_DIR,
-    OBSERVER,
-    SHIPPED_OF_MODE,
-    ClusterPlan,
-    Member,
-    Settings,
-    load_settings,
-    new_cluster_id,
-)
+from supervisor.plan import ClusterPlan
 from supervisor.ports import assign_endpoints
+from supervisor.settings import KEYS_DIR, SHIPPED_OF_MODE, Settings, load_settings, new_cluster_id
 from supervisor.spawn import Children, end_orphans, last_line, node_command
 from transport.wire.ids import ClusterId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints

@@ -12,8 +12,8 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from nodes.config import EXIT_STOPPED, ConfigError
-from supervisor.plan import SupervisorConfig
 from supervisor.roster import Node, Roster
+from supervisor.settings import SupervisorConfig
 from supervisor.watch import GiveUp, describe_exit
 from transport.driver.timers import Timer, Timers
 from transport.kernel import Now

@@ -13,7 +13,8 @@ from dataclasses import replace
 import msgspec
 
 from supervisor.data_dir import Cluster, named
-from supervisor.plan import Member, NodeOverride, Settings
+from supervisor.member import Member
+from supervisor.settings import NodeOverride, Settings
 from transport.wire.ids import NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from random import SystemRandom
 
 from nodes.config import ConfigError
-from supervisor.plan import Member, NodePorts
+from supervisor.member import Member, NodePorts
 from transport.wire.ids import NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 

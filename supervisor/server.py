@@ -15,7 +15,8 @@ from nodes.config import ConfigError
 from supervisor.growth import Growth
 from supervisor.health import HealthWatch
 from supervisor.lives import Lives
-from supervisor.plan import BROKER, ClusterPlan
+from supervisor.member import BROKER
+from supervisor.plan import ClusterPlan
 from supervisor.roster import READY, Node, Roster
 from supervisor.watch import RestartPolicy
 from transport.driver.calls import response

@@ -18,7 +18,7 @@ from nodes.config import (
     EXIT_ORPHANED,
     EXIT_STOPPED,
 )
-from supervisor.plan import SupervisorConfig
+from supervisor.settings import SupervisorConfig
 
 _DOUBLINGS_MAX = 30
 

@@ -10,7 +10,7 @@ from nodes.broker.server import BrokerServer
 from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, QUORUM_ROLES, NodeConfig
 from nodes.coordinator.server import CoordinatorServer
 from nodes.kraft.server import KraftServer
-from supervisor.plan import OBSERVER_ID_BASE
+from supervisor.member import OBSERVER_ID_BASE
 from tests.simulation.clock import HostClock
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.network import Network

@@ -12,8 +12,10 @@ import pytest
 from rich.console import Console as RichConsole
 
 from supervisor.console import LiveConsole, PlainConsole, choose_console, render_table
+from supervisor.member import NodePorts
 from supervisor.outcome import Outcome
-from supervisor.plan import ClusterPlan, NodePorts, Settings
+from supervisor.plan import ClusterPlan
+from supervisor.settings import Settings
 from supervisor.status import describe_ready, status_text, uptime_text
 from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
 from transport.wire.messages.supervision import NodeStatus, SupervisorStatusResponse

@@ -19,7 +19,7 @@ from supervisor.data_dir import (
     SupervisorRecord,
     write_atomically,
 )
-from supervisor.plan import new_cluster_id
+from supervisor.settings import new_cluster_id
 from transport.wire.ids import Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 

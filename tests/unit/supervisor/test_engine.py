@@ -16,8 +16,10 @@ from supervisor.data_dir import Cluster, DataDir
 from supervisor.engine import EXIT_NOT_READY, Supervisor
 from supervisor.growth import Growth
 from supervisor.lives import Exited, Started
-from supervisor.plan import ClusterConfig, ClusterPlan, NodePorts, Settings, SupervisorConfig
+from supervisor.member import NodePorts
+from supervisor.plan import ClusterPlan
 from supervisor.roster import Usage
+from supervisor.settings import ClusterConfig, Settings, SupervisorConfig
 from supervisor.status import status_json, status_text
 from transport.driver.ports import Door, LinkId, Origin, Ports
 from transport.kernel import Now

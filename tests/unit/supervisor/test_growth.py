@@ -6,7 +6,9 @@ from pathlib import Path
 
 from supervisor.data_dir import Cluster, DataDir
 from supervisor.growth import Growth, members_kept
-from supervisor.plan import ClusterConfig, ClusterPlan, NodePorts, Settings
+from supervisor.member import NodePorts
+from supervisor.plan import ClusterPlan
+from supervisor.settings import ClusterConfig, Settings
 from transport.wire.ids import ClusterId, NodeName
 
 

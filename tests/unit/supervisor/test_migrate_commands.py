@@ -11,7 +11,8 @@ import pytest
 import odradek.question
 from supervisor import commands, migrate
 from supervisor.data_dir import Cluster, DataDir
-from supervisor.plan import NodePorts, Settings
+from supervisor.member import NodePorts
+from supervisor.settings import Settings
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import ClusterId, Incarnation, NodeName
 from transport.wire.messages import Message, Refusal

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from nodes.config import ConfigError
-from supervisor.plan import Member, NodePorts
+from supervisor.member import Member, NodePorts
 from supervisor.ports import END_PORT, FIRST_PORT, assign_endpoints
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints

@@ -16,7 +16,9 @@ import pytest
 from nodes.config import ConfigError, load_node_config
 from supervisor.data_dir import DataDir, ProcessRecord
 from supervisor.lives import Exited
-from supervisor.plan import ClusterConfig, ClusterPlan, NodePorts, Settings, SupervisorConfig
+from supervisor.member import NodePorts
+from supervisor.plan import ClusterPlan
+from supervisor.settings import ClusterConfig, Settings, SupervisorConfig
 from supervisor.spawn import Children, bound_log, end_orphans, last_line, node_command
 from transport.wire.ids import ClusterId, Incarnation, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
@@ -146,7 +148,9 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from supervisor.data_dir import DataDir
-from supervisor.plan import ClusterConfig, ClusterPlan, NodePorts, Settings
+from supervisor.member import NodePorts
+from supervisor.plan import ClusterPlan
+from supervisor.settings import ClusterConfig, Settings
 from supervisor.spawn import Children
 folder = Path({folder!r})
 data_dir = DataDir(folder)

@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 
 from nodes.config import ConfigError, check_node_config
-from supervisor.plan import (
-    ClusterPlan,
-    NodePorts,
-    Settings,
-    load_settings,
-    read_settings,
-    shipped_names,
-)
+from supervisor.member import NodePorts
+from supervisor.plan import ClusterPlan
+from supervisor.settings import Settings, load_settings, read_settings, shipped_names
 from transport.wire.ids import ClusterId
 
 

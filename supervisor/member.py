@@ -1,0 +1,59 @@
+"""A node as the settings ask for it: who it is, and where it is to listen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from transport.wire.ids import NodeId, NodeName
+from transport.wire.messages.cluster import NodeEndpoints
+
+BROKER = "broker"
+OBSERVER = "observer"
+"""The role that takes a member of the quorum its vote, and nothing else."""
+OBSERVER_ID_BASE = 64
+"""Above the numbers of all voters there can be; session ids have seven bits for it."""
+CONTROLLER_ID_BASE = 112
+"""All nodes share one space of ids, since coordinators can become controllers: those and dedicated
+controllers have the last of what the quorum can have."""
+QUORUM_ID_END = 128
+
+
+class NodePorts(NamedTuple):
+    """Where one node listens; 0: any free port."""
+
+    peers: int = 0
+    clients: int = 0
+    events: int = 0
+    http: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node as asked for: its ports may still be 0."""
+
+    name: NodeName
+    id: NodeId
+    roles: tuple[str, ...]
+    host: str
+    ports: NodePorts
+    rack: str = ""
+
+    def endpoints(self, ports: NodePorts) -> NodeEndpoints:
+        """Return where it listens, with the ports it was given."""
+        peers, clients, events, http = (f"{self.host}:{port}" for port in ports)
+        return NodeEndpoints(
+            self.id,
+            self.name,
+            self.roles,
+            f"tcp://{peers}",
+            f"tcp://{clients}",
+            f"tcp://{events}",
+            self.rack,
+            f"http://{http}",
+        )
+
+
+def number_in(name: str) -> int:
+    """Return the number at the end of a node's name."""
+    return int(name.rpartition("-")[2])
