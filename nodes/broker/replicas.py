@@ -211,9 +211,14 @@ class Replicas:
         self._shelf.remove(replica)
 
     def _on_unusable(self, replica: Replica, now: Now) -> None:
-        """A damaged log of a follower is put aside, and fetched again from its leader."""
-        leader = replica.record.leader
-        if leader in (NO_NODE, self._context.id) or self.find(replica.key) is not replica:
+        """A damaged log of a follower is put aside, and fetched again from its leader.
+
+        Only once nobody counts on it any more: whoever elected the empty one would lose everything.
+        """
+        record, me = replica.record, self._context.id
+        if record.leader in (NO_NODE, me) or me in (*record.isr, *record.elr):
+            return
+        if self.find(replica.key) is not replica:
             return
         self._fetchers.drop(replica)
         anew = Replica(

@@ -260,6 +260,34 @@ def test_damage_at_rest_is_found_when_it_is_read(leads: bool) -> None:
         assert fleet.server(victim).context.figures["logs_fetched_anew"] == 1
 
 
+def test_a_damaged_log_is_kept_while_its_replica_may_be_elected() -> None:
+    """An empty log in its place would lead from the ELR, and everybody cut their logs to it."""
+    fleet = PartitionFleet(min_insync_replicas=3)
+    fleet.settle()
+    key = fleet.create()
+    for value in (b"a", b"b", b"c"):
+        fleet.write(key, value)
+    whole(fleet, key)
+    victim = followers(fleet, key)[0]
+    fleet.kill(victim)
+    fleet.wait(lambda: len(fleet.isr(key)) == 2)
+    fleet.disks[victim].flip(LOG_FILE, 3, 0)  # of the base offset: found by whoever opens it
+    fleet.start(victim)
+
+    def repaired() -> bool:
+        record = fleet.server(fleet.controller()).context.image.partition(key)
+        replica = fleet.hosted(victim).find(key) if fleet.server(victim)._started else None
+        assert record is not None
+        if victim in (*record.isr, *record.elr) and replica is not None:
+            core = replica.core
+            assert core is None or core.log_end_offset == 3, "who may be elected has everything"
+        return victim in record.isr
+
+    fleet.wait(repaired, 10_000)
+    assert fleet.server(victim).context.figures["logs_fetched_anew"] == 1
+    assert fleet.logs(key) == [[b"a", b"b", b"c"]] * 3
+
+
 def test_a_damaged_log_without_a_leader_to_fetch_from_is_offline() -> None:
     fleet = PartitionFleet(1)
     fleet.same_boot = False
