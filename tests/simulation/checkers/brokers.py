@@ -14,6 +14,7 @@ from nodes.broker.server import BrokerServer
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.leader import Leader
 from tests.simulation.checkers.begins_committed import check_beginning
+from tests.simulation.checkers.caught_up import CaughtUp
 from tests.simulation.checkers.committed_replicated import (
     LedPartition,
     MinInsync,
@@ -46,6 +47,7 @@ class BrokerWatch:
         self._leaders = OneLeaderPerEpoch()
         self._controllers = OneController()
         self._min_insync = MinInsync()
+        self._caught_up = CaughtUp()
         self._processes: dict[str, SimulatedProcess] = {}
         self._positions: dict[str, MetadataPosition] = {}
         self._ends: dict[tuple[str, PartitionKey], int] = {}
@@ -63,7 +65,8 @@ class BrokerWatch:
             return
         if self._processes.get(host) is not process:
             self._processes[host] = process
-            self._restarted(host)
+            self._restarted(host, server)
+        self._caught_up.look(host, server)
         self._look_at_image(host, server)
         self.look_at_controller(server.context.id, server.controller)
         seen = self._seen[host]
@@ -156,7 +159,9 @@ class BrokerWatch:
         for partition in sorted(self.survivors.excused - before):
             self.watermarks.forget(partition)
 
-    def _restarted(self, host: str) -> None:
+    def _restarted(self, host: str, server: BrokerServer) -> None:
+        newest = self._cluster.transitions.image
+        self._caught_up.started(host, server, 0 if newest is None else newest.position.version)
         self._positions.pop(host, None)
         self._seen[host] = {}
         self._images.restarted(host)
@@ -238,11 +243,7 @@ class BrokerWatch:
 
     def _may_lack(self, host: str, replica: Replica) -> bool:
         """Tell whether a power cut or a damaged disk has taken something from this replica."""
-        server = broker_of(self._processes[host])
-        assert server is not None
-        figures = server.context.figures
-        cut = figures.get("logs_fetched_anew", 0) + figures.get("torn_tails_cut", 0)
-        return cut > 0 or self.survivors.is_harmed(_name(replica), _number(host))
+        return self.survivors.is_harmed(_name(replica), _number(host))
 
     def _other_ends(self, key: PartitionKey, but: str) -> Iterator[tuple[int, int]]:
         for host, process in self._processes.items():

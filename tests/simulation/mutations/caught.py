@@ -57,6 +57,7 @@ CAUGHT: dict[str, int] = {
     "reads-of-two-states": 1,
     "reassignment-ended-early": 1,
     "refused-batch-written": 3,
+    "registered-while-behind": 5,
     "repeated-write-takes-a-zxid": 1,
     "retention-beyond-the-watermark": 1,
     "sequence-number-reused": 1,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from nodes.broker.membership import Membership
 from nodes.core.migration import Found, Migration, Step
 from nodes.kraft import mirror
 from nodes.kraft.machine import MetadataMachine
@@ -38,6 +41,17 @@ def told_before_the_majority_has_it() -> list[Patch]:
             commit.on_committed(True, now)
 
     return [(QuorumMetadataStore, "flush", flush)]
+
+
+@mutation("S58", mode="kraft", victims="broker", faults=("_kill", "_slow_network"))
+def registered_while_behind() -> list[Patch]:
+    """A broker registers by the image it begins with, before it knows what was committed since."""
+    init = Membership.__init__
+
+    def begin(self: Membership, *given: Any, **named: Any) -> None:
+        init(self, *given, **{**named, "may_register": lambda: True})
+
+    return [(Membership, "__init__", begin)]
 
 
 @mutation("S56", mode=MOVING)
