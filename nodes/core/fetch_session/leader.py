@@ -106,13 +106,15 @@ class FetchSession:
         return taken
 
     def answered(self, told: Iterable[tuple[PartitionKey, FetchedPartition]]) -> list[PartitionKey]:
-        """Take over what an answer tells; return the partitions that it takes out."""
+        """Take over what an answer tells; return the partitions that it takes out.
+
+        One that is only told of its ends may still have something to read.
+        """
         gone = []
         for key, part in told:
             if part.only_ends:
                 self.told[key] = part.high_watermark, part.log_start_offset
                 self.behind.pop(key, None)
-                self.ready.pop(key, None)
             else:
                 self.leave(key)
                 gone.append(key)

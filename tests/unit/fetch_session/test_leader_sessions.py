@@ -109,6 +109,7 @@ def test_what_an_answer_tells_takes_its_partition_out_unless_it_tells_of_ends_on
     assert list(session.parts) == [key_of(3)]
     assert session.told == {key_of(3): (9, 1)}
     assert not session.behind
+    assert key_of(3) in session.ready, "what there was no room for is read later"
     session.check()
 
 
