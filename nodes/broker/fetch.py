@@ -37,7 +37,9 @@ from transport.wire.messages.quotas import CONSUMER_BYTE_RATE
 from transport.wire.records import iterate_headers
 
 PARTITIONS_MAX = 4_000
-"""Named in one fetch, and in one answer; below the wire's bound on frames."""
+"""Named in one fetch, and told of in one answer; below the wire's bound on frames."""
+READ_MAX = 50
+"""Read for one answer: a follower that must begin so many logs still comes to its heartbeats."""
 WAIT_MAX_MS = 30_000
 PARKED_MAX = 10_000
 PARKED_PER_CONSUMER_MAX = 8
@@ -332,7 +334,8 @@ class Fetches:
         gathered = _Gathered()
         for key in keys:
             left = limit - gathered.size_bytes
-            if left <= 0 or len(gathered.partitions) >= PARTITIONS_MAX:
+            full = len(gathered.frames) >= READ_MAX or len(gathered.partitions) >= PARTITIONS_MAX
+            if left <= 0 or full:
                 break
             self._read(fetch, key, left, gathered, now)
             if key not in gathered.partitions:

@@ -1,12 +1,14 @@
 """Produce requests: taken apart into batches, put together again from the partitions' outcomes.
 
-Owns the requests that wait for some of their batches.  Judges nothing but the request itself and
-the batch's bytes; the rest is the partition core's.
+Owns the requests that wait for some of their batches, and those not taken apart yet: beginning
+thousands of logs is spread over turns.  Judges nothing but the request itself and the batch's
+bytes; the rest is the partition core's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
@@ -37,6 +39,8 @@ from transport.wire.messages.quotas import PRODUCER_BYTE_RATE
 from transport.wire.messages.transactions import AddPartitionsToTxnRequest, TransactionPartition
 from transport.wire.records import BatchHeader, RecordError, check_batch, read_header
 
+LOGS_BEGUN_A_TURN = 20
+"""The first record of a log makes a folder and files: a millisecond and more on some file systems."""
 TIMEOUT_MAX_MS = 300_000
 """Nobody waits longer, whatever is asked."""
 
@@ -60,6 +64,14 @@ class _Waiting:
         self.throttle_ms = throttle_ms
         self.unverified: list[_Checked] = []
         """They would begin a transaction in their partitions."""
+
+
+class _Work(NamedTuple):
+    """A request of which some batches have not had their turn."""
+
+    waiting: _Waiting
+    due_ms: int
+    places: Iterator[int]
 
 
 class _Checked(NamedTuple):
@@ -127,6 +139,8 @@ class Produces:
         self._find = find
         self._waiting = 0
         self._quotas = ClientQuotas(context, PRODUCER_BYTE_RATE)
+        self._backlog: deque[_Work] = deque()
+        self._room = LOGS_BEGUN_A_TURN
         self.verify: Verify = nobody_to_ask
 
     @property
@@ -147,15 +161,39 @@ class Produces:
             self._finish(waiting, error)
             return
         due_ms = request.due_ms(now, min(body.timeout_ms, TIMEOUT_MAX_MS))
-        for place, part in enumerate(body.partitions):
-            self._produce(waiting, place, part, due_ms, now)
-        if waiting.unverified:
-            self._verify(waiting, body, due_ms, now)
+        # Behind those that are not through: a producer's batches keep their order.
+        self._backlog.append(_Work(waiting, due_ms, iter(range(len(body.partitions)))))
+        self._go_on(now)
+
+    def end_turn(self, now: Now) -> None:
+        """Go on with what this turn had no room for."""
+        self._go_on(now)
+        self._room = LOGS_BEGUN_A_TURN
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when this wants a turn."""
+        return 0 if self._backlog else None
+
+    def _go_on(self, now: Now) -> None:
+        while self._backlog and self._room > 0:
+            waiting, due_ms, places = self._backlog[0]
+            body = waiting.request.envelope.body
+            assert isinstance(body, ProduceRequest), "by the dispatch table"
+            for place in places:
+                self._produce(waiting, place, body.partitions[place], due_ms, now)
+                if self._room <= 0:
+                    break
+            else:
+                self._backlog.popleft()
+                if waiting.unverified:
+                    self._verify(waiting, body, due_ms, now)
 
     def _produce(
         self, waiting: _Waiting, place: int, part: ProducePartition, due_ms: int, now: Now
     ) -> None:
         replica = self._find(PartitionKey(part.topic_id, part.partition))
+        if isinstance(replica, Replica) and replica.is_unmade:
+            self._room -= 1
         if isinstance(replica, ErrorCode):
             self._end(waiting, place, replica)
             return

@@ -262,6 +262,11 @@ class Replica:
         return self._log
 
     @property
+    def is_unmade(self) -> bool:
+        """Its log has no files yet: the next append makes them."""
+        return self._log is not None and self._log.segment_count == 0
+
+    @property
     def sync_pending(self) -> bool:
         """Something written has not reached the disk."""
         log = self._log

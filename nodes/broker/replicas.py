@@ -286,6 +286,7 @@ class Replicas:
         """Do what is due, answer fetches, propose ISR changes, poll leaders."""
         self._take_over(now)
         self._assignments.begin_turn()
+        self._produces.end_turn(now)
         for replica in self._wakeups.due(now.mono_ms):
             replica.step(TICK, now)
         if self._has_failed:
@@ -338,6 +339,7 @@ class Replicas:
             return 0
         return earliest(
             self._wakeups.next_deadline_ms(),
+            self._produces.next_deadline_ms(),
             self._fetches.next_deadline_ms(),
             self._fetchers.next_deadline_ms(),
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from msgspec.structs import replace
 
+from nodes.broker import produce
 from nodes.broker.fetchers import Fetchers
 from tests.unit.broker.partition_fleet import (
     Answer,
@@ -13,6 +16,7 @@ from tests.unit.broker.partition_fleet import (
     make_batch,
     values_of,
 )
+from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, NodeId, Offset, PartitionKey, TopicId
 from transport.wire.messages.fetch import (
@@ -30,6 +34,7 @@ from transport.wire.messages.fetch import (
     OffsetForLeaderEpochResponse,
 )
 from transport.wire.messages.produce import (
+    ACKS_ALL,
     ACKS_LEADER,
     ACKS_NONE,
     ProducePartition,
@@ -336,6 +341,40 @@ def test_no_partition_is_starved_by_a_small_limit(fleet: PartitionFleet) -> None
         assert isinstance(body, FetchResponse)
         told.update((part.topic_id, part.partition) for part in body.partitions)
     assert len(told) == len(here)
+
+
+def test_a_request_that_begins_many_logs_takes_turns_and_keeps_its_order(
+    fleet: PartitionFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(produce, "LOGS_BEGUN_A_TURN", 2)
+    key = fleet.create(partitions=21)
+    leader = fleet.leader(key)
+    led = [
+        PartitionKey(key.topic_id, number)
+        for number in range(21)
+        if fleet.leader(PartitionKey(key.topic_id, number)) == leader
+    ]
+    assert len(led) >= 5
+    parts = tuple(ProducePartition(*one, LeaderEpoch(-1), 0) for one in led)
+    begun_at_once: list[int] = []
+    produces = fleet.hosted(leader)._produces
+    go_on = produces._go_on
+
+    def counted(now: Now) -> None:
+        before = sum(fleet.replica(leader, one).is_unmade for one in led)
+        go_on(now)
+        begun_at_once.append(before - sum(fleet.replica(leader, one).is_unmade for one in led))
+
+    monkeypatch.setattr(produces, "_go_on", counted)
+    answers: list[Answer] = []
+    for value in (b"first", b"second"):
+        request = ProduceRequest(ACKS_ALL, 5_000, parts)
+        fleet.post_whole(leader, request, answers, payload=(make_batch(value),))
+    fleet.wait(lambda: len(answers) == 2, 5_000)
+    assert max(begun_at_once) <= 3, "what is left of a turn, and the whole of the next"
+    for one in led:
+        fleet.wait(partial(fleet.in_step, one))
+        assert fleet.logs(one) == [[b"first", b"second"]] * 3
 
 
 def test_a_client_cannot_pose_as_a_replica(fleet: PartitionFleet) -> None:
