@@ -1,7 +1,7 @@
 """What each API of the clients' door demands: one row for each request, and nothing elsewhere.
 
-The operations are Kafka's.  Topics are judged by name; a topic id that this broker does not know
-passes, for the handler to say so.
+The operations are Kafka's.  Topics are judged by name; a part with a topic id that this broker does
+not know is refused as unknown.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ CODES = {
 May = Callable[[Demand], bool]
 Demands = Callable[[Any, ClusterImage], Iterable[Demand]]
 """(request, image) -> all that must be allowed."""
-PartDemands = Callable[[Any, Any, ClusterImage], Iterable[Demand]]
-"""(request, part, image) -> all that must be allowed."""
+PartDemands = Callable[[Any, Any, ClusterImage], Iterable[Demand] | None]
+"""(request, part, image) -> all that must be allowed; None: its topic id is not known here."""
 
 READ, WRITE, CREATE = AclOperation.READ, AclOperation.WRITE, AclOperation.CREATE
 DELETE, ALTER, DESCRIBE = AclOperation.DELETE, AclOperation.ALTER, AclOperation.DESCRIBE
@@ -114,7 +114,14 @@ def _on_topics(
 
 
 def _by_id(operation: AclOperation) -> PartDemands:
-    return lambda _body, part, image: _on_topics(operation, (part.topic_id,), image)
+    return lambda _body, part, image: _on_topic(operation, part.topic_id, image)
+
+
+def _on_topic(
+    operation: AclOperation, topic_id: TopicId, image: ClusterImage
+) -> Iterable[Demand] | None:
+    topic = image.topics.get(topic_id)
+    return None if topic is None else (Demand(operation, TOPIC, topic.name),)
 
 
 def _by_name(operation: AclOperation) -> PartDemands:
@@ -244,8 +251,10 @@ def _admin(operation: AclOperation, answer: type[Message]) -> Row:
 
 # The table
 
+OPEN = Row()
+"""For everybody who is let in."""
 ROWS: Mapping[type[Message], Row] = {
-    cluster.DescribeNodeRequest: Row(),  # where everybody is: a client's first words
+    cluster.DescribeNodeRequest: OPEN,  # where everybody is: a client's first words
     cluster.HealthRequest: _on_cluster(DESCRIBE),
     metadata.MetadataRequest: Row(
         parts=Parts(
@@ -318,7 +327,7 @@ ROWS: Mapping[type[Message], Row] = {
     topics.DescribeTopicsRequest: Row(
         parts=Parts(
             "topics",
-            lambda _body, topic_id, image: _on_topics(DESCRIBE, (topic_id,), image),
+            lambda _body, topic_id, image: _on_topic(DESCRIBE, topic_id, image),
             topics.DescribeTopicsResponse,
             "partitions",
             None,

@@ -12,11 +12,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from nodes.broker.access import CODES, ROWS, May, Parts, Row
+from nodes.broker.access import CODES, OPEN, ROWS, May, Parts, Row
 from nodes.broker.context import BrokerContext, Request
 from nodes.core.acls import AclJudge, Actor, Demand
 from transport.driver.ports import Door
-from transport.wire.errors import ErrorCode
+from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import CLUSTER_PRINCIPAL
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.acls import (
@@ -33,16 +33,17 @@ Refused = dict[int, Any]
 """Place among the parts -> its outcome, or None where it is left out."""
 
 ABOUT_ACLS = (CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest)
-OF_NODES = Row(
-    lambda _body, _image: (Demand(AclOperation.CLUSTER_ACTION, ResourceType.CLUSTER, CLUSTER_NAME),)
-)
+EVERYTHING = Demand(AclOperation.CLUSTER_ACTION, ResourceType.CLUSTER, CLUSTER_NAME)
+"""What the nodes themselves may do; while no ACL is known, nobody else but super users."""
+OF_NODES = Row(lambda _body, _image: (EVERYTHING,))
 
 
 class Authorizer:
     """Judges requests by the image's ACLs, if the cluster judges at all."""
 
-    def __init__(self, context: BrokerContext) -> None:
+    def __init__(self, context: BrokerContext, knows_acls: Callable[[], bool]) -> None:
         self._context = context
+        self._knows_acls = knows_acls
         self._judge = AclJudge((CLUSTER_PRINCIPAL, *context.config.super_users))
         self._seen = -1
 
@@ -61,6 +62,10 @@ class Authorizer:
             self._refuse(request, ErrorCode.CLUSTER_AUTHORIZATION_FAILED, text)
             return None
         may = self._of(request)
+        if row is not OPEN and not self._knows_acls() and not may(EVERYTHING):
+            text = f"{self._context.config.name} has not heard yet who may do what"
+            self._refuse(request, ErrorCode.BROKER_NOT_AVAILABLE, text)
+            return None
         missing = self._missing(row.demands(body, self._context.image), may)
         if missing is not None:
             self._refuse(request, *_verdict(request, missing))
@@ -95,9 +100,8 @@ class Authorizer:
         refused: Refused = {}
         if parts is not None:
             for place, part in enumerate(given):
-                missing = self._missing(parts.demands(body, part, self._context.image), may)
-                if missing is not None:
-                    told = _verdict(request, missing)
+                told = self._judge_part(request, parts, part, may)
+                if told is not None:
                     refused[place] = parts.refused(part, *told) if parts.refused else None
         amend = self._amend(row, len(given), refused, may)
         if not refused or parts is None:
@@ -131,6 +135,15 @@ class Authorizer:
             return answer
 
         return amend
+
+    def _judge_part(
+        self, request: Request, parts: Parts, part: Any, may: May
+    ) -> tuple[ErrorCode, str] | None:
+        demands = parts.demands(request.envelope.body, part, self._context.image)
+        if demands is None:  # it may be known before the request is done, and then by its name
+            return ErrorCode.UNKNOWN_TOPIC_ID, meaning(ErrorCode.UNKNOWN_TOPIC_ID).text
+        missing = self._missing(demands, may)
+        return None if missing is None else _verdict(request, missing)
 
     @staticmethod
     def _missing(demands: Iterable[Demand], may: May) -> Demand | None:

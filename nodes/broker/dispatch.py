@@ -35,9 +35,11 @@ class Dispatch:
         clients: Handlers,
         peers: Handlers,
         events: Mapping[type[Message], OnEvent],
+        knows_acls: Callable[[], bool] = lambda: True,
     ) -> None:
+        """``knows_acls``: the image is one of the cluster's present."""
         self._context = context
-        self._authorizer = Authorizer(context)
+        self._authorizer = Authorizer(context, knows_acls)
         self._doors: dict[Door, Handlers] = {Door.CLIENTS: clients, Door.PEERS: peers}
         self._events = events
         self.handles = frozenset(clients) | frozenset(peers)

@@ -20,6 +20,7 @@ from transport.kernel import Now, earliest
 from transport.wire.codec import Buffer, Envelope, Kind
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
+    NO_METADATA,
     NO_NODE,
     MetadataPosition,
     MetadataVersion,
@@ -110,6 +111,11 @@ class Metadata:
     def image(self) -> ClusterImage:
         """What this broker has applied."""
         return self._context.image
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether the image is one of the cluster's present, however old by now."""
+        return self.is_current and self.image.position != NO_METADATA
 
     # Changes
 

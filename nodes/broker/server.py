@@ -261,7 +261,13 @@ class BrokerServer:
             MetadataDelta: self.metadata.on_delta,
             Heartbeat: self.metadata.on_beat,
         }
-        return Dispatch(context, clients=clients, peers=peers, events=events)
+        return Dispatch(
+            context,
+            clients=clients,
+            peers=peers,
+            events=events,
+            knows_acls=lambda: self.metadata.is_known,
+        )
 
     def on_message(self, origin: Origin | LinkId, envelope: Envelope, now: Now) -> None:
         """Hand a request to its handler, an event or answer to whoever waits for it."""

@@ -308,6 +308,42 @@ def test_names_are_not_published_to_everybody(fleet: PartitionFleet) -> None:
     assert [image.topic("t") is not None for image in images] == [True, True]
 
 
+def test_a_topic_that_is_not_known_yet_is_not_read_when_it_is(
+    fleet: PartitionFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = create(fleet, "t")
+    number = fleet.leader(key)
+    assert produced(fleet, "root", key) == [ErrorCode.NONE]
+    dispatch, known = fleet.server(number).dispatch, fleet.server(number).context.image.topics
+    judge = dispatch.on_request
+
+    def on_request(*request: Any) -> None:
+        topic = known.pop(key.topic_id)
+        judge(*request)
+        known[key.topic_id] = topic
+
+    monkeypatch.setattr(dispatch, "on_request", on_request)
+    answer = ask(fleet, "alice", number, fetch_request(key, Offset(0)))
+    assert [one.error for one in answer.partitions] == [ErrorCode.UNKNOWN_TOPIC_ID]
+    assert [one.frame for one in answer.partitions] == [-1]
+
+
+def test_before_the_acls_are_known_nobody_is_told_that_they_may_not(
+    fleet: PartitionFleet,
+) -> None:
+    key = create(fleet, "t")
+    grant(fleet, "alice", AclOperation.WRITE, "t")
+    dispatch = fleet.server(1).dispatch
+    dispatch._authorizer._knows_acls = lambda: False
+    requests = one_of_each(key)
+    del requests[cluster.DescribeNodeRequest]
+    for kind, request in requests.items():
+        answer = ask(fleet, "alice", 1, request, payload=(make_batch(),))
+        assert answer.error == ErrorCode.BROKER_NOT_AVAILABLE, kind
+    assert ask(fleet, "alice", 1, cluster.DescribeNodeRequest()).error == ErrorCode.NONE
+    assert ask(fleet, "root", 1, metadata.MetadataRequest()).error == ErrorCode.NONE
+
+
 def test_where_nobody_is_judged_there_are_no_acls() -> None:
     fleet = PartitionFleet(1)
     fleet.settle()
