@@ -43,6 +43,10 @@ LOGS_BEGUN_A_TURN = 20
 """The first record of a log makes a folder and files: a millisecond and more on some file systems."""
 TIMEOUT_MAX_MS = 300_000
 """Nobody waits longer, whatever is asked."""
+WAITING_MAX = 20_000
+"""Requests that may wait at once, of a kilobyte or two each: what they brought is in the log."""
+UNVERIFIED_BYTES_MAX = 64 * 1024 * 1024
+"""Of batches that are not in the log yet, as a transaction's coordinator is asked about them."""
 
 OnVerdict = Callable[[ErrorCode, str, Now], None]
 Verify = Callable[[AddPartitionsToTxnRequest, OnVerdict, Now], None]
@@ -64,6 +68,11 @@ class _Waiting:
         self.throttle_ms = throttle_ms
         self.unverified: list[_Checked] = []
         """They would begin a transaction in their partitions."""
+
+    def forget_payload(self) -> None:
+        """Keep of the request only what its answer needs."""
+        envelope = self.request.envelope._replace(payload=())
+        self.request = self.request._replace(envelope=envelope)
 
 
 class _Work(NamedTuple):
@@ -138,6 +147,7 @@ class Produces:
         self._context = context
         self._find = find
         self._waiting = 0
+        self._unverified_bytes = 0
         self._quotas = ClientQuotas(context, PRODUCER_BYTE_RATE)
         self._backlog: deque[_Work] = deque()
         self._room = LOGS_BEGUN_A_TURN
@@ -157,6 +167,8 @@ class Produces:
         waiting = _Waiting(request, len(body.partitions), throttle_ms)
         self._waiting += 1
         error = _refusal(body)
+        if error is ErrorCode.NONE and self._waiting > WAITING_MAX:
+            error = ErrorCode.OVERLOADED
         if error is not ErrorCode.NONE or not body.partitions:
             self._finish(waiting, error)
             return
@@ -185,6 +197,8 @@ class Produces:
                     break
             else:
                 self._backlog.popleft()
+                # What is written is not kept in memory as well, however long its answer may take.
+                waiting.forget_payload()
                 if waiting.unverified:
                     self._verify(waiting, body, due_ms, now)
 
@@ -214,6 +228,10 @@ class Produces:
         core = replica.core
         begins = core is not None and core.must_verify(header.producer_id, header.producer_epoch)
         if header.is_transactional and begins:
+            if self._unverified_bytes >= UNVERIFIED_BYTES_MAX:
+                self._end(waiting, place, ErrorCode.OVERLOADED)
+                return
+            self._unverified_bytes += len(buffer)
             waiting.unverified.append(one)
         else:
             self._append(waiting, one, replica, due_ms, now)
@@ -245,7 +263,8 @@ class Produces:
         """
         transactional_id = body.transactional_id
         assert transactional_id is not None, "its batches are transactional"
-        for (producer_id, epoch), group in groupby(waiting.unverified, _writer):
+        unverified, waiting.unverified = waiting.unverified, []
+        for (producer_id, epoch), group in groupby(unverified, _writer):
             batches = list(group)
             parts = tuple(TransactionPartition(*one.key) for one in batches)
 
@@ -253,6 +272,7 @@ class Produces:
                 error: ErrorCode, text: str, now: Now, batches: list[_Checked] = batches
             ) -> None:
                 for one in batches:
+                    self._unverified_bytes -= len(one.buffer)
                     replica = self._find(one.key)
                     if error is not ErrorCode.NONE:
                         self._end(waiting, one.place, error, text=text)

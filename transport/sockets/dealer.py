@@ -55,7 +55,7 @@ class DealerSocket:
         attached, so an "up" may have to wait for the next turn (``unsettled``).
         """
         seen: list[bool] = []
-        for change in self.monitor.changes():
+        for change, _ in self.monitor.changes():
             if change is Change.UP:
                 self._coming_up = True
             elif change is Change.DOWN:

@@ -32,18 +32,20 @@ class Monitor:
         self._watched = watched
         self.socket: zmq.Socket[bytes] = watched.get_monitor_socket(_MASK)
 
-    def changes(self) -> list[Change]:
-        """Return what has happened since the last call, in order."""
-        seen: list[Change] = []
+    def changes(self) -> list[tuple[Change, int]]:
+        """Return what has happened since the last call, in order; of a connection that is down with
+        the descriptor that it had."""
+        seen: list[tuple[Change, int]] = []
         while True:
             try:
                 frames = self.socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
                 return seen
             # zmq.utils.monitor would read this too, and import asyncio and ssl for it: 3 MB.
-            change = _CHANGES.get(unpack_from("=H", frames[0])[0])
+            event, value = unpack_from("=HI", frames[0])
+            change = _CHANGES.get(event)
             if change is not None:
-                seen.append(change)
+                seen.append((change, value))
 
     def close(self) -> None:
         """Stop listening."""

@@ -58,7 +58,7 @@ class SubscriberSocket:
 
     def changes(self) -> list[bool]:
         """Return the changes of the link since the last call: True up, False down."""
-        return [change is Change.UP for change in self.monitor.changes()]
+        return [change is Change.UP for change, _ in self.monitor.changes()]
 
     def close(self) -> None:
         """Close."""

@@ -1,7 +1,8 @@
 """A ROUTER: the door at which requests arrive and by which their answers leave.
 
 Memory is bounded in bytes, not messages, by credit: a client's every request says how many bytes
-it has received on this connection so far, and answers beyond ``UNREAD_BYTES_MAX`` are refused.
+it has received on this connection so far, and answers beyond ``UNREAD_BYTES_MAX`` are refused; so
+are, while all connections together have ``UNREAD_TOTAL_MAX`` unread, those to whoever has its share.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from transport.sockets.options import bind, prepare
 
 UNREAD_BYTES_MAX = 64 * 1024 * 1024
 """Answers sent to one connection that it has not yet said to have read."""
+UNREAD_TOTAL_MAX = 512 * 1024 * 1024
+"""The same of all connections of one door, but for ``SHARE_BYTES`` of each."""
+SHARE_BYTES = 1024 * 1024
+"""Whoever has no more unread than this is answered whatever others do."""
 ROUTES_MAX = 16_384
 """Connections that are remembered; the one silent for longest is forgotten."""
 
@@ -29,12 +34,16 @@ class _Peer:
     """A connection: where it comes from, and its credit."""
 
     address: str
+    descriptor: int
     principal: str
     """Whom its keys prove it to be; empty where nothing needs to be proved."""
-    has_credit: bool = False
-    """It has said what it has received."""
     sent_bytes: int = 0
     received_bytes: int = 0
+
+    @property
+    def unread_bytes(self) -> int:
+        """What it was sent and has not said to have received."""
+        return self.sent_bytes - self.received_bytes
 
 
 class RouterSocket:
@@ -60,6 +69,9 @@ class RouterSocket:
         self._connections_max = connections_max
         self._open = True
         self._peers: OrderedDict[bytes, _Peer] = OrderedDict()
+        self._routes: dict[int, bytes] = {}
+        """Who has a descriptor: what is said of one that is closed is about that one."""
+        self._unread_bytes = 0
         self.replies_refused = 0
         """Answers dropped: the peer was gone, stuck, or had not read what it has."""
         self.connections_refused = 0
@@ -71,8 +83,7 @@ class RouterSocket:
 
     def unread_bytes(self) -> int:
         """Return the answers sent that their receivers have not yet said to have read."""
-        peers = self._peers.values()
-        return sum(max(0, peer.sent_bytes - peer.received_bytes) for peer in peers)
+        return self._unread_bytes
 
     def receive(self) -> tuple[bytes, str, str, list[bytes]] | None:
         """Return (route, address and principal of the peer, frames) of the next message, or None."""
@@ -83,9 +94,12 @@ class RouterSocket:
         route = first.bytes
         peer = self._peers.get(route)
         if peer is None:
-            peer = self._peers[route] = _Peer(_told(first, "Peer-Address"), _told(first, "User-Id"))
+            descriptor = int(first.get(zmq.SRCFD))
+            self._forget(self._routes.get(descriptor, b""))  # whoever had it before has gone
+            peer = _Peer(_told(first, "Peer-Address"), descriptor, _told(first, "User-Id"))
+            self._peers[route], self._routes[descriptor] = peer, route
             if len(self._peers) > ROUTES_MAX:
-                self._peers.popitem(last=False)
+                self._forget(next(iter(self._peers)))
         else:
             self._peers.move_to_end(route)
         # A message is there as a whole or not at all: its other frames are never waited for.
@@ -95,15 +109,23 @@ class RouterSocket:
         """Note what a connection says to have received so far."""
         peer = self._peers.get(route)
         if peer is not None:
-            peer.has_credit = True
-            peer.received_bytes = max(peer.received_bytes, received_bytes)
+            received_bytes = min(max(peer.received_bytes, received_bytes), peer.sent_bytes)
+            self._unread_bytes -= received_bytes - peer.received_bytes
+            peer.received_bytes = received_bytes
+
+    def _forget(self, route: bytes) -> None:
+        peer = self._peers.pop(route, None)
+        if peer is not None:
+            self._unread_bytes -= peer.unread_bytes
+            if self._routes.get(peer.descriptor) == route:
+                del self._routes[peer.descriptor]
 
     def send(self, route: bytes, frames: Sequence[Buffer], size_bytes: int) -> bool:
         """Answer; False when the peer is gone or has too much unread."""
         peer = self._peers.get(route)
-        if peer is not None and peer.has_credit:
-            unread_bytes = peer.sent_bytes - peer.received_bytes
-            if unread_bytes > UNREAD_BYTES_MAX:
+        if peer is not None:
+            crowded = self._unread_bytes > UNREAD_TOTAL_MAX
+            if peer.unread_bytes > (SHARE_BYTES if crowded else UNREAD_BYTES_MAX):
                 self.replies_refused += 1
                 return False
         try:
@@ -114,11 +136,12 @@ class RouterSocket:
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
-            self._peers.pop(route, None)
+            self._forget(route)
             self.replies_refused += 1
             return False
-        if peer is not None and peer.has_credit:
+        if peer is not None:
             peer.sent_bytes += size_bytes
+            self._unread_bytes += size_bytes
         return True
 
     def watch_connections(self) -> None:
@@ -126,11 +149,12 @@ class RouterSocket:
 
         Past the descriptor limit libzmq would spin on ``accept``: refusing early is the cure.
         """
-        for change in self.monitor.changes():
+        for change, descriptor in self.monitor.changes():
             if change is Change.UP:
                 self._connections += 1
             elif change is Change.DOWN:
                 self._connections = max(0, self._connections - 1)
+                self._forget(self._routes.get(descriptor, b""))
             else:
                 self.connections_refused += 1
         if self._open and self._connections >= self._connections_max:

@@ -15,6 +15,7 @@ from transport.driver.calls import Calls, response
 from transport.driver.loop import Loop
 from transport.driver.ports import Door, LinkId, Origin, Ports
 from transport.kernel import Now
+from transport.sockets import router
 from transport.sockets.options import FRAME_BYTES_MAX, PortInUse
 from transport.sockets.router import UNREAD_BYTES_MAX
 from transport.wire.codec import Envelope, Kind, decode, encode
@@ -264,6 +265,40 @@ def test_a_client_that_does_not_read_is_not_sent_more_than_its_budget(start: Sta
     assert replied.count(True) <= UNREAD_BYTES_MAX // len(answer) + 1
     assert False in replied
     greedy.close(linger=0)
+    context.term()
+
+
+def test_all_who_do_not_read_have_one_budget_together(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total_bytes, share_bytes = 4 * 1024 * 1024, 1024 * 1024
+    monkeypatch.setattr(router, "UNREAD_TOTAL_MAX", total_bytes)
+    answer = bytes(512 * 1024)
+    server = start(Recorder(answer=answer), endpoint=ANY_PORT)
+    (door,) = server.loop.routers.values()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    frames = encode(Envelope(Kind.REQUEST, DescribeNodeRequest("x"), correlation_id=1))
+    greedy = [context.socket(zmq.DEALER) for _ in range(6)]
+    for one in greedy:
+        one.connect(server.endpoint)
+    for _ in range(20):
+        for one in greedy:
+            one.send_multipart(frames)
+    replied = [server.program.wait_for("replied") for _ in range(20 * len(greedy))]
+    sent_bytes = replied.count(True) * len(answer)
+    assert total_bytes <= sent_bytes
+    assert sent_bytes <= total_bytes + len(greedy) * (share_bytes + 2 * len(answer))
+    unread = server.do(lambda _now: door.unread_bytes())
+    assert isinstance(unread, int)
+    assert unread >= sent_bytes
+    # Whoever reads is answered meanwhile; and what the others did not read goes with them.
+    client = start(Recorder())
+    assert ask(client, connect(client, server.endpoint)).get(timeout=WAIT_S)
+    for one in greedy:
+        one.close(linger=0)
+    deadline = time.monotonic() + WAIT_S
+    while server.do(lambda _now: door.unread_bytes()) > 2 * len(answer):  # type: ignore[operator]
+        assert time.monotonic() < deadline, "what was not read is still counted"
     context.term()
 
 
