@@ -54,6 +54,8 @@ class Cluster:
         """How often a node lost something that it had written."""
         self.clients: dict[str, SimulatedProcess] = {}
         """By host; also those that have ended."""
+        self.prepared: set[str] = set()
+        """Coordinators that can be controllers too, from their next start on."""
         self.moved = False
         """The image is in the log for good: nodes start in mode ``kraft`` from now on."""
         self._watchers: list[Callable[[SimulatedProcess], None]] = []
@@ -65,6 +67,8 @@ class Cluster:
         if self.shape.judged:
             names = [str(node.name) for node in self.nodes]
             self.network.principals.update(dict.fromkeys(names, CLUSTER_PRINCIPAL))
+        if self.shape.prepared:
+            self.prepared.update(node.name for node in self.nodes)
         for node in self.nodes:
             self.disks[node.name] = SimulatedDisk()
             self.clocks[node.name] = HostClock(world)
@@ -210,7 +214,8 @@ class Cluster:
             super_users=(NOBODY,),
         )
         boot = hashlib.sha256(f"{node.name} {self.boots.get(node.name, 0)}".encode()).hexdigest()
-        if "controller" in node.roles:
+        plain = "coordinator" in node.roles and node.name not in self.prepared
+        if "controller" in node.roles and not plain:
             return KraftServer(config, disk, boot)
         if "coordinator" in node.roles:
             return CoordinatorServer(config, disk)

@@ -83,8 +83,10 @@ class Shape:
     separate: bool = False
     """In mode ``kraft``: no node is both."""
     moves: bool = False
-    """In mode ``zookeeper``: the coordinators are controllers as well, and the image moves to their
+    """In mode ``zookeeper``: the coordinators can become controllers, and the image moves to their
     log and back."""
+    prepared: bool = False
+    """They can be controllers from the beginning."""
     judged: bool = False
     """Brokers judge by ACLs; all clients but the grantee are above them."""
     death_notices: bool = True

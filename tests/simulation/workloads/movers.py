@@ -1,9 +1,13 @@
-"""People who move the cluster from mode zookeeper to kraft and back, until they finish, or stop."""
+"""People who move the cluster from mode zookeeper to kraft and back, until they finish, or stop.
+
+First they restart each coordinator once, so that it can be a controller too.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 
+from nodes.coordinator.server import CoordinatorServer
 from tests.simulation.asker import Asker
 from tests.simulation.cluster import SUPERVISOR_KEY
 from tests.simulation.health import live_coordinators
@@ -14,14 +18,14 @@ from transport.wire.codec import Buffer
 from transport.wire.messages import Message
 from transport.wire.messages.migration import MigrateRequest, MigrateResponse, Stage
 
-PAUSE_US = (100_000, 1_500_000)
+PAUSE_US = (50_000, 1_000_000)
 ORDER_MAX_MS = 4_000
 FINISH_SHARE = 0.3
 """Of the times when it could go back as well."""
 
 
 class Movers(Workload):
-    """Gives one order after the other to whoever leads, again where it came to nothing."""
+    """Prepares, then gives one order after the other to whoever leads, again where it came to nothing."""
 
     def __init__(self, stage: World, count: int) -> None:
         super().__init__(stage)
@@ -41,7 +45,21 @@ class Movers(Workload):
 
         self.world.after(self.world.between(PAUSE_US), order)
 
+    def _prepare(self) -> bool:
+        """Restart one coordinator that is no controller yet, if all are up; tell whether there is none."""
+        processes = self.cluster.processes
+        names = [str(node.name) for node in self._nodes]
+        plain = [name for name in names if isinstance(processes[name].program, CoordinatorServer)]
+        if plain and all(processes[name].alive for name in names):
+            self.cluster.prepared.add(plain[0])
+            self.world.note(f"the mover restarts {plain[0]}")
+            processes[plain[0]].do(processes[plain[0]].program.stop)
+        return not plain
+
     def _order(self, now: Now) -> None:
+        if not self._prepare():
+            self._next()
+            return
         leading = [
             server._context.id
             for server in live_coordinators(self.cluster).values()

@@ -37,7 +37,7 @@ class Moving:
     """A cluster whose coordinators can become controllers, and somebody who gives orders."""
 
     def __init__(self, seed: int = 1) -> None:
-        self.cluster = Cluster(World(seed), Shape(moves=True))
+        self.cluster = Cluster(World(seed), Shape(moves=True, prepared=True))
         self.members = self.cluster.names("coordinator")
         nodes = {str(node.name): node for node in self.cluster.nodes}
         self._asker = Asker([nodes[name].clients for name in self.members])
