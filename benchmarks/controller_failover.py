@@ -15,6 +15,7 @@ from odradek import AdminClient, ConfigResource, ConfigResourceType, NewTopic
 from odradek.testing import Cluster
 
 WAIT_S = 120.0
+LOOK_AGAIN_S = 0.1
 TOPIC_PARTITIONS = 1_000
 """Of each topic of the load, and what one request may ask for."""
 
@@ -28,13 +29,24 @@ def fill(admin: AdminClient, partitions: int, replicas: int = 3) -> None:
         )
 
 
+def active_controller(cluster: Cluster) -> str:
+    """Return the name of the active controller, as soon as there is exactly one."""
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until:
+        active = [node.name for node in cluster.status().nodes if node.controller]
+        if len(active) == 1:
+            return active[0]
+        time.sleep(LOOK_AGAIN_S)
+    raise TimeoutError(f"no active controller within {WAIT_S:.0f} s; see the logs of its nodes")
+
+
 def measure(cluster: Cluster, admin: AdminClient, value: int) -> float:
     """Return the milliseconds from the signal to the next committed change of a config."""
-    [controller] = [node for node in cluster.status().nodes if node.controller]
+    controller = active_controller(cluster)
     configs = {"retention.ms": str(value)}
     change = ConfigResource(ConfigResourceType.TOPIC, "load-0", configs)
     began = time.perf_counter()
-    cluster.kill(controller.name)
+    cluster.kill(controller)
     admin.alter_configs([change])
     elapsed_ms = (time.perf_counter() - began) * 1000
     cluster.wait_ready()
