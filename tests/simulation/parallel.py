@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from functools import partial
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -20,10 +19,18 @@ SEEDS_PER_PROCESS = 50
 """Then a new process takes over: what one seed leaves behind shall not slow the others down."""
 
 
-class Outcome(NamedTuple):
-    """What became of one seed."""
+class Task(NamedTuple):
+    """A seed, and what of its run it does not draw."""
 
     seed: int
+    short: bool = False
+    mode: str = ""
+
+
+class Outcome(NamedTuple):
+    """What became of one."""
+
+    task: Task
     failure: str
     """What broke, and how to repeat it; empty: nothing."""
     virtual_s: float
@@ -36,12 +43,12 @@ def prepare() -> None:
     gc.set_threshold(*GC_THRESHOLD)
 
 
-def attempt_all(seeds: Iterable[int], *, short: bool = False, mode: str = "") -> Iterator[Outcome]:
-    """Run the seeds in as many processes as there are cores; yield outcomes as they come."""
+def attempt_all(tasks: Iterable[Task]) -> Iterator[Outcome]:
+    """Run them in as many processes as there are cores; yield outcomes as they come."""
     with get_context("spawn").Pool(
         os.cpu_count(), prepare, maxtasksperchild=SEEDS_PER_PROCESS
     ) as pool:
-        yield from pool.imap_unordered(partial(_attempt, short=short, mode=mode), seeds)
+        yield from pool.imap_unordered(_attempt, tasks)
 
 
 def run_many(seeds: Iterable[int], *, short: bool = False, mode: str = "") -> int:
@@ -49,7 +56,7 @@ def run_many(seeds: Iterable[int], *, short: bool = False, mode: str = "") -> in
     began = time.perf_counter()
     count = failures = 0
     virtual_s = 0.0
-    for outcome in attempt_all(seeds, short=short, mode=mode):
+    for outcome in attempt_all(Task(seed, short, mode) for seed in seeds):
         count += 1
         virtual_s += outcome.virtual_s
         if outcome.failure:
@@ -65,8 +72,8 @@ def run_many(seeds: Iterable[int], *, short: bool = False, mode: str = "") -> in
     return 1 if failures else 0
 
 
-def _attempt(seed: int, *, short: bool, mode: str) -> Outcome:
+def _attempt(task: Task) -> Outcome:
     try:
-        return Outcome(seed, "", run(seed, short=short, mode=mode).virtual_s)
+        return Outcome(task, "", run(task.seed, short=task.short, mode=task.mode).virtual_s)
     except Failed as failure:
-        return Outcome(seed, str(failure), 0.0)
+        return Outcome(task, str(failure), 0.0)

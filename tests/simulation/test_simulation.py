@@ -5,23 +5,27 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.simulation.parallel import attempt_all
+from tests.simulation.parallel import Task, attempt_all
 from tests.simulation.run import run
 from tests.simulation.seeds import known_seeds
 from tests.simulation.shape import MODES, Shape, moving
 
 ROOT = Path(__file__).parents[2]
-SHORT_SEEDS = range(1, 201)
 
 
-def failures_of(seeds: Iterable[int], *, short: bool, mode: str = "") -> list[str]:
-    outcomes = attempt_all(seeds, short=short, mode=mode)
-    return [outcome.failure for outcome in outcomes if outcome.failure]
+KNOWN = [Task(one.seed, one.short, one.mode) for one in known_seeds()]
+MANY = [Task(seed, short=True) for seed in range(1, 201)]
+
+
+@pytest.fixture(scope="module")
+def failures() -> dict[Task, str]:
+    """What breaks in which of all seeds, the long ones first."""
+    tasks = sorted(KNOWN, key=lambda task: task.short) + MANY
+    return {outcome.task: outcome.failure for outcome in attempt_all(tasks) if outcome.failure}
 
 
 @pytest.mark.parametrize("shape", [Shape(), Shape(mode="kraft"), moving(Shape())], ids=MODES)
@@ -57,15 +61,12 @@ def test_another_seed_gives_another_history() -> None:
     assert reports[0].event_hash != reports[1].event_hash
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("short", [True, False])
-def test_what_was_found_stays_found(short: bool, mode: str) -> None:
-    seeds = [one.seed for one in known_seeds() if (one.short, one.mode) == (short, mode)]
-    assert failures_of(seeds, short=short, mode=mode) == []
+@pytest.mark.timeout(600)
+def test_what_was_found_stays_found(failures: dict[Task, str]) -> None:
+    assert [failures[task] for task in KNOWN if task in failures] == []
 
 
 @pytest.mark.timeout(600)
-def test_two_hundred_short_seeds() -> None:
+def test_two_hundred_short_seeds(failures: dict[Task, str]) -> None:
     """In three minutes on two cores that do nothing else."""
-    assert failures_of(SHORT_SEEDS, short=True) == []
+    assert [failures[task] for task in MANY if task in failures] == []
