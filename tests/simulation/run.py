@@ -17,6 +17,7 @@ from tests.simulation.shape import (
     draw_judged,
     draw_log_dirs,
     draw_mode,
+    draw_pipelines,
     draw_recovery_note_bytes,
     draw_shape,
     judged,
@@ -108,8 +109,10 @@ def _draw(world: World, seed: int, mode: str) -> Shape:
     shape = draw_shape(world.random, mode or draw_mode(seed))
     if draw_judged(seed):
         shape = judged(shape)
+    clients = {**shape.mix.clients, "pipelines": draw_pipelines(seed)}
     return replace(
         shape,
+        mix=replace(shape.mix, clients=clients),
         broker=replace(shape.broker, log_dirs=draw_log_dirs(seed)),
         log=replace(shape.log, recovery_note_bytes=draw_recovery_note_bytes(seed)),
     )

@@ -160,6 +160,11 @@ def judged(shape: Shape) -> Shape:
     return replace(shape, judged=True, mix=mix)
 
 
+def draw_pipelines(seed: int) -> int:
+    """Draw how many pipelines there are, from a generator of its own as well."""
+    return Random(f"pipelines of {seed}").choice((*(0,) * 39, 2))
+
+
 def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:
     """Draw a cluster: mostly 3 + 3, always one that can lose what the guarantees allow.
 

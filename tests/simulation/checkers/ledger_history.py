@@ -22,6 +22,8 @@ class LedgerHistory:
     """All transactions and all readings. Every value is sent once."""
 
     transactions: list[Told] = field(default_factory=list)
+    asked: set[bytes] = field(default_factory=set)
+    """Values of the transactions whose producers have asked to commit them."""
     read: dict[str, dict[Partition, list[bytes]]] = field(default_factory=dict)
     """Reader -> partition -> values in the order of reading."""
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import structs
+
 from nodes.broker import marker_sender
+from nodes.core.group import transactional
+from nodes.core.partition.log_state import LogState
 from nodes.core.partition.transactions import Transactions
 from tests.simulation.mutations.registry import Patch, mutation
 
 LEDGERS = {"ledgers": 2}
+PIPELINES = {"pipelines": 2}
 
 
 @mutation("S40", clients=LEDGERS)
@@ -19,6 +24,13 @@ def aborted_not_named() -> list[Patch]:
         return []
 
     return [(Transactions, "aborted_within", nothing)]
+
+
+@mutation("S60", clients=LEDGERS)
+def open_ones_not_held_back() -> list[Patch]:
+    """A leader gives readers of committed records what belongs to open transactions."""
+    everything = property(lambda self: self.high_watermark)
+    return [(LogState, "last_stable_offset", everything)]
 
 
 @mutation("S41", clients=LEDGERS)
@@ -39,3 +51,14 @@ def half_a_transaction_committed() -> list[Patch]:
         )
 
     return [(marker_sender, "_marker", torn)]
+
+
+@mutation("S61", clients=PIPELINES)
+def offsets_dropped_at_the_commit() -> list[Patch]:
+    """A group's shard forgets the offsets of a transaction that commits, as if it were aborted."""
+    honest = transactional._end
+
+    def forget(step: Any, marker: Any) -> None:
+        honest(step, structs.replace(marker, committed=False))
+
+    return [(transactional, "_end", forget)]

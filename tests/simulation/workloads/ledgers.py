@@ -19,6 +19,7 @@ from odradek.sender import ProducerSettings
 from tests.simulation.checkers.aborted_unread import check_aborted_unread
 from tests.simulation.checkers.ledger_history import LedgerHistory, Told
 from tests.simulation.checkers.log_history import LAST_READER
+from tests.simulation.checkers.precommitted_read import check_asked
 from tests.simulation.checkers.transaction_whole import check_transaction_whole
 from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now
@@ -91,6 +92,8 @@ class Ledger:
 
     def _end(self, told: Told, now: Now, *, committed: bool) -> None:
         self.at_work = True
+        if committed:
+            self._workload.history.asked.update(value for _, value in told.values)
 
         def ended(error: OdradekError | None, now: Now) -> None:
             if error is None:
@@ -182,6 +185,7 @@ class Ledgers(Workload):
             assert isinstance(told, dict), "it is in no group"
             for key, records in told.items():
                 for record in records:
+                    check_asked(self.history, name, record.value)
                     self.history.note_read(name, (key.topic, key.partition), record.value)
             process.do(poll)
 

@@ -17,6 +17,7 @@ from tests.simulation.workloads.keepers import Keepers
 from tests.simulation.workloads.ledgers import Ledgers
 from tests.simulation.workloads.movers import Movers
 from tests.simulation.workloads.operators import Operators
+from tests.simulation.workloads.pipelines import Pipelines
 from tests.simulation.workloads.producers import Producers
 from tests.simulation.workloads.readers import Readers
 from tests.simulation.workloads.sessions import Sessions
@@ -41,6 +42,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "ledgers": Ledgers,
     "movers": Movers,
     "grantees": Grantees,
+    "pipelines": Pipelines,
 }
 """What each kind of client is; how many there are of it is drawn in ``shape.py``."""
 
