@@ -13,8 +13,8 @@ from itertools import islice
 from nodes.broker.replica import Replica
 from transport.wire.ids import PartitionKey
 
-CHANGES_A_TURN = 200
-"""Some twenty milliseconds where each of them begins a log."""
+CHANGES_A_TURN = 50
+"""Some milliseconds where each of them begins a log: the quorum's votes may go through this loop."""
 
 Change = PartitionKey | Replica
 """A partition to look up in the image, or a replica whose topic is gone."""

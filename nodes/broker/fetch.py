@@ -153,6 +153,8 @@ class Fetches:
             self._refuse(request, session)
             return
         wait_ms = max(0, min(body.max_wait_ms, WAIT_MAX_MS))
+        if session.is_held and body.session_epoch == FULL_EPOCH:
+            wait_ms = 0  # Once it knows that the session is held, the follower names the rest.
         fetch = _Fetch(request, body, session, request.due_ms(now, wait_ms))
         self._take_named(fetch)
         if is_follower:

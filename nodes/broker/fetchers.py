@@ -25,6 +25,7 @@ from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, PartitionKey
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.fetch import (
+    FULL_EPOCH,
     FetchedPartition,
     FetchPartition,
     FetchRequest,
@@ -96,7 +97,7 @@ class Fetcher:
         """The moment of the next poll as far as is known now."""
         if self._newest is None:
             return self._not_before_ms
-        if self._changed:
+        if self._changed and self._session.is_held:
             return max(self._not_before_ms, self._sent_ms + NEWER_AFTER_MS)
         return 1 << 62
 
@@ -184,7 +185,8 @@ class Fetcher:
                 self._session.take_out(key)
             if replica is not None:
                 self._take(replica, asked, part, payload, now)
-        empty = not body.partitions
+        # One that begins a session is answered at once.
+        empty = not body.partitions and poll.session_epoch != FULL_EPOCH
         if newest and empty and now.mono_ms - self._sent_ms < PAUSE_MIN_MS:
             # Neither news nor waiting: never ask such a leader as fast as it answers.
             self._pause_all(now)

@@ -16,7 +16,8 @@ Losing one
     (INVALID_FETCH_SESSION_EPOCH); it holds a session for one registration of the follower on one
     connection, and drops it when an answer did not leave.  The follower goes on with a new session,
     named in full, after any fetch without an answer, and names everything each time as long as the
-    leader does not say that it holds the session: it has no room, or knows of none.
+    leader does not say that it holds the session: it has no room, or knows of none.  The fetch that
+    begins a session is answered at once, and no other one is sent before that.
 
 Differences from Kafka
     There the leader gives the number, and an answered partition stays in the session.

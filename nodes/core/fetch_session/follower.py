@@ -12,8 +12,8 @@ from typing import NamedTuple
 from transport.wire.ids import PartitionKey
 from transport.wire.messages.fetch import FULL_EPOCH, FetchPartition
 
-PARTITIONS_MAX = 4_000
-"""Named in one fetch; the rest takes turns. Below the wire's bound on frames."""
+PARTITIONS_MAX = 500
+"""Named in one fetch; the rest takes turns, so that no turn of the leader is long."""
 _IDS = 0x7FFFFFFF
 
 PositionOf = Callable[[PartitionKey], FetchPartition | None]
@@ -51,6 +51,11 @@ class FollowerSession:
         """The leader has said that it holds it."""
         self._named: dict[PartitionKey, _Named] = {}
         self._changed: dict[PartitionKey, None] = {}
+
+    @property
+    def is_held(self) -> bool:
+        """The leader has said that it holds the session: a poll need not wait for the last one."""
+        return self._held
 
     @property
     def has_changes(self) -> bool:

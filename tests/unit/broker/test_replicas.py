@@ -487,7 +487,7 @@ def test_idle_partitions_cost_two_empty_fetches_a_second_and_pair(fleet: Partiti
     for number in fleet.alive():
         count_fetches(number)
     fleet.world.run_for(10_000)
-    assert 0 < sent <= 6 * 20
+    assert 0 < sent <= 6 * 21
     assert named == 0
 
 
