@@ -50,7 +50,7 @@ class FailedReplicas:
         record = image.partition(replica.key)
         if record is None or me not in (*record.isr, *record.elr):
             return False
-        others = [node for node in (*record.isr, *record.elr) if node != me]
+        others = [node for node in record.replicas if node != me]
         return any(image.is_alive(node) for node in others)
 
     def end_turn(self, now: Now) -> None:

@@ -29,6 +29,8 @@ class _Note(msgspec.Struct, frozen=True):
     directories: tuple[str, ...] = ()
     logs: dict[str, int] = {}
     """Folder -> its directory's number; only where there are several."""
+    lost: tuple[str, ...] = ()
+    """Folders that were in a directory which has lost them, and are not begun anew yet."""
 
 
 class LogDirectory:
@@ -63,6 +65,7 @@ class LogDirectories:
         self._new: list[LogDirectory] = []
         self._note = _Note()
         self._noted = True
+        self._lost: set[TopicPartition] = set()
         self.twice: list[str] = []
         """Folders of logs that another directory has as well: not used."""
 
@@ -93,18 +96,26 @@ class LogDirectories:
         return lost
 
     def _adopt_noted(self) -> None:
-        """What was in a directory that cannot be looked at is still there."""
+        """What was in a directory that cannot be looked at is still there; in another, it is lost
+        unless it is found there, or elsewhere."""
         known = {directory.path: directory for directory in self.all}
+        names = map(_partition_in, self._note.lost)
+        self._lost = {name for name in names if name is not None}
         for folder, number in self._note.logs.items():
             name, paths = _partition_in(folder), self._note.directories
-            directory = known.get(paths[number]) if 0 <= number < len(paths) else None
-            if name is not None and directory is not None and not directory.is_online:
+            if name is None or not 0 <= number < len(paths):
+                continue
+            directory = known.get(paths[number])
+            if directory is None or directory in self._new:
+                self._lost.add(name)
+            elif not directory.is_online:
                 self._put(name, directory)
 
     def _adopt(self, directory: LogDirectory, folder: str) -> None:
         name = _partition_in(folder)
         if name is None:
             return
+        self._lost.discard(name)
         if name in self._homes:
             self.twice.append(directory.folder_of(name))
         else:
@@ -138,8 +149,19 @@ class LogDirectories:
             self._noted = self._noted and len(self.all) == 1
         return home
 
+    def is_lost(self, name: TopicPartition) -> bool:
+        """Tell whether there was a log that is not there any more, and was not begun anew."""
+        return name in self._lost
+
+    def begun_anew(self, name: TopicPartition) -> None:
+        """A log that is lost may be empty: others have what it had."""
+        if name in self._lost:
+            self._lost.remove(name)
+            self._noted = False
+
     def forget(self, name: TopicPartition) -> None:
         """A log is gone for good."""
+        self.begun_anew(name)
         home = self._homes.pop(name, None)
         if home is not None:
             home.log_count -= 1
@@ -175,7 +197,8 @@ class LogDirectories:
         several = len(self.all) > 1
         homes: Mapping[TopicPartition, LogDirectory] = self._homes if several else {}
         logs = {str(name): numbers[directory] for name, directory in homes.items()}
-        return _Note(tuple(directory.path for directory in self.all), logs)
+        lost = tuple(sorted(map(str, self._lost)))
+        return _Note(tuple(directory.path for directory in self.all), logs, lost)
 
     def _write(self, *, durable: bool) -> None:
         note = self._present()

@@ -19,7 +19,7 @@ from nodes.broker.log_folders import (
 )
 from nodes.broker.replica import Replica, ReplicaState
 from nodes.broker.upkeep import Upkeep
-from nodes.storage.disk import StorageError
+from nodes.storage.disk import Damaged, StorageError
 from nodes.storage.log_files import DELETED_SUFFIX, METADATA_NAME, decode_metadata
 from transport.kernel import Now
 from transport.wire.ids import NO_METADATA
@@ -62,6 +62,10 @@ class LogShelf:
         if not directory.is_online:
             replica.fail(StorageError(f"{directory.path} is offline: {directory.failure}"), now)
             return
+        if self._must_stay_lost(replica):
+            text = f"what was in {directory.path} is lost: bring it back if nobody else was in sync"
+            replica.fail(Damaged(text), now)
+            return
         folder = directory.folder_of(replica.name)
         if folder in self._busy:
             self._waiting[folder] = replica
@@ -98,6 +102,13 @@ class LogShelf:
 
         self._context.ports.pool.submit(lambda: open_log(disk, plan), done)
 
+    def _must_stay_lost(self, replica: Replica) -> bool:
+        """Tell whether an empty log would take the place of one that is counted on."""
+        directories, record = self._context.directories, replica.record
+        if self._context.id not in (*record.isr, *record.elr):
+            directories.begun_anew(replica.name)
+        return directories.is_lost(replica.name)
+
     def _opened(self, replica: Replica, opened: OpenedLog, now: Now) -> None:
         if replica.state is not ReplicaState.OPENING:
             opened.log.close()
@@ -126,7 +137,9 @@ class LogShelf:
     def replace(self, damaged: Replica, anew: Replica, now: Now) -> None:
         """Put a damaged log aside, where people can look at it, and begin an empty one."""
         try:
-            set_aside(self._context.disk, damaged.directory.folder_of(damaged.name), DAMAGED)
+            folder = damaged.directory.folder_of(damaged.name)
+            if self._context.disk.exists(folder):
+                set_aside(self._context.disk, folder, DAMAGED)
         except StorageError as error:
             anew.fail(error, now)
             return

@@ -115,7 +115,8 @@ class Elections:
         self, image: ClusterImage, record: PartitionRecord, node: NodeId
     ) -> PartitionRecord | None:
         """Return the record that does not count on a replica whose log has failed, though its broker
-        lives; None: it is not counted on, or nobody else is there who has all that was acknowledged."""
+        lives; None: it is not counted on, or nobody else is there who has all that was acknowledged (or
+        may lead without)."""
         isr = tuple(member for member in record.isr if member != node)
         elr = tuple(member for member in record.elr if member != node)
         if node in record.isr:
@@ -123,6 +124,9 @@ class Elections:
                 elr = self.eligible(image, record, isr, lost=(node,))
             else:
                 isr, elr = tuple(member for member in elr if image.is_alive(member)), ()
+                if not isr and self.allows_unclean(image, image.topics[record.topic_id]):
+                    present = [member for member in record.replicas if image.is_alive(member)]
+                    isr = tuple(member for member in present if member != node)[:1]
         elif elr == record.elr:
             return None
         if not isr:

@@ -26,9 +26,9 @@ ELSEWHERE = "/mnt/two"
 
 def make_fleet(count: int = 3, **settings: Any) -> PartitionFleet:
     settings.setdefault("log_dirs", ("logs", ELSEWHERE))
+    settings.setdefault("min_insync_replicas", min(2, count))
     fleet = PartitionFleet(
         count,
-        min_insync_replicas=min(2, count),
         replica_lag_time_max_ms=60_000,
         log=LogConfig(recovery_checkpoint_interval_ms=300),
         **settings,
@@ -197,6 +197,37 @@ def test_lost_logs_are_told_before_they_are_begun_anew(how: str) -> None:
     assert fleet.logs(lost) == [[b"a"]] * 3
     assert home(fleet, 1, lost) == (gone if how == "emptied" else "logs")
     fleet.wait(lambda: fleet.server(1).context.logs_intact)
+
+
+def test_what_only_a_lost_directory_had_is_not_begun_anew() -> None:
+    """A disk that is not mounted looks like an empty one: its log may not be what all others follow."""
+    fleet = make_fleet(min_insync_replicas=1)
+    keys = parts(fleet.create(partitions=2), 2)
+    for key in keys:
+        fleet.write(key, b"a")
+    in_sync(fleet, keys)
+    gone = f"{ELSEWHERE}/broker-1"
+    there = next(key for key in keys if home(fleet, 1, key) == gone)
+    for number in (2, 3):
+        fleet.kill(number)
+    fleet.wait(lambda: fleet.isr(there) == (1,))
+    fleet.kill(1)
+    fleet.disks[1].rename(gone, "elsewhere")
+    for number in fleet.numbers:
+        fleet.start(number)
+    fleet.settle()
+    for _ in range(2):
+        fleet.wait(lambda: fleet.replica(1, there).state is ReplicaState.OFFLINE)
+        fleet.world.run_for(3_000)
+        assert fleet.isr(there) == (1,)
+        restart(fleet, 1)
+        fleet.settle()
+    fleet.kill(1)
+    fleet.disks[1].remove(gone)
+    fleet.disks[1].rename("elsewhere", gone)
+    fleet.start(1)
+    in_sync(fleet, keys)
+    assert fleet.logs(there) == [[b"a"]] * 3
 
 
 def test_a_directory_of_another_node_is_refused() -> None:

@@ -489,6 +489,17 @@ def test_the_last_replica_in_sync_stays_though_its_log_has_failed() -> None:
     assert cluster.partition(record.topic_id) == record
 
 
+def test_where_unclean_elections_are_allowed_another_one_leads() -> None:
+    cluster = three()
+    topic_id = cluster.create("t", 1, 2, unclean_leader_election_enable="true")
+    record = cluster.partition(topic_id)
+    first, second = record.replicas
+    alter(cluster, first, change(record, in_sync(record)[0]))
+    failed(cluster, first, cluster.partition(topic_id))
+    after = cluster.partition(topic_id)
+    assert (after.leader, after.isr, after.elr) == (second, (second,), ())
+
+
 def test_a_failed_replica_is_not_eligible_and_an_eligible_one_takes_its_place() -> None:
     cluster = three(ControllerSettings(min_insync_replicas=2))
     record = cluster.partition(cluster.create("t", 1, 2))
