@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from odradek import consumer as blocking
 from odradek.bootstrap import Hosts
-from odradek.committing import OffsetAndMetadata
+from odradek.committing import GroupMetadata, OffsetAndMetadata
 from odradek.consumer import (
     MAX_POLL_RECORDS,
     QUESTION_TIMEOUT_MS,
@@ -25,6 +25,7 @@ from odradek.consumer import (
 )
 from odradek.deserialization import Deserializer
 from odradek.listener import ConsumerRebalanceListener
+from odradek.measures import Metrics
 from odradek.rebalancing import Change
 from odradek.records import ConsumerRecord
 from transport.wire.ids import TopicPartition
@@ -206,6 +207,14 @@ class Consumer:
     async def lag(self, timeout_ms: int = QUESTION_TIMEOUT_MS) -> dict[TopicPartition, int]:
         """Return how many offsets are left to read in each assigned partition."""
         return await self._call(self._consumer.lag, timeout_ms)
+
+    async def metrics(self) -> Metrics:
+        """Return what was counted since the client was made, by Kafka's names."""
+        return await self._call(self._consumer.metrics)
+
+    async def group_metadata(self) -> GroupMetadata:
+        """Return as whom the group is committed for: for ``send_offsets_to_transaction``."""
+        return await self._call(self._consumer.group_metadata)
 
     # Topics
 

@@ -18,6 +18,7 @@ from odradek.bootstrap import Hosts
 from odradek.committing import GroupMetadata, OffsetAndMetadata
 from odradek.errors import ClientTimeoutError, OdradekError, TransactionAbortableError
 from odradek.futures import WatchedFuture
+from odradek.measures import Metrics
 from odradek.partitioner import Partitioner
 from odradek.records import RecordMetadata
 from transport.wire.ids import TopicPartition
@@ -139,6 +140,10 @@ class Producer:
     async def partitions_for(self, topic: str) -> set[int]:
         """Return the topic's partitions; the topic is created if the cluster does that."""
         return await asyncio.to_thread(self._producer.partitions_for, topic)
+
+    async def metrics(self) -> Metrics:
+        """Return what was counted since the client was made, by Kafka's names."""
+        return await asyncio.to_thread(self._producer.metrics)
 
     async def close(self, timeout: float | None = None) -> None:
         """Flush, at most for ``timeout`` seconds, and end the client's thread."""

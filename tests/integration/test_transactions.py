@@ -64,6 +64,21 @@ def test_the_asyncio_producer_has_transactions_too(odradek_cluster: Cluster) -> 
             with pytest.raises(ValueError):
                 async with producer.transaction():
                     int((await producer.send("async", b"aborted")).topic)
+            async with odradek.aio.Consumer(
+                "async",
+                bootstrap_servers=servers,
+                group_id="async",
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+            ) as consumer:
+                while not (polled := await consumer.poll(500)):
+                    pass
+                ends = {key: records[-1].offset + 1 for key, records in polled.items()}
+                async with producer.transaction():
+                    who = await consumer.group_metadata()
+                    await producer.send_offsets_to_transaction(ends, who)
+                assert {key: await consumer.committed(key) for key in ends} == ends
 
     asyncio.run(write())
     assert read_all(odradek_cluster, "async") == [b"committed"]

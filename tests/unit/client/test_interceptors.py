@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from odradek import Consumer, Producer, RecordMetadata, TopicPartition
+from odradek import Consumer, Producer, RecordMetadata, TopicPartition, aio
 from odradek.interceptors import ConsumerInterceptor, ProducerInterceptor, ProducerRecord
 from odradek.records import ConsumerRecord
 
@@ -102,3 +103,23 @@ def test_a_producer_counts_what_it_does(real_loop: Any) -> None:
     assert metrics["byte-total"] > 5_000
     assert metrics["request-total"] >= 1
     assert metrics["buffer-available-bytes"] == metrics["buffer-total-bytes"]
+
+
+def test_the_asyncio_clients_count_too(real_loop: Any) -> None:
+    real_loop.topic("t")
+
+    async def write() -> float:
+        async with aio.Producer(real_loop.bootstrap) as producer:
+            await producer.send("t", b"x")
+            return (await producer.metrics())["producer-metrics"]["record-send-total"]
+
+    async def read() -> float:
+        async with aio.Consumer(
+            "t", bootstrap_servers=real_loop.bootstrap, auto_offset_reset="earliest"
+        ) as consumer:
+            await consumer.poll(WAIT_S * 1000)
+            metrics = await consumer.metrics()
+            return metrics["consumer-fetch-manager-metrics"]["records-consumed-total"]
+
+    assert asyncio.run(write()) == 1
+    assert asyncio.run(read()) == 1
