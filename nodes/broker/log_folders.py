@@ -90,6 +90,13 @@ def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
     return OpenedLog(log, facts, producers)
 
 
+def begin_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
+    """Begin the log of a partition whose folder does not exist; its first record makes that."""
+    topic_id = plan.key.topic_id
+    log = PartitionLog.begin(disk, plan.folder, log_settings(plan.settings), topic_id)
+    return OpenedLog(log, LogFacts(), Producers())
+
+
 def _open(disk: Disk, plan: OpeningPlan) -> PartitionLog:
     return PartitionLog.open(
         disk,

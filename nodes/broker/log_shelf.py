@@ -13,6 +13,7 @@ from nodes.broker.log_folders import (
     DAMAGED,
     OpenedLog,
     OpeningPlan,
+    begin_log,
     leftovers,
     open_log,
     set_aside,
@@ -83,7 +84,7 @@ class LogShelf:
         )
         try:
             if not disk.exists(folder):
-                self._opened(replica, open_log(disk, plan), now)
+                self._opened(replica, begin_log(disk, plan), now)
                 return
         except StorageError as error:
             self._failed(replica, error, now)

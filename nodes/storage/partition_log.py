@@ -156,6 +156,14 @@ class PartitionLog:
             log.log_start_offset = max(log.log_start_offset, log_start_offset)
         return log
 
+    @classmethod
+    def begin(
+        cls, disk: Disk, folder: str, settings: LogSettings, topic_id: TopicId | None
+    ) -> PartitionLog:
+        """Return the empty log of a folder that does not exist; nothing on the disk is touched."""
+        nothing = Opened([], [], False, False, topic_id)
+        return cls(disk, folder, settings, nothing, _BEGINNING)
+
     # What there is
 
     @property
