@@ -144,9 +144,14 @@ class Metadata:
 
     def _is_news(self, beat: Heartbeat) -> bool:
         """Tell whether a beat knows the controller better than we: without our session we know
-        only what we last saw in the tree; in mode ``kraft`` beats are how brokers know it."""
+        only what we last saw in the tree; in mode ``kraft`` beats are how brokers know it.
+
+        Of an earlier epoch it is no news, even while nobody is known: beats may be late.
+        """
+        if self._channel.controller == NO_NODE:
+            return beat.controller_epoch >= self._channel.epoch
         known = max(self._channel.epoch, self.image.position.controller_epoch)
-        return self._channel.controller == NO_NODE or beat.controller_epoch > known
+        return beat.controller_epoch > known
 
     def on_controller(self, now: Now) -> None:
         """Somebody else may be the controller now: what it has committed may be news."""

@@ -261,6 +261,23 @@ def test_a_heartbeat_tells_who_is_controller_to_those_who_do_not_know(fleet: Fle
     fleet.wait(lambda: channel.controller == fleet.controller(), 150)
 
 
+def test_a_late_heartbeat_of_an_earlier_controller_hides_no_later_one(fleet: Fleet) -> None:
+    server = fleet.server(follower(fleet))
+    channel, now = server.channel, Now(fleet.world.now_us // 1_000, 0)
+    epoch = ControllerEpoch(channel.epoch + 3)
+
+    def hear(node: int, epoch: int) -> None:
+        name = NodeName(f"broker-{node}")
+        nothing = SessionId(1), ControllerEpoch(epoch), MetadataVersion(0), True
+        server.metadata.on_beat(Heartbeat(NodeId(node), name, Incarnation(1), *nothing), now)
+
+    channel.learn(NO_NODE, epoch)
+    hear(1, epoch - 1)
+    assert (channel.controller, channel.epoch) == (NO_NODE, epoch)
+    hear(2, epoch)
+    assert (channel.controller, channel.epoch) == (2, epoch)
+
+
 def test_a_gap_is_repaired_without_waiting_for_a_heartbeat() -> None:
     fleet = Fleet(3, heartbeat_interval_ms=60_000)
     fleet.settle()
