@@ -248,8 +248,8 @@ class ClassicMembership:
                 members[one.member_id] = decode_subscription(one.metadata)
             except ValueError:
                 members[one.member_id] = Subscription(frozenset(), frozenset())
-        names = {name for one in members.values() for name in one.topics}
-        for name in sorted(names):
+        names = sorted({name for one in members.values() for name in one.topics})
+        for name in names:
             self._view.watch(name, now)
         self._divided = self._counts(names)
         parts = divide(joined.protocol, members, self._divided)
@@ -278,7 +278,7 @@ class ClassicMembership:
             text = f"the group's leader has sent no assignment: {wrong}"
             self._fail(ErrorCode.INCONSISTENT_GROUP_PROTOCOL, text, now)
             return
-        self._part.on_told({key: Told(TopicId(b""), False) for key in self._last}, now)
+        self._part.on_told({key: Told(TopicId(b""), False) for key in sorted(self._last)}, now)
 
     def _beat(self, now: Now) -> None:
         wait_ms = max(1, self._settings.session_timeout_ms // HEARTBEATS_PER_SESSION)

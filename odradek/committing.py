@@ -188,7 +188,7 @@ class GroupOffsets:
 
         def look(now: Now) -> None:
             ids: dict[str, TopicId] = {}
-            for name in names:
+            for name in sorted(names):
                 topic = self._view.topics.get(name)
                 if topic is not None and topic.topic_id and topic.error == ErrorCode.NONE:
                     ids[name] = topic.topic_id
