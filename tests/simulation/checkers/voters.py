@@ -12,6 +12,7 @@ from nodes.core.raft.events import Role
 from nodes.core.raft.member import Member
 from nodes.core.raft.quorum import majority
 from tests.simulation.checkers.violation import require
+from transport.wire.ids import NodeId
 
 NUMBER = "S32"
 
@@ -22,6 +23,8 @@ class VotersDecide:
     def __init__(self) -> None:
         self._durable: dict[int, int] = {}
         self._commits: dict[tuple[int, int], int] = {}
+        self._voters: dict[tuple[int, int], tuple[NodeId, ...]] = {}
+        """Of each leader, after its last turn."""
 
     def look(self, member: Member) -> None:
         """Take a member as it stands after a turn."""
@@ -31,14 +34,20 @@ class VotersDecide:
         reign = (member.term, member.node)
         before = self._commits.get(reign)
         self._commits[reign] = commit = int(member.commit_index)
+        voters = self._voters.get(reign, member.voters)
+        self._voters[reign] = member.voters
         if before != commit:
-            self._judge(member, commit, before)
+            self._judge(member, commit, before, voters)
 
     def forget(self, node: int) -> None:
         """The member was given an empty disk."""
         self._durable[node] = 0
 
-    def _judge(self, member: Member, commit: int, before: int | None) -> None:
+    def _judge(
+        self, member: Member, commit: int, before: int | None, earlier: tuple[NodeId, ...]
+    ) -> None:
+        """``earlier``: the voters as the turn began. What is committed before a change is appended, in
+        the same turn, is theirs to commit."""
         voters = member.voters
         who = f"leader {member.node} of term {member.term}"
         if before is None:
@@ -47,9 +56,13 @@ class VotersDecide:
             story = f"{who} is no voter: {voters} are"
             require(member.node in voters or leaving, NUMBER, story)
         else:
-            having = [node for node in voters if self._durable.get(node, 0) >= commit]
+            having = [node for node, index in self._durable.items() if index >= commit]
             story = f"{who} committed {commit}, which only {having} of {voters} have"
-            require(len(having) >= majority(len(voters)), NUMBER, story)
+            decided = any(
+                len(set(having) & set(deciding)) >= majority(len(deciding))
+                for deciding in (voters, earlier)
+            )
+            require(decided, NUMBER, story)
         since = member._voters_since
         pending = [one for index, one in since if index > commit]
         # What an earlier leader has left behind may be committed already without our knowing.
