@@ -103,12 +103,17 @@ def short_shape(seed: int, mutation: Mutation) -> Shape:
 
 
 def attempt(name: str, seed: int) -> Caught | None:
-    """Run one seed with a planted bug, under the faults that fit it."""
+    """Run one seed with a planted bug, under the faults that fit it.
+
+    Raises Failed where the bug does not fit what it patches any more: no seed would show it.
+    """
     mutation = MUTATIONS[name]
     with _harder(mutation), mutation.planted():
         try:
             run(seed, shape=short_shape(seed, mutation))
         except Failed as failure:
+            if isinstance(failure.__cause__, TypeError):
+                raise
             return _caught(seed, failure)
     return None
 

@@ -12,27 +12,27 @@ from nodes.core.controller.elections import Elections
 from nodes.core.fetch_session.follower import FollowerSession
 from nodes.core.partition import producer_state
 from nodes.core.partition.core import PartitionCore
-from nodes.core.partition.events import NO_EPOCH, PartitionEffects, Produced, ReadVerdict
+from nodes.core.partition.events import NO_EPOCH, PartitionEffects, ReadVerdict
 from nodes.core.partition.leader import Leader
 from nodes.core.partition.producer_state import NEW, Producers
 from tests.simulation.mutations.registry import LIVENESS, Patch, mutation
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, NodeId, Offset
 from transport.wire.messages.metadata import PartitionRecord
+from transport.wire.messages.produce import ACKS_LEADER
 from transport.wire.records import RecordError, check_batch
 
 
 @mutation("S18", victims="broker")
 def acknowledged_before_replication() -> list[Patch]:
     """A leader acknowledges with ``acks=all`` what only its own log has."""
+    original = Leader.appended
 
-    def appended(self: Leader, effects: PartitionEffects) -> None:
+    def appended(self: Leader, *args: Any) -> None:
         assert self._writing is not None
         event, batch = self._writing
-        self._writing = None
-        self._log.extend((batch,))
-        effects.produced.append(Produced(event.token, ErrorCode.NONE, batch.base_offset))
-        self.advance(effects)
+        self._writing = event._replace(acks=ACKS_LEADER), batch
+        original(self, *args)
 
     return [(Leader, "appended", appended)]
 
