@@ -6,6 +6,9 @@ it are tried: a bug must be caught within 200 seeds, whatever they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import getattr_static, isfunction, signature
+
 import pytest
 
 from tests.simulation.mutations.caught import CAUGHT
@@ -34,9 +37,21 @@ def test_the_docs_show_what_was_recorded() -> None:
 
 @pytest.mark.parametrize("name", sorted(MUTATIONS))
 def test_a_bug_can_be_planted(name: str) -> None:
-    """What it patches is there still."""
+    """What it patches is there still, and is called as it was."""
+    for owner, attribute, value in MUTATIONS[name].make():
+        before = getattr_static(owner, attribute)
+        if isfunction(before) and isfunction(value):
+            assert takes(value, len(signature(before).parameters)), f"{before} is called otherwise"
     with MUTATIONS[name].planted():
         pass
+
+
+def takes(function: Callable[..., object], count: int) -> bool:
+    parameters = signature(function).parameters.values()
+    if any(one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in parameters):
+        return True
+    needed = sum(one.default is one.empty for one in parameters)
+    return needed <= count <= len(parameters)
 
 
 @pytest.mark.timeout(600)
