@@ -50,8 +50,9 @@ class Cluster:
         self.processes: dict[str, SimulatedProcess] = {}
         self.incarnations: dict[str, int] = {}
         self.boots: dict[str, int] = {}
-        self.harms: dict[str, int] = {}
-        """How often a node lost something that it had written."""
+        """How often a host lost its power, and what it had not synced."""
+        self.emptied: dict[str, int] = {}
+        """How often a node lost something that it had synced."""
         self.clients: dict[str, SimulatedProcess] = {}
         """By host; also those that have ended."""
         self.prepared: set[str] = set()
@@ -130,7 +131,6 @@ class Cluster:
         """Take a host's power: the process and what was not synced are gone, and nobody is told."""
         self.world.note(f"{name} loses power")
         self.boots[name] = self.boots.get(name, 0) + 1
-        self.harms[name] = self.harms.get(name, 0) + 1
         self._without_power.add(name)
         self.processes[name].kill(powered=False)
         self.disks[name].lose_power(self.world.random)
@@ -143,7 +143,7 @@ class Cluster:
 
     def lose_folder(self, name: str, folder: str) -> None:
         """Remove what a node has below a folder; its process dies of that."""
-        self.harms[name] = self.harms.get(name, 0) + 1
+        self.emptied[name] = self.emptied.get(name, 0) + 1
         self.processes[name].kill()
         self.disks[name].wipe(folder)
 

@@ -55,7 +55,8 @@ class BrokerWatch:
         self._led: dict[tuple[str, PartitionKey], LedPartition] = {}
         self._seen: dict[str, dict[Replica, tuple[object, ...]]] = {}
         """What is not as it was is looked at, by host; most replicas do nothing in most turns."""
-        self._harms: dict[str, int] = {}
+        self._boots: dict[str, int] = {}
+        self._emptied: dict[str, int] = {}
 
     def look(self, process: SimulatedProcess, server: BrokerServer) -> None:
         """Take a broker after a turn."""
@@ -145,17 +146,19 @@ class BrokerWatch:
     # Parts of a look
 
     def _note_harm(self) -> None:
-        harms = self._cluster.harms
-        if harms != self._harms:
-            brokers = self._cluster.names("broker")
-            for name, count in harms.items():
-                if count != self._harms.get(name, 0) and name in brokers:
-                    self._harm(name)
-            self._harms = dict(harms)
+        boots, emptied = self._cluster.boots, self._cluster.emptied
+        if boots == self._boots and emptied == self._emptied:
+            return
+        for name in self._cluster.names("broker"):
+            if emptied.get(name) != self._emptied.get(name):
+                self._harm(name, synced=True)
+            elif boots.get(name) != self._boots.get(name):
+                self._harm(name, synced=False)
+        self._boots, self._emptied = dict(boots), dict(emptied)
 
-    def _harm(self, name: str) -> None:
+    def _harm(self, name: str, *, synced: bool) -> None:
         before = set(self.survivors.excused)
-        self.survivors.harm(int(name.rpartition("-")[2]))
+        self.survivors.harm(_number(name), synced=synced)
         for partition in sorted(self.survivors.excused - before):
             self.watermarks.forget(partition)
 

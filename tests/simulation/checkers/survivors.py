@@ -2,8 +2,8 @@
 
 No property of its own, but the small print of G1: a power cut takes what was not synced.  A log that
 lost its tail counts again once its replica has left the ISR and caught up.  When every in-sync log
-of a partition is harmed at one time, the partition is excused for good; with
-``flush.policy=commit`` it never is, since what is acknowledged there is synced everywhere.
+of a partition is harmed at one time, the partition is excused for good.  With
+``flush.policy=commit`` what is acknowledged is synced everywhere: only a lost disk harms it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ class Survivors:
     def __init__(self) -> None:
         self.excused: set[Partition] = set()
         self._isrs: dict[Partition, tuple[int, ...]] = {}
+        self._synced: set[Partition] = set()
+        """Of topics that acknowledge only what is synced."""
         self._harmed: dict[Partition, set[int]] = {}
         self._version = -1
 
@@ -28,21 +30,22 @@ class Survivors:
             return
         self._version = int(image.position.version)
         self._isrs = {}
+        self._synced = set()
         for topic_id, partitions in image.partitions.items():
             topic = image.topics[topic_id]
-            if topic.configs.get(FLUSH_POLICY) == FLUSH_COMMIT:
-                continue
             for number, record in partitions.items():
                 partition = (topic.name, number)
+                if topic.configs.get(FLUSH_POLICY) == FLUSH_COMMIT:
+                    self._synced.add(partition)
                 self._isrs[partition] = record.isr
                 harmed = self._harmed.get(partition)
                 if harmed:
                     harmed.intersection_update(record.isr)
 
-    def harm(self, node: int) -> None:
-        """A broker's logs lost what was not synced."""
+    def harm(self, node: int, *, synced: bool) -> None:
+        """A broker's logs lost what was not synced, or what was as well."""
         for partition, isr in self._isrs.items():
-            if node in isr:
+            if node in isr and (synced or partition not in self._synced):
                 harmed = self._harmed.setdefault(partition, set())
                 harmed.add(node)
                 if harmed.issuperset(isr):
