@@ -13,18 +13,22 @@ from typing import Any
 import pytest
 
 from odradek import AdminClient, CoordinationClient, NewTopic
-from odradek.testing import Cluster
+from odradek.testing import Cluster, wait_until
 
 
-def odradek(cluster: Cluster, *words: str, of: str = "ensemble") -> str:
+def ask(cluster: Cluster, *words: str, of: str = "ensemble") -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-P", "-m", "supervisor", of]
-    done = subprocess.run(
+    return subprocess.run(
         [*program, *words, "--data-dir", str(cluster.data_dir)],
         capture_output=True,
         check=False,
         text=True,
         timeout=60,
     )
+
+
+def odradek(cluster: Cluster, *words: str, of: str = "ensemble") -> str:
+    done = ask(cluster, *words, of=of)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -98,9 +102,17 @@ def test_voters_are_added_and_removed_while_a_client_writes() -> None:
         for name in ("coordinator-1", "coordinator-2", "coordinator-3", "observer-1"):
             cluster.kill(name)
         cluster.wait_ready()
-        rows = {row["name"]: row["role"] for row in status(cluster)["members"]}
-        assert rows[leader] == "observer"
-        assert rows["observer-1"] in ("leader", "follower")
+
+        def has_settled() -> bool:
+            """Who no longer votes may lead until it knows that this is committed, and then ends."""
+            done = ask(cluster, "status", "--json")
+            rows = {row["name"]: row["role"] for row in json.loads(done.stdout)["members"]}
+            voters = {"leader", "follower"}
+            return (
+                done.returncode == 0 and rows[leader] == "observer" and rows["observer-1"] in voters
+            )
+
+        wait_until(has_settled, "one of the voters leads")
         assert client.get("/a")[0] == b"2"
 
 

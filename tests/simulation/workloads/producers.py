@@ -18,8 +18,6 @@ BURSTS = (1, 1, 1, 4)
 """How many records at once."""
 PADDINGS = (0, 0, 0, 150)
 """Bytes: on a disk that is nearly full a small batch has room where a large one has none."""
-LARGE_PADDINGS = (0, 0, 0, 1_100)
-"""Where so much is too large for a batch: with such a record, splitting one does not help."""
 BATCHES = (16_384, 128)
 """Only full batches are pipelined: the second producer's hold a record or two."""
 
@@ -36,8 +34,6 @@ class Producers(Workload):
         self._history = stage.history
         self._partitions = cluster.shape.broker.num_partitions
         self._pause_us = cluster.shape.mix.producer_pause_us
-        may_be_large = cluster.shape.log.message_bytes_max > LARGE_PADDINGS[-1]
-        self._paddings = PADDINGS if may_be_large else LARGE_PADDINGS
         self._sent = 0
         self.outstanding = 0
         """Records that have met no end yet."""
@@ -67,7 +63,7 @@ class Producers(Workload):
 
     def _send(self, name: str, engine: ProducerEngine, now: Now) -> None:
         self._sent += 1
-        padding = b"." * self.world.random.choice(self._paddings)
+        padding = b"." * self.world.random.choice(PADDINGS)
         value = b"%s-%d%s" % (name.encode(), self._sent, padding)
         number = self.world.random.randrange(4 * self._partitions)
         key: bytes | None = None
