@@ -18,14 +18,13 @@ import time
 from pathlib import Path
 
 from benchmarks.machine import describe
+from benchmarks.steady_writes import PAUSE_S, WAIT_S, latencies_ms, percentile
 from odradek import AdminClient, Consumer, NewTopic, Producer
 from odradek.testing import Cluster
 
 OLD, LIVE = "old", "live"
 VALUE = b"v" * 1_000
 CHUNK = 2_000
-PAUSE_S = 0.005
-WAIT_S = 120.0
 
 
 def fill(cluster: Cluster, size_bytes: int) -> None:
@@ -46,19 +45,6 @@ def drop_pages(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def latencies_ms(cluster: Cluster, seconds: float) -> list[float]:
-    """Return how long each write took, sorted."""
-    took: list[float] = []
-    with Producer(bootstrap_servers=cluster.bootstrap, acks="all") as producer:
-        producer.send(LIVE, VALUE).result(WAIT_S)
-        until_s = time.perf_counter() + seconds
-        while (began := time.perf_counter()) < until_s:
-            producer.send(LIVE, VALUE).result(WAIT_S)
-            took.append((time.perf_counter() - began) * 1000)
-            time.sleep(PAUSE_S)
-    return sorted(took)
-
-
 def read_all(bootstrap: str) -> int:
     """Read the large topic from its beginning, again and again, and say how much, until ended."""
     read_bytes = 0
@@ -70,11 +56,6 @@ def read_all(bootstrap: str) -> int:
             rate = read_bytes / 1e6 / (time.perf_counter() - began)
             sys.stdout.write(f"{read_bytes} {rate:.0f}\n")
             sys.stdout.flush()
-
-
-def percentile(values: list[float], part: float) -> float:
-    """Return a percentile of sorted values."""
-    return values[min(len(values) - 1, int(len(values) * part))]
 
 
 def main() -> int:
@@ -95,11 +76,11 @@ def main() -> int:
                 admin.create_topics([NewTopic(OLD, 3, 1), NewTopic(LIVE, 1, 3)])
             fill(cluster, int(given.size_gb * 1e9))
             drop_pages(folder)
-            alone = latencies_ms(cluster, given.seconds)
+            alone = latencies_ms(cluster, LIVE, VALUE, given.seconds)
             drop_pages(folder)
             command = [sys.executable, "-m", "benchmarks.cold_reads", "--read", cluster.bootstrap]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
-                beside = latencies_ms(cluster, given.seconds)
+                beside = latencies_ms(cluster, LIVE, VALUE, given.seconds)
                 reader.kill()
                 told, _ = reader.communicate()
     read_bytes, rate = told.splitlines()[-1].split() if told else ("0", "0")

@@ -13,10 +13,9 @@ import argparse
 import json
 import random
 import sys
-import time
 
-from benchmarks.cold_reads import PAUSE_S, percentile
 from benchmarks.machine import describe
+from benchmarks.steady_writes import PAUSE_S, WAIT_S, latencies_ms, percentile
 from odradek import AdminClient, NewTopic, Producer
 from odradek.admin import ConfigResource, ConfigResourceType
 from odradek.node_window import Metrics, read_metrics
@@ -26,7 +25,6 @@ TABLE, LIVE = "table", "live"
 VALUE = b"v" * 500
 CHUNK = 5_000
 KEYS = 20_000
-WAIT_S = 120.0
 STALL_S = 0.02
 """The aim; ``loop_turn_seconds`` has a bound there."""
 
@@ -42,19 +40,6 @@ def fill(cluster: Cluster, size_bytes: int) -> None:
             last = producer.send_many(TABLE, chunk)
         producer.flush()
         last.result(WAIT_S)
-
-
-def latencies_ms(cluster: Cluster, seconds: float) -> list[float]:
-    """Return how long each write to the other topic took, sorted."""
-    took: list[float] = []
-    with Producer(bootstrap_servers=cluster.bootstrap, acks="all") as producer:
-        producer.send(LIVE, VALUE).result(WAIT_S)
-        until_s = time.perf_counter() + seconds
-        while (began := time.perf_counter()) < until_s:
-            producer.send(LIVE, VALUE).result(WAIT_S)
-            took.append((time.perf_counter() - began) * 1000)
-            time.sleep(PAUSE_S)
-    return sorted(took)
 
 
 def look(http: str) -> Metrics:
@@ -86,11 +71,11 @@ def main() -> int:
             admin.create_topics([NewTopic(TABLE, 1, 1, topic_configs=late), NewTopic(LIVE, 1, 1)])
             fill(cluster, int(given.size_mb * 1e6))
             before = long_turns(look(http))
-            alone = latencies_ms(cluster, given.seconds)
+            alone = latencies_ms(cluster, LIVE, VALUE, given.seconds)
             between = look(http)
             now = {"min.cleanable.dirty.ratio": "0"}
             admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, TABLE, configs=now)])
-            beside = latencies_ms(cluster, given.seconds)
+            beside = latencies_ms(cluster, LIVE, VALUE, given.seconds)
             after = look(http)
     cleaned = after.total("segments_cleaned_total") - between.total("segments_cleaned_total")
     turns = long_turns(between) - before, long_turns(after) - long_turns(between)

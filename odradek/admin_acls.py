@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from odradek.client_program import ClientProgram
-from odradek.errands import error_of, failure_of
-from odradek.errors import OdradekError, error_for
+from odradek.errands import error_of, failure_of, first_failure
+from odradek.errors import OdradekError
 from transport.kernel import Now
-from transport.wire.errors import ErrorCode, meaning
 from transport.wire.messages import Message
 from transport.wire.messages import acls as wire
 from transport.wire.messages.acls import (
@@ -103,8 +102,7 @@ class AclAdmin:
             if not isinstance(body, wire.CreateAclsResponse) or error_of(body):
                 on_done(failure_of(body), now)
                 return
-            wrong = next((one for one in body.outcomes if one.error != ErrorCode.NONE), None)
-            on_done(None if wrong is None else _error(wrong.error, wrong.text), now)
+            on_done(first_failure(body.outcomes), now)
 
         asked = tuple(binding.on_the_wire() for binding in bindings)
         request = wire.CreateAclsRequest(asked, timeout_ms)
@@ -131,19 +129,15 @@ class AclAdmin:
             if not isinstance(body, wire.DeleteAclsResponse) or error_of(body):
                 on_done(failure_of(body), now)
                 return
-            wrong = next((one for one in body.outcomes if one.error != ErrorCode.NONE), None)
-            if wrong is not None:
-                on_done(_error(wrong.error, wrong.text), now)
+            failure = first_failure(body.outcomes)
+            if failure is not None:
+                on_done(failure, now)
                 return
             on_done([_binding(one) for outcome in body.outcomes for one in outcome.acls], now)
 
         asked = tuple(wanted.on_the_wire() for wanted in filters)
         request = wire.DeleteAclsRequest(asked, timeout_ms)
         self._program.errands.ask(request, told, now, timeout_ms=timeout_ms)
-
-
-def _error(code: int, text: str) -> OdradekError:
-    return error_for(code, text or meaning(code).text)
 
 
 def _binding(told: wire.AclBinding) -> AclBinding:

@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from odradek.client_program import ClientProgram
-from odradek.errands import error_of, failure_of
-from odradek.errors import OdradekError, error_for
+from odradek.errands import error_of, failure_of, first_failure
+from odradek.errors import OdradekError
 from transport.kernel import Now
-from transport.wire.errors import ErrorCode, meaning
 from transport.wire.messages import Message
 from transport.wire.messages import quotas as wire
 from transport.wire.messages.quotas import (
@@ -82,11 +81,7 @@ class QuotaAdmin:
             if not isinstance(body, wire.AlterClientQuotasResponse) or error_of(body):
                 on_done(failure_of(body), now)
                 return
-            wrong = next((one for one in body.outcomes if one.error != ErrorCode.NONE), None)
-            if wrong is None:
-                on_done(None, now)
-            else:
-                on_done(error_for(wrong.error, wrong.text or meaning(wrong.error).text), now)
+            on_done(first_failure(body.outcomes), now)
 
         entries = tuple(
             wire.QuotaValues(wire.QuotaEntity(*entity), dict(values))

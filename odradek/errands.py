@@ -6,9 +6,10 @@ not know what is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Protocol
 
 from odradek.backoff import Backoff
 from odradek.errors import NoClusterError, OdradekError, error_for
@@ -43,6 +44,28 @@ def failure_of(body: Message) -> OdradekError:
     if code == ErrorCode.BROKER_NOT_AVAILABLE:
         return NoClusterError(f"no broker could be reached: {text}")
     return error_for(code, text)
+
+
+class Outcome(Protocol):
+    """What became of one of the things that a request has asked for."""
+
+    @property
+    def error(self) -> int:
+        """A code, 0 where it was done."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """Why not, in words; empty where the code says it all."""
+        ...
+
+
+def first_failure(outcomes: Iterable[Outcome]) -> OdradekError | None:
+    """Return the exception for the first outcome that is a failure; None: all was done."""
+    for one in outcomes:
+        if one.error != ErrorCode.NONE:
+            return error_for(one.error, one.text or meaning(one.error).text)
+    return None
 
 
 @dataclass(slots=True)

@@ -42,8 +42,6 @@ from transport.wire.messages.metadata import MetadataResponse
 T = TypeVar("T")
 Wait = Callable[[Callable[[Callable[[Any, Now], None], Now], None]], Any]
 """Runs ``ask(done, now)`` on the loop and waits for what ``done`` is given."""
-Choose = Callable[[TopicPartition, int, int], int]
-"""Where to go on with a partition, by its first offset and its end."""
 
 
 class GroupAdministration:

@@ -433,8 +433,9 @@ class Fetches:
         """Return who in a consumer's rack has what it asks for and is in sync; −1: this will do."""
         core, rack = replica.core, fetch.body.rack
         assert core is not None, "it was judged"
-        here = self._context.config.endpoints().rack
-        if fetch.is_follower or not core.is_leader or rack in ("", here):
+        if not rack or fetch.is_follower or not core.is_leader:
+            return NO_NODE
+        if rack == self._context.config.endpoints().rack:
             return NO_NODE
         brokers, ends = self._context.image.brokers, core.replica_ends()
         near = [

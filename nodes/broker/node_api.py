@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from nodes.broker.context import BrokerContext, Request
+from nodes.broker.peers import endpoints_of
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Message
@@ -59,16 +60,7 @@ class NodeApi:
         named = self._context.config.nodes
         known = {node.name for node in named}
         came = (
-            NodeEndpoints(
-                broker.id,
-                broker.name,
-                ("broker",),
-                broker.peers,
-                broker.clients,
-                broker.events,
-                broker.rack,
-                broker.http,
-            )
+            endpoints_of(broker)
             for broker in self._context.image.live_brokers()
             if broker.name not in known
         )

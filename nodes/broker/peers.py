@@ -16,6 +16,20 @@ from transport.wire.messages.cluster import NodeEndpoints
 from transport.wire.messages.metadata import EVENT_BEAT, EVENT_DELTA, BrokerRecord
 
 
+def endpoints_of(broker: BrokerRecord) -> NodeEndpoints:
+    """Return where a registered broker listens."""
+    return NodeEndpoints(
+        broker.id,
+        broker.name,
+        ("broker",),
+        broker.peers,
+        broker.clients,
+        broker.events,
+        broker.rack,
+        broker.http,
+    )
+
+
 class Peers:
     """Links to the cluster's other brokers, and in mode ``kraft`` its controllers, by node id."""
 
@@ -51,9 +65,7 @@ class Peers:
         """Learn of brokers that joined after this one was started, and hear them from now on."""
         for broker in brokers:
             if broker.id not in self._endpoints and broker.id != self._context.id:
-                self._endpoints[broker.id] = node = NodeEndpoints(
-                    broker.id, broker.name, ("broker",), broker.peers, broker.clients, broker.events
-                )
+                self._endpoints[broker.id] = node = endpoints_of(broker)
                 self._hear(node)
 
     def link(self, node: NodeId) -> LinkId | None:
@@ -71,10 +83,6 @@ class Peers:
         self._calls[node] = link
         self._owners[link] = node
         return link
-
-    def is_up(self, node: NodeId) -> bool:
-        """Tell whether requests to this broker can leave now."""
-        return self._calls.get(node) in self._up
 
     def owner(self, link: LinkId) -> NodeId | None:
         """Return the broker behind one of our DEALERs, or None."""

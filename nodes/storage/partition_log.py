@@ -187,12 +187,6 @@ class PartitionLog:
         return sum(segment.size_bytes for segment in self._segments.all)
 
     @property
-    def begins_in_a_segment(self) -> bool:
-        """Some records of the first segment are deleted, which its file does not tell."""
-        first = self._segments.first_offset
-        return first is not None and first < self.log_start_offset
-
-    @property
     def segment_count(self) -> int:
         """How many segments there are; 0 before the first append."""
         return len(self._segments)

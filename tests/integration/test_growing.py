@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-from odradek import AdminClient, Consumer, Producer
-from odradek.testing import Cluster, wait_until
+from odradek import AdminClient, Consumer
+from odradek.testing import Cluster
+from tests.integration.writer import Writer
 
 ODRADEK = Path(sys.executable).parent / "odradek"
 PARTITIONS = 8
@@ -28,38 +28,10 @@ def odradek(cluster: Cluster, *words: str) -> str:
     return done.stdout
 
 
-class Writer:
-    """Writes numbers until it is ended; every one of them must be acknowledged."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.acked: list[int] = []
-        self._going = True
-        self._producer = Producer(cluster.bootstrap)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        number = 0
-        while self._going:
-            self._producer.send("t", b"%d" % number).result(60)
-            self.acked.append(number)
-            number += 1
-
-    def more(self, count: int) -> None:
-        wanted = len(self.acked) + count
-        wait_until(lambda: len(self.acked) >= wanted, f"{count} more records")
-
-    def end(self) -> None:
-        self._going = False
-        self._thread.join(60)
-        assert not self._thread.is_alive()
-        self._producer.close()
-
-
 def test_a_cluster_grows_restarts_and_shrinks_under_load(odradek_cluster: Cluster) -> None:
     cluster = odradek_cluster
     odradek(cluster, "topic", "create", "t", "--partitions", str(PARTITIONS))
-    writer = Writer(cluster)
+    writer = Writer(cluster.bootstrap, "t")
     writer.more(20)
     for name in ("broker-1", "broker-2", "broker-3"):
         odradek(cluster, "restart", name)

@@ -6,15 +6,14 @@ import os
 import subprocess
 import sys
 import tarfile
-import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from odradek import Consumer, Producer
-from odradek.testing import wait_until
+from odradek import Consumer
+from tests.integration.writer import Writer
 
 ROOT = Path(__file__).parents[2]
 BASELINE = "e5cfe9e628ce"
@@ -73,41 +72,12 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
         found.run("stop")
 
 
-class Load:
-    """Writes numbers until it is ended; any error but a retry ends the test."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self.acked: list[int] = []
-        self._going = True
-        self._producer = Producer(bootstrap)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        number = 0
-        while self._going:
-            self._producer.send("t", b"%d" % number).result(COMMAND_MAX_S)
-            self.acked.append(number)
-            number += 1
-
-    def more(self, count: int) -> None:
-        wanted = len(self.acked) + count
-        wait_until(lambda: len(self.acked) >= wanted, f"{count} more records")
-
-    def end(self) -> list[int]:
-        self._going = False
-        self._thread.join(COMMAND_MAX_S)
-        assert not self._thread.is_alive()
-        self._producer.close()
-        return self.acked
-
-
 @pytest.mark.timeout(180)
 def test_a_cluster_is_upgraded_node_by_node_under_load(installation: Installation) -> None:
     words = ("--partitions", str(PARTITIONS), "--replication-factor", "3")
     installation.run("topic", "create", "t", *words)
     bootstrap = installation.bootstrap
-    load = Load(bootstrap)
+    load = Writer(bootstrap, "t")
     load.more(10)
     installation.upgrade()
     for name in NODES:

@@ -138,11 +138,6 @@ class PartitionCore:
         """Return where the other replicas' logs end, as this leader knows; −1: not told yet."""
         return {} if self._leader is None else self._leader.replica_ends()
 
-    @property
-    def parked_count(self) -> int:
-        """How many produces wait."""
-        return 0 if self._leader is None else len(self._leader.parked)
-
     def judge_leadership(self, leader_epoch: LeaderEpoch) -> ErrorCode:
         """Tell whether somebody who believes in ``leader_epoch`` is right here (KIP-320)."""
         if self._failed is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 
 from nodes.core.controller.formats import NEEDED
@@ -17,7 +19,7 @@ from transport.wire.messages.acls import (
     PatternType,
     ResourceType,
 )
-from transport.wire.messages.metadata import FORMATS
+from transport.wire.messages.metadata import FORMATS, FORMATS_ACLS, MetadataRecord
 
 ACL = AclBinding(
     ResourceType.TOPIC,
@@ -27,8 +29,17 @@ ACL = AclBinding(
 )
 
 
-def test_no_kind_of_record_is_newer_than_this_code() -> None:
-    assert max(NEEDED.values()) <= FORMATS
+KINDS = {
+    0: ["broker", "config", "partition", "producer_ids", "remove_broker", "remove_topic", "topic"],
+    FORMATS_ACLS: ["acl"],
+}
+
+
+def test_every_kind_of_record_is_numbered() -> None:
+    """A new one needs a number of its own, and the requests it comes of a row in NEEDED."""
+    kinds = {kind.__struct_config__.tag for kind in get_args(MetadataRecord)}
+    assert kinds == {tag for tags in KINDS.values() for tag in tags}
+    assert max(KINDS) == max(NEEDED.values()) == FORMATS
 
 
 def test_what_one_broker_cannot_read_waits_for_its_upgrade() -> None:

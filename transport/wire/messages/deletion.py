@@ -8,8 +8,6 @@ from transport.wire.apis import Api
 from transport.wire.ids import Offset, TopicId
 from transport.wire.messages import Message, Part
 
-TO_HIGH_WATERMARK = Offset(-1)
-
 
 class DeleteRecordsPartition(Part, frozen=True, array_like=True, gc=False):
     """Delete what is before ``offset``; −1: all that is committed."""
