@@ -16,7 +16,6 @@ from nodes.core.partition.events import NO_EPOCH, PartitionEffects, ReadVerdict
 from nodes.core.partition.leader import Leader
 from nodes.core.partition.producer_state import NEW, Producers
 from tests.simulation.mutations.registry import LIVENESS, Patch, mutation
-from tests.simulation.workloads import producers
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, NodeId, Offset
 from transport.wire.messages.metadata import PartitionRecord
@@ -141,10 +140,7 @@ def sequences_not_judged() -> list[Patch]:
 
 @mutation("S31", victims="broker")
 def refused_batch_written() -> list[Patch]:
-    """A leader refuses a batch that is too large, and writes it all the same.
-
-    Planted with records that are too large by themselves: other batches are split and sent again.
-    """
+    """A leader refuses a batch that is too large, and writes it all the same."""
     check, end = Produces._check, Produces._end
     refused: list[RecordError] = []
 
@@ -171,7 +167,6 @@ def refused_batch_written() -> list[Patch]:
         (Produces, "_check", staticmethod(check_late)),
         (Produces, "_produce", produce),
         (Produces, "_end", end_once),
-        (producers, "PADDINGS", (0, 0, 0, 1_100)),
     ]
 
 

@@ -16,8 +16,9 @@ from transport.kernel import Now
 TOPIC = "events"
 BURSTS = (1, 1, 1, 4)
 """How many records at once."""
-PADDINGS = (0, 0, 0, 150)
-"""Bytes: on a disk that is nearly full a small batch has room where a large one has none."""
+PADDINGS = (0,) * 30 + (150,) * 9 + (1_100,)
+"""Bytes: on a disk that is nearly full a small batch has room where a large one has none, and
+now and then a record is too large for any."""
 BATCHES = (16_384, 128)
 """Only full batches are pipelined: the second producer's hold a record or two."""
 
