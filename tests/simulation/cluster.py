@@ -20,7 +20,14 @@ from tests.simulation.supervision import DeathTeller
 from tests.simulation.transitions import Transitions
 from tests.simulation.world import World
 from transport.driver.ports import Program
-from transport.wire.ids import CLUSTER_PRINCIPAL, ClusterId, Incarnation, NodeId, NodeName
+from transport.wire.ids import (
+    CLUSTER_PRINCIPAL,
+    NO_NODE,
+    ClusterId,
+    Incarnation,
+    NodeId,
+    NodeName,
+)
 from transport.wire.messages.cluster import NodeEndpoints
 
 CLUSTER_ID = ClusterId("simulated-cluster")
@@ -62,6 +69,8 @@ class Cluster:
         self._watchers: list[Callable[[SimulatedProcess], None]] = []
         self._without_power: set[str] = set()
         """Their supervisors have none either."""
+        self.ailing = NO_NODE
+        """A broker in whose logs a bit has flipped that nobody has met: it may have nothing alone."""
         self._failures: dict[str, int] = {}
         """Starts in a row that the environment has ended."""
         self.nodes = tuple(starmap(_endpoints, _members(self.shape)))

@@ -5,7 +5,7 @@
   back: a power cut can take a replica's unsynced tail (G1), so another replica must have it.
 * A bit that flips at rest in the partition logs of one broker, while every replica is in sync, and
   then nothing else until it is mended: the broker is restarted, and should it not notice, its operator
-  removes the log.
+  removes the log.  Until then administrators leave it no partition of which there is no other replica.
 * A whole disk of one broker, under the same conditions.
 * A bit in the log of one coordinator, always the same, which then refuses to start; or its whole disk.
   The operator has it rebuilt from the others.
@@ -21,6 +21,7 @@ from nodes.config import REBUILD_MARK
 from nodes.storage.disk import StorageError
 from tests.simulation.cluster import Cluster
 from tests.simulation.health import brokers_are_whole, has_failed_logs, quorum_is_whole
+from transport.wire.ids import NO_NODE
 
 FULL_MS = (200, 5_000)
 FAILING_MS = (50, 2_000)
@@ -136,7 +137,7 @@ class Losses:
     def _flip_bit_of_broker(self) -> None:
         name = self.world.random.choice(self.cluster.names("broker"))
         if self._can_spare(name) and (path := self._flip(name, "logs/", ".log")):
-            self._damaged = path
+            self._damaged, self.cluster.ailing = path, self.cluster.broker(name).context.id
             self._begin_recovery(name)
             self.world.after(self.world.between(LATENT_MS) * 1_000, self._notice, name)
 
@@ -150,7 +151,7 @@ class Losses:
         if not brokers_are_whole(self.cluster):
             self.world.after(LOOK_MS * 1_000, self._mend, name)
             return
-        path, self._damaged = self._damaged, ""
+        path, self._damaged, self.cluster.ailing = self._damaged, "", NO_NODE
         if self.cluster.disks[name].has_flipped(path):
             self.world.note(f"the operator removes {path} of {name}")
             self.cluster.lose_folder(name, path.rpartition("/")[0])

@@ -73,6 +73,8 @@ class Administrators(Workload):
         def described(topics: list[TopicDescription] | OdradekError, now: Now) -> None:
             if isinstance(topics, OdradekError) or not topics[0].partitions:
                 return
+            if replicas == [self.cluster.ailing]:
+                return
             number = random.randrange(len(topics[0].partitions))
             key = TopicPartition(TOPIC, number)
             told = partial(self._ended, f"move {TOPIC}-{number} to {replicas}")
