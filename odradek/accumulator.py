@@ -261,12 +261,13 @@ class Accumulator:
             index, size_bytes = builder.record_count, builder.size_bytes
             # Not more than will likely fit: what is encoded and does not fit is encoded again.
             likely = max(1, (limit - size_bytes) // run.record_bytes)
+            pairs = run.pairs[start : start + likely]
             stamps = run.timestamp_ms
             if not isinstance(stamps, int):
                 stamps = stamps[start : start + likely]
-            taken = builder.extend(run.pairs[start : start + likely], stamps, limit)
+            taken = builder.extend(pairs, stamps, limit)
             self.buffered_bytes += builder.size_bytes - size_bytes
-            if taken < likely or builder.size_bytes + run.record_bytes > limit:
+            if taken < len(pairs) or builder.size_bytes + run.record_bytes > limit:
                 batch.full = True
             if taken:
                 here = run.positions[start : start + taken]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
@@ -88,14 +88,23 @@ def test_a_record_is_written_and_its_end_names_the_offset(cluster: Any) -> None:
     assert engine.buffered_bytes == 0
 
 
-def test_what_comes_while_a_request_is_in_flight_goes_together(cluster: Any) -> None:
+def send_as_runs(engine: ProducerEngine, cluster: Any, ends: Ends, *numbers: int) -> None:
+    for number in numbers:
+        pairs = [(None, b"%d" % number)]
+        engine.send_run("t", pairs, 5, ends.of(number), cluster.now, partition=0)
+
+
+@pytest.mark.parametrize("hand_in", [send, send_as_runs])
+def test_what_comes_while_a_request_is_in_flight_goes_together(
+    cluster: Any, hand_in: Callable[..., None]
+) -> None:
     cluster.topic("t")
     engine, ends = make(cluster), Ends()
     send(engine, cluster, ends, 0)
     cluster.settle()
     cluster.held = {1}
     for number in range(1, 101):
-        send(engine, cluster, ends, number)
+        hand_in(engine, cluster, ends, number)
         cluster.settle()
     cluster.release()
     cluster.settle()
