@@ -211,7 +211,8 @@ class Accumulator:
         self.lanes: dict[TopicPartition, Lane] = {}
         self.buffered_bytes = 0
         """Of every batch that has not ended."""
-        self._batch_size_bytes = batch_size_bytes
+        self.batch_size_bytes = batch_size_bytes
+        """What a batch holds at most, unless its topic takes less."""
         self._delivery_timeout_ms = delivery_timeout_ms
         self._numbers = count(1)
         self._open: dict[Batch, Lane] = {}
@@ -241,7 +242,7 @@ class Accumulator:
     ) -> Batch:
         """Add one record to the lane's open batch, or to a new one; returns the batch."""
         batch = self._open_batch(lane, now)
-        limit = min(size_bytes_max, self._batch_size_bytes)
+        limit = min(size_bytes_max, self.batch_size_bytes)
         grown = batch.builder.append(key, value, headers, timestamp_ms, limit)
         if grown == 0:
             batch.full = True
@@ -254,7 +255,7 @@ class Accumulator:
 
     def extend(self, lane: Lane, run: Run, start: int, now: Now, size_bytes_max: int) -> Taken:
         """Add pairs of ``run`` from ``start`` on to one batch, and not more than it takes."""
-        limit = min(size_bytes_max, self._batch_size_bytes)
+        limit = min(size_bytes_max, self.batch_size_bytes)
         while True:
             batch = self._open_batch(lane, now)
             builder = batch.builder

@@ -67,8 +67,8 @@ class Placement:
         self._murmur = MurmurPartitioner()
         self._partitioner = partitioner
         self._random: Random | None = None
-        self._sticky: dict[str, tuple[Lane, Batch]] = {}
-        """By topic: where records without a key go until that batch is full or sent."""
+        self._sticky: dict[str, tuple[Lane, int]] = {}
+        """By topic: where records without a key go, and how many bytes of them still do."""
 
     def attach(self, random: Random) -> None:
         """Take the source of chance, once the program has its ports."""
@@ -92,7 +92,9 @@ class Placement:
             now,
             self._limit_bytes(topic),
         )
-        self._after(lane, batch, sticky=sticky)
+        if sticky:
+            self._stuck(lane, batch, record.size_bytes())
+        self._refuse_oversized(lane, batch)
 
     def place_run(self, topic: TopicView, run: Run, partition: int | None, now: Now) -> None:
         """Put many records into batches; those of one partition keep their order."""
@@ -148,7 +150,9 @@ class Placement:
                 self._sticky_lane(topic, now) if partition is None else self._lane(topic, partition)
             )
             taken = self._accumulator.extend(lane, run, start, now, limit)
-            self._after(lane, taken.batch, sticky=sticky)
+            if sticky:
+                self._stuck(lane, taken.batch, taken.records * run.record_bytes)
+            self._refuse_oversized(lane, taken.batch)
             start += taken.records
 
     def _lane(self, topic: TopicView, partition: int) -> Lane:
@@ -178,22 +182,31 @@ class Placement:
         return self._partition_for(topic, chosen, None)
 
     def _sticky_lane(self, topic: TopicView, now: Now) -> Lane:
-        """Return the lane that records without a key go to now."""
+        """Return the lane that records without a key go to now: a batch's worth of them, however
+        many requests that takes.  What waits for one of these is then in one batch, not in many."""
         assert self._random is not None, "attach() first"
-        sticky = self._sticky.get(topic.name)
-        if sticky is not None and not sticky[1].full:
-            return sticky[0]
-        able = [p for p in topic.partitions if self._view.leader(topic.name, p, now) is not None]
+        lane, left_bytes = self._sticky.get(topic.name, (None, 0))
+        if lane is not None and left_bytes > 0 and self._is_able(topic, lane.partition, now):
+            return lane
+        able = [partition for partition in topic.partitions if self._is_able(topic, partition, now)]
         choices = able or list(topic.partitions)
         one = self._lane(topic, self._random.choice(choices))
         other = self._lane(topic, self._random.choice(choices))
         # Of two by chance the emptier one: a slow partition gets less, as KIP-794 has it.
-        return other if _queued(other) < _queued(one) else one
+        chosen = other if _queued(other) < _queued(one) else one
+        self._sticky[topic.name] = chosen, self._accumulator.batch_size_bytes
+        return chosen
 
-    def _after(self, lane: Lane, batch: Batch, *, sticky: bool) -> None:
-        """Remember a sticky choice; end a record that no request can carry."""
-        if sticky:
-            self._sticky[lane.topic] = lane, batch
+    def _is_able(self, topic: TopicView, partition: int, now: Now) -> bool:
+        return self._view.leader(topic.name, partition, now) is not None
+
+    def _stuck(self, lane: Lane, batch: Batch, size_bytes: int) -> None:
+        """Count what the sticky choice has got; a batch that this has filled ends it too."""
+        _, left_bytes = self._sticky[lane.topic]
+        self._sticky[lane.topic] = lane, 0 if batch.full else left_bytes - size_bytes
+
+    def _refuse_oversized(self, lane: Lane, batch: Batch) -> None:
+        """End a record that no request can carry."""
         size_bytes = batch.builder.size_bytes
         if batch.builder.record_count == 1 and size_bytes > self._record_bytes_max:
             text = (

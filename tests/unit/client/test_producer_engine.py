@@ -157,6 +157,33 @@ def test_a_run_keeps_its_order_and_splits_by_key(cluster: Any) -> None:
         assert values(cluster, outcome.partition)[offset] == position  # type: ignore[has-type]
 
 
+def test_unkeyed_records_stay_with_a_partition_for_as_much_as_a_batch_holds(cluster: Any) -> None:
+    cluster.topic("t", 8)
+    engine, ends = make(cluster, batch_size_bytes=1_000), Ends()
+    used = []
+    for number in range(200):
+        engine.send("t", None, None, b"%08d" % number, ends.of(number), cluster.now)
+        cluster.settle()
+        used.append(ends.by_tag[number].partition)
+    assert cluster.count(ProduceRequest) == 200, "nothing has waited"
+    changes = sum(before != after for before, after in pairwise(used))
+    assert 1 <= changes <= 3, "50 records of 20 bytes each, then others"
+
+
+def test_unkeyed_records_leave_a_partition_without_a_leader(cluster: Any) -> None:
+    cluster.topic("t", 3)
+    engine, ends = make(cluster), Ends()
+    engine.send("t", None, None, b"0", ends.of(0), cluster.now)
+    cluster.settle()
+    left = ends.by_tag[0].partition
+    cluster.elect("t", left, -1)
+    cluster.settle()
+    engine.send("t", None, None, b"1", ends.of(1), cluster.now)
+    cluster.settle()
+    assert ends.by_tag[1].error is None
+    assert ends.by_tag[1].partition != left
+
+
 def test_unkeyed_records_stick_to_a_partition_per_batch(cluster: Any) -> None:
     cluster.topic("t", 3)
     engine, ends = make(cluster, batch_size_bytes=1_000), Ends()
