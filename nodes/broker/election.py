@@ -19,7 +19,7 @@ from nodes.broker.scripts import Script, Session, play
 from odradek.watches import EXISTS
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import NO_NODE, ControllerEpoch, NodeId
+from transport.wire.ids import NO_NODE, BrokerEpoch, ControllerEpoch, NodeId
 from transport.wire.messages import Refusal
 from transport.wire.messages.coordination import (
     EPHEMERAL,
@@ -32,6 +32,7 @@ from transport.wire.messages.coordination import (
     SetData,
     WatchEvent,
 )
+from transport.wire.messages.metadata import BrokerRecord
 
 LOOK_AGAIN_MS = 500
 """After a look that told nothing, and after resigning: somebody else may do better."""
@@ -41,6 +42,8 @@ class _Claimed(NamedTuple):
     """Somebody holds the claim."""
 
     claim: znodes.ControllerClaim
+    registered: BrokerRecord | None = None
+    """Who that is, if it is another one and registered still."""
 
 
 class Election:
@@ -53,13 +56,17 @@ class Election:
         on_elected: Callable[[Mandate, Now], None],
         on_deposed: Callable[[Now], None],
         on_controller: Callable[[NodeId, ControllerEpoch, Now], None],
+        on_broker: Callable[[BrokerRecord, Now], None],
         on_quorum: Callable[[ControllerEpoch, Now], None],
     ) -> None:
-        """``on_quorum``: the coordinators' leader is the controller, from this epoch on."""
+        """``on_broker``: told where the controller is before it is asked: settings may not name it,
+        and the image that does comes from it. ``on_quorum``: the coordinators' leader is the controller,
+        from this epoch on."""
         self._context = context
         self._on_elected = on_elected
         self._on_deposed = on_deposed
         self._on_controller = on_controller
+        self._on_broker = on_broker
         self._on_quorum = on_quorum
         self._session: Session | None = None
         self._reign: Reign | None = None
@@ -129,7 +136,7 @@ class Election:
         ]
         try:
             if claim.error == ErrorCode.NONE:
-                return _Claimed(znodes.decode_claim(claim.data))
+                return (yield from self._claimed(znodes.decode_claim(claim.data)))
             if claim.error != ErrorCode.NO_NODE or epoch.stat is None or self._reign is not None:
                 return None
             reign = Reign(
@@ -149,6 +156,16 @@ class Election:
         ]
         return reign if won.error == ErrorCode.NONE else None
 
+    def _claimed(self, claim: znodes.ControllerClaim) -> Script[_Claimed]:
+        node = NodeId(claim.broker)
+        if node in (NO_NODE, self._context.id):
+            return _Claimed(claim)
+        (found,) = yield [GetData(znodes.broker_id_path(node))]
+        if found.stat is None:
+            return _Claimed(claim)
+        epoch = BrokerEpoch(found.stat.czxid)
+        return _Claimed(claim, znodes.broker_record(node, epoch, found.data))
+
     def _on_event(self, session: Session, _event: WatchEvent, now: Now) -> None:
         if session is self._session:
             self._watching = False
@@ -166,6 +183,8 @@ class Election:
             registry = partial(Registrations, self._context, session)
             self._on_elected(Mandate(found.epoch, store, registry), now)
         elif isinstance(found, _Claimed):
+            if found.registered is not None:
+                self._on_broker(found.registered, now)
             self._follow(found.claim, now)
         else:
             if isinstance(found, Refusal):

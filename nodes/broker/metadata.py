@@ -95,7 +95,7 @@ class Metadata:
         a start begins with an image of the past."""
         self._channel = channel
         self._follower = follower
-        self.on_brokers: Callable[[Iterable[BrokerRecord]], None] = _nobody
+        self.on_brokers: Callable[[Iterable[BrokerRecord], Now], None] = _nobody
         """Told of brokers before anybody acts on partitions that these have."""
         self.in_log: Callable[[], Iterable[MetadataDelta]] = tuple
         """What a member of the quorum finds in its log; elsewhere nothing."""
@@ -185,7 +185,7 @@ class Metadata:
         """Replace the image by a newer one, known as a whole."""
         old, old_configs = dict(self.image.partitions), self._all_configs()
         self.image.load(position, records)
-        self.on_brokers(self.image.brokers.values())
+        self.on_brokers(self.image.brokers.values(), now)
         self._history.clear()
         self._history_records = 0
         changed = [
@@ -220,7 +220,8 @@ class Metadata:
             elif isinstance(record, ConfigRecord) and (record.kind, record.name) in concerned:
                 changed.update(dict.fromkeys(self._hosted()))
         self.image.apply(delta)
-        self.on_brokers([record for record in delta.records if isinstance(record, BrokerRecord)])
+        brokers = [record for record in delta.records if isinstance(record, BrokerRecord)]
+        self.on_brokers(brokers, now)
         self._remember(delta)
         self._tell_follower(list(changed), removed, now)
         self._publish(EVENT_METADATA, delta)
@@ -372,5 +373,5 @@ class Metadata:
         assert versions == list(range(newest - len(versions) + 1, newest + 1))
 
 
-def _nobody(_brokers: Iterable[BrokerRecord]) -> None:
+def _nobody(_brokers: Iterable[BrokerRecord], _now: Now) -> None:
     pass

@@ -1,17 +1,18 @@
 """The other brokers and controllers: a DEALER to each that is called, a SUB to each one's events.
 
-Owns the links and which of them are up.  Knows endpoints from the config, those of later brokers from
-the image, and nothing of what is said over them.
+Owns the links and which of them are up.  Knows endpoints from the config, those of brokers that came
+or moved later from the image, and nothing of what is said over them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from nodes.broker.context import BrokerContext
 from transport.driver.ports import LinkId
 from transport.kernel import Now
-from transport.wire.ids import NodeId
+from transport.wire.ids import BrokerEpoch, NodeId
 from transport.wire.messages.cluster import NodeEndpoints
 from transport.wire.messages.metadata import EVENT_BEAT, EVENT_DELTA, BrokerRecord
 
@@ -40,6 +41,8 @@ class Peers:
         self._endpoints: dict[NodeId, NodeEndpoints] = {
             node.id: node for node in nodes if node.id != context.id
         }
+        self._epochs: dict[NodeId, BrokerEpoch] = {}
+        """Of the latest registration that was met."""
         self._calls: dict[NodeId, LinkId] = {}
         self._events: dict[LinkId, NodeId] = {}
         self._owners: dict[LinkId, NodeId] = {}
@@ -61,12 +64,54 @@ class Peers:
                 self._endpoints[node.id] = node
                 self._hear(node)
 
-    def meet(self, brokers: Iterable[BrokerRecord]) -> None:
-        """Learn of brokers that joined after this one was started, and hear them from now on."""
+    def meet(self, brokers: Iterable[BrokerRecord], now: Now) -> None:
+        """Learn of brokers that came after this one was started, or listen elsewhere now.
+
+        Each is heard from now on where it is; calls to where it was have failed.
+        """
         for broker in brokers:
-            if broker.id not in self._endpoints and broker.id != self._context.id:
-                self._endpoints[broker.id] = node = endpoints_of(broker)
+            if broker.id == self._context.id:
+                continue
+            node, known = endpoints_of(broker), self._endpoints.get(broker.id)
+            if known is None:
+                self._endpoints[node.id] = node
                 self._hear(node)
+            elif (known.peers, known.events) != (node.peers, node.events) and (
+                self._is_news(broker, known)
+            ):
+                self._move(node, now)
+            self._epochs[node.id] = broker.epoch
+
+    def _is_news(self, broker: BrokerRecord, known: NodeEndpoints) -> bool:
+        """Tell whether a registration knows better where a broker listens.
+
+        A later one than was met does. The first that is met may be of the past, from before a whole
+        cluster was moved, or the settings may be: whoever answers where these say is there. Where
+        the quorum is, settings alone say.
+        """
+        before = self._epochs.get(broker.id)
+        if before is not None:
+            return broker.epoch > before
+        connected = not self._up.isdisjoint(self._links_to(broker.id))
+        return broker.alive and not connected and "controller" not in known.roles
+
+    def _links_to(self, node: NodeId) -> list[LinkId]:
+        links = {**self._events, **self._owners}
+        return [link for link, owner in links.items() if owner == node]
+
+    def _move(self, node: NodeEndpoints, now: Now) -> None:
+        context = self._context
+        for link in self._links_to(node.id):
+            context.ports.wire.disconnect(link)
+            self._up.discard(link)
+            self._events.pop(link, None)
+            self._owners.pop(link, None)
+            context.timers.at(now.mono_ms, partial(context.calls.on_link_down, link))
+        context.report("brokers_moved", f"{node.name} listens at {node.peers} now")
+        self._endpoints[node.id] = node
+        self._hear(node)
+        if self._calls.pop(node.id, None) is not None:
+            self.link(node.id)
 
     def link(self, node: NodeId) -> LinkId | None:
         """Return the DEALER to a broker's peers door, opened on first use; None: no such broker.
@@ -94,9 +139,7 @@ class Peers:
 
     def on_link(self, link: LinkId, up: bool, now: Now) -> bool:
         """Note that a link came up or went down; False when it is none of ours."""
-        if link in self._events:
-            return True
-        if link not in self._owners:
+        if link not in self._events and link not in self._owners:
             return False
         if up:
             self._up.add(link)

@@ -211,6 +211,7 @@ class BrokerServer:
                 on_elected=self.controller.elected,
                 on_deposed=self.controller.deposed,
                 on_controller=self.on_controller,
+                on_broker=lambda broker, now: self.peers.meet((broker,), now),
                 on_quorum=self._on_quorum,
             )
         self.channel.serve_here(self.controller.ask_here)

@@ -79,6 +79,8 @@ class Fleet:
             NodeId(1), NodeName("coordinator-1"), ("coordinator",), "none", "none", "none"
         )
         self.nodes = (coordinator, *(endpoints(number) for number in self.numbers))
+        self.nodes_of: dict[int, tuple[NodeEndpoints, ...]] = {}
+        """As the settings of some broker have the nodes, where those of others do not."""
         self.network.principals = dict.fromkeys(
             (str(node.name) for node in self.nodes), CLUSTER_PRINCIPAL
         )
@@ -94,7 +96,8 @@ class Fleet:
 
     def start(self, number: int) -> None:
         self.incarnations[number] += 1
-        here = endpoints(number)
+        nodes = self.nodes_of.get(number, self.nodes)
+        (here,) = (node for node in nodes if node.name == f"broker-{number}")
         config = NodeConfig(
             name=here.name,
             id=here.id,
@@ -103,7 +106,7 @@ class Fleet:
             cluster_id=CLUSTER,
             incarnation=Incarnation(self.incarnations[number]),
             data_dir="",
-            nodes=self.nodes,
+            nodes=nodes,
             broker=self.settings,
         )
         server = BrokerServer(
@@ -208,8 +211,8 @@ class Fleet:
         self.client.do(send)
 
 
-def endpoints(number: int) -> NodeEndpoints:
+def endpoints(number: int, host: str = "") -> NodeEndpoints:
     name = NodeName(f"broker-{number}")
-    base = f"fleet://{name}"
+    base = f"fleet://{host or name}"
     doors = f"{base}/peers", f"{base}/clients", f"{base}/events"
     return NodeEndpoints(NodeId(number), name, ("broker",), *doors, f"rack-{number}")

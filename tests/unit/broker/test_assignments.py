@@ -49,7 +49,7 @@ def test_a_broker_serves_what_it_has_while_it_takes_over_the_rest() -> None:
     fleet.wait(lambda: fleet.in_step(last))
     fleet.delete(name)
     fleet.wait(lambda: all(fleet.hosted(number).replica_count() == 1 for number in fleet.alive()))
-    assert hosted.leader_count() == 1
+    fleet.wait(lambda: hosted.leader_count() == 1)
     fleet.wait(lambda: not hosted._assignments)
 
 
