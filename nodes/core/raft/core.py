@@ -213,7 +213,7 @@ class RaftCore:
             return member.now_ms
         if member.role is Role.LEADER:
             return earliest(self._replication.next_deadline_ms(), self._transfer.next_deadline_ms())
-        return earliest(member.election_due_ms, self._reads.next_deadline_ms())
+        return earliest(member.campaign_due_ms, self._reads.next_deadline_ms())
 
     @property
     def role(self) -> Role:

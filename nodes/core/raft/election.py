@@ -42,7 +42,7 @@ class Election:
     def on_tick(self) -> None:
         """Campaign when the leader has been silent for the whole time-out."""
         member = self._member
-        if member.role is Role.LEADER or member.now_ms < member.election_due_ms:
+        if member.role is Role.LEADER or member.now_ms < member.campaign_due_ms:
             return
         if member.installing or not member.may_campaign:
             member.restart_timeout()

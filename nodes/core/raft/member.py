@@ -127,6 +127,14 @@ class Member:
         return self.node in self.voters or (leaving and self.node in self._voters_since[-2][1])
 
     @property
+    def campaign_due_ms(self) -> int:
+        """When to campaign unless a leader is heard: at the end of the time-out, and a whole one later
+        for who does not vote any more. It leads, till that is committed, only where no voter could.
+        """
+        votes = self.node in self.voters
+        return self.election_due_ms + (0 if votes else self.config.election_timeout_max_ms)
+
+    @property
     def voters_index(self) -> LogIndex:
         """The index of the entry that says who votes now."""
         return self._voters_since[-1][0]

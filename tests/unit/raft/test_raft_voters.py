@@ -86,6 +86,49 @@ def test_a_voter_that_is_removed_counts_no_more_and_never_campaigns() -> None:
     assert core_of(ensemble, 3).role is Role.FOLLOWER
 
 
+def leaving() -> Ensemble:
+    """3 votes no more, which it cannot know to be committed; 1, which led, is gone."""
+    ensemble = led([1, 2, 3], [])
+    change(ensemble, 1, 1, 2)
+    while core_of(ensemble, 3).voters != (1, 2):
+        ensemble.deliver(0)
+    isolate(ensemble, 2, 3)
+    assert not core_of(ensemble, 3).voters_committed
+    return ensemble
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_who_is_about_to_leave_lets_the_voters_campaign_first(restarted: bool) -> None:
+    ensemble = leaving()
+    if restarted:
+        ensemble.sync(NodeId(3))
+        for node in (2, 3):
+            ensemble.crash(NodeId(node))
+            ensemble.start(NodeId(node))
+    voter, leaver = (core_of(ensemble, node).next_deadline_ms() for node in (2, 3))
+    assert voter is not None
+    assert leaver is not None
+    assert voter <= ensemble.now_ms + CONFIG.election_timeout_max_ms < leaver
+
+
+def test_who_is_about_to_leave_leads_where_nobody_else_can() -> None:
+    """Its log is the longest, and without 1 neither 2 nor 4 has a majority of those four."""
+    ensemble = led([1, 2, 3, 4], [])
+    change(ensemble, 1, 1, 2, 4)
+    isolate(ensemble, 1, 3)
+    beat(ensemble, 1)
+    assert core_of(ensemble, 3).voters == (1, 2, 4)
+    ensemble.crash(NodeId(1))
+    isolate(ensemble, 2, 3, 4)
+    led_then = False
+    for _ in range(6):
+        campaign(ensemble, 3)
+        ensemble.stabilize()
+        led_then = led_then or core_of(ensemble, 3).role is Role.LEADER
+    assert led_then
+    assert core_of(ensemble, 3).role is Role.FOLLOWER, "its removal is committed"
+
+
 def test_a_leader_that_removes_itself_leads_until_that_is_committed() -> None:
     ensemble = led([1, 2, 3], [])
     change(ensemble, 1, 2, 3)
