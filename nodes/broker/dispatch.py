@@ -47,10 +47,6 @@ class Dispatch:
         self.refuse_all: Refusal | None = None
         """Set while the node is stopping: the answer to every request but HEALTH."""
 
-    def handled_at(self, door: Door) -> frozenset[type[Message]]:
-        """Return what has a handler at this door."""
-        return frozenset(self._doors[door])
-
     def on_request(self, origin: Origin, envelope: Envelope, now: Now) -> None:
         """Handle what came over one of the doors."""
         request = Request(origin, envelope)

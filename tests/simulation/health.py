@@ -6,6 +6,7 @@ from nodes.broker.replica import ReplicaState
 from nodes.broker.replicas import Replicas
 from nodes.coordinator.server import CoordinatorServer
 from tests.simulation.cluster import Cluster, coordinator_of
+from tests.transcripts.ensemble import serves
 
 
 def are_up(cluster: Cluster, names: list[str]) -> bool:
@@ -64,5 +65,5 @@ def quorum_is_whole(cluster: Cluster) -> bool:
             return False
         raft = server._quorum._raft
         standings.add((raft.term, raft.raft_leader, raft.commit_index))
-        led = led or raft.is_ready_leader
+        led = led or serves(raft, cluster.processes[name].now())
     return led and len(standings) == 1

@@ -21,6 +21,7 @@ from nodes.core.raft.events import (
     RaftEvent,
     Received,
     Rejoined,
+    Role,
     SnapshotInstalled,
     SnapshotReady,
     Stored,
@@ -308,3 +309,9 @@ class Ensemble:
             for _ in range(len(self.wire)):
                 self.deliver(0)
         assert not self.wire, "the ensemble never comes to rest"
+
+
+def serves(core: RaftCore, now: Now) -> bool:
+    """Tell whether a member leads, with an entry of its term committed, and hears a majority."""
+    committed = core.term_at(core.commit_index) == core.term
+    return core.role is Role.LEADER and committed and core.has_quorum_contact(now)

@@ -26,7 +26,7 @@ from nodes.core.raft.events import (
     SnapshotReady,
     TransferLeadership,
 )
-from tests.transcripts.ensemble import Ensemble, Watcher
+from tests.transcripts.ensemble import Ensemble, Watcher, serves
 from transport.kernel import TICK, Tick
 from transport.wire.ids import NodeId
 from transport.wire.messages import Message
@@ -315,7 +315,7 @@ class Transcript:
             self._trace.lines.append(
                 f"{host.node} {core.role.value} term={core.term} leader={core.raft_leader}"
                 f" last={core.last_index} commit={core.commit_index}"
-                f" ready={core.is_ready_leader} applied={' '.join(data_text(data) for data in host.applied)}"
+                f" ready={serves(core, self._of.now)} applied={' '.join(data_text(data) for data in host.applied)}"
             )
 
 

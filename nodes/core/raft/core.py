@@ -276,23 +276,6 @@ class RaftCore:
         """How many messages of peers made no sense and were passed over."""
         return self._member.rejected_messages
 
-    @property
-    def is_ready_leader(self) -> bool:
-        """Leads, has an entry of its term committed, and was in contact with a majority lately.
-
-        Judged at the time of the last step.
-        """
-        return (
-            self._member.role is Role.LEADER
-            and self._replication.has_committed_in_term
-            and self._replication.has_quorum_contact(self._member.now_ms)
-        )
-
-    @property
-    def heard_from_leader_ms(self) -> int | None:
-        """Monotonic time of the last message of a leader; None: never (or this one leads)."""
-        return self._member.heard_ms
-
     def has_quorum_contact(self, now: Now) -> bool:
         """Tell whether this member is part of a working quorum, as far as it can know.
 

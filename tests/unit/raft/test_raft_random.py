@@ -25,7 +25,7 @@ from nodes.core.raft.events import (
     Role,
     TransferLeadership,
 )
-from tests.transcripts.ensemble import Ensemble, Host, Watcher
+from tests.transcripts.ensemble import Ensemble, Host, Watcher, serves
 from transport.kernel import TICK, Outgoing
 from transport.wire.ids import NodeId, Term
 from transport.wire.messages.raft import (
@@ -272,7 +272,7 @@ class Chaos:
             for _ in range(len(self.of.wire)):
                 self.of.deliver(0)
             if turn == 300:
-                leader = next(h for h in self.of.alive() if h.core and h.core.is_ready_leader)
+                leader = next(h for h in self.of.alive() if h.core and serves(h.core, self.of.now))
                 self.of.step(leader.node, Propose((b"last",)))
                 self.of.step(leader.node, ReadIndex(10**9))
         hosts = self.of.alive()
