@@ -67,7 +67,7 @@ class Replicas:
         self._moved: dict[Replica, None] = {}
         self._has_failed = False
         self._watchers: dict[str, OnMoved] = {}
-        self._wakeups = Wakeups()
+        self._wakeups = Wakeups[Replica]()
         self._upkeep = Upkeep(context, self._all)
         self._shelf = LogShelf(context, self._upkeep)
         self._retention = RetentionRounds(context, self._all)

@@ -18,6 +18,7 @@ from enum import Enum
 from nodes.broker.context import BrokerContext
 from nodes.broker.produce import append_own
 from nodes.broker.replica import Replica
+from nodes.broker.wakeups import Wakeups
 from nodes.core.shard import (
     Asked,
     ShardCore,
@@ -27,7 +28,7 @@ from nodes.core.shard import (
     Told,
     UnreadableRecord,
 )
-from transport.kernel import TICK, Answer, Now, earliest
+from transport.kernel import TICK, Answer, Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, Offset
 from transport.wire.messages import Message, Refusal
@@ -76,7 +77,9 @@ class Shard:
         leader_epoch: LeaderEpoch,
         core: ShardCore,
         on_order: OnOrder,
+        on_stir: Callable[[Shard], None],
     ) -> None:
+        """``on_stir`` is called by whatever may change when this wants a turn, but for a turn."""
         assert replica.log is not None, "it leads"
         assert replica.core is not None, "it leads"
         self._context = context
@@ -84,6 +87,7 @@ class Shard:
         self.leader_epoch = leader_epoch
         self.core = core
         self._on_order = on_order
+        self._on_stir = on_stir
         self.state = ShardState.LOADING
         self._position = replica.log.log_start_offset
         self._end = replica.core.log_end_offset
@@ -108,15 +112,18 @@ class Shard:
             token = _Open(on_reply)
             self._open[token] = None
             self._queue.append(Asked(token, body))
+            self._on_stir(self)
 
     def tell(self, fact: object) -> None:
         """Queue a fact for the next batch, or for the first one; it replaces an earlier one."""
         self._told = Told(fact)
+        self._on_stir(self)
 
     def note(self, fact: object) -> None:
         """Queue a fact that counts beside those before it."""
         if self.state is ShardState.SERVING:
             self._queue.append(Told(fact))
+            self._on_stir(self)
 
     # Turns
 
@@ -133,6 +140,13 @@ class Shard:
         if effects is not None and self._unwritten is None and self._is_committed():
             self._in_flight = None
             self._carry_out(effects, now)
+        self._on_stir(self)
+
+    def delay(self, gap_ms: int) -> None:
+        """Judge others later by what this loop was away."""
+        if self.state is ShardState.SERVING:
+            self.core.delay(gap_ms)
+            self._on_stir(self)
 
     def next_deadline_ms(self) -> int | None:
         """Return when this wants a turn."""
@@ -147,6 +161,7 @@ class Shard:
         """Drop everything; whoever waits is told to look for the coordinator again."""
         self.state = ShardState.ENDED
         self._refuse_all(now)
+        self._on_stir(self)
 
     def check(self) -> None:
         """Assert the invariants of the core, once it is whole."""
@@ -279,6 +294,9 @@ class Shards:
         self._make_core = make_core
         self._on_order = on_order
         self._shards: dict[int, Shard] = {}
+        self._stirred: dict[Shard, None] = {}
+        """Whose wish for a turn is to be asked anew: those that rest are not looked at."""
+        self._wakeups = Wakeups[Shard]()
         self._newest: object = None
 
     def ask(self, partition: int, body: Message, on_reply: OnReply, now: Now) -> None:
@@ -343,8 +361,10 @@ class Shards:
             shard.moved(now)
         elif leads and record is not None:
             core = self._make_core(partition)
-            shard = Shard(self._context, replica, record.leader_epoch, core, self._on_order)
+            epoch = record.leader_epoch
+            shard = Shard(self._context, replica, epoch, core, self._on_order, self._stir)
             self._shards[partition] = shard
+            self._stir(shard)
             if self._newest is not None:
                 shard.tell(self._newest)
 
@@ -352,19 +372,32 @@ class Shards:
 
     def end_turn(self, now: Now) -> None:
         """Load, decide, write."""
-        for shard in list(self._shards.values()):
+        self._settle()
+        for shard in self._wakeups.due(now.mono_ms):
             shard.end_turn(now)
+            self._stir(shard)
 
     def next_deadline_ms(self) -> int | None:
         """Return when the first shard wants a turn."""
-        return earliest(*(shard.next_deadline_ms() for shard in self._shards.values()))
+        self._settle()
+        return self._wakeups.next_deadline_ms()
+
+    def _stir(self, shard: Shard) -> None:
+        self._stirred[shard] = None
+
+    def _settle(self) -> None:
+        for shard in self._stirred:
+            self._wakeups.set(shard, shard.next_deadline_ms())
+        self._stirred.clear()
 
     def on_gap(self, gap_ms: int) -> None:
         """Judge others later by what this loop was away."""
-        for core in self.cores():
-            core.delay(gap_ms)
+        for shard in self._shards.values():
+            shard.delay(gap_ms)
 
     def check(self) -> None:
         """Assert the invariants of every shard."""
+        self._settle()
         for shard in self._shards.values():
             shard.check()
+            assert self._wakeups.deadline_ms(shard) == shard.next_deadline_ms(), "it is woken then"

@@ -1,44 +1,49 @@
-"""Which replica wants a turn when: one heap for all, so that idle ones cost nothing."""
+"""Who wants a turn when: one heap for all of a kind, so that idle ones cost nothing."""
 
 from __future__ import annotations
 
 import heapq
 from itertools import count
+from typing import Generic, TypeVar
 
-from nodes.broker.replica import Replica
+T = TypeVar("T")
 
 
-class Wakeups:
-    """Deadlines of replicas. Each has one; setting it anew replaces it."""
+class Wakeups(Generic[T]):
+    """Deadlines of replicas, or of shards. Each has one; setting it anew replaces it."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Replica]] = []
+        self._heap: list[tuple[int, int, T]] = []
         self._order = count()
-        self._set: dict[Replica, int] = {}
+        self._set: dict[T, int] = {}
 
-    def set(self, replica: Replica, deadline_ms: int | None) -> None:
-        """Wake this replica then; None: not at all."""
-        before = self._set.get(replica)
+    def set(self, one: T, deadline_ms: int | None) -> None:
+        """Wake this one then; None: not at all."""
+        before = self._set.get(one)
         if before == deadline_ms:
             return
         if deadline_ms is None:
-            del self._set[replica]
+            del self._set[one]
         else:
-            self._set[replica] = deadline_ms
-            heapq.heappush(self._heap, (deadline_ms, next(self._order), replica))
+            self._set[one] = deadline_ms
+            heapq.heappush(self._heap, (deadline_ms, next(self._order), one))
 
-    def waiting(self) -> list[Replica]:
+    def deadline_ms(self, one: T) -> int | None:
+        """Return when this one is woken; None: not at all."""
+        return self._set.get(one)
+
+    def waiting(self) -> list[T]:
         """Return all that have a deadline."""
         return list(self._set)
 
-    def due(self, now_ms: int) -> list[Replica]:
+    def due(self, now_ms: int) -> list[T]:
         """Return those whose time has come, the earliest first, and forget their deadlines."""
-        found: list[Replica] = []
+        found: list[T] = []
         while self._heap and self._heap[0][0] <= now_ms:
-            deadline_ms, _, replica = heapq.heappop(self._heap)
-            if self._set.get(replica) == deadline_ms:
-                del self._set[replica]
-                found.append(replica)
+            deadline_ms, _, one = heapq.heappop(self._heap)
+            if self._set.get(one) == deadline_ms:
+                del self._set[one]
+                found.append(one)
         return found
 
     def next_deadline_ms(self) -> int | None:

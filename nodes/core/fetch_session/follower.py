@@ -141,7 +141,7 @@ class FollowerSession:
         """An answer has told more of it than how far it is committed: it is named again."""
         named = self._named.get(key)
         if named is not None:
-            self._named[key] = named._replace(answered=True)
+            self._named[key] = _Named(named.part, named.since, answered=True)
             self._changed[key] = None
 
     def check(self, followed: Iterable[PartitionKey], position_of: PositionOf) -> None:

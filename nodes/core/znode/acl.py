@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from transport.wire.messages.coordination import ALL_PERMISSIONS, Acl, Identity
@@ -89,8 +90,13 @@ def _matches(entry: Acl, identity: Identity) -> bool:
     if entry.scheme != identity.scheme:
         return False
     if entry.scheme == IP:
-        return ip_address(identity.id) in ip_network(entry.id, strict=False)
+        return _is_within(identity.id, entry.id)
     return entry.id == identity.id
+
+
+@lru_cache(maxsize=1_024)
+def _is_within(address: str, network: str) -> bool:
+    return ip_address(address) in ip_network(network, strict=False)
 
 
 def shown(acl: Acls, *, with_secrets: bool) -> Acls:
