@@ -14,10 +14,11 @@ from odradek.async_result import AsyncResult, Dispatcher
 from odradek.change_feed import Page, Waker
 from odradek.chroot import Chroot
 from odradek.coordination_program import CoordinationProgram
+from odradek.gathered import Outcomes
 from odradek.lane import OnResults
 from odradek.multi_read import MultiRead
 from odradek.session_view import Watch, Watcher
-from odradek.transaction import Outcomes, Transaction, create_operation, last_of, stat_of
+from odradek.transaction import Transaction, create_operation, last_of, stat_of
 from odradek.watches import CHILDREN, DATA, EXISTS, PERSISTENT, RECURSIVE, kind_of_removal
 from odradek.znode_tasks import TreeDeletion, create_with_parents
 from odradek.znode_tasks import ensure_path as ensure_path_task

@@ -6,12 +6,11 @@ Knows nothing of sessions; its client submits it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import Any
 
 from odradek.async_result import AsyncResult
 from odradek.chroot import Chroot
 from odradek.errors import BadArgumentsError, OdradekError, RolledBackError, error_for
+from odradek.gathered import Gathered, Outcomes
 from odradek.znode_values import ZnodeStat, acl_entries, check_value
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.messages.coordination import (
@@ -29,15 +28,14 @@ from transport.wire.messages.coordination import (
 )
 
 Step = Create | Delete | SetData | Check
-Outcomes = list[Any]
-"""Per step: the path made, True for a delete or a check, the stat of a set; or an OdradekError."""
 
 
-class Transaction:
+class Transaction(Gathered[Step]):
     """Collects writes; :meth:`commit` does them all under one zxid, or none of them.
 
-    As a context manager it commits at the end of the block, unless the block has raised; the
-    outcomes are then in :attr:`outcomes`.
+    An outcome is the path made, True for a delete or a check, the stat of a set. After a failure
+    nothing was done: the step at fault has its error, those before it :class:`RolledBackError`,
+    those after it :class:`RuntimeInconsistency`.
     """
 
     def __init__(
@@ -46,12 +44,8 @@ class Transaction:
         chroot: Chroot | None = None,
         default_acl: Iterable[object] | None = None,
     ) -> None:
-        self._submit = submit
-        self._chroot = chroot or Chroot()
+        super().__init__(submit, chroot or Chroot())
         self._default_acl = default_acl
-        self.operations: list[Step] = []
-        self.committed = False
-        self.outcomes: Outcomes = []
 
     def create(
         self,
@@ -82,41 +76,6 @@ class Transaction:
         """Add the condition that a znode has this version."""
         self._add(Check(self._chroot.full(path), version))
 
-    def commit_async(self) -> AsyncResult[Outcomes]:
-        """Do it; the result has an outcome per step, and does not raise for a failed step."""
-        self._still_open()
-        self.committed = True
-        return self._submit(self)
-
-    def commit(self) -> Outcomes:
-        """Do it and return an outcome per step; a failed step's is an exception, not raised.
-
-        After a failure nothing was done: the step at fault has its error, those before it
-        :class:`RolledBackError`, those after it :class:`RuntimeInconsistency`.
-        """
-        self.outcomes = self.commit_async().get()
-        return self.outcomes
-
-    def __enter__(self) -> Transaction:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None and not self.committed:
-            self.commit()
-
-    def _add(self, operation: Step) -> None:
-        self._still_open()
-        self.operations.append(operation)
-
-    def _still_open(self) -> None:
-        if self.committed:
-            raise ValueError("this transaction was committed; begin another one")
-
     def multi(self) -> Multi:
         """Return the operation that does it."""
         return Multi(tuple(self.operations))
@@ -124,9 +83,7 @@ class Transaction:
     def outcomes_of(self, result: Result) -> Outcomes:
         """Return what each step came to."""
         failed = result.error != ErrorCode.NONE
-        if len(result.results) != len(self.operations):
-            raise error_for(result.error or ErrorCode.UNKNOWN_SERVER_ERROR)
-        steps = zip(self.operations, result.results, strict=True)
+        steps = self.results_of(result)
         return [self._outcome(operation, step, failed=failed) for operation, step in steps]
 
     def _outcome(self, operation: Step, step: Result, *, failed: bool) -> object:

@@ -21,10 +21,10 @@ from odradek.bootstrap import Hosts, KeysFile
 from odradek.coordination import START_TIMEOUT_S
 from odradek.coordination_program import ServerInfo
 from odradek.errors import ClientTimeoutError, NoClusterError, OdradekError
+from odradek.gathered import Outcomes
 from odradek.multi_read import MultiRead as BlockingMultiRead
 from odradek.pipelined import AclEntries
 from odradek.retry import Retry, RetryFailedError
-from odradek.transaction import Outcomes
 from odradek.transaction import Transaction as BlockingTransaction
 from odradek.znode_values import WatchedEvent, ZnodeStat
 

@@ -15,6 +15,7 @@ from odradek.errors import (
     RuntimeInconsistency,
     SessionExpiredError,
 )
+from odradek.gathered import Outcomes
 from odradek.recipes.queue import entries_in, entry_prefix
 from odradek.recipes.waiting import (
     Client,
@@ -26,7 +27,7 @@ from odradek.recipes.waiting import (
     session_of,
     settle,
 )
-from odradek.transaction import Outcomes, Transaction
+from odradek.transaction import Transaction
 
 ENTRIES = "entries"
 TAKEN = "taken"
