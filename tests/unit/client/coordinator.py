@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable
-from random import Random
 from typing import Any
 
 from nodes.core.znode.core import ZnodeCore
 from nodes.core.znode.watch import TreeChange, Watches
 from odradek.coordination import CoordinationClient
-from transport.driver.calls import response
+from tests.unit.client_loop import ClientLoop
 from transport.driver.ports import LinkId, Program
 from transport.kernel import Now
 from transport.wire.codec import Envelope, Kind
@@ -152,77 +150,17 @@ class Coordinator:
             self.watches.add(session_id, kind, operation.path)  # type: ignore[attr-defined]
 
 
-class InProcessLoop:
-    """A loop without sockets: everything that is sent to a live coordinator is answered at once."""
+class InProcessLoop(ClientLoop):
+    """One coordinator for itself."""
 
     def __init__(self, program: Program) -> None:
-        self.program = program
+        super().__init__(program, seed=1)
         self.coordinator = Coordinator(self)
-        self.random = Random(1)
-        self.inputs: queue.SimpleQueue[Callable[[Now], None]] = queue.SimpleQueue()
-        self.link = 0
-        self.answering = True
-        self.status: int | None = None
 
-    # Ports
-
-    @property
-    def wire(self) -> InProcessLoop:
-        return self
-
-    def exit(self, status: int) -> None:
-        self.status = status
-
-    def connect(self, _endpoint: str) -> LinkId:
-        self.link += 1
-        return LinkId(self.link)
-
-    def disconnect(self, link: LinkId) -> None:
-        pass
-
-    def send(self, link: LinkId, envelope: Envelope) -> bool:
-        if not self.answering or link != self.link:
-            return False
-        answer = self.coordinator.answers[type(envelope.body)](envelope.body)
-        self.deliver(response(envelope, answer))
-        return True
-
-    def deliver(self, envelope: Envelope) -> None:
-        link = LinkId(self.link)
-        self.inputs.put(lambda now: self.program.on_message(link, envelope, now))
-
-    # LoopLike
-
-    def post(self, fn: Callable[[Now], None]) -> None:
-        self.inputs.put(fn)
-
-    def run(self) -> int:
-        self.program.start(self, self.now())  # type: ignore[arg-type]
-        while True:
-            self.program.end_turn(self.now())
-            if self.status is not None:
-                return self.status
-            due_ms = self.program.next_deadline_ms()
-            wait_s = 1.0 if due_ms is None else max(0.0, (due_ms - self.now().mono_ms) / 1000)
-            try:
-                self.inputs.get(timeout=wait_s)(self.now())
-            except queue.Empty:
-                continue
-
-    @staticmethod
-    def now() -> Now:
-        return Now(time.monotonic_ns() // 1_000_000, 1)
+    def answer(self, request: Message) -> Message:
+        return self.coordinator.answers[type(request)](request)
 
     # Faults, from the test's thread
-
-    def cut(self, *, answering: bool) -> None:
-        """End the present connection; later ones are answered or not."""
-
-        def cut(now: Now) -> None:
-            self.answering = answering
-            self.program.on_link(LinkId(self.link), False, now)
-
-        self.post(cut)
 
     def on_server(self, change: Callable[[Coordinator], object]) -> None:
         """Change the coordinator, on its own thread."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
-from collections.abc import Callable, Iterator
-from random import Random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,9 +11,8 @@ import pytest
 from nodes.core.znode.core import ZnodeCore
 from nodes.core.znode.watch import PERSISTENT, RECURSIVE, Watches
 from odradek.coordination import CoordinationClient
-from transport.driver.calls import response
-from transport.driver.ports import LinkId, Program
-from transport.kernel import Now
+from tests.unit.client_loop import ClientLoop
+from transport.driver.ports import Program
 from transport.wire.codec import Envelope, Kind
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName, SessionId
@@ -159,71 +155,16 @@ class Ensemble:
         return OperateResponse(0, tuple(results), self.core.zxid)
 
 
-class InMemoryLoop:
+class InMemoryLoop(ClientLoop):
     """A client's loop whose wire is a call of the ensemble."""
 
     def __init__(self, ensemble: Ensemble, program: Program) -> None:
-        self.ensemble = ensemble
-        self.program = program
         ensemble.made += 1
-        self.random = Random(ensemble.made)  # a nonce of its own
-        self.inputs: queue.SimpleQueue[Callable[[Now], None]] = queue.SimpleQueue()
-        self.link = 0
-        self.answering = True
-        self.status: int | None = None
+        super().__init__(program, seed=ensemble.made)  # a nonce of its own
+        self.ensemble = ensemble
 
-    @property
-    def wire(self) -> InMemoryLoop:
-        return self
-
-    def exit(self, status: int) -> None:
-        self.status = status
-
-    def connect(self, _endpoint: str) -> LinkId:
-        self.link += 1
-        return LinkId(self.link)
-
-    def disconnect(self, link: LinkId) -> None:
-        pass
-
-    def send(self, link: LinkId, envelope: Envelope) -> bool:
-        if not self.answering or link != self.link:
-            return False
-        self.deliver(response(envelope, self.ensemble.answer(self, envelope.body)))
-        return True
-
-    def deliver(self, envelope: Envelope) -> None:
-        link = LinkId(self.link)
-        self.inputs.put(lambda now: self.program.on_message(link, envelope, now))
-
-    def cut(self, *, answering: bool) -> None:
-        """End the present connection; later ones are answered or not."""
-
-        def cut(now: Now) -> None:
-            self.answering = answering
-            self.program.on_link(LinkId(self.link), False, now)
-
-        self.post(cut)
-
-    def post(self, fn: Callable[[Now], None]) -> None:
-        self.inputs.put(fn)
-
-    def run(self) -> int:
-        self.program.start(self, self.now())  # type: ignore[arg-type]
-        while True:
-            self.program.end_turn(self.now())
-            if self.status is not None:
-                return self.status
-            due_ms = self.program.next_deadline_ms()
-            wait_s = 1.0 if due_ms is None else max(0.0, (due_ms - self.now().mono_ms) / 1000)
-            try:
-                self.inputs.get(timeout=wait_s)(self.now())
-            except queue.Empty:
-                continue
-
-    @staticmethod
-    def now() -> Now:
-        return Now(time.monotonic_ns() // 1_000_000, 1)
+    def answer(self, request: Message) -> Message:
+        return self.ensemble.answer(self, request)
 
 
 @pytest.fixture
