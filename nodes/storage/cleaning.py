@@ -90,7 +90,7 @@ class Cleaning:
         return self._keys.end_offset
 
     def steps(self) -> Iterator[Group | None]:
-        """Work; raises StorageError (Damaged for a batch that fails its CRC)."""
+        """Work; raises StorageError (Damaged for a batch that fails its CRC, or cannot stand where it does)."""
         yield from self._find_aborted()
         yield from self._map_keys()
         for sources in self._groups():
@@ -122,7 +122,13 @@ class Cleaning:
     def _batches(self, source: Source) -> Iterator[tuple[File, int, BatchHeader]]:
         file = self._disk.open(source.path, create=False)
         try:
+            following = source.base_offset
             for position, header in walk_headers(file, 0, source.size_bytes):
+                # No CRC covers the offset.
+                if not following <= header.base_offset < header.next_offset <= source.next_offset:
+                    text = f"offset {header.base_offset} is not between {following} and the end"
+                    raise Damaged(f"{source.path} at position {position}: {text}")
+                following = header.next_offset
                 yield file, position, header
         finally:
             file.close()

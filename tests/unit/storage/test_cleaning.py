@@ -314,12 +314,13 @@ def test_records_without_a_key_go(disk: SimulatedDisk) -> None:
     assert keys(log) == [(1, b"v")]
 
 
-def test_damage_ends_the_pass_and_changes_nothing(disk: SimulatedDisk) -> None:
+@pytest.mark.parametrize("position", [100, 3], ids=["in a record", "in the offset"])
+def test_damage_ends_the_pass_and_changes_nothing(disk: SimulatedDisk, position: int) -> None:
     log = open_log(disk)
     put(log, (b"k", b"v" * 50))
     put(log, (b"k", b"w"))
     roll(log)
-    disk.flip(f"{FOLDER}/00000000000000000000.log", 100, 3)
+    disk.flip(f"{FOLDER}/00000000000000000000.log", position, 3)
     cleaning = Cleaning(disk, plan_for(log))
     with pytest.raises(Damaged, match="position 0"):
         list(cleaning.steps())
