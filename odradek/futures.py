@@ -12,14 +12,14 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from odradek.accumulator import Headers, Outcome
+from odradek.accumulator import Outcome
 from odradek.errors import ClientTimeoutError, OdradekError
 from odradek.records import RecordMetadata, WrittenRecords
 
-_RUNNING = "RUNNING"
-_FINISHED = "FINISHED"
+RUNNING = "RUNNING"
+FINISHED = "FINISHED"
 _shared_condition = threading.Condition()
 
 
@@ -45,7 +45,7 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
     """
 
     # No Future.__init__ on purpose: that is what costs.
-    _state = _RUNNING
+    _state = RUNNING
     _watched = False
     _failure: BaseException | None = None
 
@@ -66,7 +66,7 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
 
     def _unfold(self, name: str) -> Any:
         """Give what the base class calls the result or the exception."""
-        if self._state != _FINISHED:
+        if self._state != FINISHED:
             return None
         return self._value() if name == "_result" and self._failure is None else self._failure
 
@@ -75,7 +75,7 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
 
     def _settled(self) -> None:
         """Say that the end is known: everything that ``_value`` needs has been set."""
-        self._state = _FINISHED
+        self._state = FINISHED
         if self._watched:
             self._tell()
 
@@ -108,11 +108,11 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
 
     def running(self) -> bool:
         """Return whether the end is still unknown."""
-        return self._state != _FINISHED
+        return self._state != FINISHED
 
     def done(self) -> bool:
         """Return whether the end is known."""
-        return self._state == _FINISHED
+        return self._state == FINISHED
 
     def result(self, timeout: float | None = None) -> ResultT:
         """Return the metadata, or raise; ClientTimeoutError (a TimeoutError) after ``timeout`` s."""
@@ -127,7 +127,7 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
         return self._failure
 
     def _wait(self, timeout: float | None) -> None:
-        if self._state == _FINISHED:
+        if self._state == FINISHED:
             return
         with _shared_condition:
             self._watched = True
@@ -138,7 +138,7 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
         """Call ``fn(self)`` at the end, on the client's thread; at once if it is over."""
         with _shared_condition:
             self._watched = True
-            if self._state != _FINISHED:
+            if self._state != FINISHED:
                 self._done_callbacks.append(fn)
                 return
         self._call(fn)
@@ -183,74 +183,6 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
         return self
 
 
-class RecordFuture(WatchedFuture[RecordMetadata]):
-    """The end of one record, and until then the record itself, as ``send`` was given it.
-
-    One object for each on its way, as the collector looks at every one of them.
-    """
-
-    __slots__ = (
-        *("topic", "partition", "key", "value", "headers", "timestamp_ms", "size_bytes"),
-        *("first", "outcome"),
-    )
-
-    def __init__(
-        self,
-        topic: str,
-        partition: int | None,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-        timestamp_ms: int,
-        size_bytes: int,
-    ) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.key = key
-        self.value = value
-        self.headers = headers
-        self.timestamp_ms = timestamp_ms
-        self.size_bytes = size_bytes
-        """About what it takes in a batch."""
-        self.first = 0
-        """Its place in its batch."""
-        self.outcome: Outcome | None = None
-        """Of its batch; with it the record has ended."""
-
-    if not TYPE_CHECKING:  # which is to see the base class's attributes
-
-        @property
-        def _state(self) -> str:
-            return _RUNNING if self.outcome is None else _FINISHED
-
-        @property
-        def _failure(self) -> BaseException | None:
-            return None if self.outcome is None else self.outcome.error
-
-    def settle(self, outcome: Outcome, first: int, _positions: Sequence[int] | None) -> None:
-        """Take the end of the batch that the record was in."""
-        settle_records((self,), outcome, first, (0,))
-
-    def _value(self) -> RecordMetadata:
-        outcome = self.outcome
-        assert outcome is not None, "it has ended"
-        offset = outcome.offset(self.first)
-        return RecordMetadata(outcome.topic, outcome.partition, offset, self.timestamp_ms)
-
-
-def settle_records(
-    futures: Sequence[RecordFuture], outcome: Outcome, first: int, positions: Sequence[int]
-) -> None:
-    """End the futures at these positions: those of the records from ``first`` on in one batch."""
-    for index, position in enumerate(positions, first):
-        future = futures[position]
-        future.key = future.value = None  # they are in their batch
-        future.first = index
-        future.outcome = outcome  # last of all: whoever sees it sees the rest
-        if future._watched:
-            future._tell()
-
-
 class ManyFuture(WatchedFuture[Sequence[RecordMetadata]]):
     """The end of all records of one ``send_many``: known when each one's is; fails if any does."""
 
@@ -287,7 +219,7 @@ class ManyFuture(WatchedFuture[Sequence[RecordMetadata]]):
     def _count(self, ended: int) -> None:
         with self._lock:
             self._ended += ended
-            over = self._ended == self._expected and self._state != _FINISHED
+            over = self._ended == self._expected and self._state != FINISHED
         if over:
             self._owner = None
             self._settled()

@@ -11,19 +11,17 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import NamedTuple, cast
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 from odradek.accumulator import Headers, OnDone, Outcome, Pair
 from odradek.errors import BufferFullError, ClientClosedError, OdradekError
-from odradek.futures import RecordFuture, settle_records
-from odradek.placement import Single
 from odradek.producer_engine import ProducerEngine
+from odradek.sheaf import RecordFuture, Sheaf
 from transport.kernel import Now
 
-RUN_RECORDS_MAX = 2048
-"""Single records that are encoded together: a fifth of the cost each."""
+SHEAF_BYTES_MAX = 256 * 1024
+"""Single records of about so much are encoded together: a fifth of the cost each."""
 TURN_BYTES_MAX = 1024 * 1024
 """What is encoded in one turn of the loop, some four milliseconds, before it looks at answers."""
 
@@ -71,7 +69,15 @@ class FlushItem(NamedTuple):
         self.on_done()
 
 
-Item = RunItem | FlushItem
+Item = Sheaf | RunItem | FlushItem
+
+
+class Owner(Protocol):
+    """Whose records these are: held until each of them has ended."""
+
+    def wake(self) -> None:
+        """Wake the loop; raises when it takes nothing any more."""
+
 
 _alive: weakref.WeakSet[Inbox] = weakref.WeakSet()
 
@@ -87,14 +93,17 @@ os.register_at_fork(after_in_child=_after_fork)
 class Inbox:
     """The queue between callers on any thread and one producer program on its loop."""
 
-    def __init__(self, program: ProducerEngine, limit_bytes: int) -> None:
+    def __init__(self, program: ProducerEngine, limit_bytes: int, block_ms: int) -> None:
         self.program = program
         self._limit_bytes = limit_bytes
-        self._items: deque[Item | RecordFuture] = deque()
-        self._taken: deque[Item | RecordFuture] = deque()
+        self._block_ms = block_ms
+        """How long a caller waits for room."""
+        self._items: deque[Item] = deque()
+        self._open: dict[str, Sheaf] = {}
+        """Those of the items that still take records, by topic."""
+        self._taken: deque[Item] = deque()
         """What the loop has fetched from there and not placed; only the loop's thread uses it."""
         self._bytes = 0
-        self._owner: object = None
         self._held_bytes = 0
         """At most what the program holds: taken when something last came to it."""
         self._lock = threading.Lock()
@@ -104,32 +113,64 @@ class Inbox:
         program.on_room = self.drain
         _alive.add(self)
 
-    def put_record(self, future: RecordFuture, timeout_s: float, owner: object = None) -> bool:
-        """Leave one record; as :meth:`put`. Its ``owner`` lives until all records have ended."""
-        with self._lock:
+    def put_record(
+        self,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        timestamp_ms: int,
+        size_bytes: int,
+        owner: Owner,
+    ) -> RecordFuture:
+        """Leave one record of this size; waits and raises as :meth:`put`."""
+        lock = self._lock
+        lock.acquire()  # ``with`` takes twice the time, a tenth of all that a record takes here
+        try:
             if self._bytes + self._held_bytes >= self._limit_bytes and self._full():
-                self._wait_for_room(timeout_s)
-            if self._closed is not None:
-                raise self._closed
-            items = self._items
-            items.append(future)
-            self._bytes += future.size_bytes
-            self._owner = owner
-            return len(items) == 1
+                self._wait_for_room()
+            sheaf = self._open.get(topic)
+            if (
+                sheaf is None
+                or sheaf.partition != partition
+                or sheaf.size_bytes >= SHEAF_BYTES_MAX
+                or headers
+            ):
+                sheaf = self._open_sheaf(topic, partition, headers, owner)
+            self._bytes += size_bytes
+            return sheaf.add(key, value, timestamp_ms, size_bytes)
+        finally:
+            lock.release()
 
-    def put(self, item: Item, timeout_s: float) -> bool:
-        """Leave ``item``; True: the loop must be woken.
+    def put(self, item: Item, owner: Owner) -> None:
+        """Leave ``item``; its ``owner`` is woken if there was nothing.
 
-        Waits while the memory is full: :class:`BufferFullError` when it stays so for ``timeout_s``.
+        Waits while the memory is full: :class:`BufferFullError` when it stays so for ``block_ms``.
         """
         with self._lock:
             if item.size_bytes and self._full():
-                self._wait_for_room(timeout_s)
-            if self._closed is not None:
-                raise self._closed
-            self._items.append(item)
+                self._wait_for_room()
+            self._open.clear()  # what comes after it comes after it
+            self._leave(item, owner)
             self._bytes += item.size_bytes
-            return len(self._items) == 1
+
+    def _open_sheaf(
+        self, topic: str, partition: int | None, headers: Headers, owner: Owner
+    ) -> Sheaf:
+        sheaf = Sheaf(topic, partition, headers, owner)
+        self._leave(sheaf, owner)
+        self._open[topic] = sheaf
+        if headers:
+            del self._open[topic]
+        return sheaf
+
+    def _leave(self, item: Item, owner: Owner) -> None:
+        if self._closed is not None:
+            raise self._closed
+        if not self._items:
+            owner.wake()
+        self._items.append(item)
 
     def has_room(self) -> bool:
         """Return whether :meth:`put` would not wait."""
@@ -138,76 +179,21 @@ class Inbox:
     def drain(self, now: Now) -> bool:
         """Move what there is room for into the program; True: there is more to move at once."""
         taken = self._taken
-        owner: object = None
         with self._lock:
             taken.extend(self._items)
             self._items.clear()
+            self._open.clear()
         placed_bytes = 0
         while taken and placed_bytes < TURN_BYTES_MAX and self.program.has_room():
-            if type(taken[0]) is RecordFuture:
-                placed_bytes += self._place_records(now)
-                continue
             item = taken.popleft()
-            assert not isinstance(item, RecordFuture), "they have gone another way"
             item.place(self.program, now)
             placed_bytes += item.size_bytes
         with self._lock:
             self._bytes -= placed_bytes
-            self._held_bytes = held_bytes = self.program.buffered_bytes
-            if not held_bytes and not taken and not self._items:
-                owner, self._owner = self._owner, None  # it may end with this turn
+            self._held_bytes = self.program.buffered_bytes
             if self._waiting and not self._full():
                 self._room.notify_all()
-        del owner  # not under the lock: a producer that ends may ask for it
         return bool(taken)
-
-    def _place_records(self, now: Now) -> int:
-        """Place the next single records, those that are alike in all but key and value as one run.
-
-        Returns their bytes.
-        """
-        taken = self._taken
-        some = [taken.popleft() for _ in range(min(RUN_RECORDS_MAX, len(taken)))]
-        kinds = list(map(type, some))
-        alike = len(some) if kinds.count(RecordFuture) == len(some) else _others_at(kinds)
-        taken.extendleft(reversed(some[alike:]))
-        futures = cast("list[RecordFuture]", some[:alike])
-        # A column each: tuples of all seven would cost twice as much, and be the collector's.
-        topics = [future.topic for future in futures]
-        partitions = [future.partition for future in futures]
-        headers = [future.headers for future in futures]
-        keys = [future.key for future in futures]
-        values = [future.value for future in futures]
-        stamps = [future.timestamp_ms for future in futures]
-        sizes = [future.size_bytes for future in futures]
-        first = 0
-        for end in _ends_of_runs(topics, partitions, headers):
-            if headers[first]:
-                self._place_one(futures[first], now)
-            else:
-                times = stamps[first:end]
-                run = RunItem(
-                    topics[first],
-                    list(zip(keys[first:end], values[first:end], strict=True)),
-                    sum(sizes[first:end]),
-                    times[0] if times.count(times[0]) == len(times) else times,
-                    partial(settle_records, futures[first:end]),
-                    partitions[first],
-                )
-                run.place(self.program, now)
-            first = end
-        return sum(sizes)
-
-    def _place_one(self, future: RecordFuture, now: Now) -> None:
-        record = Single(
-            future.partition,
-            future.key,
-            future.value,
-            future.headers,
-            future.timestamp_ms,
-            future.settle,
-        )
-        self.program.take(future.topic, record, now)
 
     def close(self, error: OdradekError) -> None:
         """Fail what is left and whoever waits; nothing is taken any more."""
@@ -216,20 +202,18 @@ class Inbox:
             left = [*self._taken, *self._items]
             self._taken.clear()
             self._items.clear()
+            self._open.clear()
             self._bytes = 0
             self._room.notify_all()
         for item in left:
-            if isinstance(item, RecordFuture):
-                partition = -1 if item.partition is None else item.partition
-                item.settle(Outcome(item.topic, partition, -1, error), 0, None)
-            else:
-                item.fail(error)
+            item.fail(error)
 
     def forked(self) -> None:
         """In the child of a fork: the loop, and whoever held the lock, are the parent's."""
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._waiting = 0
+        self._open = {}
         self._closed = ClientClosedError(
             "this producer belongs to the process before the fork; make a new one"
         )
@@ -237,39 +221,15 @@ class Inbox:
     def _full(self) -> bool:
         return self._bytes + self.program.buffered_bytes >= self._limit_bytes
 
-    def _wait_for_room(self, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
+    def _wait_for_room(self) -> None:
+        deadline = time.monotonic() + self._block_ms / 1000
         self._waiting += 1
         try:
             while self._full() and self._closed is None:
                 if not self._room.wait(deadline - time.monotonic()):
                     raise BufferFullError(
-                        f"{self._limit_bytes} bytes of records were not acked within {timeout_s} s"
+                        f"{self._limit_bytes} bytes of records were not acked "
+                        f"within {self._block_ms} ms"
                     )
         finally:
             self._waiting -= 1
-
-
-def _others_at(kinds: Sequence[type]) -> int:
-    """Return how many single records stand before the first item that is something else."""
-    return next(place for place, kind in enumerate(kinds) if kind is not RecordFuture)
-
-
-def _ends_of_runs(
-    topics: Sequence[str], partitions: Sequence[int | None], headers: Sequence[Headers]
-) -> Iterator[int]:
-    """Give where each run ends: of one topic and partition, without headers, or of one record."""
-    count = len(topics)
-    if topics.count(topics[0]) == partitions.count(partitions[0]) == count and not any(headers):
-        yield count
-        return
-    for end in range(1, count):
-        before = end - 1
-        if (
-            topics[before] != topics[end]
-            or partitions[before] != partitions[end]
-            or headers[before]
-            or headers[end]
-        ):
-            yield end
-    yield count

@@ -27,7 +27,7 @@ from odradek.errors import (
     SerializationError,
     TransactionAbortableError,
 )
-from odradek.futures import ManyFuture, RecordFuture
+from odradek.futures import ManyFuture
 from odradek.inbox import FlushItem, Inbox, RunItem
 from odradek.interceptors import ProducerInterceptor, ProducerRecord, checked, guarded
 from odradek.measures import Metrics
@@ -37,6 +37,7 @@ from odradek.producer_engine import ProducerEngine
 from odradek.records import RecordMetadata
 from odradek.sender import BATCH_SIZE_BYTES, REQUEST_BYTES_MAX, ProducerSettings
 from odradek.settings import Bounds, check_settings
+from odradek.sheaf import RecordFuture
 from odradek.topic_map import TopicView
 from transport.kernel import Now
 from transport.wire.ids import TopicPartition
@@ -151,9 +152,10 @@ class Producer:
         self._key_serializer = key_serializer
         self._value_serializer = value_serializer
         self._serializes = key_serializer is not None or value_serializer is not None
-        self._block_s = self._settings.max_block_ms / 1000
         program = ProducerEngine(self._settings, partitioner)
-        self._inbox = inbox = Inbox(program, self._settings.buffer_memory_bytes)
+        self._inbox = inbox = Inbox(
+            program, self._settings.buffer_memory_bytes, self._settings.max_block_ms
+        )
         self._engine = Engine(program, name="odradek-producer", keys=seeds.keys)
         self._closed = False
         # Open as long as the loop runs: how we hear that it ended, in order or not.
@@ -174,16 +176,37 @@ class Producer:
         Blocks only while ``buffer_memory`` is full, at most ``max_block_ms``; then
         :class:`BufferFullError`.  TypeError for what is not bytes and was not made so.
         """
-        if self._interceptors:
-            given = ProducerRecord(topic, value, key, partition, headers or (), timestamp_ms)
-            return self._send_intercepted(given)
-        return self._send(topic, value, key, partition, headers, timestamp_ms)
-
-    def _send_intercepted(self, record: ProducerRecord) -> RecordFuture:
-        for interceptor in self._interceptors:
-            record = interceptor.on_send(record)
-        future = self._send(*record)
-        future.add_done_callback(self._acknowledged)
+        intercepted = self._interceptors
+        if intercepted:
+            record = ProducerRecord(topic, value, key, partition, headers or (), timestamp_ms)
+            for interceptor in intercepted:
+                record = interceptor.on_send(record)
+            topic, value, key, partition, headers, timestamp_ms = record
+        if self._serializes:
+            key, value = self._serialize(key, value)
+        if type(value) is not bytes or (key is not None and type(key) is not bytes):
+            _check_bytes(key, value)
+        if headers or timestamp_ms is not None or type(topic) is not str:
+            _check_rest(topic, headers or (), timestamp_ms)
+        if timestamp_ms is None:
+            timestamp_ms = time.time_ns() // 1_000_000
+        size_bytes = RECORD_OVERHEAD_BYTES
+        if key is not None:
+            size_bytes += len(key)
+        if value is not None:
+            size_bytes += len(value)
+        future = self._inbox.put_record(
+            topic,
+            partition,
+            key,
+            value,
+            headers or (),
+            timestamp_ms,
+            size_bytes,
+            self,
+        )
+        if intercepted:
+            future.add_done_callback(self._acknowledged)
         return future
 
     def _acknowledged(self, future: Future[RecordMetadata]) -> None:
@@ -191,32 +214,6 @@ class Producer:
         metadata = None if error is not None else future.result()
         for interceptor in self._interceptors:
             guarded(interceptor.on_acknowledgement, metadata, error)
-
-    def _send(
-        self,
-        topic: str,
-        value: Any,
-        key: Any,
-        partition: int | None,
-        headers: Headers | None,
-        timestamp_ms: int | None,
-    ) -> RecordFuture:
-        if self._serializes:
-            key, value = self._serialize(key, value)
-        if type(value) is not bytes or (key is not None and type(key) is not bytes):
-            _check_bytes(key, value)
-        if headers or timestamp_ms is not None or type(topic) is not str:
-            _check_rest(topic, headers or (), timestamp_ms)
-        stamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
-        size_bytes = RECORD_OVERHEAD_BYTES
-        if key is not None:
-            size_bytes += len(key)
-        if value is not None:
-            size_bytes += len(value)
-        future = RecordFuture(topic, partition, key, value, headers or (), stamp_ms, size_bytes)
-        if self._inbox.put_record(future, self._block_s, self):
-            self._engine.post(_nothing)
-        return future
 
     def has_room(self) -> bool:
         """Return whether ``send`` would take a record now without blocking."""
@@ -248,7 +245,8 @@ class Producer:
                     ready = [self._serialize(key, value) for key, value in chunk]
                 size_bytes = _check_pairs(ready)
                 part = many.part(count)
-                self._put(RunItem(topic, ready, size_bytes, stamp_ms, part, partition))
+                run = RunItem(topic, ready, size_bytes, stamp_ms, part, partition)
+                self._inbox.put(run, self)
                 count += len(ready)
         except SerializationError:
             raise
@@ -270,8 +268,7 @@ class Producer:
         many = ManyFuture(topic, stamp_ms, self)
         count = 0
         for key, value in pairs:
-            record = ProducerRecord(topic, value, key, partition, (), stamp_ms)
-            future = self._send_intercepted(record)
+            future = self.send(topic, value, key, partition, timestamp_ms=stamp_ms)
             future.add_done_callback(partial(_pass_on, many.part(count)))
             count += 1
         many.expect(count)
@@ -358,7 +355,7 @@ class Producer:
         :class:`ClientTimeoutError` after ``timeout`` seconds.
         """
         flushed = threading.Event()
-        self._put(FlushItem(flushed.set))
+        self._inbox.put(FlushItem(flushed.set), self)
         if not flushed.wait(timeout):
             raise ClientTimeoutError(f"records were not acked within {timeout} s")
 
@@ -410,9 +407,9 @@ class Producer:
     def _program(self) -> ProducerEngine:
         return self._inbox.program
 
-    def _put(self, item: RunItem | FlushItem) -> None:
-        if self._inbox.put(item, self._block_s):
-            self._engine.post(_nothing)
+    def wake(self) -> None:
+        """Have the client's thread look for what was handed over: it does when it is needed."""
+        self._engine.post(_nothing)
 
     def _serialize(self, key: Any, value: Any) -> tuple[Any, Any]:
         return (
@@ -423,8 +420,8 @@ class Producer:
 
 def _pass_on(settle: OnDone, future: Future[RecordMetadata]) -> None:
     assert isinstance(future, RecordFuture), "of a send"
-    assert future.outcome is not None, "it has ended"
-    settle(future.outcome, future.first, (0,))
+    assert future.end is not None, "it was told because it has ended"
+    settle(future.end.outcome, future.end.rank, (0,))
 
 
 def _made(what: str, given: Any, serializer: Serializer | None) -> Any:

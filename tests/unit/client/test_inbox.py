@@ -8,18 +8,30 @@ from typing import Any
 
 import pytest
 
-from odradek.accumulator import Outcome
+from odradek.accumulator import Headers, Outcome
 from odradek.errors import BufferFullError, ClientClosedError
-from odradek.futures import RecordFuture
 from odradek.inbox import FlushItem, Inbox, RunItem
 from odradek.producer_engine import ProducerEngine
 from odradek.sender import ProducerSettings
+from odradek.sheaf import RecordFuture
 
 
-def make(cluster: Any, limit_bytes: int = 1_000_000) -> tuple[ProducerEngine, Inbox]:
+class Owner:
+    """Counts how often it is woken."""
+
+    def __init__(self) -> None:
+        self.woken = 0
+
+    def wake(self) -> None:
+        self.woken += 1
+
+
+def make(
+    cluster: Any, limit_bytes: int = 1_000_000, block_ms: int = 20_000
+) -> tuple[ProducerEngine, Inbox]:
     cluster.topic("t", 2)
     engine = ProducerEngine(ProducerSettings(bootstrap=cluster.bootstrap))
-    inbox = Inbox(engine, limit_bytes)
+    inbox = Inbox(engine, limit_bytes, block_ms)
     cluster.start(engine)
     return engine, inbox
 
@@ -41,18 +53,27 @@ class Ends:
         return done
 
 
-def single(
-    ends: Ends, number: int, *, partition: int = 0, ms: int = 5, **more: Any
+def put(
+    inbox: Inbox,
+    ends: Ends,
+    number: int,
+    *,
+    partition: int = 0,
+    ms: int = 5,
+    headers: Headers = (),
+    owner: Owner | None = None,
 ) -> RecordFuture:
-    headers = more.get("headers", ())
-    future = RecordFuture("t", partition, None, b"%d" % number, headers, ms, 10)
+    future = inbox.put_record(
+        "t", partition, None, b"%d" % number, headers, ms, 10, owner or Owner()
+    )
     told = ends.of(number)
-    future.add_done_callback(lambda _: told(future.outcome, future.first, None))
+
+    def done(_future: object) -> None:
+        assert future.end is not None
+        told(future.end.outcome, future.end.rank, None)
+
+    future.add_done_callback(done)
     return future
-
-
-def put(inbox: Inbox, future: RecordFuture, timeout_s: float = 1) -> bool:
-    return inbox.put_record(future, timeout_s)
 
 
 def values(cluster: Any, partition: int) -> list[int]:
@@ -66,10 +87,10 @@ def test_order_is_kept_whether_records_go_together_or_not(cluster: Any) -> None:
         # Runs of the same millisecond, broken by times, partitions, headers and bulk.
         if number % 50 == 20:
             pairs = [(None, b"%d" % (1_000 + number))]
-            inbox.put(RunItem("t", pairs, 4, 7, ends.of(1_000 + number), 0), 1)
+            inbox.put(RunItem("t", pairs, 4, 7, ends.of(1_000 + number), 0), Owner())
         partition, ms = number // 40 % 2, number // 15
         headers = (("h", b""),) if number % 33 == 0 else ()
-        put(inbox, single(ends, number, partition=partition, ms=ms, headers=headers))
+        put(inbox, ends, number, partition=partition, ms=ms, headers=headers)
     cluster.settle()
     for partition in range(2):
         singles = [number for number in values(cluster, partition) if number < 1_000]
@@ -83,7 +104,7 @@ def test_order_is_kept_whether_records_go_together_or_not(cluster: Any) -> None:
 def test_records_of_one_millisecond_keep_their_own_timestamp(cluster: Any) -> None:
     _, inbox = make(cluster)
     for ms in (5, 5, 5, 6, 6, 9):
-        put(inbox, single(Ends(), 0, ms=ms))
+        put(inbox, Ends(), 0, ms=ms)
     cluster.settle()
     from transport.wire.records import decode_batch
 
@@ -93,22 +114,23 @@ def test_records_of_one_millisecond_keep_their_own_timestamp(cluster: Any) -> No
 
 def test_only_the_first_record_wakes_the_loop(cluster: Any) -> None:
     _, inbox = make(cluster)
-    assert put(inbox, single(Ends(), 0))
-    assert not put(inbox, single(Ends(), 1))
+    owner = Owner()
+    for number in range(2):
+        put(inbox, Ends(), number, owner=owner)
+        assert owner.woken == 1
     cluster.settle()
-    assert put(inbox, single(Ends(), 2))
+    put(inbox, Ends(), 2, owner=owner)
+    assert owner.woken == 2
 
 
 def test_a_full_memory_blocks_until_something_is_acked(cluster: Any) -> None:
     _, inbox = make(cluster, limit_bytes=100)
     ends = Ends()
     for number in range(10):
-        put(inbox, single(ends, number))
+        put(inbox, ends, number)
     assert not inbox.has_room()
-    with pytest.raises(BufferFullError, match="100 bytes"):
-        put(inbox, single(ends, 99), 0.01)
-    told: list[bool] = []
-    thread = threading.Thread(target=lambda: told.append(put(inbox, single(ends, 10), 20)))
+    told: list[RecordFuture] = []
+    thread = threading.Thread(target=lambda: told.append(put(inbox, ends, 10)))
     thread.start()
     while thread.is_alive():
         cluster.settle()
@@ -118,13 +140,20 @@ def test_a_full_memory_blocks_until_something_is_acked(cluster: Any) -> None:
     assert len(told) == 1
 
 
+def test_a_memory_that_stays_full_is_an_error(cluster: Any) -> None:
+    _, inbox = make(cluster, limit_bytes=10, block_ms=10)
+    put(inbox, Ends(), 0)
+    with pytest.raises(BufferFullError, match="10 bytes"):
+        put(inbox, Ends(), 1)
+
+
 def test_flush_hears_of_everything_before_it(cluster: Any) -> None:
     _, inbox = make(cluster)
     ends = Ends()
     flushed: list[int] = []
-    put(inbox, single(ends, 0))
-    inbox.put(FlushItem(lambda: flushed.append(len(ends.offsets))), 1)
-    put(inbox, single(ends, 1))
+    put(inbox, ends, 0)
+    inbox.put(FlushItem(lambda: flushed.append(len(ends.offsets))), Owner())
+    put(inbox, ends, 1)
     cluster.settle()
     assert flushed
     assert flushed[0] >= 1
@@ -133,13 +162,13 @@ def test_flush_hears_of_everything_before_it(cluster: Any) -> None:
 def test_closing_ends_what_was_never_placed_and_whoever_waits(cluster: Any) -> None:
     _, inbox = make(cluster, limit_bytes=20)
     ends = Ends()
-    put(inbox, single(ends, 0))
-    inbox.put(RunItem("t", [(None, b"1"), (None, b"2")], 10, 0, ends.of(1)), 1)
+    put(inbox, ends, 0)
+    inbox.put(RunItem("t", [(None, b"1"), (None, b"2")], 10, 0, ends.of(1)), Owner())
     raised: list[Exception] = []
 
     def block() -> None:
         try:
-            put(inbox, single(ends, 9), 20)
+            put(inbox, ends, 9)
         except ClientClosedError as error:
             raised.append(error)
 
@@ -150,13 +179,13 @@ def test_closing_ends_what_was_never_placed_and_whoever_waits(cluster: Any) -> N
     assert len(raised) == 1
     assert set(ends.errors) == {0, 1, 2}
     with pytest.raises(ClientClosedError):
-        put(inbox, single(ends, 3))
+        put(inbox, ends, 3)
 
 
 def test_a_partition_that_is_not_there_fails_each_record(cluster: Any) -> None:
     _, inbox = make(cluster)
     ends = Ends()
     for number in range(3):
-        put(inbox, single(ends, number, partition=7))
+        put(inbox, ends, number, partition=7)
     cluster.settle()
     assert set(ends.errors) == {0, 1, 2}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from array import array
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from typing import Any
 
@@ -11,19 +12,20 @@ import pytest
 
 from odradek.accumulator import Outcome
 from odradek.errors import BufferFullError, ClientTimeoutError, NotEnoughReplicasError
-from odradek.futures import ManyFuture, RecordFuture
+from odradek.futures import ManyFuture
 from odradek.records import RecordMetadata
+from odradek.sheaf import RecordFuture, Sheaf
 
 GOOD = Outcome("t", 3, 100)
 
 
 def record(timestamp_ms: int) -> RecordFuture:
-    return RecordFuture("t", None, None, b"v", (), timestamp_ms, 1)
+    return Sheaf("t", None).add(None, b"v", timestamp_ms, 1)
 
 
 def settle_all(futures: list[RecordFuture], outcome: Outcome) -> None:
     for future in futures:
-        future.settle(outcome, 1, None)
+        future.sheaf.settle(outcome, 1, None)
 
 
 BAD = Outcome("t", 3, -1, NotEnoughReplicasError())
@@ -34,7 +36,7 @@ def test_the_result_is_made_from_the_batchs_end() -> None:
     assert future.running()
     assert not future.done()
     assert not future.cancel()
-    future.settle(GOOD, 7, None)
+    future.sheaf.settle(GOOD, 7, None)
     assert future.done()
     assert future.result(0) == future.get() == RecordMetadata("t", 3, 107, 1_234)
     assert future.exception() is None
@@ -46,7 +48,7 @@ def test_the_result_is_made_from_the_batchs_end() -> None:
 
 def test_an_error_is_raised_to_whoever_asks() -> None:
     future = record(0)
-    future.settle(BAD, 0, None)
+    future.sheaf.settle(BAD, 0, None)
     with pytest.raises(NotEnoughReplicasError):
         future.get(1)
     assert isinstance(future.exception(), NotEnoughReplicasError)
@@ -67,12 +69,12 @@ def test_callbacks_come_once_before_or_after_the_end() -> None:
     future.add_done_callback(told.append)
     future.add_callback(lambda tag, metadata: told.append((tag, metadata.offset)), "tag")
     future.add_errback(told.append)
-    future.settle(GOOD, 0, None)
+    future.sheaf.settle(GOOD, 0, None)
     future.add_done_callback(told.append)
     assert told == [future, ("tag", 100), future]
     failed = record(0)
     failed.add_callback(told.append).add_errback(told.append)
-    failed.settle(BAD, 0, None)
+    failed.sheaf.settle(BAD, 0, None)
     assert told[3:] == [BAD.error]
 
 
@@ -83,7 +85,7 @@ def test_a_callback_that_fails_keeps_no_other_from_being_called(
     told: list[Any] = []
     future.add_done_callback(lambda _future: 1 // 0)
     future.add_done_callback(told.append)
-    future.settle(GOOD, 0, None)
+    future.sheaf.settle(GOOD, 0, None)
     assert told == [future]
     assert "callback" in caplog.text
 
@@ -93,7 +95,7 @@ def test_threads_that_wait_are_woken() -> None:
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(future.result, 20) for future in futures]
         for index, future in enumerate(futures):
-            future.settle(GOOD, index, None)
+            future.sheaf.settle(GOOD, index, None)
         assert [one.result().offset for one in waiting] == list(range(100, 300))
 
 
@@ -122,6 +124,37 @@ def test_asyncio_can_await_them() -> None:
         return results
 
     assert {metadata.offset for metadata in asyncio.run(go())} == {101}
+
+
+def test_each_record_of_a_sheaf_has_the_end_of_the_batch_it_was_in() -> None:
+    sheaf = Sheaf("t", None)
+    futures = [sheaf.add(None, b"v", 1_000 + place, 1) for place in range(6)]
+    told: list[RecordFuture] = []
+    for future in (futures[4], futures[0], futures[3]):
+        future.add_done_callback(told.append)  # type: ignore[arg-type]
+    sheaf.settle(Outcome("t", 1, 50), 10, array("i", (0, 2, 4)))
+    assert told == [futures[0], futures[4]]
+    assert [future.done() for future in futures] == [True, False] * 3
+    sheaf.settle(Outcome("t", 0, 20), 0, (1,))
+    sheaf.settle(BAD, 0, range(3, 6, 2))
+    assert told == [futures[0], futures[4], futures[3]]
+    written = [(0, 1, 60), (1, 0, 20), (2, 1, 61), (4, 1, 62)]
+    for place, partition, offset in written:
+        expected = RecordMetadata("t", partition, offset, 1_000 + place)
+        assert futures[place].result(0) == expected
+    assert futures[3].failed()
+    assert futures[5].failed()
+
+
+def test_a_sheaf_holds_its_owner_until_its_last_record_has_ended() -> None:
+    owner = Sheaf("any", None)
+    sheaf = Sheaf("t", None, (), owner)
+    for _ in range(3):
+        sheaf.add(None, b"v", 0, 1)
+    sheaf.settle(GOOD, 0, (1, 2))
+    assert sheaf.owner is owner
+    sheaf.settle(BAD, 0, (0,))
+    assert sheaf.owner is None
 
 
 def test_many_end_when_the_last_part_has_and_keep_the_order() -> None:
