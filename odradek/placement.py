@@ -109,32 +109,35 @@ class Placement:
         if keys.count(None) == len(keys):
             self._fill(topic, None, run, now)
             return
-        for part, positions in self._spread(topic, run, keys).items():
+        for part, positions in self._spread(topic, run, keys, now).items():
             self._fill(topic, part, run.of(positions), now)
 
     def _spread(
-        self, topic: TopicView, run: Run, keys: Sequence[bytes | None]
-    ) -> dict[int | None, array[int]]:
-        """Return which records go to which partition (None: where the sticky choice is)."""
+        self, topic: TopicView, run: Run, keys: Sequence[bytes | None], now: Now
+    ) -> dict[int, array[int]]:
+        """Return which records go to which partition, of a run with keys."""
         if self._partitioner is None and None not in keys:
             return self._spread_by_hash(topic, keys)  # type: ignore[arg-type]
-        groups: dict[int | None, array[int]] = {}
+        groups: dict[int, array[int]] = {}
         chosen = [self._partition_for(topic, None, key) for key in keys]
+        unkeyed = chosen.count(None)
+        # They go to one partition, too, and keep their places among those whose keys lead there:
+        # in a topic of one partition that is all of them.
+        sticky = self._sticky_for(topic, unkeyed * run.record_bytes, now) if unkeyed else -1
         for position, place in enumerate(chosen):
             if isinstance(place, OdradekError):
                 run.on_done(Outcome(topic.name, -1, -1, place), 0, (position,))
                 continue
-            group = groups.get(place)
+            partition = sticky if place is None else place
+            group = groups.get(partition)
             if group is None:
-                group = groups[place] = array("i")
+                group = groups[partition] = array("i")
             group.append(position)
         return groups
 
-    def _spread_by_hash(
-        self, topic: TopicView, keys: Sequence[bytes]
-    ) -> dict[int | None, array[int]]:
+    def _spread_by_hash(self, topic: TopicView, keys: Sequence[bytes]) -> dict[int, array[int]]:
         chosen = self._murmur.spread(keys, len(topic.partitions))
-        groups: dict[int | None, list[int]] = {place: [] for place in set(chosen)}
+        groups: dict[int, list[int]] = {place: [] for place in set(chosen)}
         append = {place: group.append for place, group in groups.items()}
         for position, place in enumerate(chosen):
             append[place](position)
@@ -196,6 +199,13 @@ class Placement:
         chosen = other if _queued(other) < _queued(one) else one
         self._sticky[topic.name] = chosen, self._accumulator.batch_size_bytes
         return chosen
+
+    def _sticky_for(self, topic: TopicView, size_bytes: int, now: Now) -> int:
+        """Return the partition of the sticky choice for so much at once."""
+        lane = self._sticky_lane(topic, now)
+        _, left_bytes = self._sticky[topic.name]
+        self._sticky[topic.name] = lane, left_bytes - size_bytes
+        return lane.partition
 
     def _is_able(self, topic: TopicView, partition: int, now: Now) -> bool:
         return self._view.leader(topic.name, partition, now) is not None

@@ -184,6 +184,21 @@ def test_unkeyed_records_leave_a_partition_without_a_leader(cluster: Any) -> Non
     assert ends.by_tag[1].partition != left
 
 
+def test_a_run_with_and_without_keys_keeps_its_order_in_each_partition(cluster: Any) -> None:
+    cluster.topic("t", 2)
+    engine, ends = make(cluster), Ends()
+    keys = [None if number % 3 == 0 else b"key-%d" % number for number in range(300)]
+    pairs = [(key, b"%d" % number) for number, key in enumerate(keys)]
+    engine.send_run("t", pairs, 300 * 8, ends.of("r"), cluster.now)
+    cluster.settle()
+    written = [values(cluster, partition) for partition in range(2)]
+    assert sorted(chain.from_iterable(written)) == list(range(300))
+    for numbers in written:
+        assert numbers == sorted(numbers)
+    kinds = [{keys[number] is None for number in numbers} for numbers in written]
+    assert {True, False} in kinds, "records without a key stand among others"
+
+
 def test_unkeyed_records_stick_to_a_partition_per_batch(cluster: Any) -> None:
     cluster.topic("t", 3)
     engine, ends = make(cluster, batch_size_bytes=1_000), Ends()
