@@ -29,6 +29,14 @@ death with a thousand leaders takes a handful of commits.  One commit is in flig
 arrives meanwhile forms the next one.  Nothing leaves before its commit: neither answers nor deltas.
 A commit that fails ends this controller; its draft is thrown away, so being ahead is harmless.
 
+Pieces.  What a request asks for is decided at one go, however many commits it takes, and what may
+not be torn (a placement by hand, a deletion) is one commit.  What nobody asked for (the coming and
+going of brokers, balance) pauses after every ``piece_records`` and goes to the end of the queue, so
+that a request waits for a piece of it and not for ten thousand partitions.  That is safe because
+such a decision is one of its own for each partition: it looks at each when its turn comes, by the
+image as it is then, and a successor sweeps what is left anyway.  Two lists of live brokers are never
+decided upon side by side; of those that come meanwhile the newest counts.
+
 Level, not edge.  Liveness arrives as the whole list of registrations, and elections compare it with
 the image when they decide.  A repair is a function of the image alone, so a successor that takes
 over in the middle of one finishes it: its first event sweeps every partition, and a topic that has

@@ -7,7 +7,7 @@ requests came.  The package's docstring is the design note.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -23,6 +23,8 @@ from nodes.core.controller.events import (
     ControllerSettings,
     Decision,
     LiveBrokers,
+    LongDecision,
+    Pause,
     Resigned,
 )
 from nodes.core.controller.formats import refusal_of
@@ -167,12 +169,17 @@ class ControllerCore:
         self._topics = Topics(settings, new_topic_id)
         self._elections = Elections(settings)
         self._leaders = Leaders(self._elections)
-        self._image = ClusterImage()
-        self._image.load(image.position, image.records())
+        self._image = image.copied()
         self._version: MetadataVersion = image.position.version
-        self._waiting: deque[LiveBrokers | BalanceDue | Asked] = deque()
-        self._decision: Decision | None = None
-        self._deciding: LiveBrokers | BalanceDue | Asked | None = None
+        self._live: LiveBrokers | None = None
+        """The newest list, until it is being decided upon."""
+        self._waiting: deque[Asked | LongDecision] = deque()
+        """Requests, and decisions that nobody asked for: not begun, or between two pieces."""
+        self._unasked: set[type[LiveBrokers | BalanceDue]] = set()
+        """What these wait for, or are being decided upon: one decision of each at a time."""
+        self._decision: LongDecision | None = None
+        self._deciding: Asked | None = None
+        """The request that it is about, if somebody asked."""
         self._draft = _Draft()
         self._in_flight: MetadataDelta | None = None
         self._taken_over = False
@@ -229,7 +236,7 @@ class ControllerCore:
             assert self._in_flight.version == self._version + 1, "C5: the next version"
         else:
             assert not self._draft.records, "C5: a draft without a commit"
-        if self._taken_over and self._decision is None:
+        if self._taken_over and LiveBrokers not in self._unasked:
             for partitions in self._image.partitions.values():
                 for record in partitions.values():
                     dead = record.leader != -1 and not self._image.is_alive(record.leader)
@@ -238,13 +245,27 @@ class ControllerCore:
     # Events
 
     def _on_live_brokers(self, event: LiveBrokers, _effects: ControllerEffects) -> None:
-        begun = self._taken_over or self._decision is not None or self._waiting
+        begun = self._taken_over or LiveBrokers in self._unasked
         assert event.takeover or begun, "takeover comes first"
-        self._waiting.append(event)
+        self._live = event
+        self._decide_unasked(LiveBrokers, self._decide_liveness())
 
-    def _on_balance_due(self, event: BalanceDue, _effects: ControllerEffects) -> None:
-        if event not in self._waiting:
-            self._waiting.append(event)
+    def _on_balance_due(self, _event: BalanceDue, _effects: ControllerEffects) -> None:
+        self._decide_unasked(BalanceDue, self._in_pieces(self._leaders.decide_balance(self._image)))
+
+    def _decide_unasked(
+        self, event: type[LiveBrokers | BalanceDue], records: Iterable[MetadataRecord | Pause]
+    ) -> None:
+        """Let it have its turns; unless one about the same waits already, or is under way."""
+
+        def decide() -> LongDecision:
+            yield from records
+            self._unasked.discard(event)
+            return None
+
+        if event not in self._unasked:
+            self._unasked.add(event)
+            self._waiting.append(decide())
 
     def _on_asked(self, event: Asked, effects: ControllerEffects) -> None:
         if type(event.request) not in self._decide:
@@ -271,7 +292,7 @@ class ControllerCore:
         unknown = Refusal(ErrorCode.REQUEST_TIMED_OUT, "resigned; the outcome is not known")
         for answer in self._draft.answers:
             effects.reply.append(Answer(answer.token, unknown))
-        if isinstance(self._deciding, Asked):
+        if self._deciding is not None:
             effects.reply.append(Answer(self._deciding.token, unknown))
         nothing_done = Refusal(ErrorCode.NOT_CONTROLLER, "resigned; nothing was done")
         for waiting in self._waiting:
@@ -303,10 +324,8 @@ class ControllerCore:
         if self._draft.records and isinstance(event, Asked) and _begins_alone(event.request):
             return False
         self._waiting.popleft()
-        if isinstance(event, LiveBrokers):
-            self._decision = self._decide_liveness(event)
-        elif isinstance(event, BalanceDue):
-            self._decision = self._leaders.decide_balance(self._image)
+        if not isinstance(event, Asked):
+            self._decision = event
         elif event.due_ms is not None and event.due_ms <= now.mono_ms:
             late = Refusal(ErrorCode.REQUEST_TIMED_OUT, "its time was up; nothing was done")
             self._draft.answers.append(Answer(event.token, late))
@@ -316,19 +335,24 @@ class ControllerCore:
             return True
         else:
             self._decision = self._decide[type(event.request)](self._image, event.request)
-        self._deciding = event
+            self._deciding = event
         return True
 
-    def _advance(self, decision: Decision) -> None:
-        """Take the next record of the decision, or its answer."""
+    def _advance(self, decision: LongDecision) -> None:
+        """Take the next record of the decision, or its answer; or let others come first."""
         try:
             record = next(decision)
         except StopIteration as end:
             event, self._decision, self._deciding = self._deciding, None, None
-            if isinstance(event, Asked):
+            if event is not None:
                 self._draft.answers.append(Answer(event.token, end.value))
                 self._draft.sealed = isinstance(event.request, DeleteTopicsRequest)
         else:
+            if isinstance(record, Pause):
+                self._decision = None
+                self._waiting.append(decision)
+                self._draft.sealed = bool(self._draft.answers)  # they wait for one piece, not more
+                return
             self._image.apply_record(record)
             self._draft.add(record)
 
@@ -356,12 +380,22 @@ class ControllerCore:
 
     # Decisions that need the core's own state
 
-    def _decide_liveness(self, event: LiveBrokers) -> Decision:
-        yield from self._elections.decide_liveness(self._image, event)
-        if event.takeover:
-            yield from decide_completion(self._image)
-            self._taken_over = True
-        return None
+    def _decide_liveness(self) -> Iterator[MetadataRecord | Pause]:
+        """Decide upon the newest list, until there is no newer one: never upon two at once, so
+        nothing follows from a list that another has overtaken."""
+        while self._live is not None:
+            event, self._live = self._live, None
+            yield from self._in_pieces(self._elections.decide_liveness(self._image, event))
+            if event.takeover:
+                yield from decide_completion(self._image)
+                self._taken_over = True
+
+    def _in_pieces(self, records: Iterable[MetadataRecord]) -> Iterator[MetadataRecord | Pause]:
+        """Yield the records, with a pause after so many of them."""
+        for number, record in enumerate(records, 1):
+            yield record
+            if number % self._settings.piece_records == 0:
+                yield Pause.PAUSE
 
     def _decide_producer_ids(
         self, image: ClusterImage, request: AllocateProducerIdsRequest

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
-from nodes.core.controller.events import ControllerSettings, Decision, LiveBrokers
+from nodes.core.controller.events import ControllerSettings, LiveBrokers
 from nodes.core.controller.image import ClusterImage
 from nodes.core.topic_configs import (
     FLUSH_COMMIT,
@@ -34,8 +34,15 @@ class Elections:
 
     # Brokers that come and go
 
-    def decide_liveness(self, image: ClusterImage, event: LiveBrokers) -> Decision:
+    def decide_liveness(
+        self, image: ClusterImage, event: LiveBrokers
+    ) -> Iterator[BrokerRecord | PartitionRecord]:
         """Mark the dead, move what they led; then take in the new, and give them what lacks a leader.
+
+        Other decisions may come between any two records: each partition is looked at when its turn
+        comes.  In between a broker that is marked dead still leads, as it did while nobody knew; it
+        is given nothing, since everybody asks the image who is alive, and a broker that may have
+        lost tails is marked alive only when it is out of every ISR that it must leave.
 
         A registration of a later epoch ends the earlier one first, also where the death in between
         went unnoticed: the new process knows nothing of what its predecessor led.
@@ -56,7 +63,6 @@ class Elections:
         if back or event.takeover:
             touched = None if event.takeover else frozenset(broker.id for broker in back)
             yield from self.repairs(image, touched)
-        return None
 
     def _demotions(self, image: ClusterImage, node: NodeId) -> Iterator[PartitionRecord]:
         """Take a broker that may have lost the tails of its logs out of every ISR and ELR.
@@ -72,7 +78,10 @@ class Elections:
             for record in partitions.values()
             if node in record.isr or node in record.elr
         ]
-        for record in held:
+        for seen in held:
+            record = image.newest(seen)
+            if record is None or node not in (*record.isr, *record.elr):
+                continue
             isr = tuple(member for member in record.isr if member != node)
             elr = tuple(member for member in record.elr if member != node)
             if not isr:
@@ -90,24 +99,22 @@ class Elections:
     ) -> Iterator[PartitionRecord]:
         """Yield the repaired records of partitions with a replica on ``nodes`` (None: of all).
 
-        Changes of leader come first: they are what clients wait for.
+        Those without a live leader come first: they are what clients wait for.
         """
+        live = frozenset(broker.id for broker in image.live_brokers())
         touched = [
             record
             for partitions in image.partitions.values()
             for record in partitions.values()
-            if nodes is None or not nodes.isdisjoint(record.replicas)
+            if not _is_sound(record, live)
+            and (nodes is None or not nodes.isdisjoint(record.replicas))
         ]
-        shrunk: list[PartitionRecord] = []
-        for record in touched:
-            better = self.settled(image, record, record)
-            if better is None:
-                continue
-            if better.leader != record.leader:
+        leaderless = [record for record in touched if record.leader not in live]
+        for seen in (*leaderless, *(record for record in touched if record.leader in live)):
+            record = image.newest(seen)
+            better = None if record is None else self.settled(image, record, record)
+            if better is not None:
                 yield better
-            else:
-                shrunk.append(better)
-        yield from shrunk
 
     # One partition
 
@@ -215,6 +222,12 @@ class Elections:
         """Tell whether a leader may be elected that lacks acknowledged records."""
         default = image.cluster_config(UNCLEAN_LEADER_ELECTION, "false")
         return topic.configs.get(UNCLEAN_LEADER_ELECTION, default) == "true"
+
+
+def _is_sound(record: PartitionRecord, live: frozenset[NodeId]) -> bool:
+    """Tell at a glance that there is nothing to settle, as of nearly all partitions at a takeover."""
+    led = record.leader in live and live.issuperset(record.isr)
+    return led and not (record.elr or record.adding or record.removing)
 
 
 def _has_gone(known: BrokerRecord, seen: BrokerRecord | None) -> bool:

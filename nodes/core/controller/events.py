@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
 from transport.kernel import Tick
@@ -11,9 +12,18 @@ from transport.wire.ids import MetadataVersion
 from transport.wire.messages import Message
 from transport.wire.messages.metadata import BrokerRecord, MetadataRecord
 
+
+class Pause(Enum):
+    """Others come first; what follows goes by the image as it is then."""
+
+    PAUSE = "pause"
+
+
 Decision = Generator[MetadataRecord, None, Message | None]
 """Yields the records to commit, each of which is in the draft before the next is asked for, and
 returns the answer that is due when all of them are committed (None: nobody asked)."""
+LongDecision = Generator[MetadataRecord | Pause, None, Message | None]
+"""One that pauses, or does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +36,9 @@ class ControllerSettings:
     producer_id_block: int = 1_000
     commit_bytes_max: int = 512 * 1024
     """Half of a znode request's limit (1 MiB): sizes are estimated, from above."""
+    piece_records: int = 250
+    """Of a decision that nobody asked for, before whoever waits has a turn: decided, committed and
+    applied in some milliseconds."""
     waiting_max: int = 10_000
     """Requests that may wait; further ones are refused with OVERLOADED."""
 

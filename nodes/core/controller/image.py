@@ -57,6 +57,14 @@ class ClusterImage:
         self.acl_changes += 1
         self.quota_changes += 1
 
+    def copied(self) -> ClusterImage:
+        """Return another image of the same records, which are immutable: some dictionaries' work."""
+        copy = ClusterImage()
+        for name, value in vars(self).items():
+            setattr(copy, name, dict(value) if isinstance(value, dict) else value)
+        copy.partitions = {topic_id: dict(parts) for topic_id, parts in self.partitions.items()}
+        return copy
+
     def apply(self, delta: MetadataDelta) -> None:
         """Take over the next delta; it must follow this image's version without a gap."""
         assert delta.version == self.position.version + 1, (delta.version, self.position)
@@ -91,6 +99,10 @@ class ClusterImage:
     def partition(self, key: PartitionKey) -> PartitionRecord | None:
         """Return a partition's record, or None."""
         return self.partitions.get(key.topic_id, {}).get(key.partition)
+
+    def newest(self, seen: PartitionRecord) -> PartitionRecord | None:
+        """Return what has become of a partition's record, or None: its topic is gone."""
+        return self.partitions.get(seen.topic_id, {}).get(seen.partition)
 
     def topic(self, name: str) -> TopicRecord | None:
         """Return a topic by name, or None."""

@@ -82,10 +82,13 @@ class Leaders:
 
     # Balance
 
-    def decide_balance(self, image: ClusterImage) -> Decision:
-        """Give brokers back what they are preferred for, where more than a tenth is led elsewhere."""
+    def decide_balance(self, image: ClusterImage) -> Iterator[PartitionRecord]:
+        """Give brokers back what they are preferred for, where more than a tenth is led elsewhere.
+
+        Other decisions may come between any two records: each is an election of its own.
+        """
         if image.cluster_config(AUTO_REBALANCE, "true") != "true":
-            return None
+            return
         preferred: dict[NodeId, list[PartitionRecord]] = {}
         for partitions in image.partitions.values():
             for record in partitions.values():
@@ -93,11 +96,11 @@ class Leaders:
         for records in preferred.values():
             elsewhere = [record for record in records if record.leader != record.replicas[0]]
             if len(elsewhere) * 100 > len(records) * IMBALANCE_PERCENT:
-                for record in elsewhere:
-                    judged = _preferred(image, record)
-                    if not isinstance(judged, tuple):
+                for seen in elsewhere:
+                    newest = image.newest(seen)
+                    judged = None if newest is None else _preferred(image, newest)
+                    if isinstance(judged, PartitionRecord):
                         yield judged
-        return None
 
     # Brokers about to leave
 

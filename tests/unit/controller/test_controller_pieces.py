@@ -1,0 +1,318 @@
+"""Long decisions in pieces: whoever asks comes in between, and nothing stale is committed."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from msgspec.structs import replace
+
+from nodes.core.controller.events import (
+    Asked,
+    BalanceDue,
+    Committed,
+    ControllerEvent,
+    ControllerSettings,
+    LiveBrokers,
+    Resigned,
+)
+from tests.unit.controller.cluster import Cluster, broker, three
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import BrokerEpoch, NodeId, TopicId
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.configs import (
+    RESOURCE_TOPIC,
+    AlterConfigsRequest,
+    AlteredConfigs,
+    ConfigChange,
+    ConfigOp,
+)
+from transport.wire.messages.metadata import (
+    AlterPartitionRequest,
+    AlterPartitionResponse,
+    BrokerRecord,
+    IsrMember,
+    MetadataDelta,
+    PartitionChange,
+    PartitionRecord,
+)
+from transport.wire.messages.reassignments import (
+    ELECT_PREFERRED,
+    AlterReassignmentsRequest,
+    ElectLeadersRequest,
+    Reassignment,
+)
+from transport.wire.messages.topics import (
+    CreateTopicsRequest,
+    DeleteTopicsRequest,
+    DeleteTopicsResponse,
+    NewTopic,
+)
+
+IN_PIECES = ControllerSettings(min_insync_replicas=2, piece_records=2, commit_bytes_max=1_500)
+"""A commit holds a piece or two."""
+
+
+def altered(value: str) -> AlterConfigsRequest:
+    change = ConfigChange("retention.ms", ConfigOp.SET, value)
+    return AlterConfigsRequest((AlteredConfigs(RESOURCE_TOPIC, "t", (change,)),), 1_000)
+
+
+def begin(cluster: Cluster, *events: ControllerEvent) -> MetadataDelta:
+    """Step; return the delta that is in flight then."""
+    ordered = [delta for event in events for delta in cluster.step(event).append]
+    (delta,) = ordered
+    return delta
+
+
+def finish(cluster: Cluster, delta: MetadataDelta) -> None:
+    """Commit it, and what follows until nothing is in flight."""
+    effects = cluster.commit(delta)
+    while effects.append:
+        (delta,) = effects.append
+        effects = cluster.commit(delta)
+
+
+def led_by(cluster: Cluster, topic_id: TopicId, node: int) -> int:
+    records = cluster.image.partitions.get(topic_id, {}).values()
+    return sum(record.leader == node for record in records)
+
+
+def test_who_asks_during_a_death_waits_for_a_piece_or_two_and_not_for_all() -> None:
+    cluster = three(ControllerSettings(piece_records=2, commit_bytes_max=20_000))
+    topic_id = cluster.create("t", 100, 3)
+    first = begin(cluster, LiveBrokers((broker(2), broker(3))))
+    assert len(first.records) > 20, "while nobody asks there is no hurry"
+    cluster.step(Asked(altered("60000"), "a"))
+    (second,) = cluster.commit(first).append
+    effects = cluster.commit(second)
+    assert "a" in cluster.replies
+    assert len(second.records) <= 5
+    dead = cluster.image.partitions[topic_id].values()
+    assert any(1 in record.isr for record in dead), "the decision is far from its end"
+    finish(cluster, *effects.append)
+    assert not any(1 in record.isr for record in cluster.image.partitions[topic_id].values())
+
+
+def test_askers_without_end_do_not_hold_up_a_death() -> None:
+    cluster = three(IN_PIECES)
+    topic_id = cluster.create("t", 30, 3)
+    delta = begin(cluster, LiveBrokers((broker(2), broker(3))))
+    for number in range(60):
+        cluster.step(Asked(altered(str(60_000 + number)), number))
+        (delta,) = cluster.commit(delta).append
+    assert not led_by(cluster, topic_id, 1)
+    finish(cluster, delta)
+
+
+def test_a_piece_goes_by_what_others_have_decided_before_it() -> None:
+    cluster = three(IN_PIECES)
+    topic_id, doomed = cluster.create("t", 12, 3), cluster.create("doomed", 12, 3)
+    delta = begin(cluster, LiveBrokers((broker(2), broker(3))))
+    last = next(
+        record
+        for record in reversed(cluster.image.partitions[topic_id].values())
+        if record.leader == 2
+    )
+    change = PartitionChange(
+        topic_id,
+        last.partition,
+        last.leader_epoch,
+        last.partition_epoch,
+        (IsrMember(NodeId(2), BrokerEpoch(102)),),
+    )
+    cluster.step(Asked(AlterPartitionRequest(NodeId(2), BrokerEpoch(102), (change,)), "isr"))
+    cluster.step(Asked(DeleteTopicsRequest(("doomed",), 1_000), "gone"))
+    finish(cluster, delta)
+    answer, gone = cluster.replies["isr"], cluster.replies["gone"]
+    assert isinstance(answer, AlterPartitionResponse)
+    assert answer.changes[0].error == ErrorCode.NONE
+    assert isinstance(gone, DeleteTopicsResponse)
+    assert cluster.partition(topic_id, last.partition).isr == (2,)
+    assert doomed not in cluster.image.partitions
+    assert not led_by(cluster, topic_id, 1)
+
+
+def test_of_lists_that_come_during_a_death_the_newest_counts() -> None:
+    cluster = three(IN_PIECES)
+    topic_id = cluster.create("t", 30, 3)
+    delta = begin(cluster, LiveBrokers((broker(2), broker(3))))
+    cluster.step(LiveBrokers((broker(1, 201), broker(2), broker(3))))
+    cluster.step(LiveBrokers((broker(2), broker(3))))
+    finish(cluster, delta)
+    assert not cluster.image.is_alive(NodeId(1))
+    assert cluster.image.brokers[NodeId(1)].epoch == 101
+    assert not led_by(cluster, topic_id, 1)
+
+
+def test_a_takeover_overtaken_by_the_next_list_is_still_one() -> None:
+    before = three(IN_PIECES)
+    topic_id = before.create("t", 30, 3)
+    cluster = Cluster(before.image, IN_PIECES, epoch=2)
+    delta = begin(
+        cluster, LiveBrokers((broker(1), broker(2)), takeover=True), LiveBrokers((broker(2),))
+    )
+    finish(cluster, delta)
+    assert led_by(cluster, topic_id, 2) == 30
+    cluster.core.check()
+
+
+def test_a_balance_in_pieces_leaves_alone_what_others_have_moved() -> None:
+    cluster = three(IN_PIECES)
+    topic_id = cluster.create("t", 30, 3)
+    cluster.live(broker(2), broker(3))
+    cluster.live(broker(1, 201), broker(2), broker(3))
+    for record in list(cluster.image.partitions[topic_id].values()):
+        isr = tuple(IsrMember(node, _epoch(cluster, node)) for node in record.replicas)
+        change = PartitionChange(
+            topic_id, record.partition, record.leader_epoch, record.partition_epoch, isr
+        )
+        cluster.ask(AlterPartitionRequest(record.leader, _epoch(cluster, record.leader), (change,)))
+    delta = begin(cluster, BalanceDue())
+    assert not cluster.step(BalanceDue()).append, "one at a time"
+    everything = tuple(("t", number) for number in range(30))
+    cluster.step(Asked(ElectLeadersRequest(ELECT_PREFERRED, everything, 1_000), "elect"))
+    finish(cluster, delta)
+    records = cluster.image.partitions[topic_id].values()
+    assert all(record.leader == record.replicas[0] for record in records)
+    assert all(record.leader_epoch <= 2 for record in records), "each was elected once"
+
+
+def test_a_decision_between_two_pieces_ends_with_the_reign() -> None:
+    cluster = three(IN_PIECES)
+    cluster.create("t", 30, 3)
+    delta = begin(cluster, LiveBrokers((broker(2), broker(3))))
+    cluster.step(Asked(altered("60000"), "a"))
+    cluster.commit(delta)
+    cluster.step(Asked(altered("70000"), "b"))
+    effects = cluster.step(Resigned())
+    answers = {answer.token: answer.message for answer in effects.reply}
+    assert answers["a"] == Refusal(
+        ErrorCode.REQUEST_TIMED_OUT, "resigned; the outcome is not known"
+    )
+    assert answers["b"] == Refusal(ErrorCode.NOT_CONTROLLER, "resigned; nothing was done")
+    assert not cluster.step(Committed(delta.version)).append
+
+
+# By chance
+
+
+class Crowd:
+    """Brokers that come and go, and people who ask for all kinds of things meanwhile."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        settings = drawn_settings(self.random)
+        self.cluster = Cluster(settings=settings)
+        self.alive = {node: broker(node) for node in range(1, 6)}
+        self._epoch = 200
+        self._token = 0
+        self.cluster.live(*self.alive.values(), takeover=True)
+        for name in ("t", "u", "v"):
+            self.cluster.create(name, 8, 3)
+        self.delta: MetadataDelta | None = None
+
+    def step(self, event: ControllerEvent) -> None:
+        for delta in self.cluster.step(event).append:
+            assert self.delta is None
+            self.delta = delta
+
+    def act(self) -> None:
+        """Let one thing happen; every second one is the commit that is due."""
+        if self.delta is not None and self.random.random() < 0.5:
+            delta, self.delta = self.delta, None
+            for following in self.cluster.commit(delta).append:
+                self.delta = following
+            return
+        self.random.choice((self._come_or_go, self._come_or_go, self._ask, self._ask, self._look))()
+
+    def _come_or_go(self) -> None:
+        node = self.random.randint(1, 5)
+        if node in self.alive and len(self.alive) > 1:
+            del self.alive[node]
+        else:
+            self._epoch += 1
+            intact = self.random.random() < 0.7
+            self.alive[node] = replace(broker(node, self._epoch), intact=intact)
+        self.step(LiveBrokers(tuple(self.alive.values())))
+
+    def _look(self) -> None:
+        self.step(BalanceDue())
+
+    def _ask(self) -> None:
+        self._token += 1
+        self.step(Asked(self._request(), self._token))
+
+    def _request(self) -> Message:
+        random, name = self.random, self.random.choice("tuv")
+        topic = self.cluster.image.topic(name)
+        if topic is None:
+            return CreateTopicsRequest((NewTopic(name, 8, 3),), 1_000, True)
+        record = self.cluster.image.partitions[topic.topic_id].get(random.randrange(8))
+        chance = random.random()
+        if record is None or chance < 0.1:
+            return DeleteTopicsRequest((name,), 1_000)
+        if chance < 0.3:
+            replicas = tuple(NodeId(node) for node in random.sample(range(1, 6), 3))
+            return AlterReassignmentsRequest(
+                (Reassignment(name, record.partition, replicas),), 1_000
+            )
+        return self._alteration(record)
+
+    def _alteration(self, record: PartitionRecord) -> AlterPartitionRequest:
+        members = [node for node in record.replicas if node in self.alive]
+        isr = [node for node in members if node == record.leader or self.random.random() < 0.7]
+        change = PartitionChange(
+            record.topic_id,
+            record.partition,
+            record.leader_epoch,
+            record.partition_epoch,
+            tuple(IsrMember(node, self.alive[int(node)].epoch) for node in isr),
+        )
+        return AlterPartitionRequest(record.leader, _epoch(self.cluster, record.leader), (change,))
+
+    def settle(self) -> None:
+        while self.delta is not None:
+            delta, self.delta = self.delta, None
+            for following in self.cluster.commit(delta).append:
+                self.delta = following
+
+
+def drawn_settings(random: Random) -> ControllerSettings:
+    return ControllerSettings(
+        min_insync_replicas=2,
+        piece_records=random.randint(1, 4),
+        commit_bytes_max=random.choice((400, 1_500, 6_000)),
+    )
+
+
+def _epoch(cluster: Cluster, node: int) -> BrokerEpoch:
+    known: BrokerRecord | None = cluster.image.brokers.get(NodeId(node))
+    return BrokerEpoch(-1) if known is None else known.epoch
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_comes_in_between_the_image_ends_as_its_rules_have_it(seed: int) -> None:
+    crowd = Crowd(seed)
+    for _ in range(250):
+        crowd.act()
+    crowd.settle()
+    image = crowd.cluster.image
+    assert {broker.id: broker.epoch for broker in image.live_brokers()} == {
+        record.id: record.epoch for record in crowd.alive.values()
+    }
+    for partitions in image.partitions.values():
+        for record in partitions.values():
+            live = [node for node in record.isr if image.is_alive(node)]
+            assert image.is_alive(record.leader) == bool(live), record
+            assert not live or len(live) == len(record.isr), record
+    crowd.cluster.core.check()
+
+
+def test_the_draft_is_an_image_of_its_own() -> None:
+    cluster = three()
+    topic_id = cluster.create("t", 3, 3, retention_ms="60000")
+    copy = cluster.image.copied()
+    assert vars(copy) == vars(cluster.image)
+    copy.apply_record(replace(cluster.partition(topic_id), partition_epoch=9))
+    assert cluster.partition(topic_id).partition_epoch == 0
