@@ -87,6 +87,7 @@ def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
         log.recovery_point,
         tuple(log.epochs),
     )
+    log.release()
     return OpenedLog(log, facts, producers)
 
 

@@ -438,11 +438,16 @@ class Replica:
     # Notes and syncs
 
     def checkpoint(self, now: Now) -> None:
-        """Sync what is written, and note what a start after a crash would read the log for."""
+        """Sync what is written, and note what a start after a crash would read the log for.
+
+        A log that nobody uses gives back what it holds.
+        """
         self.sync(now)
         least_bytes = min(NOTE_LEAST_BYTES, self._context.config.log.recovery_note_bytes)
         if self._log is not None and self._log.unnoted_bytes >= least_bytes:
             self._note(now, durable=True)
+        if self._log is not None:
+            self._log.rest()
 
     def _note(self, now: Now, *, durable: bool) -> None:
         log, core = self._log, self.core

@@ -53,8 +53,7 @@ def run_node(make_program: MakeProgram, version: str) -> None:
     try:
         config = load_node_config(arguments.config, Incarnation(arguments.incarnation))
         log_to_stderr(config)
-        _raise_descriptor_limit()
-        disk = RealDisk(Path(config.data_dir))
+        disk = RealDisk(Path(config.data_dir), files_max=_raise_descriptor_limit() // 2)
         status = _run(config, make_program(config, disk, boot_id()), version)
     except (ConfigError, KeysError, PortInUse) as error:
         _fail(EXIT_CONFIG, str(error))
@@ -120,9 +119,11 @@ def _watch_supervisor(loop: Loop, program: Program) -> None:
     threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
 
 
-def _raise_descriptor_limit() -> None:
+def _raise_descriptor_limit() -> int:
+    """Return how many descriptors this process may have from now on."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 def _parse_arguments() -> argparse.Namespace:

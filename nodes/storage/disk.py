@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from nodes.storage.open_files import OpenFiles
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -118,6 +120,8 @@ class Disk(Protocol):
         ...
 
 
+FILES_OPEN_MAX = 500
+"""Where nobody says otherwise: half of what a process may have open when nobody raises that."""
 # More than this many pieces in one call are refused by the kernel (UIO_MAXIOV).
 _BUFFERS_MAX = 1024
 _SYNCING = "syncing"
@@ -146,15 +150,43 @@ class _RealFile:
 
     ``sync`` may run in another thread than the rest; it holds a descriptor of its own meanwhile,
     so that a file closed (and its number given to another file) under it does no harm.
+
+    Its descriptor may be given back between two uses (``OpenFiles``): it must keep its name while
+    it is open.
     """
 
-    __slots__ = ("_fd", "_lock", "_path", "_size_bytes")
+    __slots__ = ("_closed", "_fd", "_files", "_full", "_lock", "_path", "_size_bytes", "_unsynced")
 
-    def __init__(self, path: str, fd: int) -> None:
+    def __init__(self, path: str, full: str, fd: int, files: OpenFiles) -> None:
         self._path = path
+        self._full = full
         self._fd = fd
+        """−1: given back."""
+        self._closed = False
+        self._unsynced = False
         self._lock = threading.Lock()
         self._size_bytes = os.fstat(fd).st_size
+        self._files = files
+        files.used(self)
+
+    def _descriptor(self) -> int:
+        if self._fd < 0:
+            self._refuse_closed()
+            self._fd = os.open(self._full, os.O_RDWR)
+        self._files.used(self)
+        return self._fd
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StorageError(f"{self._path} is closed")
+
+    def give_back(self) -> bool:
+        """As HasDescriptor."""
+        with self._lock:
+            if not self._unsynced:
+                os.close(self._fd)
+                self._fd = -1
+        return not self._unsynced
 
     @property
     def path(self) -> str:
@@ -163,44 +195,49 @@ class _RealFile:
     def append(self, buffers: Sequence[Buffer]) -> None:
         before = end = self._size_bytes
         with _reported("writing", self._path):
+            fd = self._descriptor()
             try:
                 for start in range(0, len(buffers), _BUFFERS_MAX):
-                    end = self._write(buffers[start : start + _BUFFERS_MAX], end)
+                    end = self._write(fd, buffers[start : start + _BUFFERS_MAX], end)
             except OSError:
-                os.ftruncate(self._fd, before)
+                os.ftruncate(fd, before)
                 raise
+            finally:
+                self._unsynced = True
         self._size_bytes = end
 
-    def _write(self, buffers: Sequence[Buffer], position_bytes: int) -> int:
+    @staticmethod
+    def _write(fd: int, buffers: Sequence[Buffer], position_bytes: int) -> int:
         expected = sum(map(len, buffers))
-        written = os.pwritev(self._fd, buffers, position_bytes)
+        written = os.pwritev(fd, buffers, position_bytes)
         position_bytes += written
         if written < expected:
             # A full disk takes part of it first and only then says why; and no call writes 2 GiB.
             rest = memoryview(b"".join(buffers))[written:]
             while rest:
-                written = os.pwrite(self._fd, rest, position_bytes)
+                written = os.pwrite(fd, rest, position_bytes)
                 position_bytes += written
                 rest = rest[written:]
         return position_bytes
 
     def read(self, position_bytes: int, size_bytes: int) -> bytes:
         with _reported("reading", self._path):
-            data = os.pread(self._fd, size_bytes, position_bytes)
+            fd = self._descriptor()
+            data = os.pread(fd, size_bytes, position_bytes)
             if len(data) == size_bytes or position_bytes + len(data) >= self._size_bytes:
                 return data
             parts = [data]
             while data:
                 position_bytes += len(data)
                 size_bytes -= len(data)
-                data = os.pread(self._fd, size_bytes, position_bytes)
+                data = os.pread(fd, size_bytes, position_bytes)
                 parts.append(data)
             return b"".join(parts)
 
     def read_cached(self, position_bytes: int, size_bytes: int) -> bytes | bytearray | None:
         data = bytearray(size_bytes)
         try:
-            found = os.preadv(self._fd, [data], position_bytes, _NO_WAIT)
+            found = os.preadv(self._descriptor(), [data], position_bytes, _NO_WAIT)
         except OSError as error:
             # Not every file system can tell; of whatever else is wrong, the read itself speaks.
             return None if error.errno == errno.EAGAIN else self.read(position_bytes, size_bytes)
@@ -211,37 +248,45 @@ class _RealFile:
 
     def truncate(self, size_bytes: int) -> None:
         with _reported("cutting", self._path):
-            os.ftruncate(self._fd, size_bytes)
+            os.ftruncate(self._descriptor(), size_bytes)
+        self._unsynced = True
         self._size_bytes = size_bytes
 
     def sync(self) -> None:
         with _reported(_SYNCING, self._path):
             with self._lock:
-                if self._fd < 0:
-                    raise StorageError(f"syncing {self._path}: it is closed")
-                fd = os.dup(self._fd)
+                self._refuse_closed()
+                fd = os.dup(self._fd) if self._fd >= 0 else os.open(self._full, os.O_RDWR)
+                self._unsynced = False
             try:
                 _sync_data(fd)
+            except OSError:
+                self._unsynced = True
+                raise
             finally:
                 os.close(fd)
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
+        self._files.forget(self)
 
 
 class RealDisk:
     """The disk of this machine below one data directory (which must exist).
 
-    Any thread may use it; a file is for one thread, but for ``sync``.
+    Any thread may use it; a file is for one thread, but for ``sync``.  Of the thread that has made it
+    no more than ``files_max`` files are open at once, but for those that have yet to be synced.
     """
 
-    __slots__ = ("_prefix", "_root")
+    __slots__ = ("_files", "_prefix", "_root")
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, files_max: int = FILES_OPEN_MAX) -> None:
         self._root = root
+        self._files = OpenFiles(files_max)
         self._prefix = f"{root}/"
 
     def _full(self, path: str) -> str:
@@ -252,7 +297,8 @@ class RealDisk:
         """As Disk; the descriptor is not inherited by children."""
         flags = os.O_RDWR | os.O_CREAT if create else os.O_RDWR
         with _reported("opening", path):
-            return _RealFile(path, os.open(self._full(path), flags, 0o644))
+            full = self._full(path)
+            return _RealFile(path, full, os.open(full, flags, 0o644), self._files)
 
     def exists(self, path: str) -> bool:
         """As Disk."""

@@ -31,6 +31,9 @@ from nodes.storage.segment_row import SegmentRow
 from transport.wire.batch import HEADER_BYTES, BatchHeader
 from transport.wire.ids import LeaderEpoch, Offset, TopicId
 
+RESTS = 2
+"""The first call of ``rest`` after a use tells nothing of how long ago that was."""
+
 _BEGINNING = Offset(0)
 
 
@@ -62,6 +65,7 @@ class PartitionLog:
         "_notes",
         "_offered",
         "_one_sync",
+        "_rests_left",
         "_segments",
         "_syncing",
         "_written_from",
@@ -84,6 +88,8 @@ class PartitionLog:
         self._one_sync = threading.Lock()
         self._syncing = False
         self._closed = False
+        self._rests_left = RESTS
+        """Calls of ``rest`` until it is at rest."""
         self._offered: Segment | None = None
         """A cleaned segment on its way to its place."""
         self._generation = 0
@@ -202,6 +208,7 @@ class PartitionLog:
 
     def append_all(self, batches: Sequence[Batch], now_ms: int) -> None:
         """Append stamped batches in order, all or none; raises as ``append``."""
+        self._rests_left = RESTS
         if self._fault:
             raise StorageError(f"{self.folder} takes no more after this: {self._fault}")
         before = self.log_end_offset
@@ -405,6 +412,7 @@ class PartitionLog:
         return extent if data is None else data
 
     def _extent(self, offset: Offset, size_bytes_max: int, up_to: Offset) -> Extent | None:
+        self._rests_left = RESTS
         end = self.log_end_offset
         if not self.log_start_offset <= offset <= end:
             raise OffsetOutOfRange(
@@ -482,6 +490,14 @@ class PartitionLog:
             if not self._syncing:
                 for segment in self._segments.all:
                     segment.release()
+
+    def rest(self) -> None:
+        """Release the log if all of it is durable and nobody has used it since the last call."""
+        if self._rests_left > 1:
+            self._rests_left -= 1
+        elif self._rests_left and self.recovery_point >= self.log_end_offset:
+            self._rests_left = 0
+            self.release()
 
     def close(self) -> None:
         """Write the caches and give descriptors back; nothing is synced by it."""

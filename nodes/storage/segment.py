@@ -148,6 +148,7 @@ class Segment:
 
     def rename(self, ending: str) -> None:
         """Give the log file its name: that of a segment, and ``ending``."""
+        self.close()
         path = self._stem + LOG + ending
         self._disk.rename(self.path, path)
         self.path = path

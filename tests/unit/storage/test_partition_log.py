@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -489,3 +490,41 @@ def test_the_files_are_kafkas(tmp_path: Path) -> None:
     assert (folder / "00000000000000000000.index").read_bytes() == index
     times = b"".join(t.to_bytes(8, "big") + o.to_bytes(4, "big") for t, o in ((31, 3), (41, 7)))
     assert (folder / "00000000000000000000.timeindex").read_bytes() == times
+
+
+def test_a_log_that_nobody_uses_holds_nothing_once_it_is_durable(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    put(log, batch_at(0))
+
+    def is_open() -> bool:
+        return log.segments[0]._file is not None
+
+    for _ in range(3):
+        log.rest()
+    assert is_open(), "not synced"
+    log.sync()
+    log.rest()
+    assert not is_open()
+    for _ in range(2):
+        log.read(Offset(0), 100, Offset(1))
+        log.rest()
+        assert is_open(), "used since the call before"
+    log.rest()
+    assert not is_open()
+
+
+def test_a_log_works_with_one_file_open_at_a_time(tmp_path: Path) -> None:
+    disk = RealDisk(tmp_path, files_max=1)
+    opened = partial(PartitionLog.open, disk, FOLDER, SMALL, recovery_point=Offset(0), clean=False)
+    log = opened()
+    batches: list[Made] = []
+    for seed in range(10):
+        batches += fill(log, Random(seed), 15)
+        log.sync()
+        assert everything(log) == joined(batches)
+        log.read(Offset(0), 1, Offset(1))
+    assert log.segment_count > 4
+    log.truncate_to(batches[-20].header.base_offset)
+    log.close()
+    log = keep_open(opened())
+    assert everything(log) == joined(batches[:-20])
