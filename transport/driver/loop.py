@@ -160,7 +160,8 @@ class Loop:
             self.lateness.add(gap_ms)
         if gap_ms >= GAP_MIN_MS:
             program.on_gap(gap_ms, now)
-        self._drain_pipe()
+        if self._posted or self._board.woken:
+            self._drain_pipe()
         for link, up in self._board.link_changes():
             program.on_link(link, up, now)
         self._board.deliver(self._take)

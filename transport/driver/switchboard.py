@@ -6,7 +6,7 @@ Decoding happens here: what is no message is answered where it can be, counted, 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 
 import zmq
 
@@ -15,6 +15,7 @@ from transport.driver.meter import RequestMeter
 from transport.driver.ports import Door, LinkId, Origin
 from transport.sockets.curve import Gatekeeper, Guard, Keys
 from transport.sockets.dealer import DealerSocket
+from transport.sockets.poller import Poller
 from transport.sockets.pubsub import PublisherSocket, SubscriberSocket
 from transport.sockets.router import RouterSocket
 from transport.wire.codec import Envelope, Kind, Malformed, decode, encode
@@ -46,8 +47,11 @@ class Switchboard:
         self._guard = guard
         self._gatekeeper: Gatekeeper | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._poller = zmq.Poller()
+        self._poller = Poller()
+        self._wake_fd = wake_fd
         self._links: dict[LinkId, Link] = {}
+        self._by_socket: dict[object, LinkId] = {}
+        self._by_monitor: dict[object, LinkId] = {}
         self._last_link = 0
         self._routers: dict[Door, RouterSocket] = {}
         self._publisher: PublisherSocket | None = None
@@ -55,13 +59,13 @@ class Switchboard:
         self.meter = RequestMeter()
         self._cause_prefix = secrets.token_hex(4)
         self._last_cause = 0
-        self._readable: list[object] = []
+        self._readable: Set[object] = frozenset()
         self._unsettled: list[LinkId] = []
-        self._poller.register(wake_fd, zmq.POLLIN)
+        self._poller.register_descriptor(wake_fd)
         try:
             if guard is not None:
                 self._gatekeeper = Gatekeeper(self._context, guard)
-                self._poller.register(self._gatekeeper.socket, zmq.POLLIN)
+                self._poller.register(self._gatekeeper.socket)
             for door in sorted(doors, key=lambda door: door.value):
                 self._bind(door, doors[door])
             if events is not None:
@@ -79,8 +83,8 @@ class Switchboard:
             domain=door.value,
         )
         self._routers[door] = router
-        self._poller.register(router.socket, zmq.POLLIN)
-        self._poller.register(router.monitor.socket, zmq.POLLIN)
+        self._poller.register(router.socket)
+        self._poller.register(router.monitor.socket)
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -109,14 +113,16 @@ class Switchboard:
         self._last_link += 1
         number = LinkId(self._last_link)
         self._links[number] = link
-        self._poller.register(link.socket, zmq.POLLIN)
-        self._poller.register(link.monitor.socket, zmq.POLLIN)
+        self._by_socket[link.socket] = self._by_monitor[link.monitor.socket] = number
+        self._poller.register(link.socket)
+        self._poller.register(link.monitor.socket)
         return number
 
     def disconnect(self, link: LinkId) -> None:
         """Close a link."""
         closed = self._links.pop(link, None)
         if closed is not None:
+            del self._by_socket[closed.socket], self._by_monitor[closed.monitor.socket]
             self._poller.unregister(closed.socket)
             self._poller.unregister(closed.monitor.socket)
             closed.close()
@@ -130,11 +136,13 @@ class Switchboard:
         if not cause_id and envelope.kind == Kind.REQUEST:
             self._last_cause += 1
             cause_id = f"{self._cause_prefix}-{self._last_cause}"
+        self._poller.touch(dealer.socket)
         return dealer.send(encode(envelope, dealer.received_bytes, cause_id))
 
     def reply(self, origin: Origin, envelope: Envelope) -> bool:
         """Answer over a ROUTER; False when the peer is gone or stuck."""
         router = self._routers[origin.door]
+        self._poller.touch(router.socket)
         self.meter.answered(origin, envelope)
         return router.send(origin.route, encode(envelope), envelope.size_bytes())
 
@@ -149,20 +157,28 @@ class Switchboard:
         """Sleep until something can be read, or for ``timeout_ms``."""
         if self._unsettled:
             timeout_ms = min(timeout_ms, 1)
-        self._readable = [socket for socket, _ in self._poller.poll(timeout_ms)]
+        self._readable = self._poller.wait(timeout_ms)
+
+    @property
+    def woken(self) -> bool:
+        """The descriptor by which other threads wake the loop has something to read."""
+        return self._wake_fd in self._readable
 
     def link_changes(self) -> list[tuple[LinkId, bool]]:
         """Return the links that came up or went down, in order."""
         for router in self._routers.values():
             if router.monitor.socket in self._readable:
                 router.watch_connections()
-        changed = self._unsettled + self._having_news(lambda link: link.monitor.socket)
+                self._poller.touch(router.socket)
+        changed = self._unsettled + self._having_news(self._by_monitor)
         self._unsettled = []
         changes: list[tuple[LinkId, bool]] = []
         for number in dict.fromkeys(changed):
             link = self._links.get(number)
             if link is not None:
                 changes.extend((number, up) for up in link.changes())
+                self._poller.touch(link.socket)
+                self._poller.touch(link.monitor.socket)
                 if isinstance(link, DealerSocket) and link.unsettled:
                     self._unsettled.append(number)
         return changes
@@ -172,15 +188,15 @@ class Switchboard:
         if self._gatekeeper is not None and self._gatekeeper.socket in self._readable:
             self._gatekeeper.answer_all()
             self.figures["connections_turned_away"] = self._gatekeeper.turned_away
-        for number in self._having_news(lambda link: link.socket):
+        for number in self._having_news(self._by_socket):
             self._drain_link(number, take)
         for door in (Door.PEERS, Door.CLIENTS):
             router = self._routers.get(door)
             if router is not None and router.socket in self._readable:
                 self._drain_door(door, router, take)
 
-    def _having_news(self, socket_of: Callable[[Link], object]) -> list[LinkId]:
-        return [number for number, link in self._links.items() if socket_of(link) in self._readable]
+    def _having_news(self, links: Mapping[object, LinkId]) -> list[LinkId]:
+        return sorted(links[one] for one in self._readable if one in links)
 
     def _drain_link(self, number: LinkId, take: Deliver) -> None:
         budget_bytes = TURN_BYTES_MAX

@@ -8,9 +8,7 @@ import zmq
 
 from transport.sockets.curve import Keys, secure_link
 from transport.sockets.monitor import Change, Monitor
-from transport.sockets.options import prepare, receive
-
-Buffer = bytes | bytearray | memoryview
+from transport.sockets.options import Buffer, prepare, receive, send
 
 
 class DealerSocket:
@@ -43,7 +41,7 @@ class DealerSocket:
         if not self.up:
             return False
         try:
-            self.socket.send_multipart(frames, zmq.DONTWAIT, copy=False)
+            send(self.socket, frames)
         except zmq.Again:
             return False
         return True

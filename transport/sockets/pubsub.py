@@ -8,9 +8,7 @@ import zmq
 
 from transport.sockets.curve import EVENTS_DOMAIN, Guard, Keys, secure_door, secure_link
 from transport.sockets.monitor import Change, Monitor
-from transport.sockets.options import bind, prepare, receive
-
-Buffer = bytes | bytearray | memoryview
+from transport.sockets.options import Buffer, bind, prepare, receive, send
 
 
 class PublisherSocket:
@@ -26,7 +24,7 @@ class PublisherSocket:
 
     def send(self, topic: bytes, frames: Sequence[Buffer]) -> None:
         """Publish under ``topic``."""
-        self.socket.send_multipart([topic, *frames], zmq.DONTWAIT)
+        send(self.socket, [topic, *frames])
 
     def close(self) -> None:
         """Close."""

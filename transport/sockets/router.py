@@ -15,7 +15,7 @@ import zmq
 
 from transport.sockets.curve import CLIENTS_DOMAIN, Guard, secure_door
 from transport.sockets.monitor import Change, Monitor
-from transport.sockets.options import bind, prepare
+from transport.sockets.options import Buffer, bind, prepare, receive_first, receive_rest, send
 
 UNREAD_BYTES_MAX = 64 * 1024 * 1024
 """Answers sent to one connection that it has not yet said to have read."""
@@ -25,8 +25,6 @@ SHARE_BYTES = 1024 * 1024
 """Whoever has no more unread than this is answered whatever others do."""
 ROUTES_MAX = 16_384
 """Connections that are remembered; the one silent for longest is forgotten."""
-
-Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(slots=True)
@@ -87,9 +85,8 @@ class RouterSocket:
 
     def receive(self) -> tuple[bytes, str, str, list[bytes]] | None:
         """Return (route, address and principal of the peer, frames) of the next message, or None."""
-        try:
-            first = self.socket.recv(zmq.DONTWAIT, copy=False)
-        except zmq.Again:
+        first = receive_first(self.socket)
+        if first is None:
             return None
         route = first.bytes
         peer = self._peers.get(route)
@@ -102,8 +99,7 @@ class RouterSocket:
                 self._forget(next(iter(self._peers)))
         else:
             self._peers.move_to_end(route)
-        # A message is there as a whole or not at all: its other frames are never waited for.
-        return route, peer.address, peer.principal, self.socket.recv_multipart(zmq.DONTWAIT)
+        return route, peer.address, peer.principal, receive_rest(self.socket, first)
 
     def credit(self, route: bytes, received_bytes: int) -> None:
         """Note what a connection says to have received so far."""
@@ -129,7 +125,7 @@ class RouterSocket:
                 self.replies_refused += 1
                 return False
         try:
-            self.socket.send_multipart([route, *frames], zmq.DONTWAIT, copy=False)
+            send(self.socket, [route, *frames])
         except zmq.Again:
             self.replies_refused += 1
             return False
