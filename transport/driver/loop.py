@@ -2,8 +2,9 @@
 
 A turn: sleep until the earliest deadline or the first input; report a gap if the loop was away;
 deliver what is readable, bounded in bytes and messages, peers before clients; run what other
-threads posted; let the program end the turn.  One thread decides; everything that may block is in
-the disk pool.
+threads posted; let the program end the turn.  Where that has synced (``Pool.sync``) and the disk
+has answered at once, the next turn has no other input than the outcome, and begins without a look
+at the sockets.  One thread decides; everything that may block is in the disk pool.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class Loop:
         os.set_blocking(self._wake_out, False)
         os.set_blocking(self._wake_in, False)
         self._posted: deque[Callable[[Now], None]] = deque()
+        self._outcomes: deque[Callable[[Now], None]] = deque()
+        """Of syncs that were done on this thread."""
         self._pipe_lock = threading.RLock()  # a signal handler may post too
         self._pipe_open = True
         self._owns_process = bool(doors)
@@ -66,7 +69,7 @@ class Loop:
         except BaseException:
             self._close_pipe()
             raise
-        self._pool = DiskPool(self.post, self._posted.append)
+        self._pool = DiskPool(self.post, self._outcomes.append)
         self._random = Random(seed)
         self._status: int | None = None
         self._now = read_clocks()
@@ -165,9 +168,12 @@ class Loop:
         for link, up in self._board.link_changes():
             program.on_link(link, up, now)
         self._board.deliver(self._take)
-        for _ in range(len(self._posted)):
-            self._posted.popleft()(now)
+        _run_all(self._posted, now)
         program.end_turn(now)
+        if self._outcomes and self._status is None:
+            now = read_clocks()  # for this only: what the syncs took is a part of the turn's length
+            _run_all(self._outcomes, now)
+            program.end_turn(now)
         self.turns.add((time.monotonic_ns() - began_ns) / 1e6)
 
     def _take(self, origin: Origin | LinkId, envelope: Envelope) -> None:
@@ -176,7 +182,7 @@ class Loop:
         CAUSE.set(NO_CAUSE)
 
     def _sleep_ms(self, deadline_ms: int | None) -> int:
-        if self._posted:
+        if self._posted or self._outcomes:
             return 0
         if deadline_ms is None:
             return SLEEP_MAX_MS
@@ -194,3 +200,9 @@ class Loop:
             self._pipe_open = False
             os.close(self._wake_out)
             os.close(self._wake_in)
+
+
+def _run_all(callbacks: deque[Callable[[Now], None]], now: Now) -> None:
+    """Run those that are there now; what they add waits for another turn."""
+    for _ in range(len(callbacks)):
+        callbacks.popleft()(now)

@@ -13,6 +13,7 @@ import zmq
 
 from transport.driver.calls import Calls, response
 from transport.driver.loop import Loop
+from transport.driver.pool import QUICK_IN_A_ROW
 from transport.driver.ports import Door, LinkId, Origin, Ports
 from transport.kernel import Now
 from transport.sockets import router
@@ -349,6 +350,29 @@ def test_the_pool_reports_results_and_failures_on_the_loop(start: Start) -> None
     got = [results.get(timeout=WAIT_S), results.get(timeout=WAIT_S)]
     assert 42 in got
     assert any(isinstance(one, OSError) for one in got)
+
+
+def test_the_outcome_of_a_quick_sync_waits_for_no_other_input(start: Start) -> None:
+    server = start(Recorder())
+    order: SimpleQueue[str] = SimpleQueue()
+
+    def quick() -> bool:
+        server.loop.post(lambda _now: order.put("other input"))
+        return threading.current_thread() is server.thread
+
+    def note(here: object, _now: Now) -> None:
+        order.put("outcome on the loop" if here else "outcome")
+
+    on_the_loop = 0
+    for _ in range(100 * QUICK_IN_A_ROW):  # until the disk is trusted to be quick, and some more
+        server.do(lambda _now: server.program.ports.pool.sync(quick, note))
+        told = [order.get(timeout=WAIT_S), order.get(timeout=WAIT_S)]
+        if "outcome on the loop" in told:
+            assert told == ["outcome on the loop", "other input"]
+            on_the_loop += 1
+        if on_the_loop == 5:
+            return
+    pytest.fail("no sync was done on the loop")
 
 
 def test_a_loop_that_was_away_reports_the_gap() -> None:
