@@ -18,6 +18,7 @@ from transport.kernel import Now
 from transport.wire.codec import NO_DEADLINE_MS, Buffer, Envelope
 from transport.wire.ids import BrokerEpoch, NodeId
 from transport.wire.messages import Message
+from transport.wire.messages.metadata import FORMATS
 
 _logger = logging.getLogger("odradek.broker")
 
@@ -56,6 +57,8 @@ class BrokerContext:
     """Of the present registration; −1 while there is none."""
     directories: LogDirectories = field(init=False)
     """Where the logs of partitions are."""
+    formats: int = FORMATS
+    """How far this broker reads."""
     same_boot: bool = False
     """The machine has not booted since this data directory was last used: the page cache of a
     killed predecessor is still there, so its log lost nothing."""

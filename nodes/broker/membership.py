@@ -7,12 +7,14 @@ broker without a session goes on serving what it has; it only counts as dead for
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nodes.broker import znodes
 from nodes.broker.context import BrokerContext
 from nodes.broker.identity import settle_loss
 from nodes.broker.scripts import Script, Session, play
+from nodes.config import ConfigError
+from nodes.core.controller.formats import too_old
 from odradek.session import CoordinationSession, SessionState
 from transport.driver.ports import LinkId
 from transport.kernel import Now
@@ -42,6 +44,12 @@ class MakeSession(Protocol):
     def __call__(self, *, timeout_ms: int, owner: Owner | None, on_state: OnState) -> Session:
         """Return a session that is not yet started."""
         ...
+
+
+class _TooOld(NamedTuple):
+    """The cluster holds what this broker cannot read."""
+
+    needed: int
 
 
 class Membership:
@@ -150,21 +158,33 @@ class Membership:
             return
         self._registering = True
 
-        def on_end(epoch: BrokerEpoch | Refusal | None, now: Now) -> None:
+        def on_end(found: BrokerEpoch | _TooOld | Refusal | None, now: Now) -> None:
             if session is self._session:
-                self._on_end(session, epoch, now)
+                self._on_end(session, found, now)
 
         play(session, self._script(), on_end, now)
 
-    def _script(self) -> Script[BrokerEpoch | None]:
+    def _script(self) -> Script[BrokerEpoch | _TooOld | None]:
         config = self._context.config
         path = znodes.broker_id_path(config.id)
         intact = self._context.logs_intact
-        data = znodes.encode_registration(config.endpoints(), config.incarnation, intact=intact)
+        formats = self._context.formats
+        data = znodes.encode_registration(
+            config.endpoints(), config.incarnation, intact=intact, formats=formats
+        )
         create = Create(path, data, EPHEMERAL)
         operations: list[Operation] = [
             Create(root, first) for root, first in znodes.roots(config.mode)
         ]
+        if config.mode == "zookeeper":
+            *_, held = yield [*operations, GetData(znodes.METADATA_VERSION)]
+            try:
+                needed = znodes.decode_formats(held.data)
+            except znodes.UnreadableZnode:
+                return None
+            if needed > formats:
+                return _TooOld(needed)
+            operations = []
         for _ in range(_ATTEMPTS):
             *_, made = yield [*operations, create]
             operations = []
@@ -192,8 +212,13 @@ class Membership:
         config = self._context.config
         return told.name == config.name and told.incarnation <= config.incarnation
 
-    def _on_end(self, session: Session, epoch: BrokerEpoch | Refusal | None, now: Now) -> None:
+    def _on_end(
+        self, session: Session, epoch: BrokerEpoch | _TooOld | Refusal | None, now: Now
+    ) -> None:
         self._registering = False
+        if isinstance(epoch, _TooOld):
+            name, formats = self._context.config.name, self._context.formats
+            raise ConfigError(too_old(name, formats, epoch.needed))
         if epoch is None or isinstance(epoch, Refusal):
             self._context.count("registrations_refused")
             self._context.timers.after(

@@ -15,6 +15,8 @@ from msgspec.structs import replace
 
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
+from nodes.config import ConfigError
+from nodes.core.controller.formats import formats_in, too_old
 from nodes.core.controller.image import ClusterImage
 from transport.kernel import Now, earliest
 from transport.wire.codec import Buffer, Envelope, Kind
@@ -27,7 +29,7 @@ from transport.wire.ids import (
     PartitionKey,
     TopicId,
 )
-from transport.wire.messages import Message
+from transport.wire.messages import Message, Refusal
 from transport.wire.messages.cluster import Heartbeat
 from transport.wire.messages.configs import KIND_BROKER
 from transport.wire.messages.metadata import (
@@ -286,7 +288,14 @@ class Metadata:
         """Answer a FETCH_IMAGE: the deltas after a version, or everything. For the controller."""
         body = request.envelope.body
         assert isinstance(body, FetchImageRequest)
-        version = body.from_version
+        needed, version = formats_in(self.image), body.from_version
+        if body.formats < needed and not body.own:
+            known = self.image.brokers.get(body.broker_id)
+            name = f"broker {body.broker_id}" if known is None else known.name
+            text = too_old(name, body.formats, needed)
+            self._context.report("image_fetches_refused", text)
+            self._context.reply(request, Refusal(ErrorCode.UNSUPPORTED_VERSION, text))
+            return
         told = self._log_after(version) if body.own and version > 0 else self._image_after(version)
         self._context.reply(request, told)
 
@@ -330,11 +339,14 @@ class Metadata:
             return  # what the controller itself lacks comes from the store
         self._fetching = True
         self._context.count("image_fetches")
-        request = FetchImageRequest(self._context.id, self.image.position.version)
+        known, formats = self.image.position.version, self._context.formats
+        request = FetchImageRequest(self._context.id, known, formats=formats)
         self._channel.ask(request, self._on_image, now)
 
     def _on_image(self, body: Message, _payload: tuple[Buffer, ...], now: Now) -> None:
         self._fetching = False
+        if isinstance(body, Refusal) and body.error == ErrorCode.UNSUPPORTED_VERSION:
+            raise ConfigError(body.text)
         if not isinstance(body, FetchImageResponse) or body.error != ErrorCode.NONE:
             self._want(now.mono_ms + self._retry_ms())
             return

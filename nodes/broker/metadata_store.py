@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from nodes.broker import znodes
 from nodes.broker.scripts import Script, Session, in_batches, play
 from nodes.core.acls import Pattern
+from nodes.core.controller.formats import formats_in
 from nodes.core.controller.image import ClusterImage
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
@@ -161,7 +162,8 @@ class ZnodeMetadataStore:
         """Write the delta as one multi; the znodes of removed topics go right behind it."""
         assert self._version >= 0, "load() first"
         names = topic_names(image, delta)
-        position = znodes.encode_position(delta.controller_epoch, delta.version)
+        formats = formats_in(image, delta.records)
+        position = znodes.encode_position(delta.controller_epoch, delta.version, formats)
         writes: list[Write] = [
             Check(znodes.CONTROLLER_EPOCH, self._reign.epoch_version),
             SetData(znodes.METADATA_VERSION, position, self._version),

@@ -91,6 +91,7 @@ class ControllerClaim(msgspec.Struct, frozen=True):
 class _Version(msgspec.Struct, frozen=True):
     controller_epoch: int
     version: int
+    formats: int = 0
 
 
 def roots(mode: str) -> tuple[tuple[str, bytes], ...]:
@@ -169,9 +170,9 @@ def decode_record(kind: type[RecordT], data: bytes | None) -> RecordT:
 
 
 def encode_registration(
-    node: NodeEndpoints, incarnation: Incarnation, *, intact: bool = True
+    node: NodeEndpoints, incarnation: Incarnation, *, intact: bool = True, formats: int = FORMATS
 ) -> bytes:
-    """Return the data of a broker's registration."""
+    """Return the data of a broker's registration; ``formats``: how far it reads."""
     told = Registration(
         node.name,
         incarnation,
@@ -181,7 +182,7 @@ def encode_registration(
         node.rack,
         intact,
         node.http,
-        FORMATS,
+        formats,
     )
     return msgspec.json.encode(told)
 
@@ -220,15 +221,20 @@ def decode_claim(data: bytes | None) -> ControllerClaim:
     return _decode(ControllerClaim, data)
 
 
-def encode_position(epoch: ControllerEpoch, version: MetadataVersion) -> bytes:
-    """Return the data of ``/metadata_version``."""
-    return msgspec.json.encode(_Version(epoch, version))
+def encode_position(epoch: ControllerEpoch, version: MetadataVersion, formats: int = 0) -> bytes:
+    """Return the data of ``/metadata_version``; ``formats``: how far one must read for the image."""
+    return msgspec.json.encode(_Version(epoch, version, formats))
 
 
 def decode_position(data: bytes | None) -> MetadataPosition:
     """Read ``/metadata_version``; raises :class:`UnreadableZnode`."""
     told = _decode(_Version, data)
     return MetadataPosition(ControllerEpoch(told.controller_epoch), MetadataVersion(told.version))
+
+
+def decode_formats(data: bytes | None) -> int:
+    """Read of ``/metadata_version`` how far one must read; raises :class:`UnreadableZnode`."""
+    return _decode(_Version, data).formats
 
 
 def decode_epoch(data: bytes | None) -> ControllerEpoch:

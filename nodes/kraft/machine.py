@@ -17,6 +17,7 @@ import msgspec
 
 from nodes.broker.metadata import Metadata
 from nodes.broker.znodes import BROKER_IDS, UnreadableZnode
+from nodes.config import ConfigError
 from nodes.coordinator.machine import OwnWrites
 from nodes.core.migration import Migration, Step
 from nodes.core.znode.tree import Tree
@@ -74,12 +75,18 @@ class MetadataMachine:
         return self.migration.epoch(term) if in_log else None
 
     def apply(self, data: bytes, term: Term, now: Now) -> OwnWrites | None:
-        """Take a delta, unless a controller wrote it that had already been overtaken, or a step."""
+        """Take a delta, unless a controller wrote it that had already been overtaken, or a step.
+
+        Raises ConfigError for what only a later version can have written: who passed over it would
+        know less than it has promised to.
+        """
         try:
             entry = decode(data)
-        except msgspec.DecodeError:
-            self.figures["metadata_entries_refused"] += 1
-            return None
+        except msgspec.DecodeError as error:
+            raise ConfigError(
+                f"the quorum's log has metadata that this version cannot read ({error}): install the"
+                " version that the others run, and start it again"
+            ) from None
         if isinstance(entry, Step):
             return OwnWrites(entry.wall_ms, self._go_on(entry, term, now))
         if isinstance(entry, MetadataDelta):

@@ -15,6 +15,7 @@ import msgspec
 from nodes.broker import znodes
 from nodes.broker.metadata_store import Write, record_writes, topic_names
 from nodes.broker.znodes import UnreadableZnode
+from nodes.core.controller.formats import formats_in
 from nodes.core.controller.image import ClusterImage
 from nodes.core.migration import Found
 from nodes.core.znode.tree import Tree
@@ -130,12 +131,11 @@ def giving_back(tree: Tree, epoch: ControllerEpoch) -> Iterator[Write]:
 
 def mirroring(tree: Tree, image: ClusterImage, delta: MetadataDelta) -> Iterator[Write]:
     """Return what writes a delta to znodes that hold ``image``; to be called before it changes."""
-    names = topic_names(image, delta)
+    names, formats = topic_names(image, delta), formats_in(image, delta.records)
+    position = znodes.encode_position(delta.controller_epoch, delta.version, formats)
     writes: list[Write] = [
         SetData(znodes.CONTROLLER_EPOCH, b"%d" % delta.controller_epoch),
-        SetData(
-            znodes.METADATA_VERSION, znodes.encode_position(delta.controller_epoch, delta.version)
-        ),
+        SetData(znodes.METADATA_VERSION, position),
         *record_writes(image, delta, names),
     ]
     removed = [names[one.topic_id] for one in delta.records if isinstance(one, RemoveTopicRecord)]

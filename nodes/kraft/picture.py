@@ -41,7 +41,9 @@ def picture_of(data: bytes) -> Picture:
     try:
         picture = _pictures.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadSnapshot(f"not a snapshot of the metadata: {error}") from None
+        raise BadSnapshot(
+            f"not a snapshot of the metadata, or a later version's: {error}"
+        ) from None
     if picture.format != FORMAT:
         raise BadSnapshot(f"metadata format {picture.format}; this version reads {FORMAT}")
     return picture

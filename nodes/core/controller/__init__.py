@@ -17,6 +17,7 @@ what it decides are records, and records become facts when the store has committ
 * ``leaders.py``    preferred leaders, balance, brokers about to leave
 * ``reassignments.py``  replicas on their way to other brokers
 * ``isr.py``        judging a leader's proposal of a new ISR (KIP-497, KIP-903)
+* ``formats.py``    what must wait for an upgrade, and who is kept out without one
 * ``topics.py``     creation and deletion
 * ``partitions.py`` missing and additional partitions, placements made by hand
 * ``core.py``       the door: queue, draft, commit, answers
@@ -54,7 +55,7 @@ the ISR or there is none; C3 topic names are unique; C4 outside an unfinished de
 is alive; C5 one commit is in flight at most, and its version follows the committed one; C6 a broker that may
 have lost the tails of its logs leaves every ISR with another member before it is alive again;
 C7 a reassignment gives no replica up before all it adds are in the ISR; C8 the ELR is outside the
-ISR and among the replicas.
+ISR and among the replicas; C10 no broker is alive that does not read what the image holds.
 
 Left to the server: storing, publishing, elections of the controller itself, who is registered.
 """

@@ -27,7 +27,7 @@ from nodes.core.controller.events import (
     Pause,
     Resigned,
 )
-from nodes.core.controller.formats import refusal_of
+from nodes.core.controller.formats import formats_in, refusal_of
 from nodes.core.controller.image import ClusterImage
 from nodes.core.controller.isr import IsrChanges, is_current_broker
 from nodes.core.controller.leaders import Leaders
@@ -230,13 +230,15 @@ class ControllerCore:
         return None
 
     def check(self) -> None:
-        """Assert C1–C5 (package docstring)."""
+        """Assert C1–C5 and C10 (package docstring)."""
         self._image.check()
         if self._in_flight is not None:
             assert self._in_flight.version == self._version + 1, "C5: the next version"
         else:
             assert not self._draft.records, "C5: a draft without a commit"
         if self._taken_over and LiveBrokers not in self._unasked:
+            needed = formats_in(self._image)
+            assert all(broker.formats >= needed for broker in self._image.live_brokers()), "C10"
             for partitions in self._image.partitions.values():
                 for record in partitions.values():
                     dead = record.leader != -1 and not self._image.is_alive(record.leader)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from nodes.core.controller.events import ControllerSettings, LiveBrokers
+from nodes.core.controller.formats import formats_in
 from nodes.core.controller.image import ClusterImage
 from nodes.core.topic_configs import (
     FLUSH_COMMIT,
@@ -45,9 +46,11 @@ class Elections:
         lost tails is marked alive only when it is out of every ISR that it must leave.
 
         A registration of a later epoch ends the earlier one first, also where the death in between
-        went unnoticed: the new process knows nothing of what its predecessor led.
+        went unnoticed: the new process knows nothing of what its predecessor led.  Who cannot read the
+        image is not taken in.
         """
-        seen = {record.id: record for record in event.registered}
+        needed = formats_in(image)
+        seen = {record.id: record for record in event.registered if record.formats >= needed}
         gone = [broker for broker in image.live_brokers() if _has_gone(broker, seen.get(broker.id))]
         for broker in gone:
             yield replace(broker, alive=False)
@@ -57,6 +60,8 @@ class Elections:
         for broker in back:
             if not broker.intact:
                 yield from self._demotions(image, broker.id)
+            if broker.formats < formats_in(image):
+                continue  # something of a later kind has come in between
             known = image.brokers.get(broker.id)
             draining = known is not None and known.draining
             yield replace(broker, alive=True, draining=draining)

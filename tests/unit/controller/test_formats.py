@@ -6,6 +6,8 @@ from typing import get_args
 
 import msgspec
 
+from nodes.core.controller.elections import Elections
+from nodes.core.controller.events import ControllerSettings, LiveBrokers
 from nodes.core.controller.formats import NEEDED
 from tests.unit.controller.cluster import broker, three
 from transport.wire.errors import ErrorCode
@@ -19,7 +21,13 @@ from transport.wire.messages.acls import (
     PatternType,
     ResourceType,
 )
-from transport.wire.messages.metadata import FORMATS, FORMATS_ACLS, MetadataRecord
+from transport.wire.messages.metadata import (
+    FORMATS,
+    FORMATS_ACLS,
+    AclRecord,
+    BrokerRecord,
+    MetadataRecord,
+)
 
 ACL = AclBinding(
     ResourceType.TOPIC,
@@ -64,3 +72,24 @@ def test_a_broker_that_is_away_counts_too() -> None:
     cluster.live(broker(1), msgspec.structs.replace(broker(2, epoch=200), formats=0), broker(3))
     cluster.live(broker(1), broker(3))
     assert isinstance(cluster.ask(CreateAclsRequest((ACL,), 1_000)), Refusal)
+
+
+def test_nor_is_it_where_that_came_while_others_were_dealt_with() -> None:
+    cluster = three()
+    back = msgspec.structs.replace(broker(2, epoch=200), formats=0)
+    event = LiveBrokers((broker(1), back, broker(3)))
+    decision = Elections(ControllerSettings()).decide_liveness(cluster.image, event)
+    cluster.image.apply_record(next(decision))  # its predecessor is gone
+    cluster.image.apply_record(
+        AclRecord(ACL.resource_type, ACL.pattern_type, ACL.name, (ACL.entry,))
+    )
+    assert [record for record in decision if isinstance(record, BrokerRecord)] == []
+
+
+def test_who_does_not_read_what_is_there_is_not_taken_in() -> None:
+    cluster = three()
+    cluster.ask(CreateAclsRequest((ACL,), 1_000))
+    cluster.live(broker(1), msgspec.structs.replace(broker(2, epoch=200), formats=0), broker(3))
+    assert [one.id for one in cluster.image.live_brokers()] == [1, 3]
+    cluster.live(broker(1), broker(2, epoch=300), broker(3))
+    assert [one.id for one in cluster.image.live_brokers()] == [1, 2, 3]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from nodes.broker import metadata
 from nodes.broker.server import BrokerServer
-from nodes.config import BrokerConfig, ConfigError
+from nodes.config import EXIT_CONFIG, BrokerConfig, ConfigError
 from nodes.kraft.controller import DedicatedController
 from nodes.kraft.server import KraftServer
 from nodes.runtime.measures import exposition
@@ -17,6 +18,15 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.shape import Shape
 from tests.simulation.world import World
 from transport.wire.ids import MetadataVersion, NodeId
+from transport.wire.messages.acls import (
+    AclBinding,
+    AclEntry,
+    AclOperation,
+    AclPermission,
+    CreateAclsRequest,
+    PatternType,
+    ResourceType,
+)
 
 COMBINED = Shape(mode="kraft")
 SEPARATE = Shape(mode="kraft", separate=True)
@@ -175,3 +185,28 @@ def test_a_data_directory_of_another_node_is_refused() -> None:
     process = cluster.processes[node.name]
     with pytest.raises(ConfigError, match="belongs to node-1 of cluster another"):
         server.start(process, process.now())
+
+
+def test_a_plain_broker_of_an_earlier_version_ends_before_it_is_registered() -> None:
+    cluster = cluster_of(MIXED)
+    reigning = member(cluster, controller(cluster)).broker
+    entry = AclEntry("alice", "*", AclOperation.READ, AclPermission.ALLOW)
+    request = CreateAclsRequest(
+        (AclBinding(ResourceType.TOPIC, PatternType.LITERAL, "t", entry),), 1_000
+    )
+    ask = partial(reigning.controller.ask_here, request, lambda *_: None)
+    cluster.processes[controller(cluster)].do(ask)
+    wait(cluster, lambda: len(reigning.context.image.acls) == 1 and are_ready(cluster))
+    cluster.kill("broker-5")
+    wait(cluster, lambda: not reigning.context.image.is_alive(NodeId(5)), 500)
+    process = cluster.processes["broker-5"]
+    if not process.alive:
+        process = cluster.start("broker-5")
+    process.on_exit = None  # so that it stays as it ends
+    wait(cluster, lambda: cluster.broker("broker-5")._started)
+    cluster.broker("broker-5").context.formats = 0
+    wait(cluster, lambda: not process.alive)
+    assert process.status == EXIT_CONFIG
+    assert "broker-5 reads metadata up to format 0" in process.fault
+    tree = member(cluster, controller(cluster)).coordinator.tree
+    assert tree.get("/brokers/ids/5") is None, "it was never counted on"

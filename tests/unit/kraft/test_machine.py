@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nodes.config import ConfigError
 from nodes.core.controller.image import ClusterImage
 from nodes.core.znode.snapshot import BadSnapshot
 from nodes.core.znode.tree import Tree
@@ -48,11 +49,13 @@ def test_what_does_not_follow_changes_nothing(epoch: int, version: int, term: in
     assert machine.figures["metadata_entries_refused"] == 1
 
 
-def test_bytes_that_are_no_delta_change_nothing() -> None:
+def test_what_a_later_version_has_written_ends_the_node() -> None:
+    """Who passed over it, and over all that builds on it, might lead with what was before."""
     machine, image = machine_with()
-    machine.apply(b"\x93\x01", Term(1), NOW)
+    for data in (b"\x93\x01", encode(delta(7, 1)).replace(b"topic", b"tonic")):
+        with pytest.raises(ConfigError, match="install the version that the others run"):
+            machine.apply(data, Term(7), NOW)
     assert image.position.version == 0
-    assert machine.figures["metadata_entries_refused"] == 1
 
 
 def test_only_the_one_who_reigns_spreads_a_delta_and_hears_of_its_commit() -> None:

@@ -170,10 +170,15 @@ class FetchImageRequest(Message, frozen=True, array_like=True, gc=False):
     own: bool = False
     """A person's question to any node: what has it applied itself? Then of the deltas those that it
     still has, which may begin later."""
+    formats: int = 0
+    """How far the broker reads."""
 
 
 class FetchImageResponse(Message, frozen=True, array_like=True, gc=False):
-    """Either the missing deltas in order, or (``full``) the records of the whole image."""
+    """Either the missing deltas in order, or (``full``) the records of the whole image.
+
+    Refused with UNSUPPORTED_VERSION to a broker that could not read it.
+    """
 
     api: ClassVar[Api] = Api.FETCH_IMAGE
 
