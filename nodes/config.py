@@ -222,6 +222,8 @@ class NodeConfig:
     data_dir: str
     nodes: tuple[NodeEndpoints, ...]
     """Every node of the cluster, this one among them."""
+    cluster_name: str = ""
+    """By which people know the cluster."""
     bind: str = ""
     """The address to listen at, where it is not the one that others reach this node by."""
     supervisor_pid: int = 0

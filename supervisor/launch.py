@@ -117,6 +117,7 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
         )
     if launch.join or (before is not None and before.joined):
         cluster = _joined(launch, settings, data_dir, before)
+        settings = replace(settings, cluster=replace(settings.cluster, name=cluster.name))
     else:
         cluster = _made(launch, settings, data_dir, before)
     plan = ClusterPlan(
@@ -174,8 +175,8 @@ def _joined(
     if before is None:
         number = joining.take_number(launch.join, keys_file)
         member = joining.new_broker(number, launch.here, launch.rack)
-        name, cluster_id = settings.cluster.name, described.cluster_id
-        before = Cluster(name, cluster_id, mode, (), (member.name,), joined=True)
+        name = described.cluster_name or settings.cluster.name
+        before = Cluster(name, described.cluster_id, mode, (), (member.name,), joined=True)
         members: tuple[Member, ...] = (member,)
     else:
         members = members_kept(before, ())

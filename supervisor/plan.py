@@ -53,6 +53,7 @@ class ClusterPlan:
             incarnation=Incarnation(0),
             data_dir=str(self.node_dir(node.name) / "data"),
             nodes=(*self.nodes, *self.elsewhere),
+            cluster_name=settings.cluster.name,
             bind=settings.cluster.bind,
             supervisor_pid=supervisor_pid,
             supervisor_key=self.key,

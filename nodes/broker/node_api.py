@@ -52,6 +52,7 @@ class NodeApi:
             config.incarnation,
             self._nodes(),
             self._api_versions,
+            config.cluster_name,
         )
         self._context.reply(request, answer)
 

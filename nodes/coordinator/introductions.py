@@ -51,6 +51,7 @@ class Introductions:
                 config.incarnation,
                 config.nodes,
                 {int(api): VERSIONS[api] for api in SPOKEN},
+                config.cluster_name,
             ),
         )
 

@@ -117,6 +117,8 @@ def test_the_page_on_hosts_does_as_it_says(hosts: Hosts) -> None:
         else:
             for host, command in group:
                 said[command] = run(hosts, host, command)
+    (joined,) = (text for command, text in said.items() if "start --join" in command)
+    assert "cluster 'three'" in joined, "it has the name that it was made with"
     listed = said["odradek broker list"].split()
     assert {"broker-1", "broker-2", "broker-3", "broker-1001"} <= set(listed)
     assert "all is well: 7 nodes" in said["odradek doctor"]

@@ -59,6 +59,8 @@ class DescribeNodeResponse(Message, frozen=True, array_like=True, gc=False):
     """Every node of the cluster, as configured."""
     api_versions: dict[int, tuple[int, int]] = {}
     """API key -> (lowest, highest) version spoken by this node."""
+    cluster_name: str = ""
+    """By which people know the cluster; empty: an earlier version does not say."""
 
 
 class Heartbeat(Message, frozen=True, array_like=True, gc=False):
