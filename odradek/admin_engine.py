@@ -26,7 +26,7 @@ from odradek.errors import (
     InvalidPartitionsError,
     OdradekError,
     TopicAlreadyExistsError,
-    error_for,
+    topic_error,
 )
 from transport.driver.ports import LinkId
 from transport.kernel import Now
@@ -253,8 +253,7 @@ class AdminEngine(ClientProgram):
                 if meant.retriable and now.mono_ms < unknown_until_ms:
                     self.timers.after(now, LOOK_PAUSE_MS, ask)
                 else:
-                    text = f"topic {topic.name!r}: {meant.text}"
-                    on_done(error_for(topic.error, text), now)
+                    on_done(topic_error(topic.name, topic.error, topic.text), now)
                 return
             self._ask_leaders(_Description(metadata, on_done), now)
 
@@ -411,6 +410,5 @@ def _first_error(body: Message, outcomes: Sequence[TopicOutcome] | None) -> Odra
         return failure_of(body)
     for outcome in outcomes:
         if outcome.error != ErrorCode.NONE:
-            text = f"topic {outcome.name!r}: {meaning(outcome.error).text}"
-            return error_for(outcome.error, outcome.text or text)
+            return topic_error(outcome.name, outcome.error, outcome.text)
     return None

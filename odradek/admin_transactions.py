@@ -194,7 +194,8 @@ def _state(told: ActiveProducer) -> ProducerState:
 
 def _judge_producers(body: Message) -> PartitionVerdict:
     if isinstance(body, DescribeProducersResponse) and len(body.partitions) == 1:
-        return PartitionVerdict(body.partitions[0].error)
+        told = body.partitions[0]
+        return PartitionVerdict(told.error, told.text)
     return PartitionVerdict(ErrorCode.UNKNOWN_SERVER_ERROR)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from odradek.coordinators import CoordinatorLink
 from odradek.errands import failure_of
-from odradek.errors import OdradekError, error_for
+from odradek.errors import OdradekError, error_for, topic_error
 from odradek.membership import Who
 from odradek.metadata import ClusterView
 from transport.driver.timers import Timers
@@ -193,7 +193,7 @@ class GroupOffsets:
                 if topic is not None and topic.topic_id and topic.error == ErrorCode.NONE:
                     ids[name] = topic.topic_id
                 elif topic is not None and topic.asked and not meaning(topic.error).retriable:
-                    on_known(error_for(topic.error, f"topic {name!r}"), now)
+                    on_known(topic_error(name, topic.error, topic.text), now)
                     return
             if len(ids) == len(names):
                 on_known(ids, now)

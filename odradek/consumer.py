@@ -20,7 +20,7 @@ from odradek.consumer_settings import BOUNDS, SETTINGS, consumer_settings
 from odradek.deserialization import Deserializer, Deserializers
 from odradek.engine import Engine
 from odradek.errands import failure_of
-from odradek.errors import OdradekError, RecordDeserializationError, error_for
+from odradek.errors import OdradekError, RecordDeserializationError, topic_error
 from odradek.interceptors import ConsumerInterceptor, checked, guarded
 from odradek.listener import ConsumerRebalanceListener
 from odradek.measures import Metrics
@@ -500,7 +500,7 @@ class Consumer:
         if not told or told[0].error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
             return None
         if told[0].error != ErrorCode.NONE:
-            raise error_for(told[0].error, f"topic {topic!r}")
+            raise topic_error(topic, told[0].error, told[0].text)
         return {part.partition for part in told[0].partitions}
 
     def _metadata(self, topics: tuple[str, ...] | None) -> MetadataResponse:

@@ -14,7 +14,7 @@ from odradek.classic_membership import ClassicMembership
 from odradek.client_program import ClientProgram
 from odradek.committing import GroupOffsets, OffsetAndMetadata, OnCommitted, OnFetched
 from odradek.coordinators import CoordinatorLink
-from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError, error_for
+from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError, topic_error
 from odradek.fetching import ConsumerSettings, Fetcher
 from odradek.measures import ConsumerMeasures, Metrics
 from odradek.membership import ConsumerMembership, GroupSettings, Membership
@@ -448,5 +448,5 @@ class ConsumerEngine(ClientProgram):
             if topic is None or not topic.asked or topic.error == ErrorCode.NONE:
                 continue
             if not meaning(topic.error).retriable:
-                return error_for(topic.error, f"topic {name!r}: {meaning(topic.error).text}")
+                return topic_error(name, topic.error, topic.text)
         return None

@@ -584,3 +584,8 @@ def error_for(code: int, text: str = "") -> OdradekError:
         error = UnknownServerError(text or meaning(code).text)
         error.code = code
         return error
+
+
+def topic_error(name: str, code: int, text: str) -> OdradekError:
+    """Return the exception for a topic that cannot be used; ``text``: the broker's word, if any."""
+    return error_for(code, text or f"topic {name!r}: {meaning(code).text}")

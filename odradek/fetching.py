@@ -392,7 +392,7 @@ class Fetcher:
             self._out_of_range(one, flight.offset, now)
             return
         if part.error != ErrorCode.NONE:
-            self._retry(one, part.error, now)
+            self._retry(one, part.error, now, part.text)
             return
         one.high_watermark = max(one.high_watermark, part.high_watermark)
         if part.preferred_replica != NO_NODE:
@@ -428,12 +428,12 @@ class Fetcher:
         if not one.buffer:
             one.position = one.next_fetch
 
-    def _retry(self, one: Assigned, code: int, now: Now) -> None:
+    def _retry(self, one: Assigned, code: int, now: Now, text: str = "") -> None:
         if one.nearest != NO_NODE:
             _leave_nearest(one, now)
         meant = meaning(code)
         if not meant.retriable:
-            one.fail(error_for(code, f"{one.key}: {meant.text}"))
+            one.fail(error_for(code, f"{one.key}: {text or meant.text}"))
             return
         if meant.refresh_metadata:
             self._view.refresh_later(now)

@@ -22,7 +22,7 @@ from odradek.errors import (
     InvalidTxnStateError,
     NoClusterError,
     OdradekError,
-    error_for,
+    topic_error,
 )
 from odradek.measures import Metrics
 from odradek.partitioner import Partitioner
@@ -363,14 +363,16 @@ class ProducerEngine(ClientProgram):
         topic = self.view.topics.get(name)
         if topic is None or not topic.asked or topic.error == ErrorCode.NONE:
             return None
-        return None if meaning(topic.error).retriable else error_for(topic.error, f"topic {name!r}")
+        if meaning(topic.error).retriable:
+            return None
+        return topic_error(name, topic.error, topic.text)
 
     def _unknown(self, name: str) -> OdradekError:
         if not self.view.fetched:
             return NoClusterError(f"no broker could be reached: {self.view.tried()}")
         topic = self.view.topics.get(name)
         if topic is not None and topic.asked and topic.error != ErrorCode.NONE:
-            return error_for(topic.error, f"topic {name!r}: {meaning(topic.error).text}")
+            return topic_error(name, topic.error, topic.text)
         time_ms = self.settings.max_block_ms
         return ClientTimeoutError(f"nothing was heard of topic {name!r} within {time_ms} ms")
 

@@ -33,6 +33,8 @@ class TopicView:
     partitions: dict[int, PartitionInfo] = field(default_factory=dict)
     configs: dict[str, str] = field(default_factory=dict)
     error: int = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    text: str = ""
+    """Why, in the words of the broker; empty where the code says it all."""
     asked: bool = False
     """An answer has said something about it."""
     removed: bool = False
@@ -86,7 +88,7 @@ class TopicMap:
         same = topic.topic_id == info.topic_id
         if behind and (not same or info.error != ErrorCode.NONE):
             return  # what an old view says of a topic's existence may be over
-        topic.error = info.error
+        topic.error, topic.text = info.error, info.text
         if info.error != ErrorCode.NONE:
             topic.partitions = {}
             return

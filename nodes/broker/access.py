@@ -262,7 +262,7 @@ ROWS: Mapping[type[Message], Row] = {
             _describe_topic,
             metadata.MetadataResponse,
             "topics",
-            lambda name, error, _text: metadata.TopicInfo(error, name),
+            lambda name, error, text: metadata.TopicInfo(error, name, text=text),
         ),
         sift=Sift(metadata.MetadataResponse, "topics", _described),
     ),
@@ -283,7 +283,7 @@ ROWS: Mapping[type[Message], Row] = {
             _by_id(READ),
             fetch.FetchResponse,
             "partitions",
-            _of_partition(fetch.FetchedPartition),
+            _of_partition(fetch.FetchedPartition, with_text=True),
             in_order=False,
             also={"max_wait_ms": 0},
         )
@@ -321,7 +321,7 @@ ROWS: Mapping[type[Message], Row] = {
             _by_id(READ),
             transactions.DescribeProducersResponse,
             "partitions",
-            _of_partition(transactions.DescribedProducers),
+            _of_partition(transactions.DescribedProducers, with_text=True),
         )
     ),
     topics.DescribeTopicsRequest: Row(

@@ -156,8 +156,25 @@ class Authorizer:
 
 def _verdict(request: Request, demand: Demand) -> tuple[ErrorCode, str]:
     who, what = request.origin.principal, demand.resource_type.name
-    text = f"{who!r} is not allowed {demand.operation.name} on {what} {demand.name[:80]!r}"
+    text = (
+        f"{who!r} is not allowed {demand.operation.name} on {what} {demand.name[:80]!r};"
+        f" whoever has the cluster's keys can allow it: `{_remedy(who, demand)}`"
+    )
     return CODES[demand.resource_type], text
+
+
+def _remedy(who: str, demand: Demand) -> str:
+    """Return the command that allows it."""
+    import shlex  # no broker that refuses nobody loads it
+
+    words = ["odradek", "acl", "add", who, demand.operation.name.lower()]
+    if demand.operation is AclOperation.IDEMPOTENT_WRITE:
+        words[-1:] = ["write", "--topic", "NAME"]
+    elif demand.resource_type is ResourceType.CLUSTER:
+        words.append("--cluster")
+    else:
+        words += [f"--{demand.resource_type.name.lower().replace('_', '-')}", demand.name]
+    return shlex.join(words)
 
 
 def _with_refused(parts: Parts, answer: Message, count: int, refused: Refused) -> Message:

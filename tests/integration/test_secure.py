@@ -192,7 +192,9 @@ def test_alice_writes_and_bob_reads_as_acls_say_and_nothing_else(shell: Shell) -
         assert len(admin.describe_acls()) == 8
     with Producer(hosts, security=keys["alice"]) as producer:
         assert producer.send("orders", b"one").result(30).offset == 0
-        with pytest.raises(TopicAuthorizationFailedError):
+        with pytest.raises(
+            TopicAuthorizationFailedError, match=allow("alice", "describe", "hidden")
+        ):
             producer.send("hidden", b"one").result(30)
     with reading(hosts, keys["bob"], "readers") as consumer:
         assert next(iter(consumer)).value == b"one"
@@ -213,6 +215,12 @@ def test_alice_writes_and_bob_reads_as_acls_say_and_nothing_else(shell: Shell) -
         pytest.raises(TopicAuthorizationFailedError),
     ):
         producer.send("orders", b"two").result(30)
+
+
+def allow(who: str, operation: str, topic: str) -> str:
+    """Return a pattern of what a person is told of something that is not allowed."""
+    refused = f"'{who}' is not allowed {operation.upper()} on TOPIC '{topic}'"
+    return f"{refused}; .*`odradek acl add {who} {operation} --topic {topic}`"
 
 
 def reading(hosts: str, keys: Path, group: str) -> Consumer:

@@ -56,6 +56,11 @@ from transport.wire.registry import VERSIONS, conversation
 FORBIDDEN = frozenset(CODES.values())
 OPEN_TO_ALL = {cluster.DescribeNodeRequest, cluster.HealthRequest}
 """Where everybody is, without which no client would find the broker that it may ask; and how."""
+BY_CODE_ALONE = {
+    fetch.ListOffsetsRequest,
+    fetch.OffsetForLeaderEpochRequest,
+}
+"""Asked for by clients only after others that say who is not allowed what."""
 SIFTED = {groups.ListGroupsRequest, transactions.ListTransactionsRequest}
 """Answered to everybody, without what they may not know."""
 LEFT_OUT = {topics.DescribeTopicsRequest}
@@ -209,6 +214,7 @@ def test_every_api_refuses_whom_nothing_is_granted(fleet: PartitionFleet) -> Non
         else:
             assert told, kind
             assert told <= FORBIDDEN, (kind, answer)
+            assert kind in BY_CODE_ALONE or "`odradek acl add mallory " in str(answer), answer
     assert fleet.server(1).context.image.position == before, "nothing was done"
     assert fleet.logs(key) == [[], []]
 

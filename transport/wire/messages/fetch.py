@@ -114,6 +114,8 @@ class FetchedPartition(Part, frozen=True, array_like=True, gc=False):
     """To readers of committed records: of transactions that have records in the frame."""
     preferred_replica: NodeId = NO_NODE
     """Instead of records: who is to be asked for them, an in-sync replica in the reader's rack."""
+    text: str = ""
+    """Why it may not be read; empty where the error says it all."""
 
     @property
     def only_ends(self) -> bool:

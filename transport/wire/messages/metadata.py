@@ -222,6 +222,8 @@ class TopicInfo(Part, frozen=True, array_like=True, gc=False):
     topic_id: TopicId = TopicId(b"")
     partitions: tuple[PartitionInfo, ...] = ()
     configs: dict[str, str] = {}
+    text: str = ""
+    """Why it may not be seen; empty where the error says it all."""
 
 
 class MetadataRequest(Message, frozen=True, array_like=True, gc=False):

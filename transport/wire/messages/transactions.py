@@ -166,6 +166,8 @@ class DescribedProducers(Part, frozen=True, array_like=True, gc=False):
     partition: int
     error: int
     producers: tuple[ActiveProducer, ...] = ()
+    text: str = ""
+    """Why not; empty where the error says it all."""
 
 
 class DescribeProducersResponse(Message, frozen=True, array_like=True, gc=False):
