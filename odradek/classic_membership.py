@@ -86,6 +86,8 @@ class ClassicMembership:
         self._owned: frozenset[TopicPartition] = frozenset()
         self._last: frozenset[TopicPartition] = frozenset()
         """What the last division gave: with it sticky strategies begin."""
+        self._claimed: frozenset[TopicPartition] = frozenset()
+        """What the newest round was told to be owned: it gives none of it to anybody else."""
         self._number = 0
         """Of the newest request: what is answered to an older one is passed over."""
         self._under_way = False
@@ -203,9 +205,8 @@ class ClassicMembership:
     def _join(self, now: Now) -> None:
         settings = self._settings
         self._state = _State.JOINING
-        mine = encode_subscription(
-            Subscription(frozenset(self._topics), self._last if self._eager else self._owned)
-        )
+        self._claimed = self._last if self._eager else self._owned
+        mine = encode_subscription(Subscription(frozenset(self._topics), self._claimed))
         request = JoinGroupRequest(
             settings.group_id,
             self._member_id,
@@ -279,6 +280,9 @@ class ClassicMembership:
             self._fail(ErrorCode.INCONSISTENT_GROUP_PROTOCOL, text, now)
             return
         self._part.on_told({key: Told(TopicId(b""), False) for key in sorted(self._last)}, now)
+        freed = self._claimed - self._owned - self._last
+        if self._state is _State.STABLE and freed and not self._eager:
+            self._rejoin(now)  # It was let go during the round, which has given it to nobody.
 
     def _beat(self, now: Now) -> None:
         wait_ms = max(1, self._settings.session_timeout_ms // HEARTBEATS_PER_SESSION)
