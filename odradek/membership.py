@@ -301,6 +301,9 @@ class ConsumerMembership:
             self._refused(code, getattr(body, "text", ""), now)
             return
         self._heard_ms = max(self._heard_ms, sent_ms)
+        if now.mono_ms >= self._heard_ms + self._settings.session_timeout_ms:
+            self._lose(now)  # It was long under way: what it gives may be another one's by now.
+            return
         self._epoch, self._version = body.member_epoch, body.assignment_version
         self._due_ms = now.mono_ms
         if body.assignment is not None:
