@@ -92,6 +92,8 @@ class ClassicMembership:
         """Of the newest request: what is answered to an older one is passed over."""
         self._under_way = False
         self._due_ms = 0
+        self._sent_ms = 0
+        """The newest request."""
         self._heard_ms = 0
         self._divided: Mapping[str, int] | None = None
         """Of a leader: how many partitions there were when it divided."""
@@ -192,6 +194,7 @@ class ClassicMembership:
     ) -> None:
         self._number += 1
         self._under_way = True
+        self._sent_ms = now.mono_ms
         number = self._number
 
         def answered(answer: Message, now: Now) -> None:
@@ -270,6 +273,9 @@ class ClassicMembership:
         code = error_of(body)
         if not isinstance(body, SyncGroupResponse) or code != ErrorCode.NONE:
             self._refused(code, getattr(body, "text", ""), now)
+            return
+        if now.mono_ms >= self._sent_ms + self._settings.session_timeout_ms:
+            self._rejoin(now)  # It was long under way: what it gives may be another one's by now.
             return
         self._state = _State.STABLE
         self._heard_ms = self._due_ms = now.mono_ms

@@ -32,6 +32,7 @@ class Round:
         self.asked: list[tuple[Any, Callable[[Message, Now], None]]] = []
         self.topics: dict[str, object] = {}
         self.generation = 0
+        self.told = 0
         settings = GroupSettings(group_id="g", protocol="classic", strategies=(COOPERATIVE,))
         around: Any = self
         self.member = ClassicMembership(settings, around, around, around)
@@ -45,16 +46,16 @@ class Round:
         pass
 
     def on_told(self, assignment: object, now: Now) -> None:
-        pass
+        self.told += 1
 
     def turn(self) -> None:
         self.member.end_turn(NOW)
 
-    def answer(self, kind: type[Message], body: Message) -> Any:
+    def answer(self, kind: type[Message], body: Message, now: Now = NOW) -> Any:
         """Answer what was asked last, which must be of this kind; return it."""
         request, on_answer = self.asked.pop()
         assert type(request) is kind
-        on_answer(body, NOW)
+        on_answer(body, now)
         return request
 
     def join(self) -> frozenset[TopicPartition]:
@@ -63,9 +64,9 @@ class Round:
         request = self.answer(JoinGroupRequest, body)
         return decode_subscription(request.protocols[0].metadata).owned
 
-    def sync(self, *keys: TopicPartition) -> None:
-        self.answer(SyncGroupRequest, SyncGroupResponse(0, "", encode_assignment(keys)))
-        self.turn()
+    def sync(self, *keys: TopicPartition, now: Now = NOW) -> None:
+        self.answer(SyncGroupRequest, SyncGroupResponse(0, "", encode_assignment(keys)), now)
+        self.member.end_turn(now)
 
     def interrupt(self) -> None:
         """Another round begins."""
@@ -110,3 +111,14 @@ def test_what_a_round_gives_back_begins_none() -> None:
     world.join()
     world.sync(KEPT, FREED)
     assert isinstance(world.asked[-1][0], ClassicHeartbeatRequest)
+
+
+def test_what_an_answer_gives_that_was_long_under_way_may_be_anothers() -> None:
+    """It was in the queue of a frozen process: the session has ended meanwhile."""
+    world = owner_of_two()
+    world.interrupt()
+    world.join()
+    late = Now(NOW.mono_ms + GroupSettings(group_id="g").session_timeout_ms, 0)
+    world.sync(KEPT, FREED, now=late)
+    assert world.told == 1, "of the first round alone"
+    assert isinstance(world.asked[-1][0], JoinGroupRequest)
