@@ -1,10 +1,11 @@
 """How a group rebalances: who is bothered by a join, and how soon partitions are taken over.
 
-python -m benchmarks.rebalance [--members 100] [--partitions 1000] [--session-ms 2000]
+python -m benchmarks.rebalance [--members 100] [--partitions 1000] [--session-ms 2000] [--times 5]
 
 The members of the first part are coordinator-side only (the group core, as a broker runs it): every
 join is followed to its end, and what moved is counted.  The second part starts a cluster and measures
-a graceful leave and a killed member with real consumers.
+graceful leaves and killed members with real consumers: from ``close()``, or from the signal, until
+the member that is left owns every partition.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from benchmarks.machine import describe
 from nodes.core.group import Catalogue, CataloguedTopic, GroupCore, GroupSettings
@@ -54,8 +56,8 @@ class Members:
         topic = CataloguedTopic(TOPIC, "t", partitions, 0)
         self.core.step(Told(Catalogue([topic])), NOW)
         self.owned: dict[MemberId, set[int]] = {}
+        self.answered: set[MemberId] = set()
         self._epochs: dict[MemberId, tuple[MemberEpoch, int]] = {}
-        self.answers = 0
 
     def join(self, name: str) -> int:
         """Let one more join, and all come to rest; return how many partitions others gave up."""
@@ -78,7 +80,7 @@ class Members:
                 waiting.append((told, self._heartbeat(told)))
 
     def _take(self, member: MemberId, answer: ConsumerGroupHeartbeatResponse) -> None:
-        self.answers += 1
+        self.answered.add(member)
         self._epochs[member] = (answer.member_epoch, answer.assignment_version)
         if answer.assignment is not None:
             topics: tuple[AssignedTopic, ...] = answer.assignment
@@ -97,15 +99,16 @@ def measure_joins(members: int, partitions: int) -> None:
     group = Members(partitions)
     for number in range(members - 1):
         group.join(f"member-{number:04}")
-    answered = group.answers
-    began = time.perf_counter()
-    moved = group.join(f"member-{members - 1:04}")
-    elapsed_ms = (time.perf_counter() - began) * 1_000
-    got = len(group.owned[MemberId(f"member-{members - 1:04}")])
-    bothered = group.answers - answered
+    group.answered.clear()
+    began = time.thread_time()
+    last = MemberId(f"member-{members - 1:04}")
+    moved = group.join(last)
+    elapsed_ms = (time.thread_time() - began) * 1_000
+    others = len(group.answered - {last})
     sys.stdout.write(
-        f"member {members} of a group with {partitions} partitions: {moved} moved, {got} of them to "
-        f"it; {bothered} answers in all; {elapsed_ms:.1f} ms of the coordinator's time\n"
+        f"member {members} of a group with {partitions} partitions: {moved} moved, "
+        f"{len(group.owned[last])} of them to it; {others} of the other {members - 1} heard of "
+        f"it, to let those go; {elapsed_ms:.1f} ms of the coordinator's processor\n"
     )
 
 
@@ -120,22 +123,26 @@ def settle(condition: Callable[[], bool], *members: Consumer) -> float:
     return time.perf_counter() - began
 
 
-def measure_takeovers(session_ms: int) -> None:
-    """Print how soon a member takes over from one that leaves, and from one that is killed."""
+def measure_takeovers(session_ms: int, times: int) -> None:
+    """Print how soon a member takes over from those that leave, and from those that are killed."""
     with Cluster.start(brokers=3, coordinators=3) as cluster:
         servers = cluster.bootstrap
         with AdminClient(bootstrap_servers=servers) as admin:
             admin.create_topics([NewTopic("t", 8, 3)])
         with Consumer("t", bootstrap_servers=servers, group_id="g") as first:
-            second = Consumer("t", bootstrap_servers=servers, group_id="g")
-            settle(lambda: len(second.assignment()) == 4, first, second)
-            began = time.perf_counter()
-            second.close()
-            settle(lambda: len(first.assignment()) == 8, first)
-            left_ms = (time.perf_counter() - began) * 1_000
-            killed_ms = _kill(first, servers, session_ms)
-    sys.stdout.write(f"graceful leave to the takeover: {left_ms:.0f} ms\n")
-    sys.stdout.write(f"SIGKILL to the takeover: {killed_ms:.0f} ms, session {session_ms} ms\n")
+            left_ms = [_leave(first, servers) for _ in range(times)]
+            _print_times("graceful leave to the takeover", left_ms)
+            killed_ms = [_kill(first, servers, session_ms) for _ in range(times)]
+            _print_times(f"SIGKILL to the takeover, session {session_ms} ms", killed_ms)
+
+
+def _leave(first: Consumer, servers: str) -> float:
+    second = Consumer("t", bootstrap_servers=servers, group_id="g")
+    settle(lambda: len(second.assignment()) == len(first.assignment()) == 4, first, second)
+    began = time.perf_counter()
+    second.close()
+    settle(lambda: len(first.assignment()) == 8, first)
+    return (time.perf_counter() - began) * 1_000
 
 
 def _kill(first: Consumer, servers: str, session_ms: int) -> float:
@@ -153,16 +160,25 @@ def _kill(first: Consumer, servers: str, session_ms: int) -> float:
         child.wait()
 
 
+def _print_times(what: str, took_ms: Sequence[float]) -> None:
+    sys.stdout.write(
+        f"{what}: median {statistics.median(took_ms):.0f} ms "
+        f"({min(took_ms):.0f}–{max(took_ms):.0f}, n = {len(took_ms)})\n"
+    )
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Print both parts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--members", type=int, default=100)
     parser.add_argument("--partitions", type=int, default=1_000)
     parser.add_argument("--session-ms", type=int, default=2_000)
+    parser.add_argument("--times", type=int, default=5)
     arguments = parser.parse_args()
     sys.stdout.write(f"{describe()}\n")
     measure_joins(arguments.members, arguments.partitions)
-    measure_takeovers(arguments.session_ms)
+    measure_takeovers(arguments.session_ms, arguments.times)
     return 0
 
 
