@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from odradek.accumulator import Outcome
 from odradek.errors import MessageSizeTooLargeError, OdradekError, RecordListTooLargeError
-from odradek.partitioner import murmur2
+from odradek.murmur import murmur2
 from odradek.producer_engine import ProducerEngine
 from odradek.sender import ProducerSettings
 from tests.simulation.process import SimulatedProcess

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
 
 from odradek import partitioner
-from odradek.partitioner import KeyHashes, MurmurPartitioner, murmur2
+from odradek.murmur import LANES_MIN, murmur2, murmur2_each
+from odradek.partitioner import KeyHashes, MurmurPartitioner
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,17 @@ from odradek.partitioner import KeyHashes, MurmurPartitioner, murmur2
 )
 def test_murmur2_is_kafkas(key: bytes, signed: int) -> None:
     assert murmur2(key) == signed & 0xFFFFFFFF
+
+
+def test_many_keys_have_the_hashes_they_have_alone() -> None:
+    random = Random(7)
+    counts = (1, LANES_MIN - 1, LANES_MIN, 100)
+    keys = {random.randbytes(size) for size in range(40) for _ in range(counts[size % len(counts)])}
+    keys |= {bytes((255,)) * size for size in range(40)}
+    hashed: dict[bytes, int] = {}
+    for alike, hashes in murmur2_each(keys):
+        hashed.update(zip(alike, hashes, strict=True))
+    assert hashed == {key: murmur2(key) for key in keys}
 
 
 def test_the_sign_bit_is_dropped_not_negated() -> None:
@@ -43,5 +56,8 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(100):
         assert hashes[b"%d" % number] == murmur2(b"%d" % number) & 0x7FFFFFFF
         assert len(hashes) <= 10
+    keys = [b"%d" % number for number in range(30)]
+    assert hashes.of_each(keys) == [murmur2(key) & 0x7FFFFFFF for key in keys]
+    assert len(hashes) <= 10
     assert hashes[bytes(300)] == murmur2(bytes(300)) & 0x7FFFFFFF
     assert bytes(300) not in hashes
