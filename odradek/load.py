@@ -11,7 +11,7 @@ import struct
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -75,6 +75,11 @@ class Shape(NamedTuple):
         key = b"%d" % (number % self.keys) if self.keys else None
         return key, (b"%d" % number)[: self.value_bytes].ljust(self.value_bytes, b".")
 
+    def size_bytes(self, chunk: Sequence[tuple[bytes | None, bytes]]) -> int:
+        """Return the bytes of keys and values; in no more time than what is measured may notice."""
+        keys_bytes = sum(len(key or b"") for key, _ in chunk) if self.keys else 0
+        return keys_bytes + self.value_bytes * len(chunk)
+
     def chunks(self) -> Iterator[list[tuple[bytes | None, bytes]]]:
         """Give all records, some at a time: fewer at once where the rate is low."""
         size = CHUNK_RECORDS
@@ -124,7 +129,7 @@ def produce(
         else:
             last = producer.send_many(topic, chunk)
             latencies.watch(last, chunk_ns)
-        chunk_bytes = sum(len(key or b"") + len(value) for key, value in chunk)
+        chunk_bytes = shape.size_bytes(chunk)
         sent, size_bytes = sent + len(chunk), size_bytes + chunk_bytes
         progress(len(chunk), chunk_bytes)
     if last is not None:
