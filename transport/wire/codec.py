@@ -69,7 +69,7 @@ class Envelope(NamedTuple):
 
     def size_bytes(self) -> int:
         """Roughly what this message weighs: its payload, and a header's worth."""
-        return 256 + sum(len(frame) for frame in self.payload)
+        return 256 + sum(map(len, self.payload))
 
 
 class Malformed(Exception):
@@ -86,21 +86,26 @@ class Malformed(Exception):
 _encode_body = msgspec.msgpack.Encoder().encode
 _refusal_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Refusal)
 
-# Position, type and name of each field in the header's array.
-_HEADER_FIELDS: tuple[tuple[type, str], ...] = (
-    (int, "version"),
-    (int, "kind"),
-    (int, "api"),
-    (int, "api_version"),
-    (int, "correlation_id"),
-    (str, "cluster_id"),
-    (str, "destination"),
-    (int, "incarnation"),
-    (int, "deadline_ms"),
-    (str, "cause_id"),
-    (int, "received_bytes"),
-    (bytes, "body"),
-)
+
+class _Header(msgspec.Struct, array_like=True, gc=False):
+    """The header's array, field by field; what a newer sender adds at its end is passed over."""
+
+    version: int
+    kind: int
+    api: int
+    api_version: int
+    correlation_id: int
+    cluster_id: str
+    destination: str
+    incarnation: int
+    deadline_ms: int
+    cause_id: str
+    received_bytes: int
+    body: bytes
+
+
+_header_decoder = msgspec.msgpack.Decoder(_Header)
+_KINDS = {int(kind): kind for kind in Kind}
 
 
 def encode(envelope: Envelope, received_bytes: int = 0, cause_id: str = "") -> list[Buffer]:
@@ -133,44 +138,42 @@ def decode(frames: list[Buffer]) -> Envelope:
         raise Malformed(ErrorCode.MALFORMED, "a message without frames")
     if len(frames) - 1 > PAYLOAD_FRAMES_MAX:
         raise Malformed(ErrorCode.MALFORMED, f"more than {PAYLOAD_FRAMES_MAX} payload frames")
-    fields = _decode_header(frames[0])
-    version, kind, api, api_version, correlation_id = fields[:5]
-    number = correlation_id if kind == Kind.REQUEST else None
-    if version != WIRE_VERSION:
-        raise Malformed(ErrorCode.UNSUPPORTED_VERSION, f"wire version {version}", number)
-    body = _decode_body(kind, api, api_version, fields[11], number)
+    header = _decode_header(frames[0])
+    number = header.correlation_id if header.kind == Kind.REQUEST else None
+    if header.version != WIRE_VERSION:
+        text = f"wire version {header.version}"
+        raise Malformed(ErrorCode.UNSUPPORTED_VERSION, text, number)
+    kind = _KINDS.get(header.kind)
+    if kind is None:
+        raise Malformed(ErrorCode.MALFORMED, f"kind {header.kind}", number)
     return Envelope(
-        Kind(kind),
-        body,
+        kind,
+        _decode_body(kind, header.api, header.api_version, header.body, number),
         tuple(frames[1:]),
-        correlation_id,
-        api_version,
-        ClusterId(fields[5]),
-        NodeName(fields[6]),
-        Incarnation(fields[7]),
-        fields[8],
-        fields[9],
-        fields[10],
+        header.correlation_id,
+        header.api_version,
+        ClusterId(header.cluster_id),
+        NodeName(header.destination),
+        Incarnation(header.incarnation),
+        header.deadline_ms,
+        header.cause_id,
+        header.received_bytes,
     )
 
 
-def _decode_header(frame: Buffer) -> list[Any]:
+def _decode_header(frame: Buffer) -> _Header:
     if len(frame) > HEADER_BYTES_MAX:
         raise Malformed(ErrorCode.MALFORMED, f"a header of {len(frame)} bytes")
     try:
-        fields = msgpack.unpackb(frame)
-    except Exception as error:  # noqa: BLE001 - msgpack raises many kinds on hostile bytes
-        raise Malformed(ErrorCode.MALFORMED, f"the header is not MessagePack: {error}") from None
-    if not isinstance(fields, list) or len(fields) < len(_HEADER_FIELDS):
-        raise Malformed(ErrorCode.MALFORMED, "the header is not an array of 12 fields")
-    for value, (expected, name) in zip(fields, _HEADER_FIELDS, strict=False):
-        if type(value) is not expected:
-            raise Malformed(ErrorCode.MALFORMED, f"header field {name} is not {expected.__name__}")
-    return fields
+        return _header_decoder.decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(ErrorCode.MALFORMED, f"the header: {error}") from None
 
 
-def _decode_body(kind: int, api: int, api_version: int, body: bytes, number: int | None) -> Message:
-    if kind == Kind.REFUSAL:
+def _decode_body(
+    kind: Kind, api: int, api_version: int, body: bytes, number: int | None
+) -> Message:
+    if kind is Kind.REFUSAL:
         decoder: msgspec.msgpack.Decoder[Any] | None = _refusal_decoder
     else:
         try:
@@ -180,8 +183,8 @@ def _decode_body(kind: int, api: int, api_version: int, body: bytes, number: int
         if types is None:
             text = f"API {Api(api).name} is not spoken in version {api_version}"
             raise Malformed(ErrorCode.UNSUPPORTED_VERSION, text, number)
-        decoder = types.answer_decoder if kind == Kind.RESPONSE else types.question_decoder
-    if decoder is None or kind not in Kind._value2member_map_:
+        decoder = types.answer_decoder if kind is Kind.RESPONSE else types.question_decoder
+    if decoder is None:
         raise Malformed(ErrorCode.MALFORMED, f"kind {kind} does not fit API key {api}", number)
     try:
         decoded: Message = decoder.decode(body)
