@@ -52,6 +52,8 @@ class Switchboard:
         self._links: dict[LinkId, Link] = {}
         self._by_socket: dict[object, LinkId] = {}
         self._by_monitor: dict[object, LinkId] = {}
+        self._monitors: set[object] = set()
+        """Those of the doors, too."""
         self._last_link = 0
         self._routers: dict[Door, RouterSocket] = {}
         self._publisher: PublisherSocket | None = None
@@ -85,6 +87,7 @@ class Switchboard:
         self._routers[door] = router
         self._poller.register(router.socket)
         self._poller.register(router.monitor.socket)
+        self._monitors.add(router.monitor.socket)
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -116,6 +119,7 @@ class Switchboard:
         self._by_socket[link.socket] = self._by_monitor[link.monitor.socket] = number
         self._poller.register(link.socket)
         self._poller.register(link.monitor.socket)
+        self._monitors.add(link.monitor.socket)
         return number
 
     def disconnect(self, link: LinkId) -> None:
@@ -125,6 +129,7 @@ class Switchboard:
             del self._by_socket[closed.socket], self._by_monitor[closed.monitor.socket]
             self._poller.unregister(closed.socket)
             self._poller.unregister(closed.monitor.socket)
+            self._monitors.discard(closed.monitor.socket)
             closed.close()
 
     def send(self, link: LinkId, envelope: Envelope) -> bool:
@@ -166,6 +171,8 @@ class Switchboard:
 
     def link_changes(self) -> list[tuple[LinkId, bool]]:
         """Return the links that came up or went down, in order."""
+        if not self._unsettled and self._monitors.isdisjoint(self._readable):
+            return []
         for router in self._routers.values():
             if router.monitor.socket in self._readable:
                 router.watch_connections()
