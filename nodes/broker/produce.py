@@ -53,6 +53,7 @@ Verify = Callable[[AddPartitionsToTxnRequest, OnVerdict, Now], None]
 """Asks a transaction's coordinator (``verification``): NONE, or why not, with a text for people."""
 
 FindReplica = Callable[[PartitionKey], Replica | ErrorCode]
+FindToWrite = Callable[[PartitionKey, Now], Replica | ErrorCode]
 """Returns the replica hosted here, or why there is none."""
 
 
@@ -143,7 +144,7 @@ def append_own(replica: Replica, batch: bytes, leader_epoch: LeaderEpoch, now: N
 class Produces:
     """Answers ProduceRequest."""
 
-    def __init__(self, context: BrokerContext, find: FindReplica) -> None:
+    def __init__(self, context: BrokerContext, find: FindToWrite) -> None:
         self._context = context
         self._find = find
         self._waiting = 0
@@ -205,7 +206,7 @@ class Produces:
     def _produce(
         self, waiting: _Waiting, place: int, part: ProducePartition, due_ms: int, now: Now
     ) -> None:
-        replica = self._find(PartitionKey(part.topic_id, part.partition))
+        replica = self._find(PartitionKey(part.topic_id, part.partition), now)
         if isinstance(replica, Replica) and replica.is_unmade:
             self._room -= 1
         if isinstance(replica, ErrorCode):
@@ -273,7 +274,7 @@ class Produces:
             ) -> None:
                 for one in batches:
                     self._unverified_bytes -= len(one.buffer)
-                    replica = self._find(one.key)
+                    replica = self._find(one.key, now)
                     if error is not ErrorCode.NONE:
                         self._end(waiting, one.place, error, text=text)
                     elif isinstance(replica, ErrorCode):

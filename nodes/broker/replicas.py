@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
 
-from nodes.broker.assignments import Assignments
+from nodes.broker.assignments import LOG_COST, Assignments, Change
 from nodes.broker.cleaner import LogCleaner
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ControllerChannel
@@ -75,7 +75,7 @@ class Replicas:
         self._fetchers = Fetchers(context, peers)
         self._isr_changes = IsrChanges(context, channel)
         self._failed_replicas = FailedReplicas(context, channel, self.find)
-        self._produces = Produces(context, self.lookup)
+        self._produces = Produces(context, self._lookup_to_write)
         self._fetches = Fetches(context, self.lookup)
         offsets = Offsets(context, self.lookup, self._of_topic)
         self.handlers: dict[type[Message], Handler] = {
@@ -110,6 +110,15 @@ class Replicas:
         if key in self._assignments:
             return ErrorCode.UNKNOWN_LEADER_EPOCH
         return ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+    def _lookup_to_write(self, key: PartitionKey, now: Now) -> Replica | ErrorCode:
+        """Look a partition up that somebody writes to: a change of its role is not waited for.
+
+        After a broker's death its partitions' writers are here before their turn comes.
+        """
+        if self.find(key) is not None and self._assignments.take_one(key):
+            self._assign(key, now)
+        return self.lookup(key)
 
     def find(self, key: PartitionKey) -> Replica | None:
         """Return the replica hosted here, for tests and for the parts to come."""
@@ -156,7 +165,7 @@ class Replicas:
 
     def _take_over(self, now: Now) -> None:
         """Do as much of what the image asks as this turn has room for."""
-        changes = self._assignments.take()
+        changes = self._assignments.take(self._cost_of)
         if not changes:
             return
         for change in changes:
@@ -168,6 +177,13 @@ class Replicas:
             self._context.directories.note()
         except StorageError as error:
             self._context.report("checkpoints_failed", str(error))
+
+    def _cost_of(self, change: Change) -> int:
+        if isinstance(change, Replica):
+            return LOG_COST
+        record = self._context.image.partition(change)
+        hosted = record is not None and self._context.id in record.replicas
+        return 1 if hosted == (self.find(change) is not None) else LOG_COST
 
     def _assign(self, key: PartitionKey, now: Now) -> None:
         replica, record = self.find(key), self._context.image.partition(key)
