@@ -160,6 +160,8 @@ class Fetches:
         if is_follower:
             for key in session.take_unnoted(now.mono_ms):
                 self._note_progress(fetch, key, now)
+            if session.again:
+                fetch.due_ms = now.mono_ms  # Answered at once, so that the next one comes soon.
         self.waiting_count += 1
         self._parked.setdefault(fetch.lane, []).append(fetch)
         self._of_session[session] = fetch
@@ -274,8 +276,10 @@ class Fetches:
             if movement.role and fetch is not None:
                 # It came before this broker knew that it leads: now it counts.
                 self._note_progress(fetch, key, now)
-            elif movement.role or movement.isr:
+            elif movement.role:
                 session.unnoted[key] = None
+            elif movement.isr:
+                session.again[key] = None
         may_read = movement.end if by_follower else movement.committed
         if movement.role or may_read:
             session.ready[key] = None

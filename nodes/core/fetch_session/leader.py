@@ -7,6 +7,8 @@ and what was answered.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
 
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, Offset, PartitionKey
@@ -26,12 +28,15 @@ PARTITIONS_MAX = 200_000
 """In one session."""
 NOTE_AGAIN_MS = 500
 """The place of a follower that is not in sync counts again: it may join by now."""
+NOTED_AGAIN_MAX = 500
+"""At one fetch: of a broker that is back thousands are not in sync, and no turn may be long."""
 
 
 class FetchSession:
     """What one reader waits for: a follower's session, or a single fetch without one."""
 
     __slots__ = (
+        "again",
         "behind",
         "ends_told_ms",
         "epoch",
@@ -65,6 +70,9 @@ class FetchSession:
         """Of a follower: those whose place is to be noted at this fetch, or at the next one."""
         self.unsettled: dict[PartitionKey, None] = {}
         """Of a follower: those whose place is to be noted again in a while, also unnamed."""
+        self.again: dict[PartitionKey, None] = {}
+        """Of a follower: those of which this while is over, or that may join an ISR that has
+        changed; some at each fetch."""
         self.noted_ms = now_ms
         """When these were noted last."""
         self.behind: dict[PartitionKey, None] = {}
@@ -91,19 +99,28 @@ class FetchSession:
     def leave(self, key: PartitionKey) -> None:
         """Take a partition out, if it is in."""
         if self.parts.pop(key, None) is not None:
-            for some in (self.ready, self.unnoted, self.unsettled, self.behind, self.told):
+            for some in self._marks():
                 some.pop(key, None)
 
+    def _marks(self) -> tuple[dict[PartitionKey, Any], ...]:
+        return self.ready, self.unnoted, self.unsettled, self.again, self.behind, self.told
+
     def take_unnoted(self, now_ms: int) -> list[PartitionKey]:
-        """Return those whose place is to be noted at this fetch; each is looked at again, too."""
+        """Return those whose place is to be noted at this fetch; each is looked at again, too.
+
+        What ``again`` still holds then waits for the next fetch.
+        """
         if now_ms - self.noted_ms >= NOTE_AGAIN_MS:
             self.noted_ms = now_ms
-            self.unnoted.update(self.unsettled)
+            self.again.update(self.unsettled)
             self.unsettled.clear()
-        taken = list(self.unnoted)
-        self.ready.update(self.unnoted)
-        self.unnoted.clear()
-        return taken
+        taken = self.unnoted
+        for key in list(islice(self.again, NOTED_AGAIN_MAX)):
+            del self.again[key]
+            taken[key] = None
+        self.unnoted = {}
+        self.ready.update(taken)
+        return list(taken)
 
     def answered(self, told: Iterable[tuple[PartitionKey, FetchedPartition]]) -> list[PartitionKey]:
         """Take over what an answer tells; return the partitions that it takes out.
@@ -122,7 +139,7 @@ class FetchSession:
 
     def check(self) -> None:
         """Assert F1."""
-        for some in (self.ready, self.unnoted, self.unsettled, self.behind, self.told):
+        for some in self._marks():
             assert some.keys() <= self.parts.keys(), "F1: it is in the session"
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from nodes.core.fetch_session import leader
-from nodes.core.fetch_session.leader import IDLE_MAX_MS, NOTE_AGAIN_MS, FetchSession, FetchSessions
+from nodes.core.fetch_session.leader import (
+    IDLE_MAX_MS,
+    NOTE_AGAIN_MS,
+    NOTED_AGAIN_MAX,
+    FetchSession,
+    FetchSessions,
+)
 from tests.unit.fetch_session.test_follower_session import key_of, part_at
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, NodeId, Offset
@@ -140,3 +146,18 @@ def test_who_is_not_in_sync_is_noted_again_in_a_while() -> None:
     assert session.take_unnoted(NOTE_AGAIN_MS) == [key_of(0)]
     assert key_of(0) in session.ready, "there may be something to tell now"
     assert session.take_unnoted(2 * NOTE_AGAIN_MS) == [], "it was settled"
+
+
+def test_of_many_that_are_not_in_sync_each_fetch_notes_some_and_what_it_names_first() -> None:
+    session = FetchSession(1)
+    count = 2 * NOTED_AGAIN_MAX
+    for number in range(count):
+        session.name(part_at(number))
+    session.unsettled.update(dict.fromkeys(session.take_unnoted(0)))
+    session.name(part_at(count - 1, 5))
+    keys = [key_of(number) for number in range(count)]
+    assert session.take_unnoted(NOTE_AGAIN_MS) == [keys[-1], *keys[:NOTED_AGAIN_MAX]]
+    session.check()
+    session.leave(keys[-1])
+    assert session.take_unnoted(NOTE_AGAIN_MS) == keys[NOTED_AGAIN_MAX:-1]
+    assert not session.again
