@@ -64,6 +64,8 @@ class BrokerContext:
     killed predecessor is still there, so its log lost nothing."""
     logs_intact: bool = True
     """No tail of a log can have been lost that the controller has not yet taken in."""
+    logs_lost: bool = False
+    """Nor can a log as a whole, if this is False."""
     figures: dict[str, int] = field(default_factory=dict)
     """Counters by name, shown by HEALTH."""
 

@@ -1,13 +1,14 @@
 """Whose a directory is, and whether the machine has booted since it was last used.
 
 ``meta.json`` names the cluster and the node; ``boot-id`` the boot under which the node last ran;
-``lost-tail`` stands from a start at which unsynced bytes may have been lost until the controller
-has taken that in.
+``lost-tail`` stands from a start at which unsynced bytes, or (it says so) logs as a whole, may have been
+lost until the controller has taken that in.
 """
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,6 +19,19 @@ from nodes.storage.disk import Disk
 META_FILE = "meta.json"
 BOOT_FILE = "boot-id"
 LOST_TAIL_FILE = "lost-tail"
+_WHOLE_LOGS = b"logs"
+"""In that file: not tails alone."""
+
+
+class Survival(NamedTuple):
+    """What is left of the last run."""
+
+    same_boot: bool
+    """The machine has not booted since: a killed process has lost nothing."""
+    intact: bool
+    """The logs are what they were."""
+    lost: bool = False
+    """Logs may be gone, with what was synced."""
 
 
 class _Meta(msgspec.Struct, frozen=True):
@@ -58,28 +72,30 @@ def _meta_of(folder: str) -> str:
     return f"{folder}/{META_FILE}" if folder else META_FILE
 
 
-def note_boot(disk: Disk, boot_id: str, *, logs_lost: bool = False) -> tuple[bool, bool]:
-    """Record the present boot; tell (it is the one of the last run, the logs are intact).
+def note_boot(disk: Disk, boot_id: str, *, logs_lost: bool = False) -> Survival:
+    """Record the present boot; tell what is left of the last run.
 
     Under the same boot a killed process has lost nothing: the page cache is still there.  After
     another boot the logs are intact only if the last run had stopped in order, and at no time if
-    some are not there any more (``logs_lost``).  An empty ``boot_id`` (not known) counts as another
-    boot.
+    some are not there any more (``logs_lost``), as in a directory that knows of no run: it is new, or in
+    the place of one that is lost.  An empty ``boot_id`` (not known) counts as another boot.
     """
     now, before = boot_id.encode(), disk.read_file(BOOT_FILE)
     same_boot = bool(now) and before == now
     survived = same_boot or disk.exists(CLEAN_STOP)
-    intact = survived and not logs_lost and not disk.exists(LOST_TAIL_FILE)
+    mark = disk.read_file(LOST_TAIL_FILE)
+    lost = logs_lost or before is None or mark == _WHOLE_LOGS
+    intact = survived and not lost and mark is None
     if not intact:
         # First: a crash between the two writes must not make the loss be forgotten.
-        disk.write_file(LOST_TAIL_FILE, b"", durable=True)
+        disk.write_file(LOST_TAIL_FILE, _WHOLE_LOGS if lost else b"", durable=True)
     if before != now:
         disk.write_file(BOOT_FILE, now, durable=True)
-    return same_boot, intact
+    return Survival(same_boot, intact, lost)
 
 
 def settle_loss(disk: Disk) -> None:
-    """Note that the controller has taken in that tails may have been lost.
+    """Note that the controller has taken in what may have been lost.
 
     Not synced: a removal that is forgotten makes the next start more careful than it must be.
     """

@@ -167,10 +167,10 @@ class Membership:
     def _script(self) -> Script[BrokerEpoch | _TooOld | None]:
         config = self._context.config
         path = znodes.broker_id_path(config.id)
-        intact = self._context.logs_intact
+        intact, lost = self._context.logs_intact, self._context.logs_lost
         formats = self._context.formats
         data = znodes.encode_registration(
-            config.endpoints(), config.incarnation, intact=intact, formats=formats
+            config.endpoints(), config.incarnation, intact=intact, lost=lost, formats=formats
         )
         create = Create(path, data, EPHEMERAL)
         operations: list[Operation] = [
@@ -234,5 +234,5 @@ class Membership:
         context = self._context
         known = context.image.brokers.get(context.id)
         if known is not None and known.incarnation == context.config.incarnation:
-            context.logs_intact = True
+            context.logs_intact, context.logs_lost = True, False
             settle_loss(context.disk)

@@ -176,8 +176,8 @@ class BrokerServer:
         calls.cluster_id = self._config.cluster_id
         self.context = context = BrokerContext(self._config, ports, self._disk, calls, timers)
         lost = context.directories.examine()
-        intact = note_boot(self._disk, self._boot_id, logs_lost=lost)
-        context.same_boot, context.logs_intact = intact
+        left = note_boot(self._disk, self._boot_id, logs_lost=lost)
+        context.same_boot, context.logs_intact, context.logs_lost = left
         context.directories.settle()
         self._compose(context)
         self.peers.start()

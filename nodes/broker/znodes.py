@@ -79,6 +79,7 @@ class Registration(msgspec.Struct, frozen=True):
     intact: bool = True
     http: str = ""
     formats: int = 0
+    lost: bool = False
 
 
 class ControllerClaim(msgspec.Struct, frozen=True):
@@ -170,7 +171,12 @@ def decode_record(kind: type[RecordT], data: bytes | None) -> RecordT:
 
 
 def encode_registration(
-    node: NodeEndpoints, incarnation: Incarnation, *, intact: bool = True, formats: int = FORMATS
+    node: NodeEndpoints,
+    incarnation: Incarnation,
+    *,
+    intact: bool = True,
+    lost: bool = False,
+    formats: int = FORMATS,
 ) -> bytes:
     """Return the data of a broker's registration; ``formats``: how far it reads."""
     told = Registration(
@@ -183,6 +189,7 @@ def encode_registration(
         intact,
         node.http,
         formats,
+        lost,
     )
     return msgspec.json.encode(told)
 
@@ -208,6 +215,7 @@ def broker_record(node: NodeId, epoch: BrokerEpoch, data: bytes | None) -> Broke
         told.intact,
         http=told.http,
         formats=told.formats,
+        lost=told.lost,
     )
 
 

@@ -59,7 +59,7 @@ class Elections:
         back = [seen[node] for node in sorted(seen) if _is_new(image.brokers.get(node), seen[node])]
         for broker in back:
             if not broker.intact:
-                yield from self._demotions(image, broker.id)
+                yield from self._demotions(image, broker)
             if broker.formats < formats_in(image):
                 continue  # something of a later kind has come in between
             known = image.brokers.get(broker.id)
@@ -69,17 +69,18 @@ class Elections:
             touched = None if event.takeover else frozenset(broker.id for broker in back)
             yield from self.repairs(image, touched)
 
-    def _demotions(self, image: ClusterImage, node: NodeId) -> Iterator[PartitionRecord]:
-        """Take a broker that may have lost the tails of its logs out of every ISR and ELR.
+    def _demotions(self, image: ClusterImage, broker: BrokerRecord) -> Iterator[PartitionRecord]:
+        """Take a broker that may have lost the tails of its logs, or whole ones, out of every ISR and ELR.
 
         Whoever else is there, though dead at present, may have all that was acknowledged: it is
         waited for (KIP-966's unclean shutdown).  The last one stays: nobody has more.  Of a topic
-        that acknowledges only what is synced on every member, nothing can have been lost.
+        that acknowledges only what is synced on every member, a lost tail can have held nothing.
         """
+        node = broker.id
         held = [
             record
             for topic_id, partitions in image.partitions.items()
-            if image.topics[topic_id].configs.get(FLUSH_POLICY) != FLUSH_COMMIT
+            if broker.lost or image.topics[topic_id].configs.get(FLUSH_POLICY) != FLUSH_COMMIT
             for record in partitions.values()
             if node in record.isr or node in record.elr
         ]

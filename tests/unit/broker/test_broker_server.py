@@ -624,14 +624,26 @@ def test_another_boot_is_noticed() -> None:
 
 def test_a_tail_that_may_be_lost_is_told_until_the_controller_knows() -> None:
     disk = SimulatedDisk()
-    assert note_boot(disk, "boot") == (False, False), "a new directory promises nothing"
+    assert note_boot(disk, "boot") == (False, False, True), "a new directory promises nothing"
     settle_loss(disk)
-    assert note_boot(disk, "boot") == (True, True)
-    assert note_boot(disk, "other") == (False, False)
-    assert note_boot(disk, "other") == (True, False), "killed before the controller knew"
+    assert note_boot(disk, "boot") == (True, True, False)
+    assert note_boot(disk, "other") == (False, False, False)
+    assert note_boot(disk, "other") == (True, False, False), "killed before the controller knew"
     settle_loss(disk)
     mark_clean_stop(disk)
-    assert note_boot(disk, "third") == (False, True), "stopped in order before the power went"
+    assert note_boot(disk, "third") == (False, True, False), (
+        "stopped in order before the power went"
+    )
+
+
+def test_so_are_whole_logs_that_are_lost() -> None:
+    disk = SimulatedDisk()
+    note_boot(disk, "boot")
+    assert note_boot(disk, "boot") == (True, False, True), "killed before the controller knew"
+    settle_loss(disk)
+    assert note_boot(disk, "other") == (False, False, False)
+    assert note_boot(disk, "other", logs_lost=True) == (True, False, True)
+    assert note_boot(disk, "other") == (True, False, True)
 
 
 def test_a_process_that_lost_its_tail_is_intact_once_the_controller_knows() -> None:

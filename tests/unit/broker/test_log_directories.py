@@ -192,6 +192,7 @@ def test_lost_logs_are_told_before_they_are_begun_anew(how: str) -> None:
     fleet.start(1)
     fleet.wait(lambda: 1 in fleet.started())
     assert not fleet.server(1).context.logs_intact
+    assert fleet.server(1).context.logs_lost
     assert fleet.disks[1].exists(LOST_TAIL_FILE)
     in_sync(fleet, keys)
     assert fleet.logs(lost) == [[b"a"]] * 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from nodes.core.controller.events import BalanceDue, ControllerSettings
@@ -115,6 +116,19 @@ def test_who_may_have_lost_its_tail_is_not_electable_while_others_are() -> None:
     assert shape(cluster.partition(topic_id)) == (-1, (2,), ()), "2 has what 1 may have lost"
     cluster.live(replace(broker(1, 200), intact=False), broker(2, 200))
     assert cluster.partition(topic_id).leader == 2
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_where_all_is_synced_before_it_is_acknowledged_only_lost_logs_count(lost: bool) -> None:
+    cluster = three()
+    topic_id = cluster.create("t", 1, 2, flush_policy="commit")
+    one, two = cluster.partition(topic_id).replicas
+    rest = [broker(node) for node in (1, 2, 3) if node not in (one, two)]
+    cluster.live(*rest)
+    assert cluster.partition(topic_id).isr == (one, two)
+    cluster.live(*rest, replace(broker(one, 500), intact=False, lost=lost))
+    expected = (-1, (two,), ()) if lost else (one, (one,), ())
+    assert shape(cluster.partition(topic_id)) == expected
 
 
 def test_the_last_who_may_have_it_leads_though_it_lost_power() -> None:

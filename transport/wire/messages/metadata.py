@@ -62,6 +62,8 @@ class BrokerRecord(Part, frozen=True, array_like=True, gc=False, tag="broker"):
     http: str = ""
     formats: int = 0
     """How far it reads: see :data:`FORMATS`."""
+    lost: bool = False
+    """Logs may be gone as a whole: a directory was, or all."""
 
 
 class TopicRecord(Part, frozen=True, array_like=True, gc=False, tag="topic"):
