@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -262,6 +262,10 @@ class NodeConfig:
         """Return the nodes that have ``role``, by id."""
         having = [node for node in self.nodes if role in node.roles]
         return tuple(sorted(having, key=lambda node: node.id))
+
+    def without(self, name: NodeName) -> NodeConfig:
+        """Return the same for a cluster that has a node less."""
+        return replace(self, nodes=tuple(node for node in self.nodes if node.name != name))
 
     def quorum_members(self) -> tuple[NodeEndpoints, ...]:
         """Return the nodes that hold the quorum's log, by id; an ``observer`` does not vote."""

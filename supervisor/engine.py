@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from nodes.config import EXIT_CONFIG, EXIT_STOPPED
+from supervisor.farewells import Farewells
 from supervisor.growth import Growth
 from supervisor.health import HealthWatch
 from supervisor.lives import Exited, Lives, Processes, Started
@@ -102,8 +103,16 @@ class Supervisor:
             plan.key,
             enabled=settings.death_notices,
         )
+        farewells = Farewells(self.roster, self._health.links, self._calls, self._timers, plan.key)
         self._server = CommandServer(
-            plan, self.roster, self._lives, self._health, self._timers, self.snapshot, growth
+            plan,
+            self.roster,
+            self._lives,
+            self._health,
+            self._timers,
+            self.snapshot,
+            farewells,
+            growth,
         )
         self._lives.on_born = self._health.expect
         self._lives.on_death = self._on_death

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from nodes.config import ConfigError
+from supervisor.farewells import Farewells
 from supervisor.growth import Growth
 from supervisor.health import HealthWatch
 from supervisor.lives import Lives
@@ -71,6 +72,7 @@ class CommandServer:
         health: HealthWatch,
         timers: Timers,
         snapshot: Snapshot,
+        farewells: Farewells,
         growth: Growth | None = None,
     ) -> None:
         self._plan = plan
@@ -79,6 +81,7 @@ class CommandServer:
         self._health = health
         self._timers = timers
         self._snapshot = snapshot
+        self._farewells = farewells
         self._growth = growth
         self._removing: dict[NodeName, list[tuple[Origin, Envelope]]] = {}
         lives.on_removed = self._on_removed
@@ -259,9 +262,10 @@ class CommandServer:
         self._removing.setdefault(node.name, []).append((origin, envelope))
         self._lives.remove(node, now)
 
-    def _on_removed(self, node: Node, _now: Now) -> None:
+    def _on_removed(self, node: Node, now: Now) -> None:
         self._health.forget(node)
         self._roster.remove(node)
+        self._farewells.tell(node.endpoints, now)
         for origin, envelope in self._removing.pop(node.name, []):
             self._reply(origin, envelope, RemoveNodeResponse(ErrorCode.NONE))
 

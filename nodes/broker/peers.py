@@ -73,6 +73,8 @@ class Peers:
             if broker.id == self._context.id:
                 continue
             node, known = endpoints_of(broker), self._endpoints.get(broker.id)
+            if known is None and not broker.alive:
+                continue  # it is met when it comes
             if known is None:
                 self._endpoints[node.id] = node
                 self._hear(node)
@@ -95,19 +97,28 @@ class Peers:
         connected = not self._up.isdisjoint(self._links_to(broker.id))
         return broker.alive and not connected and "controller" not in known.roles
 
+    def forget(self, node: NodeId, now: Now) -> None:
+        """Call and hear a node no more that is gone for good."""
+        self._close(node, now)
+        self._calls.pop(node, None)
+        self._endpoints.pop(node, None)
+
     def _links_to(self, node: NodeId) -> list[LinkId]:
         links = {**self._events, **self._owners}
         return [link for link, owner in links.items() if owner == node]
 
-    def _move(self, node: NodeEndpoints, now: Now) -> None:
+    def _close(self, node: NodeId, now: Now) -> None:
         context = self._context
-        for link in self._links_to(node.id):
+        for link in self._links_to(node):
             context.ports.wire.disconnect(link)
             self._up.discard(link)
             self._events.pop(link, None)
             self._owners.pop(link, None)
             context.timers.at(now.mono_ms, partial(context.calls.on_link_down, link))
-        context.report("brokers_moved", f"{node.name} listens at {node.peers} now")
+
+    def _move(self, node: NodeEndpoints, now: Now) -> None:
+        self._close(node.id, now)
+        self._context.report("brokers_moved", f"{node.name} listens at {node.peers} now")
         self._endpoints[node.id] = node
         self._hear(node)
         if self._calls.pop(node.id, None) is not None:

@@ -35,6 +35,7 @@ from nodes.broker.produce import Verify
 from nodes.broker.producer_ids import ProducerIds
 from nodes.broker.quotas import QuotaApi
 from nodes.broker.reassignment_api import ReassignmentApi
+from nodes.broker.removals import Removals
 from nodes.broker.replica import Replica
 from nodes.broker.replicas import OnMoved, Replicas
 from nodes.broker.scripts import Session
@@ -256,6 +257,7 @@ class BrokerServer:
             FetchImageRequest: self.controller.on_fetch_image,
             ControlledShutdownRequest: self.controller.on_request,
             **Departure(context, self.channel, self.metadata).handlers,
+            **Removals(context, self.peers).handlers,
             HealthRequest: node_api.handlers[HealthRequest],
         }
         events: dict[type[Message], Callable[..., None]] = {

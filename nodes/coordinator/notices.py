@@ -1,4 +1,5 @@
-"""Death notices of the supervisor: a quorum member's to the Raft core, a broker's into the log.
+"""What the supervisor tells of ends: a quorum member's death to the Raft core, a broker's into the log,
+and a removal to whoever knew the node.
 
 A notice names the process by name and incarnation, so it cannot end the restarted one, and carries
 the proof that it comes from who started the process.  Repeating it does no harm.
@@ -21,7 +22,10 @@ from transport.wire.ids import Incarnation, NodeName, SessionId
 from transport.wire.messages.cluster import (
     DeathNotice,
     DeathNoticeResponse,
+    ForgetNodeRequest,
+    ForgetNodeResponse,
     death_notice_proof,
+    is_proven_removal,
 )
 from transport.wire.messages.coordination import Owner, ProposedWrite
 
@@ -59,6 +63,24 @@ class Notices:
             self._answer(request, ErrorCode.NOT_RAFT_LEADER)
         else:
             self._on_broker(request, notice)
+
+    def on_removal(self, request: Request, now: Now) -> None:
+        """Know a node no more that was removed, once its vote has ended as far as is known here."""
+        told = cast("ForgetNodeRequest", request.envelope.body)
+        context = self._context
+        config, error = context.config, ErrorCode.NONE
+        member = any(node.id == told.node_id for node in config.quorum_members())
+        if not is_proven_removal(config.supervisor_key, told):
+            self._context.count("removals_refused")
+            error = ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+        elif told.name == config.name:
+            error = ErrorCode.INVALID_REQUEST
+        elif member and not self._quorum.forget(told.node_id, now):
+            error = ErrorCode.SERVER_BEHIND
+        else:
+            context.config = config.without(told.name)
+            context.show_voters(self._quorum.voters)
+        context.reply(request, ForgetNodeResponse(int(error)))
 
     def _on_member(self, notice: DeathNotice, now: Now) -> None:
         # Once per process: the restarted one must not be taken for dead by a repetition.

@@ -15,7 +15,7 @@ from transport.wire.messages.metadata import EVENT_BEAT
 
 
 class Peers:
-    """Outgoing links, opened once and kept for the life of the process."""
+    """Outgoing links, opened once and kept for the life of the process, or of their node."""
 
     def __init__(self, config: NodeConfig, ports: Ports) -> None:
         self._config = config
@@ -39,6 +39,13 @@ class Peers:
     def node_of(self, link: LinkId) -> NodeId | None:
         """Return the coordinator behind a link; None for a link that is not one of a coordinator."""
         return self._nodes.get(link)
+
+    def forget(self, node: NodeId) -> None:
+        """Close the link to a coordinator that is gone for good."""
+        link = self._links.pop(node, None)
+        if link is not None:
+            del self._nodes[link]
+            self._ports.wire.disconnect(link)
 
     def send(self, to: NodeId, message: Message, payload: tuple[bytes, ...] = ()) -> bool:
         """Tell a coordinator something, one-way. False: the link is down or full."""

@@ -18,6 +18,7 @@ from nodes.core.raft.events import (
     ChangeVoters,
     Contact,
     DiskSynced,
+    Forget,
     Gap,
     HardState,
     Membership,
@@ -168,6 +169,16 @@ class Quorum:
         self._refused = ""
         self.step(ChangeVoters(voters), now)
         return self._refused
+
+    def forget(self, node: NodeId, now: Now) -> bool:
+        """Have nothing to do any more with a member that is gone for good. False: not yet, it votes as
+        far as is known here."""
+        if node in self.voters or not self.voters_committed:
+            return False
+        self._peers.forget(node)
+        self._linked.discard(node)
+        self.step(Forget(node), now)
+        return True
 
     @property
     def is_durable(self) -> bool:

@@ -38,6 +38,7 @@ from transport.wire.messages import Message
 from transport.wire.messages.cluster import (
     DeathNotice,
     DescribeNodeRequest,
+    ForgetNodeRequest,
     HealthRequest,
     HealthResponse,
     Heartbeat,
@@ -322,6 +323,7 @@ class CoordinatorServer:
                 DescribeNodeRequest: Asked(self._introductions.on_describe),
                 HealthRequest: Asked(self._introductions.on_health),
                 DeathNotice: Asked(self._notices.on_notice, PEERS_ONLY),
+                ForgetNodeRequest: Asked(self._notices.on_removal, PEERS_ONLY),
                 TransferLeadershipRequest: Asked(self._orders.on_transfer),
                 ChangeVotersRequest: Asked(self._orders.on_change),
                 TakeSnapshotRequest: Asked(self._orders.on_snapshot),

@@ -15,6 +15,7 @@ from nodes.broker.measures import broker_measures
 from nodes.broker.metadata import Metadata
 from nodes.broker.node_api import Condition, NodeApi
 from nodes.broker.peers import Peers
+from nodes.broker.removals import Removals
 from nodes.config import EXIT_STOPPED, NodeConfig
 from nodes.runtime.measures import Outlook
 from nodes.storage.disk import Disk
@@ -57,13 +58,15 @@ class DedicatedController:
         calls.attach(ports.wire)
         calls.cluster_id = self._config.cluster_id
         self.context = context = BrokerContext(self._config, ports, self._disk, calls, timers)
-        channel = ControllerChannel(context, Peers(context))
+        peers = Peers(context)
+        channel = ControllerChannel(context, peers)
         self._channel = channel
         self.metadata = Metadata(context, channel, _NoPartitions(), from_log=True)
         # A commit cannot fail but by the quorum's word, and then the leadership has ended.
         self.controller = Controller(context, self.metadata, on_failed=lambda _now: None)
         self._node_api = NodeApi(context, self._condition)
-        self.dispatch = Dispatch(context, clients={}, peers=self._peers(), events={})
+        doors = {**self._peers(), **Removals(context, peers).handlers}
+        self.dispatch = Dispatch(context, clients={}, peers=doors, events={})
         self.beating = Beating(
             context,
             session_id=lambda: SessionId(0),

@@ -143,6 +143,9 @@ def test_coordinators_come_and_go_while_a_client_writes(tmp_path: Path) -> None:
             assert [
                 node.name for node in cluster.status().nodes if "coordinator-1" in node.name
             ] == []
+            wait_until(
+                lambda: ask(cluster, of="doctor").returncode == 0, "nobody misses the removed one"
+            )
         finally:
             stopped.set()
         written = writing.result(timeout=60)

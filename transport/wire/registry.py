@@ -142,6 +142,7 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.DESCRIBE_NODE: ("cluster", "DescribeNodeRequest", "DescribeNodeResponse"),
     Api.HEARTBEAT: ("cluster", "Heartbeat", None),
     Api.DEATH_NOTICE: ("cluster", "DeathNotice", "DeathNoticeResponse"),
+    Api.FORGET_NODE: ("cluster", "ForgetNodeRequest", "ForgetNodeResponse"),
     Api.HEALTH: ("cluster", "HealthRequest", "HealthResponse"),
     Api.SUPERVISOR_STATUS: ("supervision", "SupervisorStatusRequest", "SupervisorStatusResponse"),
     Api.SIGNAL_NODE: ("supervision", "SignalNodeRequest", "SignalNodeResponse"),

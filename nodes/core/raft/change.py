@@ -9,7 +9,7 @@ its first: else its change and one that an earlier leader left uncommitted need 
 
 from __future__ import annotations
 
-from nodes.core.raft.events import ChangeVoters, Role
+from nodes.core.raft.events import ChangeVoters, Forget, Role
 from nodes.core.raft.member import Member
 from nodes.core.raft.progress import Pace
 from nodes.core.raft.replication import Replication
@@ -56,6 +56,11 @@ class Change:
             if progress.pace is not Pace.REPLICATE or progress.rebuilding or lag > LAG_MAX:
                 return "it has not caught up yet: try again"
         return ""
+
+    def on_forget(self, event: Forget) -> None:
+        """Send nothing to a member any more, and take nothing of it."""
+        self._member.forget(event.node)
+        self._replication.progress.pop(event.node, None)
 
     def on_tick(self) -> None:
         """Follow, once it is committed that this member does not vote."""

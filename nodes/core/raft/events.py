@@ -129,6 +129,12 @@ class ChangeVoters(NamedTuple):
     voters: tuple[NodeId, ...]
 
 
+class Forget(NamedTuple):
+    """A member has ended for good. It must not be a voter, and that it is none be committed here."""
+
+    node: NodeId
+
+
 class Gap(NamedTuple):
     """The loop was away: others are judged that much later; our own leadership is not."""
 
@@ -174,6 +180,7 @@ RaftEvent = (
     | Contact
     | TransferLeadership
     | ChangeVoters
+    | Forget
     | Gap
     | Compacted
     | SnapshotReady

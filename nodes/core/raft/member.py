@@ -162,6 +162,13 @@ class Member:
         everybody = sorted({*self._everybody, *voters})
         self.peers = tuple(peer for peer in everybody if peer != self.node)
 
+    def forget(self, node: NodeId) -> None:
+        """Know a node no more that has no vote, and whose end is committed."""
+        assert node not in self.voters, "it votes"
+        assert self.voters_index <= self.commit_index, "it may vote again"
+        self._everybody = tuple(member for member in self._everybody if member != node)
+        self._set_voters(self.voters)
+
     # Orders
 
     def send(self, to: NodeId, message: RaftMessage) -> None:

@@ -24,6 +24,7 @@ from transport.wire.messages.metadata import EVENT_METADATA
 
 CLUSTER = ClusterId("fleet")
 NOTICE_US = 1_000
+KEY = "of the supervisor"
 
 
 class Asker:
@@ -106,6 +107,7 @@ class Fleet:
             cluster_id=CLUSTER,
             incarnation=Incarnation(self.incarnations[number]),
             data_dir="",
+            supervisor_key=KEY,
             nodes=nodes,
             broker=self.settings,
         )

@@ -7,12 +7,19 @@ from msgspec.structs import replace
 
 from nodes.broker.peers import Peers
 from tests.simulation.disk import SimulatedDisk
-from tests.unit.broker.fleet import Fleet, endpoints
+from tests.unit.broker.fleet import KEY, Fleet, endpoints
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import CLUSTER_PRINCIPAL, BrokerEpoch, NodeId
+from transport.wire.ids import CLUSTER_PRINCIPAL, BrokerEpoch, NodeId, NodeName
 from transport.wire.messages import Message, Refusal
-from transport.wire.messages.cluster import HealthRequest, HealthResponse, NodeEndpoints
+from transport.wire.messages.cluster import (
+    DescribeNodeRequest,
+    ForgetNodeRequest,
+    HealthRequest,
+    HealthResponse,
+    NodeEndpoints,
+    removal_proof,
+)
 
 
 @pytest.fixture
@@ -126,6 +133,24 @@ def test_a_cluster_that_moves_as_a_whole_is_not_misled_by_its_past(fleet: Fleet)
     for asking in fleet.numbers:
         for asked in set(fleet.numbers) - {asking}:
             wait_until_reached(fleet, asking, asked)
+
+
+def test_one_that_was_removed_is_named_and_heard_no_more(fleet: Fleet) -> None:
+    gone = next(number for number in fleet.numbers if number != fleet.controller())
+    told = next(n for n in fleet.numbers if n not in (gone, fleet.controller()))
+    wait_until_reached(fleet, told, gone)
+    name, node_id = NodeName(f"broker-{gone}"), NodeId(gone)
+    fleet.kill(gone)
+    for key, error in (("", ErrorCode.CLUSTER_AUTHORIZATION_FAILED), (KEY, ErrorCode.NONE)):
+        news = ForgetNodeRequest(name, node_id, removal_proof(key, name, node_id))
+        assert fleet.ask(told, news, door="peers").error == error
+    fleet.settle()
+    described = fleet.ask(told, DescribeNodeRequest())
+    assert name not in [node.name for node in described.nodes]
+    assert fleet.server(told).peers.link(node_id) is None
+    fleet.start(gone)  # the same number again
+    fleet.settle()
+    wait_until_reached(fleet, told, gone)
 
 
 def test_an_earlier_registration_is_no_news(fleet: Fleet) -> None:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from nodes.config import CoordinatorConfig
 from tests.unit.coordinator.ensemble import KEY, Ensemble
+from transport.driver.ports import Door
 from transport.wire.errors import ErrorCode as E
-from transport.wire.ids import NodeId
+from transport.wire.ids import NodeId, NodeName
+from transport.wire.messages.cluster import (
+    DescribeNodeRequest,
+    ForgetNodeRequest,
+    ForgetNodeResponse,
+    removal_proof,
+)
 from transport.wire.messages.coordination import Create, GetData
 from transport.wire.messages.ensemble import (
     ChangeVotersRequest,
@@ -114,3 +121,36 @@ def test_a_change_that_cannot_be_committed_is_answered_in_time() -> None:
     ensemble.heal()
     ensemble.run(1_000)
     assert not votes(ensemble, OBSERVER)
+
+
+def forget(ensemble: Ensemble, told: int, gone: int, key: str = KEY) -> int:
+    name = NodeName(f"coordinator-{gone}")
+    news = ForgetNodeRequest(name, NodeId(gone), removal_proof(key, name, NodeId(gone)))
+    answer = ensemble.client(told, Door.PEERS).ask(news)
+    assert isinstance(answer, ForgetNodeResponse)
+    return answer.error
+
+
+def test_one_that_was_removed_is_forgotten_once_that_is_committed() -> None:
+    ensemble = Ensemble()
+    leader = ensemble.leader()
+    gone, other = (number for number in (1, 2, 3) if number != leader)
+    assert forget(ensemble, other, gone, "another key") == E.CLUSTER_AUTHORIZATION_FAILED
+    assert forget(ensemble, leader, gone) == E.SERVER_BEHIND, "it votes"
+    assert change(ensemble, gone, votes=False).error == 0
+    ensemble.run(200)
+    ensemble.kill(gone)
+    for told in (leader, other, leader):
+        assert forget(ensemble, told, gone) == E.NONE
+    unsent = ensemble.health(leader).figures.get("raft_messages_unsent", 0)
+    ensemble.run(1_000)
+    assert ensemble.health(leader).figures.get("raft_messages_unsent", 0) == unsent
+    described = ensemble.client(other).ask(DescribeNodeRequest())
+    assert [node.id for node in described.nodes if "coordinator" in node.roles] == sorted(
+        (leader, other)
+    )
+    session = ensemble.session(other)
+    session.open()
+    listed = session.operate(GetData("/zookeeper/config"))[0].data or b""
+    assert b"server.%d=" % gone not in listed
+    assert session.operate(Create("/a", b""))[0].error == 0

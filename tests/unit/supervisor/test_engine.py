@@ -30,6 +30,8 @@ from transport.wire.messages import Message, Refusal
 from transport.wire.messages.cluster import (
     DeathNotice,
     DeathNoticeResponse,
+    ForgetNodeRequest,
+    ForgetNodeResponse,
     HealthRequest,
     HealthResponse,
     NodeEndpoints,
@@ -665,6 +667,30 @@ def test_a_coordinator_comes_as_an_observer_and_goes_without_a_vote(tmp_path: Pa
     assert goes not in world.engine.roster.nodes
     world.command(AddNodeRequest(KEY, coordinator=True))
     assert NodeName("coordinator-4") in world.engine.roster.nodes
+
+
+def test_all_others_are_told_of_a_removal_until_they_have_forgotten(tmp_path: Path) -> None:
+    world = World(growth=tmp_path)
+    world.become_ready()
+    world.command(AddNodeRequest(KEY, coordinator=True))
+    gone = NodeName("coordinator-3")
+    world.engine.roster[gone].health = msgspec.structs.replace(
+        HealthResponse(0, gone, Incarnation(1), "ready", False, False), figures={"raft_voter": 0}
+    )
+    world.command(RemoveNodeRequest(KEY, gone))
+    world.die(gone, 0)
+    told = world.take(ForgetNodeRequest)
+    assert sorted(question.destination for _, question in told) == sorted(world.peers)
+    for endpoint, question in told:
+        behind = question.destination == "coordinator-2"
+        error = ErrorCode.SERVER_BEHIND if behind else ErrorCode.NONE
+        world.answer(endpoint, question, ForgetNodeResponse(error))
+    world.advance(150)
+    [(endpoint, question)] = world.take(ForgetNodeRequest)
+    assert question.destination == "coordinator-2"
+    world.answer(endpoint, question, ForgetNodeResponse(ErrorCode.NONE))
+    world.advance(1_000)
+    assert world.take(ForgetNodeRequest) == []
 
 
 def test_a_move_is_noted_and_restarts_nobody(tmp_path: Path) -> None:

@@ -117,6 +117,41 @@ class DeathNoticeResponse(Message, frozen=True, array_like=True, gc=False):
     error: int
 
 
+class ForgetNodeRequest(Message, frozen=True, array_like=True, gc=False):
+    """A supervisor's word to its nodes that another one has ended for good. Idempotent."""
+
+    api: ClassVar[Api] = Api.FORGET_NODE
+
+    name: NodeName
+    node_id: NodeId
+    proof: bytes = b""
+    """:func:`removal_proof` of both."""
+
+
+def removal_proof(supervisor_key: str, name: NodeName, node_id: NodeId) -> bytes:
+    """Return what proves that a node's removal is told by who knows the key (HMAC-SHA-256)."""
+    import hmac
+
+    words = f"forget/{node_id}/{name}".encode()
+    return hmac.digest(supervisor_key.encode(), words, "sha256")
+
+
+def is_proven_removal(supervisor_key: str, told: ForgetNodeRequest) -> bool:
+    """Tell whether the sender knows the supervisor's key. Without a key nobody can prove anything."""
+    import hmac
+
+    proof = removal_proof(supervisor_key, told.name, told.node_id)
+    return bool(supervisor_key) and hmac.compare_digest(proof, told.proof)
+
+
+class ForgetNodeResponse(Message, frozen=True, array_like=True, gc=False):
+    """NONE: it is forgotten, or was not known. SERVER_BEHIND: it votes, as far as is known here."""
+
+    api: ClassVar[Api] = Api.FORGET_NODE
+
+    error: int
+
+
 class HealthRequest(Message, frozen=True, array_like=True, gc=False):
     """How are you?  Asked by the supervisor and by ``odradek status``."""
 
