@@ -39,11 +39,11 @@ def main() -> int:
     )
     request = Envelope(Kind.REQUEST, body, correlation_id=7)
     frames = encode(request)
-    pairs: list[tuple[bytes | None, bytes | None]] = [(None, bytes(100))] * 1_000
+    keys, values = [None] * 1_000, [bytes(100)] * 1_000
 
     def build() -> bytes:
         builder = BatchBuilder()
-        builder.extend(pairs, 1_700_000_000_000, 1_000_000)
+        builder.extend(keys, values, 1_700_000_000_000, 1_000_000)
         return builder.build(0, ProducerId(1), ProducerEpoch(0), 0)
 
     batch = build()

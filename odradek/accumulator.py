@@ -21,10 +21,8 @@ from typing import NamedTuple
 from odradek.errors import OdradekError
 from transport.kernel import Now
 from transport.wire.ids import ProducerEpoch, ProducerId, TopicId, TopicPartition
-from transport.wire.records import BatchBuilder
+from transport.wire.records import BatchBuilder, Parts
 
-Pair = tuple[bytes | None, bytes | None]
-"""A key and a value."""
 Headers = Sequence[tuple[str, bytes | None]]
 
 SEQUENCE_MASK = 0x7FFFFFFF
@@ -69,9 +67,10 @@ class Receipt(NamedTuple):
 class Run(NamedTuple):
     """Records without headers that go to one partition, or wherever there is room."""
 
-    pairs: Sequence[Pair]
+    keys: Parts
+    values: Parts
     positions: Sequence[int]
-    """The places of these pairs among what the caller sent."""
+    """The places of these records among what the caller sent."""
     record_bytes: int
     """What one of them takes in a batch, on average."""
     timestamp_ms: int | Sequence[int]
@@ -83,8 +82,9 @@ class Run(NamedTuple):
         stamps = self.timestamp_ms
         if not isinstance(stamps, int):
             stamps = list(map(stamps.__getitem__, positions))
-        pairs = list(map(self.pairs.__getitem__, positions))
-        return Run(pairs, positions, self.record_bytes, stamps, self.on_done)
+        keys = list(map(self.keys.__getitem__, positions))
+        values = list(map(self.values.__getitem__, positions))
+        return Run(keys, values, positions, self.record_bytes, stamps, self.on_done)
 
 
 @dataclass(slots=True, eq=False)
@@ -254,7 +254,7 @@ class Accumulator:
         return batch
 
     def extend(self, lane: Lane, run: Run, start: int, now: Now, size_bytes_max: int) -> Taken:
-        """Add pairs of ``run`` from ``start`` on to one batch, and not more than it takes."""
+        """Add records of ``run`` from ``start`` on to one batch, and not more than it takes."""
         limit = min(size_bytes_max, self.batch_size_bytes)
         while True:
             batch = self._open_batch(lane, now)
@@ -262,13 +262,13 @@ class Accumulator:
             index, size_bytes = builder.record_count, builder.size_bytes
             # Not more than will likely fit: what is encoded and does not fit is encoded again.
             likely = max(1, (limit - size_bytes) // run.record_bytes)
-            pairs = run.pairs[start : start + likely]
-            stamps = run.timestamp_ms
+            end = start + likely
+            values, stamps = run.values[start:end], run.timestamp_ms
             if not isinstance(stamps, int):
-                stamps = stamps[start : start + likely]
-            taken = builder.extend(pairs, stamps, limit)
+                stamps = stamps[start:end]
+            taken = builder.extend(run.keys[start:end], values, stamps, limit)
             self.buffered_bytes += builder.size_bytes - size_bytes
-            if taken < len(pairs) or builder.size_bytes + run.record_bytes > limit:
+            if taken < len(values) or builder.size_bytes + run.record_bytes > limit:
                 batch.full = True
             if taken:
                 here = run.positions[start : start + taken]

@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from odradek.accumulator import Headers, OnDone, Outcome, Pair
+from odradek.accumulator import Headers, OnDone, Outcome
 from odradek.errors import BufferFullError, ClientClosedError, OdradekError
 from odradek.producer_engine import ProducerEngine
 from odradek.sheaf import RecordFuture, Sheaf
 from transport.kernel import Now
+from transport.wire.records import Parts
 
 SHEAF_BYTES_MAX = 256 * 1024
 """Single records of about so much are encoded together: a fifth of the cost each."""
@@ -30,7 +31,8 @@ class RunItem(NamedTuple):
     """A part of one ``send_many``."""
 
     topic: str
-    pairs: Sequence[Pair]
+    keys: Parts
+    values: Parts
     size_bytes: int
     timestamp_ms: int | Sequence[int]
     """Of all, or of each."""
@@ -41,7 +43,8 @@ class RunItem(NamedTuple):
         """Hand it to the program."""
         program.send_run(
             self.topic,
-            self.pairs,
+            self.keys,
+            self.values,
             self.size_bytes,
             self.on_done,
             now,
@@ -51,7 +54,7 @@ class RunItem(NamedTuple):
 
     def fail(self, error: OdradekError) -> None:
         """End it unplaced."""
-        self.on_done(Outcome(self.topic, -1, -1, error), 0, range(len(self.pairs)))
+        self.on_done(Outcome(self.topic, -1, -1, error), 0, range(len(self.values)))
 
 
 class FlushItem(NamedTuple):

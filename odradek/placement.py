@@ -105,17 +105,15 @@ class Placement:
             else:
                 self._fill(topic, partition, run, now)
             return
-        keys = [pair[0] for pair in run.pairs]
-        if keys.count(None) == len(keys):
+        if run.keys.count(None) == len(run.keys):
             self._fill(topic, None, run, now)
             return
-        for part, positions in self._spread(topic, run, keys, now).items():
+        for part, positions in self._spread(topic, run, now).items():
             self._fill(topic, part, run.of(positions), now)
 
-    def _spread(
-        self, topic: TopicView, run: Run, keys: Sequence[bytes | None], now: Now
-    ) -> dict[int, array[int]]:
+    def _spread(self, topic: TopicView, run: Run, now: Now) -> dict[int, array[int]]:
         """Return which records go to which partition, of a run with keys."""
+        keys = run.keys
         if self._partitioner is None and None not in keys:
             return self._spread_by_hash(topic, keys)  # type: ignore[arg-type]
         groups: dict[int, array[int]] = {}
@@ -147,7 +145,7 @@ class Placement:
         """Put a run into batches of one lane, or of wherever the sticky choice is."""
         start = 0
         limit = self._limit_bytes(topic)
-        while start < len(run.pairs):
+        while start < len(run.values):
             sticky = partition is None
             lane = (
                 self._sticky_lane(topic, now) if partition is None else self._lane(topic, partition)

@@ -16,7 +16,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any
 
-from odradek.accumulator import Headers, OnDone, Pair
+from odradek.accumulator import Headers, OnDone
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.committing import GroupMetadata, OffsetAndMetadata
 from odradek.engine import Engine
@@ -42,7 +42,7 @@ from odradek.topic_map import TopicView
 from transport.kernel import Now
 from transport.wire.ids import TopicPartition
 from transport.wire.messages.produce import ACKS_ALL, ACKS_LEADER, ACKS_NONE
-from transport.wire.records import CODECS
+from transport.wire.records import CODECS, Parts
 
 Serializer = Callable[[Any], bytes]
 
@@ -243,9 +243,9 @@ class Producer:
                 ready = chunk
                 if self._serializes:
                     ready = [self._serialize(key, value) for key, value in chunk]
-                size_bytes = _check_pairs(ready)
+                keys, values, size_bytes = _columns(ready)
                 part = many.part(count)
-                run = RunItem(topic, ready, size_bytes, stamp_ms, part, partition)
+                run = RunItem(topic, keys, values, size_bytes, stamp_ms, part, partition)
                 self._inbox.put(run, self)
                 count += len(ready)
         except SerializationError:
@@ -445,19 +445,24 @@ def _chunks(pairs: Iterable[tuple[Any, Any]]) -> Iterator[Sequence[tuple[Any, An
         yield chunk
 
 
-def _check_pairs(pairs: Sequence[Pair]) -> int:
-    """Return the bytes of all keys and values; TypeError for what is not bytes."""
+def _columns(pairs: Sequence[tuple[Any, Any]]) -> tuple[Parts, Parts, int]:
+    """Return keys, values, and the bytes of all; TypeError for what is not bytes."""
+    keys: Parts
+    values: Parts
     keys, values = zip(*pairs, strict=True)
     key_kinds, value_kinds = set(map(type, keys)), set(map(type, values))
     if not key_kinds | value_kinds <= _BYTES_OR_NONE:
         for key, value in pairs:
             _check_bytes(key, value)
-    if value_kinds == _ONLY_BYTES:
-        if key_kinds == _ONLY_NONE:
-            return sum(map(len, values))
-        if key_kinds == _ONLY_BYTES:
-            return sum(map(len, keys)) + sum(map(len, values))
-    return sum(len(key or b"") + len(value or b"") for key, value in pairs)
+    return keys, values, _bytes_of(keys, key_kinds) + _bytes_of(values, value_kinds)
+
+
+def _bytes_of(parts: Parts, kinds: set[type]) -> int:
+    if kinds == _ONLY_NONE:
+        return 0
+    if kinds == _ONLY_BYTES:
+        return sum(map(len, parts))  # type: ignore[arg-type]
+    return sum(len(part or b"") for part in parts)
 
 
 def _check_bytes(key: object, value: object) -> None:

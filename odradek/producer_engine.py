@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from odradek.accumulator import Accumulator, Headers, OnDone, Outcome, Pair, Run
+from odradek.accumulator import Accumulator, Headers, OnDone, Outcome, Run
 from odradek.client_program import ClientProgram
 from odradek.committing import GroupMetadata, GroupOffsets, Offsets
 from odradek.coordinators import CoordinatorLink
@@ -33,6 +33,7 @@ from odradek.topic_map import TopicView
 from transport.kernel import Now, earliest
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.messages.coordinators import KEY_GROUP, KEY_TRANSACTION
+from transport.wire.records import Parts
 
 OnEnd = Callable[[OdradekError | None, Now], None]
 OnTopic = Callable[[TopicView | OdradekError, Now], None]
@@ -148,7 +149,8 @@ class ProducerEngine(ClientProgram):
     def send_run(
         self,
         topic: str,
-        pairs: Sequence[Pair],
+        keys: Parts,
+        values: Parts,
         size_bytes: int,
         on_done: OnDone,
         now: Now,
@@ -160,9 +162,10 @@ class ProducerEngine(ClientProgram):
 
         ``size_bytes`` is that of all keys and values; ``positions`` says which records a part has.
         """
-        record_bytes = size_bytes // max(1, len(pairs)) + RECORD_OVERHEAD_BYTES
+        count = len(values)
+        record_bytes = size_bytes // max(1, count) + RECORD_OVERHEAD_BYTES
         stamp_ms = now.wall_ms if timestamp_ms is None else timestamp_ms
-        run = Run(pairs, range(len(pairs)), record_bytes, stamp_ms, on_done)
+        run = Run(keys, values, range(count), record_bytes, stamp_ms, on_done)
 
         def place(known: TopicView | OdradekError, now: Now) -> None:
             if isinstance(known, OdradekError):
@@ -170,7 +173,7 @@ class ProducerEngine(ClientProgram):
             else:
                 self._placement.place_run(known, run, partition, now)
 
-        self._place(topic, record_bytes * len(pairs), place, now)
+        self._place(topic, record_bytes * count, place, now)
 
     def flush(self, on_done: Callable[[Now], None], now: Now) -> None:
         """Call ``on_done`` when every record taken so far has met its end."""

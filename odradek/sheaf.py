@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from odradek.accumulator import Headers, Outcome, Pair
+from odradek.accumulator import Headers, Outcome
 from odradek.errors import OdradekError
 from odradek.futures import FINISHED, RUNNING, WatchedFuture
 from odradek.placement import RECORD_OVERHEAD_BYTES, Single
@@ -101,7 +101,7 @@ class Sheaf:
 
     __slots__ = (
         *("topic", "partition", "headers", "owner", "size_bytes", "timestamps_ms", "watched"),
-        *("_ended", "_pairs", "_parts", "_parts_at", "_parts_seen"),
+        *("_ended", "_keys", "_values", "_parts", "_parts_at", "_parts_seen"),
     )
 
     def __init__(
@@ -116,8 +116,10 @@ class Sheaf:
         self.timestamps_ms: list[int] = []
         self.watched: dict[int, RecordFuture] = {}
         """The futures that somebody waits for, by place."""
-        self._pairs: list[Pair] = []
-        """Until they are placed."""
+        # Columns: a tuple for each record would be one object more for the collector to look at.
+        # The keys and the values are here until they are placed.
+        self._keys: list[bytes | None] = []
+        self._values: list[bytes | None] = []
         self._ended = 0
         self._parts: list[_Part] = []
         self._parts_at: array[int] | None = None
@@ -130,9 +132,10 @@ class Sheaf:
         """Take one record more."""
         future = _new(RecordFuture)  # its class, called, would take twice the time
         future.sheaf = self
-        future.place = len(self._pairs)
+        future.place = len(self._values)
         future._end = None
-        self._pairs.append((key, value))
+        self._keys.append(key)
+        self._values.append(value)
         self.timestamps_ms.append(timestamp_ms)
         self.size_bytes += size_bytes
         return future
@@ -144,17 +147,18 @@ class Sheaf:
 
     def place(self, program: ProducerEngine, now: Now) -> None:
         """Hand it to the program."""
-        pairs, self._pairs = self._pairs, []
+        keys, values = self._keys, self._values
+        self._forget()
         times = self.timestamps_ms
         if self.headers:
-            ((key, value),) = pairs
-            record = Single(self.partition, key, value, self.headers, times[0], self.settle)
+            record = Single(self.partition, keys[0], values[0], self.headers, times[0], self.settle)
             program.take(self.topic, record, now)
             return
         program.send_run(
             self.topic,
-            pairs,
-            self.size_bytes - RECORD_OVERHEAD_BYTES * len(pairs),
+            keys,
+            values,
+            self.size_bytes - RECORD_OVERHEAD_BYTES * len(values),
             self.settle,
             now,
             partition=self.partition,
@@ -163,9 +167,13 @@ class Sheaf:
 
     def fail(self, error: OdradekError) -> None:
         """End it unplaced."""
-        self._pairs = []
+        self._forget()
         partition = -1 if self.partition is None else self.partition
         self.settle(Outcome(self.topic, partition, -1, error), 0, range(len(self)))
+
+    def _forget(self) -> None:
+        """Hold keys and values no longer than they are of use."""
+        self._keys, self._values = [], []
 
     def settle(self, outcome: Outcome, first: int, places: Sequence[int] | None) -> None:
         """Take the end of the records at these places (None: of its only one)."""

@@ -32,7 +32,8 @@ from transport.wire.checksum import crc32c
 from transport.wire.compression import NONE, compress
 from transport.wire.ids import NO_PRODUCER_ID, ProducerEpoch, ProducerId
 
-Pair = tuple[bytes | None, bytes | None]
+Parts = Sequence[bytes | None]
+"""The keys, or the values, of records."""
 Headers = Sequence[tuple[str, bytes | None]]
 Stamps = int | Sequence[int]
 """The timestamp of all records, or of each, in milliseconds."""
@@ -220,12 +221,13 @@ class BatchBuilder:
 
     def extend(
         self,
-        pairs: Sequence[Pair],
+        keys: Parts,
+        values: Parts,
         timestamp_ms: Stamps,
         size_bytes_max: int,
         start: int = 0,
     ) -> int:
-        """Add (key, value) pairs from index ``start`` on while the batch is within the limit.
+        """Add records from index ``start`` on while the batch is within the limit.
 
         ``timestamp_ms`` is that of all, or of each.
         Returns how many were taken; at least one if the builder was empty and there is one.
@@ -233,21 +235,25 @@ class BatchBuilder:
         was taken before it.
         """
         position = start
-        while position < len(pairs):
+        while position < len(values):
             # As many as would fit if all were like the first; what is encoded beyond is wasted.
-            like_this = (size_bytes_max - self.size_bytes) // self._size_of(pairs[position])
+            like_this = (size_bytes_max - self.size_bytes) // self._size_of(
+                keys[position], values[position]
+            )
             if like_this < 1 and self.record_count:
                 break
             count = min(max(like_this, 1), _RUN_RECORDS, self._deltas_of_one_size())
-            run = pairs[position : position + count]
+            end = position + count
             stamps = timestamp_ms
             if not isinstance(stamps, int):
-                stamps = stamps[position : position + count]
+                stamps = stamps[position:end]
                 if stamps.count(stamps[0]) == len(stamps):
                     stamps = stamps[0]
-            taken = self._extend_run(run, stamps, size_bytes_max)
+            taken = self._extend_run(
+                keys[position:end], values[position:end], stamps, size_bytes_max
+            )
             position += taken
-            if taken < len(run):
+            if position < min(end, len(values)):
                 break
         return position - start
 
@@ -313,20 +319,19 @@ class BatchBuilder:
         self.record_count += record_count
         self.size_bytes += len(run)
 
-    def _size_of(self, pair: Pair) -> int:
+    def _size_of(self, *parts: bytes | None) -> int:
         """Return the size of the next record, the timestamp delta taken as one byte."""
-        weight = sum(1 if part is None else _weights[len(part)] for part in pair)
+        weight = sum(1 if part is None else _weights[len(part)] for part in parts)
         length = 3 + varint.size(self.record_count) + weight
         return length + varint.size(length)
 
     def _deltas_of_one_size(self) -> int:
         return _same_size_until(self.record_count) - self.record_count
 
-    def _extend_run(self, run: Sequence[Pair], timestamp_ms: Stamps, size_bytes_max: int) -> int:
-        """Take as many of ``run`` as fit; all its offset deltas are varints of one size."""
-        keys: tuple[Any, ...]
-        values: tuple[Any, ...]
-        keys, values = zip(*run, strict=True)
+    def _extend_run(
+        self, keys: Parts, values: Parts, timestamp_ms: Stamps, size_bytes_max: int
+    ) -> int:
+        """Take as many of these as fit; all their offset deltas are varints of one size."""
         if None in values or (None in keys and keys.count(None) != len(keys)):
             columns = self._mixed_columns(keys, values, timestamp_ms)
         else:
@@ -334,7 +339,7 @@ class BatchBuilder:
         pieces = list(chain.from_iterable(zip(*columns, strict=True)))
         pieces.append(_NO_HEADERS)
         encoded = b"".join(pieces)[1:]
-        count = len(run)
+        count = len(values)
         room_bytes = size_bytes_max - self.size_bytes
         if len(encoded) > room_bytes:
             ends = list(accumulate(map(len, pieces)))[len(columns) - 1 :: len(columns)]

@@ -18,7 +18,7 @@ from transport.wire.batch import (
     stamp,
     stamp_with_time,
 )
-from transport.wire.batch_builder import NO_PRODUCER_EPOCH, BatchBuilder
+from transport.wire.batch_builder import NO_PRODUCER_EPOCH, BatchBuilder, Parts
 from transport.wire.batch_reader import (
     Record,
     RecordBatchView,
@@ -40,6 +40,7 @@ __all__ = [
     "NO_SEQUENCE",
     "BatchBuilder",
     "BatchHeader",
+    "Parts",
     "Record",
     "RecordBatchView",
     "RecordError",

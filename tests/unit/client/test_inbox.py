@@ -87,7 +87,10 @@ def test_order_is_kept_whether_records_go_together_or_not(cluster: Any) -> None:
         # Runs of the same millisecond, broken by times, partitions, headers and bulk.
         if number % 50 == 20:
             pairs = [(None, b"%d" % (1_000 + number))]
-            inbox.put(RunItem("t", pairs, 4, 7, ends.of(1_000 + number), 0), Owner())
+            sent_keys, sent_values = zip(*pairs, strict=True)
+            inbox.put(
+                RunItem("t", sent_keys, sent_values, 4, 7, ends.of(1_000 + number), 0), Owner()
+            )
         partition, ms = number // 40 % 2, number // 15
         headers = (("h", b""),) if number % 33 == 0 else ()
         put(inbox, ends, number, partition=partition, ms=ms, headers=headers)
@@ -163,7 +166,7 @@ def test_closing_ends_what_was_never_placed_and_whoever_waits(cluster: Any) -> N
     _, inbox = make(cluster, limit_bytes=20)
     ends = Ends()
     put(inbox, ends, 0)
-    inbox.put(RunItem("t", [(None, b"1"), (None, b"2")], 10, 0, ends.of(1)), Owner())
+    inbox.put(RunItem("t", [None, None], [b"1", b"2"], 10, 0, ends.of(1)), Owner())
     raised: list[Exception] = []
 
     def block() -> None:

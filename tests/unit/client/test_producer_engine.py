@@ -90,8 +90,7 @@ def test_a_record_is_written_and_its_end_names_the_offset(cluster: Any) -> None:
 
 def send_as_runs(engine: ProducerEngine, cluster: Any, ends: Ends, *numbers: int) -> None:
     for number in numbers:
-        pairs = [(None, b"%d" % number)]
-        engine.send_run("t", pairs, 5, ends.of(number), cluster.now, partition=0)
+        engine.send_run("t", [None], [b"%d" % number], 5, ends.of(number), cluster.now, partition=0)
 
 
 @pytest.mark.parametrize("hand_in", [send, send_as_runs])
@@ -145,7 +144,15 @@ def test_a_run_keeps_its_order_and_splits_by_key(cluster: Any) -> None:
     cluster.topic("t", 3)
     engine, ends = make(cluster, batch_size_bytes=2_000), Ends()
     pairs = [(b"key-%d" % (number % 7), b"%d" % number) for number in range(1_000)]
-    engine.send_run("t", pairs, sum(len(k) + len(v) for k, v in pairs), ends.of("r"), cluster.now)
+    sent_keys, sent_values = zip(*pairs, strict=True)
+    engine.send_run(
+        "t",
+        sent_keys,
+        sent_values,
+        sum(len(k) + len(v) for k, v in pairs),
+        ends.of("r"),
+        cluster.now,
+    )
     cluster.settle()
     written = [values(cluster, partition) for partition in range(3)]
     assert sorted(chain.from_iterable(written)) == list(range(1_000))
@@ -189,7 +196,8 @@ def test_a_run_with_and_without_keys_keeps_its_order_in_each_partition(cluster: 
     engine, ends = make(cluster), Ends()
     keys = [None if number % 3 == 0 else b"key-%d" % number for number in range(300)]
     pairs = [(key, b"%d" % number) for number, key in enumerate(keys)]
-    engine.send_run("t", pairs, 300 * 8, ends.of("r"), cluster.now)
+    sent_keys, sent_values = zip(*pairs, strict=True)
+    engine.send_run("t", sent_keys, sent_values, 300 * 8, ends.of("r"), cluster.now)
     cluster.settle()
     written = [values(cluster, partition) for partition in range(2)]
     assert sorted(chain.from_iterable(written)) == list(range(300))
@@ -203,7 +211,8 @@ def test_unkeyed_records_stick_to_a_partition_per_batch(cluster: Any) -> None:
     cluster.topic("t", 3)
     engine, ends = make(cluster, batch_size_bytes=1_000), Ends()
     pairs = [(None, b"%08d" % number) for number in range(2_000)]
-    engine.send_run("t", pairs, 16_000, ends.of("r"), cluster.now)
+    sent_keys, sent_values = zip(*pairs, strict=True)
+    engine.send_run("t", sent_keys, sent_values, 16_000, ends.of("r"), cluster.now)
     cluster.settle()
     written = [values(cluster, partition) for partition in range(3)]
     assert sorted(chain.from_iterable(written)) == list(range(2_000))
@@ -548,7 +557,8 @@ def test_a_batch_that_is_too_large_is_split(cluster: Any, idempotent: bool) -> N
     refuse_above(cluster, 200)
     pairs = [(None, b"%d" % number) for number in range(60)]
     send(engine, cluster, ends, 1_000, 1_001)
-    engine.send_run("t", pairs, 120, ends.of("run"), cluster.now)
+    sent_keys, sent_values = zip(*pairs, strict=True)
+    engine.send_run("t", sent_keys, sent_values, 120, ends.of("run"), cluster.now)
     send(engine, cluster, ends, 1_002)
     cluster.advance(10)
     send(engine, cluster, ends, 1_003)

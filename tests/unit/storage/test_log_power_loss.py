@@ -57,8 +57,8 @@ class Trial:
         offset, made = log.log_end_offset, []
         for _ in range(random.randrange(1, 4)):
             builder = BatchBuilder()
-            pairs = [(None, b"v" * random.randrange(200))] * random.randrange(1, 5)
-            builder.extend(pairs, 1000, 1 << 30)
+            value, count = b"v" * random.randrange(200), random.randrange(1, 5)
+            builder.extend([None] * count, [value] * count, 1000, 1 << 30)
             head, rest = stamp(offset, LeaderEpoch(self.epoch), builder.build())
             header = read_header(head + bytes(rest))
             made.append(((head, rest), header))

@@ -40,7 +40,7 @@ def keep_open(log: PartitionLog) -> PartitionLog:
 
 def make_batch(offset: int, count: int, epoch: int, size: int) -> bytes:
     builder = BatchBuilder()
-    builder.extend([(b"k", b"v" * size)] * count, 1000 + offset, 1 << 30)
+    builder.extend([b"k"] * count, [b"v" * size] * count, 1000 + offset, 1 << 30)
     head, rest = stamp(Offset(offset), LeaderEpoch(epoch), builder.build())
     return head + bytes(rest)
 

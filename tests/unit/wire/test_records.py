@@ -69,7 +69,7 @@ GOLDEN = GOLDEN_BEFORE_CRC + crc_bit_by_bit(GOLDEN_AFTER_CRC).to_bytes(4, "big")
 
 def batch_of(count: int, *, size_bytes: int = 20, timestamp_ms: int = 1000) -> bytes:
     builder = BatchBuilder()
-    assert builder.extend([(None, b"x" * size_bytes)] * count, timestamp_ms, BIG) == count
+    assert builder.extend([None] * count, [b"x" * size_bytes] * count, timestamp_ms, BIG) == count
     return builder.build()
 
 
@@ -137,7 +137,8 @@ def test_extend_and_append_write_the_same_bytes() -> None:
         one_by_one, at_once = BatchBuilder(), BatchBuilder()
         for key, value in pairs:
             assert one_by_one.append(key, value, (), 5)
-        assert at_once.extend(pairs, 5, BIG) == len(pairs)
+        keys, values = zip(*pairs, strict=True)
+        assert at_once.extend(keys, values, 5, BIG) == len(pairs)
         assert at_once.build() == one_by_one.build()
         assert at_once.size_bytes == len(at_once.build()) == one_by_one.size_bytes
         rows = decode_batch(at_once.build())
@@ -150,7 +151,8 @@ def test_many_records_cross_every_size_of_offset_delta() -> None:
         (None, b"%d" % number) for number in range(70_000)
     ]
     builder = BatchBuilder()
-    assert builder.extend(pairs, 1, BIG) == len(pairs)
+    keys, values = zip(*pairs, strict=True)
+    assert builder.extend(keys, values, 1, BIG) == len(pairs)
     assert decode_values(builder.build()) == [value for _, value in pairs]
 
 
@@ -158,7 +160,7 @@ def test_timestamps_go_forth_and_back() -> None:
     builder = BatchBuilder()
     for timestamp_ms in (1_700_000_000_000, 1_700_000_000_500, 1_699_999_999_000):
         assert builder.append(None, b"a", (), timestamp_ms)
-        assert builder.extend([(None, b"b"), (b"k", b"c")], timestamp_ms, BIG) == 2
+        assert builder.extend([None, b"k"], [b"b", b"c"], timestamp_ms, BIG) == 2
     header = read_header(builder.build())
     assert header.base_timestamp_ms == 1_700_000_000_000
     assert header.max_timestamp_ms == 1_700_000_000_500 == builder.max_timestamp_ms
@@ -178,7 +180,8 @@ def test_a_batch_takes_what_fits_and_no_more(seed: int) -> None:
     limit_bytes, start = random.randrange(300, 20_000), 0
     while start < len(pairs):
         builder = BatchBuilder()
-        taken = builder.extend(pairs, 9, limit_bytes, start)
+        keys, values = zip(*pairs, strict=True)
+        taken = builder.extend(keys, values, 9, limit_bytes, start)
         assert len(builder.build()) <= limit_bytes
         start += taken
         if start < len(pairs):
@@ -188,15 +191,14 @@ def test_a_batch_takes_what_fits_and_no_more(seed: int) -> None:
 
 def test_an_empty_builder_takes_one_record_of_any_size() -> None:
     builder = BatchBuilder()
-    assert builder.extend([(None, b"x" * 500)] * 2, 1, 100) == 1
+    assert builder.extend([None] * 2, [b"x" * 500] * 2, 1, 100) == 1
     assert builder.append(None, b"y", (), 1, 100) == 0
 
 
 def test_what_is_not_bytes_is_refused_and_adds_nothing() -> None:
     builder = BatchBuilder()
-    wrong: list[tuple[bytes | None, bytes | None]] = [(None, b"a"), (None, "text")]  # type: ignore[list-item]
     with pytest.raises(TypeError):
-        builder.extend(wrong, 1, BIG)
+        builder.extend([None] * 2, [b"a", "text"], 1, BIG)  # type: ignore[list-item]
     with pytest.raises(TypeError):
         builder.append(None, "text", (), 1)  # type: ignore[arg-type]
     assert (builder.record_count, builder.size_bytes) == (0, HEADER_BYTES)
@@ -215,7 +217,7 @@ def test_a_builder_can_be_built_again_for_another_producer() -> None:
 @pytest.mark.parametrize("codec", sorted(CODECS.values()))
 def test_a_sound_batch_passes(codec: int) -> None:
     builder = BatchBuilder()
-    builder.extend([(b"key", b"value" * 30)] * 500, 1000, BIG)
+    builder.extend([b"key"] * 500, [b"value" * 30] * 500, 1000, BIG)
     batch = builder.build(codec, ProducerId(4), ProducerEpoch(0), 12)
     header = check_batch(batch, size_bytes_max=len(batch))
     assert header.codec == codec
@@ -384,7 +386,7 @@ def test_damage_behind_a_valid_crc_is_a_record_error(seed: int) -> None:
     builder = BatchBuilder()
     builder.append(b"key", b"v" * 70, (("name", b"content"), ("nothing", None)), 3)
     builder.append(None, None, (), 1 << 40)
-    builder.extend([(b"k", b"x" * 9)] * 70, 4, BIG)
+    builder.extend([b"k"] * 70, [b"x" * 9] * 70, 4, BIG)
     sound = builder.build()
     before = decode_rows(sound)
     codes: list[ErrorCode] = []
@@ -425,8 +427,8 @@ def test_a_run_may_have_a_time_for_each_record() -> None:
     for _ in range(50):
         count = random.randrange(1, 400)
         kinds: list[list[bytes | None]] = [[None], [b"k", b"key"], [None, b"k"]]
-        keys = random.choice(kinds)
-        pairs = [(random.choice(keys), b"v" * random.randrange(1, 200)) for _ in range(count)]
+        kind = random.choice(kinds)
+        pairs = [(random.choice(kind), b"v" * random.randrange(1, 200)) for _ in range(count)]
         stamps = [1_000 + number // 30 + random.choice([0, 0, -2]) for number in range(count)]
         limit = random.choice([500, 4_000, 1 << 20])
         run, single = BatchBuilder(), BatchBuilder()
@@ -434,7 +436,8 @@ def test_a_run_may_have_a_time_for_each_record() -> None:
         if random.random() < 0.5:  # what is in the batch before has set its first time
             run.append(None, b"first", (), 995)
             single.append(None, b"first", (), 995)
-        start = run.extend(pairs, stamps, limit)
+        keys, values = zip(*pairs, strict=True)
+        start = run.extend(keys, values, stamps, limit)
         for (key, value), stamp_ms in zip(pairs[:start], stamps, strict=False):
             assert single.append(key, value, (), stamp_ms, limit)
         assert decode_batch(run.build()) == decode_batch(single.build())

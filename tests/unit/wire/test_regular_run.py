@@ -8,7 +8,7 @@ import pytest
 
 from transport.wire import batch_reader
 from transport.wire.batch import HEADER_BYTES, RecordError
-from transport.wire.batch_builder import BatchBuilder, Pair
+from transport.wire.batch_builder import BatchBuilder
 from transport.wire.batch_reader import Row, decode_rows
 from transport.wire.regular_run import RECORDS_MIN, read_run
 
@@ -51,9 +51,9 @@ def test_runs_are_read_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_wrong_bytes_are_judged_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     random = Random(6)
-    pairs: list[Pair] = [(b"key", b"value %d" % (number % 10)) for number in range(150)]
+    values = [b"value %d" % (number % 10) for number in range(150)]
     builder = BatchBuilder()
-    builder.extend(pairs, 1_000, 1 << 20)
+    builder.extend([b"key"] * 150, values, 1_000, 1 << 20)
     sound = builder.build()
     judged = []
     for _ in range(600):
@@ -70,7 +70,7 @@ def test_wrong_bytes_are_judged_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_run_ends_where_the_size_of_offsets_changes() -> None:
     builder = BatchBuilder()
-    builder.extend([(None, b"v" * 100)] * 300, 7, 1 << 20)
+    builder.extend([None] * 300, [b"v" * 100] * 300, 7, 1 << 20)
     data = builder.build()
     rows, end = read_run(data, HEADER_BYTES, 300, 0, 50, 7)
     assert [row[0] for row in rows] == list(range(50, 50 + 64))
@@ -81,7 +81,7 @@ def test_a_run_ends_where_the_size_of_offsets_changes() -> None:
 
 def test_what_is_not_worth_it_is_left_alone() -> None:
     builder = BatchBuilder()
-    builder.extend([(None, b"v")] * 40, 7, 1 << 20)
+    builder.extend([None] * 40, [b"v"] * 40, 7, 1 << 20)
     data = builder.build()
     assert read_run(data, HEADER_BYTES, RECORDS_MIN - 1, 0, 0, 7) == ([], HEADER_BYTES)
     assert read_run(data, len(data), 40, 0, 0, 7) == ([], len(data))
