@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from nodes.config import EXIT_CONFIG
+from nodes.config import EXIT_CONFIG, QUORUM_ROLES
 from supervisor.control import NoSupervisor, ask
-from supervisor.data_dir import DataDir
+from supervisor.data_dir import Cluster, DataDir
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeName
 from transport.wire.messages.supervision import (
@@ -118,7 +118,26 @@ def remove(given: argparse.Namespace, data_dir: DataDir) -> int:
     status = run("broker remove", given, lambda _, admin: broker.forgotten(admin, given.id))
     if status == 0:
         print(f"{name} is removed; its data directory stays")
+        for line in left_behind(data_dir.read_cluster()):
+            print(line)
     return status
+
+
+def left_behind(cluster: Cluster | None) -> list[str]:
+    """Return what to say of the members of the quorum on a host, of several, that has no broker any more.
+
+    They are nobody else's to place: the quorum has them where its settings name them.
+    """
+    if cluster is None or not cluster.elsewhere or any("broker" in n.roles for n in cluster.nodes):
+        return []
+    role = QUORUM_ROLES[cluster.mode]
+    return [
+        f"{node.name} runs here still and may vote: before this host goes for good, end its vote by"
+        f" `odradek ensemble remove {node.name} --observe` on the host whose {role} leads (`odradek"
+        " ensemble status`); without its vote fewer of the others may fail"
+        for node in cluster.nodes
+        if role in node.roles
+    ]
 
 
 def _name_of(data_dir: DataDir, node_id: int) -> NodeName:

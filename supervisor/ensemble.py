@@ -17,7 +17,7 @@ from typing import Any
 from nodes.config import QUORUM_ROLES, ConfigError, nearest
 from supervisor import commands
 from supervisor.data_dir import DataDir
-from transport.wire.errors import meaning
+from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import NO_NODE, NodeId
 from transport.wire.messages.cluster import HealthRequest, HealthResponse, NodeEndpoints
 
@@ -297,6 +297,8 @@ def _row(member: NodeEndpoints, word: HealthResponse | None) -> tuple[str, ...]:
 def _why(answer: Any) -> str:
     if answer is None:
         return "it does not answer; see `odradek ensemble status`"
+    if answer.error == ErrorCode.CLUSTER_AUTHORIZATION_FAILED:
+        return "whoever is to do it takes orders from its own host alone: give the command there"
     return str(answer.text or meaning(answer.error).text)
 
 
