@@ -116,6 +116,11 @@ class BrokerConfig:
     replica_fetch_wait_max_ms: int = setting(500, "Kafka's", low=1)
     replica_fetch_bytes_max: int = setting(10 * 1024 * 1024, "Kafka's response limit", low=1024)
     fetch_bytes_max: int = setting(50 * 1024 * 1024, "Kafka's fetch.max.bytes", low=1024)
+    cold_read_byte_rate: int = setting(
+        64 * 1024 * 1024,
+        "of what is old, while something is written: more, and that waits more than twice as long",
+        low=1024,
+    )
     request_timeout_ms: int = setting(2_000, "controller and peers answer in milliseconds", low=50)
     log_dirs: tuple[str, ...] = setting(
         ("logs",), "below the node's data; of an absolute one each node has a folder of its own"
@@ -194,6 +199,11 @@ class LogConfig:
     )
     recovery_note_bytes: int = setting(
         4 * 1024 * 1024, "a start after a kill reads no more of a log, in some 10 ms", low=1
+    )
+    recent_bytes: int = setting(
+        4 * 1024 * 1024,
+        "of a log's end: written just now, so in the page cache, and read at once",
+        low=0,
     )
 
 

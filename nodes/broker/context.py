@@ -66,6 +66,10 @@ class BrokerContext:
     """No tail of a log can have been lost that the controller has not yet taken in."""
     logs_lost: bool = False
     """Nor can a log as a whole, if this is False."""
+    appended_ms: int = -(1 << 62)
+    """Monotonic time of the last append to any log here."""
+    appended_bytes: int = 0
+    """By this process, to all logs."""
     figures: dict[str, int] = field(default_factory=dict)
     """Counters by name, shown by HEALTH."""
 

@@ -55,6 +55,8 @@ AHEAD_OF_US = frozenset(
 """A follower that has heard of our leadership before we have is let wait, not sent away."""
 
 Lane = NodeId | Origin
+Wanted = tuple[PartitionKey, Offset, int, Offset]
+"""What to read: where from, how many bytes at most, and up to which offset."""
 
 
 class Movement(NamedTuple):
@@ -74,7 +76,7 @@ class Movement(NamedTuple):
 class _Fetch:
     """One fetch, from its arrival to its answer."""
 
-    __slots__ = ("body", "cold", "done", "due_ms", "lane", "parked", "request", "session")
+    __slots__ = ("body", "done", "due_ms", "lane", "parked", "request", "session")
 
     def __init__(
         self, request: Request, body: FetchRequest, session: FetchSession, due_ms: int
@@ -87,8 +89,6 @@ class _Fetch:
         self.lane: Lane = body.replica_id if body.replica_id != NO_NODE else request.origin
         self.parked = False
         self.done = False
-        self.cold = "", 0
-        """What was brought into the page cache for it last."""
 
     @property
     def is_follower(self) -> bool:
@@ -126,7 +126,7 @@ class Fetches:
         self._order = count()
         self._turn = 0
         self._cold_reads = ColdReads(context)
-        self._read_now: dict[tuple[PartitionKey, Offset, int, Offset], bytes | bytearray] = {}
+        self._read_now: dict[Wanted, bytes | bytearray] = {}
         """What was read in this turn: followers in step all want the same bytes."""
         self.waiting_count = 0
         """How many fetches have no answer yet."""
@@ -378,14 +378,7 @@ class Fetches:
                 gathered.partitions[key] = FetchedPartition(*self._describe(replica, fetch))
             return
         wanted = (key, part.offset, max(0, min(part.max_bytes, left_bytes)), verdict.up_to)
-        data = self._read_now.get(wanted)
-        if data is None:
-            found = replica.read_cached(*wanted[1:], now)
-            if isinstance(found, Extent) and fetch.cold != (found.segment.path, found.position):
-                self._warm(fetch, key, found)
-                return
-            # What was brought and is not there: the file system cannot tell, or memory is short.
-            data = replica.read(*wanted[1:], now) if isinstance(found, Extent) else found
+        data = self._read_now.get(wanted) or self._bytes_at(fetch, replica, wanted, now)
         if data is None:
             self._add_error(key, ErrorCode.KAFKA_STORAGE_ERROR, gathered, replica)
         elif data:
@@ -401,8 +394,26 @@ class Fetches:
             gathered.frames.append(data)
             gathered.size_bytes += len(data)
 
-    def _warm(self, fetch: _Fetch, key: PartitionKey, extent: Extent) -> None:
-        """Look at this partition again once what it holds there is in the page cache."""
+    def _bytes_at(
+        self, fetch: _Fetch, replica: Replica, wanted: Wanted, now: Now
+    ) -> bytes | bytearray | None:
+        """Return what is wanted; nothing while it is waited for; None: the log has failed."""
+        found = replica.read_recent(*wanted[1:], now)
+        if not isinstance(found, Extent):
+            return found
+        is_warm = self._cold_reads.take(found)
+        if is_warm or fetch.is_follower or self._cold_reads.is_free(now):
+            data = replica.read_cached(found, now)
+            if not isinstance(data, Extent):
+                return data
+        if is_warm:
+            # Brought and not there: the file system cannot tell, or memory is short.
+            return replica.read(*wanted[1:], now)
+        self._read_later(fetch, wanted[0], found, now)
+        return b""
+
+    def _read_later(self, fetch: _Fetch, key: PartitionKey, extent: Extent, now: Now) -> None:
+        """Look at this partition again once it is its turn, and what it holds there is in memory."""
         session = fetch.session
 
         def warmed(_now: Now) -> None:
@@ -410,10 +421,9 @@ class Fetches:
             if key in session.parts:
                 session.ready[key] = None
             if waiting is not None:
-                waiting.cold = extent.segment.path, extent.position
                 self._fresh.append(waiting)
 
-        self._cold_reads.warm(extent, warmed)
+        self._cold_reads.order(extent, warmed, now, by_follower=fetch.is_follower)
 
     @staticmethod
     def _describe(replica: Replica, fetch: _Fetch) -> tuple[TopicId, int, int, Offset, Offset]:

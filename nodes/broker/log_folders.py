@@ -120,6 +120,7 @@ def log_settings(config: LogConfig) -> LogSettings:
         config.index_interval_bytes,
         config.segment_jitter_ms,
         config.segment_index_bytes,
+        config.recent_bytes,
         Retention(config.retention_ms, config.retention_bytes) if deletes else Retention(),
         _compaction(config),
     )

@@ -282,17 +282,26 @@ class Replica:
             self.fail(error, now)
             return None
 
-    def read_cached(
+    def read_recent(
         self, offset: Offset, size_bytes_max: int, up_to: Offset, now: Now
     ) -> bytes | bytearray | Extent | None:
-        """Read like ``read``, or return where it is that must be waited for."""
+        """Read like ``read`` what stands near the log's end; of the rest, return where it is."""
         if self._log is None:
             return None
         try:
-            return self._log.read_cached(offset, size_bytes_max, up_to)
+            return self._log.read_recent(offset, size_bytes_max, up_to)
         except StorageError as error:
             self.fail(error, now)
             return None
+
+    def read_cached(self, extent: Extent, now: Now) -> bytes | bytearray | Extent | None:
+        """Read what ``read_recent`` has found, or return it: it must be waited for."""
+        try:
+            data = extent.read_cached()
+        except StorageError as error:
+            self.fail(error, now)
+            return None
+        return extent if data is None else data
 
     # Retention
 
@@ -364,6 +373,8 @@ class Replica:
         core, log = self.core, self._log
         assert core is not None, "it has ordered this"
         assert log is not None, "it has a core"
+        self._context.appended_ms = now.mono_ms
+        self._context.appended_bytes += sum(header.size_bytes for _, header in batches)
         try:
             log.append_all(batches, now.wall_ms)
         except StorageError as error:

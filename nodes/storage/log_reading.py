@@ -1,4 +1,4 @@
-"""Finding what a read is to return: which bytes of which segment, without reading them.
+"""Finding what a read is to return: which bytes of which segment, mostly without reading any.
 
 Knows nothing of where a log begins or of high watermarks.
 """
@@ -20,26 +20,31 @@ class Extent(NamedTuple):
     segment: Segment
     position: int
     size_bytes: int
+    checked: bool
+    """An earlier process has written them: their CRCs are looked at."""
 
-    def read(self, *, checked: bool) -> bytes:
-        """Return them; raises Damaged where a CRC that is ``checked`` fails."""
+    def read(self) -> bytes:
+        """Return them; raises Damaged where a CRC fails."""
         data = self.segment.file().read(self.position, self.size_bytes)
-        if checked:
+        if self.checked:
             _check(data, f"{self.segment.path} at position {self.position}")
         return data
 
-    def read_cached(self, *, checked: bool) -> bytes | bytearray | None:
+    def read_cached(self) -> bytes | bytearray | None:
         """Return them like ``read``; None: they are not in the page cache."""
-        if self.segment.is_recent(self.position):
-            return self.read(checked=checked)
         data = self.segment.file().read_cached(self.position, self.size_bytes)
-        if checked and data is not None:
+        if self.checked and data is not None:
             _check(data, f"{self.segment.path} at position {self.position}")
         return data
 
 
 def extent_at(
-    segments: Iterable[Segment], offset: Offset, size_bytes_max: int, up_to: Offset
+    segments: Iterable[Segment],
+    offset: Offset,
+    size_bytes_max: int,
+    up_to: Offset,
+    *,
+    checked: bool,
 ) -> Extent | None:
     """Return the batches from the one that holds ``offset`` on, of one of these segments.
 
@@ -58,7 +63,7 @@ def extent_at(
             stop = segment.boundary_before(limit, start)
         if stop <= start:
             stop = start + next(segment.headers(start))[1].size_bytes
-        return Extent(segment, start, stop - start)
+        return Extent(segment, start, stop - start, checked)
     return None
 
 

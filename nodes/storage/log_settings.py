@@ -24,6 +24,8 @@ class LogSettings:
     segment_jitter_ms: int = 0
     """A segment is rolled earlier by up to this much, each log by another part of it."""
     segment_index_bytes: int = 10 * 1024 * 1024
+    recent_bytes: int = 4 * 1024 * 1024
+    """What stands so near the end of a log is read at once: it was written just now."""
     retention: Retention = Retention()
     compaction: Compaction | None = None
     """How the log is compacted, if it is."""

@@ -399,17 +399,30 @@ class PartitionLog:
         earlier process has written fails its CRC.
         """
         extent = self._extent(offset, size_bytes_max, up_to)
-        return b"" if extent is None else extent.read(checked=offset < self._written_from)
+        return b"" if extent is None else extent.read()
 
-    def read_cached(
+    def read_recent(
         self, offset: Offset, size_bytes_max: int, up_to: Offset
     ) -> bytes | bytearray | Extent:
-        """Read like ``read``, or return where it is that must be waited for."""
+        """Read like ``read`` what stands near the end; of the rest, return where it is.
+
+        So does what an earlier process has written there, and is in no page cache any more.
+        """
         extent = self._extent(offset, size_bytes_max, up_to)
         if extent is None:
             return b""
-        data = extent.read_cached(checked=offset < self._written_from)
+        if not self._is_recent(extent):
+            return extent
+        data = extent.read_cached() if extent.checked else extent.read()
         return extent if data is None else data
+
+    def _is_recent(self, extent: Extent) -> bool:
+        left_bytes = self.settings.recent_bytes + extent.position
+        for segment in reversed(self._segments.all):
+            left_bytes -= segment.size_bytes
+            if segment is extent.segment or left_bytes < 0:
+                break
+        return left_bytes >= 0
 
     def _extent(self, offset: Offset, size_bytes_max: int, up_to: Offset) -> Extent | None:
         self._rests_left = RESTS
@@ -418,7 +431,9 @@ class PartitionLog:
             raise OffsetOutOfRange(
                 f"offset {offset} is not within {self.log_start_offset} and {end}"
             )
-        return extent_at(self._segments.from_offset(offset), offset, size_bytes_max, up_to)
+        segments = self._segments.from_offset(offset)
+        by_another = offset < self._written_from
+        return extent_at(segments, offset, size_bytes_max, up_to, checked=by_another)
 
     def headers_from(self, offset: Offset) -> Iterator[BatchHeader]:
         """Give the headers of all batches from the one that holds ``offset`` on."""

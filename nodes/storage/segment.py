@@ -323,10 +323,6 @@ class Segment:
                 return position, header
         return None
 
-    def is_recent(self, position: int) -> bool:
-        """Tell whether it is among the last batches: they are in the page cache."""
-        return bool(self._recent_positions) and position >= self._recent_positions[0]
-
     def position_of(self, offset: Offset) -> int:
         """Return where the first batch that ends after ``offset`` begins, or the file's end."""
         if offset >= self.next_offset:
@@ -338,13 +334,18 @@ class Segment:
         return found[0] if found else self.size_bytes
 
     def boundary_before(self, position: int, start: int) -> int:
-        """Return the last end of a batch at or before ``position``, but not before ``start``."""
+        """Return an end of a batch at or before ``position``, but not before ``start``.
+
+        The last one, or what the index knows at half the way and more: the file is not looked at.
+        """
         if position >= self.size_bytes:
             return self.size_bytes
         recent = bisect_right(self._recent_positions, position) - 1
         if recent >= 0:
             return max(start, self._recent_positions[recent])
         end = max(start, self._offset_index().position_before(position))
+        if 2 * (end - start) >= position - start:
+            return end
         for at, header in self.headers(end, _PROBE_BYTES):
             if at + header.size_bytes > position:
                 break

@@ -18,6 +18,7 @@ from tests.simulation.shape import (
     draw_log_dirs,
     draw_mode,
     draw_pipelines,
+    draw_recent_bytes,
     draw_recovery_note_bytes,
     draw_shape,
     judged,
@@ -114,7 +115,11 @@ def _draw(world: World, seed: int, mode: str) -> Shape:
         shape,
         mix=replace(shape.mix, clients=clients),
         broker=replace(shape.broker, log_dirs=draw_log_dirs(seed)),
-        log=replace(shape.log, recovery_note_bytes=draw_recovery_note_bytes(seed)),
+        log=replace(
+            shape.log,
+            recovery_note_bytes=draw_recovery_note_bytes(seed),
+            recent_bytes=draw_recent_bytes(seed),
+        ),
     )
 
 

@@ -149,6 +149,11 @@ def draw_recovery_note_bytes(seed: int) -> int:
     return Random(f"notes of {seed}").choice((1_000, 20_000, 4 * 1024 * 1024))
 
 
+def draw_recent_bytes(seed: int) -> int:
+    """Draw how much of a log is read without the disk pool, from a generator of its own as well."""
+    return Random(f"recent bytes of {seed}").choice((1_000, 10_000, 4 * 1024 * 1024))
+
+
 def draw_judged(seed: int) -> bool:
     """Draw whether the cluster judges by ACLs, from a generator of its own as well."""
     return Random(f"judged of {seed}").random() < JUDGED_SHARE
