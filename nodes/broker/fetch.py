@@ -38,8 +38,10 @@ from transport.wire.records import iterate_headers
 
 PARTITIONS_MAX = 4_000
 """Named in one fetch, and told of in one answer; below the wire's bound on frames."""
-READ_MAX = 50
-"""Read for one answer: a follower that must begin so many logs still comes to its heartbeats."""
+READ_MAX = 200
+"""Read for one answer: a follower that must append to so many logs still comes to its heartbeats."""
+FIRST_READ_COST = 4
+"""What a read from the very beginning takes of it: the follower begins a log."""
 WAIT_MAX_MS = 30_000
 PARKED_MAX = 10_000
 PARKED_PER_CONSUMER_MAX = 8
@@ -99,11 +101,13 @@ class _Fetch:
 class _Gathered:
     """What an answer consists of so far."""
 
-    __slots__ = ("frames", "partitions", "size_bytes", "urgent")
+    __slots__ = ("cost", "frames", "partitions", "size_bytes", "urgent")
 
     def __init__(self) -> None:
         self.partitions: dict[PartitionKey, FetchedPartition] = {}
         self.frames: list[bytes | bytearray] = []
+        self.cost = 0
+        """Of the reads, up to ``READ_MAX``."""
         self.size_bytes = 0
         self.urgent = False
         """An error or a divergence: there is nothing to wait for."""
@@ -340,7 +344,7 @@ class Fetches:
         gathered = _Gathered()
         for key in keys:
             left = limit - gathered.size_bytes
-            full = len(gathered.frames) >= READ_MAX or len(gathered.partitions) >= PARTITIONS_MAX
+            full = gathered.cost >= READ_MAX or len(gathered.partitions) >= PARTITIONS_MAX
             if left <= 0 or full:
                 break
             self._read(fetch, key, left, gathered, now)
@@ -392,6 +396,7 @@ class Fetches:
                 aborted=aborted,
             )
             gathered.frames.append(data)
+            gathered.cost += 1 if part.offset else FIRST_READ_COST
             gathered.size_bytes += len(data)
 
     def _bytes_at(
