@@ -32,8 +32,8 @@ A commit that fails ends this controller; its draft is thrown away, so being ahe
 
 Pieces.  What a request asks for is decided at one go, however many commits it takes, and what may
 not be torn (a placement by hand, a deletion) is one commit.  What nobody asked for (the coming and
-going of brokers, balance) pauses after every ``piece_records`` and goes to the end of the queue, so
-that a request waits for a piece of it and not for ten thousand partitions.  That is safe because
+going of brokers, balance) is committed in pieces of ``piece_records`` and goes to the end of the queue
+after each, so that a request waits for a piece of it and not for ten thousand partitions.  That is safe because
 such a decision is one of its own for each partition: it looks at each when its turn comes, by the
 image as it is then, and a successor sweeps what is left anyway.  Two lists of live brokers are never
 decided upon side by side; of those that come meanwhile the newest counts.

@@ -123,6 +123,8 @@ class _Draft:
         self.answers: list[Answer] = []
         self.size_bytes = 0
         self.sealed = False
+        self.has_piece = False
+        """Of a decision that nobody asked for: one is enough for whoever waits."""
 
     def add(self, record: MetadataRecord) -> None:
         """Add a record; a later one about the same thing takes its predecessor's place."""
@@ -322,23 +324,28 @@ class ControllerCore:
         """Begin the next decision. False: there is none, or it must not be in this draft."""
         if not self._waiting:
             return False
-        event = self._waiting[0]
-        if self._draft.records and isinstance(event, Asked) and _begins_alone(event.request):
+        first = self._waiting[0]
+        if isinstance(first, Asked):
+            if self._draft.records and _begins_alone(first.request):
+                return False
+            self._begin_asked(first, now)
+        elif self._draft.has_piece:
             return False
-        self._waiting.popleft()
-        if not isinstance(event, Asked):
-            self._decision = event
-        elif event.due_ms is not None and event.due_ms <= now.mono_ms:
-            late = Refusal(ErrorCode.REQUEST_TIMED_OUT, "its time was up; nothing was done")
-            self._draft.answers.append(Answer(event.token, late))
-            return True
-        elif (refusal := refusal_of(self._image, event.request)) is not None:
-            self._draft.answers.append(Answer(event.token, refusal))
-            return True
         else:
-            self._decision = self._decide[type(event.request)](self._image, event.request)
-            self._deciding = event
+            self._decision = first
+        self._waiting.popleft()
         return True
+
+    def _begin_asked(self, asked: Asked, now: Now) -> None:
+        """Begin what somebody asks for, or answer why it is not to be."""
+        if asked.due_ms is not None and asked.due_ms <= now.mono_ms:
+            late = Refusal(ErrorCode.REQUEST_TIMED_OUT, "its time was up; nothing was done")
+            self._draft.answers.append(Answer(asked.token, late))
+        elif (refusal := refusal_of(self._image, asked.request)) is not None:
+            self._draft.answers.append(Answer(asked.token, refusal))
+        else:
+            self._decision = self._decide[type(asked.request)](self._image, asked.request)
+            self._deciding = asked
 
     def _advance(self, decision: LongDecision) -> None:
         """Take the next record of the decision, or its answer; or let others come first."""
@@ -353,7 +360,7 @@ class ControllerCore:
             if isinstance(record, Pause):
                 self._decision = None
                 self._waiting.append(decision)
-                self._draft.sealed = bool(self._draft.answers)  # they wait for one piece, not more
+                self._draft.has_piece = True
                 return
             self._image.apply_record(record)
             self._draft.add(record)

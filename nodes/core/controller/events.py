@@ -36,9 +36,9 @@ class ControllerSettings:
     producer_id_block: int = 1_000
     commit_bytes_max: int = 512 * 1024
     """Half of a znode request's limit (1 MiB): sizes are estimated, from above."""
-    piece_records: int = 250
-    """Of a decision that nobody asked for, before whoever waits has a turn: decided, committed and
-    applied in some milliseconds."""
+    piece_records: int = 400
+    """Of a decision that nobody asked for, in one commit: decided, committed and applied in some
+    milliseconds each, while more at once would be no sooner done as a whole."""
     waiting_max: int = 10_000
     """Requests that may wait; further ones are refused with OVERLOADED."""
 
