@@ -52,6 +52,22 @@ def test_a_cut_file_goes_on_where_it_was_cut(disk: Disk) -> None:
     file.close()
 
 
+def test_a_file_that_is_as_long_as_it_should_be_is_not_cut(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ext4 would write all of it out at its close."""
+    cuts: list[int] = []
+    monkeypatch.setattr(os, "ftruncate", lambda _fd, size_bytes: cuts.append(size_bytes))
+    file = disk.open("a")
+    file.truncate(0)
+    file.append([b"0123"])
+    file.truncate(4)
+    assert not cuts
+    file.truncate(3)
+    assert cuts == [3]
+    file.close()
+
+
 def test_a_full_disk_leaves_what_was_there(disk: Disk, tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     file = disk.open("a")
