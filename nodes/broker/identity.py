@@ -97,6 +97,8 @@ def note_boot(disk: Disk, boot_id: str, *, logs_lost: bool = False) -> Survival:
 def settle_loss(disk: Disk) -> None:
     """Note that the controller has taken in what may have been lost.
 
-    Not synced: a removal that is forgotten makes the next start more careful than it must be.
+    Synced: after the next loss of power logs that a topic syncs would count for nothing otherwise.
     """
-    disk.remove(LOST_TAIL_FILE)
+    if disk.exists(LOST_TAIL_FILE):
+        disk.remove(LOST_TAIL_FILE)
+        disk.sync_folder("")
