@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from nodes.broker.cold_reads import ColdReads
 from nodes.broker.context import BrokerContext, Request
+from nodes.broker.near_readers import SOON_MS, NearReaders
 from nodes.broker.produce import FindReplica
 from nodes.broker.quotas import ClientQuotas
 from nodes.broker.replica import Replica, ReplicaState
@@ -129,6 +130,7 @@ class Fetches:
         self._deadlines: list[tuple[int, int, _Fetch]] = []
         self._order = count()
         self._turn = 0
+        self._near = NearReaders(context)
         self._cold_reads = ColdReads(context)
         self._read_now: dict[Wanted, bytes | bytearray] = {}
         """What was read in this turn: followers in step all want the same bytes."""
@@ -162,6 +164,8 @@ class Fetches:
         fetch = _Fetch(request, body, session, request.due_ms(now, wait_ms))
         self._take_named(fetch)
         if is_follower:
+            if session.unsaid:
+                self._hasten(fetch, now)
             for key in session.take_unnoted(now.mono_ms):
                 self._note_progress(fetch, key, now)
             if session.again:
@@ -277,6 +281,9 @@ class Fetches:
         by_follower = session.is_held or (fetch is not None and fetch.is_follower)
         if by_follower:
             session.behind[key] = None
+            if movement.committed and session.told.get(key) != movement.replica.seen.ends:
+                session.unsaid = True
+                self._hasten(fetch, now)
             if movement.role and fetch is not None:
                 # It came before this broker knew that it leads: now it counts.
                 self._note_progress(fetch, key, now)
@@ -289,6 +296,14 @@ class Fetches:
             session.ready[key] = None
         return movement.role or may_read
 
+    def _hasten(self, fetch: _Fetch | None, now: Now) -> None:
+        """Tell a replica that readers were sent to soon of a commit, if no records do before."""
+        soon_ms = now.mono_ms + SOON_MS
+        if fetch and fetch.due_ms > soon_ms and self._near.are_at(fetch.body.replica_id, now):
+            fetch.due_ms = soon_ms
+            if fetch.parked:
+                heapq.heappush(self._deadlines, (soon_ms, next(self._order), fetch))
+
     def _look_at(self, fetch: _Fetch, now: Now) -> None:
         gathered = self._gather(fetch, now)
         body = fetch.body
@@ -297,6 +312,7 @@ class Fetches:
             if self._owes_ends(fetch, gathered, now):
                 self._add_ends(fetch, gathered)
                 fetch.session.ends_told_ms = now.mono_ms
+                fetch.session.unsaid = False
             self._answer(fetch, gathered, self._throttle_ms(fetch, gathered, now))
         else:
             self._park(fetch)
@@ -370,7 +386,7 @@ class Fetches:
             told = self._describe(replica, fetch)
             gathered.partitions[key] = FetchedPartition(*told, diverging=verdict.diverging)
             return
-        nearest = self._nearest_to(fetch, replica, part.offset)
+        nearest = self._near.nearest_to(fetch.body, replica, part.offset, now)
         if nearest != NO_NODE:
             gathered.urgent = True
             told = self._describe(replica, fetch)
@@ -447,23 +463,6 @@ class Fetches:
             high_watermark,
             core.log_start_offset,
         )
-
-    def _nearest_to(self, fetch: _Fetch, replica: Replica, offset: Offset) -> NodeId:
-        """Return who in a consumer's rack has what it asks for and is in sync; −1: this will do."""
-        core, rack = replica.core, fetch.body.rack
-        assert core is not None, "it was judged"
-        if not rack or fetch.is_follower or not core.is_leader:
-            return NO_NODE
-        if rack == self._context.config.endpoints().rack:
-            return NO_NODE
-        brokers, ends = self._context.image.brokers, core.replica_ends()
-        near = [
-            (ends.get(node, -1), -node)
-            for node in core.isr
-            if node in brokers and brokers[node].alive and brokers[node].rack == rack
-        ]
-        end, node = max(near, default=(-1, 0))
-        return NodeId(-node) if end >= offset else NO_NODE
 
     @staticmethod
     def _stable(replica: Replica, fetch: _Fetch) -> Offset:

@@ -67,6 +67,11 @@ class Seen(NamedTuple):
     partition_epoch: int
     """Grows with each change of the ISR."""
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """What a follower is told of: how far it is committed, and where it begins."""
+        return self.high_watermark, self.log_start_offset
+
 
 NOTHING_SEEN = Seen(-1, -1, -1, -1, -1, -1, 0, -1)
 

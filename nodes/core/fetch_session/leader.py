@@ -46,6 +46,7 @@ class FetchSession:
         "ready",
         "told",
         "unnoted",
+        "unsaid",
         "unsettled",
         "used_ms",
         "way",
@@ -77,6 +78,8 @@ class FetchSession:
         """When these were noted last."""
         self.behind: dict[PartitionKey, None] = {}
         """Of a follower: those that may be committed further than it was told."""
+        self.unsaid = False
+        """Something was committed of which it was not told since."""
         self.told: dict[PartitionKey, tuple[Offset, Offset]] = {}
         """(high watermark, log start offset) as told since they were named, or as it has said."""
 
