@@ -1,9 +1,9 @@
 """Which sockets can be read now.
 
-``zmq.Poller`` asks every socket for its state, twice for each sleep: a third of what a small turn
-of a loop costs.  A socket's descriptor tells the same for nothing, but only that something has come
-since its state was last looked at, and whatever is done with a socket looks at it.  So whoever has
-done something with a socket says so (``touch``), and before the next sleep that one is asked.
+``zmq.Poller`` asks every socket for its state, twice for each sleep.  A socket's descriptor tells
+the same for less, but only that something has come since its state was last looked at, and whatever
+is done with a socket looks at it.  So whoever has done something with a socket says so (``touch``),
+and before the next sleep that one is asked.
 
 Source: the ZeroMQ reference, ``ZMQ_FD`` of zmq_getsockopt(3) (edge-triggered).
 """
