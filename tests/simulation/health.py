@@ -23,7 +23,8 @@ def brokers_are_whole(cluster: Cluster) -> bool:
         return False
     for name in names:
         server = cluster.broker(name)
-        if not server.is_ready() or server.context.image.position != image.position:
+        ready = server.is_ready() and not server._stopping
+        if not ready or server.context.image.position != image.position:
             return False
     return all(
         set(record.isr) == set(record.replicas) and record.leader >= 0

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import select
 import time
+from collections.abc import Iterable
 
 import zmq
 
 _EVENTS, _READABLE, _DESCRIPTOR = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.FD)
+
+LOOK_AT_ALL_S = 0.25
 
 Socket = zmq.Socket[bytes]
 
@@ -27,6 +30,8 @@ class Poller:
         self._poll = select.poll()
         self._sockets: dict[int, Socket] = {}
         self._touched: dict[Socket, None] = {}
+        self._looked_s = time.monotonic()
+        """When all of them were asked last."""
 
     def register(self, socket: Socket) -> None:
         """Watch a socket, until it is unregistered; that must be before it is closed."""
@@ -55,9 +60,13 @@ class Poller:
 
         A caller that leaves some of it unread finds it again the next time.
         """
-        readable: set[Socket | int] = {one for one in self._touched if _has_come(one)}
+        began_s = time.monotonic()
+        asked: Iterable[Socket] = self._touched
+        if began_s - self._looked_s >= LOOK_AT_ALL_S:
+            asked, self._looked_s = self._sockets.values(), began_s
+        readable: set[Socket | int] = {one for one in asked if _has_come(one)}
         self._touched.clear()
-        until_s = time.monotonic() + timeout_ms / 1000
+        until_s = began_s + timeout_ms / 1000
         left_ms = 0 if readable else timeout_ms
         while True:
             for descriptor, _ in self._poll.poll(left_ms):

@@ -56,6 +56,20 @@ def test_a_sign_that_was_taken_away_is_made_good_by_touching(pair: tuple[Socket,
     assert poller.wait(10_000) == {here}
 
 
+def test_a_touch_that_was_forgotten_costs_time_alone(
+    pair: tuple[Socket, Socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = pair
+    poller = Poller()
+    poller.register(here)
+    assert poller.wait(0) == set()
+    there.send(b"answer")
+    assert int(here.getsockopt(zmq.EVENTS)) & zmq.POLLIN
+    assert poller.wait(0) == set(), "nothing tells of it"
+    monkeypatch.setattr("transport.sockets.poller.LOOK_AT_ALL_S", 0.0)
+    assert poller.wait(10_000) == {here}
+
+
 def test_a_sign_of_something_else_is_slept_on(pair: tuple[Socket, Socket]) -> None:
     here, there = pair
     poller = Poller()
