@@ -14,7 +14,11 @@ class Outcome:
         self.failure: tuple[int, str] | None = None
 
     def tell(self, status: int, text: str) -> None:
-        """Write the outcome; only the first counts."""
+        """Write the outcome; only the first counts.
+
+        A descriptor that has told of a failure stays open until this process ends, so that whoever
+        reads to its end finds nothing left of the start.
+        """
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             return
@@ -22,5 +26,5 @@ class Outcome:
             os.write(descriptor, json.dumps({"status": status, "text": text}).encode() + b"\n")
         except OSError:
             pass  # nobody waits any more
-        finally:
+        if status == 0:
             os.close(descriptor)

@@ -94,14 +94,26 @@ def test_a_reader_that_has_gone_does_not_stop_the_cluster() -> None:
 def test_the_outcome_is_told_once_also_when_nobody_waits() -> None:
     told, tells = os.pipe()
     outcome = Outcome(tells)
-    outcome.tell(2, "first")
-    outcome.tell(0, "second")
+    outcome.tell(0, "first")
+    outcome.tell(2, "second")
     with os.fdopen(told, "rb") as pipe:
-        assert json.loads(pipe.read()) == {"status": 2, "text": "first"}
+        assert json.loads(pipe.read()) == {"status": 0, "text": "first"}
     told, tells = os.pipe()
     os.close(told)
     Outcome(tells).tell(0, "nobody")
     Outcome(None).tell(0, "nobody")
+
+
+def test_who_waits_for_a_start_that_failed_waits_for_the_end_of_its_process() -> None:
+    told, tells = os.pipe()
+    Outcome(tells).tell(2, "failed")
+    assert json.loads(os.read(told, 1_000)) == {"status": 2, "text": "failed"}
+    os.set_blocking(told, False)
+    with pytest.raises(BlockingIOError):
+        os.read(told, 1)
+    os.close(tells)  # as the end of the process does
+    assert os.read(told, 1) == b""
+    os.close(told)
 
 
 def test_the_live_table_fits_a_terminal_of_80_columns() -> None:
