@@ -14,5 +14,6 @@ def check_aborted_unread(history: LedgerHistory) -> None:
     for reader, partitions in history.read.items():
         for partition, values in partitions.items():
             for value in values:
-                aborted = owners[value].committed is False
+                never_asked = value in history.given_up and value not in history.asked
+                aborted = owners[value].committed is False or never_asked
                 require(not aborted, NUMBER, reader, "read", value, "of", partition, "aborted")

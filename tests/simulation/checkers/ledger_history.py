@@ -24,6 +24,8 @@ class LedgerHistory:
     transactions: list[Told] = field(default_factory=list)
     asked: set[bytes] = field(default_factory=set)
     """Values of the transactions whose producers have asked to commit them."""
+    given_up: set[bytes] = field(default_factory=set)
+    """Values of those whose producers have asked to abort them, or were replaced."""
     read: dict[str, dict[Partition, list[bytes]]] = field(default_factory=dict)
     """Reader -> partition -> values in the order of reading."""
 

@@ -12,5 +12,6 @@ NUMBER = "S60"
 
 
 def check_asked(history: LedgerHistory, reader: str, value: bytes) -> None:
-    """Judge a value at the moment at which it is read."""
-    require(value in history.asked, NUMBER, reader, "read", value, "before it was to be committed")
+    """Judge a value at the moment at which it is read; of what was to be aborted S40 speaks."""
+    decided = value in history.asked or value in history.given_up
+    require(decided, NUMBER, reader, "read", value, "before it was to be committed")

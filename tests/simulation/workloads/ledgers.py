@@ -7,6 +7,7 @@ transaction may be open any more.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer
@@ -30,6 +31,8 @@ PAUSE_US = (5_000, 60_000)
 RECORDS = (1, 2, 3, 5)
 REPLACED = 0.05
 """How often a producer is given up, with its transaction open, and another takes its id."""
+AT_ONCE = 0.5
+"""How often a transaction ends in the turn it began in: what it would abort has not been sent then."""
 POLL_MS = 200
 
 
@@ -86,14 +89,21 @@ class Ledger:
             told.values.append(((TOPIC, partition), value))
             self._engine.send(TOPIC, partition, None, value, _ignore, now)
         if random.random() < REPLACED:
+            self._workload.history.given_up.update(value for _, value in told.values)
             self._begin_life()  # This one's transaction stays open, and is nobody's.
             return
-        self._end(told, now, committed=random.random() < 0.7)
+        end = partial(self._end, told, committed=random.random() < 0.7)
+        if random.random() < AT_ONCE:
+            end(now)
+        else:
+            self.at_work = True
+            self._world.after(self._world.between(PAUSE_US), self._process.do, end)
 
     def _end(self, told: Told, now: Now, *, committed: bool) -> None:
         self.at_work = True
-        if committed:
-            self._workload.history.asked.update(value for _, value in told.values)
+        history = self._workload.history
+        decided = history.asked if committed else history.given_up
+        decided.update(value for _, value in told.values)
 
         def ended(error: OdradekError | None, now: Now) -> None:
             if error is None:
