@@ -5,6 +5,7 @@ Owns the wait for topics whose ids are not known yet.  It must not know who comm
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -89,6 +90,11 @@ class GroupOffsets:
         self._timers = timers
         self._stable = stable
         """What is fetched must not be about to change by a transaction that has not ended."""
+        self._beginning = False
+        self._committing = False
+        self._waiting: deque[Callable[[Now], None]] = deque()
+        """Commits that wait for the one under way: tried again later, an older one would come after
+        a newer one, and take the group back."""
 
     def commit(
         self,
@@ -102,12 +108,16 @@ class GroupOffsets:
     ) -> None:
         """Commit; the first error of a partition is the error of all, but the others are done.
 
-        ``within`` a transaction: it counts once that is committed.
+        One after the other, in the order of the calls.  ``within`` a transaction: it counts once that
+        is committed.
         """
+
+        def begin(now: Now) -> None:
+            self._identify({key.topic for key in offsets}, known, deadline_ms, now)
 
         def known(ids: dict[str, TopicId] | OdradekError, now: Now) -> None:
             if isinstance(ids, OdradekError):
-                on_committed(ids, now)
+                end(ids, now)
                 return
             parts = tuple(
                 OffsetToCommit(
@@ -137,13 +147,29 @@ class GroupOffsets:
             self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
 
         def answered(body: Message, now: Now) -> None:
-            on_committed(commit_error(body, list(offsets)), now)
+            end(commit_error(body, list(offsets)), now)
+
+        def end(error: OdradekError | None, now: Now) -> None:
+            self._committing = False
+            on_committed(error, now)
+            self._go_on(now)
 
         deadline_ms = now.mono_ms + timeout_ms
         if offsets:
-            self._identify({key.topic for key in offsets}, known, deadline_ms, now)
+            self._waiting.append(begin)
+            self._go_on(now)
         else:
             on_committed(None, now)
+
+    def _go_on(self, now: Now) -> None:
+        """Begin with the next one; those that end at once are no deeper in the stack for it."""
+        if self._beginning:
+            return
+        self._beginning = True
+        while self._waiting and not self._committing:
+            self._committing = True
+            self._waiting.popleft()(now)
+        self._beginning = False
 
     def fetch(
         self, keys: Iterable[TopicPartition], on_fetched: OnFetched, now: Now, *, timeout_ms: int

@@ -35,6 +35,7 @@ _STAYS = frozenset(
     }
 )
 """Not now, but here."""
+_CLOSED = Refusal(ErrorCode.STOPPING, "the client was closed")
 
 OnAnswer = Callable[[Message, Now], None]
 """Called once: with the answer, or with the Refusal that ended the question."""
@@ -74,6 +75,7 @@ class CoordinatorLink:
         self._node: NodeId | None = None
         self._finding = False
         self._open: dict[_Question, None] = {}
+        self._closed = False
 
     def attach(self, ports: Ports) -> None:
         """Take the ports, once the program has them."""
@@ -88,12 +90,16 @@ class CoordinatorLink:
         """
         question = _Question(body, on_answer, now.mono_ms + timeout_ms, wait_ms)
         self._open[question] = None
+        if self._closed:
+            self._end(question, _CLOSED, now)
+            return
         self._try(question, now)
 
     def close(self, now: Now) -> None:
         """End all questions: the client is closing."""
+        self._closed = True
         for question in list(self._open):
-            self._end(question, Refusal(ErrorCode.STOPPING, "the client was closed"), now)
+            self._end(question, _CLOSED, now)
 
     def _try(self, question: _Question, now: Now) -> None:
         if question not in self._open or question.asked:

@@ -154,7 +154,7 @@ class Fetcher:
             self._generation = self._view.generation
             self._recall(now)
         lost: dict[TopicPartition, Assigned] = {}
-        rounds: dict[tuple[NodeId, str], tuple[Leader, list[Assigned]]] = {}
+        rounds: dict[tuple[NodeId, str], tuple[Leader, list[tuple[Assigned, Leader]]]] = {}
         for key, one in self._subscription.assigned.items():
             if one.busy or one.error is not None or self._held(one, now):
                 continue
@@ -168,7 +168,7 @@ class Fetcher:
                 self._check_epoch(one, leader, now)
             elif one.buffered_bytes < self._settings.partition_fetch_bytes:
                 source, rack = self._source_of(one, leader, now)
-                rounds.setdefault((source.node, rack), (source, []))[1].append(one)
+                rounds.setdefault((source.node, rack), (source, []))[1].append((one, leader))
         if lost:
             self._find(lost, now)
         for (_, rack), (source, ones) in rounds.items():
@@ -294,7 +294,9 @@ class Fetcher:
 
     # Fetches
 
-    def _fetch(self, source: Leader, rack: str, ones: list[Assigned], now: Now) -> None:
+    def _fetch(
+        self, source: Leader, rack: str, ones: list[tuple[Assigned, Leader]], now: Now
+    ) -> None:
         if self._rests(source.link, now):
             return
         parked = self._in_flight.setdefault(source.link, [])
@@ -312,22 +314,20 @@ class Fetcher:
         )
         parts: list[FetchPartition] = []
         flights: Flights = {}
-        for one in ones:
-            known = self._view.leader(one.key.topic, one.key.partition, now)
-            assert known is not None
+        for one, leader in ones:
             offset = Offset(one.next_fetch)
             parts.append(
                 FetchPartition(
-                    known.topic_id,
+                    leader.topic_id,
                     one.key.partition,
-                    known.epoch,
+                    leader.epoch,
                     offset,
                     settings.partition_fetch_bytes,
                 )
             )
-            one.busy, one.leader_epoch, one.topic_id = True, known.epoch, known.topic_id
-            flights[known.topic_id, one.key.partition] = _Flight(
-                one, one.generation, known.epoch, offset
+            one.busy, one.leader_epoch, one.topic_id = True, leader.epoch, leader.topic_id
+            flights[leader.topic_id, one.key.partition] = _Flight(
+                one, one.generation, leader.epoch, offset
             )
         request = FetchRequest(
             settings.fetch_max_wait_ms,
@@ -352,7 +352,7 @@ class Fetcher:
             parked.append(flights)
             return
         self._view.links.refused(source.link, now)
-        for one in ones:
+        for one, _ in ones:
             one.busy = False
 
     def _rests(self, link: LinkId, now: Now) -> bool:

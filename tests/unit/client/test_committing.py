@@ -1,0 +1,74 @@
+"""Commits of one consumer: one after the other, so that no older one comes after a newer one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from odradek.committing import NOBODY, GroupOffsets, OffsetAndMetadata
+from odradek.errors import OdradekError
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import TopicId, TopicPartition
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.group_offsets import CommitOutcome, OffsetCommitResponse
+
+NOW = Now(1_000, 1_000)
+KEY = TopicPartition("t", 0)
+
+
+class Around:
+    """What the offsets of a group stand on: it notes what is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, Callable[[Message, Now], None]]] = []
+        topic = SimpleNamespace(topic_id=TopicId(b"t" * 16), error=0, asked=True, text="")
+        self.topics = {"t": topic}
+        self.ended: list[OdradekError | None] = []
+        around: Any = self
+        self.offsets = GroupOffsets("g", around, around, around)
+
+    def watch(self, name: str, now: Now) -> None:
+        pass
+
+    def ask(
+        self, body: Message, on_answer: Callable[[Message, Now], None], _now: Now, **_: int
+    ) -> None:
+        self.asked.append((body, on_answer))
+
+    def commit(self, offset: int) -> None:
+        self.offsets.commit(
+            {KEY: OffsetAndMetadata(offset)},
+            NOBODY,
+            lambda error, _now: self.ended.append(error),
+            NOW,
+            timeout_ms=3_000,
+        )
+
+    def answer(self, body: Message) -> int:
+        """Answer the oldest question; return the offset that it would commit."""
+        request, on_answer = self.asked.pop(0)
+        on_answer(body, NOW)
+        return int(request.offsets[0].offset)
+
+
+def test_a_newer_commit_waits_for_the_end_of_an_older_one() -> None:
+    done = OffsetCommitResponse(0, "", (CommitOutcome(TopicId(b"t" * 16), 0, 0),))
+    around = Around()
+    around.commit(47)
+    around.commit(53)
+    assert len(around.asked) == 1, "the older one may be tried again yet"
+    assert around.answer(done) == 47
+    assert around.answer(done) == 53
+    assert around.ended == [None, None]
+
+
+def test_a_commit_that_fails_holds_up_no_other() -> None:
+    around = Around()
+    for offset in range(2_000):
+        around.commit(offset)
+    closed = Refusal(ErrorCode.STOPPING, "the client was closed")
+    around.ask = lambda _body, on_answer, now, **_: on_answer(closed, now)  # type: ignore[method-assign]
+    around.answer(closed)
+    assert len(around.ended) == 2_000
