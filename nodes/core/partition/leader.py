@@ -203,10 +203,10 @@ class Leader:
         self.deleting.release(self._low_watermark(), effects.produced)
 
     def _low_watermark(self) -> Offset:
-        """What no in-sync replica has any more lies below, not after a loss of power either: nobody
-        who may lead can bring it back."""
+        """What no replica has any more that is in sync, or electable though it is not, lies below; not
+        after a loss of power either: nobody who may lead can bring it back."""
         low = self._log.settled_start
-        for node in self.isr.maximal:
+        for node in (*self.isr.maximal, *self.record.elr):
             if node != self._node:
                 low = min(low, self._progress[node].log_start_offset)
         return low

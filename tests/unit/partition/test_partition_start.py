@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import (
+    Assigned,
     DeleteRecords,
     Fetched,
     Gap,
     LetGo,
     LogFailed,
     OutOfRange,
+    PartitionSettings,
     ReplicaFetched,
     Reset,
     StartSettled,
 )
 from tests.unit.partition.test_partition_follower import NOW, make_follower, take
-from tests.unit.partition.test_partition_leader import Driven, make_batch, make_leader
+from tests.unit.partition.test_partition_leader import Driven, make_batch, make_leader, make_record
 from transport.kernel import TICK
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import BrokerEpoch, LeaderEpoch, NodeId, Offset
@@ -59,6 +62,18 @@ def test_records_are_deleted_when_every_in_sync_replica_has_none_of_them() -> No
     led.step(StartSettled(Offset(4)))
     assert [item.error.name for item in led.produced if item.token == "delete"] == ["NONE"] * 2
     assert led.produced[-1].base_offset == 4
+
+
+def test_who_is_electable_though_not_in_sync_must_have_none_of_them_either() -> None:
+    led = leader_at(10)
+    delete(led, 4)
+    led.step(StartSettled(Offset(4)))
+    record = replace(make_record(isr=(1, 2), partition_epoch=11), elr=(NodeId(3),))
+    led.step(Assigned(record, PartitionSettings(3)))
+    told(led, 2, 15, 4)
+    assert not [item for item in led.produced if item.token == "delete"]
+    told(led, 3, 15, 4)
+    assert [item.error.name for item in led.produced if item.token == "delete"] == ["NONE"]
 
 
 def test_minus_one_deletes_all_that_is_committed() -> None:
