@@ -119,31 +119,7 @@ class GroupOffsets:
             if isinstance(ids, OdradekError):
                 end(ids, now)
                 return
-            parts = tuple(
-                OffsetToCommit(
-                    ids[key.topic],
-                    key.partition,
-                    Offset(one.offset),
-                    LeaderEpoch(one.leader_epoch),
-                    one.metadata,
-                )
-                for key, one in offsets.items()
-            )
-            group_id, member_id = self._group_id, who.member_id
-            request: Message = OffsetCommitRequest(
-                group_id, parts, member_id, who.epoch, who.instance_id
-            )
-            if within is not None:
-                request = TxnOffsetCommitRequest(
-                    within.transactional_id,
-                    within.producer_id,
-                    within.producer_epoch,
-                    group_id,
-                    parts,
-                    member_id,
-                    who.epoch,
-                    who.instance_id,
-                )
+            request = self._request(offsets, ids, who, within)
             self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
 
         def answered(body: Message, now: Now) -> None:
@@ -160,6 +136,24 @@ class GroupOffsets:
             self._go_on(now)
         else:
             on_committed(None, now)
+
+    def _request(
+        self, offsets: Offsets, ids: Mapping[str, TopicId], who: Who, within: Within | None
+    ) -> Message:
+        parts = tuple(
+            OffsetToCommit(
+                ids[key.topic],
+                key.partition,
+                Offset(one.offset),
+                LeaderEpoch(one.leader_epoch),
+                one.metadata,
+            )
+            for key, one in offsets.items()
+        )
+        member = who.member_id, who.epoch, who.instance_id
+        if within is None:
+            return OffsetCommitRequest(self._group_id, parts, *member)
+        return TxnOffsetCommitRequest(*within, self._group_id, parts, *member)
 
     def _go_on(self, now: Now) -> None:
         """Begin with the next one; those that end at once are no deeper in the stack for it."""
