@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from odradek.admin_acls import AclBinding, AclFilter
 from odradek.admin_configs import (
@@ -383,15 +382,10 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         """End the client's thread. May be called again."""
         self._engine.close()
 
-    def __enter__(self) -> AdminClient:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def _limit_ms(self, timeout_ms: int | None) -> int:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from odradek.async_result import AsyncResult
 from odradek.change_feed import LOOK_AGAIN_S, PAGE_CHANGES, Change, ChangeFeed, Page, Step, Waker
@@ -135,13 +134,8 @@ class Changes:
         except OdradekError:
             pass  # the client is closed: its session has taken the watch along
 
-    def __enter__(self) -> Changes:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()

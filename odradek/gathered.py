@@ -6,7 +6,6 @@ What a transaction and a multi read have in common. Knows nothing of sessions; t
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from odradek.async_result import AsyncResult
@@ -54,12 +53,7 @@ class Gathered(Generic[OperationT]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *raised: object) -> None:
         if kind is None and not self.committed:
             self.commit()
 

@@ -13,8 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import signature
 from itertools import islice
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from odradek.accumulator import Headers, OnDone
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
@@ -393,15 +392,10 @@ class Producer:
             pass  # their futures say so, one by one
         self._engine.close()
 
-    def __enter__(self) -> Producer:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def _program(self) -> ProducerEngine:

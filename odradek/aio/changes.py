@@ -6,7 +6,7 @@ Owns the waiting; what to ask next is the feed's.
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
+from typing import Self
 
 from odradek.async_result import AsyncResult
 from odradek.change_feed import LOOK_AGAIN_S, PAGE_CHANGES, Change, ChangeFeed, Step
@@ -100,13 +100,8 @@ class Changes:
         except OdradekError:
             pass  # the client is closed: its session has taken the watch along
 
-    async def __aenter__(self) -> Changes:
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         await self.close()

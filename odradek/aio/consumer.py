@@ -10,8 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from odradek import consumer as blocking
 from odradek.bootstrap import Hosts
@@ -232,15 +231,10 @@ class Consumer:
         """Leave the group, with auto commit after a last commit; end the client's thread."""
         await self._call(self._consumer.close, autocommit)
 
-    async def __aenter__(self) -> Consumer:
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         await self.close()
 
     async def _call(self, method: Callable[..., T], *arguments: Any) -> T:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from odradek import coordination
 from odradek.acl import ACL
@@ -108,16 +107,11 @@ class CoordinationClient(Recipes):
                     raise RetryFailedError(f"gave up: {error}") from error
                 await asyncio.sleep(pause_s)
 
-    async def __aenter__(self) -> CoordinationClient:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         await self.stop()
 
     @property
@@ -313,12 +307,10 @@ class _Committed:
         self.outcomes = outcomes
         return outcomes
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, *raised: object) -> None:
         if kind is None and not self._built.committed:
             await self.commit()
 
@@ -335,9 +327,6 @@ class Transaction(_Committed):
         self.set_data = inner.set_data
         self.check = inner.check
 
-    async def __aenter__(self) -> Transaction:
-        return self
-
 
 class MultiRead(_Committed):
     """As the blocking one, awaited."""
@@ -349,6 +338,3 @@ class MultiRead(_Committed):
         self.get = inner.get
         self.exists = inner.exists
         self.get_children = inner.get_children
-
-    async def __aenter__(self) -> MultiRead:
-        return self

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from odradek.aio.waiting import OnLoop, on_a_thread
 from odradek.recipes.election import Election as BlockingElection
@@ -13,7 +12,6 @@ from odradek.recipes.lock import Hold as BlockingHold
 from odradek.recipes.semaphore import Semaphore as BlockingSemaphore
 
 T = TypeVar("T")
-HoldT = TypeVar("HoldT", bound="Hold[Any]")
 BlockingT = TypeVar("BlockingT", bound=BlockingHold)
 
 
@@ -61,16 +59,11 @@ class Hold(Generic[BlockingT]):
         """Call ``callback()`` on the running event loop when a hold has ended with its session."""
         self._inner.on_lost(OnLoop(callback))
 
-    async def __aenter__(self: HoldT) -> HoldT:
+    async def __aenter__(self) -> Self:
         await self.acquire()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         await self.release()
 
 

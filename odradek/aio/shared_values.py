@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from odradek.aio.waiting import OnLoop, on_a_thread
 from odradek.recipes.config import Config as BlockingConfig
@@ -120,15 +119,10 @@ class Registration:
         """Be found no more. May be called again."""
         await on_a_thread(self._inner.unregister)
 
-    async def __aenter__(self) -> Registration:
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         await self.unregister()
 
 

@@ -6,8 +6,7 @@ Owns the words a holder uses; the line it stands in is ``line``'s.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import TypeVar
+from typing import Self
 
 from odradek.recipes.line import HoldState, Line, LockTimeout
 from odradek.recipes.waiting import Cancelled, Client, Signal
@@ -15,8 +14,6 @@ from odradek.recipes.waiting import Cancelled, Client, Signal
 __all__ = ["Cancelled", "HoldState", "Lock", "LockTimeout"]
 
 LOCK = "lock-"
-
-HoldT = TypeVar("HoldT", bound="Hold")
 
 
 def identifier_bytes(identifier: str | bytes | None) -> bytes:
@@ -105,16 +102,11 @@ class Hold:
         """Return the identifiers of those who hold or wait, in order of arrival."""
         return self._line.contenders()
 
-    def __enter__(self: HoldT) -> HoldT:
+    def __enter__(self) -> Self:
         self.acquire()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.release()
 
 

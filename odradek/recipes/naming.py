@@ -9,8 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -52,15 +51,10 @@ class Registration:
         """Be found no more. May be called again."""
         self._presence.end()
 
-    def __enter__(self) -> Registration:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.unregister()
 
 
