@@ -24,11 +24,13 @@ from odradek.admin_engine import (
 )
 from odradek.admin_partitions import OngoingReassignment
 from odradek.admin_quotas import QuotaEntity
+from odradek.arguments import partition_of, topic_name, topic_names
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.consumer import settle
 from odradek.engine import Engine
 from odradek.errors import OdradekError
 from odradek.group_administration import GroupAdministration
+from odradek.settings import Bounds, check_number, check_text
 from odradek.transaction_administration import TransactionAdministration
 from transport.kernel import Now
 from transport.wire.ids import NodeId, TopicPartition
@@ -54,6 +56,8 @@ __all__ = [
 ]
 
 TIMEOUT_MS = 30_000
+COUNTS = Bounds(-1)
+"""−1: as many as the cluster makes by default."""
 T = TypeVar("T")
 
 
@@ -72,6 +76,8 @@ class NewTopic(NamedTuple):
 
     def on_the_wire(self) -> wire.NewTopic:
         """Return it as it is asked for; a config's value is sent as text, booleans in lower case."""
+        check_number(f"num_partitions of {self.name!r}", self.num_partitions, COUNTS)
+        check_number(f"replication_factor of {self.name!r}", self.replication_factor, COUNTS)
         configs = {name: as_text(value) for name, value in (self.topic_configs or {}).items()}
         placed = self.replica_assignments or {}
         if sorted(placed) != list(range(len(placed))):
@@ -95,6 +101,7 @@ class NewPartitions(NamedTuple):
 
     def on_the_wire(self, topic: str) -> wire.NewPartitions:
         """Return it as it is asked for."""
+        check_number(f"total_count of {topic!r}", self.total_count, COUNTS)
         return wire.NewPartitions(topic, self.total_count, _assignments(self.new_assignments or ()))
 
 
@@ -118,6 +125,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         ``security`` names the file of keys (``odradek keys create``) that a secured cluster asks for;
         without it, ``$ODRADEK_KEYS`` counts.
         """
+        check_text("client_id", client_id)
         seeds = find_seeds(bootstrap_servers, security)
         self._timeout_ms = request_timeout_ms
         self._program = AdminEngine(seeds.endpoints, client_id=client_id)
@@ -139,7 +147,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         ``validate_only``: judge them, and create nothing. Raises the first topic's error (:class:`TopicAlreadyExistsError`, …);
         :class:`ClientTimeoutError` when the topics exist but are not complete in time.
         """
-        wanted = [new_topic(topic).on_the_wire() for topic in new_topics]
+        wanted = [topic.on_the_wire() for topic in topics_to_make(new_topics)]
         limit_ms = self._limit_ms(timeout_ms)
         self._wait(
             lambda done, now: self._program.create_topics(
@@ -160,8 +168,8 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         Raises the first topic's error (:class:`InvalidPartitionsError`, …).
         """
         wanted = [
-            (NewPartitions(given) if isinstance(given, int) else given).on_the_wire(name)
-            for name, given in topic_partitions.items()
+            (one if isinstance(one, NewPartitions) else NewPartitions(one)).on_the_wire(name)
+            for name, one in topic_partitions.items()
         ]
         limit_ms = self._limit_ms(timeout_ms)
         self._wait(
@@ -354,7 +362,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         :class:`PolicyViolationError` for a topic that is only compacted,
         :class:`ClientTimeoutError` when a replica does not follow in time.
         """
-        wanted = {TopicPartition(*key): offset for key, offset in records_to_delete.items()}
+        wanted = {partition_of(key): offset for key, offset in records_to_delete.items()}
         limit_ms = self._limit_ms(timeout_ms)
         return self._wait(
             lambda done, now: self._program.records.delete(wanted, limit_ms, done, now),
@@ -402,13 +410,8 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         return self._engine.wait(self._engine.ask(begin))
 
 
-def new_topic(given: NewTopic | str) -> NewTopic:
-    """Return a topic to be made; a bare name has the cluster's defaults."""
-    return NewTopic(given) if isinstance(given, str) else given
-
-
-def topic_names(given: Iterable[str]) -> list[str]:
-    """Return the names; TypeError for one string, which would be read letter by letter."""
-    if isinstance(given, str):
-        raise TypeError(f"a list of topic names is needed; write [{given!r}]")
-    return list(given)
+def topics_to_make(given: Iterable[NewTopic | str]) -> list[NewTopic]:
+    """Return the topics; a bare name has the cluster's defaults. TypeError for a single one."""
+    if isinstance(given, str | NewTopic):
+        raise TypeError(f"a list of topics is needed; write [{given!r}]")
+    return [one if isinstance(one, NewTopic) else NewTopic(topic_name(one)) for one in given]

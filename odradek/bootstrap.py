@@ -110,11 +110,21 @@ def _clients_doors(described: object) -> Iterable[str]:
 
 def parse_hosts(hosts: str | Sequence[str]) -> tuple[str, ...]:
     """Return the endpoints of a comma list or a sequence of addresses; ValueError if it has none."""
-    listed = hosts.split(",") if isinstance(hosts, str) else [str(host) for host in hosts]
-    endpoints = tuple(to_endpoint(host) for host in listed if host.strip())
+    endpoints = tuple(to_endpoint(host) for host in addresses_of(hosts) if host.strip())
     if not endpoints:
         raise ValueError("an empty list of addresses; write host:port, with commas between several")
     return endpoints
+
+
+def addresses_of(hosts: str | Sequence[str]) -> list[str]:
+    """Return the addresses one by one; TypeError for what is neither text nor a list."""
+    if isinstance(hosts, str):
+        return hosts.split(",")
+    if not isinstance(hosts, Iterable):
+        raise TypeError(
+            f"write addresses as 'host:port,host:port' or a list of them, not {hosts!r}"
+        )
+    return [str(host) for host in hosts]
 
 
 def to_endpoint(address: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from odradek.bootstrap import Hosts, Seeds
+from odradek.bootstrap import Hosts, Seeds, addresses_of
 from odradek.znode_values import check_path
 
 
@@ -42,7 +42,7 @@ def split_chroot(hosts: Hosts) -> tuple[Hosts, Chroot]:
     """Take the root off ``"host:port,host:port/root"``, or off the last of a list of addresses."""
     if hosts is None or isinstance(hosts, Seeds):
         return hosts, Chroot()
-    listed = hosts.split(",") if isinstance(hosts, str) else [str(host) for host in hosts]
+    listed = addresses_of(hosts)
     if not listed:
         return hosts, Chroot()
     scheme, mark, address = listed[-1].strip().rpartition("://")

@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from odradek.arguments import OFFSETS, partition_of
 from odradek.coordinators import CoordinatorLink
 from odradek.errands import failure_of
 from odradek.errors import OdradekError, error_for, topic_error
 from odradek.membership import Who
 from odradek.metadata import ClusterView
+from odradek.settings import check_number, check_text
 from transport.driver.timers import Timers
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode, meaning
@@ -50,6 +52,23 @@ class OffsetAndMetadata(NamedTuple):
     offset: int
     metadata: str = ""
     leader_epoch: int = -1
+
+
+Committable = Mapping[TopicPartition, int | tuple[int, str] | OffsetAndMetadata]
+"""What people commit: the offset of the next record to read, perhaps with a note."""
+
+
+def offsets_to_commit(given: Committable) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Return what is to be committed; TypeError or ValueError for what cannot be."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"offsets are a dict of TopicPartition to offset, not {given!r}")
+    found: dict[TopicPartition, OffsetAndMetadata] = {}
+    for key, one in given.items():
+        commit = OffsetAndMetadata(*one) if isinstance(one, tuple) else OffsetAndMetadata(one)
+        check_number(f"offset of {key}", commit.offset, OFFSETS)
+        check_text(f"metadata of {key}", commit.metadata)
+        found[partition_of(key)] = commit
+    return found
 
 
 class Within(NamedTuple):

@@ -12,8 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, NamedTuple, Self
 
+from odradek.arguments import (
+    OFFSETS,
+    TIMESTAMPS_MS,
+    check_time,
+    partition_of,
+    partitions_of,
+    topic_names,
+)
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
-from odradek.committing import GroupMetadata, OffsetAndMetadata
+from odradek.committing import Committable, GroupMetadata, OffsetAndMetadata, offsets_to_commit
 from odradek.consumer_engine import ConsumerEngine
 from odradek.consumer_settings import BOUNDS, SETTINGS, consumer_settings
 from odradek.deserialization import Deserializer, Deserializers
@@ -26,7 +34,7 @@ from odradek.measures import Metrics
 from odradek.offsets import Found
 from odradek.rebalancing import ASSIGNED, REVOKED, Change
 from odradek.records import ConsumerRecord
-from odradek.settings import check_settings
+from odradek.settings import check_number, check_settings
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import TopicPartition
@@ -51,8 +59,6 @@ _NAMED = (
     "security",
 )
 Polled = dict[TopicPartition, Sequence[ConsumerRecord]]
-Committable = Mapping[TopicPartition, "int | tuple[int, str] | OffsetAndMetadata"]
-"""What ``commit`` takes: the offset of the next record to read, perhaps with a note."""
 
 
 class OffsetAndTimestamp(NamedTuple):
@@ -100,6 +106,7 @@ class Consumer:
         """
         given = {"max_poll_records": max_poll_records, **settings}
         check_settings("Consumer", given, SETTINGS | set(_NAMED), BOUNDS)
+        check_time("consumer_timeout_ms", consumer_timeout_ms)
         self._interceptors = checked(interceptors, ConsumerInterceptor)
         seeds = find_seeds(bootstrap_servers, security)
         self._max_poll_records = max_poll_records
@@ -129,7 +136,7 @@ class Consumer:
 
         ``listener`` hears of what its group gives to this consumer, and takes.
         """
-        names = [topics] if isinstance(topics, str) else list(topics)
+        names = topic_names([topics] if isinstance(topics, str) else topics)
         if (pattern is None) != bool(names):
             raise ValueError("subscribe either to topics or to a pattern")
         compiled = None if pattern is None else re.compile(pattern)
@@ -150,7 +157,7 @@ class Consumer:
 
     def assign(self, partitions: Iterable[TopicPartition | tuple[str, int]]) -> None:
         """Read exactly these partitions; those that were read before keep their place."""
-        keys = [TopicPartition(*key) for key in partitions]
+        keys = partitions_of(partitions)
         self._drop_polled()
         self._engine.run(lambda now: self._program.assign(keys, now))
 
@@ -250,6 +257,7 @@ class Consumer:
 
     def begin_poll(self, records_max: int, timeout_ms: float) -> Future[Polled | Change]:
         """Ask the loop for records; cancelled before any were taken, the future takes none."""
+        check_time("timeout_ms", timeout_ms)
         wait_ms = int(min(timeout_ms, WAIT_SLICE_MS))
 
         def ask(future: Future[Polled | Change], now: Now) -> None:
@@ -321,8 +329,9 @@ class Consumer:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Go on at ``offset``: the next record given is the first at or after it."""
-        if offset < 0:
+        if offset in (TIMESTAMP_EARLIEST, TIMESTAMP_LATEST):
             raise ValueError("an offset is at least 0; see seek_to_beginning and seek_to_end")
+        check_number("offset", offset, OFFSETS)
         self._drop_polled([partition])
         self._engine.run(lambda _now: self._program.seek(partition, offset))
 
@@ -355,23 +364,24 @@ class Consumer:
         self, partitions: Iterable[TopicPartition], timeout_ms: int = QUESTION_TIMEOUT_MS
     ) -> dict[TopicPartition, int]:
         """Return the offset of the oldest record of each partition."""
-        wanted = {TopicPartition(*key): TIMESTAMP_EARLIEST for key in partitions}
+        wanted = dict.fromkeys(partitions_of(partitions), TIMESTAMP_EARLIEST)
         return {key: part.offset for key, part in self._find(wanted, timeout_ms).items()}
 
     def end_offsets(
         self, partitions: Iterable[TopicPartition], timeout_ms: int = QUESTION_TIMEOUT_MS
     ) -> dict[TopicPartition, int]:
         """Return the offset after the newest record that can be read, of each partition."""
-        wanted = {TopicPartition(*key): TIMESTAMP_LATEST for key in partitions}
+        wanted = dict.fromkeys(partitions_of(partitions), TIMESTAMP_LATEST)
         return {key: part.offset for key, part in self._find(wanted, timeout_ms).items()}
 
     def offsets_for_times(
         self, timestamps: dict[TopicPartition, int], timeout_ms: int = QUESTION_TIMEOUT_MS
     ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
         """Return the first record at or after each time (in milliseconds), or None."""
-        if any(timestamp_ms < 0 for timestamp_ms in timestamps.values()):
-            raise ValueError("a timestamp is at least 0, in milliseconds since the Unix epoch")
-        found = self._find({TopicPartition(*k): t for k, t in timestamps.items()}, timeout_ms)
+        for timestamp_ms in timestamps.values():
+            check_number("timestamp", timestamp_ms, TIMESTAMPS_MS)
+        wanted = {partition_of(key): time_ms for key, time_ms in timestamps.items()}
+        found = self._find(wanted, timeout_ms)
         return {
             key: OffsetAndTimestamp(part.offset, part.timestamp_ms, part.leader_epoch)
             if part.offset >= 0
@@ -405,7 +415,7 @@ class Consumer:
     ) -> Future[None]:
         """Commit without waiting; ``callback(error or None)`` is called on the client's thread."""
         self._need_group()
-        given = None if offsets is None else _committable(offsets)
+        given = None if offsets is None else offsets_to_commit(offsets)
         left = self._left_positions()
 
         def ask(future: Future[None], now: Now) -> None:
@@ -431,7 +441,8 @@ class Consumer:
         self, partition: TopicPartition, timeout_ms: int = QUESTION_TIMEOUT_MS
     ) -> int | None:
         """Return what the group has committed for a partition, or None."""
-        found = self.committed_offsets([partition], timeout_ms).get(TopicPartition(*partition))
+        key = partition_of(partition)
+        found = self.committed_offsets([key], timeout_ms).get(key)
         return None if found is None else found.offset
 
     def committed_offsets(
@@ -439,7 +450,7 @@ class Consumer:
     ) -> dict[TopicPartition, OffsetAndMetadata]:
         """Return what the group has committed, with metadata; partitions without it are left out."""
         self._need_group()
-        keys = [TopicPartition(*key) for key in partitions]
+        keys = partitions_of(partitions)
 
         def ask(future: Future[dict[TopicPartition, OffsetAndMetadata]], now: Now) -> None:
             self._program.committed(keys, timeout_ms, settle(future), now)
@@ -542,16 +553,6 @@ def metadata_told(answer: Message) -> MetadataResponse:
     if isinstance(answer, MetadataResponse) and answer.error == ErrorCode.NONE:
         return answer
     raise failure_of(answer)
-
-
-def _committable(offsets: Committable) -> dict[TopicPartition, OffsetAndMetadata]:
-    found: dict[TopicPartition, OffsetAndMetadata] = {}
-    for key, given in offsets.items():
-        one = OffsetAndMetadata(given) if isinstance(given, int) else OffsetAndMetadata(*given)
-        if one.offset < 0:
-            raise ValueError(f"{key}: an offset to commit is at least 0, not {one.offset}")
-        found[TopicPartition(*key)] = one
-    return found
 
 
 def settle(future: Future[Any]) -> Callable[[Any, Now], None]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from odradek.arguments import partition_of
 from odradek.classic_membership import ClassicMembership
 from odradek.client_program import ClientProgram
 from odradek.committing import GroupOffsets, OffsetAndMetadata, OnCommitted, OnFetched
@@ -408,7 +409,7 @@ class ConsumerEngine(ClientProgram):
             one.on_done(result, now)
 
     def _assigned(self, key: TopicPartition) -> Assigned:
-        one = self.subscription.assigned.get(TopicPartition(*key))
+        one = self.subscription.assigned.get(partition_of(key))
         if one is None:
             raise ValueError(f"{key} is not assigned to this consumer; assign() it first")
         return one

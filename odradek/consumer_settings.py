@@ -10,7 +10,7 @@ from odradek.bootstrap import Hosts, find_seeds
 from odradek.fetching import ConsumerSettings
 from odradek.membership import GroupSettings
 from odradek.offset_reset import reset_policy
-from odradek.settings import Bounds
+from odradek.settings import Bounds, Text
 
 
 def consumer_settings(  # noqa: PLR0913 - the arguments of Consumer
@@ -73,7 +73,12 @@ def consumer_settings(  # noqa: PLR0913 - the arguments of Consumer
 SETTINGS = frozenset(signature(consumer_settings).parameters) - {"bootstrap_servers"}
 """The names of what a consumer takes beside what its class names."""
 
-BOUNDS = {
+BOUNDS: dict[str, Bounds | Text] = {
+    "group_id": Text(optional=True),
+    "group_instance_id": Text(optional=True),
+    "group_remote_assignor": Text(optional=True),
+    "client_id": Text(),
+    "client_rack": Text(),
     "max_poll_records": Bounds(1),
     "session_timeout_ms": Bounds(1),
     "max_poll_interval_ms": Bounds(1),

@@ -12,6 +12,7 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any, NamedTuple, Self, TypeVar
 
 from odradek.acl import ACL
+from odradek.arguments import check_time
 from odradek.async_result import AsyncResult, Dispatcher
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.changes import Changes
@@ -112,6 +113,7 @@ class CoordinationClient(Recipes, PipelinedCalls):
         security: KeysFile = None,
         make_loop: MakeLoop | None = None,
     ) -> None:
+        check_time("timeout", timeout)
         if timeout <= 0:
             raise ValueError("timeout is the session's, in seconds, and above 0")
         self._hosts, self._chroot = split_chroot(hosts)

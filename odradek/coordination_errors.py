@@ -34,7 +34,7 @@ class OperationTimeoutError(CoordinationError, code=ErrorCode.OPERATION_TIMEOUT)
 
 
 class BadArgumentsError(CoordinationError, code=ErrorCode.BAD_ARGUMENTS):
-    """A path or argument is not legal."""
+    """A path or argument is not legal, or there are more data than data_bytes_max."""
 
 
 class UnknownSessionError(CoordinationError, code=ErrorCode.UNKNOWN_SESSION):

@@ -16,7 +16,14 @@ from odradek.admin_groups import (
     description_of,
     told,
 )
-from odradek.committing import NOBODY, OffsetAndMetadata, commit_error
+from odradek.arguments import partitions_of
+from odradek.committing import (
+    NOBODY,
+    Committable,
+    OffsetAndMetadata,
+    commit_error,
+    offsets_to_commit,
+)
 from odradek.errors import GroupIdNotFoundError, NonEmptyGroupError, OdradekError
 from odradek.offsets import Found
 from transport.kernel import Now
@@ -96,15 +103,10 @@ class GroupAdministration:
             if one.offset >= 0 and one.topic_id in names
         }
 
-    def alter_consumer_group_offsets(
-        self, group_id: str, offsets: Mapping[TopicPartition, OffsetAndMetadata | int]
-    ) -> None:
+    def alter_consumer_group_offsets(self, group_id: str, offsets: Committable) -> None:
         """Set where a group without members goes on; :class:`NonEmptyGroupError` for another."""
         ids = {topic.name: topic.topic_id for topic in self._topics().topics}
-        given = {
-            TopicPartition(*key): OffsetAndMetadata(one) if isinstance(one, int) else one
-            for key, one in offsets.items()
-        }
+        given = offsets_to_commit(offsets)
         keys = self._keys(given, ids)
         parts = tuple(
             OffsetToCommit(
@@ -127,7 +129,7 @@ class GroupAdministration:
     ) -> None:
         """Forget what a group has committed for partitions that none of its members reads."""
         ids = {topic.name: topic.topic_id for topic in self._topics().topics}
-        wanted = [TopicPartition(*key) for key in partitions]
+        wanted = partitions_of(partitions)
         request = OffsetDeleteRequest(group_id, self._keys(wanted, ids))
         body = self._ask(group_id, request)
         assert isinstance(body, OffsetDeleteResponse), "no error"
@@ -175,7 +177,7 @@ class GroupAdministration:
         partitions: Iterable[TopicPartition] | None,
         committed: Mapping[TopicPartition, object],
     ) -> list[TopicPartition]:
-        wanted = [TopicPartition(*key) for key in partitions or ()]
+        wanted = partitions_of(partitions or ())
         known = {topic.name: topic for topic in self._topics().topics}
         for name in topics or ():
             if name not in known:
@@ -240,7 +242,7 @@ class GroupAdministration:
     def _keys(
         partitions: Iterable[TopicPartition], ids: Mapping[str, TopicId]
     ) -> tuple[GroupPartition, ...]:
-        keys = [TopicPartition(*key) for key in partitions]
+        keys = partitions_of(partitions)
         unknown = [key.topic for key in keys if key.topic not in ids]
         if unknown:
             raise ValueError(f"there is no topic {unknown[0]!r}")

@@ -22,7 +22,7 @@ from odradek.transaction import Transaction, create_operation, last_of, stat_of
 from odradek.watches import CHILDREN, DATA, EXISTS, PERSISTENT, RECURSIVE, kind_of_removal
 from odradek.znode_tasks import TreeDeletion, create_with_parents
 from odradek.znode_tasks import ensure_path as ensure_path_task
-from odradek.znode_values import ZnodeStat, acl_entries, check_value
+from odradek.znode_values import ZnodeStat, acl_entries, check_value, check_version
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import Zxid
@@ -117,7 +117,7 @@ class PipelinedCalls:
 
     def set_async(self, path: str, value: bytes, version: int = -1) -> AsyncResult[ZnodeStat]:
         """See :meth:`set`."""
-        operation = SetData(self._chroot.full(path), check_value(value), version)
+        operation = SetData(self._chroot.full(path), check_value(value), check_version(version))
         return self._submit([operation], lambda results: stat_of(last_of(results, path)))
 
     def delete_async(
@@ -126,7 +126,7 @@ class PipelinedCalls:
         """See :meth:`delete`."""
         full = self._chroot.full(path)
         if not recursive:
-            return self._submit([Delete(full, version)], _true_unless_failed(path))
+            return self._submit([Delete(full, check_version(version))], _true_unless_failed(path))
 
         def begin(program: CoordinationProgram, done: OnResults, now: Now) -> None:
             TreeDeletion(program.submit, full, done).start(now)
@@ -137,7 +137,7 @@ class PipelinedCalls:
         self, path: str, acls: Iterable[object], version: int = -1
     ) -> AsyncResult[ZnodeStat]:
         """See :meth:`set_acls`."""
-        operation = SetAcl(self._chroot.full(path), acl_entries(acls), version)
+        operation = SetAcl(self._chroot.full(path), acl_entries(acls), check_version(version))
         return self._submit([operation], lambda results: stat_of(last_of(results, path)))
 
     # Reading

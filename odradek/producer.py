@@ -16,8 +16,9 @@ from itertools import islice
 from typing import Any, Self
 
 from odradek.accumulator import Headers, OnDone
+from odradek.arguments import PARTITIONS, TIMESTAMPS_MS, check_time, topic_name
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
-from odradek.committing import GroupMetadata, OffsetAndMetadata
+from odradek.committing import Committable, GroupMetadata, offsets_to_commit
 from odradek.engine import Engine
 from odradek.errors import (
     ClientClosedError,
@@ -35,11 +36,10 @@ from odradek.placement import RECORD_OVERHEAD_BYTES
 from odradek.producer_engine import ProducerEngine
 from odradek.records import RecordMetadata
 from odradek.sender import BATCH_SIZE_BYTES, REQUEST_BYTES_MAX, ProducerSettings
-from odradek.settings import Bounds, check_settings
+from odradek.settings import Bounds, Text, check_number, check_settings
 from odradek.sheaf import RecordFuture
 from odradek.topic_map import TopicView
 from transport.kernel import Now
-from transport.wire.ids import TopicPartition
 from transport.wire.messages.produce import ACKS_ALL, ACKS_LEADER, ACKS_NONE
 from transport.wire.records import CODECS, Parts
 
@@ -48,7 +48,6 @@ Serializer = Callable[[Any], bytes]
 CHUNK_RECORDS = 2048
 """Of ``send_many``, handed to the loop at once: some 200 KiB, so the first leave while the rest come."""
 _ACKS = {"all": ACKS_ALL, -1: ACKS_ALL, 1: ACKS_LEADER, 0: ACKS_NONE, "1": 1, "0": 0, "-1": -1}
-TIMESTAMP_MAX_MS = 1 << 62
 _ONLY_BYTES = frozenset((bytes,))
 _ONLY_NONE = frozenset((type(None),))
 _BYTES_OR_NONE = _ONLY_BYTES | _ONLY_NONE
@@ -101,7 +100,9 @@ def producer_settings(  # noqa: PLR0913 - the arguments of Producer
 
 _NAMED = ("bootstrap_servers", "key_serializer", "value_serializer", "partitioner")
 _SETTINGS = {*signature(producer_settings).parameters, *_NAMED, "interceptors", "security"}
-_BOUNDS = {
+_BOUNDS: dict[str, Bounds | Text] = {
+    "transactional_id": Text(optional=True),
+    "client_id": Text(),
     "linger_ms": Bounds(0),
     "batch_size": Bounds(0),
     "max_request_size": Bounds(1),
@@ -185,8 +186,8 @@ class Producer:
             key, value = self._serialize(key, value)
         if type(value) is not bytes or (key is not None and type(key) is not bytes):
             _check_bytes(key, value)
-        if headers or timestamp_ms is not None or type(topic) is not str:
-            _check_rest(topic, headers or (), timestamp_ms)
+        if headers or type(topic) is not str or not (partition is timestamp_ms is None):
+            _check_rest(topic, partition, timestamp_ms, headers or ())
         if timestamp_ms is None:
             timestamp_ms = time.time_ns() // 1_000_000
         size_bytes = RECORD_OVERHEAD_BYTES
@@ -231,7 +232,7 @@ class Producer:
         The quickest way in: about a microsecond per record.  Blocks as :meth:`send` does, and takes
         an iterator as it comes.  The future fails if any record does.
         """
-        _check_rest(topic, (), timestamp_ms)
+        _check_rest(topic, partition, timestamp_ms)
         if self._interceptors:
             return self._send_many_intercepted(topic, pairs, partition, timestamp_ms)
         stamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
@@ -290,19 +291,14 @@ class Producer:
         """Begin a transaction: what is sent from now on belongs to it."""
         self._engine.run(lambda _now: self._program().begin_transaction())
 
-    def send_offsets_to_transaction(
-        self, offsets: Mapping[TopicPartition, int | OffsetAndMetadata], group: str | GroupMetadata
-    ) -> None:
+    def send_offsets_to_transaction(self, offsets: Committable, group: str | GroupMetadata) -> None:
         """Commit a group's offsets (of the next records to read) as part of the transaction.
 
         ``group``: ``consumer.group_metadata()``, so that a member which has lost its partitions is
         refused; or a group's id, where only this producer's own fence counts.
         """
         metadata = GroupMetadata(group) if isinstance(group, str) else group
-        given = {
-            TopicPartition(*key): OffsetAndMetadata(one) if isinstance(one, int) else one
-            for key, one in offsets.items()
-        }
+        given = offsets_to_commit(offsets)
 
         def ask(future: Future[None], now: Now) -> None:
             self._program().send_offsets(given, metadata, _settle(future), now)
@@ -353,6 +349,7 @@ class Producer:
 
         :class:`ClientTimeoutError` after ``timeout`` seconds.
         """
+        check_time("timeout", timeout)
         flushed = threading.Event()
         self._inbox.put(FlushItem(flushed.set), self)
         if not flushed.wait(timeout):
@@ -381,6 +378,7 @@ class Producer:
 
         What was not acked by then fails with :class:`ClientClosedError`.  May be called again.
         """
+        check_time("timeout", timeout)
         if self._closed:
             return
         self._closed = True
@@ -468,13 +466,18 @@ def _check_bytes(key: object, value: object) -> None:
             )
 
 
-def _check_rest(topic: object, headers: Headers, timestamp_ms: int | None) -> None:
-    if not isinstance(topic, str):
-        raise TypeError(f"a topic's name must be str, not {type(topic).__name__}")
-    if timestamp_ms is not None and not 0 <= timestamp_ms < TIMESTAMP_MAX_MS:
-        raise ValueError(f"timestamp_ms={timestamp_ms} is not milliseconds since the Unix epoch")
+def _check_rest(
+    topic: object, partition: int | None, timestamp_ms: int | None, headers: Headers = ()
+) -> None:
+    topic_name(topic)
+    if partition is not None:
+        check_number("partition", partition, PARTITIONS)
+    if timestamp_ms is not None:
+        check_number("timestamp_ms", timestamp_ms, TIMESTAMPS_MS)
+    if isinstance(headers, str | bytes | Mapping) or not isinstance(headers, Iterable):
+        raise TypeError(f"headers are a list of (str, bytes or None), not {headers!r}")
     for header in headers:
-        name, content = header
+        name, content = header if isinstance(header, tuple) and len(header) == 2 else (None, None)
         if not isinstance(name, str) or not isinstance(content, bytes | None):
             raise TypeError(f"a header is (str, bytes or None), not {header!r}")
 

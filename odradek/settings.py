@@ -1,4 +1,4 @@
-"""What people give to log clients as settings: names that do not exist, numbers that cannot be.
+"""What people give to log clients as settings: names that do not exist, values that cannot be.
 
 Told when the client is made, with the nearest right name or the bound.  Pure.
 """
@@ -28,19 +28,36 @@ class Bounds(NamedTuple):
     high: int | None = None
 
 
+class Text(NamedTuple):
+    """A setting that is text."""
+
+    optional: bool = False
+    """None means that there is none."""
+
+
 def check_settings(
     client: str,
     given: Mapping[str, object],
     known: Collection[str],
-    bounds: Mapping[str, Bounds],
+    bounds: Mapping[str, Bounds | Text],
 ) -> None:
-    """Raise TypeError for a name that is not known, or no number; ValueError out of bounds."""
+    """Raise TypeError for a name that is not known, no number or no text; ValueError out of bounds."""
     for name in given:
         if name not in known:
             raise TypeError(f"{client} has no setting {name!r}; {_nearest(name, known)}")
     for name, bound in bounds.items():
-        if name in given:
+        if name not in given:
+            continue
+        if isinstance(bound, Text):
+            check_text(name, given[name], optional=bound.optional)
+        else:
             check_number(name, given[name], bound)
+
+
+def check_text(name: str, value: object, *, optional: bool = False) -> None:
+    """Raise TypeError for what is no text."""
+    if not isinstance(value, str) and not (optional and value is None):
+        raise TypeError(f"{name}={value!r} is not text")
 
 
 def check_number(name: str, value: object, bound: Bounds) -> None:

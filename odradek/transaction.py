@@ -11,7 +11,7 @@ from odradek.async_result import AsyncResult
 from odradek.chroot import Chroot
 from odradek.errors import BadArgumentsError, OdradekError, RolledBackError, error_for
 from odradek.gathered import Gathered, Outcomes
-from odradek.znode_values import ZnodeStat, acl_entries, check_value
+from odradek.znode_values import ZnodeStat, acl_entries, check_value, check_version
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.messages.coordination import (
     CONTAINER,
@@ -66,15 +66,15 @@ class Transaction(Gathered[Step]):
 
     def delete(self, path: str, version: int = -1) -> None:
         """Add the deletion of a childless znode of this version (-1: any)."""
-        self._add(Delete(self._chroot.full(path), version))
+        self._add(Delete(self._chroot.full(path), check_version(version)))
 
     def set_data(self, path: str, value: bytes, version: int = -1) -> None:
         """Add the change of the data of a znode of this version (-1: any)."""
-        self._add(SetData(self._chroot.full(path), check_value(value), version))
+        self._add(SetData(self._chroot.full(path), check_value(value), check_version(version)))
 
     def check(self, path: str, version: int) -> None:
         """Add the condition that a znode has this version."""
-        self._add(Check(self._chroot.full(path), version))
+        self._add(Check(self._chroot.full(path), check_version(version)))
 
     def multi(self) -> Multi:
         """Return the operation that does it."""

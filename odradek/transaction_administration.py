@@ -18,6 +18,7 @@ from odradek.admin_transactions import (
     TransactionDescription,
     TransactionListing,
 )
+from odradek.arguments import partition_of, partitions_of
 from odradek.errors import CoordinatorNotAvailableError, InvalidTxnStateError, OdradekError
 from transport.kernel import Now
 from transport.wire.ids import TopicPartition
@@ -91,7 +92,7 @@ class TransactionAdministration:
         self, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, list[ProducerState]]:
         """Return who writes to each partition, idempotent producers too, by its leader's word."""
-        return {key: self._producers(key) for key in (TopicPartition(*one) for one in partitions)}
+        return {key: self._producers(key) for key in partitions_of(partitions)}
 
     def force_terminate_transaction(self, transactional_id: str) -> None:
         """Abort what a transactional id has open, and fence its producer (KIP-939).
@@ -125,7 +126,7 @@ class TransactionAdministration:
         :class:`InvalidTxnStateError`: nothing of this producer is open there, or its coordinator
         knows of it and will end it (:meth:`force_terminate_transaction` does so at once).
         """
-        key = TopicPartition(*partition)
+        key = partition_of(partition)
         ours = {one.producer_id: one for one in self._open_ones([key])}
         if producer_id not in ours:
             raise InvalidTxnStateError(

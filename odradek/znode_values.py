@@ -215,6 +215,13 @@ def check_value(value: bytes | None) -> bytes:
     return bytes(value)
 
 
+def check_version(version: int) -> int:
+    """Return the version that a znode must have (−1: any); TypeError for what is no number."""
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise TypeError(f"a version is a whole number (-1: any), not {version!r}")
+    return version
+
+
 def acl_entries(acl: Iterable[object] | None) -> tuple[Acl, ...]:
     """Return ACL entries for the wire: ours, or anything with ``perms`` and ``id.scheme/id``."""
     entries: list[Acl] = []

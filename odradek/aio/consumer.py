@@ -14,11 +14,10 @@ from typing import Any, Self, TypeVar
 
 from odradek import consumer as blocking
 from odradek.bootstrap import Hosts
-from odradek.committing import GroupMetadata, OffsetAndMetadata
+from odradek.committing import Committable, GroupMetadata, OffsetAndMetadata
 from odradek.consumer import (
     MAX_POLL_RECORDS,
     QUESTION_TIMEOUT_MS,
-    Committable,
     OffsetAndTimestamp,
     Polled,
 )

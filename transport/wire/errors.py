@@ -291,7 +291,9 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.MARSHALLING_ERROR: Meaning("The operation could not be read."),
     ErrorCode.UNIMPLEMENTED: Meaning("This operation is not offered."),
     ErrorCode.OPERATION_TIMEOUT: Meaning("The operation was not done within its time.", **_RETRY),
-    ErrorCode.BAD_ARGUMENTS: Meaning("A path or argument is not legal."),
+    ErrorCode.BAD_ARGUMENTS: Meaning(
+        "A path or argument is not legal, or there are more data than data_bytes_max."
+    ),
     ErrorCode.UNKNOWN_SESSION: Meaning("No such session."),
     ErrorCode.NO_NODE: Meaning("The znode does not exist."),
     ErrorCode.NO_AUTH: Meaning("Not allowed by the znode's ACL."),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from odradek import Consumer, Producer, aio
+from odradek import AdminClient, Consumer, CoordinationClient, Producer, aio
+from odradek.admin import NewTopic
 from odradek.errors import ClientClosedError, MessageSizeTooLargeError, SerializationError
 from odradek.settings import Bounds, check_number, check_settings
+from transport.wire.ids import TopicPartition
 
 WAIT_S = 20
 
@@ -52,6 +55,8 @@ def test_a_consumers_setting_that_does_not_exist() -> None:
         ({"acks": 2}, ValueError),
         ({"compression_type": "brotli"}, ValueError),
         ({"interceptors": [object()]}, TypeError),
+        ({"client_id": None}, TypeError),
+        ({"transactional_id": 7}, TypeError),
     ],
 )
 def test_a_producers_setting_that_cannot_be(
@@ -59,6 +64,21 @@ def test_a_producers_setting_that_cannot_be(
 ) -> None:
     with pytest.raises(error, match=next(iter(settings))):
         Producer("h:1", **settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"group_id": 7},
+        {"group_id": "g", "group_instance_id": 7},
+        {"client_id": b"c"},
+        {"consumer_timeout_ms": "1"},
+        {"bootstrap_servers": 9092},
+    ],
+)
+def test_a_consumers_setting_of_another_type(settings: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=r"_id=|consumer_timeout_ms='1'|addresses .* not 9092"):
+        Consumer("t", **{"bootstrap_servers": "h:1", **settings})
 
 
 @pytest.mark.parametrize(
@@ -74,6 +94,104 @@ def test_a_producers_setting_that_cannot_be(
 def test_a_consumers_setting_that_cannot_be(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         Consumer("t", bootstrap_servers="h:1", **settings)
+
+
+PLACE = TopicPartition("t", 0)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda producer: producer.send(7, b"x"), "a topic's name must be str, not int"),
+        (lambda producer: producer.send("t", b"x", partition="1"), "partition='1' is not"),
+        (lambda producer: producer.send("t", b"x", partition=-1), "partition=-1 is not possible"),
+        (lambda producer: producer.send("t", b"x", timestamp_ms=1.5), "timestamp_ms=1.5 is not"),
+        (lambda producer: producer.send("t", b"x", timestamp_ms=-1), "timestamp_ms=-1 is not"),
+        (lambda producer: producer.send("t", b"x", headers={"a": b"b"}), "headers are a list of"),
+        (lambda producer: producer.send("t", b"x", headers=["ab"]), "a header is .* not 'ab'"),
+        (lambda producer: producer.send_many("t", [], partition="1"), "partition='1' is not"),
+        (lambda producer: producer.flush("1"), "timeout='1' is not a number"),
+        (
+            lambda producer: producer.send_offsets_to_transaction([PLACE], "g"),
+            "offsets are a dict of TopicPartition to offset",
+        ),
+    ],
+)
+def test_what_a_producer_cannot_send_is_told_at_the_call(
+    call: Callable[[Producer], object], said: str
+) -> None:
+    with Producer("127.0.0.1:1") as producer, pytest.raises((TypeError, ValueError), match=said):
+        call(producer)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda consumer: consumer.subscribe([["t"]]), "a topic's name must be str, not list"),
+        (lambda consumer: consumer.assign("t"), "a list of partitions is needed, not 't'"),
+        (lambda consumer: consumer.assign(PLACE), "a list of partitions is needed"),
+        (lambda consumer: consumer.assign(["t0"]), "a partition is .* not 't0'"),
+        (lambda consumer: consumer.assign([("t", "0")]), "a partition is "),
+        (lambda consumer: consumer.seek("t", 0), "a partition is .* not 't'"),
+        (lambda consumer: consumer.seek(PLACE, 1.5), "offset=1.5 is not a whole number"),
+        (lambda consumer: consumer.seek(PLACE, 1 << 63), "offset=9223372036854775808 is not"),
+        (lambda consumer: consumer.seek(PLACE, -2), "see seek_to_beginning"),
+        (lambda consumer: consumer.end_offsets(PLACE), "a list of partitions is needed"),
+        (lambda consumer: consumer.offsets_for_times({PLACE: "now"}), "timestamp='now' is not"),
+        (lambda consumer: consumer.commit(3), "offsets are a dict of TopicPartition to offset"),
+        (lambda consumer: consumer.commit({PLACE: "3"}), "offset of t-0='3' is not a whole"),
+        (lambda consumer: consumer.commit({PLACE: -3}), "offset of t-0=-3 is not possible"),
+        (lambda consumer: consumer.commit({PLACE: (3, b"note")}), "metadata of t-0=.* not text"),
+        (lambda consumer: consumer.commit({"t": 3}), "a partition is .* not 't'"),
+        (lambda consumer: consumer.poll("1"), "timeout_ms='1' is not a number"),
+    ],
+)
+def test_what_a_consumer_cannot_do_is_told_at_the_call(
+    call: Callable[[Consumer], object], said: str
+) -> None:
+    with (
+        Consumer(bootstrap_servers="127.0.0.1:1", group_id="g") as consumer,
+        pytest.raises((TypeError, ValueError), match=said),
+    ):
+        call(consumer)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda admin: admin.create_topics("t"), r"a list of topics is needed; write \['t'\]"),
+        (lambda admin: admin.create_topics([7]), "a topic's name must be str, not int"),
+        (
+            lambda admin: admin.create_topics([NewTopic("t", "3")]),  # type: ignore[arg-type]
+            "num_partitions of 't'='3'",
+        ),
+        (lambda admin: admin.create_partitions({"t": "3"}), "total_count of 't'='3'"),
+        (lambda admin: admin.delete_topics("t"), "a list of topic names is needed"),
+        (lambda admin: admin.delete_topics([7]), "a topic's name must be str, not int"),
+        (lambda admin: admin.delete_records({"t": 7}), "a partition is .* not 't'"),
+    ],
+)
+def test_what_an_admin_client_cannot_ask_is_told_at_the_call(
+    call: Callable[[AdminClient], object], said: str
+) -> None:
+    with AdminClient("127.0.0.1:1") as admin, pytest.raises(TypeError, match=said):
+        call(admin)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda znodes: znodes.set("/z", b"", version="1"),
+        lambda znodes: znodes.delete("/z", version=1.0),
+        lambda znodes: znodes.set_acls("/z", (), version="1"),
+        lambda znodes: znodes.transaction().check("/z", "1"),
+    ],
+)
+def test_a_version_is_a_whole_number(call: Callable[[CoordinationClient], object]) -> None:
+    with pytest.raises(TypeError, match="a version is a whole number"):
+        call(CoordinationClient("127.0.0.1:1"))
+    with pytest.raises(TypeError, match="timeout='1' is not a number"):
+        CoordinationClient("127.0.0.1:1", timeout="1")  # type: ignore[arg-type]
 
 
 def test_a_number_has_bounds() -> None:

@@ -1,0 +1,52 @@
+"""What people give to the methods of log clients: topics, partitions, offsets, times.
+
+Told at the call, before anything is sent: what was given, and how to write it instead.  Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from odradek.settings import Bounds
+from transport.wire.ids import TopicPartition
+
+OFFSETS = Bounds(0, (1 << 63) - 1)
+"""Records are counted in signed 64-bit numbers."""
+PARTITIONS = Bounds(0, (1 << 31) - 1)
+TIMESTAMPS_MS = Bounds(0, (1 << 62) - 1)
+"""Since the Unix epoch."""
+
+
+def topic_name(given: object) -> str:
+    """Return the name; TypeError for what is none."""
+    if not isinstance(given, str):
+        raise TypeError(f"a topic's name must be str, not {type(given).__name__}")
+    return given
+
+
+def topic_names(given: Iterable[str]) -> list[str]:
+    """Return the names; TypeError for one string, which would be read letter by letter."""
+    if isinstance(given, str):
+        raise TypeError(f"a list of topic names is needed; write [{given!r}]")
+    return [topic_name(name) for name in given]
+
+
+def partition_of(given: object) -> TopicPartition:
+    """Return a partition for ``(topic, number)``; TypeError for what is none."""
+    topic, number = given if isinstance(given, tuple) and len(given) == 2 else (None, None)
+    if not isinstance(topic, str) or not isinstance(number, int) or isinstance(number, bool):
+        raise TypeError(f"a partition is TopicPartition(topic, number), not {given!r}")
+    return TopicPartition(topic, number)
+
+
+def partitions_of(given: Iterable[object]) -> list[TopicPartition]:
+    """Return the partitions; TypeError for a single one, or for what is none."""
+    if isinstance(given, str | TopicPartition):
+        raise TypeError(f"a list of partitions is needed, not {given!r}; write [TopicPartition(…)]")
+    return [partition_of(one) for one in given]
+
+
+def check_time(name: str, given: float | None) -> None:
+    """Raise TypeError for a time that is no number; None is none."""
+    if isinstance(given, bool) or not isinstance(given, int | float | None):
+        raise TypeError(f"{name}={given!r} is not a number")
