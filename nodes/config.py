@@ -133,6 +133,13 @@ class BrokerConfig:
         30_000, "Kafka's five minutes leave a broker that is back idle for long", low=100
     )
     producer_id_block: int = setting(1_000, "Kafka's block size", low=1)
+    controller_piece_records: int = setting(
+        200,
+        "of a broker's death and the like in one commit: whoever asks for something meanwhile waits"
+        " for one, some milliseconds, and more of them at once would be no sooner done",
+        low=1,
+        high=10_000,
+    )
     offsets_topic_partitions: int = setting(
         16, "spreads groups over a small cluster's brokers; Kafka's 50 would only cost", low=1
     )

@@ -121,6 +121,7 @@ class Controller:
             default_replication_factor=broker.default_replication_factor,
             producer_id_block=broker.producer_id_block,
             min_insync_replicas=broker.min_insync_replicas,
+            piece_records=broker.controller_piece_records,
         )
         self._core = ControllerCore(
             self._context.image, mandate.epoch, settings, self._new_topic_id
@@ -147,10 +148,10 @@ class Controller:
     def _on_live(self, registered: tuple[BrokerRecord, ...], now: Now) -> None:
         takeover = self._state is ControllerState.LOADING
         self._state = ControllerState.ACTIVE
-        self._step(LiveBrokers(registered, takeover), now)
         early, self._early = self._early, []
         for asked in early:
             self._step(asked, now)
+        self._step(LiveBrokers(registered, takeover), now)
 
     def deposed(self, now: Now) -> None:
         """End the reign: refuse all that wait. What is in flight is in doubt."""

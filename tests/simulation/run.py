@@ -17,6 +17,7 @@ from tests.simulation.shape import (
     draw_judged,
     draw_log_dirs,
     draw_mode,
+    draw_piece_records,
     draw_pipelines,
     draw_recent_bytes,
     draw_recovery_note_bytes,
@@ -114,7 +115,11 @@ def _draw(world: World, seed: int, mode: str) -> Shape:
     return replace(
         shape,
         mix=replace(shape.mix, clients=clients),
-        broker=replace(shape.broker, log_dirs=draw_log_dirs(seed)),
+        broker=replace(
+            shape.broker,
+            log_dirs=draw_log_dirs(seed),
+            controller_piece_records=draw_piece_records(seed),
+        ),
         log=replace(
             shape.log,
             recovery_note_bytes=draw_recovery_note_bytes(seed),

@@ -116,7 +116,7 @@ class Shape:
             f"{self.brokers} brokers, "
             f"{broker.num_partitions} partitions, replication factor "
             f"{broker.default_replication_factor}, min.insync.replicas "
-            f"{broker.min_insync_replicas}, death notices {'on' if self.death_notices else 'off'}, "
+            f"{broker.min_insync_replicas}, pieces of {broker.controller_piece_records}, death notices {'on' if self.death_notices else 'off'}, "
             f"election {raft.election_timeout_min_ms}-{raft.election_timeout_max_ms} ms, session "
             f"{broker.session_timeout_ms} ms, {len(broker.log_dirs)} log directories, segments {self.log.segment_bytes} bytes, batches up to "
             f"{self.log.message_bytes_max} bytes, snapshots "
@@ -152,6 +152,11 @@ def draw_recovery_note_bytes(seed: int) -> int:
 def draw_recent_bytes(seed: int) -> int:
     """Draw how much of a log is read without the disk pool, from a generator of its own as well."""
     return Random(f"recent bytes of {seed}").choice((1_000, 10_000, 4 * 1024 * 1024))
+
+
+def draw_piece_records(seed: int) -> int:
+    """Draw how long the controller's pieces are, from a generator of its own as well."""
+    return Random(f"pieces of {seed}").choice((1, 2, 5, 200))
 
 
 def draw_judged(seed: int) -> bool:

@@ -30,13 +30,16 @@ death with a thousand leaders takes a handful of commits.  One commit is in flig
 arrives meanwhile forms the next one.  Nothing leaves before its commit: neither answers nor deltas.
 A commit that fails ends this controller; its draft is thrown away, so being ahead is harmless.
 
-Pieces.  What a request asks for is decided at one go, however many commits it takes, and what may
-not be torn (a placement by hand, a deletion) is one commit.  What nobody asked for (the coming and
-going of brokers, balance) is committed in pieces of ``piece_records`` and goes to the end of the queue
-after each, so that a request waits for a piece of it and not for ten thousand partitions.  That is safe because
-such a decision is one of its own for each partition: it looks at each when its turn comes, by the
-image as it is then, and a successor sweeps what is left anyway.  Two lists of live brokers are never
-decided upon side by side; of those that come meanwhile the newest counts.
+Pieces.  What a client asks for is decided at one go, however many commits it takes, and what may not
+be torn (a placement by hand, a deletion) is one commit.  What concerns thousands of partitions, each
+by itself, is decided in pieces of ``piece_records``: the coming and going of brokers, balance, and
+what brokers ask for of their replicas (ISR changes, failed logs).  After each piece it goes to the
+end of its queue, and commits of pieces and of requests take turns while both wait: a request waits
+for one piece of it and not for ten thousand partitions, and requests without end hold up no death.
+Such a decision says where it may be left, and goes by the image as it is then: it looks at each
+partition, and at who asks, when the turn of these comes.  Two lists of live brokers are never decided
+upon side by side; of those that come meanwhile the newest counts.  What a successor finds half done
+by a list it sweeps up; who asks for ISR changes is told of each.
 
 Level, not edge.  Liveness arrives as the whole list of registrations, and elections compare it with
 the image when they decide.  A repair is a function of the image alone, so a successor that takes

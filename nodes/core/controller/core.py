@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,7 +23,6 @@ from nodes.core.controller.events import (
     ControllerSettings,
     Decision,
     LiveBrokers,
-    LongDecision,
     Pause,
     Resigned,
 )
@@ -122,9 +121,9 @@ class _Draft:
         self.records: dict[object, MetadataRecord] = {}
         self.answers: list[Answer] = []
         self.size_bytes = 0
+        self.in_pieces: bool | None = None
+        """It is a piece of what is decided in pieces; or answers requests. None: it is empty."""
         self.sealed = False
-        self.has_piece = False
-        """Of a decision that nobody asked for: one is enough for whoever waits."""
 
     def add(self, record: MetadataRecord) -> None:
         """Add a record; a later one about the same thing takes its predecessor's place."""
@@ -152,11 +151,24 @@ def _begins_alone(request: Message) -> bool:
     return isinstance(request, DeleteTopicsRequest) or is_explicit(request)
 
 
+class _Course(NamedTuple):
+    """A decision that has begun."""
+
+    decision: Decision
+    asked: Asked | None = None
+    """Whom it answers; None: nobody asked."""
+    in_pieces: bool = False
+
+
+IN_PIECES = frozenset({AlterPartitionRequest, ReplicasFailedRequest})
+"""Brokers ask these for thousands of partitions, each of which is judged by itself."""
+
+
 class ControllerCore:
     """Decides for the cluster, from the image as committed when it was elected.
 
-    ``image`` is only read, and only now.  The first event must be a :class:`LiveBrokers` with
-    ``takeover``.
+    ``image`` is only read, and only now.  Nothing is decided before the first :class:`LiveBrokers`,
+    which must have ``takeover``; then whoever has asked by then comes first.
     """
 
     def __init__(
@@ -175,13 +187,16 @@ class ControllerCore:
         self._version: MetadataVersion = image.position.version
         self._live: LiveBrokers | None = None
         """The newest list, until it is being decided upon."""
-        self._waiting: deque[Asked | LongDecision] = deque()
-        """Requests, and decisions that nobody asked for: not begun, or between two pieces."""
+        self._requests: deque[Asked] = deque()
+        """What is decided at one go."""
+        self._pieces: deque[Asked | _Course] = deque()
+        """What is decided in pieces: not begun, or between two of them."""
+        self._was_piece = True
+        """The last commit was one of a piece: the next one is of requests, if there are any."""
         self._unasked: set[type[LiveBrokers | BalanceDue]] = set()
         """What these wait for, or are being decided upon: one decision of each at a time."""
-        self._decision: LongDecision | None = None
-        self._deciding: Asked | None = None
-        """The request that it is about, if somebody asked."""
+        self._course: _Course | None = None
+        """The decision that the draft is being filled by."""
         self._draft = _Draft()
         self._in_flight: MetadataDelta | None = None
         self._taken_over = False
@@ -262,24 +277,26 @@ class ControllerCore:
     ) -> None:
         """Let it have its turns; unless one about the same waits already, or is under way."""
 
-        def decide() -> LongDecision:
+        def decide() -> Decision:
             yield from records
             self._unasked.discard(event)
             return None
 
         if event not in self._unasked:
             self._unasked.add(event)
-            self._waiting.append(decide())
+            self._pieces.append(_Course(decide(), in_pieces=True))
 
     def _on_asked(self, event: Asked, effects: ControllerEffects) -> None:
         if type(event.request) not in self._decide:
             refusal = Refusal(ErrorCode.UNKNOWN_API, "the controller has no such request")
             effects.reply.append(Answer(event.token, refusal))
-        elif len(self._waiting) >= self._settings.waiting_max:
+        elif len(self._requests) + len(self._pieces) >= self._settings.waiting_max:
             refusal = Refusal(ErrorCode.OVERLOADED, "too many requests wait for the controller")
             effects.reply.append(Answer(event.token, refusal))
+        elif type(event.request) in IN_PIECES:
+            self._pieces.append(event)
         else:
-            self._waiting.append(event)
+            self._requests.append(event)
 
     def _on_committed(self, event: Committed, effects: ControllerEffects) -> None:
         delta = self._in_flight
@@ -294,76 +311,90 @@ class ControllerCore:
         """Refuse all: what had its turn may be committed, what had none is certainly not."""
         self._resigned = True
         unknown = Refusal(ErrorCode.REQUEST_TIMED_OUT, "resigned; the outcome is not known")
+        nothing_done = Refusal(ErrorCode.NOT_CONTROLLER, "resigned; nothing was done")
         for answer in self._draft.answers:
             effects.reply.append(Answer(answer.token, unknown))
-        if self._deciding is not None:
-            effects.reply.append(Answer(self._deciding.token, unknown))
-        nothing_done = Refusal(ErrorCode.NOT_CONTROLLER, "resigned; nothing was done")
-        for waiting in self._waiting:
+        for waiting in (self._course, *self._pieces, *self._requests):
             if isinstance(waiting, Asked):
                 effects.reply.append(Answer(waiting.token, nothing_done))
-        self._waiting.clear()
-        self._decision = self._deciding = None
+            elif waiting is not None and waiting.asked is not None:
+                effects.reply.append(Answer(waiting.asked.token, unknown))
+        self._requests.clear()
+        self._pieces.clear()
+        self._course = None
         self._in_flight = None
 
     # The draft
 
     def _has_work(self) -> bool:
-        return bool(self._waiting) or self._decision is not None
+        begun = self._taken_over or LiveBrokers in self._unasked
+        waits = bool(self._requests or self._pieces) or self._course is not None
+        return begun and waits
 
     def _fill(self, now: Now) -> None:
         """Decide until the draft is full or nothing is left to decide."""
         draft = self._draft
         while not draft.sealed and draft.size_bytes < self._settings.commit_bytes_max:
-            if self._decision is None and not self._begin(now):
+            if self._course is None and not self._begin(now):
                 return
-            if self._decision is not None:
-                self._advance(self._decision)
+            if self._course is not None:
+                draft.in_pieces = self._course.in_pieces
+                self._advance(self._course)
 
     def _begin(self, now: Now) -> bool:
-        """Begin the next decision. False: there is none, or it must not be in this draft."""
-        if not self._waiting:
+        """Begin, or go on with, the next decision. False: there is none that goes into this draft."""
+        draft = self._draft
+        if draft.in_pieces is None:
+            draft.in_pieces = not self._requests or bool(self._pieces and not self._was_piece)
+        waiting = self._pieces if draft.in_pieces else self._requests
+        if not waiting:
             return False
-        first = self._waiting[0]
-        if isinstance(first, Asked):
-            if self._draft.records and _begins_alone(first.request):
+        first = waiting[0]
+        if draft.in_pieces:
+            if self._is_piece():
                 return False
-            self._begin_asked(first, now)
-        elif self._draft.has_piece:
+        elif draft.records and isinstance(first, Asked) and _begins_alone(first.request):
             return False
+        waiting.popleft()
+        if isinstance(first, Asked):
+            self._begin_asked(first, now)
         else:
-            self._decision = first
-        self._waiting.popleft()
+            self._course = first
         return True
+
+    def _is_piece(self) -> bool:
+        return len(self._draft.records) >= self._settings.piece_records
 
     def _begin_asked(self, asked: Asked, now: Now) -> None:
         """Begin what somebody asks for, or answer why it is not to be."""
+        request = asked.request
         if asked.due_ms is not None and asked.due_ms <= now.mono_ms:
             late = Refusal(ErrorCode.REQUEST_TIMED_OUT, "its time was up; nothing was done")
             self._draft.answers.append(Answer(asked.token, late))
-        elif (refusal := refusal_of(self._image, asked.request)) is not None:
+        elif (refusal := refusal_of(self._image, request)) is not None:
             self._draft.answers.append(Answer(asked.token, refusal))
         else:
-            self._decision = self._decide[type(asked.request)](self._image, asked.request)
-            self._deciding = asked
+            decision = self._decide[type(request)](self._image, request)
+            self._course = _Course(decision, asked, type(request) in IN_PIECES)
 
-    def _advance(self, decision: LongDecision) -> None:
+    def _advance(self, course: _Course) -> None:
         """Take the next record of the decision, or its answer; or let others come first."""
         try:
-            record = next(decision)
+            record = next(course.decision)
         except StopIteration as end:
-            event, self._decision, self._deciding = self._deciding, None, None
-            if event is not None:
-                self._draft.answers.append(Answer(event.token, end.value))
-                self._draft.sealed = isinstance(event.request, DeleteTopicsRequest)
-        else:
-            if isinstance(record, Pause):
-                self._decision = None
-                self._waiting.append(decision)
-                self._draft.has_piece = True
-                return
-            self._image.apply_record(record)
-            self._draft.add(record)
+            self._course = None
+            if course.asked is not None:
+                self._draft.answers.append(Answer(course.asked.token, end.value))
+                self._draft.sealed = isinstance(course.asked.request, DeleteTopicsRequest)
+            return
+        if isinstance(record, Pause):
+            if self._is_piece():
+                self._course = None
+                self._pieces.append(course)
+                self._draft.sealed = True
+            return
+        self._image.apply_record(record)
+        self._draft.add(record)
 
     def _send_off(self, effects: ControllerEffects) -> None:
         """Order the draft's commit, or answer at once when it changes nothing."""
@@ -372,6 +403,7 @@ class ControllerCore:
             return
         records = tuple(self._draft.records.values())
         self._draft.records = {}
+        self._was_piece = bool(self._draft.in_pieces)
         version = MetadataVersion(self._version + 1)
         self._in_flight = MetadataDelta(self._epoch, version, records)
         effects.append.append(self._in_flight)
@@ -399,12 +431,12 @@ class ControllerCore:
                 yield from decide_completion(self._image)
                 self._taken_over = True
 
-    def _in_pieces(self, records: Iterable[MetadataRecord]) -> Iterator[MetadataRecord | Pause]:
-        """Yield the records, with a pause after so many of them."""
-        for number, record in enumerate(records, 1):
+    @staticmethod
+    def _in_pieces(records: Iterable[MetadataRecord]) -> Iterator[MetadataRecord | Pause]:
+        """Yield the records of a decision that may be left after each."""
+        for record in records:
             yield record
-            if number % self._settings.piece_records == 0:
-                yield Pause.PAUSE
+            yield Pause.PAUSE
 
     def _decide_producer_ids(
         self, image: ClusterImage, request: AllocateProducerIdsRequest

@@ -52,7 +52,8 @@ class Elections:
         needed = formats_in(image)
         seen = {record.id: record for record in event.registered if record.formats >= needed}
         gone = [broker for broker in image.live_brokers() if _has_gone(broker, seen.get(broker.id))]
-        for broker in gone:
+        for seen_alive in gone:
+            broker = image.brokers[seen_alive.id]  # draining, or about to leave, since
             yield replace(broker, alive=False)
         if gone:
             yield from self.repairs(image, frozenset(broker.id for broker in gone))

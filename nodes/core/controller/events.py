@@ -14,16 +14,15 @@ from transport.wire.messages.metadata import BrokerRecord, MetadataRecord
 
 
 class Pause(Enum):
-    """Others come first; what follows goes by the image as it is then."""
+    """Others may come first here; what follows goes by the image as it is then."""
 
     PAUSE = "pause"
 
 
-Decision = Generator[MetadataRecord, None, Message | None]
+Decision = Generator[MetadataRecord | Pause, None, Message | None]
 """Yields the records to commit, each of which is in the draft before the next is asked for, and
-returns the answer that is due when all of them are committed (None: nobody asked)."""
-LongDecision = Generator[MetadataRecord | Pause, None, Message | None]
-"""One that pauses, or does not."""
+returns the answer that is due when all of them are committed (None: nobody asked).  Where it yields
+a pause it may be left and gone on with later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +35,9 @@ class ControllerSettings:
     producer_id_block: int = 1_000
     commit_bytes_max: int = 512 * 1024
     """Half of a znode request's limit (1 MiB): sizes are estimated, from above."""
-    piece_records: int = 400
-    """Of a decision that nobody asked for, in one commit: decided, committed and applied in some
-    milliseconds each, while more at once would be no sooner done as a whole."""
+    piece_records: int = 200
+    """Of what is decided in pieces, in one commit: decided, committed and applied in some
+    milliseconds, while more at once would be no sooner done as a whole."""
     waiting_max: int = 10_000
     """Requests that may wait; further ones are refused with OVERLOADED."""
 

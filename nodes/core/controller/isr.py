@@ -8,7 +8,7 @@ from collections.abc import Generator
 from msgspec.structs import replace
 
 from nodes.core.controller.elections import Elections, stepped
-from nodes.core.controller.events import Decision
+from nodes.core.controller.events import Decision, Pause
 from nodes.core.controller.image import ClusterImage
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import BrokerEpoch, NodeId, PartitionKey
@@ -38,21 +38,28 @@ class IsrChanges:
         """Take over the proposals that are right; each other one gets an error of its own.
 
         All are refused with STALE_BROKER_EPOCH when the asker has registered anew since, or is
-        dead.
+        dead; those that are left, when that has happened between two pieces.
         """
-        if not is_current_broker(image, request.broker_id, request.broker_epoch):
+        asker = request.broker_id, request.broker_epoch
+        if not is_current_broker(image, *asker):
             return AlterPartitionResponse(ErrorCode.STALE_BROKER_EPOCH)
         outcomes: list[PartitionChanged] = []
         for change in request.changes:
-            outcomes.append((yield from self._decide_change(image, request.broker_id, change)))
+            yield Pause.PAUSE
+            if is_current_broker(image, *asker):
+                outcomes.append((yield from self._decide_change(image, request.broker_id, change)))
+            else:
+                stale = ErrorCode.STALE_BROKER_EPOCH
+                outcomes.append(PartitionChanged(change.topic_id, change.partition, stale))
         return AlterPartitionResponse(ErrorCode.NONE, tuple(outcomes))
 
     def decide_failures(self, image: ClusterImage, request: ReplicasFailedRequest) -> Decision:
         """Count no more on replicas whose logs have failed. The last one stays: nobody has more."""
         node = request.broker_id
-        if not is_current_broker(image, node, request.broker_epoch):
-            return ReplicasFailedResponse(ErrorCode.STALE_BROKER_EPOCH)
         for topic_id, partition in request.partitions:
+            yield Pause.PAUSE
+            if not is_current_broker(image, node, request.broker_epoch):
+                return ReplicasFailedResponse(ErrorCode.STALE_BROKER_EPOCH)
             record = image.partition(PartitionKey(topic_id, partition))
             after = None if record is None else self._elections.without(image, record, node)
             if after is not None:

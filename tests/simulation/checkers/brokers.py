@@ -26,7 +26,7 @@ from tests.simulation.checkers.log_history import Partition
 from tests.simulation.checkers.one_controller import OneController
 from tests.simulation.checkers.one_leader_per_epoch import OneLeaderPerEpoch
 from tests.simulation.checkers.replicas_equal import check_replicas_equal
-from tests.simulation.checkers.sound_isr import check_isr
+from tests.simulation.checkers.sound_isr import SoundIsr, check_settled
 from tests.simulation.checkers.sound_reassignment import Reassigned
 from tests.simulation.checkers.survivors import Survivors
 from tests.simulation.checkers.watermarks import Watermarks
@@ -43,6 +43,7 @@ class BrokerWatch:
         self.survivors = Survivors()
         self.watermarks = Watermarks()
         self._images = ImageChain()
+        self._sound_isr = SoundIsr()
         self._reassigned = Reassigned()
         self._leaders = OneLeaderPerEpoch()
         self._controllers = OneController()
@@ -96,6 +97,7 @@ class BrokerWatch:
         for host, process in self._processes.items():
             server = broker_of(process)
             if process.alive and server is not None and server._started:
+                check_settled(host, server.context.image)
                 for replica in _replicas(server):
                     hosted.setdefault(replica.key, {})[host] = replica
         for replicas in hosted.values():
@@ -179,7 +181,7 @@ class BrokerWatch:
         self._positions[host] = image.position
         self._images.look(host, image)
         self.survivors.take_image(image)
-        check_isr(host, image)
+        self._sound_isr.look(host, image, server.metadata._history)
         self._reassigned.look(host, image)
         for topic_id, partitions in image.partitions.items():
             for number, record in partitions.items():

@@ -1,22 +1,70 @@
-"""S26: an ISR is a part of the replicas, holds the leader, and no dead broker while one lives.
+"""S26: an ISR is a part of the replicas and holds the leader, and none is decided upon that has a dead
+broker in it while one of it lives.
 
-Who died must come back into it by catching up: a registration that has ended proves nothing.
+Who died must come back into it by catching up: a registration that has ended proves nothing.  Of a
+death with many partitions the controller tells in pieces, so a dead broker stays in an ISR that it
+was in until the turn of that partition has come; once nothing is left to decide it is in none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nodes.core.controller.image import ClusterImage
 from tests.simulation.checkers.violation import require
+from transport.wire.ids import NodeId
+from transport.wire.messages.metadata import (
+    BrokerRecord,
+    MetadataDelta,
+    PartitionRecord,
+    RemoveBrokerRecord,
+)
 
 NUMBER = "S26"
 
 
-def check_isr(host: str, image: ClusterImage) -> None:
-    """Judge every partition of one image."""
+class SoundIsr:
+    """Who was alive when each ISR was decided upon: goes through the deltas in their order."""
+
+    def __init__(self) -> None:
+        self._version = 0
+        self._alive: set[NodeId] = set()
+
+    def look(self, host: str, image: ClusterImage, told: Iterable[MetadataDelta]) -> None:
+        """Take a broker's image, which is another than before, and the last deltas it has applied."""
+        for partitions in image.partitions.values():
+            for record in partitions.values():
+                story = f"by {host}'s image {image.position} {record}"
+                require(set(record.isr) <= set(record.replicas), NUMBER, story)
+                require(record.leader < 0 or record.leader in record.isr, NUMBER, story)
+        for delta in told:
+            if delta.version == self._version + 1:
+                self._go_on(host, delta)
+        if image.position.version > self._version:
+            self._version = image.position.version
+            self._alive = {broker.id for broker in image.live_brokers()}
+
+    def _go_on(self, host: str, delta: MetadataDelta) -> None:
+        self._version = delta.version
+        for record in delta.records:
+            if isinstance(record, BrokerRecord):
+                (self._alive.add if record.alive else self._alive.discard)(record.id)
+            elif isinstance(record, RemoveBrokerRecord):
+                self._alive.discard(record.id)
+            elif isinstance(record, PartitionRecord):
+                story = f"decided at version {delta.version}, as {host} has it, {record}"
+                check_alive(record, self._alive, story)
+
+
+def check_alive(record: PartitionRecord, alive: set[NodeId], story: str) -> None:
+    """Judge one record by who is alive."""
+    dead = [node for node in record.isr if node not in alive]
+    require(not dead or len(dead) == len(record.isr), NUMBER, story, f"dead: {dead}")
+
+
+def check_settled(host: str, image: ClusterImage) -> None:
+    """Judge every partition of an image after which nothing is left to decide."""
+    alive = {broker.id for broker in image.live_brokers()}
     for partitions in image.partitions.values():
         for record in partitions.values():
-            story = f"by {host}'s image {image.position} {record}"
-            require(set(record.isr) <= set(record.replicas), NUMBER, story)
-            require(record.leader < 0 or record.leader in record.isr, NUMBER, story)
-            dead = [node for node in record.isr if not image.is_alive(node)]
-            require(not dead or len(dead) == len(record.isr), NUMBER, story, f"dead: {dead}")
+            check_alive(record, alive, f"by {host}'s image {image.position} in the end {record}")

@@ -39,6 +39,7 @@ from transport.wire.messages.metadata import (
 from transport.wire.messages.reassignments import (
     ELECT_PREFERRED,
     AlterReassignmentsRequest,
+    DrainBrokerRequest,
     ElectLeadersRequest,
     Reassignment,
 )
@@ -91,6 +92,110 @@ def test_who_asks_during_a_death_waits_for_a_piece_and_not_for_all() -> None:
     assert led_by(cluster, topic_id, 1), "the decision is far from its end"
     finish(cluster, *effects.append)
     assert not any(1 in record.isr for record in cluster.image.partitions[topic_id].values())
+
+
+def joins(cluster: Cluster, topic_id: TopicId, leader: int) -> AlterPartitionRequest:
+    """What a leader asks for when all replicas have caught up."""
+    changes = tuple(
+        PartitionChange(
+            topic_id,
+            record.partition,
+            record.leader_epoch,
+            record.partition_epoch,
+            tuple(IsrMember(node, _epoch(cluster, node)) for node in record.replicas),
+        )
+        for record in cluster.image.partitions[topic_id].values()
+        if record.leader == leader
+    )
+    return AlterPartitionRequest(NodeId(leader), _epoch(cluster, leader), changes)
+
+
+def rejoining(settings: ControllerSettings, partitions: int) -> tuple[Cluster, TopicId]:
+    """Return a cluster in which broker 1 is back, and in sync nowhere."""
+    cluster = three(settings)
+    topic_id = cluster.create("t", partitions, 3)
+    cluster.live(broker(2), broker(3))
+    cluster.live(broker(1, 201), broker(2), broker(3))
+    return cluster, topic_id
+
+
+def test_who_asks_while_replicas_join_waits_for_a_piece_and_not_for_all() -> None:
+    cluster, topic_id = rejoining(ControllerSettings(piece_records=10), 200)
+    first = begin(cluster, Asked(joins(cluster, topic_id, 2), "joins"))
+    assert len(first.records) == 10
+    cluster.step(Asked(joins(cluster, topic_id, 3), "others"))
+    cluster.step(Asked(altered("60000"), "a"))
+    (second,) = cluster.commit(first).append
+    assert len(second.records) == 1, "who asked has a commit without any of the joins"
+    effects = cluster.commit(second)
+    assert "a" in cluster.replies
+    finish(cluster, *effects.append)
+    for token in ("joins", "others"):
+        answer = cluster.replies[token]
+        assert isinstance(answer, AlterPartitionResponse)
+        assert {change.error for change in answer.changes} == {ErrorCode.NONE}
+    assert all(len(record.isr) == 3 for record in cluster.image.partitions[topic_id].values())
+
+
+def test_askers_and_pieces_take_turns() -> None:
+    cluster, topic_id = rejoining(ControllerSettings(piece_records=10), 200)
+    delta = begin(cluster, Asked(joins(cluster, topic_id, 2), "joins"))
+    sizes = []
+    for number in range(8):
+        cluster.step(Asked(altered(str(60_000 + number)), number))
+        sizes.append(len(delta.records))
+        (delta,) = cluster.commit(delta).append
+    assert sizes == [10, 1] * 4
+    finish(cluster, delta)
+
+
+def test_who_joins_with_many_others_may_die_before_its_turn() -> None:
+    cluster, topic_id = rejoining(ControllerSettings(piece_records=10), 60)
+    delta = begin(cluster, Asked(joins(cluster, topic_id, 2), "joins"))
+    cluster.step(LiveBrokers((broker(2), broker(3))))
+    finish(cluster, delta)
+    answer = cluster.replies["joins"]
+    assert isinstance(answer, AlterPartitionResponse)
+    errors = [change.error for change in answer.changes]
+    assert errors[:10] == [ErrorCode.NONE] * 10
+    assert ErrorCode.INELIGIBLE_REPLICA in errors
+    assert not any(1 in record.isr for record in cluster.image.partitions[topic_id].values())
+
+
+def test_a_leader_that_has_registered_anew_between_two_pieces_is_told_of_the_rest() -> None:
+    cluster, topic_id = rejoining(ControllerSettings(piece_records=10), 60)
+    delta = begin(cluster, Asked(joins(cluster, topic_id, 2), "joins"))
+    cluster.step(LiveBrokers((broker(1, 201), broker(2, 202), broker(3))))
+    finish(cluster, delta)
+    answer = cluster.replies["joins"]
+    assert isinstance(answer, AlterPartitionResponse)
+    errors = [change.error for change in answer.changes]
+    assert errors[:10] == [ErrorCode.NONE] * 10
+    assert errors[-1] == ErrorCode.STALE_BROKER_EPOCH
+
+
+def test_what_an_operator_wants_of_a_broker_outlives_the_news_of_its_death() -> None:
+    cluster = three(ControllerSettings(piece_records=1))
+    cluster.create("t", 4, 3)
+    delta = begin(cluster, LiveBrokers((broker(3),)))
+    cluster.step(Asked(DrainBrokerRequest(NodeId(2), True, 1_000), "drain"))
+    finish(cluster, delta)
+    gone = cluster.image.brokers[NodeId(2)]
+    assert not gone.alive
+    assert gone.draining
+
+
+def test_who_has_asked_before_a_takeover_comes_before_it() -> None:
+    before = three(IN_PIECES)
+    topic_id = before.create("t", 30, 3)
+    cluster = Cluster(before.image, IN_PIECES, epoch=2)
+    assert not cluster.step(Asked(altered("60000"), "a")).append, "who is alive comes first"
+    delta = begin(cluster, LiveBrokers((broker(2), broker(3)), takeover=True))
+    assert len(delta.records) == 1
+    effects = cluster.commit(delta)
+    assert "a" in cluster.replies
+    finish(cluster, *effects.append)
+    assert not led_by(cluster, topic_id, 1)
 
 
 def test_askers_without_end_do_not_hold_up_a_death() -> None:
@@ -256,19 +361,23 @@ class Crowd:
             return AlterReassignmentsRequest(
                 (Reassignment(name, record.partition, replicas),), 1_000
             )
-        return self._alteration(record)
+        if chance < 0.4:
+            return DrainBrokerRequest(NodeId(random.randint(1, 5)), random.random() < 0.5, 1_000)
+        led = self.cluster.image.partitions[topic.topic_id].values()
+        changes = [self._change(other) for other in led if other.leader == record.leader]
+        epoch = _epoch(self.cluster, record.leader)
+        return AlterPartitionRequest(record.leader, epoch, tuple(changes))
 
-    def _alteration(self, record: PartitionRecord) -> AlterPartitionRequest:
+    def _change(self, record: PartitionRecord) -> PartitionChange:
         members = [node for node in record.replicas if node in self.alive]
         isr = [node for node in members if node == record.leader or self.random.random() < 0.7]
-        change = PartitionChange(
+        return PartitionChange(
             record.topic_id,
             record.partition,
             record.leader_epoch,
             record.partition_epoch,
             tuple(IsrMember(node, self.alive[int(node)].epoch) for node in isr),
         )
-        return AlterPartitionRequest(record.leader, _epoch(self.cluster, record.leader), (change,))
 
     def settle(self) -> None:
         while self.delta is not None:
