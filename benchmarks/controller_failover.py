@@ -1,6 +1,9 @@
 """How long the cluster's image takes no change after its active controller was killed.
 
-python -m benchmarks.controller_failover [--mode kraft] [--times 20] [--partitions 10]
+python -m benchmarks.controller_failover [--mode kraft] [--times 20] [--partitions 10 10000]
+
+Killed while nothing else is under way; and again while the replicas of a broker that was killed
+before are on their way back into their ISRs.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from itertools import count
 
 from benchmarks.machine import describe
 from odradek import AdminClient, ConfigResource, ConfigResourceType, NewTopic
@@ -18,32 +23,70 @@ WAIT_S = 120.0
 LOOK_AGAIN_S = 0.1
 TOPIC_PARTITIONS = 1_000
 """Of each topic of the load, and what one request may ask for."""
+VALUES = count(60_000)
 
 
-def fill(admin: AdminClient, partitions: int, replicas: int = 3) -> None:
-    """Make topics with so many partitions together."""
+def fill(admin: AdminClient, partitions: int, replicas: int = 3) -> list[str]:
+    """Make topics with so many partitions together; return their names."""
+    names = []
     for number, first in enumerate(range(0, partitions, TOPIC_PARTITIONS)):
-        count = min(TOPIC_PARTITIONS, partitions - first)
-        admin.create_topics(
-            [NewTopic(f"load-{number}", count, replicas)], timeout_ms=int(WAIT_S * 1000)
-        )
+        new = NewTopic(f"load-{number}", min(TOPIC_PARTITIONS, partitions - first), replicas)
+        admin.create_topics([new], timeout_ms=int(WAIT_S * 1000))
+        names.append(new.name)
+    return names
+
+
+def await_true(condition: Callable[[], bool], what: str) -> None:
+    """Return once it holds."""
+    until = time.monotonic() + WAIT_S
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError(f"not within {WAIT_S:.0f} s: {what}; see the logs of the nodes")
+        time.sleep(LOOK_AGAIN_S)
 
 
 def active_controller(cluster: Cluster) -> str:
     """Return the name of the active controller, as soon as there is exactly one."""
-    until = time.monotonic() + WAIT_S
-    while time.monotonic() < until:
-        active = [node.name for node in cluster.status().nodes if node.controller]
-        if len(active) == 1:
-            return active[0]
-        time.sleep(LOOK_AGAIN_S)
-    raise TimeoutError(f"no active controller within {WAIT_S:.0f} s; see the logs of its nodes")
+    found: list[str] = []
+
+    def one() -> bool:
+        found[:] = [node.name for node in cluster.status().nodes if node.controller]
+        return len(found) == 1
+
+    await_true(one, "one active controller")
+    return found[0]
 
 
-def measure(cluster: Cluster, admin: AdminClient, value: int) -> float:
+def settle(cluster: Cluster, admin: AdminClient, topics: list[str]) -> None:
+    """Return when every replica is in sync and follows its preferred leader: nothing is left to do."""
+    for topic in topics:
+        cluster.wait_full_isr(topic, WAIT_S)
+    admin.perform_leader_election()
+
+    def followed() -> bool:
+        return all(
+            part.complete
+            and part.leader == part.replicas[0]
+            and all(end >= 0 for end in part.replica_ends.values())
+            for topic in admin.describe_topics(topics)
+            for part in topic.partitions
+        )
+
+    await_true(followed, "each preferred leader is followed by all")
+
+
+def unsettle(cluster: Cluster) -> None:
+    """Kill another broker than the controller; return when it serves again, though not in sync yet."""
+    controller = active_controller(cluster)
+    brokers = [node.name for node in cluster.status().nodes if "broker" in node.roles]
+    cluster.kill(next(name for name in brokers if name != controller))
+    cluster.wait_ready()
+
+
+def fail_over(cluster: Cluster, admin: AdminClient) -> float:
     """Return the milliseconds from the signal to the next committed change of a config."""
     controller = active_controller(cluster)
-    configs = {"retention.ms": str(value)}
+    configs = {"retention.ms": str(next(VALUES))}
     change = ConfigResource(ConfigResourceType.TOPIC, "load-0", configs)
     began = time.perf_counter()
     cluster.kill(controller)
@@ -53,25 +96,49 @@ def measure(cluster: Cluster, admin: AdminClient, value: int) -> float:
     return elapsed_ms
 
 
+def measure(mode: str, partitions: int, times: int) -> tuple[float, float]:
+    """Print both figures of a cluster with so many partitions; return their medians."""
+    whole_ms, rejoining_ms = [], []
+    with (
+        Cluster.start(brokers=3, coordinators=3, mode=mode) as cluster,
+        AdminClient(cluster.bootstrap, request_timeout_ms=int(WAIT_S * 1000)) as admin,
+    ):
+        topics = fill(admin, partitions)
+        for _ in range(times):
+            settle(cluster, admin, topics)
+            whole_ms.append(fail_over(cluster, admin))
+            settle(cluster, admin, topics)
+            unsettle(cluster)
+            rejoining_ms.append(fail_over(cluster, admin))
+    medians = []
+    for state, took_ms in (("in sync", whole_ms), ("rejoining", rejoining_ms)):
+        medians.append(statistics.median(took_ms))
+        sys.stdout.write(
+            f"SIGKILL of the active controller to the next committed change, mode {mode}, "
+            f"{partitions:,} partitions, replicas {state}: median {medians[-1]:.0f} ms "
+            f"(min {min(took_ms):.0f}, max {max(took_ms):.0f}, n = {len(took_ms)})\n"
+        )
+    sys.stdout.flush()
+    return medians[0], medians[1]
+
+
 def main() -> int:
-    """Print the median over all kills."""
+    """Print the medians over all kills, and how they compare."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--mode", choices=("zookeeper", "kraft"), default="kraft")
     parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--partitions", type=int, default=10)
-    arguments = parser.parse_args()
-    with (
-        Cluster.start(brokers=3, coordinators=3, mode=arguments.mode) as cluster,
-        AdminClient(bootstrap_servers=cluster.bootstrap) as admin,
-    ):
-        fill(admin, arguments.partitions)
-        took_ms = [measure(cluster, admin, 60_000 + number) for number in range(arguments.times)]
+    parser.add_argument("--partitions", type=int, nargs="+", default=[10, 10_000])
+    given = parser.parse_args()
     sys.stdout.write(f"{describe()}\n")
-    sys.stdout.write(
-        f"SIGKILL of the active controller to the next committed change, mode {arguments.mode}, "
-        f"{arguments.partitions} partitions: median {statistics.median(took_ms):.0f} ms "
-        f"(min {min(took_ms):.0f}, max {max(took_ms):.0f}, n = {len(took_ms)})\n"
-    )
+    medians = [measure(given.mode, partitions, given.times) for partitions in given.partitions]
+    if len(medians) > 1:
+        whole, rejoining = (
+            last / first for first, last in zip(medians[0], medians[-1], strict=True)
+        )
+        sys.stdout.write(
+            f"{given.partitions[-1]:,} partitions to {given.partitions[0]:,}: "
+            f"{whole:.2f} × in sync, {rejoining:.2f} × rejoining\n"
+        )
     return 0
 
 
