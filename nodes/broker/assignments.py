@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from nodes.broker.replica import Replica
 from transport.wire.ids import PartitionKey
 
-ROOM_A_TURN = 400
-"""What one turn takes on, in changes of role: some milliseconds, since the quorum's votes may go
-through this loop."""
+ROOM_A_TURN = 120
+"""What one turn takes on, in changes of role: a millisecond or two, since the quorum's votes may go
+through this loop, and a request to the controller through several turns."""
 LOG_COST = 8
 """What a change takes of it that begins a log, or ends one."""
 

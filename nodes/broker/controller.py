@@ -1,7 +1,8 @@
 """The active controller's shell: core, store and liveness, from election to resignation.
 
-States: inactive → loading (elected; the image is read) → active (the core decides) → inactive.
-Requests that come while loading wait for the core; all that wait at the end are refused.
+States: inactive → expected (to be elected, as far as is known here; not in mode ``zookeeper``) →
+loading (elected; the image is read) → active (the core decides) → inactive.  Requests that come before
+it is active wait for the core; all that wait at the end are refused.
 """
 
 from __future__ import annotations
@@ -61,9 +62,10 @@ class Mandate(NamedTuple):
 
 
 class ControllerState(Enum):
-    """inactive → loading → active → inactive."""
+    """inactive → (expected →) loading → active → inactive."""
 
     INACTIVE = "inactive"
+    EXPECTED = "expected"
     LOADING = "loading"
     ACTIVE = "active"
 
@@ -97,9 +99,14 @@ class Controller:
 
     # Beginning and end
 
+    def expect(self) -> None:
+        """Keep what is asked from now on: :meth:`elected` or :meth:`deposed` comes next."""
+        if self._state is ControllerState.INACTIVE:
+            self._state = ControllerState.EXPECTED
+
     def elected(self, mandate: Mandate, now: Now) -> None:
         """Begin to reign: read the image, then who is alive, then decide."""
-        assert self._state is ControllerState.INACTIVE
+        assert self._state in (ControllerState.INACTIVE, ControllerState.EXPECTED)
         self._state = ControllerState.LOADING
         self._mandate, self._store = mandate, mandate.store
 
@@ -204,7 +211,7 @@ class Controller:
     def _take(self, asked: Asked, now: Now) -> None:
         if self._state is ControllerState.ACTIVE:
             self._step(asked, now)
-        elif self._state is ControllerState.LOADING and len(self._early) < EARLY_MAX:
+        elif self._state is not ControllerState.INACTIVE and len(self._early) < EARLY_MAX:
             self._early.append(asked)
         else:
             self._tell(asked.token, _not_controller(), now)

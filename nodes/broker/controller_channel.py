@@ -7,6 +7,7 @@ is never repeated from here: whoever asks knows whether that would be safe.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 from nodes.broker.context import BrokerContext
 from nodes.broker.peers import Peers
@@ -21,7 +22,7 @@ AskHere = Callable[[Message, OnAnswer, Now], None]
 """The controller of this broker: takes a request and calls back once."""
 
 ASK_AGAIN_MS = 50
-"""While a controller is being elected: a fraction of what that takes."""
+"""While a controller is being elected, of which this broker may not hear as soon as it could be asked."""
 
 
 class ControllerChannel:
@@ -35,15 +36,21 @@ class ControllerChannel:
         """The active controller as last heard; ``NO_NODE`` while nobody is known."""
         self.epoch = ControllerEpoch(-1)
         """The latest controller epoch that was heard of."""
+        self._retries: dict[int, Callable[[Now], None]] = {}
+        self._numbers = count()
 
     def serve_here(self, ask_here: AskHere) -> None:
         """Name who answers while this broker is the controller itself."""
         self._ask_here = ask_here
 
-    def learn(self, controller: NodeId, epoch: ControllerEpoch) -> None:
-        """Take over who the active controller is, and open the way to it ahead of need."""
+    def learn(self, controller: NodeId, epoch: ControllerEpoch, now: Now) -> None:
+        """Take over who the active controller is: open the way to it, and ask what waits for one."""
+        is_another = controller not in (NO_NODE, self.controller)
         self.controller, self.epoch = controller, max(self.epoch, epoch)
         self._peers.link(controller)
+        if is_another:
+            for retry in self._retries.values():
+                self._context.timers.at(now.mono_ms, retry)
 
     def ask(self, body: Message, on_answer: OnAnswer, now: Now, *, cause_id: str = "") -> None:
         """Send a request to the controller.
@@ -62,20 +69,30 @@ class ControllerChannel:
             self._refuse(on_answer, f"broker {self.controller} cannot be reached now", now)
 
     def ask_until(self, body: Message, on_answer: OnAnswer, due_ms: int, now: Now) -> None:
-        """Ask, and again while NOT_CONTROLLER says that nothing was done, until ``due_ms``.
+        """Ask, and again while NOT_CONTROLLER says that nothing was done, until ``due_ms``: in a
+        while, or as soon as another controller is known.
 
         Ends in exactly one call of ``on_answer``, as :meth:`ask` does.
         """
 
         def on_one(answer: Message, payload: tuple[Buffer, ...], now: Now) -> None:
-            again_ms = now.mono_ms + ASK_AGAIN_MS
             nobody = isinstance(answer, Refusal) and answer.error == ErrorCode.NOT_CONTROLLER
-            if nobody and again_ms < due_ms:
-                self._context.timers.at(again_ms, lambda later: self.ask(body, on_one, later))
+            if nobody and now.mono_ms + ASK_AGAIN_MS < due_ms:
+                self._retry(lambda later: self.ask(body, on_one, later), now)
             else:
                 on_answer(answer, payload, now)
 
         self.ask(body, on_one, now)
+
+    def _retry(self, ask: Callable[[Now], None], now: Now) -> None:
+        number = next(self._numbers)
+
+        def go(later: Now) -> None:
+            if self._retries.pop(number, None) is not None:
+                ask(later)
+
+        self._retries[number] = go
+        self._context.timers.after(now, ASK_AGAIN_MS, go)
 
     def _deferred(self, on_answer: OnAnswer) -> OnAnswer:
         def answer(body: Message, payload: tuple[Buffer, ...], now: Now) -> None:

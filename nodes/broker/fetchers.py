@@ -112,6 +112,9 @@ class Fetcher:
     def _send(self, now: Now) -> None:
         context = self._context
         config = context.config.broker
+        if not self._peers.is_up(self.leader):
+            self._pause_all(now)  # of a leader that is gone nothing is to be named
+            return
         if self._broker_epoch != context.broker_epoch:
             self._broker_epoch = context.broker_epoch
             self._session.lose()

@@ -25,8 +25,8 @@ from transport.wire.messages.metadata import (
     PartitionChanged,
 )
 
-CHANGES_MAX = 1_000
-"""In one request: the controller commits them together."""
+CHANGES_MAX = 200
+"""In one request: the controller commits so many together."""
 
 Asked = list[tuple[Replica, PartitionChange]]
 

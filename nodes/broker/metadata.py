@@ -137,7 +137,7 @@ class Metadata:
     def on_beat(self, beat: Heartbeat, now: Now) -> None:
         """Notice by a heartbeat what was missed; anybody's, but the controller's at once."""
         if beat.is_controller and self._is_news(beat):
-            self._channel.learn(beat.node_id, beat.controller_epoch)
+            self._channel.learn(beat.node_id, beat.controller_epoch, now)
             self._want(now.mono_ms)
         if beat.metadata_version > self.image.position.version:
             self._hear(beat.metadata_version)

@@ -140,6 +140,10 @@ class Peers:
         self._owners[link] = node
         return link
 
+    def is_up(self, node: NodeId) -> bool:
+        """Tell whether a request to a broker would leave now; opens the way to it on first use."""
+        return self.link(node) in self._up
+
     def owner(self, link: LinkId) -> NodeId | None:
         """Return the broker behind one of our DEALERs, or None."""
         return self._owners.get(link)

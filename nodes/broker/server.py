@@ -407,5 +407,5 @@ class BrokerServer:
 
     def on_controller(self, controller: NodeId, epoch: ControllerEpoch, now: Now) -> None:
         """Another node is the active controller now; −1: none is known."""
-        self.channel.learn(controller, epoch)
+        self.channel.learn(controller, epoch, now)
         self.metadata.on_controller(now)

@@ -18,7 +18,7 @@ from nodes.coordinator.writes import Writes
 from nodes.core.raft.events import PeerDied
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import Incarnation, NodeName, SessionId
+from transport.wire.ids import NO_NODE, Incarnation, NodeName, SessionId
 from transport.wire.messages.cluster import (
     DeathNotice,
     DeathNoticeResponse,
@@ -40,11 +40,17 @@ class Notices:
         self._quorum = quorum
         self._writes = writes
         self._waiting: dict[Owner, list[Request]] = {}
+        self._held: dict[NodeName, tuple[Request, DeathNotice]] = {}
+        """The newest of each broker, until there is a leader: here, or elsewhere."""
         self._dead: dict[NodeName, Incarnation] = {}
         """The latest incarnation of each quorum member whose death was acted on."""
 
     def on_notice(self, request: Request, now: Now) -> None:
-        """Act on a notice: NONE when done, NOT_RAFT_LEADER when another must do it."""
+        """Act on a notice: NONE when done, NOT_RAFT_LEADER when another must do it.
+
+        While nobody is known to lead it is kept: the dead process may be who led, and the next leader
+        is to know at once.
+        """
         notice = cast("DeathNotice", request.envelope.body)
         config = self._context.config
         if not _is_proven(config, notice):
@@ -59,10 +65,15 @@ class Notices:
             self._on_member(notice, now)
         if "broker" not in node.roles:
             self._answer(request, ErrorCode.NONE)
-        elif not self._quorum.leads:
-            self._answer(request, ErrorCode.NOT_RAFT_LEADER)
-        else:
+        elif self._quorum.leads:
             self._on_broker(request, notice)
+        elif self._quorum.leader == NO_NODE:
+            before = self._held.pop(notice.name, None)
+            self._held[notice.name] = request, notice
+            if before is not None:
+                self._answer(before[0], ErrorCode.NOT_RAFT_LEADER)
+        else:
+            self._answer(request, ErrorCode.NOT_RAFT_LEADER)
 
     def on_removal(self, request: Request, now: Now) -> None:
         """Know a node no more that was removed, once its vote has ended as far as is known here."""
@@ -106,7 +117,15 @@ class Notices:
             self._answer(request, ErrorCode.NONE)
 
     def on_leader(self) -> None:
-        """Who does not lead any more cannot say whether its entries will be applied."""
+        """Who does not lead any more cannot say whether its entries will be applied; who does begins
+        with what it was told before."""
+        if self._quorum.leader != NO_NODE:
+            held, self._held = self._held, {}
+            for request, notice in held.values():
+                if self._quorum.leads:
+                    self._on_broker(request, notice)
+                else:
+                    self._answer(request, ErrorCode.NOT_RAFT_LEADER)
         if not self._quorum.leads:
             waiting, self._waiting = self._waiting, {}
             for requests in waiting.values():

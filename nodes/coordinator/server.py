@@ -206,6 +206,11 @@ class CoordinatorServer:
         return term if mine and leader == self._context.id else None
 
     @property
+    def leads(self) -> bool:
+        """This member leads, whatever it has applied."""
+        return self._quorum.leads
+
+    @property
     def known_reign(self) -> tuple[NodeId, Term]:
         """The leader as far as known here (−1: none), and its term."""
         return self._quorum.reign

@@ -88,7 +88,7 @@ class DedicatedController:
 
     def on_controller(self, controller: NodeId, epoch: ControllerEpoch, now: Now) -> None:
         """Another node is the active controller now; −1: none is known."""
-        self._channel.learn(controller, epoch)
+        self._channel.learn(controller, epoch, now)
 
     def health(self) -> HealthResponse:
         """Return what HEALTH shows of this controller."""

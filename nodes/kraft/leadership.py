@@ -60,6 +60,8 @@ class Leadership:
         self._epoch: ControllerEpoch | None = None
         self._store: QuorumMetadataStore | None = None
         self._registry: TreeRegistry | None = None
+        self._expected = False
+        """The controller has been told that it is to reign in a moment."""
         self._look = False
         """Brokers have come or gone."""
         self._known = (NO_NODE, ControllerEpoch(0))
@@ -92,6 +94,8 @@ class Leadership:
             self._depose(now)
         if self._epoch is None and epoch is not None:
             self._begin(coordinator, epoch, now)
+        elif self._epoch is None:
+            self._expect(coordinator, now)
         if self._look and self._registry is not None:
             self._look = False
             self._registry.look(now)
@@ -105,12 +109,24 @@ class Leadership:
             self._known = (leader, epoch)
             self._ruled.on_controller(leader, epoch, now)
 
+    def _expect(self, coordinator: CoordinatorServer, now: Now) -> None:
+        """Let what is asked wait, while this member leads and has yet to apply what it found."""
+        _, term = coordinator.known_reign
+        expected = coordinator.leads and self._machine().epoch_of(term) is not None
+        if expected != self._expected:
+            self._expected = expected
+            if expected:
+                self._ruled.controller.expect()
+            else:
+                self._ruled.controller.deposed(now)
+
     def _depose(self, now: Now) -> None:
         self._epoch = self._store = self._registry = None
         self._ruled.controller.deposed(now)
 
     def _begin(self, coordinator: CoordinatorServer, epoch: ControllerEpoch, now: Now) -> None:
         self._epoch, self._store, self._look = epoch, QuorumMetadataStore(), False
+        self._expected = False
 
         def make_registry(on_live: OnLive) -> TreeRegistry:
             self._registry = registry = TreeRegistry(coordinator.tree, on_live)

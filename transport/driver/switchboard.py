@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence, Set
+from time import monotonic_ns
 
 import zmq
 
@@ -24,6 +25,9 @@ from transport.wire.messages import Refusal
 TURN_BYTES_MAX = 8 * 1024 * 1024
 """What one door may deliver in one turn, so that heartbeats and timers come on time."""
 TURN_MESSAGES_MAX = 512
+TURN_NS_MAX = 3_000_000
+"""So long one door, or one link, may keep a turn: a few messages can be thousands of partitions', and
+what goes through several loops waits for a turn of each."""
 CONNECTIONS_MAX = 4_096
 
 Deliver = Callable[[Origin | LinkId, Envelope], None]
@@ -206,7 +210,7 @@ class Switchboard:
         return sorted(links[one] for one in self._readable if one in links)
 
     def _drain_link(self, number: LinkId, take: Deliver) -> None:
-        budget_bytes = TURN_BYTES_MAX
+        budget_bytes, until_ns = TURN_BYTES_MAX, monotonic_ns() + TURN_NS_MAX
         for _ in range(TURN_MESSAGES_MAX):
             link = self._links.get(number)  # a message may have closed it
             frames = None if link is None else link.receive()
@@ -219,11 +223,11 @@ class Switchboard:
                 continue
             take(number, envelope)
             budget_bytes -= envelope.size_bytes()
-            if budget_bytes < 0:
+            if budget_bytes < 0 or monotonic_ns() >= until_ns:
                 return
 
     def _drain_door(self, door: Door, router: RouterSocket, take: Deliver) -> None:
-        budget_bytes = TURN_BYTES_MAX
+        budget_bytes, until_ns = TURN_BYTES_MAX, monotonic_ns() + TURN_NS_MAX
         for _ in range(TURN_MESSAGES_MAX):
             arrived = router.receive()
             if arrived is None:
@@ -239,7 +243,7 @@ class Switchboard:
             self.meter.arrived(origin, envelope)
             take(origin, envelope)
             budget_bytes -= envelope.size_bytes()
-            if budget_bytes < 0:
+            if budget_bytes < 0 or monotonic_ns() >= until_ns:
                 return
 
     def _refuse(self, origin: Origin, fault: Malformed) -> None:

@@ -156,6 +156,10 @@ class Fleet:
         (controller,) = self.controllers()
         return controller
 
+    def now(self) -> Now:
+        """Return the moment as brokers see it that are asked from outside their turns."""
+        return Now(self.world.now_us // 1_000, 0)
+
     def settled(self) -> bool:
         """One controller, everybody living is known, and all have applied the same."""
         alive = self.alive()

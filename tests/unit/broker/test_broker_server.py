@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nodes.broker.checkpoints import mark_clean_stop
+from nodes.broker.controller_channel import ASK_AGAIN_MS
 from nodes.broker.identity import note_boot, settle_loss
 from tests.simulation.disk import SimulatedDisk
 from tests.unit.broker.fleet import Fleet
@@ -257,13 +258,13 @@ def test_a_claim_that_cannot_be_read_is_waited_out(fleet: Fleet) -> None:
 
 def test_a_heartbeat_tells_who_is_controller_to_those_who_do_not_know(fleet: Fleet) -> None:
     channel = fleet.server(follower(fleet)).channel
-    channel.learn(NO_NODE, ControllerEpoch(0))
+    channel.learn(NO_NODE, ControllerEpoch(0), fleet.now())
     fleet.wait(lambda: channel.controller == fleet.controller(), 150)
 
 
 def test_a_late_heartbeat_of_an_earlier_controller_hides_no_later_one(fleet: Fleet) -> None:
     server = fleet.server(follower(fleet))
-    channel, now = server.channel, Now(fleet.world.now_us // 1_000, 0)
+    channel, now = server.channel, fleet.now()
     epoch = ControllerEpoch(channel.epoch + 3)
 
     def hear(node: int, epoch: int) -> None:
@@ -271,11 +272,45 @@ def test_a_late_heartbeat_of_an_earlier_controller_hides_no_later_one(fleet: Fle
         nothing = SessionId(1), ControllerEpoch(epoch), MetadataVersion(0), True
         server.metadata.on_beat(Heartbeat(NodeId(node), name, Incarnation(1), *nothing), now)
 
-    channel.learn(NO_NODE, epoch)
+    channel.learn(NO_NODE, epoch, now)
     hear(1, epoch - 1)
     assert (channel.controller, channel.epoch) == (NO_NODE, epoch)
     hear(2, epoch)
     assert (channel.controller, channel.epoch) == (2, epoch)
+
+
+def test_what_waits_for_a_controller_is_asked_as_soon_as_one_is_known(fleet: Fleet) -> None:
+    asking, controller = follower(fleet), fleet.controller()
+    channel, answers = fleet.server(asking).channel, list[Message]()
+    epoch = channel.epoch
+
+    def learn(node: NodeId) -> None:
+        fleet.processes[asking].do(lambda now: channel.learn(node, epoch, now))
+
+    learn(NO_NODE)
+    begun_ms = fleet.now().mono_ms
+    fleet.post(asking, CreateTopicsRequest((NewTopic("t", 1, 1),), 5_000), answers.append)
+    fleet.world.run_for(5)
+    assert not answers
+    learn(NodeId(controller))
+    fleet.wait(lambda: bool(answers))
+    assert fleet.now().mono_ms - begun_ms < ASK_AGAIN_MS
+    assert not channel._retries
+
+
+def test_who_is_about_to_reign_keeps_what_is_asked_until_then(fleet: Fleet) -> None:
+    server = fleet.server(follower(fleet))
+    answers: list[Message] = []
+    request = CreateTopicsRequest((NewTopic("t", 1, 1),), 5_000)
+    server.controller.expect()
+    server.controller.ask_here(
+        request, lambda body, _payload, _now: answers.append(body), fleet.now()
+    )
+    assert not answers
+    server.controller.deposed(fleet.now())
+    assert [answer.error for answer in answers if isinstance(answer, Refusal)] == [
+        ErrorCode.NOT_CONTROLLER
+    ]
 
 
 def test_a_gap_is_repaired_without_waiting_for_a_heartbeat() -> None:

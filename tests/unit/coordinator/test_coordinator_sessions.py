@@ -393,6 +393,28 @@ def test_a_death_notice_ends_the_brokers_session_at_once(ensemble: Ensemble) -> 
         assert children(ensemble) == ()
 
 
+def test_a_notice_that_comes_while_nobody_leads_waits_for_who_will(ensemble: Ensemble) -> None:
+    leader, followers = ensemble.leader(), ensemble.followers()
+    registered(ensemble, followers[0], incarnation=3)
+    ensemble.kill(leader)
+    for follower in followers:
+        supervisor(ensemble, follower).ask(notice(ensemble.nodes[leader].config.name, leader))
+    tellers = {follower: supervisor(ensemble, follower) for follower in followers}
+    first = {follower: teller.send(notice(incarnation=3)) for follower, teller in tellers.items()}
+    ensemble.settle()
+    assert not any(tellers[follower].answer(first[follower]) for follower in followers)
+    again = {follower: teller.send(notice(incarnation=3)) for follower, teller in tellers.items()}
+    ensemble.settle()
+    late = DeathNoticeResponse(E.NOT_RAFT_LEADER)
+    assert all(tellers[follower].answer(first[follower]) == late for follower in followers)
+    now_leads = ensemble.leader()
+    ensemble.settle()
+    for follower, teller in tellers.items():
+        told = DeathNoticeResponse(0) if follower == now_leads else late
+        assert teller.answer(again[follower]) == told
+    assert children(ensemble) == ()
+
+
 def test_a_death_notice_cannot_end_the_restarted_process(ensemble: Ensemble) -> None:
     registered(ensemble, ensemble.followers()[0], incarnation=3)
     assert supervisor(ensemble, ensemble.leader()).ask(notice(incarnation=2)).error == 0

@@ -5,12 +5,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from queue import Empty, SimpleQueue
 from random import Random
 
 import pytest
 import zmq
 
+from transport.driver import switchboard
 from transport.driver.calls import Calls, response
 from transport.driver.loop import Loop
 from transport.driver.pool import QUICK_IN_A_ROW
@@ -301,6 +303,27 @@ def test_all_who_do_not_read_have_one_budget_together(
     while server.do(lambda _now: door.unread_bytes()) > 2 * len(answer):  # type: ignore[operator]
         assert time.monotonic() < deadline, "what was not read is still counted"
     context.term()
+
+
+def test_a_door_gives_the_turn_back_once_its_messages_have_kept_it_long_enough(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, client = start(Recorder(), endpoint=ANY_PORT), start(Recorder())
+    link = connect(client, server.endpoint)
+    ask(client, link).get(timeout=WAIT_S)
+    clock_ns = count(step=switchboard.TURN_NS_MAX // 2)
+    monkeypatch.setattr(switchboard, "monotonic_ns", lambda: next(clock_ns))
+    before = server.loop.turns.count
+    answers: list[SimpleQueue[Message]] = []
+
+    def ask_all() -> None:
+        """While the server's loop is kept, so that all of them wait when it looks."""
+        answers.extend(ask(client, link) for _ in range(10))
+
+    server.do(lambda _now: ask_all())
+    for answer in answers:
+        answer.get(timeout=WAIT_S)
+    assert server.loop.turns.count >= before + 5, "two messages a turn"
 
 
 def test_a_late_subscriber_misses_what_was_published_before(start: Start) -> None:
