@@ -39,7 +39,7 @@ examples:
 def add_parser(tree: Any, data_dir: Callable[[argparse.Namespace], DataDir]) -> None:
     """Mount ``broker`` and its commands on the command line's tree."""
     from odradek.commands import broker
-    from odradek.commands.arguments import add_addresses
+    from odradek.commands.arguments import add_addresses, seconds, whole
     from odradek.commands.reassigning import add_going
 
     parser = tree.add_parser(
@@ -70,9 +70,9 @@ def add_parser(tree: Any, data_dir: Callable[[argparse.Namespace], DataDir]) -> 
         epilog="examples:\n  odradek broker remove 4 --plan\n  odradek broker remove 4 --yes\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    removed.add_argument("id", type=int, metavar="ID")
+    removed.add_argument("id", type=whole, metavar="ID")
     add_addresses(removed)
-    removed.add_argument("--timeout", type=float, default=30.0, metavar="S")
+    removed.add_argument("--timeout", type=seconds, default=30.0, metavar="S")
     add_going(removed)
     removed.set_defaults(run=lambda given: remove(given, data_dir(given)))
 

@@ -37,6 +37,7 @@ CLIENT_COMMANDS = {
     "elect": "run a command while elected leader",
 }
 
+_FAILED = 1
 _INTERRUPTED = 130
 
 _EXAMPLES = """\
@@ -106,6 +107,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0  # the reader has what it wanted
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stderr.write(f"odradek: {error.strerror or error}\n")
+        return _FAILED
     return status
 
 

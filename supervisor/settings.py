@@ -317,6 +317,15 @@ def _read_sections(table: Mapping[str, Any], source: str) -> Settings:
         if name in _LISTS:
             continue
         if name not in _SECTIONS:
+            homes = [
+                each
+                for each, kind in _SECTIONS.items()
+                if name in {item.name for item in fields(kind)}
+            ]
+            if homes and not isinstance(content, Mapping):
+                raise ConfigError(
+                    f"{name} = … stands outside a section; write [{homes[0]}] above it"
+                )
             raise ConfigError(
                 f"there is no section [{name}]; {nearest(name, [*_SECTIONS, *_LISTS])}"
             )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from odradek.admin import AdminClient
-from odradek.commands.arguments import add_addresses, guarded, hosts
+from odradek.commands.arguments import add_addresses, guarded, hosts, seconds
 
 Handler = Callable[[argparse.Namespace, AdminClient], None]
 
@@ -44,7 +44,11 @@ class Verbs:
             parser.add_argument("--json", action="store_true", help=f"print {prints}")
         add_addresses(parser)
         parser.add_argument(
-            "--timeout", type=float, default=30.0, metavar="S", help="seconds to wait (default: 30)"
+            "--timeout",
+            type=seconds,
+            default=30.0,
+            metavar="S",
+            help="seconds to wait (default: 30)",
         )
         name = f"{self._noun} {verb}"
         parser.set_defaults(run=lambda given: run(name, given, handler))

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 the cluster said no or could not be found, 2 a wrong argu
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -102,13 +103,45 @@ def _one_line(error: Exception) -> str:
 
 def positive(text: str) -> int:
     """Read a whole number of at least 1, for argparse."""
+    return _at_least(1, text)
+
+
+def whole(text: str) -> int:
+    """Read a whole number of at least 0, for argparse."""
+    return _at_least(0, text)
+
+
+def _at_least(low: int, text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+        number = low - 1
+    if number < low:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {low}")
     return number
+
+
+def seconds(text: str) -> float:
+    """Read a time of at least 0 seconds, for argparse."""
+    number = _number(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return number
+
+
+def rate(text: str) -> float:
+    """Read how many a second, for argparse."""
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def moment_ms(text: str, argument: str) -> int:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from odradek.admin import AdminClient, NewTopic
 from odradek.commands.administration import Verbs, mount
-from odradek.commands.arguments import hosts, positive
+from odradek.commands.arguments import hosts, positive, rate, whole
 from odradek.commands.progress import Progress
 from odradek.consumer import Consumer
 from odradek.load import (
@@ -52,7 +52,7 @@ def add_parser(subparsers: Any) -> None:
     )
     write = _add(verbs, "produce", _produce, "write records, and time their acks", 1_000_000)
     _add_writing(write)
-    write.add_argument("--rate", type=float, metavar="R", help="records/s (default: no limit)")
+    write.add_argument("--rate", type=rate, metavar="R", help="records/s (default: no limit)")
     write.add_argument(
         "--one-by-one", action="store_true", help="by send with a future each (default: send_many)"
     )
@@ -68,7 +68,7 @@ def add_parser(subparsers: Any) -> None:
         10_000,
     )
     _add_writing(both)
-    both.add_argument("--rate", type=float, default=1000.0, metavar="R", help="default: 1000/s")
+    both.add_argument("--rate", type=rate, default=1000.0, metavar="R", help="default: 1000/s")
 
 
 def _add(
@@ -97,13 +97,13 @@ def _add(
 
 def _add_writing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--different-keys", type=int, default=0, metavar="K", help="default: 0, records have none"
+        "--different-keys", type=whole, default=0, metavar="K", help="default: 0, records have none"
     )
     parser.add_argument("--acks", choices=("0", "1", "all"), default="all")
     parser.add_argument(
         "--compression", choices=("none", "gzip", "snappy", "lz4", "zstd"), default="none"
     )
-    parser.add_argument("--linger-ms", type=int, default=0, metavar="MS")
+    parser.add_argument("--linger-ms", type=whole, default=0, metavar="MS")
 
 
 class _Place(NamedTuple):

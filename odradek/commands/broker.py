@@ -12,6 +12,7 @@ from typing import Any
 
 from odradek.admin import AdminClient, LogDirDescription
 from odradek.commands.administration import Verbs, print_table
+from odradek.commands.arguments import whole
 from odradek.commands.reassigning import add_going, agreed, carry_out, placed_now, show
 from odradek.errors import ClientTimeoutError
 from odradek.reassignment_plan import away_from, moves
@@ -33,12 +34,12 @@ def add_commands(tree: Any) -> None:
     verbs = Verbs("broker", tree, _EXAMPLES)
     verbs.add("list", _list, "print every live broker and what it has", prints="a JSON list")
     describe = verbs.add("describe", _describe, "print what one broker has", prints="a JSON object")
-    describe.add_argument("id", type=int, metavar="ID")
+    describe.add_argument("id", type=whole, metavar="ID")
     drain = verbs.add("drain", _drain, "move everything away from a broker")
-    drain.add_argument("id", type=int, metavar="ID")
+    drain.add_argument("id", type=whole, metavar="ID")
     add_going(drain)
     undrain = verbs.add("undrain", _undrain, "let a broker lead and get replicas again")
-    undrain.add_argument("id", type=int, metavar="ID")
+    undrain.add_argument("id", type=whole, metavar="ID")
 
 
 def _rows(admin: AdminClient) -> dict[int, dict[str, object]]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from odradek.commands.arguments import add_addresses, guarded, hosts, moment_ms, positive
+from odradek.commands.arguments import add_addresses, guarded, hosts, moment_ms, positive, whole
 from odradek.commands.progress import Progress
 from odradek.commands.record_json import line_of
 from odradek.consumer import Consumer
@@ -111,7 +111,7 @@ def _add_beginning(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--partition",
-        type=int,
+        type=whole,
         action="append",
         metavar="N",
         help="read this one only; may be given again (default: all)",

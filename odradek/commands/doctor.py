@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from odradek.bootstrap import Seeds, find_seeds
-from odradek.commands.arguments import EXIT_FAILED, add_addresses, guarded, hosts
+from odradek.commands.arguments import EXIT_FAILED, add_addresses, guarded, hosts, seconds
 from odradek.errors import NoClusterError
 from odradek.examination import ERROR, Finding, Report, examine
 from odradek.node_window import look_at_all, read_health, read_metrics
@@ -49,7 +49,11 @@ def add_parser(subparsers: Any) -> None:
     add_addresses(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     parser.add_argument(
-        "--timeout", type=float, default=3.0, metavar="S", help="seconds for each door (default: 3)"
+        "--timeout",
+        type=seconds,
+        default=3.0,
+        metavar="S",
+        help="seconds for each door (default: 3)",
     )
     parser.set_defaults(run=lambda given: guarded("doctor", lambda: _run(given)))
 

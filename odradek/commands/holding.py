@@ -17,7 +17,14 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from odradek.commands.arguments import EXIT_FAILED, EXIT_WRONG, add_addresses, guarded, hosts
+from odradek.commands.arguments import (
+    EXIT_FAILED,
+    EXIT_WRONG,
+    add_addresses,
+    guarded,
+    hosts,
+    seconds,
+)
 from odradek.coordination import CoordinationClient
 from odradek.recipes.line import LockTimeout
 from odradek.recipes.lock import Hold
@@ -39,14 +46,14 @@ def add_arguments(
     )
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="to be run")
     parser.add_argument(
-        "--wait", type=float, metavar="S", help="seconds to wait for it (default: for ever)"
+        "--wait", type=seconds, metavar="S", help="seconds to wait for it (default: for ever)"
     )
     parser.add_argument(
-        "--session-timeout", type=float, default=10.0, metavar="S", help="default: 10 seconds"
+        "--session-timeout", type=seconds, default=10.0, metavar="S", help="default: 10 seconds"
     )
     parser.add_argument(
         "--grace",
-        type=float,
+        type=seconds,
         default=1.0,
         metavar="S",
         help="seconds between SIGTERM and SIGKILL when the session is lost (default: 1)",

@@ -19,6 +19,8 @@ from odradek.commands.arguments import (
     guarded,
     hosts,
     moment_ms,
+    seconds,
+    whole,
 )
 from odradek.commands.progress import Progress
 from odradek.commands.record_json import record_from
@@ -72,7 +74,7 @@ def add_parser(subparsers: Any) -> None:
         help="a header of every record; may be given again",
     )
     parser.add_argument(
-        "--partition", type=int, metavar="N", help="write there (default: by key, else evenly)"
+        "--partition", type=whole, metavar="N", help="write there (default: by key, else evenly)"
     )
     parser.add_argument(
         "--timestamp", metavar="WHEN", help="ISO 8601 or milliseconds (default: now)"
@@ -85,7 +87,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=seconds,
         default=60.0,
         metavar="S",
         help="seconds that a line may take to be acked (default: 60)",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from odradek.admin import AdminClient
 from odradek.admin_configs import ConfigResource, ConfigResourceType
+from odradek.commands.arguments import positive
 from odradek.reassignment_plan import Move, Replicas
 from transport.wire.ids import TopicPartition
 
@@ -24,7 +25,7 @@ def add_going(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-wait", action="store_true", help="return when it has begun")
     parser.add_argument(
         "--throttle",
-        type=int,
+        type=positive,
         metavar="BYTES",
         help="copy at most so many bytes a second to each broker, until it is done",
     )

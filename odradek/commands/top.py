@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from odradek.bootstrap import find_seeds
-from odradek.commands.arguments import add_addresses, guarded, hosts
+from odradek.commands.arguments import add_addresses, guarded, hosts, seconds
 from odradek.commands.doctor import describe_cluster
 from odradek.node_window import Metrics, look_at_all, read_metrics
 from transport.wire.messages.cluster import NodeEndpoints
@@ -70,7 +70,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_addresses(parser)
-    parser.add_argument("--interval", type=float, default=1.0, metavar="S", help="(default: 1)")
+    parser.add_argument("--interval", type=seconds, default=1.0, metavar="S", help="(default: 1)")
     parser.add_argument("--once", action="store_true", help="measure one interval and end")
     parser.add_argument("--json", action="store_true", help="with --once: print a JSON list")
     parser.set_defaults(run=lambda given: guarded("top", lambda: _run(given)))

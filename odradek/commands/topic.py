@@ -19,7 +19,7 @@ from odradek.admin import (
     TopicDescription,
 )
 from odradek.commands.administration import Verbs, mount, print_table
-from odradek.commands.arguments import positive
+from odradek.commands.arguments import positive, whole
 from odradek.commands.config import pairs_of
 from transport.wire.ids import TopicPartition
 
@@ -93,7 +93,7 @@ def add_parser(subparsers: Any) -> None:
 def _add_deletion(verbs: Verbs) -> None:
     records = verbs.add("delete-records", _delete_records, "delete records before an offset")
     records.add_argument("name", metavar="NAME")
-    records.add_argument("--partition", type=int, required=True, metavar="P")
+    records.add_argument("--partition", type=whole, required=True, metavar="P")
     records.add_argument(
         "--before-offset",
         type=int,

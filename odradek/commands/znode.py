@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from odradek.acl import format_acl, parse_acl
-from odradek.commands.arguments import add_addresses, hosts, positive
+from odradek.commands.arguments import add_addresses, hosts, positive, seconds
 from odradek.commands.znode_multi import MULTI_HELP, multi_znodes
 from odradek.coordination import CoordinationClient, EventType, WatchedEvent
 from odradek.errors import BadArgumentsError, NoClusterError, NoNodeError, OdradekError
@@ -56,7 +56,7 @@ def add_parser(subparsers: Any) -> None:
     )
     create.add_argument(
         "--ttl",
-        type=float,
+        type=seconds,
         metavar="S",
         help="to be deleted when childless and not set for S seconds",
     )
@@ -112,7 +112,7 @@ def _add(
         parser.add_argument("path", nargs="?", default=path, help=f"the znode (default: {path})")
     add_addresses(parser)
     parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="S", help="seconds to wait (default: 10)"
+        "--timeout", type=seconds, default=10.0, metavar="S", help="seconds to wait (default: 10)"
     )
     parser.add_argument(
         "--auth",

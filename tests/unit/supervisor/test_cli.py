@@ -45,6 +45,38 @@ def test_a_wrong_word_gets_one_line_with_what_would_be_right(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("topic list --timeout -5", "'-5' is not a number of seconds"),
+        ("topic list --timeout nan", "'nan' is not a number of seconds"),
+        ("bench produce --rate 0", "'0' is not a number above 0"),
+        ("bench produce --rate fast", "'fast' is not a number above 0"),
+        ("broker describe broker-1", "'broker-1' is not a whole number of at least 0"),
+        ("broker remove -1", "'-1' is not a whole number of at least 0"),
+        ("consume words --partition -1", "'-1' is not a whole number of at least 0"),
+        ("partition reassign --balance --throttle 0", "'0' is not a whole number of at least 1"),
+    ],
+)
+def test_a_number_that_cannot_be_is_told_before_anything_is_done(
+    words: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(words.split(), capsys)
+    assert (status, out) == (2, "")
+    assert text in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_output_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["stop", "--data-dir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "odradek: No space left on device\n"
+
+
 def test_a_wrong_option_names_the_nearest(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

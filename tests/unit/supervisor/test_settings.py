@@ -111,7 +111,7 @@ def test_what_is_no_toml_says_where(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         ("[brokr]\n", "there is no section [brokr]; did you mean 'broker'?"),
-        ("brokers = 3\n", "there is no section [brokers]; did you mean 'broker'?"),
+        ("brokers = 3\n", "brokers = … stands outside a section; write [cluster] above it"),
         ("broker = 3\n", "write [broker] above its keys"),
         ("[cluster]\nbrokers = 'three'\n", '[cluster] brokers = "three" is not a whole number'),
         ("[cluster]\nbrokers = 0\n", "[cluster] brokers = 0 is below 1; raise it"),
