@@ -266,7 +266,8 @@ class ControllerCore:
     def _on_live_brokers(self, event: LiveBrokers, _effects: ControllerEffects) -> None:
         begun = self._taken_over or LiveBrokers in self._unasked
         assert event.takeover or begun, "takeover comes first"
-        self._live = event
+        overtaken = self._live is not None and self._live.takeover
+        self._live = event._replace(takeover=event.takeover or overtaken)
         self._decide_unasked(LiveBrokers, self._decide_liveness())
 
     def _on_balance_due(self, _event: BalanceDue, _effects: ControllerEffects) -> None:

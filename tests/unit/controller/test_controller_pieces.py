@@ -261,6 +261,19 @@ def test_a_takeover_overtaken_by_the_next_list_is_still_one() -> None:
     cluster.core.check()
 
 
+def test_a_takeover_overtaken_before_it_has_begun_is_still_one() -> None:
+    before = three(IN_PIECES)
+    topic_id = before.create("t", 30, 3)
+    cluster = Cluster(before.image, IN_PIECES, epoch=2)
+    cluster.step(Asked(altered("60000"), "a"))
+    delta = begin(
+        cluster, LiveBrokers((broker(1), broker(2)), takeover=True), LiveBrokers((broker(2),))
+    )
+    finish(cluster, delta)
+    cluster.live(broker(2))
+    assert led_by(cluster, topic_id, 2) == 30
+
+
 def test_a_balance_in_pieces_leaves_alone_what_others_have_moved() -> None:
     cluster = three(IN_PIECES)
     topic_id = cluster.create("t", 30, 3)
