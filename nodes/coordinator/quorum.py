@@ -325,6 +325,8 @@ class Quorum:
             user.on_snapshot_wanted()
 
     def _durable(self, sequence: int, now: Now) -> None:
+        if self._failed:  # What the core is not told any more is not told to others either.
+            return
         for to, message, payload in self._journal.release():
             self._peers.send(to, message, payload)
         self.step(DiskSynced(sequence), now)

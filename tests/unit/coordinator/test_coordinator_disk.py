@@ -59,6 +59,28 @@ def test_a_full_disk_ends_a_coordinator_with_one_clear_line(
     assert opened(ensemble, victim).operate(Sync("/"), GetData("/a"))[1].data == b"x" * 1000
 
 
+def test_a_coordinator_that_failed_acknowledges_nothing_more() -> None:
+    """Seed 1080: a sync reported in the very turn whose write failed was told the leader alone."""
+    ensemble = Ensemble()
+    leader = ensemble.nodes[ensemble.leader()].process
+    session = opened(ensemble, ensemble.leader())
+    node = ensemble.nodes[ensemble.followers()[0]]
+    follower = node.process
+    assert leader is not None
+    assert follower is not None
+    session.send(session.request(Create("/a", b"")))
+    leader.turn()
+    follower.turn()
+    assert follower.work()  # Synced; the report waits for the next turn.
+    node.disk.set_free_bytes(10)
+    session.send(session.request(Create("/b", b"x" * 1000)))
+    leader.turn()
+    heard = len(leader.inbox)
+    follower.turn()
+    assert follower.status == EXIT_ENVIRONMENT
+    assert len(leader.inbox) == heard
+
+
 def test_a_full_disk_at_a_snapshot_ends_a_coordinator_too() -> None:
     ensemble = Ensemble(1, coordinator=CoordinatorConfig(snapshot_entries=10))
     ensemble.leader()
