@@ -5,9 +5,9 @@ Told at the call, before anything is sent: what was given, and how to write it i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from odradek.settings import Bounds
+from odradek.settings import Bounds, check_number
 from transport.wire.ids import TopicPartition
 
 OFFSETS = Bounds(0, (1 << 63) - 1)
@@ -50,3 +50,21 @@ def check_time(name: str, given: float | None) -> None:
     """Raise TypeError for a time that is no number; None is none."""
     if isinstance(given, bool) or not isinstance(given, int | float | None):
         raise TypeError(f"{name}={given!r} is not a number")
+
+
+def check_record(
+    topic: object, partition: int | None, timestamp_ms: int | None, headers: object = ()
+) -> None:
+    """Raise TypeError or ValueError for what no record can have beside its key and value."""
+    topic_name(topic)
+    if partition is not None:
+        check_number("partition", partition, PARTITIONS)
+    if timestamp_ms is not None:
+        check_number("timestamp_ms", timestamp_ms, TIMESTAMPS_MS)
+    if isinstance(headers, str | bytes | Mapping) or not isinstance(headers, Iterable):
+        raise TypeError(f"headers are a list of (str, bytes or None), not {headers!r}")
+    for header in headers:
+        pair = header if isinstance(header, tuple | list) and len(header) == 2 else (None, None)
+        name, content = pair
+        if not isinstance(name, str) or not isinstance(content, bytes | None):
+            raise TypeError(f"a header is (str, bytes or None), not {header!r}")

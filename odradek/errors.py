@@ -70,6 +70,23 @@ KafkaError, KafkaTimeoutError, ZookeeperError.
 
 from __future__ import annotations
 
+from odradek.cluster_errors import (
+    DisconnectedError as DisconnectedError,
+    HistoryCompactedError as HistoryCompactedError,
+    MalformedMessageError as MalformedMessageError,
+    NoQuorumError as NoQuorumError,
+    NodeStoppingError as NodeStoppingError,
+    NotRaftLeaderError as NotRaftLeaderError,
+    OverloadedError as OverloadedError,
+    RequestGapError as RequestGapError,
+    ResultForgottenError as ResultForgottenError,
+    ServerBehindError as ServerBehindError,
+    StaleControllerEpochError as StaleControllerEpochError,
+    UnknownApiError as UnknownApiError,
+    UnknownServerError as UnknownServerError,
+    WrongIncarnationError as WrongIncarnationError,
+    WrongNodeError as WrongNodeError,
+)
 from odradek.coordination_errors import (
     AuthFailedError as AuthFailedError,
     BadArgumentsError as BadArgumentsError,
@@ -92,6 +109,25 @@ from odradek.coordination_errors import (
     SessionMovedError as SessionMovedError,
     UnimplementedError as UnimplementedError,
     UnknownSessionError as UnknownSessionError,
+)
+from odradek.group_errors import (
+    FencedInstanceIdError as FencedInstanceIdError,
+    FencedMemberEpochError as FencedMemberEpochError,
+    GroupIdNotFoundError as GroupIdNotFoundError,
+    GroupMaxSizeReachedError as GroupMaxSizeReachedError,
+    GroupSubscribedToTopicError as GroupSubscribedToTopicError,
+    IllegalGenerationError as IllegalGenerationError,
+    InconsistentGroupProtocolError as InconsistentGroupProtocolError,
+    InvalidGroupIdError as InvalidGroupIdError,
+    InvalidSessionTimeoutError as InvalidSessionTimeoutError,
+    MemberIdRequiredError as MemberIdRequiredError,
+    NonEmptyGroupError as NonEmptyGroupError,
+    OffsetMetadataTooLargeError as OffsetMetadataTooLargeError,
+    RebalanceInProgressError as RebalanceInProgressError,
+    StaleMemberEpochError as StaleMemberEpochError,
+    UnknownMemberIdError as UnknownMemberIdError,
+    UnreleasedInstanceIdError as UnreleasedInstanceIdError,
+    UnsupportedAssignorError as UnsupportedAssignorError,
 )
 from typing import TYPE_CHECKING
 
@@ -425,143 +461,6 @@ class BrokerIdNotRegisteredError(LogError, code=ErrorCode.BROKER_ID_NOT_REGISTER
 
 class NewLeaderElectedError(LogError, code=ErrorCode.NEW_LEADER_ELECTED):
     """The change elected another leader."""
-
-
-# Kafka's, of groups
-
-
-class OffsetMetadataTooLargeError(LogError, code=ErrorCode.OFFSET_METADATA_TOO_LARGE):
-    """The commit's metadata is too long."""
-
-
-class IllegalGenerationError(LogError, code=ErrorCode.ILLEGAL_GENERATION):
-    """The group has another generation now; join again."""
-
-
-class InconsistentGroupProtocolError(LogError, code=ErrorCode.INCONSISTENT_GROUP_PROTOCOL):
-    """The group's members use another protocol, or have no assignor in common with this one."""
-
-
-class InvalidGroupIdError(LogError, code=ErrorCode.INVALID_GROUP_ID):
-    """Not a legal group id."""
-
-
-class UnknownMemberIdError(LogError, code=ErrorCode.UNKNOWN_MEMBER_ID):
-    """The group has no such member; join again."""
-
-
-class InvalidSessionTimeoutError(LogError, code=ErrorCode.INVALID_SESSION_TIMEOUT):
-    """The session timeout is outside the broker's bounds."""
-
-
-class RebalanceInProgressError(LogError, code=ErrorCode.REBALANCE_IN_PROGRESS):
-    """The group is rebalancing; join again."""
-
-
-class NonEmptyGroupError(LogError, code=ErrorCode.NON_EMPTY_GROUP):
-    """The group has members; stop them first."""
-
-
-class GroupIdNotFoundError(LogError, code=ErrorCode.GROUP_ID_NOT_FOUND):
-    """No such group."""
-
-
-class MemberIdRequiredError(LogError, code=ErrorCode.MEMBER_ID_REQUIRED):
-    """Join again with the member id given."""
-
-
-class GroupMaxSizeReachedError(LogError, code=ErrorCode.GROUP_MAX_SIZE_REACHED):
-    """The group has as many members as are allowed."""
-
-
-class FencedInstanceIdError(LogError, code=ErrorCode.FENCED_INSTANCE_ID):
-    """Another process has joined with this group_instance_id."""
-
-
-class GroupSubscribedToTopicError(LogError, code=ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC):
-    """Members of the group read this topic."""
-
-
-class FencedMemberEpochError(LogError, code=ErrorCode.FENCED_MEMBER_EPOCH):
-    """The group goes on without this member; join again."""
-
-
-class UnreleasedInstanceIdError(LogError, code=ErrorCode.UNRELEASED_INSTANCE_ID):
-    """A live member has this group_instance_id; wait for its end, or use another."""
-
-
-class UnsupportedAssignorError(LogError, code=ErrorCode.UNSUPPORTED_ASSIGNOR):
-    """The broker has no such assignor."""
-
-
-class StaleMemberEpochError(LogError, code=ErrorCode.STALE_MEMBER_EPOCH):
-    """The member has lost the partition since."""
-
-
-# Odradek's own
-
-
-class UnknownServerError(ClusterError, code=ErrorCode.UNKNOWN_SERVER_ERROR):
-    """The node met a condition it did not expect."""
-
-
-class MalformedMessageError(ClusterError, code=ErrorCode.MALFORMED):
-    """The message could not be read."""
-
-
-class UnknownApiError(ClusterError, code=ErrorCode.UNKNOWN_API):
-    """No such request here."""
-
-
-class WrongNodeError(ClusterError, code=ErrorCode.WRONG_NODE):
-    """The message was meant for another node."""
-
-
-class WrongIncarnationError(ClusterError, code=ErrorCode.WRONG_INCARNATION):
-    """The message was meant for an earlier process."""
-
-
-class NotRaftLeaderError(ClusterError, code=ErrorCode.NOT_RAFT_LEADER):
-    """This coordinator does not lead the quorum."""
-
-
-class NoQuorumError(ClusterError, code=ErrorCode.NO_QUORUM):
-    """No majority of the coordinators can be reached."""
-
-
-class ServerBehindError(ClusterError, code=ErrorCode.SERVER_BEHIND):
-    """This coordinator is behind what the client has seen."""
-
-
-class RequestGapError(ClusterError, code=ErrorCode.REQUEST_GAP):
-    """A write of the session before this one is missing."""
-
-
-class DisconnectedError(ClusterError, code=ErrorCode.DISCONNECTED):
-    """The connection ended before the answer came."""
-
-
-class OverloadedError(ClusterError, code=ErrorCode.OVERLOADED):
-    """The node's byte budget is spent."""
-
-
-class NodeStoppingError(ClusterError, code=ErrorCode.STOPPING):
-    """The node is stopping."""
-
-
-class StaleControllerEpochError(ClusterError, code=ErrorCode.STALE_CONTROLLER_EPOCH):
-    """A newer controller has been elected."""
-
-
-class ResultForgottenError(ClusterError, code=ErrorCode.RESULT_FORGOTTEN):
-    """The write was applied; its result is no longer kept."""
-
-
-class HistoryCompactedError(ClusterError, code=ErrorCode.HISTORY_COMPACTED):
-    """This server no longer knows changes of that long ago."""
-
-    oldest: int = 0
-    """The oldest ``since`` that this server can answer."""
 
 
 KafkaError = LogError

@@ -1,22 +1,20 @@
 """The blocking producer: a thin, thread-safe facade over :mod:`odradek.producer_engine`.
 
-Owns the checks of arguments, the serializers, and the futures that callers hold.
+Owns the futures that callers hold, and the life of the client's thread.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
-from inspect import signature
-from itertools import islice
 from typing import Any, Self
 
 from odradek.accumulator import Headers, OnDone
-from odradek.arguments import PARTITIONS, TIMESTAMPS_MS, check_time, topic_name
+from odradek.arguments import check_record, check_time
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.committing import Committable, GroupMetadata, offsets_to_commit
 from odradek.engine import Engine
@@ -34,85 +32,28 @@ from odradek.measures import Metrics
 from odradek.partitioner import Partitioner
 from odradek.placement import RECORD_OVERHEAD_BYTES
 from odradek.producer_engine import ProducerEngine
+from odradek.producer_settings import BOUNDS, SETTINGS, producer_settings
 from odradek.records import RecordMetadata
-from odradek.sender import BATCH_SIZE_BYTES, REQUEST_BYTES_MAX, ProducerSettings
-from odradek.settings import Bounds, Text, check_number, check_settings
+from odradek.serialization import (
+    Serializer,
+    Serializers,
+    check_bytes,
+    chunks_of,
+    columns_of,
+)
+from odradek.settings import check_settings
 from odradek.sheaf import RecordFuture
 from odradek.topic_map import TopicView
 from transport.kernel import Now
-from transport.wire.messages.produce import ACKS_ALL, ACKS_LEADER, ACKS_NONE
-from transport.wire.records import CODECS, Parts
 
-Serializer = Callable[[Any], bytes]
-
-CHUNK_RECORDS = 2048
-"""Of ``send_many``, handed to the loop at once: some 200 KiB, so the first leave while the rest come."""
-_ACKS = {"all": ACKS_ALL, -1: ACKS_ALL, 1: ACKS_LEADER, 0: ACKS_NONE, "1": 1, "0": 0, "-1": -1}
-_ONLY_BYTES = frozenset((bytes,))
-_ONLY_NONE = frozenset((type(None),))
-_BYTES_OR_NONE = _ONLY_BYTES | _ONLY_NONE
-
-
-def producer_settings(  # noqa: PLR0913 - the arguments of Producer
-    bootstrap_servers: Hosts = None,
-    *,
-    acks: str | int = "all",
-    linger_ms: int = 0,
-    batch_size: int = BATCH_SIZE_BYTES,
-    max_request_size: int = REQUEST_BYTES_MAX,
-    compression_type: str | None = None,
-    enable_idempotence: bool | None = None,
-    buffer_memory: int = 32 * 1024 * 1024,
-    max_block_ms: int = 60_000,
-    delivery_timeout_ms: int = 120_000,
-    request_timeout_ms: int = 10_000,
-    max_in_flight: int = 5,
-    transactional_id: str | None = None,
-    transaction_timeout_ms: int = 60_000,
-    client_id: str = "odradek-producer",
-) -> ProducerSettings:
-    """Return the settings that these arguments mean; ValueError for one that cannot be."""
-    if acks not in _ACKS:
-        raise ValueError(f"acks={acks!r} is not possible; use 'all', 1 or 0")
-    codec = CODECS.get(compression_type or "none")
-    if codec is None:
-        names = ", ".join(sorted(CODECS))
-        raise ValueError(f"compression_type={compression_type!r} is not known; use one of {names}")
-    idempotent = _ACKS[acks] == ACKS_ALL if enable_idempotence is None else enable_idempotence
-    return ProducerSettings(
-        bootstrap=find_seeds(bootstrap_servers).endpoints,
-        acks=_ACKS[acks],
-        idempotent=idempotent,
-        linger_ms=linger_ms,
-        batch_size_bytes=min(batch_size, max_request_size),
-        request_bytes_max=max_request_size,
-        codec=codec,
-        buffer_memory_bytes=buffer_memory,
-        max_block_ms=max_block_ms,
-        delivery_timeout_ms=delivery_timeout_ms,
-        request_timeout_ms=request_timeout_ms,
-        in_flight_max=max_in_flight,
-        transactional_id=transactional_id,
-        transaction_timeout_ms=transaction_timeout_ms,
-        client_id=client_id,
-    )
-
-
-_NAMED = ("bootstrap_servers", "key_serializer", "value_serializer", "partitioner")
-_SETTINGS = {*signature(producer_settings).parameters, *_NAMED, "interceptors", "security"}
-_BOUNDS: dict[str, Bounds | Text] = {
-    "transactional_id": Text(optional=True),
-    "client_id": Text(),
-    "linger_ms": Bounds(0),
-    "batch_size": Bounds(0),
-    "max_request_size": Bounds(1),
-    "buffer_memory": Bounds(1),
-    "max_block_ms": Bounds(0),
-    "delivery_timeout_ms": Bounds(1),
-    "request_timeout_ms": Bounds(1),
-    "max_in_flight": Bounds(1),
-    "transaction_timeout_ms": Bounds(1),
-}
+_NAMED = (
+    "key_serializer",
+    "value_serializer",
+    "partitioner",
+    "interceptors",
+    "bootstrap_servers",
+    "security",
+)
 
 
 class Producer:
@@ -145,13 +86,12 @@ class Producer:
         ``security`` names the file of keys (``odradek keys create``) that a secured cluster asks for;
         without it, ``$ODRADEK_KEYS`` counts.
         """
-        check_settings("Producer", settings, _SETTINGS, _BOUNDS)
+        check_settings("Producer", settings, SETTINGS | set(_NAMED), BOUNDS)
         self._interceptors = checked(interceptors, ProducerInterceptor)
         seeds = find_seeds(bootstrap_servers, security)
         self._settings = producer_settings(seeds, **settings)
-        self._key_serializer = key_serializer
-        self._value_serializer = value_serializer
-        self._serializes = key_serializer is not None or value_serializer is not None
+        self._serializers = Serializers(key_serializer, value_serializer)
+        self._serializes = not self._serializers.are_none
         program = ProducerEngine(self._settings, partitioner)
         self._inbox = inbox = Inbox(
             program, self._settings.buffer_memory_bytes, self._settings.max_block_ms
@@ -183,11 +123,11 @@ class Producer:
                 record = interceptor.on_send(record)
             topic, value, key, partition, headers, timestamp_ms = record
         if self._serializes:
-            key, value = self._serialize(key, value)
+            key, value = self._serializers.one(key, value)
         if type(value) is not bytes or (key is not None and type(key) is not bytes):
-            _check_bytes(key, value)
+            check_bytes(key, value)
         if headers or type(topic) is not str or not (partition is timestamp_ms is None):
-            _check_rest(topic, partition, timestamp_ms, headers or ())
+            check_record(topic, partition, timestamp_ms, headers or ())
         if timestamp_ms is None:
             timestamp_ms = time.time_ns() // 1_000_000
         size_bytes = RECORD_OVERHEAD_BYTES
@@ -232,18 +172,18 @@ class Producer:
         The quickest way in: about a microsecond per record.  Blocks as :meth:`send` does, and takes
         an iterator as it comes.  The future fails if any record does.
         """
-        _check_rest(topic, partition, timestamp_ms)
+        check_record(topic, partition, timestamp_ms)
         if self._interceptors:
             return self._send_many_intercepted(topic, pairs, partition, timestamp_ms)
         stamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
         many = ManyFuture(topic, stamp_ms, self)
         count = 0
         try:
-            for chunk in _chunks(pairs):
+            for chunk in chunks_of(pairs):
                 ready = chunk
                 if self._serializes:
-                    ready = [self._serialize(key, value) for key, value in chunk]
-                keys, values, size_bytes = _columns(ready)
+                    ready = [self._serializers.one(key, value) for key, value in chunk]
+                keys, values, size_bytes = columns_of(ready)
                 part = many.part(count)
                 run = RunItem(topic, keys, values, size_bytes, stamp_ms, part, partition)
                 self._inbox.put(run, self)
@@ -403,83 +343,11 @@ class Producer:
         """Have the client's thread look for what was handed over: it does when it is needed."""
         self._engine.post(_nothing)
 
-    def _serialize(self, key: Any, value: Any) -> tuple[Any, Any]:
-        return (
-            _made("key", key, self._key_serializer),
-            _made("value", value, self._value_serializer),
-        )
-
 
 def _pass_on(settle: OnDone, future: Future[RecordMetadata]) -> None:
     assert isinstance(future, RecordFuture), "of a send"
     assert future.end is not None, "it was told because it has ended"
     settle(future.end.outcome, future.end.rank, (0,))
-
-
-def _made(what: str, given: Any, serializer: Serializer | None) -> Any:
-    if given is None or serializer is None:
-        return given
-    try:
-        return serializer(given)
-    except Exception as error:
-        kind = type(given).__name__
-        text = f"the {what}_serializer failed for a {what} of type {kind}: {error!r}"
-        raise SerializationError(text) from error
-
-
-def _chunks(pairs: Iterable[tuple[Any, Any]]) -> Iterator[Sequence[tuple[Any, Any]]]:
-    if isinstance(pairs, list):
-        for start in range(0, len(pairs), CHUNK_RECORDS):
-            yield pairs[start : start + CHUNK_RECORDS]
-        return
-    source = iter(pairs)
-    while chunk := list(islice(source, CHUNK_RECORDS)):
-        yield chunk
-
-
-def _columns(pairs: Sequence[tuple[Any, Any]]) -> tuple[Parts, Parts, int]:
-    """Return keys, values, and the bytes of all; TypeError for what is not bytes."""
-    keys: Parts
-    values: Parts
-    keys, values = zip(*pairs, strict=True)
-    key_kinds, value_kinds = set(map(type, keys)), set(map(type, values))
-    if not key_kinds | value_kinds <= _BYTES_OR_NONE:
-        for key, value in pairs:
-            _check_bytes(key, value)
-    return keys, values, _bytes_of(keys, key_kinds) + _bytes_of(values, value_kinds)
-
-
-def _bytes_of(parts: Parts, kinds: set[type]) -> int:
-    if kinds == _ONLY_NONE:
-        return 0
-    if kinds == _ONLY_BYTES:
-        return sum(map(len, parts))  # type: ignore[arg-type]
-    return sum(len(part or b"") for part in parts)
-
-
-def _check_bytes(key: object, value: object) -> None:
-    for name, given in (("key", key), ("value", value)):
-        if given is not None and not isinstance(given, bytes):
-            raise TypeError(
-                f"a {name} must be bytes or None, not {type(given).__name__}; "
-                f"encode it, or give the producer a {name}_serializer that returns bytes"
-            )
-
-
-def _check_rest(
-    topic: object, partition: int | None, timestamp_ms: int | None, headers: Headers = ()
-) -> None:
-    topic_name(topic)
-    if partition is not None:
-        check_number("partition", partition, PARTITIONS)
-    if timestamp_ms is not None:
-        check_number("timestamp_ms", timestamp_ms, TIMESTAMPS_MS)
-    if isinstance(headers, str | bytes | Mapping) or not isinstance(headers, Iterable):
-        raise TypeError(f"headers are a list of (str, bytes or None), not {headers!r}")
-    for header in headers:
-        name, content = header if isinstance(header, tuple) and len(header) == 2 else (None, None)
-        if not isinstance(name, str) or not isinstance(content, bytes | None):
-            raise TypeError(f"a header is (str, bytes or None), not {header!r}")
 
 
 def _settle(future: Future[None]) -> Callable[[OdradekError | None, Now], None]:

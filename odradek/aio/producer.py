@@ -20,6 +20,7 @@ from odradek.futures import WatchedFuture
 from odradek.measures import Metrics
 from odradek.partitioner import Partitioner
 from odradek.records import RecordMetadata
+from odradek.serialization import Serializer
 from transport.wire.ids import TopicPartition
 
 T = TypeVar("T")
@@ -38,8 +39,8 @@ class Producer:
         self,
         bootstrap_servers: Hosts = None,
         *,
-        key_serializer: blocking.Serializer | None = None,
-        value_serializer: blocking.Serializer | None = None,
+        key_serializer: Serializer | None = None,
+        value_serializer: Serializer | None = None,
         partitioner: Partitioner | None = None,
         **settings: Any,
     ) -> None:
