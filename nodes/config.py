@@ -212,6 +212,11 @@ class LogConfig:
         "of a log's end: written just now, so in the page cache, and read at once",
         low=0,
     )
+    move_piece_bytes: int = setting(
+        1024 * 1024,
+        "copied to another directory at once, and synced: other syncs wait for no more",
+        low=1,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

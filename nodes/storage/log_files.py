@@ -18,6 +18,9 @@ METADATA_NAME = "partition.metadata"
 DELETED_SUFFIX = ".deleted"
 """A folder so named is being removed; whoever finds one at start removes it."""
 
+FUTURE_SUFFIX = ".future"
+"""A folder so named is a copy that is not whole yet; whoever finds one at start removes it."""
+
 CLEANED_SUFFIX = ".cleaned"
 """A segment that is being cleaned, not yet whole; whoever finds one at start removes it."""
 SWAP_SUFFIX = ".swap"

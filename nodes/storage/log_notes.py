@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from struct import Struct
+from typing import NamedTuple
 
 from nodes.storage.disk import Disk
 from nodes.storage.log_files import (
@@ -24,6 +25,16 @@ from transport.wire.ids import Offset, TopicId
 
 _CRC = Struct(">I")
 _NOTHING = Offset(-1)
+
+
+class Note(NamedTuple):
+    """What is known of a log at one moment, on its way to the disk."""
+
+    end_offset: Offset
+    producers: bytes
+    """Of all batches before ``end_offset``."""
+    epochs: list[EpochEntry]
+    generation: int
 
 
 class LogNotes:
@@ -47,6 +58,10 @@ class LogNotes:
         self._metadata_dirty = has_folder
         self._snapshots = sorted(snapshots)
         self.topic_id = topic_id
+
+    def relocate(self, folder: str) -> None:
+        """The folder has another name now."""
+        self._folder = folder
 
     # Whose it is
 

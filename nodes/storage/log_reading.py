@@ -5,7 +5,7 @@ Knows nothing of where a log begins or of high watermarks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from nodes.storage.disk import Buffer, Damaged
@@ -65,6 +65,16 @@ def extent_at(
             stop = start + next(segment.headers(start))[1].size_bytes
         return Extent(segment, start, stop - start, checked)
     return None
+
+
+def is_recent(segments: Sequence[Segment], extent: Extent, recent_bytes: int) -> bool:
+    """Tell whether an extent stands so near the end of its log."""
+    left_bytes = recent_bytes + extent.position
+    for segment in reversed(segments):
+        left_bytes -= segment.size_bytes
+        if segment is extent.segment or left_bytes < 0:
+            break
+    return left_bytes >= 0
 
 
 def _check(data: Buffer, where: str) -> None:

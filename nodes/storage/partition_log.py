@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from nodes.storage import log_times
 from nodes.storage.cleaning import Group
 from nodes.storage.disk import Buffer, Disk, DiskFull, StorageError
 from nodes.storage.log_files import SWAP_SUFFIX, EpochEntry
-from nodes.storage.log_notes import LogNotes
+from nodes.storage.log_notes import LogNotes, Note
 from nodes.storage.log_opening import Opened, open_segments
-from nodes.storage.log_reading import Extent, extent_at
+from nodes.storage.log_reading import Extent, extent_at, is_recent
 from nodes.storage.log_settings import LogSettings
 from nodes.storage.log_times import TimedOffset
 from nodes.storage.retention import start_after
@@ -35,16 +34,6 @@ RESTS = 2
 """The first call of ``rest`` after a use tells nothing of how long ago that was."""
 
 _BEGINNING = Offset(0)
-
-
-class Note(NamedTuple):
-    """What is known of a log at one moment, on its way to the disk."""
-
-    end_offset: Offset
-    producers: bytes
-    """Of all batches before ``end_offset``."""
-    epochs: list[EpochEntry]
-    generation: int
 
 
 class OffsetOutOfRange(Exception):
@@ -411,18 +400,10 @@ class PartitionLog:
         extent = self._extent(offset, size_bytes_max, up_to)
         if extent is None:
             return b""
-        if not self._is_recent(extent):
+        if not is_recent(self._segments.all, extent, self.settings.recent_bytes):
             return extent
         data = extent.read_cached() if extent.checked else extent.read()
         return extent if data is None else data
-
-    def _is_recent(self, extent: Extent) -> bool:
-        left_bytes = self.settings.recent_bytes + extent.position
-        for segment in reversed(self._segments.all):
-            left_bytes -= segment.size_bytes
-            if segment is extent.segment or left_bytes < 0:
-                break
-        return left_bytes >= 0
 
     def _extent(self, offset: Offset, size_bytes_max: int, up_to: Offset) -> Extent | None:
         self._rests_left = RESTS
@@ -495,6 +476,22 @@ class PartitionLog:
             if segment.index_dirty and segment.is_sealed:
                 segment.write_indexes(durable=True)
         self.recovery_point = max(self.recovery_point, end)
+
+    def relocate(self, folder: str) -> None:
+        """Give the folder, if there is one yet, another name beside its own; no sync may be under way.
+
+        Nothing is reported as durable any more before that name is.
+        """
+        with self._lock:
+            for segment in self._segments.all:
+                segment.close()
+            if self._has_folder:
+                self._disk.rename(self.folder, folder)
+                self._folder_dirty = True
+            for segment in self._segments.all:
+                segment.relocate(folder)
+            self._notes.relocate(folder)
+            self.folder = folder
 
     def release(self) -> None:
         """Give back descriptors and memory, all of which come again when needed.

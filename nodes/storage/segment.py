@@ -153,6 +153,11 @@ class Segment:
         self._disk.rename(self.path, path)
         self.path = path
 
+    def relocate(self, folder: str) -> None:
+        """Be in a folder that has another name now; closed before that."""
+        self._stem = f"{folder}/{segment_stem(self.base_offset)}"
+        self.path = self._stem + LOG
+
     def adopt_size(self, next_offset: Offset) -> None:
         """Take over a closed segment as it lies there, trusting it to end at ``next_offset``."""
         self.size_bytes = self.file().size_bytes()
