@@ -19,7 +19,7 @@ is decided here.  This module must not know how errors travel or who raises them
         LogError                     Kafka's codes; KafkaError is the same class
           OffsetOutOfRangeError, CorruptRecordError, UnknownTopicOrPartitionError,
           LeaderNotAvailableError, NotLeaderForPartitionError, RequestTimedOutError,
-          BrokerNotAvailableError, MessageSizeTooLargeError,
+          BrokerNotAvailableError, ReplicaNotAvailableError, MessageSizeTooLargeError,
           CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError,
           InvalidTopicError,
           RecordListTooLargeError, NotEnoughReplicasError,
@@ -33,7 +33,7 @@ is decided here.  This module must not know how errors travel or who raises them
           InvalidProducerEpochError, InvalidTxnStateError, InvalidProducerIdMappingError,
           InvalidTransactionTimeoutError, ConcurrentTransactionsError,
           TransactionCoordinatorFencedError, TransactionalIdAuthorizationFailedError,
-          SecurityDisabledError, KafkaStorageError, UnknownProducerIdError,
+          SecurityDisabledError, KafkaStorageError, LogDirNotFoundError, UnknownProducerIdError,
           FetchSessionIdNotFoundError, InvalidFetchSessionEpochError,
           FencedLeaderEpochError, UnknownLeaderEpochError, StaleBrokerEpochError,
           OffsetNotAvailableError, InvalidRecordError, UnstableOffsetCommitError,
@@ -233,6 +233,10 @@ class BrokerNotAvailableError(LogError, code=ErrorCode.BROKER_NOT_AVAILABLE):
     """The broker is not there."""
 
 
+class ReplicaNotAvailableError(LogError, code=ErrorCode.REPLICA_NOT_AVAILABLE):
+    """The broker has no such replica."""
+
+
 class MessageSizeTooLargeError(LogError, code=ErrorCode.MESSAGE_TOO_LARGE):
     """The batch is above max.message.bytes."""
 
@@ -369,6 +373,10 @@ class SecurityDisabledError(LogError, code=ErrorCode.SECURITY_DISABLED):
 
 class KafkaStorageError(LogError, code=ErrorCode.KAFKA_STORAGE_ERROR):
     """The log directory is offline or full."""
+
+
+class LogDirNotFoundError(LogError, code=ErrorCode.LOG_DIR_NOT_FOUND):
+    """The broker has no such log directory."""
 
 
 class UnknownProducerIdError(LogError, code=ErrorCode.UNKNOWN_PRODUCER_ID):

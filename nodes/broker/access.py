@@ -355,6 +355,7 @@ ROWS: Mapping[type[Message], Row] = {
             lambda one, error, text: configs.ConfigOutcome(one.kind, one.name, error, text),
         )
     ),
+    log_directories.AlterReplicaLogDirsRequest: _on_cluster(ALTER),
     log_directories.DescribeLogDirsRequest: _on_cluster(DESCRIBE),
     reassignments.AlterReassignmentsRequest: _on_cluster(ALTER),
     reassignments.ListReassignmentsRequest: _on_cluster(DESCRIBE),

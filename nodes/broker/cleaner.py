@@ -63,6 +63,7 @@ class LogCleaner:
         self._context = context
         self._replicas = replicas
         self._again_ms: dict[PartitionKey, int] = {}
+        self._replica: Replica | None = None
         self._started = False
 
     def start(self, now: Now) -> None:
@@ -71,6 +72,10 @@ class LogCleaner:
             self._started = True
             self._wait(now)
 
+    def is_at(self, replica: Replica) -> bool:
+        """Tell whether its log is being cleaned just now."""
+        return self._replica is replica
+
     def _wait(self, now: Now) -> None:
         interval_ms = self._context.config.log.cleaner_interval_ms
         self._context.timers.after(now, interval_ms, self._on_round)
@@ -78,12 +83,14 @@ class LogCleaner:
     # Choosing
 
     def _on_round(self, now: Now) -> None:
+        self._replica = None
         self._again_ms = {
             key: until_ms for key, until_ms in self._again_ms.items() if until_ms > now.mono_ms
         }
         best: tuple[Dirt, Replica] | None = None
         for replica in self._replicas():
-            dirt = None if replica.key in self._again_ms else self._look_at(replica, now)
+            passed_over = replica.is_moving or replica.key in self._again_ms
+            dirt = None if passed_over else self._look_at(replica, now)
             if dirt is not None and dirt.is_due and (best is None or dirt.ratio > best[0].ratio):
                 best = dirt, replica
         if best is None:
@@ -113,6 +120,7 @@ class LogCleaner:
         assert core is not None, "it was looked at"
         compaction = log.settings.compaction
         assert compaction is not None, "it was looked at"
+        self._replica = replica
         plan = CleaningPlan(
             log.folder,
             dirt.sources,

@@ -1,10 +1,10 @@
 """The directories that the logs of partitions are in: which work, and what each one holds.
 
-A new log goes where the fewest are; one that is there stays where it is, and is found at the next
-start whichever directory holds it.  A directory that fails, at the start or later, is offline until
-the next start.  What it holds is noted in the node's data directory, so that nobody ever begins an
-empty log in place of one that cannot be reached.  A directory that is gone from the config, or
-empty where it was not, has lost its logs: the controller is told by the next registration.
+A new log goes where the fewest are; one that is there stays where it is until it is moved, and is
+found at the next start whichever directory holds it.  A directory that fails, at the start or later,
+is offline until the next start.  What it holds is noted in the node's data directory, so that nobody
+ever begins an empty log in place of one that cannot be reached.  A directory that is gone from the
+config, or empty where it was not, has lost its logs: the controller is told by the next registration.
 
 Source: Apache Kafka, log.dirs (KIP-112); its directory ids are the marks here.
 """
@@ -17,6 +17,7 @@ from contextlib import suppress
 import msgspec
 
 from nodes.broker.identity import claim_directory, is_claimed
+from nodes.broker.log_swap import Swap, clear_swap, read_swap
 from nodes.config import NodeConfig
 from nodes.storage.disk import Disk, StorageError
 from transport.wire.ids import TopicPartition
@@ -68,6 +69,8 @@ class LogDirectories:
         self._lost: set[TopicPartition] = set()
         self.twice: list[str] = []
         """Folders of logs that another directory has as well: not used."""
+        self.replaced: list[str] = []
+        """Folders of logs that have moved, but not all the way: to be removed."""
 
     # The start
 
@@ -89,11 +92,40 @@ class LogDirectories:
             except StorageError as error:
                 directory.failure = str(error)
         self.raise_if_none_works()
+        if (swap := read_swap(self._disk)) is not None:
+            self._adopt_moved(swap, found)
+        self._adopt_found(found)
         self._adopt_noted()
         for directory in self.all:
             for folder in found.get(directory.path, ()):
                 self._adopt(directory, folder)
         return lost
+
+    def _adopt_moved(self, swap: Swap, found: Mapping[str, list[str]]) -> None:
+        """What was about to change its directory is there if it has its name there; while that
+        cannot be looked at, it may be, and what stands elsewhere is not taken for it."""
+        name, there = _partition_in(swap.folder), self.find(swap.directory)
+        if name is not None and there is not None and not there.is_online:
+            self._put(name, there)
+        elif name is not None and there is not None and swap.folder in found[there.path]:
+            self._put(name, there)
+            self.replaced = [
+                directory.folder_of(name)
+                for directory in self.all
+                if directory is not there and swap.folder in found.get(directory.path, ())
+            ]
+        else:
+            clear_swap(self._disk)
+
+    def _adopt_found(self, found: Mapping[str, list[str]]) -> None:
+        """Where two directories have a log, the one that was noted counts."""
+        for folder, number in self._note.logs.items():
+            name, paths = _partition_in(folder), self._note.directories
+            if name is None or name in self._homes or not 0 <= number < len(paths):
+                continue
+            directory = self.find(paths[number])
+            if directory is not None and folder in found.get(directory.path, ()):
+                self._put(name, directory)
 
     def _adopt_noted(self) -> None:
         """What was in a directory that cannot be looked at is still there; in another, it is lost
@@ -103,7 +135,7 @@ class LogDirectories:
         self._lost = {name for name in names if name is not None}
         for folder, number in self._note.logs.items():
             name, paths = _partition_in(folder), self._note.directories
-            if name is None or not 0 <= number < len(paths):
+            if name is None or name in self._homes or not 0 <= number < len(paths):
                 continue
             directory = known.get(paths[number])
             if directory is None or directory in self._new:
@@ -116,9 +148,10 @@ class LogDirectories:
         if name is None:
             return
         self._lost.discard(name)
-        if name in self._homes:
-            self.twice.append(directory.folder_of(name))
-        else:
+        if self._homes.get(name, directory) is not directory:
+            if directory.folder_of(name) not in self.replaced:
+                self.twice.append(directory.folder_of(name))
+        elif name not in self._homes:
             self._put(name, directory)
 
     def settle(self) -> None:
@@ -138,6 +171,10 @@ class LogDirectories:
             self._write(durable=True)
 
     # Where logs are
+
+    def find(self, path: str) -> LogDirectory | None:
+        """Return the directory of this path, as the broker names it."""
+        return next((directory for directory in self.all if directory.path == path), None)
 
     def home(self, name: TopicPartition) -> LogDirectory:
         """Return the directory of a log; a new one goes where the fewest are."""
@@ -166,6 +203,16 @@ class LogDirectories:
         if home is not None:
             home.log_count -= 1
             self._noted = self._noted and len(self.all) == 1
+
+    def move(self, name: TopicPartition, directory: LogDirectory) -> None:
+        """A log is in another directory now."""
+        self.home(name).log_count -= 1
+        self._put(name, directory)
+        self._noted = False
+
+    def is_home(self, name: TopicPartition, directory: LogDirectory) -> bool:
+        """Tell whether a log is there, or will be."""
+        return self._homes.get(name) is directory
 
     def _put(self, name: TopicPartition, directory: LogDirectory) -> None:
         self._homes[name] = directory

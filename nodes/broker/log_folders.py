@@ -17,7 +17,7 @@ from nodes.core.partition.producer_state import Producers
 from nodes.core.topic_configs import POLICY_COMPACT, POLICY_DELETE
 from nodes.storage.compaction import Compaction
 from nodes.storage.disk import Damaged, Disk
-from nodes.storage.log_files import DELETED_SUFFIX
+from nodes.storage.log_files import DELETED_SUFFIX, FUTURE_SUFFIX
 from nodes.storage.log_opening import InconsistentTopicId
 from nodes.storage.log_settings import LogSettings
 from nodes.storage.partition_log import PartitionLog
@@ -202,5 +202,9 @@ def batch_of(header: BatchHeader, body: Buffer = b"") -> Batch:
 
 
 def leftovers(disk: Disk, directory: str) -> list[str]:
-    """Return the folders set aside for removal by a process that did not live to remove them."""
-    return [f"{directory}/{name}" for name in disk.list(directory) if name.endswith(DELETED_SUFFIX)]
+    """Return the folders that a process did not live to remove, or to fill."""
+    names = disk.list(directory)
+    for name in [name for name in names if name.endswith(FUTURE_SUFFIX)]:
+        # Another may be filled there before this one is gone.
+        names.append(set_aside(disk, f"{directory}/{name}", DELETED_SUFFIX).rpartition("/")[2])
+    return [f"{directory}/{name}" for name in names if name.endswith(DELETED_SUFFIX)]

@@ -21,12 +21,19 @@ from nodes.broker.log_folders import (
 from nodes.broker.replica import Replica, ReplicaState
 from nodes.broker.upkeep import Upkeep
 from nodes.storage.disk import Damaged, StorageError
-from nodes.storage.log_files import DELETED_SUFFIX, METADATA_NAME, decode_metadata
+from nodes.storage.log_files import (
+    DELETED_SUFFIX,
+    FUTURE_SUFFIX,
+    METADATA_NAME,
+    decode_metadata,
+)
 from transport.kernel import Now
 from transport.wire.ids import NO_METADATA
 
 STRAYS_AFTER_MS = 60_000
 """By then the image is whole: a folder of a topic that it does not know belongs to nobody."""
+KEPT = DAMAGED, FUTURE_SUFFIX
+"""Folders that others remove: people, and the move that has made it."""
 
 
 class LogShelf:
@@ -194,7 +201,7 @@ class LogShelf:
             topic_id = None
             if name != META_FILE:
                 topic_id = decode_metadata(disk.read_file(f"{folder}/{METADATA_NAME}"))
-            if topic_id is None or topic_id in image.topics or name.endswith(DAMAGED):
+            if topic_id is None or topic_id in image.topics or name.endswith(KEPT):
                 continue
             if folder not in self._busy:
                 self._context.count("strays_removed")

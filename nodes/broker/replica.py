@@ -11,6 +11,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from nodes.broker.context import BrokerContext
+from nodes.broker.log_directories import LogDirectory
 from nodes.broker.log_folders import OpenedLog, known_producers, log_settings, read_batches
 from nodes.broker.topic_settings import TopicSettings
 from nodes.core.partition.core import PartitionCore
@@ -50,6 +51,14 @@ NOTE_SHARE = 64
 """Of what is appended, the notes are at most this part: many producers are noted less often."""
 NOTE_LEAST_BYTES = 64 * 1024
 """Less is read sooner than it is noted."""
+
+
+class OnSettled(Protocol):
+    """Called when a log has its new place for good, or could not get it."""
+
+    def __call__(self, now: Now, *, well: bool) -> None:
+        """Take the outcome."""
+        ...
 
 
 class Seen(NamedTuple):
@@ -144,6 +153,7 @@ class Replica:
         self.core: PartitionCore | None = None
         self._log: PartitionLog | None = None
         self._syncing = False
+        self._syncs_held = False
         self._noting = False
         self._note_bytes = 0
         """What the producers took in the last note."""
@@ -151,6 +161,8 @@ class Replica:
         """Why it is offline."""
         self.is_damaged = False
         """It is offline because its bytes are wrong; fetched again, they can be right."""
+        self.is_moving = False
+        """Its log is being copied to another directory; the host's."""
         self.seen = NOTHING_SEEN
         """What it was at the end of the last turn; the host's."""
 
@@ -270,6 +282,12 @@ class Replica:
     def is_unmade(self) -> bool:
         """Its log has no files yet: the next append makes them."""
         return self._log is not None and self._log.segment_count == 0
+
+    @property
+    def lag(self) -> int:
+        """How many offsets it lacks of what it knows to be committed."""
+        core = self.core
+        return 0 if core is None else max(0, core.high_watermark - core.log_end_offset)
 
     @property
     def sync_pending(self) -> bool:
@@ -438,6 +456,7 @@ class Replica:
         except StorageError as error:
             self.fail(error, now)
             return
+        self._host.on_cut(self)
         self._carry_out(self.core.step(Reset(start), now), now)
 
     def _rebuild_producers(self, now: Now) -> None:
@@ -485,19 +504,65 @@ class Replica:
     def sync(self, now: Now) -> None:
         """Have the pool sync what is written; one sync at a time, the next one takes the rest."""
         log = self._log
-        if log is None or self._syncing or not self.sync_pending:
+        if log is None or self._syncing or self._syncs_held or not self.sync_pending:
             return
         self._syncing = True
 
         def done(result: Offset | BaseException, now: Now) -> None:
-            self._syncing = False
-            if self._log is not log:
-                return
-            if isinstance(result, BaseException):
-                self.fail(result, now)
-                return
-            self.step(Synced(result), now)
-            if self.settings.partition.flush_commit:
-                self.sync(now)
+            self._synced(log, result, now)
+
+        self._context.ports.pool.submit(log.sync, done)
+
+    def _synced(self, log: PartitionLog, result: Offset | BaseException, now: Now) -> bool:
+        """Take the outcome of a sync; False: the log is not usable any more."""
+        self._syncing = False
+        if self._log is not log:
+            return False
+        if isinstance(result, BaseException):
+            self.fail(result, now)
+            return False
+        self.step(Synced(result), now)
+        if self.settings.partition.flush_commit:
+            self.sync(now)
+        return True
+
+    # Another directory
+
+    @property
+    def is_syncing(self) -> bool:
+        """A sync is under way."""
+        return self._syncing
+
+    def hold_syncs(self) -> None:
+        """Begin no sync: what is durable of this log stays so much for the moment."""
+        self._syncs_held = True
+
+    def release_syncs(self, now: Now) -> None:
+        """Sync again, and what has waited for it at once."""
+        held, self._syncs_held = self._syncs_held, False
+        if held and self.settings.partition.flush_commit:
+            self.sync(now)
+
+    def move_to(
+        self, log: PartitionLog, directory: LogDirectory, settled: OnSettled, now: Now
+    ) -> None:
+        """Go on with a copy of the log in another directory, which has all that this one has.
+
+        ``settled`` once the copy, with its name, is durable, or can not be.
+        """
+        assert self._log is not None, "there is one to be copied"
+        assert not self._syncing, "nothing was told since that only this log has"
+        before, self._log, self.directory = self._log, log, directory
+        try:
+            before.close()
+        except StorageError as error:
+            self._context.report("replicas_not_closed", f"{self.name}: {error}")
+        self._syncing = True
+
+        def done(result: Offset | BaseException, now: Now) -> None:
+            well = self._synced(log, result, now)
+            if well:
+                self._note(now, durable=True)
+            settled(now, well=well)
 
         self._context.ports.pool.submit(log.sync, done)

@@ -22,6 +22,7 @@ from nodes.broker.fetchers import Fetchers
 from nodes.broker.isr_changes import IsrChanges
 from nodes.broker.log_directories import LogDirectory
 from nodes.broker.log_dirs_api import LogDirsApi, LogSizes
+from nodes.broker.log_moves import LogMoves
 from nodes.broker.log_shelf import LogShelf
 from nodes.broker.offsets import Offsets
 from nodes.broker.peers import Peers
@@ -45,7 +46,7 @@ from transport.wire.messages.fetch import (
     ListOffsetsRequest,
     OffsetForLeaderEpochRequest,
 )
-from transport.wire.messages.log_directories import DescribeLogDirsRequest, LogSize
+from transport.wire.messages.log_directories import LogSize
 from transport.wire.messages.metadata import PartitionChange, PartitionRecord
 from transport.wire.messages.produce import ProduceRequest
 from transport.wire.messages.topics import DescribeTopicsRequest
@@ -72,6 +73,7 @@ class Replicas:
         self._shelf = LogShelf(context, self._upkeep)
         self._retention = RetentionRounds(context, self._all)
         self._cleaner = LogCleaner(context, self._all)
+        self._moves = LogMoves(context, self._cleaner, self._directory_failed)
         self._fetchers = Fetchers(context, peers)
         self._isr_changes = IsrChanges(context, channel)
         self._failed_replicas = FailedReplicas(context, channel, self.find)
@@ -86,7 +88,7 @@ class Replicas:
             DescribeTopicsRequest: offsets.on_describe,
             DeleteRecordsRequest: Deletions(context, self.lookup).on_request,
             DescribeProducersRequest: offsets.on_producers,
-            DescribeLogDirsRequest: LogDirsApi(context, self.log_sizes).on_request,
+            **LogDirsApi(context, self.log_sizes, self.lookup, self._moves).handlers,
         }
 
     # The table
@@ -147,7 +149,10 @@ class Replicas:
         }
         for replica in self._all():
             size_bytes = 0 if replica.log is None else replica.log.size_bytes
-            sizes[replica.directory].append(LogSize(*replica.name, size_bytes))
+            sizes[replica.directory].append(LogSize(*replica.name, size_bytes, replica.lag))
+        for copied, directory, size_bytes, end in self._moves.arrivals():
+            lag = 0 if copied.log is None else max(0, copied.log.log_end_offset - end)
+            sizes[directory].append(LogSize(*copied.name, size_bytes, lag, is_future=True))
         return sizes
 
     # The image
@@ -158,6 +163,7 @@ class Replicas:
         self._shelf.start(now)
         self._retention.start(now)
         self._cleaner.start(now)
+        self._moves.start()
         for topic_id in removed:
             self._assignments.add(self._topics.pop(topic_id, {}).values())
         self._assignments.add(changed)
@@ -252,6 +258,7 @@ class Replicas:
     def on_cut(self, replica: Replica) -> None:
         """As ReplicaHost."""
         self._upkeep.note_cut(replica)
+        self._moves.on_cut(replica)
 
     def on_begun_later(self, replica: Replica) -> None:
         """As ReplicaHost."""
@@ -259,11 +266,14 @@ class Replicas:
 
     def on_directory_failed(self, replica: Replica, error: StorageError) -> None:
         """As ReplicaHost."""
-        if replica.directory.is_online:
+        self._directory_failed(replica.directory, error)
+
+    def _directory_failed(self, directory: LogDirectory, error: StorageError) -> None:
+        if directory.is_online:
             self._has_failed = True
-            text = f"log directory {replica.directory.path} is offline: {error}"
+            text = f"log directory {directory.path} is offline: {error}"
             self._context.report("log_directories_failed", text)
-            self._context.directories.fail(replica.directory, error)
+            self._context.directories.fail(directory, error)
 
     def _fail_directories(self, now: Now) -> None:
         """Take what was in a failed directory offline as a whole.

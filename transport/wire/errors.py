@@ -25,6 +25,7 @@ class ErrorCode(IntEnum):
     NOT_LEADER_OR_FOLLOWER = 6
     REQUEST_TIMED_OUT = 7
     BROKER_NOT_AVAILABLE = 8
+    REPLICA_NOT_AVAILABLE = 9
     MESSAGE_TOO_LARGE = 10
     OFFSET_METADATA_TOO_LARGE = 12
     COORDINATOR_LOAD_IN_PROGRESS = 14
@@ -66,6 +67,7 @@ class ErrorCode(IntEnum):
     TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
     SECURITY_DISABLED = 54
     KAFKA_STORAGE_ERROR = 56
+    LOG_DIR_NOT_FOUND = 57
     UNKNOWN_PRODUCER_ID = 59
     NON_EMPTY_GROUP = 68
     GROUP_ID_NOT_FOUND = 69
@@ -167,6 +169,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ),
     ErrorCode.REQUEST_TIMED_OUT: Meaning("The request was not done within its time.", **_RETRY),
     ErrorCode.BROKER_NOT_AVAILABLE: Meaning("The broker is not there.", **_REFRESH),
+    ErrorCode.REPLICA_NOT_AVAILABLE: Meaning("The broker has no such replica.", **_REFRESH),
     ErrorCode.MESSAGE_TOO_LARGE: Meaning("The batch is above max.message.bytes."),
     ErrorCode.OFFSET_METADATA_TOO_LARGE: Meaning("The commit's metadata is too long."),
     ErrorCode.COORDINATOR_LOAD_IN_PROGRESS: Meaning(
@@ -234,6 +237,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ),
     ErrorCode.SECURITY_DISABLED: Meaning("This cluster judges nobody by ACLs."),
     ErrorCode.KAFKA_STORAGE_ERROR: Meaning("The log directory is offline or full.", **_REFRESH),
+    ErrorCode.LOG_DIR_NOT_FOUND: Meaning("The broker has no such log directory."),
     ErrorCode.UNKNOWN_PRODUCER_ID: Meaning("The partition remembers nothing of this producer."),
     ErrorCode.NON_EMPTY_GROUP: Meaning("The group has members; stop them first."),
     ErrorCode.GROUP_ID_NOT_FOUND: Meaning("No such group."),

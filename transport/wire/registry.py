@@ -80,6 +80,11 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     Api.CREATE_TOPICS: ("topics", "CreateTopicsRequest", "CreateTopicsResponse"),
     Api.DELETE_TOPICS: ("topics", "DeleteTopicsRequest", "DeleteTopicsResponse"),
     Api.CREATE_PARTITIONS: ("topics", "CreatePartitionsRequest", "CreatePartitionsResponse"),
+    Api.ALTER_REPLICA_LOG_DIRS: (
+        "log_directories",
+        "AlterReplicaLogDirsRequest",
+        "AlterReplicaLogDirsResponse",
+    ),
     Api.DESCRIBE_LOG_DIRS: (
         "log_directories",
         "DescribeLogDirsRequest",

@@ -14,6 +14,8 @@ from nodes.core.topic_configs import INT64_MAX, TOPIC_CONFIGS, TopicConfig, one_
 AUTO_REBALANCE = "auto.leader.rebalance.enable"
 FOLLOWER_THROTTLE = "follower.replication.throttled.rate"
 """Of what reassignments add on a broker, and of nothing else: whoever is in sync stays so."""
+MOVE_THROTTLE = "replica.alter.log.dirs.io.max.bytes.per.second"
+"""Of what a broker copies from one of its log directories to another."""
 
 TOPIC_DEFAULTS: dict[str, str] = {
     "log.cleaner.delete.retention.ms": "delete.retention.ms",
@@ -43,6 +45,7 @@ BROKER_CONFIGS: dict[str, TopicConfig] = {
     **{broker: TOPIC_CONFIGS[topic] for broker, topic in TOPIC_DEFAULTS.items()},
     AUTO_REBALANCE: one_of("", "true", "false", default="true"),
     FOLLOWER_THROTTLE: whole("", 1, INT64_MAX, "bytes a second", str(INT64_MAX)),
+    MOVE_THROTTLE: whole("", 1, INT64_MAX, "bytes a second", str(INT64_MAX)),
 }
 """By name."""
 

@@ -124,6 +124,7 @@ def one_of_each(key: PartitionKey) -> dict[type[Message], Message]:
     binding = AclBinding(
         ResourceType.TOPIC, PatternType.LITERAL, "t", entry("mallory", AclOperation.ALL)
     )
+    replica = log_directories.ReplicaToMove("t", 0, "logs")
     some = [
         cluster.DescribeNodeRequest(),
         cluster.HealthRequest(),
@@ -140,6 +141,7 @@ def one_of_each(key: PartitionKey) -> dict[type[Message], Message]:
         topics.CreatePartitionsRequest((topics.NewPartitions("t", 2),), 1_000),
         configs.DescribeConfigsRequest((configs.ConfigResource(configs.RESOURCE_TOPIC, "t"),)),
         configs.AlterConfigsRequest((resource,), 1_000),
+        log_directories.AlterReplicaLogDirsRequest((replica,)),
         log_directories.DescribeLogDirsRequest(),
         reassignments.AlterReassignmentsRequest((), 1_000),
         reassignments.ListReassignmentsRequest(),
