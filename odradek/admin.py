@@ -15,7 +15,7 @@ from odradek.admin_configs import (
     ConfigSource,
     as_text,
 )
-from odradek.admin_directories import LogDirDescription
+from odradek.admin_directories import FutureLog, LogDirDescription
 from odradek.admin_engine import (
     AdminEngine,
     ClusterDescription,
@@ -46,6 +46,7 @@ __all__ = [
     "ConfigResource",
     "ConfigResourceType",
     "ConfigSource",
+    "FutureLog",
     "LogDirDescription",
     "NewPartitions",
     "NewTopic",
@@ -377,6 +378,25 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         return self._wait(
             lambda done, now: self._program.directories.describe(broker_id, limit_ms, done, now),
             list[LogDirDescription],
+        )
+
+    def alter_replica_log_dirs(
+        self,
+        broker_id: int,
+        replica_log_dirs: Mapping[TopicPartition, str],
+        timeout_ms: int | None = None,
+    ) -> None:
+        """Move replicas of a broker to others of its log directories, by their paths as it names them.
+
+        Returns when the moves have begun; :meth:`describe_log_dirs` tells how far they are. Where a
+        replica is already: a move that is under way is given up. Raises the first one's error
+        (:class:`LogDirNotFoundError`, :class:`ReplicaNotAvailableError`, :class:`KafkaStorageError`);
+        the others have begun all the same.
+        """
+        limit_ms = self._limit_ms(timeout_ms)
+        placed = {TopicPartition(*key): path for key, path in replica_log_dirs.items()}
+        self._wait(
+            lambda done, now: self._program.directories.move(broker_id, placed, limit_ms, done, now)
         )
 
     def describe_cluster(self) -> ClusterDescription:

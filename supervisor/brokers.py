@@ -31,6 +31,7 @@ examples:
   odradek broker list
   odradek broker add
   odradek broker add --rack cellar
+  odradek broker move 2 words-0 --to /mnt/two/broker-2
   odradek broker drain 2 --plan
   odradek broker remove 4 --yes
 """
@@ -45,7 +46,7 @@ def add_parser(tree: Any, data_dir: Callable[[argparse.Namespace], DataDir]) -> 
     parser = tree.add_parser(
         "broker",
         help="list, add, drain and remove brokers",
-        description="List, describe, add, drain and remove brokers.",
+        description="List, describe, add, drain and remove brokers, and move their logs between disks.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -147,6 +147,17 @@ class AdminClient:
         """Return the log directories of a broker: what each holds, and why one is offline."""
         return await asyncio.to_thread(self._admin.describe_log_dirs, broker_id, timeout_ms)
 
+    async def alter_replica_log_dirs(
+        self,
+        broker_id: int,
+        replica_log_dirs: Mapping[TopicPartition, str],
+        timeout_ms: int | None = None,
+    ) -> None:
+        """Move replicas of a broker to others of its log directories; returns when that has begun."""
+        await asyncio.to_thread(
+            self._admin.alter_replica_log_dirs, broker_id, replica_log_dirs, timeout_ms
+        )
+
     # Groups
 
     async def list_consumer_groups(self) -> list[GroupListing]:

@@ -1,4 +1,4 @@
-"""``odradek broker list|describe|drain|undrain``; ``add`` and ``remove`` are the supervisor's.
+"""``odradek broker list|describe|move|drain|undrain``; ``add`` and ``remove`` are the supervisor's.
 
 Owns what these commands take and print; the admin client does the work.
 """
@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from odradek.admin import AdminClient, LogDirDescription
+from odradek.commands import directories
 from odradek.commands.administration import Verbs, print_table
 from odradek.commands.arguments import whole
 from odradek.commands.reassigning import add_going, agreed, carry_out, placed_now, show
@@ -23,6 +24,9 @@ _EXAMPLES = """\
 examples:
   odradek broker list
   odradek broker describe 2 --json
+  odradek broker move 2 words-0 words-1 --to /mnt/two/broker-2
+  odradek broker move 2 words-0 --to logs --throttle 10000000
+  odradek broker move 2 words-0 --cancel
   odradek broker drain 2 --plan
   odradek broker drain 2 --yes
   odradek broker undrain 2
@@ -35,6 +39,8 @@ def add_commands(tree: Any) -> None:
     verbs.add("list", _list, "print every live broker and what it has", prints="a JSON list")
     describe = verbs.add("describe", _describe, "print what one broker has", prints="a JSON object")
     describe.add_argument("id", type=whole, metavar="ID")
+    text = "move replicas to another log directory of their broker"
+    directories.add_arguments(verbs.add("move", directories.move, text, prints="a JSON list"))
     drain = verbs.add("drain", _drain, "move everything away from a broker")
     drain.add_argument("id", type=whole, metavar="ID")
     add_going(drain)
@@ -85,18 +91,21 @@ def _row(admin: AdminClient, node: int) -> dict[str, object]:
 
 def _describe(given: argparse.Namespace, admin: AdminClient) -> None:
     row = _row(admin, given.id)
-    directories = admin.describe_log_dirs(given.id)
+    found = admin.describe_log_dirs(given.id)
     if given.json:
-        print(json.dumps({**row, "log_dirs": [_directory(one) for one in directories]}))
+        print(json.dumps({**row, "log_dirs": [_directory(one) for one in found]}))
         return
     for name, value in row.items():
         print(
             f"{name.replace('_', ' ')}: {str(value).lower() if value in (True, False) else value}"
         )
 
-    for one in directories:
+    for one in found:
         state = f"offline: {one.failure}" if one.failure else f"{one.free_bytes:,} bytes free"
         print(f"log directory {one.path}: {len(one.logs)} logs, {one.size_bytes:,} bytes, {state}")
+        for key, future in sorted(one.future_logs.items()):
+            told = f"{future.size_bytes:,} bytes copied, {future.offset_lag:,} offsets behind"
+            print(f"  {key.topic}-{key.partition} moves here: {told}")
 
 
 def _directory(found: LogDirDescription) -> dict[str, object]:
@@ -106,6 +115,7 @@ def _directory(found: LogDirDescription) -> dict[str, object]:
         "free_bytes": found.free_bytes,
         "size_bytes": found.size_bytes,
         "logs": {str(key): size_bytes for key, size_bytes in found.logs.items()},
+        "future_logs": {str(key): future._asdict() for key, future in found.future_logs.items()},
     }
 
 

@@ -17,8 +17,13 @@ BIN = Path(sys.executable).parent
 COMMAND_MAX_S = 60
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 START, STOP = "odradek start --detach", "odradek stop"
-STARTS = {"docs/modes.md": "odradek start kraft --detach"}
-"""Where a document is not about the local cluster."""
+TWO_DIRECTORIES = r"""s/^\[broker\]/[broker]\nlog_dirs = ["logs", "logs-2"]/"""
+STARTS = {
+    "docs/modes.md": "odradek start kraft --detach",
+    "docs/operating.md": f"sed '{TWO_DIRECTORIES}' {ROOT}/configs/local.toml > two.toml"
+    " && odradek start two.toml --detach",
+}
+"""Where a document is not about the local cluster as it is shipped."""
 NEEDS_TOPIC = {"docs/operating.md": "odradek topic create greetings --partitions 3"}
 
 
