@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from nodes.broker.replicas import Replicas
 from nodes.config import REBUILD_MARK
 from nodes.storage.disk import StorageError
 from tests.simulation.cluster import Cluster
@@ -136,10 +137,18 @@ class Losses:
 
     def _flip_bit_of_broker(self) -> None:
         name = self.world.random.choice(self.cluster.names("broker"))
-        if self._can_spare(name) and (path := self._flip(name, "logs/", ".log")):
+        if not self._can_spare(name) or self._moves_logs(name):
+            return
+        if path := self._flip(name, "logs/", ".log"):
             self._damaged, self.cluster.ailing = path, self.cluster.broker(name).context.id
             self._begin_recovery(name)
             self.world.after(self.world.between(LATENT_MS) * 1_000, self._notice, name)
+
+    def _moves_logs(self, name: str) -> bool:
+        """Tell whether what is damaged may be elsewhere by the time that it is looked for."""
+        server = self.cluster.broker(name)
+        assert isinstance(server.replicas, Replicas)
+        return any(server.replicas._moves.arrivals())
 
     def _notice(self, name: str) -> None:
         """A restart may bring the damage to light; if not, the file goes."""

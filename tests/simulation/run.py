@@ -17,11 +17,13 @@ from tests.simulation.shape import (
     draw_judged,
     draw_log_dirs,
     draw_mode,
+    draw_move_piece_bytes,
     draw_piece_records,
     draw_pipelines,
     draw_recent_bytes,
     draw_recovery_note_bytes,
     draw_shape,
+    draw_shelvers,
     judged,
 )
 from tests.simulation.workloads.mix import Workloads
@@ -111,7 +113,11 @@ def _draw(world: World, seed: int, mode: str) -> Shape:
     shape = draw_shape(world.random, mode or draw_mode(seed))
     if draw_judged(seed):
         shape = judged(shape)
-    clients = {**shape.mix.clients, "pipelines": draw_pipelines(seed)}
+    clients = {
+        **shape.mix.clients,
+        "pipelines": draw_pipelines(seed),
+        "shelvers": draw_shelvers(seed),
+    }
     return replace(
         shape,
         mix=replace(shape.mix, clients=clients),
@@ -124,6 +130,7 @@ def _draw(world: World, seed: int, mode: str) -> Shape:
             shape.log,
             recovery_note_bytes=draw_recovery_note_bytes(seed),
             recent_bytes=draw_recent_bytes(seed),
+            move_piece_bytes=draw_move_piece_bytes(seed),
         ),
     )
 

@@ -144,6 +144,17 @@ def draw_log_dirs(seed: int) -> tuple[str, ...]:
     return LOG_DIRS[: Random(f"log directories of {seed}").choice((1, 1, 1, 2, 3))]
 
 
+def draw_shelvers(seed: int) -> int:
+    """Draw how many people move replicas between directories, from a generator of its own as well."""
+    several = len(draw_log_dirs(seed)) > 1
+    return Random(f"shelvers of {seed}").choice((0, 1, 2)) if several else 0
+
+
+def draw_move_piece_bytes(seed: int) -> int:
+    """Draw how much of a log is copied at once, from a generator of its own as well."""
+    return Random(f"pieces of {seed}").choice((1_000, 10_000, 1024 * 1024))
+
+
 def draw_recovery_note_bytes(seed: int) -> int:
     """Draw how often logs are noted, from a generator of its own as well."""
     return Random(f"notes of {seed}").choice((1_000, 20_000, 4 * 1024 * 1024))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodes.broker import log_folders
-from nodes.broker.log_directories import LogDirectories
+from nodes.broker import log_directories, log_folders
+from nodes.broker.log_directories import LogDirectories, LogDirectory
+from nodes.broker.log_moves import LogMoves
 from nodes.core.partition import core
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import LetGo
@@ -59,6 +60,32 @@ def retention_beyond_the_watermark() -> list[Patch]:
 def begun_anew_elsewhere() -> list[Patch]:
     """A broker begins empty logs in place of those in a directory that it cannot reach."""
     return [(LogDirectories, "_adopt_noted", lambda _self: None)]
+
+
+@mutation(
+    "S23",
+    victims="broker",
+    faults=("_kill",),
+    clients={"shelvers": 2, "administrators": 2},
+    log_dirs=("logs", "logs-2"),
+)
+def folder_left_behind() -> list[Patch]:
+    """The folder that a log has moved away from stays, and counts again after a restart."""
+
+    def keep_old(self: LogMoves, _replica: Any, _before: Any, now: Any) -> None:
+        self._on_removed(None, now)
+
+    def adopt(self: LogDirectories, directory: LogDirectory, folder: str) -> None:
+        name = log_directories._partition_in(folder)
+        if name is not None and name not in self._homes:
+            self._put(name, directory)
+
+    return [
+        (LogMoves, "_remove_old", keep_old),
+        (LogDirectories, "_adopt_moved", lambda _self, _swap, _found: None),
+        (LogDirectories, "_adopt_found", lambda _self, _found: None),
+        (LogDirectories, "_adopt", adopt),
+    ]
 
 
 @mutation("S20", victims="broker", faults=("_kill",), recovery_note_bytes=1_000)

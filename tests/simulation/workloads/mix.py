@@ -22,6 +22,7 @@ from tests.simulation.workloads.producers import Producers
 from tests.simulation.workloads.readers import Readers
 from tests.simulation.workloads.sessions import Sessions
 from tests.simulation.workloads.setters import Setters
+from tests.simulation.workloads.shelvers import Shelvers
 from tests.simulation.workloads.topics import Topics
 from tests.simulation.workloads.watchers import Watchers
 from tests.simulation.workloads.workload import Stage, Workload
@@ -43,6 +44,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "movers": Movers,
     "grantees": Grantees,
     "pipelines": Pipelines,
+    "shelvers": Shelvers,
 }
 """What each kind of client is; how many there are of it is drawn in ``shape.py``."""
 
