@@ -394,7 +394,10 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         the others have begun all the same.
         """
         limit_ms = self._limit_ms(timeout_ms)
-        placed = {TopicPartition(*key): path for key, path in replica_log_dirs.items()}
+        placed = {partition_of(key): path for key, path in replica_log_dirs.items()}
+        for key, path in placed.items():
+            if not isinstance(path, str):
+                raise TypeError(f"the directory of {key} must be a path, not {path!r}")
         self._wait(
             lambda done, now: self._program.directories.move(broker_id, placed, limit_ms, done, now)
         )

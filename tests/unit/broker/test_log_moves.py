@@ -68,6 +68,13 @@ def begin(fleet: PartitionFleet, path: str, *, number: int = 1) -> None:
     assert outcome.error == ErrorCode.NONE, outcome
 
 
+def begin_slowly(fleet: PartitionFleet, path: str) -> None:
+    """Begin a move that takes seconds; returns while it goes on."""
+    slow_down(fleet)
+    begin(fleet, path)
+    fleet.wait(lambda: fleet.disks[1].exists(f"{path}/t-0.future"))
+
+
 def home(fleet: PartitionFleet, key: PartitionKey, number: int = 1) -> str:
     return fleet.replica(number, key).directory.path
 
@@ -267,9 +274,7 @@ def test_a_lost_target_ends_the_move_and_a_lost_source_the_replica() -> None:
     fleet = make_fleet()
     key = fleet.create()
     values = fill(fleet, key)
-    slow_down(fleet)
-    begin(fleet, "logs-2")
-    fleet.wait(lambda: fleet.disks[1].exists("logs-2/t-0.future"))
+    begin_slowly(fleet, "logs-2")
     fleet.disks[1].failed_folder = "logs-2"
     fleet.wait(lambda: figure(fleet, "moves_given_up") == 1)
     fleet.write(key, b"b")
@@ -292,9 +297,7 @@ def test_a_full_disk_ends_the_move_alone() -> None:
     fleet = make_fleet()
     key = fleet.create()
     values = fill(fleet, key)
-    slow_down(fleet)
-    begin(fleet, "logs-2")
-    fleet.wait(lambda: fleet.disks[1].exists("logs-2/t-0.future"))
+    begin_slowly(fleet, "logs-2")
     fleet.disks[1].set_free_bytes(10)
     fleet.wait(lambda: figure(fleet, "moves_given_up") == 1)
     fleet.disks[1].set_free_bytes(1 << 40)
@@ -312,9 +315,7 @@ def test_what_is_deleted_meanwhile_is_deleted(what: str) -> None:
     fleet = make_fleet()
     key = fleet.create()
     values = fill(fleet, key)
-    slow_down(fleet)
-    begin(fleet, "logs-2")
-    fleet.wait(lambda: fleet.disks[1].exists("logs-2/t-0.future"))
+    begin_slowly(fleet, "logs-2")
     if what == "topic":
         fleet.delete()
         fleet.wait(lambda: not any(fleet.disks[1].list(f"{one}/t-0") for one in DIRS))
