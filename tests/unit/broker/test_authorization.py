@@ -124,7 +124,6 @@ def one_of_each(key: PartitionKey) -> dict[type[Message], Message]:
     binding = AclBinding(
         ResourceType.TOPIC, PatternType.LITERAL, "t", entry("mallory", AclOperation.ALL)
     )
-    replica = log_directories.ReplicaToMove("t", 0, "logs")
     some = [
         cluster.DescribeNodeRequest(),
         cluster.HealthRequest(),
@@ -141,7 +140,7 @@ def one_of_each(key: PartitionKey) -> dict[type[Message], Message]:
         topics.CreatePartitionsRequest((topics.NewPartitions("t", 2),), 1_000),
         configs.DescribeConfigsRequest((configs.ConfigResource(configs.RESOURCE_TOPIC, "t"),)),
         configs.AlterConfigsRequest((resource,), 1_000),
-        log_directories.AlterReplicaLogDirsRequest((replica,)),
+        log_directories.AlterReplicaLogDirsRequest(()),
         log_directories.DescribeLogDirsRequest(),
         reassignments.AlterReassignmentsRequest((), 1_000),
         reassignments.ListReassignmentsRequest(),
