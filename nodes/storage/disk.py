@@ -10,8 +10,8 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -134,15 +134,26 @@ _NO_WAIT: int = getattr(os, "RWF_NOWAIT", 0)
 _sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
-@contextmanager
-def _reported(doing: str, path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        # A sync that meets a full disk has lost what it should have kept: no mere refusal.
-        refused = error.errno in _FULL and doing != _SYNCING
-        kind = DiskFull if refused else StorageError
-        raise kind(f"{doing} {path}: {error.strerror or error}") from error
+class _reported:  # noqa: N801 - read as a verb
+    """Makes an error of the operating system within it a StorageError that says what was done."""
+
+    __slots__ = ("_doing", "_path")
+
+    def __init__(self, doing: str, path: str) -> None:
+        self._doing = doing
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(error, OSError):
+            # A sync that meets a full disk has lost what it should have kept: no mere refusal.
+            refused = error.errno in _FULL and self._doing != _SYNCING
+            text = f"{self._doing} {self._path}: {error.strerror or error}"
+            raise (DiskFull if refused else StorageError)(text) from error
 
 
 class _RealFile:

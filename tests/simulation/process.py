@@ -18,9 +18,9 @@ from tests.simulation.clock import HostClock
 from tests.simulation.network import Network
 from tests.simulation.wires import Way
 from tests.simulation.world import World
-from transport.driver.loop import GAP_MIN_MS, SLEEP_MAX_MS
+from transport.driver.loop import GAP_MIN_MS
 from transport.driver.pool import THREADS
-from transport.driver.ports import Door, LinkId, Origin, Pool, Program, Wire
+from transport.driver.ports import SLEEP_MAX_MS, Door, LinkId, Origin, Pool, Program, Wire
 from transport.kernel import Now
 from transport.wire.codec import Envelope
 

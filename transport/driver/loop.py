@@ -20,15 +20,13 @@ from random import Random
 from transport.driver.cause import CAUSE, NO_CAUSE
 from transport.driver.meter import Histogram, RequestMeter
 from transport.driver.pool import DiskPool
-from transport.driver.ports import Door, LinkId, Origin, Pool, Program, Wire
+from transport.driver.ports import SLEEP_MAX_MS, Door, LinkId, Origin, Pool, Program, Wire
 from transport.driver.switchboard import Switchboard
 from transport.kernel import Now
 from transport.sockets.curve import Guard, Keys
 from transport.sockets.router import RouterSocket
 from transport.wire.codec import Envelope
 
-SLEEP_MAX_MS = 1_000
-"""Also with nothing to do: a sleep that takes longer than asked is how a gap is noticed."""
 GAP_MIN_MS = 250
 """Lateness below this is an ordinary busy machine's."""
 GC_THRESHOLD = (20_000, 20, 50)
@@ -59,10 +57,13 @@ class Loop:
         os.set_blocking(self._wake_out, False)
         os.set_blocking(self._wake_in, False)
         self._posted: deque[Callable[[Now], None]] = deque()
+        self._left: deque[tuple[Callable[[Now], None], Callable[[], bool]]] = deque()
         self._outcomes: deque[Callable[[Now], None]] = deque()
         """Of syncs that were done on this thread."""
         self._pipe_lock = threading.RLock()  # a signal handler may post too
         self._pipe_open = True
+        self._woken = False
+        """There is a byte in the pipe, or will be at once."""
         self._owns_process = bool(doors)
         try:
             self._board = Switchboard(doors or {}, events, self._wake_out, keys=keys, guard=guard)
@@ -73,6 +74,9 @@ class Loop:
         self._random = Random(seed)
         self._status: int | None = None
         self._now = read_clocks()
+        self._awaited_ms = 0
+        """When this turn was to begin at the latest."""
+        self._slept = False
         self.turns = Histogram()
         """How long each turn held up what arrived meanwhile."""
         self.lateness = Histogram()
@@ -125,13 +129,24 @@ class Loop:
     def post(self, callback: Callable[[Now], None]) -> None:
         """Run ``callback(now)`` on the loop's thread as soon as it can. Thread-safe."""
         self._posted.append(callback)
+        self._wake()
+
+    def leave(self, callback: Callable[[Now], None], has_time: Callable[[], bool]) -> None:
+        """Run ``callback(now)`` in the next turn, which is not begun for it while it ``has_time``.
+
+        Thread-safe.  ``has_time`` may change from True to False in a turn only: it is asked on the
+        caller's thread after this was left, and on the loop's at the end of each turn.
+        """
+        self._left.append((callback, has_time))
+        if not has_time():
+            self._wake()
+
+    def _wake(self) -> None:
         with self._pipe_lock:
-            if not self._pipe_open:
-                return  # the loop has ended: nothing runs any more
-            try:
-                os.write(self._wake_in, b"\0")
-            except BlockingIOError:
-                pass  # a full pipe wakes the loop as well
+            if self._woken or not self._pipe_open:  # closed: nothing runs any more
+                return
+            self._woken = True
+            os.write(self._wake_in, b"\0")
 
     def run(self) -> int:
         """Run the program until it exits; returns its status. Closes everything on the way out."""
@@ -153,21 +168,22 @@ class Loop:
 
     def _turn(self) -> None:
         program = self._program
-        timeout_ms = self._sleep_ms(program.next_deadline_ms())
-        awaited_ms = self._now.mono_ms + timeout_ms
-        self._board.wait(timeout_ms)
+        self._awaited_ms, self._slept = self._now.mono_ms, False
+        self._board.wait(self._sleep_ms)
         began_ns = time.monotonic_ns()
         now = self._now = read_clocks()
-        gap_ms = now.mono_ms - awaited_ms
-        if gap_ms >= 0:
+        gap_ms = now.mono_ms - self._awaited_ms
+        if self._slept and gap_ms >= 0:
             self.lateness.add(gap_ms)
         if gap_ms >= GAP_MIN_MS:
             program.on_gap(gap_ms, now)
-        if self._posted or self._board.woken:
+        if self._woken or self._board.woken:
             self._drain_pipe()
         for link, up in self._board.link_changes():
             program.on_link(link, up, now)
         self._board.deliver(self._take)
+        for _ in range(len(self._left)):
+            self._left.popleft()[0](now)
         _run_all(self._posted, now)
         program.end_turn(now)
         if self._outcomes and self._status is None:
@@ -181,19 +197,25 @@ class Loop:
         self._program.on_message(origin, envelope, self._now)
         CAUSE.set(NO_CAUSE)
 
-    def _sleep_ms(self, deadline_ms: int | None) -> int:
-        if self._posted or self._outcomes:
+    def _sleep_ms(self) -> int:
+        """Return how long there is nothing to do."""
+        deadline_ms = self._program.next_deadline_ms()
+        if self._posted or self._outcomes or not all(has_time() for _, has_time in self._left):
             return 0
-        if deadline_ms is None:
-            return SLEEP_MAX_MS
-        waited_ms = deadline_ms - read_clocks().mono_ms
-        return max(0, min(SLEEP_MAX_MS, waited_ms))
+        sleep_ms = SLEEP_MAX_MS
+        if deadline_ms is not None:
+            waited_ms = deadline_ms - time.monotonic_ns() // 1_000_000
+            sleep_ms = max(0, min(SLEEP_MAX_MS, waited_ms))
+        self._awaited_ms += sleep_ms
+        self._slept = True
+        return sleep_ms
 
     def _drain_pipe(self) -> None:
         try:
             os.read(self._wake_out, 65_536)
         except BlockingIOError:
             pass
+        self._woken = False  # and only now is looked at what was posted
 
     def _close_pipe(self) -> None:
         with self._pipe_lock:

@@ -17,6 +17,9 @@ from transport.wire.codec import Envelope
 LinkId = NewType("LinkId", int)
 """An outgoing connection of this program: a DEALER or a SUB. Never used twice."""
 
+SLEEP_MAX_MS = 1_000
+"""Until the next turn, also with nothing to do: a sleep that takes longer is how a gap is noticed."""
+
 T = TypeVar("T")
 
 
@@ -25,6 +28,9 @@ class Door(Enum):
 
     PEERS = "peers"
     CLIENTS = "clients"
+
+    __hash__ = object.__hash__
+    """That of Enum is a call, and of every message an origin is looked up."""
 
 
 class Origin(NamedTuple):

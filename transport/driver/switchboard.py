@@ -16,7 +16,7 @@ from transport.driver.meter import RequestMeter
 from transport.driver.ports import Door, LinkId, Origin
 from transport.sockets.curve import Gatekeeper, Guard, Keys
 from transport.sockets.dealer import DealerSocket
-from transport.sockets.poller import Poller
+from transport.sockets.poller import Poller, has_come
 from transport.sockets.pubsub import PublisherSocket, SubscriberSocket
 from transport.sockets.router import RouterSocket
 from transport.wire.codec import Envelope, Kind, Malformed, decode, encode
@@ -29,6 +29,8 @@ TURN_NS_MAX = 3_000_000
 """So long one door, or one link, may keep a turn: a few messages can be thousands of partitions', and
 what goes through several loops waits for a turn of each."""
 CONNECTIONS_MAX = 4_096
+DELIVERED = (Door.PEERS, Door.CLIENTS)
+"""What comes from peers before what comes from clients."""
 
 Deliver = Callable[[Origin | LinkId, Envelope], None]
 Link = DealerSocket | SubscriberSocket
@@ -60,6 +62,7 @@ class Switchboard:
         """Those of the doors, too."""
         self._last_link = 0
         self._routers: dict[Door, RouterSocket] = {}
+        self._in_order: list[tuple[Door, RouterSocket]] = []
         self._publisher: PublisherSocket | None = None
         self.figures: dict[str, int] = {}
         self.meter = RequestMeter()
@@ -89,6 +92,7 @@ class Switchboard:
             domain=door.value,
         )
         self._routers[door] = router
+        self._in_order = [(one, self._routers[one]) for one in DELIVERED if one in self._routers]
         self._poller.register(router.socket)
         self._poller.register(router.monitor.socket)
         self._monitors.add(router.monitor.socket)
@@ -162,11 +166,12 @@ class Switchboard:
 
     # The loop's side
 
-    def wait(self, timeout_ms: int) -> None:
-        """Sleep until something can be read, or for ``timeout_ms``."""
+    def wait(self, sleep_ms: Callable[[], int]) -> None:
+        """Sleep until something can be read, or for ``sleep_ms()``, asked when nothing can."""
         if self._unsettled:
-            timeout_ms = min(timeout_ms, 1)
-        self._readable = self._poller.wait(timeout_ms)
+            self._readable = self._poller.wait(lambda: min(1, sleep_ms()))
+        else:
+            self._readable = self._poller.wait(sleep_ms)
 
     @property
     def woken(self) -> bool:
@@ -201,9 +206,8 @@ class Switchboard:
             self.figures["connections_turned_away"] = self._gatekeeper.turned_away
         for number in self._having_news(self._by_socket):
             self._drain_link(number, take)
-        for door in (Door.PEERS, Door.CLIENTS):
-            router = self._routers.get(door)
-            if router is not None and router.socket in self._readable:
+        for door, router in self._in_order:
+            if router.socket in self._readable:
                 self._drain_door(door, router, take)
 
     def _having_news(self, links: Mapping[object, LinkId]) -> list[LinkId]:
@@ -212,9 +216,8 @@ class Switchboard:
     def _drain_link(self, number: LinkId, take: Deliver) -> None:
         budget_bytes, until_ns = TURN_BYTES_MAX, monotonic_ns() + TURN_NS_MAX
         for _ in range(TURN_MESSAGES_MAX):
-            link = self._links.get(number)  # a message may have closed it
-            frames = None if link is None else link.receive()
-            if frames is None:
+            link = self._links.get(number)
+            if link is None or (frames := link.receive()) is None:
                 return
             try:
                 envelope = decode(frames)  # type: ignore[arg-type]
@@ -225,6 +228,8 @@ class Switchboard:
             budget_bytes -= envelope.size_bytes()
             if budget_bytes < 0 or monotonic_ns() >= until_ns:
                 return
+            if number not in self._links or not has_come(link.socket):
+                return  # a message may have closed it
 
     def _drain_door(self, door: Door, router: RouterSocket, take: Deliver) -> None:
         budget_bytes, until_ns = TURN_BYTES_MAX, monotonic_ns() + TURN_NS_MAX
@@ -243,7 +248,7 @@ class Switchboard:
             self.meter.arrived(origin, envelope)
             take(origin, envelope)
             budget_bytes -= envelope.size_bytes()
-            if budget_bytes < 0 or monotonic_ns() >= until_ns:
+            if budget_bytes < 0 or monotonic_ns() >= until_ns or not has_come(router.socket):
                 return
 
     def _refuse(self, origin: Origin, fault: Malformed) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import zmq
 
@@ -55,34 +55,39 @@ class Poller:
         """Something was done with this socket, other than reading what :meth:`wait` has returned."""
         self._touched[socket] = None
 
-    def wait(self, timeout_ms: int) -> set[Socket | int]:
-        """Sleep until something can be read, or for ``timeout_ms``; return all that can be read.
+    def wait(self, sleep_ms: Callable[[], int]) -> set[Socket | int]:
+        """Sleep until something can be read, or for ``sleep_ms()``; return all that can be read.
 
-        A caller that leaves some of it unread finds it again the next time.
+        How long is only asked when nothing can be read.  A caller that leaves some of it unread
+        finds it again the next time.
         """
-        began_s = time.monotonic()
+        now_s = time.monotonic()
         asked: Iterable[Socket] = self._touched
-        if began_s - self._looked_s >= LOOK_AT_ALL_S:
-            asked, self._looked_s = self._sockets.values(), began_s
-        readable: set[Socket | int] = {one for one in asked if _has_come(one)}
+        if now_s - self._looked_s >= LOOK_AT_ALL_S:
+            asked, self._looked_s = self._sockets.values(), now_s
+        readable: set[Socket | int] = {one for one in asked if has_come(one)}
         self._touched.clear()
-        until_s = began_s + timeout_ms / 1000
-        left_ms = 0 if readable else timeout_ms
-        while True:
-            for descriptor, _ in self._poll.poll(left_ms):
-                socket = self._sockets.get(descriptor)
-                if socket is None:
-                    readable.add(descriptor)
-                elif _has_come(socket):
-                    readable.add(socket)
-            left_ms = max(0, int((until_s - time.monotonic()) * 1000))
-            if readable or not left_ms:
-                break
+        self._see_signs(0, readable)
+        if not readable:
+            left_ms = sleep_ms()
+            until_s = time.monotonic() + left_ms / 1000
+            while left_ms > 0 and not readable:
+                self._see_signs(left_ms, readable)
+                left_ms = int((until_s - time.monotonic()) * 1000)
         for one in readable:
             if not isinstance(one, int):
                 self._touched[one] = None
         return readable
 
+    def _see_signs(self, timeout_ms: int, readable: set[Socket | int]) -> None:
+        for descriptor, _ in self._poll.poll(timeout_ms):
+            socket = self._sockets.get(descriptor)
+            if socket is None:
+                readable.add(descriptor)
+            elif has_come(socket):
+                readable.add(socket)
 
-def _has_come(socket: Socket) -> bool:
-    return bool(int(socket.getsockopt(_EVENTS)) & _READABLE)
+
+def has_come(socket: Socket) -> bool:
+    """Tell whether a message can be read from this socket."""
+    return bool(socket.getsockopt(_EVENTS) & _READABLE)  # type: ignore[operator]

@@ -83,6 +83,9 @@ class Malformed(Exception):
         """Of the request to refuse, where the header could be read that far."""
 
 
+_pack = msgpack.Packer().pack
+"""``packb`` makes a packer for each call; this one keeps the room that its largest header took."""
+PACKED_BYTES_MAX = 64 * 1024
 _encode_body = msgspec.msgpack.Encoder().encode
 _refusal_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Refusal)
 
@@ -106,6 +109,7 @@ class _Header(msgspec.Struct, array_like=True, gc=False):
 
 _header_decoder = msgspec.msgpack.Decoder(_Header)
 _KINDS = {int(kind): kind for kind in Kind}
+_APIS = {int(api): api for api in Api}
 
 
 def encode(envelope: Envelope, received_bytes: int = 0, cause_id: str = "") -> list[Buffer]:
@@ -113,7 +117,9 @@ def encode(envelope: Envelope, received_bytes: int = 0, cause_id: str = "") -> l
 
     ``received_bytes`` is the credit its sender gives, ``cause_id`` takes the place of an empty one.
     """
-    header = msgpack.packb(
+    body = _encode_body(envelope.body)
+    pack = _pack if len(body) <= PACKED_BYTES_MAX else msgpack.packb
+    header = pack(
         (
             WIRE_VERSION,
             int(envelope.kind),
@@ -126,7 +132,7 @@ def encode(envelope: Envelope, received_bytes: int = 0, cause_id: str = "") -> l
             envelope.deadline_ms,
             envelope.cause_id or cause_id,
             received_bytes,
-            _encode_body(envelope.body),
+            body,
         )
     )
     return [header, *envelope.payload]
@@ -177,8 +183,8 @@ def _decode_body(
         decoder: msgspec.msgpack.Decoder[Any] | None = _refusal_decoder
     else:
         try:
-            types = conversation(Api(api), api_version)
-        except ValueError:
+            types = conversation(_APIS[api], api_version)
+        except KeyError:
             raise Malformed(ErrorCode.UNKNOWN_API, f"unknown API key {api}", number) from None
         if types is None:
             text = f"API {Api(api).name} is not spoken in version {api_version}"

@@ -47,7 +47,7 @@ class Doors:
         self.heard: list[Origin] = []
 
     def turn(self) -> None:
-        self.board.wait(TURN_MS)
+        self.board.wait(lambda: TURN_MS)
         self.board.deliver(self._take)
 
     def _take(self, origin: object, _envelope: Envelope) -> None:

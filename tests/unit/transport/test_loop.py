@@ -16,7 +16,7 @@ from transport.driver import switchboard
 from transport.driver.calls import Calls, response
 from transport.driver.loop import Loop
 from transport.driver.pool import QUICK_IN_A_ROW
-from transport.driver.ports import Door, LinkId, Origin, Ports
+from transport.driver.ports import SLEEP_MAX_MS, Door, LinkId, Origin, Ports
 from transport.kernel import Now
 from transport.sockets import router
 from transport.sockets.options import FRAME_BYTES_MAX, PortInUse
@@ -396,6 +396,36 @@ def test_the_outcome_of_a_quick_sync_waits_for_no_other_input(start: Start) -> N
         if on_the_loop == 5:
             return
     pytest.fail("no sync was done on the loop")
+
+
+def test_what_is_left_begins_no_turn_while_it_has_time(start: Start) -> None:
+    one = start(Recorder())
+    order: SimpleQueue[str] = SimpleQueue()
+    has_time = True
+    one.loop.leave(lambda _now: order.put("left"), lambda: has_time)
+    one.loop.post(lambda _now: order.put("posted"))
+    assert [order.get(timeout=WAIT_S), order.get(timeout=WAIT_S)] == ["left", "posted"]
+    has_time = False
+    one.loop.leave(lambda _now: order.put("left, in haste"), lambda: has_time)
+    assert order.get(timeout=WAIT_S) == "left, in haste"
+
+
+def test_what_is_left_in_a_turn_that_takes_its_time_away_runs_next(start: Start) -> None:
+    one = start(Recorder())
+    ran = threading.Event()
+    has_time = True
+
+    def turn(_now: Now) -> None:
+        nonlocal has_time
+        left = threading.Thread(
+            target=one.loop.leave, args=(lambda _now: ran.set(), lambda: has_time)
+        )
+        left.start()
+        left.join()  # it was asked, and had time
+        has_time = False
+
+    one.loop.post(turn)
+    assert ran.wait(SLEEP_MAX_MS / 2000), "no sleep is between"
 
 
 def test_a_loop_that_was_away_reports_the_gap() -> None:

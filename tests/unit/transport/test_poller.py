@@ -26,14 +26,14 @@ def test_a_message_is_found_until_it_is_read(pair: tuple[Socket, Socket]) -> Non
     here, there = pair
     poller = Poller()
     poller.register(here)
-    assert poller.wait(0) == set()
+    assert poller.wait(lambda: 0) == set()
     there.send(b"first")
     there.send(b"second")
-    assert poller.wait(10_000) == {here}
+    assert poller.wait(lambda: 10_000) == {here}
     assert here.recv(zmq.DONTWAIT) == b"first"
-    assert poller.wait(10_000) == {here}, "what was left is found again"
+    assert poller.wait(lambda: 10_000) == {here}, "what was left is found again"
     assert here.recv(zmq.DONTWAIT) == b"second"
-    assert poller.wait(0) == set()
+    assert poller.wait(lambda: 0) == set()
 
 
 def test_what_came_before_is_found(pair: tuple[Socket, Socket]) -> None:
@@ -42,18 +42,18 @@ def test_what_came_before_is_found(pair: tuple[Socket, Socket]) -> None:
     assert int(here.getsockopt(zmq.EVENTS)) & zmq.POLLIN  # and its sign is gone
     poller = Poller()
     poller.register(here)
-    assert poller.wait(10_000) == {here}
+    assert poller.wait(lambda: 10_000) == {here}
 
 
 def test_a_sign_that_was_taken_away_is_made_good_by_touching(pair: tuple[Socket, Socket]) -> None:
     here, there = pair
     poller = Poller()
     poller.register(here)
-    assert poller.wait(0) == set()
+    assert poller.wait(lambda: 0) == set()
     there.send(b"answer")
     assert int(here.getsockopt(zmq.EVENTS)) & zmq.POLLIN
     poller.touch(here)
-    assert poller.wait(10_000) == {here}
+    assert poller.wait(lambda: 10_000) == {here}
 
 
 def test_a_touch_that_was_forgotten_costs_time_alone(
@@ -62,21 +62,21 @@ def test_a_touch_that_was_forgotten_costs_time_alone(
     here, there = pair
     poller = Poller()
     poller.register(here)
-    assert poller.wait(0) == set()
+    assert poller.wait(lambda: 0) == set()
     there.send(b"answer")
     assert int(here.getsockopt(zmq.EVENTS)) & zmq.POLLIN
-    assert poller.wait(0) == set(), "nothing tells of it"
+    assert poller.wait(lambda: 0) == set(), "nothing tells of it"
     monkeypatch.setattr("transport.sockets.poller.LOOK_AT_ALL_S", 0.0)
-    assert poller.wait(10_000) == {here}
+    assert poller.wait(lambda: 10_000) == {here}
 
 
 def test_a_sign_of_something_else_is_slept_on(pair: tuple[Socket, Socket]) -> None:
     here, there = pair
     poller = Poller()
     poller.register(here)
-    poller.wait(0)
+    poller.wait(lambda: 0)
     there.close()  # tells the other end, and gives it nothing to read
-    assert poller.wait(20) == set()
+    assert poller.wait(lambda: 20) == set()
 
 
 def test_plain_descriptors_and_sockets_are_slept_on_together(pair: tuple[Socket, Socket]) -> None:
@@ -87,13 +87,13 @@ def test_plain_descriptors_and_sockets_are_slept_on_together(pair: tuple[Socket,
         poller.register(here)
         poller.register_descriptor(out)
         os.write(into, b"x")
-        assert poller.wait(10_000) == {out}
+        assert poller.wait(lambda: 10_000) == {out}
         there.send(b"too")
-        assert poller.wait(10_000) == {out, here}
+        assert poller.wait(lambda: 10_000) == {out, here}
         os.read(out, 1)
-        assert poller.wait(10_000) == {here}
+        assert poller.wait(lambda: 10_000) == {here}
         poller.unregister(here)
-        assert poller.wait(0) == set()
+        assert poller.wait(lambda: 0) == set()
     finally:
         os.close(out)
         os.close(into)
