@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
@@ -35,6 +36,7 @@ from odradek.offsets import Found
 from odradek.rebalancing import ASSIGNED, REVOKED, Change
 from odradek.records import ConsumerRecord
 from odradek.settings import check_number, check_settings
+from transport.driver.ports import SLEEP_MAX_MS
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import TopicPartition
@@ -259,12 +261,17 @@ class Consumer:
         """Ask the loop for records; cancelled before any were taken, the future takes none."""
         check_time("timeout_ms", timeout_ms)
         wait_ms = int(min(timeout_ms, WAIT_SLICE_MS))
+        began_s = time.monotonic()
+        program = self._program
 
         def ask(future: Future[Polled | Change], now: Now) -> None:
             claim = future.set_running_or_notify_cancel
-            self._program.poll(records_max, wait_ms, settle(future), now, claim)
+            left_ms = max(0, wait_ms - int((time.monotonic() - began_s) * 1000))
+            program.poll(records_max, left_ms, settle(future), now, claim)
 
-        return self._engine.ask(ask)
+        if wait_ms < SLEEP_MAX_MS:  # its end may come before the loop's next turn
+            return self._engine.ask(ask)
+        return self._engine.ask(ask, has_time=lambda: program.has_nothing)
 
     def __iter__(self) -> Iterator[ConsumerRecord]:
         while True:

@@ -71,6 +71,8 @@ class ConsumerEngine(ClientProgram):
         self._fetcher = Fetcher(settings, self.subscription, self.view, self.calls, self._lookups)
         self.measures = ConsumerMeasures()
         self._waiting: list[_Waiting] = []
+        self.has_nothing = False
+        """At the end of the last turn there was nothing that a poll could be told."""
         self._ids: dict[str, TopicId] = {}
         """Topics that have been seen, under which id."""
         self._absent: set[str] = set()
@@ -364,6 +366,9 @@ class ConsumerEngine(ClientProgram):
             for one in waiting:
                 self._wait(one, now)
         self._fetcher.pump(now)
+        # In a group a poll has something to say, too.
+        alone = self.rebalancing is None and self._refused() is None
+        self.has_nothing = alone and not self.subscription.ready()
 
     def own_deadline_ms(self) -> int | None:
         """Return when a pause or somebody's patience is over."""

@@ -37,6 +37,10 @@ class LoopLike(Protocol):
         """Run ``fn`` on the loop's thread soon; callable from any thread."""
         ...
 
+    def leave(self, fn: Callable[[Now], None], has_time: Callable[[], bool]) -> None:
+        """Run ``fn`` in the loop's next turn, which is not begun for it while it ``has_time``."""
+        ...
+
     def run(self) -> int:
         """Run the program until it exits."""
         ...
@@ -144,11 +148,16 @@ class Engine:
         return self.ask(settle)
 
     def ask(
-        self, fn: Callable[[Future[T], Now], None], future: Future[T] | None = None
+        self,
+        fn: Callable[[Future[T], Now], None],
+        future: Future[T] | None = None,
+        *,
+        has_time: Callable[[], bool] | None = None,
     ) -> Future[T]:
         """Run ``fn(future, now)`` on the loop's thread, which settles the future when it can.
 
-        ``future`` is the one to settle, if its caller wants one of its own kind.
+        ``future`` is the one to settle, if its caller wants one of its own kind.  ``has_time`` tells
+        whether nothing would come of it now: then the loop's next turn is not begun for it.
 
         What ``fn`` raises becomes the future's exception.  A future that is still open when the
         loop ends fails with :class:`ClientClosedError`: none is ever left behind.
@@ -168,7 +177,10 @@ class Engine:
                 raise running.closed_error()
             running.pending[open_future] = None
         open_future.add_done_callback(running.forget)
-        running.loop.post(run)
+        if has_time is None:
+            running.loop.post(run)
+        else:
+            running.loop.leave(run, has_time)
         return open_future
 
     def run(self, fn: Callable[[Now], T], timeout_s: float | None = None) -> T:

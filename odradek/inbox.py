@@ -1,5 +1,8 @@
 """Where threads leave records for the producer's loop: bounded, in order, woken once.
 
+Not even once for records that would only wait for an answer which the loop waits for as well: the
+turn in which that comes takes them.
+
 Owns the blocking of callers while the producer's memory is full.  It must not hold the engine, so
 that a producer that nobody holds can be collected.
 """
@@ -25,6 +28,8 @@ SHEAF_BYTES_MAX = 256 * 1024
 """Single records of about so much are encoded together: a fifth of the cost each."""
 TURN_BYTES_MAX = 1024 * 1024
 """What is encoded in one turn of the loop, some four milliseconds, before it looks at answers."""
+GATHERED_BYTES_MAX = 16 * 1024
+"""So much is not left until the answer comes: it is to be encoded by then."""
 
 
 class RunItem(NamedTuple):
@@ -106,6 +111,8 @@ class Inbox:
         """Those of the items that still take records, by topic."""
         self._taken: deque[Item] = deque()
         """What the loop has fetched from there and not placed; only the loop's thread uses it."""
+        self._woken = False
+        """The loop knows that something is here."""
         self._bytes = 0
         self._held_bytes = 0
         """At most what the program holds: taken when something last came to it."""
@@ -133,6 +140,8 @@ class Inbox:
         try:
             if self._bytes + self._held_bytes >= self._limit_bytes and self._full():
                 self._wait_for_room()
+            if not self._woken and not self._gathers(topic, partition, key):
+                self._wake(owner)
             sheaf = self._open.get(topic)
             if (
                 sheaf is None
@@ -147,32 +156,46 @@ class Inbox:
             lock.release()
 
     def put(self, item: Item, owner: Owner) -> None:
-        """Leave ``item``; its ``owner`` is woken if there was nothing.
+        """Leave ``item``; its ``owner`` is woken unless it was.
 
         Waits while the memory is full: :class:`BufferFullError` when it stays so for ``block_ms``.
         """
         with self._lock:
             if item.size_bytes and self._full():
                 self._wait_for_room()
+            if not self._woken:
+                self._wake(owner)
             self._open.clear()  # what comes after it comes after it
-            self._leave(item, owner)
+            self._leave(item)
             self._bytes += item.size_bytes
+
+    def _gathers(self, topic: str, partition: int | None, key: bytes | None) -> bool:
+        """Tell whether a record would only join others that wait for an answer.
+
+        Asked before the record is left: what has ended the waiting since then takes it.
+        """
+        free = key is None and partition is None
+        return free and self._bytes < GATHERED_BYTES_MAX and self.program.gathers(topic)
+
+    def _wake(self, owner: Owner) -> None:
+        if self._closed is not None:
+            raise self._closed
+        owner.wake()
+        self._woken = True
 
     def _open_sheaf(
         self, topic: str, partition: int | None, headers: Headers, owner: Owner
     ) -> Sheaf:
         sheaf = Sheaf(topic, partition, headers, owner)
-        self._leave(sheaf, owner)
+        self._leave(sheaf)
         self._open[topic] = sheaf
         if headers:
             del self._open[topic]
         return sheaf
 
-    def _leave(self, item: Item, owner: Owner) -> None:
+    def _leave(self, item: Item) -> None:
         if self._closed is not None:
             raise self._closed
-        if not self._items:
-            owner.wake()
         self._items.append(item)
 
     def has_room(self) -> bool:
@@ -186,6 +209,7 @@ class Inbox:
             taken.extend(self._items)
             self._items.clear()
             self._open.clear()
+            self._woken = False
         placed_bytes = 0
         while taken and placed_bytes < TURN_BYTES_MAX and self.program.has_room():
             item = taken.popleft()

@@ -74,6 +74,11 @@ class Placement:
         """Take the source of chance, once the program has its ports."""
         self._random = random
 
+    def sticky(self, topic: str) -> Lane | None:
+        """Return where records without a key went last."""
+        lane, _ = self._sticky.get(topic, (None, 0))
+        return lane
+
     def place(self, topic: TopicView, record: Single, now: Now) -> None:
         """Put one record into a batch, or fail it."""
         partition = self._partition_for(topic, record.partition, record.key)

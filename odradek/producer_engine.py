@@ -112,6 +112,14 @@ class ProducerEngine(ClientProgram):
         """Return whether another record is taken: the bound is passed by one piece at most."""
         return self.buffered_bytes < self.settings.buffer_memory_bytes
 
+    def gathers(self, topic: str) -> bool:
+        """Tell whether a record without a key would wait for an answer that is on its way.
+
+        May be asked on any thread: in the turn that takes the answer, more is taken after it.
+        """
+        lane = self._placement.sticky(topic)
+        return lane is not None and lane.flying
+
     def send(
         self,
         topic: str,

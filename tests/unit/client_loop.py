@@ -60,6 +60,9 @@ class ClientLoop:
     def post(self, fn: Callable[[Now], None]) -> None:
         self.inputs.put(fn)
 
+    def leave(self, fn: Callable[[Now], None], _has_time: Callable[[], bool]) -> None:
+        self.post(fn)
+
     def run(self) -> int:
         self.program.start(self, self.now())  # type: ignore[arg-type]
         while True:

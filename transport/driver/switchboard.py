@@ -214,10 +214,13 @@ class Switchboard:
         return sorted(links[one] for one in self._readable if one in links)
 
     def _drain_link(self, number: LinkId, take: Deliver) -> None:
+        link = self._links.get(number)  # a message of another link may have closed it
+        if link is None:
+            return
         budget_bytes, until_ns = TURN_BYTES_MAX, monotonic_ns() + TURN_NS_MAX
         for _ in range(TURN_MESSAGES_MAX):
-            link = self._links.get(number)
-            if link is None or (frames := link.receive()) is None:
+            frames = link.receive()
+            if frames is None:
                 return
             try:
                 envelope = decode(frames)  # type: ignore[arg-type]
@@ -229,7 +232,7 @@ class Switchboard:
             if budget_bytes < 0 or monotonic_ns() >= until_ns:
                 return
             if number not in self._links or not has_come(link.socket):
-                return  # a message may have closed it
+                return  # this one has closed it, or there are no more
 
     def _drain_door(self, door: Door, router: RouterSocket, take: Deliver) -> None:
         budget_bytes, until_ns = TURN_BYTES_MAX, monotonic_ns() + TURN_NS_MAX

@@ -696,6 +696,9 @@ class ScriptedLoop:
     def post(self, fn: Callable[[Now], None]) -> None:
         self._posted.put(fn)
 
+    def leave(self, fn: Callable[[Now], None], _has_time: Callable[[], bool]) -> None:
+        self.post(fn)
+
     def run(self) -> int:
         cluster = self._cluster
         with cluster.lock:

@@ -131,6 +131,21 @@ def test_latest_reads_only_what_comes(cluster: Any) -> None:
     assert poll(engine, cluster, 100) == {T0: [2]}
 
 
+def test_a_poll_need_wake_nobody_where_there_is_nothing_to_give(cluster: Any) -> None:
+    cluster.topic("t")
+    engine = make(cluster, "t")
+    told = [engine.has_nothing]
+    write(cluster, 1)
+    cluster.settle()
+    told.append(engine.has_nothing)
+    assert poll(engine, cluster) == {T0: [1]}
+    told.append(engine.has_nothing)
+    engine.subscription.assigned[T0].fail(OdradekError("planted"))
+    cluster.settle()
+    told.append(engine.has_nothing)
+    assert told == [True, False, True, False]
+
+
 def test_none_asks_for_a_seek(cluster: Any) -> None:
     cluster.topic("t")
     write(cluster, 0, 1)

@@ -62,11 +62,16 @@ class PostLoop:
         assert isinstance(program, Idle)
         program.loop = self
         self.posted: queue.SimpleQueue[Callable[[Now], None]] = queue.SimpleQueue()
+        self.has_time: list[Callable[[], bool]] = []
         self.running = True
         self.ended = threading.Event()
 
     def post(self, fn: Callable[[Now], None]) -> None:
         self.posted.put(fn)
+
+    def leave(self, fn: Callable[[Now], None], has_time: Callable[[], bool]) -> None:
+        self.has_time.append(has_time)
+        self.post(fn)
 
     def run(self) -> int:
         try:
@@ -91,6 +96,17 @@ def test_functions_run_on_the_loops_thread_and_give_their_results_back() -> None
     with pytest.raises(ZeroDivisionError):
         engine.run(lambda _now: 1 / 0, WAIT_S)
     assert engine.close(WAIT_S)
+
+
+def test_what_has_time_is_left_to_the_loop_with_its_condition() -> None:
+    engine, program = start()
+    assert program.loop is not None
+    asked: Future[int] = engine.ask(
+        lambda future, _now: future.set_result(1), has_time=lambda: True
+    )
+    assert engine.wait(asked, WAIT_S) == 1
+    assert [has_time() for has_time in program.loop.has_time] == [True]
+    engine.close(WAIT_S)
 
 
 def test_a_call_that_is_not_done_in_time_says_so() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from odradek.accumulator import Headers, Outcome
 from odradek.errors import BufferFullError, ClientClosedError
-from odradek.inbox import FlushItem, Inbox, RunItem
+from odradek.inbox import GATHERED_BYTES_MAX, FlushItem, Inbox, RunItem
 from odradek.producer_engine import ProducerEngine
 from odradek.sender import ProducerSettings
 from odradek.sheaf import RecordFuture
@@ -58,13 +58,15 @@ def put(
     ends: Ends,
     number: int,
     *,
-    partition: int = 0,
+    partition: int | None = 0,
+    key: bytes | None = None,
     ms: int = 5,
     headers: Headers = (),
     owner: Owner | None = None,
+    size_bytes: int = 10,
 ) -> RecordFuture:
     future = inbox.put_record(
-        "t", partition, None, b"%d" % number, headers, ms, 10, owner or Owner()
+        "t", partition, key, b"%d" % number, headers, ms, size_bytes, owner or Owner()
     )
     told = ends.of(number)
 
@@ -124,6 +126,45 @@ def test_only_the_first_record_wakes_the_loop(cluster: Any) -> None:
     cluster.settle()
     put(inbox, Ends(), 2, owner=owner)
     assert owner.woken == 2
+
+
+def test_records_that_would_wait_for_an_answer_wake_nobody(cluster: Any) -> None:
+    engine, inbox = make(cluster)
+    ends, owner = Ends(), Owner()
+    put(inbox, ends, 0, partition=None, owner=owner)
+    cluster.settle()
+    assert not engine.gathers("t"), "its batch is acked"
+    cluster.held.update(cluster.brokers)
+    put(inbox, ends, 1, partition=None, owner=owner)
+    cluster.settle()
+    assert engine.gathers("t")
+    assert owner.woken == 2
+    put(inbox, ends, 2, partition=None, owner=owner)
+    put(inbox, ends, 3, partition=None, owner=owner)
+    assert owner.woken == 2
+    cluster.release()
+    cluster.settle()
+    assert sorted(ends.offsets) == [0, 1, 2, 3], "the turn that took the answer took them too"
+    assert not ends.errors
+
+
+def test_records_that_may_go_elsewhere_and_many_bytes_wake_the_loop(cluster: Any) -> None:
+    _, inbox = make(cluster)
+    put(inbox, Ends(), 0, partition=None)
+    cluster.settle()
+    cluster.held.update(cluster.brokers)
+    put(inbox, Ends(), 1, partition=None)
+    for partition, key, wakes in ((None, None, False), (None, b"k", True), (1, None, True)):
+        cluster.settle()
+        owner = Owner()
+        put(inbox, Ends(), 2, partition=partition, key=key, owner=owner)
+        assert owner.woken == wakes, (partition, key)
+    cluster.settle()
+    owner = Owner()
+    put(inbox, Ends(), 3, partition=None, size_bytes=GATHERED_BYTES_MAX, owner=owner)
+    assert owner.woken == 0
+    put(inbox, Ends(), 4, partition=None, owner=owner)
+    assert owner.woken == 1
 
 
 def test_a_full_memory_blocks_until_something_is_acked(cluster: Any) -> None:
