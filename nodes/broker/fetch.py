@@ -259,13 +259,14 @@ class Fetches:
     def end_turn(self, moved: Iterable[Movement], now: Now) -> None:
         """Answer what came in this turn, what was waited for and is there, and what is due."""
         self._turn += 1
-        look_at = dict.fromkeys(self._fresh)
-        self._fresh = []
+        look_at: dict[_Fetch, None] = {}
         for movement in moved:
             for session in self._by_partition.get(movement.replica.key, ()):
                 fetch = self._of_session.get(session)
                 if self._has_moved(session, movement, fetch, now) and fetch is not None:
                     look_at[fetch] = None
+        look_at.update(dict.fromkeys(self._fresh))  # those that come to wait can wait
+        self._fresh = []
         while self._deadlines and self._deadlines[0][0] <= now.mono_ms:
             look_at[heapq.heappop(self._deadlines)[2]] = None
         for fetch in look_at:

@@ -309,7 +309,7 @@ class Replicas:
             replica.step(Gap(gap_ms), now)
 
     def end_turn(self, now: Now) -> None:
-        """Do what is due, answer fetches, propose ISR changes, poll leaders."""
+        """Do what is due, poll leaders, answer fetches, propose ISR changes."""
         self._take_over(now)
         self._assignments.begin_turn()
         self._produces.end_turn(now)
@@ -323,18 +323,23 @@ class Replicas:
                 self._on_unusable(replica, now)
         moved, self._moved = self._moved, {}
         movements = [movement for replica in moved if (movement := self._movement(replica))]
+        self._fetchers.end_turn(now)
+        self._fetches.end_turn(movements, now)
         for movement in movements:
             watcher = self._watchers.get(movement.replica.name.topic)
             if watcher is not None:
                 watcher(movement.replica, now)
-        self._fetches.end_turn(movements, now)
         for replica in [*moved, *self._moved]:
             deadline_ms = None if replica.core is None else replica.core.next_deadline_ms()
             self._wakeups.set(replica, deadline_ms)
         self._upkeep.log_starts.end_turn(now)
         self._failed_replicas.end_turn(now)
         self._isr_changes.end_turn(now)
-        self._fetchers.end_turn(now)
+
+    @property
+    def has_moved(self) -> bool:
+        """Replicas have moved since the end of the turn."""
+        return bool(self._moved) or self._has_failed
 
     def _movement(self, replica: Replica) -> Movement | None:
         """Compare a replica with what it was when its readers were last told."""

@@ -99,8 +99,13 @@ class ReplicaPart(ImageFollower, Protocol):
         """Give the others the time that this loop was away."""
         ...
 
+    @property
+    def has_moved(self) -> bool:
+        """Something has gathered since its turn's end."""
+        ...
+
     def end_turn(self, now: Now) -> None:
-        """Do what has gathered."""
+        """Do what has gathered; in a turn once more if there is more."""
         ...
 
     def next_deadline_ms(self) -> int | None:
@@ -301,14 +306,19 @@ class BrokerServer:
         self.internal_topics.on_gap(gap_ms)
 
     def end_turn(self, now: Now) -> None:
-        """Do what is due, then send what has gathered."""
+        """Send what this turn's messages have brought about, then do what is due.
+
+        Records on their way come first: the turns of several brokers add up to their latency.
+        """
+        self.replicas.end_turn(now)
         self.context.timers.fire(now)
         self.context.calls.expire(now)
         self.metadata.end_turn(now)
         self.groups.end_turn(now)
         self.internal_topics.end_turn(now)
         self.transactions.end_turn(now)
-        self.replicas.end_turn(now)
+        if self.replicas.has_moved:
+            self.replicas.end_turn(now)
         self.membership.end_turn(now)
         if self._stopping and self.membership.closed:
             self._exit(now)

@@ -358,6 +358,8 @@ class StandInReplicas:
 
     def check(self) -> None: ...
 
+    has_moved = False
+
     def leader_count(self) -> int:
         parts = self.context.image.partitions.values()
         return sum(record.leader == self.context.id for p in parts for record in p.values())
