@@ -147,7 +147,9 @@ def test_consumers_are_given_so_many_bytes_a_second_while_something_is_written()
     assert read_ms(b"new" * 2_000) < 400, "whoever is behind may get as much as is written"
 
 
-def test_followers_are_not_held_back() -> None:
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_followers_are_not_held_back(in_memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in memory they take at once, also while something is written."""
     log = LogConfig(segment_bytes=50_000, recovery_note_bytes=1, recent_bytes=0)
     fleet = PartitionFleet(2, log=log, cold_read_byte_rate=1_024)
     fleet.settle()
@@ -158,7 +160,7 @@ def test_followers_are_not_held_back() -> None:
     fleet.wait(lambda: fleet.isr(key) == (leader,))
     for number in range(200):
         fleet.write(key, b"%d" % number + VALUE)
-    fleet.disks[leader].forget_pages()
+    monkeypatch.setattr(fleet.disks[leader], "is_warm", lambda *_: in_memory)
     fleet.start(other)
     fleet.wait(lambda: fleet.replica(leader, key).log is not None)
     began_us = fleet.world.now_us
@@ -166,7 +168,7 @@ def test_followers_are_not_held_back() -> None:
         fleet.produce(leader, key, make_batch(b"new"), acks=1)
         fleet.world.run_for(10)
         assert fleet.world.now_us - began_us < 4_000_000
-    assert cold_reads(fleet, leader) > 0
+    assert (cold_reads(fleet, leader) == 0) == in_memory
 
 
 def test_a_damaged_batch_is_found_however_it_is_read() -> None:
