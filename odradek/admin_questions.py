@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from odradek.client_program import ClientProgram
-from odradek.coordinators import CoordinatorLink
+from odradek.coordinator_link import CoordinatorLink
 from odradek.errands import error_of, failure_of
 from odradek.errors import ClientTimeoutError, OdradekError, error_for
 from odradek.metadata import Leader

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from odradek.chroot import Chroot
 from odradek.errors import HistoryCompactedError, OdradekError, SessionExpiredError
-from odradek.transaction import error_of
 from odradek.watches import EndingWatch
+from odradek.znode_transaction import error_of
 from odradek.znode_values import event_type
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode

@@ -19,7 +19,7 @@ from odradek.classic_protocol import (
     encode_assignment,
     encode_subscription,
 )
-from odradek.coordinators import CoordinatorLink
+from odradek.coordinator_link import CoordinatorLink
 from odradek.errands import error_of
 from odradek.errors import error_for
 from odradek.membership import (

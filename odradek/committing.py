@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from odradek.arguments import OFFSETS, partition_of
-from odradek.coordinators import CoordinatorLink
+from odradek.coordinator_link import CoordinatorLink
 from odradek.errands import failure_of
 from odradek.errors import OdradekError, error_for, topic_error
 from odradek.membership import Who

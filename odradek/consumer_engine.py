@@ -14,7 +14,7 @@ from odradek.arguments import partition_of
 from odradek.classic_membership import ClassicMembership
 from odradek.client_program import ClientProgram
 from odradek.committing import GroupOffsets, OffsetAndMetadata, OnCommitted, OnFetched
-from odradek.coordinators import CoordinatorLink
+from odradek.coordinator_link import CoordinatorLink
 from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError, topic_error
 from odradek.fetching import ConsumerSettings, Fetcher
 from odradek.measures import ConsumerMeasures, Metrics

@@ -30,7 +30,7 @@ from odradek.pipelined import AclEntries, Begin, PipelinedCalls, Values, credent
 from odradek.recipes.attachment import Recipes
 from odradek.retry import Retry
 from odradek.session_view import Listener, Listeners, SessionView, Watch
-from odradek.transaction import Transaction
+from odradek.znode_transaction import Transaction
 from odradek.znode_values import (
     Acl,
     CoordinationState,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from odradek.classic_protocol import STRATEGIES
-from odradek.coordinators import CoordinatorLink
+from odradek.coordinator_link import CoordinatorLink
 from odradek.errands import error_of
 from odradek.errors import OdradekError, error_for
 from transport.driver.ports import Ports

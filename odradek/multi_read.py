@@ -6,7 +6,7 @@ Knows nothing of sessions; its client submits it.
 from __future__ import annotations
 
 from odradek.gathered import Gathered, Outcomes
-from odradek.transaction import error_of, stat_of
+from odradek.znode_transaction import error_of, stat_of
 from odradek.znode_values import ZnodeStat
 from transport.wire.errors import ErrorCode
 from transport.wire.messages.coordination import Exists, GetChildren, GetData, ReadMulti, Result

@@ -18,10 +18,10 @@ from odradek.gathered import Outcomes
 from odradek.lane import OnResults
 from odradek.multi_read import MultiRead
 from odradek.session_view import Watch, Watcher
-from odradek.transaction import Transaction, create_operation, last_of, stat_of
 from odradek.watches import CHILDREN, DATA, EXISTS, PERSISTENT, RECURSIVE, kind_of_removal
 from odradek.znode_tasks import TreeDeletion, create_with_parents
 from odradek.znode_tasks import ensure_path as ensure_path_task
+from odradek.znode_transaction import Transaction, create_operation, last_of, stat_of
 from odradek.znode_values import ZnodeStat, acl_entries, check_value, check_version
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from odradek.accumulator import Accumulator, Headers, OnDone, Outcome, Run
 from odradek.client_program import ClientProgram
 from odradek.committing import GroupMetadata, GroupOffsets, Offsets
-from odradek.coordinators import CoordinatorLink
+from odradek.coordinator_link import CoordinatorLink
 from odradek.errors import (
     BufferFullError,
     ClientClosedError,

@@ -18,7 +18,7 @@ from enum import Enum
 
 from odradek.accumulator import Identity
 from odradek.committing import Within
-from odradek.coordinators import CoordinatorLink
+from odradek.coordinator_link import CoordinatorLink
 from odradek.errands import error_of, failure_of
 from odradek.errors import (
     ClientTimeoutError,

@@ -1,4 +1,4 @@
-"""The leader's judgement of which sessions are dead: soft state, in no log (ARCHITECTURE §8).
+"""The leader's judgement of which sessions are dead: soft state, in no log.
 
 Pure.  A session lives while its client speaks within its timeout and, if it has ever published
 heartbeats, while those come too: a broker that beats but reaches nobody is as dead as one that is

@@ -24,7 +24,7 @@ from odradek.gathered import Outcomes
 from odradek.multi_read import MultiRead as BlockingMultiRead
 from odradek.pipelined import AclEntries
 from odradek.retry import Retry, RetryFailedError
-from odradek.transaction import Transaction as BlockingTransaction
+from odradek.znode_transaction import Transaction as BlockingTransaction
 from odradek.znode_values import WatchedEvent, ZnodeStat
 
 T = TypeVar("T")

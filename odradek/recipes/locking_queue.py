@@ -27,7 +27,7 @@ from odradek.recipes.waiting import (
     session_of,
     settle,
 )
-from odradek.transaction import Transaction
+from odradek.znode_transaction import Transaction
 
 ENTRIES = "entries"
 TAKEN = "taken"

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from odradek.async_result import AsyncResult
 from odradek.errors import ClientTimeoutError, NoNodeError, OdradekError, SessionExpiredError
-from odradek.transaction import Transaction
+from odradek.znode_transaction import Transaction
 from odradek.znode_values import CoordinationState, WatchedEvent, ZnodeStat
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from odradek.accumulator import Identity
-from odradek.coordinators import CoordinatorLink
+from odradek.coordinator_link import CoordinatorLink
 from odradek.errors import (
     ClientTimeoutError,
     DeliveryTimeoutError,

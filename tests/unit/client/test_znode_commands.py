@@ -14,7 +14,7 @@ from odradek.commands import elect, holding, lock, znode
 from odradek.commands.znode_multi import add_lines
 from odradek.coordination import CoordinationClient
 from odradek.engine import LoopLike
-from odradek.transaction import Transaction
+from odradek.znode_transaction import Transaction
 from tests.unit.client.coordinator import WAIT_S, InProcessLoop
 from transport.driver.ports import Program
 from transport.wire.messages.coordination import AddAuth, Check, Create, Delete, SetData

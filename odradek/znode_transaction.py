@@ -1,4 +1,4 @@
-"""A transaction: several writes, all of them or none, built step by step.
+"""A transaction on znodes: several writes, all of them or none, built step by step.
 
 Knows nothing of sessions; its client submits it.
 """
