@@ -30,13 +30,13 @@ class HostClock:
 
     def mono_ms(self) -> int:
         """Return the monotonic clock in milliseconds."""
-        return self._mono_us() // 1_000
+        return self.now().mono_ms
 
     def now(self) -> Now:
         """Return both clocks."""
-        mono_ms = self._mono_us() // 1_000
-        wall_ms = EPOCH_WALL_MS + self._world.now_us // 1_000 + self._wall_skew_ms
-        return Now(mono_ms, wall_ms)
+        now_us = self._world.now_us
+        mono_us = self._uptime_us + int((now_us - self._booted_us) * self._rate)
+        return Now(mono_us // 1_000, EPOCH_WALL_MS + now_us // 1_000 + self._wall_skew_ms)
 
     def world_us(self, mono_ms: int) -> int:
         """Return the first moment of the world's time at which ``mono_ms`` is reached."""
@@ -51,6 +51,3 @@ class HostClock:
         """Begin anew: the monotonic clock starts near zero, as after every boot."""
         self._booted_us = self._world.now_us
         self._uptime_us = 20_000_000
-
-    def _mono_us(self) -> int:
-        return self._uptime_us + int((self._world.now_us - self._booted_us) * self._rate)

@@ -237,14 +237,14 @@ class Network:
     def _arrive(self, way: Way, what: Held) -> None:
         if not way.open:
             return
-        if what is None:
-            self._close_end(way, tell=False)
-        elif isinstance(what, Pipe):
-            way.unread -= 1
-            what.subscribed = True
-        else:
+        if isinstance(what, tuple):
             origin, envelope = what
             way.receiver.deliver_message(origin, envelope, way)
+        elif what is None:
+            self._close_end(way, tell=False)
+        else:
+            way.unread -= 1
+            what.subscribed = True
 
     def _release(self, way: Way) -> None:
         held, outage_us = way.release(self.world.now_us)

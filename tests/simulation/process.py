@@ -30,6 +30,9 @@ TURN_US = (20, 150)
 """How long after an input its turn comes: the loop was busy or asleep."""
 JOB_US = (100, 1_500)
 """How long a job of the disk pool takes."""
+DUE_AGAIN_US = 100
+"""How soon a turn follows another one at most, where nothing but time asks for it."""
+NEVER_US = 1 << 62
 _DOOR_ORDER = {Door.PEERS: 1 << 62, Door.CLIENTS: 1 << 63}
 
 Message = tuple[Origin | LinkId, Envelope, Way]
@@ -72,7 +75,7 @@ class SimulatedProcess:
         self._changes: list[tuple[LinkId, bool]] = []
         self._messages: list[Message] = []
         self._posted: list[Callable[[Now], object]] = []
-        self._wanted_us = 1 << 62
+        self._wanted_us = NEVER_US
         """When the next turn is to be."""
         self._alarms: list[int] = []
         """Moments at which the heap will wake it, the earliest last."""
@@ -175,7 +178,7 @@ class SimulatedProcess:
         if self.alive and self.frozen:
             self.frozen = False
             self.network.process_thawed(self)
-            self._wanted_us = 1 << 62
+            self._wanted_us = NEVER_US
             self._wake(self.world.now_us)
 
     def now(self) -> Now:
@@ -202,62 +205,71 @@ class SimulatedProcess:
         if self._wanted_us <= now_us:
             self._turn()
         else:
-            wanted_us, self._wanted_us = self._wanted_us, 1 << 62
+            wanted_us, self._wanted_us = self._wanted_us, NEVER_US
             self._wake(wanted_us)
 
     def _start(self) -> None:
         if self.alive:
             now = self.clock.now()
-            self._guarded(lambda _inputs, now: self.program.start(self, now), ([], []), now)
+            try:
+                self.program.start(self, now)
+                self._end_turn(now)
+            except (StorageError, ConfigError) as error:
+                self._end_by(error)
             self._after_turn(([], []))
 
     def _turn(self) -> None:
-        self._wanted_us = 1 << 62
+        self._wanted_us = NEVER_US
         inputs = self._changes, self._messages
         self._changes, self._messages = [], []
-        self._guarded(self._take, inputs, self.clock.now())
+        now = self.clock.now()
+        try:
+            self._take(inputs, now)
+            self._end_turn(now)
+        except (StorageError, ConfigError) as error:
+            self._end_by(error)
         self._after_turn(inputs)
 
     def _take(self, inputs: Inputs, now: Now) -> None:
-        program, network, world = self.program, self.network, self.world
+        program, is_open = self.program, self.network.is_open
         changes, messages = inputs
         gap_ms = now.mono_ms - self._awaited_ms
         if gap_ms >= GAP_MIN_MS:
             program.on_gap(gap_ms, now)
         for link, up in changes:
-            if network.is_open(link):
+            if is_open(link):
                 program.on_link(link, up, now)
         if len(messages) > 1:
             messages.sort(key=_order)
         for origin, envelope, way in messages:
             way.unread -= 1
-            if isinstance(origin, Origin) or network.is_open(origin):
-                world.mark(_encode(envelope.body))
+            if isinstance(origin, Origin) or is_open(origin):
+                self.world.mark(_encode(envelope.body))
                 program.on_message(origin, envelope, now)
-        posted, self._posted = self._posted, []
-        for action in posted:
-            action(now)
+        if self._posted:
+            posted, self._posted = self._posted, []
+            for action in posted:
+                action(now)
 
     def _end_turn(self, now: Now) -> None:
-        self.program.end_turn(now)
+        program, mono_ms = self.program, now.mono_ms
+        program.end_turn(now)
         if self.status is not None:
             return
-        deadline_ms = self.program.next_deadline_ms()
-        latest_ms = now.mono_ms + SLEEP_MAX_MS
-        self._awaited_ms = latest_ms if deadline_ms is None else min(latest_ms, deadline_ms)
-        self._awaited_ms = max(self._awaited_ms, now.mono_ms)
+        awaited_ms = mono_ms + SLEEP_MAX_MS
+        deadline_ms = program.next_deadline_ms()
+        if deadline_ms is not None and deadline_ms < awaited_ms:
+            awaited_ms = deadline_ms if deadline_ms > mono_ms else mono_ms
+        self._awaited_ms = awaited_ms
         # A due deadline that stays due would stop virtual time: let a little of it pass.
-        self._wake(max(self.clock.world_us(self._awaited_ms), self.world.now_us + 100))
+        soonest_us = self.world.now_us + DUE_AGAIN_US
+        awaited_us = self.clock.world_us(awaited_ms)
+        self._wake(awaited_us if awaited_us > soonest_us else soonest_us)
 
-    def _guarded(self, part: Callable[[Inputs, Now], None], inputs: Inputs, now: Now) -> None:
-        """Turn what the environment does into the exit status that a node's process has for it."""
-        try:
-            part(inputs, now)
-            self._end_turn(now)
-        except StorageError as error:
-            self.status, self.fault = EXIT_ENVIRONMENT, str(error)
-        except ConfigError as error:
-            self.status, self.fault = EXIT_CONFIG, str(error)
+    def _end_by(self, error: StorageError | ConfigError) -> None:
+        """Turn what the environment has done into the exit status that a node's process has for it."""
+        self.status = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_ENVIRONMENT
+        self.fault = str(error)
 
     def _after_turn(self, inputs: Inputs) -> None:
         if self.on_turn is not None:

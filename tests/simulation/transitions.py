@@ -11,7 +11,6 @@ from nodes.core.controller.image import ClusterImage
 from nodes.kraft.server import KraftServer
 from tests.simulation.process import Inputs, SimulatedProcess
 from tests.simulation.world import World
-from transport.driver.ports import Program
 from transport.wire.ids import NodeId, SessionId, TopicId
 from transport.wire.messages.metadata import PartitionRecord
 
@@ -39,11 +38,16 @@ class Transitions:
 
     def look(self, process: SimulatedProcess, inputs: Inputs) -> None:
         """Note what one turn of a process has changed."""
-        for server in _servers(process.program):
-            if isinstance(server, CoordinatorServer):
-                self._coordinator(process, server, inputs)
-            elif isinstance(server, BrokerServer):
-                self._broker(process, server, inputs)
+        program = process.program
+        if isinstance(program, KraftServer):
+            if program._started:
+                self._coordinator(process, program.coordinator, inputs)
+                if isinstance(program.broker, BrokerServer):
+                    self._broker(process, program.broker, inputs)
+        elif isinstance(program, CoordinatorServer):
+            self._coordinator(process, program, inputs)
+        elif isinstance(program, BrokerServer):
+            self._broker(process, program, inputs)
 
     # Coordinators
 
@@ -122,12 +126,6 @@ class Transitions:
 
     def _note(self, process: SimulatedProcess, text: str, inputs: Inputs) -> None:
         self._world.note(f"{process.host} {text} <- {_cause(inputs)}")
-
-
-def _servers(program: Program) -> tuple[object, ...]:
-    if isinstance(program, KraftServer):
-        return (program.coordinator, program.broker) if program._started else ()
-    return (program,)
 
 
 def _cause(inputs: Inputs) -> str:

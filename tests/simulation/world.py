@@ -29,7 +29,9 @@ class World:
         self._order = 0
         self._hash = blake2b(digest_size=16)
         self._unhashed: list[int] = []
-        self.events = 0
+        """Of the latest events: when, and set as which."""
+        self._marks: list[bytes] = []
+        """What is to be hashed before those."""
         self.trace: list[str] = []
         """One line per state transition, with its time."""
 
@@ -55,40 +57,46 @@ class World:
             if not self._heap or self._heap[0][0] > end_us:
                 self.now_us = end_us
                 return condition()
-            self._next()
+            self._run(end_us, 1)
         return True
 
     def run_for(self, duration_ms: int) -> None:
         """Let ``duration_ms`` virtual milliseconds pass."""
         end_us = self.now_us + duration_ms * 1_000
-        while self._heap and self._heap[0][0] <= end_us:
-            self._next()
+        self._run(end_us)
         self.now_us = end_us
 
     def note(self, line: str) -> None:
         """Add a line to the trace and to the event hash."""
         stamped = f"{self.now_us / 1000:.3f} {line}"
         self.trace.append(stamped)
-        self._hash.update(stamped.encode())
+        self._marks.append(stamped.encode())
 
     def mark(self, what: bytes) -> None:
         """Add an event to the hash only."""
-        self._hash.update(b"%d " % self.now_us)
-        self._hash.update(what)
+        self._marks.append(b"%d %b" % (self.now_us, what))
 
     def event_hash(self) -> str:
         """Return the hash of all that has happened: the same seed gives the same, always."""
         whole = self._hash.copy()
-        whole.update(array("q", self._unhashed).tobytes())
+        self._add_to(whole)
         return whole.hexdigest()
 
-    def _next(self) -> None:
-        self.now_us, order, action, arguments = heapq.heappop(self._heap)
-        self.events += 1
-        unhashed = self._unhashed
-        unhashed.append(self.now_us)
-        unhashed.append(order)
-        if len(unhashed) >= 2 * HASH_EVERY:
-            self._hash.update(array("q", unhashed).tobytes())
-            unhashed.clear()
-        action(*arguments)
+    def _run(self, end_us: int, count: int = -1) -> None:
+        """Let so many events happen, or all there are until ``end_us``."""
+        heap, unhashed, pop = self._heap, self._unhashed, heapq.heappop
+        while heap and heap[0][0] <= end_us and count:
+            due_us, order, action, arguments = pop(heap)
+            self.now_us = due_us
+            unhashed.append(due_us)
+            unhashed.append(order)
+            if len(unhashed) >= 2 * HASH_EVERY:
+                self._add_to(self._hash)
+                self._marks.clear()
+                unhashed.clear()
+            count -= 1
+            action(*arguments)
+
+    def _add_to(self, whole: blake2b) -> None:
+        whole.update(b"".join(self._marks))
+        whole.update(array("q", self._unhashed).tobytes())

@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_history() -> None:
         tree = {
             path: (znode.data, znode.version) for path, znode in chaos.fleet.tree.znodes.items()
         }
-        histories.append((chaos.fleet.world.now_us, chaos.fleet.world.events, tree))
+        histories.append((chaos.fleet.world.now_us, chaos.fleet.world.event_hash(), tree))
     assert histories[0] == histories[1]
 
 
