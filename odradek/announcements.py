@@ -84,7 +84,7 @@ class Announcements:
 
     def next_deadline_ms(self) -> int | None:
         """Return when the next announcer has been silent for too long."""
-        return earliest(*(one.heard_ms + SILENCE_MS for one in self._announcers.values()))
+        return earliest(*[one.heard_ms + SILENCE_MS for one in self._announcers.values()])
 
     def delay(self, gap_ms: int) -> None:
         """Add a gap of the loop: the beats may be waiting to be read."""

@@ -50,6 +50,8 @@ class Links:
 
     def end_turn(self, now: Now) -> None:
         """Forget the pauses that are over."""
+        if not self._blocked_until_ms:
+            return
         for link, due_ms in list(self._blocked_until_ms.items()):
             if due_ms <= now.mono_ms:
                 del self._blocked_until_ms[link]

@@ -89,7 +89,8 @@ class Fetcher:
 
     def end_turn(self, now: Now) -> None:
         """Poll, if there is something to ask and nothing that answers it is under way."""
-        self._end_pauses(now.mono_ms)
+        if self._pauses:
+            self._end_pauses(now.mono_ms)
         if now.mono_ms >= self._due_ms():
             self._send(now)
 
@@ -320,7 +321,7 @@ class Fetchers:
 
     def next_deadline_ms(self) -> int | None:
         """Return when the next poll is due."""
-        return earliest(*(fetcher.next_deadline_ms() for fetcher in self._fetchers.values()))
+        return earliest(*[fetcher.next_deadline_ms() for fetcher in self._fetchers.values()])
 
     def check(self) -> None:
         """Assert that the two tables agree."""

@@ -166,7 +166,7 @@ class InternalTopics:
 
     def next_deadline_ms(self) -> int | None:
         """Return when the first shard wants a turn."""
-        return earliest(*(kept.shards.next_deadline_ms() for kept in self._kept.values()))
+        return earliest(*[kept.shards.next_deadline_ms() for kept in self._kept.values()])
 
     def on_gap(self, gap_ms: int) -> None:
         """Judge others later by what this loop was away."""

@@ -366,6 +366,10 @@ class Metadata:
         """Fetch if that is due; give up waiting where the time is up."""
         if self._fetch_ms is not None and self._fetch_ms <= now.mono_ms and not self._fetching:
             self._fetch(now)
+        if self._waiting:
+            self._give_up(now)
+
+    def _give_up(self, now: Now) -> None:
         late = [waiting for waiting in self._waiting if waiting.due_ms <= now.mono_ms]
         if late:
             self._waiting = [waiting for waiting in self._waiting if waiting.due_ms > now.mono_ms]
@@ -375,7 +379,7 @@ class Metadata:
     def next_deadline_ms(self) -> int | None:
         """Return when to fetch, or when somebody has waited long enough."""
         fetch_ms = None if self._fetching else self._fetch_ms
-        return earliest(fetch_ms, min((w.due_ms for w in self._waiting), default=None))
+        return earliest(fetch_ms, *[waiting.due_ms for waiting in self._waiting])
 
     def check(self) -> None:
         """Assert that the image is sound, and the history a gapless end of it."""

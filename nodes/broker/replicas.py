@@ -317,11 +317,7 @@ class Replicas:
             replica.step(TICK, now)
         if self._has_failed:
             self._fail_directories(now)
-        for replica in [one for one in self._moved if one.state is ReplicaState.OFFLINE]:
-            self._failed_replicas.look_at(replica, now)
-            if replica.is_damaged:
-                self._on_unusable(replica, now)
-        moved, self._moved = self._moved, {}
+        moved = self._take_moved(now) if self._moved else {}
         movements = [movement for replica in moved if (movement := self._movement(replica))]
         self._fetchers.end_turn(now)
         self._fetches.end_turn(movements, now)
@@ -340,6 +336,15 @@ class Replicas:
     def has_moved(self) -> bool:
         """Replicas have moved since the end of the turn."""
         return bool(self._moved) or self._has_failed
+
+    def _take_moved(self, now: Now) -> dict[Replica, None]:
+        """Return what may have moved in this turn, once what has failed among it is seen to."""
+        for replica in [one for one in self._moved if one.state is ReplicaState.OFFLINE]:
+            self._failed_replicas.look_at(replica, now)
+            if replica.is_damaged:
+                self._on_unusable(replica, now)
+        moved, self._moved = self._moved, {}
+        return moved
 
     def _movement(self, replica: Replica) -> Movement | None:
         """Compare a replica with what it was when its readers were last told."""

@@ -386,9 +386,10 @@ class Shards:
         self._stirred[shard] = None
 
     def _settle(self) -> None:
-        for shard in self._stirred:
-            self._wakeups.set(shard, shard.next_deadline_ms())
-        self._stirred.clear()
+        if self._stirred:
+            for shard in self._stirred:
+                self._wakeups.set(shard, shard.next_deadline_ms())
+            self._stirred.clear()
 
     def on_gap(self, gap_ms: int) -> None:
         """Judge others later by what this loop was away."""

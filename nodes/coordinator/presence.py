@@ -111,7 +111,8 @@ class Presence:
         """Judge (leader), or tell the leader who spoke (follower)."""
         if self._leading:
             dead = self._liveness.take_dead(now.mono_ms)
-            self._context.count("sessions_expired", len(dead))
+            if dead:
+                self._context.count("sessions_expired", len(dead))
             for start in range(0, len(dead), EXPIRIES_PER_ENTRY):
                 expire = tuple(dead[start : start + EXPIRIES_PER_ENTRY])
                 self._writes.submit((ProposedWrite(NO_SESSION, 0, expire=expire),))

@@ -108,12 +108,11 @@ class Transactions:
 
     def first_unstable(self) -> Offset | None:
         """Return where the earliest transaction begins whose end is not committed."""
-        firsts = []
-        if self._open:
-            firsts.append(next(iter(self._open.values())))
-        if self.ended:
-            firsts.append(self.ended[0].first_offset)
-        return min(firsts, default=None)
+        first = next(iter(self._open.values()), None)
+        if not self.ended:
+            return first
+        ended = self.ended[0].first_offset
+        return ended if first is None else min(first, ended)
 
     def aborted_after(self, start: Offset) -> bool:
         """Tell whether any transaction was aborted by a marker at or after ``start``."""
