@@ -12,7 +12,7 @@ from typing import NamedTuple
 from transport.wire.ids import PartitionKey
 from transport.wire.messages.fetch import FULL_EPOCH, FetchPartition
 
-PARTITIONS_MAX = 500
+PARTITIONS_MAX = 200
 """Named in one fetch; the rest takes turns, so that no turn of the leader is long."""
 _IDS = 0x7FFFFFFF
 

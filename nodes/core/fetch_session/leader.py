@@ -28,7 +28,7 @@ PARTITIONS_MAX = 200_000
 """In one session."""
 NOTE_AGAIN_MS = 500
 """The place of a follower that is not in sync counts again: it may join by now."""
-NOTED_AGAIN_MAX = 500
+NOTED_AGAIN_MAX = 200
 """At one fetch: of a broker that is back thousands are not in sync, and no turn may be long."""
 
 
