@@ -30,7 +30,7 @@ from transport.kernel import Now
 from transport.wire.ids import Offset
 
 PAUSE_MS = 2
-"""After each step: others who want the disk have their turn."""
+"""After each step but the last ones: others who want the disk have their turn."""
 LOOK_MS = 1_000
 """A move that waits for its rate looks so often whether it is still wanted."""
 
@@ -217,7 +217,7 @@ class LogMoves:
             else:
                 copied_bytes = max(0, move.copy.size_bytes - before_bytes)
                 self._throttle.take(copied_bytes, self._rate(), now.mono_ms)
-                self._wait(PAUSE_MS, now)
+                self._wait(0 if move.noted else PAUSE_MS, now)
 
         self._busy = True
         self._context.ports.pool.submit(step, done)

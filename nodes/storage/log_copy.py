@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from nodes.storage.disk import Damaged, Disk, StorageError
@@ -21,8 +22,11 @@ from nodes.storage.segment import Batch, Segment
 from transport.wire.batch import RecordError, check_batches, iterate_headers, read_header
 from transport.wire.ids import Offset
 
-REST_PIECES = 4
-"""A fourth of a piece may be left for the last step, which nothing may come in between."""
+BATCHES_A_STEP = 500
+"""A few milliseconds, in which the loop has half of the interpreter at most."""
+REST_PIECES = 8
+"""An eighth of a piece may be left for the last step, which nothing may come in between: of the
+smallest batches, a few milliseconds on the loop."""
 
 _UNCUT = Offset(1 << 62)
 
@@ -47,7 +51,7 @@ class _Piece(NamedTuple):
 
 
 class LogCopy:
-    """Of one log. A piece is of ``piece_bytes``, unless one batch is larger.
+    """Of one log. A piece is of ``piece_bytes`` at most, unless one batch is larger.
 
     ``next_step`` and ``finish`` on the log's thread, and not beside a step; ``cut`` at any time.
     """
@@ -239,7 +243,8 @@ class LogCopy:
             first_bytes = read_header(data).size_bytes
             if len(data) < first_bytes <= left_bytes:
                 data = memoryview(file.read(piece.position, first_bytes))
-            whole_bytes = sum(header.size_bytes for _, header in iterate_headers(data))
+            whole = islice(iterate_headers(data), BATCHES_A_STEP)
+            whole_bytes = sum(header.size_bytes for _, header in whole)
             found = check_batches(data[:whole_bytes] or data)
         except RecordError as error:
             raise Damaged(f"{piece.path} at position {piece.position}: {error.text}") from None

@@ -459,7 +459,7 @@ def test_a_kill_at_any_moment_leaves_one_log_that_has_everything(
     assert len(moments) > 100
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_loss_of_power_at_any_moment_leaves_one_log_with_all_that_was_acknowledged(
     watched: tuple[PartitionFleet, list[tuple[SimulatedDisk, int]]], seed: int
 ) -> None:
@@ -474,7 +474,7 @@ def test_a_loss_of_power_at_any_moment_leaves_one_log_with_all_that_was_acknowle
         log.close()
 
 
-@pytest.mark.parametrize("after_ms", [1, 3, 6, 10, 15, 22, 30, 40, 60, 90])
+@pytest.mark.parametrize("after_ms", [1, 6, 15, 30, 60, 90])
 def test_a_broker_that_is_killed_while_it_moves_goes_on_with_one_log(after_ms: int) -> None:
     fleet = make_fleet(seed=after_ms)
     key = fleet.create()
