@@ -303,41 +303,10 @@ class Fetcher:
         wanted = sum(any(flight.valid for flight in flights.values()) for flights in parked)
         if wanted >= FETCHES_IN_FLIGHT_MAX or len(parked) >= PARKED_MAX:
             return
-        settings = self._settings
-        room_bytes = settings.prefetch_bytes - self._subscription.buffered_bytes
+        room_bytes = self._settings.prefetch_bytes - self._subscription.buffered_bytes
         if room_bytes <= 0:
             return
-        size_bytes = min(
-            settings.fetch_max_bytes,
-            settings.partition_fetch_bytes * len(ones),
-            max(settings.partition_fetch_bytes, room_bytes // ROOM_SHARE),
-        )
-        parts: list[FetchPartition] = []
-        flights: Flights = {}
-        for one, leader in ones:
-            offset = Offset(one.next_fetch)
-            parts.append(
-                FetchPartition(
-                    leader.topic_id,
-                    one.key.partition,
-                    leader.epoch,
-                    offset,
-                    settings.partition_fetch_bytes,
-                )
-            )
-            one.busy, one.leader_epoch, one.topic_id = True, leader.epoch, leader.topic_id
-            flights[leader.topic_id, one.key.partition] = _Flight(
-                one, one.generation, leader.epoch, offset
-            )
-        request = FetchRequest(
-            settings.fetch_max_wait_ms,
-            settings.fetch_min_bytes,
-            size_bytes,
-            tuple(parts),
-            rack=rack,
-            isolation=settings.isolation,
-            client_id=settings.client_id,
-        )
+        request, flights = self._request(ones, rack, room_bytes)
 
         def answered(body: Message, payload: tuple[Buffer, ...], now: Now) -> None:
             parked.remove(flights)
@@ -347,13 +316,43 @@ class Fetcher:
             self._answered(flights, body, payload, now)
 
         sent_ms = now.mono_ms
-        timeout_ms = settings.fetch_max_wait_ms + ANSWER_TIME_MS
+        timeout_ms = self._settings.fetch_max_wait_ms + ANSWER_TIME_MS
         if self._calls.request(source.link, request, answered, now, timeout_ms=timeout_ms):
             parked.append(flights)
             return
         self._view.links.refused(source.link, now)
         for one, _ in ones:
             one.busy = False
+
+    def _request(
+        self, ones: list[tuple[Assigned, Leader]], rack: str, room_bytes: int
+    ) -> tuple[FetchRequest, Flights]:
+        """Return what is to be asked, for at most so many bytes, and who waits for it."""
+        settings = self._settings
+        size_bytes = min(
+            settings.fetch_max_bytes,
+            settings.partition_fetch_bytes * len(ones),
+            max(settings.partition_fetch_bytes, room_bytes // ROOM_SHARE),
+        )
+        parts: list[FetchPartition] = []
+        flights: Flights = {}
+        for one, leader in ones:
+            number, offset = one.key.partition, Offset(one.next_fetch)
+            limit_bytes = settings.partition_fetch_bytes
+            parts.append(FetchPartition(leader.topic_id, number, leader.epoch, offset, limit_bytes))
+            one.busy, one.leader_epoch, one.topic_id = True, leader.epoch, leader.topic_id
+            flight = _Flight(one, one.generation, leader.epoch, offset)
+            flights[leader.topic_id, number] = flight
+        request = FetchRequest(
+            settings.fetch_max_wait_ms,
+            settings.fetch_min_bytes,
+            size_bytes,
+            tuple(parts),
+            rack=rack,
+            isolation=settings.isolation,
+            client_id=settings.client_id,
+        )
+        return request, flights
 
     def _rests(self, link: LinkId, now: Now) -> bool:
         until_ms = self.resting.until_ms(link, now)
