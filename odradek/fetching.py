@@ -4,7 +4,8 @@ Owns the fetch requests in flight and what their answers and errors mean for a p
 not know who takes the records.
 
 Per broker two fetches may be in flight: one long poll of the quiet partitions, and one of those
-that move, so that a busy partition does not wait for a quiet one.  After a change of leader the
+that move, so that a busy partition does not wait for a quiet one.  A fetch that is given all there
+is stays with its broker, and is answered again when more comes.  After a change of leader the
 position is checked against the new leader's log (KIP-320) before reading on.
 """
 
@@ -309,6 +310,9 @@ class Fetcher:
         request, flights = self._request(ones, rack, room_bytes)
 
         def answered(body: Message, payload: tuple[Buffer, ...], now: Now) -> None:
+            if isinstance(body, FetchResponse) and body.stays:
+                self._take_all(flights, body, payload, now)
+                return
             parked.remove(flights)
             self.latencies.add(now.mono_ms - sent_ms)
             if isinstance(body, FetchResponse):
@@ -351,6 +355,7 @@ class Fetcher:
             rack=rack,
             isolation=settings.isolation,
             client_id=settings.client_id,
+            stays=True,
         )
         return request, flights
 
@@ -371,14 +376,19 @@ class Fetcher:
                 flight.one.busy = False
         code = error_of(body)
         if isinstance(body, FetchResponse) and code == ErrorCode.NONE:
-            for part in body.partitions:
-                flight_of = flights.get((part.topic_id, part.partition))
-                if flight_of is not None and flight_of.valid:
-                    self._take(flight_of, part, payload, now)
+            self._take_all(flights, body, payload, now)
             return
         for flight in flights.values():
             if flight.valid:
                 self._retry(flight.one, code or ErrorCode.UNKNOWN_SERVER_ERROR, now)
+
+    def _take_all(
+        self, flights: Flights, body: FetchResponse, payload: tuple[Buffer, ...], now: Now
+    ) -> None:
+        for part in body.partitions:
+            flight = flights.get((part.topic_id, part.partition))
+            if flight is not None and flight.valid:
+                self._take(flight, part, payload, now)
 
     def _take(
         self, flight: _Flight, part: FetchedPartition, payload: tuple[Buffer, ...], now: Now
@@ -388,7 +398,7 @@ class Fetcher:
             _leave_nearest(one, now)
             return  # The leader is asked now, whose word counts.
         if part.error == ErrorCode.OFFSET_OUT_OF_RANGE:
-            self._out_of_range(one, flight.offset, now)
+            self._out_of_range(one, one.next_fetch, now)
             return
         if part.error != ErrorCode.NONE:
             self._retry(one, part.error, now, part.text)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from nodes.broker.cold_reads import ColdReads
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.near_readers import SOON_MS, NearReaders
+from nodes.broker.parked_fetch import Fetch, Gathered, Lane
 from nodes.broker.produce import FindReplica
 from nodes.broker.quotas import ClientQuotas
 from nodes.broker.replica import Replica, ReplicaState
@@ -57,7 +58,6 @@ AHEAD_OF_US = frozenset(
 )
 """A follower that has heard of our leadership before we have is let wait, not sent away."""
 
-Lane = NodeId | Origin
 Wanted = tuple[PartitionKey, Offset, int, Offset]
 """What to read: where from, how many bytes at most, and up to which offset."""
 
@@ -76,58 +76,20 @@ class Movement(NamedTuple):
     """A follower outside it may join."""
 
 
-class _Fetch:
-    """One fetch, from its arrival to its answer."""
-
-    __slots__ = ("body", "done", "due_ms", "lane", "parked", "request", "session")
-
-    def __init__(
-        self, request: Request, body: FetchRequest, session: FetchSession, due_ms: int
-    ) -> None:
-        self.request = request
-        self.body = body
-        self.session = session
-        """What it asks for; of its own, unless the follower's is held."""
-        self.due_ms = due_ms
-        self.lane: Lane = body.replica_id if body.replica_id != NO_NODE else request.origin
-        self.parked = False
-        self.done = False
-
-    @property
-    def is_follower(self) -> bool:
-        """It comes from a replica."""
-        return self.body.replica_id != NO_NODE
-
-
-class _Gathered:
-    """What an answer consists of so far."""
-
-    __slots__ = ("cost", "frames", "partitions", "size_bytes", "urgent")
-
-    def __init__(self) -> None:
-        self.partitions: dict[PartitionKey, FetchedPartition] = {}
-        self.frames: list[bytes | bytearray] = []
-        self.cost = 0
-        """Of the reads, up to ``READ_MAX``."""
-        self.size_bytes = 0
-        self.urgent = False
-        """An error or a divergence: there is nothing to wait for."""
-
-
 class Fetches:
     """Answers FetchRequest."""
 
     def __init__(self, context: BrokerContext, find: FindReplica) -> None:
         self._context = context
         self._find = find
-        self._fresh: list[_Fetch] = []
-        self._parked: dict[Lane, list[_Fetch]] = {}
-        self._of_session: dict[FetchSession, _Fetch] = {}
+        self._fresh: list[Fetch] = []
+        self._parked: dict[Lane, list[Fetch]] = {}
+        self._of_session: dict[FetchSession, Fetch] = {}
         """The fetch in which a session waits now."""
         self._sessions = FetchSessions()
         self._quotas = ClientQuotas(context, CONSUMER_BYTE_RATE)
         self._by_partition: dict[PartitionKey, dict[FetchSession, None]] = {}
-        self._deadlines: list[tuple[int, int, _Fetch]] = []
+        self._deadlines: list[tuple[int, int, Fetch]] = []
         self._order = count()
         self._turn = 0
         self._near = NearReaders(context)
@@ -161,7 +123,7 @@ class Fetches:
         wait_ms = max(0, min(body.max_wait_ms, WAIT_MAX_MS))
         if session.is_held and body.session_epoch == FULL_EPOCH:
             wait_ms = 0  # Once it knows that the session is held, the follower names the rest.
-        fetch = _Fetch(request, body, session, request.due_ms(now, wait_ms))
+        fetch = Fetch(request, body, session, request.due_ms(now, wait_ms))
         self._take_named(fetch)
         if is_follower:
             if session.unsaid:
@@ -194,7 +156,7 @@ class Fetches:
         room = PARKED_PER_CONSUMER_MAX if isinstance(lane, Origin) else 1
         parked = self._parked.get(lane, [])
         while len(parked) >= room:
-            self._answer(parked[0], _Gathered())
+            self._answer(parked[0], Gathered())
 
     def _session_of(
         self, request: Request, body: FetchRequest, now: Now
@@ -204,7 +166,7 @@ class Fetches:
         way = body.broker_epoch, request.origin
         return self._sessions.find(body, way, now.mono_ms)
 
-    def _take_named(self, fetch: _Fetch) -> None:
+    def _take_named(self, fetch: Fetch) -> None:
         session = fetch.session
         for key in fetch.body.forgotten:
             session.leave(key)
@@ -214,7 +176,7 @@ class Fetches:
             if session.is_held:
                 self._by_partition.setdefault(key, {})[session] = None
 
-    def _note_progress(self, fetch: _Fetch, key: PartitionKey, now: Now) -> None:
+    def _note_progress(self, fetch: Fetch, key: PartitionKey, now: Now) -> None:
         """Tell the core how far a follower has come, and again later if it is not in sync."""
         body, part = fetch.body, fetch.session.parts[key]
         fetch.session.unsettled[key] = None
@@ -259,7 +221,7 @@ class Fetches:
     def end_turn(self, moved: Iterable[Movement], now: Now) -> None:
         """Answer what came in this turn, what was waited for and is there, and what is due."""
         self._turn += 1
-        look_at: dict[_Fetch, None] = {}
+        look_at: dict[Fetch, None] = {}
         for movement in moved:
             for session in self._by_partition.get(movement.replica.key, ()):
                 fetch = self._of_session.get(session)
@@ -275,7 +237,7 @@ class Fetches:
         self._read_now.clear()
 
     def _has_moved(
-        self, session: FetchSession, movement: Movement, fetch: _Fetch | None, now: Now
+        self, session: FetchSession, movement: Movement, fetch: Fetch | None, now: Now
     ) -> bool:
         """Mark a partition for a reader that waits for it; True: there may be something to tell."""
         key = movement.replica.key
@@ -297,7 +259,7 @@ class Fetches:
             session.ready[key] = None
         return movement.role or may_read
 
-    def _hasten(self, fetch: _Fetch | None, now: Now) -> None:
+    def _hasten(self, fetch: Fetch | None, now: Now) -> None:
         """Tell a replica that readers were sent to soon of a commit, if no records do before."""
         soon_ms = now.mono_ms + SOON_MS
         if fetch and fetch.due_ms > soon_ms and self._near.are_at(fetch.body.replica_id, now):
@@ -305,7 +267,7 @@ class Fetches:
             if fetch.parked:
                 heapq.heappush(self._deadlines, (soon_ms, next(self._order), fetch))
 
-    def _look_at(self, fetch: _Fetch, now: Now) -> None:
+    def _look_at(self, fetch: Fetch, now: Now) -> None:
         gathered = self._gather(fetch, now)
         body = fetch.body
         due = fetch.due_ms <= now.mono_ms
@@ -314,25 +276,29 @@ class Fetches:
                 self._add_ends(fetch, gathered)
                 fetch.session.ends_told_ms = now.mono_ms
                 fetch.session.unsaid = False
-            self._answer(fetch, gathered, self._throttle_ms(fetch, gathered, now))
+            throttle_ms = self._throttle_ms(fetch, gathered, now)
+            if due or throttle_ms or not fetch.stay(gathered):
+                self._answer(fetch, gathered, throttle_ms)
+            else:
+                self._answer_in_part(fetch, gathered)
         else:
             self._park(fetch)
 
-    def _throttle_ms(self, fetch: _Fetch, gathered: _Gathered, now: Now) -> int:
+    def _throttle_ms(self, fetch: Fetch, gathered: Gathered, now: Now) -> int:
         if fetch.is_follower:
             return 0
         request, client_id = fetch.request, fetch.body.client_id
         return self._quotas.take(request, client_id, gathered.size_bytes, now)
 
     @staticmethod
-    def _owes_ends(fetch: _Fetch, gathered: _Gathered, now: Now) -> bool:
+    def _owes_ends(fetch: Fetch, gathered: Gathered, now: Now) -> bool:
         """With nothing to read in all that time; to a follower also beside what others write."""
         if fetch.due_ms <= now.mono_ms and not gathered.size_bytes:
             return True
         since_ms = now.mono_ms - fetch.session.ends_told_ms
         return fetch.session.is_held and since_ms >= fetch.body.max_wait_ms
 
-    def _park(self, fetch: _Fetch) -> None:
+    def _park(self, fetch: Fetch) -> None:
         if not fetch.parked:
             fetch.parked = True
             if not fetch.session.is_held:
@@ -348,17 +314,17 @@ class Fetches:
 
     # Reading
 
-    def _gather(self, fetch: _Fetch, now: Now) -> _Gathered:
+    def _gather(self, fetch: Fetch, now: Now) -> Gathered:
         """Read the partitions that are ready, from another one on each turn: none is starved."""
         config = self._context.config.broker
         cap = config.replica_fetch_bytes_max if fetch.is_follower else config.fetch_bytes_max
-        limit = max(1, min(fetch.body.max_bytes, cap))
+        limit = max(1, min(fetch.left_bytes, cap))
         session = fetch.session
         keys = list(session.ready)
         if keys:
             start = self._turn % len(keys)
             keys = keys[start:] + keys[:start]
-        gathered = _Gathered()
+        gathered = Gathered()
         for key in keys:
             left = limit - gathered.size_bytes
             full = gathered.cost >= READ_MAX or len(gathered.partitions) >= PARTITIONS_MAX
@@ -370,7 +336,7 @@ class Fetches:
         return gathered
 
     def _read(
-        self, fetch: _Fetch, key: PartitionKey, left_bytes: int, gathered: _Gathered, now: Now
+        self, fetch: Fetch, key: PartitionKey, left_bytes: int, gathered: Gathered, now: Now
     ) -> None:
         part = fetch.session.parts[key]
         replica = self._find(key)
@@ -417,7 +383,7 @@ class Fetches:
             gathered.size_bytes += len(data)
 
     def _bytes_at(
-        self, fetch: _Fetch, replica: Replica, wanted: Wanted, now: Now
+        self, fetch: Fetch, replica: Replica, wanted: Wanted, now: Now
     ) -> bytes | bytearray | None:
         """Return what is wanted; nothing while it is waited for; None: the log has failed."""
         found = replica.read_recent(*wanted[1:], now)
@@ -434,7 +400,7 @@ class Fetches:
         self._read_later(fetch, wanted[0], found, now)
         return b""
 
-    def _read_later(self, fetch: _Fetch, key: PartitionKey, extent: Extent, now: Now) -> None:
+    def _read_later(self, fetch: Fetch, key: PartitionKey, extent: Extent, now: Now) -> None:
         """Look at this partition again once it is its turn, and what it holds there is in memory."""
         session = fetch.session
 
@@ -448,7 +414,7 @@ class Fetches:
         self._cold_reads.order(extent, warmed, now, by_follower=fetch.is_follower)
 
     @staticmethod
-    def _describe(replica: Replica, fetch: _Fetch) -> tuple[TopicId, int, int, Offset, Offset]:
+    def _describe(replica: Replica, fetch: Fetch) -> tuple[TopicId, int, int, Offset, Offset]:
         """The first fields of an answer.  A consumer is not told a high watermark that may be
         below what the leader before has told: −1 until it is sure."""
         core = replica.core
@@ -466,13 +432,13 @@ class Fetches:
         )
 
     @staticmethod
-    def _stable(replica: Replica, fetch: _Fetch) -> Offset:
+    def _stable(replica: Replica, fetch: Fetch) -> Offset:
         core = replica.core
         assert core is not None, "it was judged"
         told = not fetch.is_follower and core.is_high_watermark_sure()
         return core.last_stable_offset if told else Offset(-1)
 
-    def _begins_later(self, fetch: _Fetch, replica: Replica) -> bool:
+    def _begins_later(self, fetch: Fetch, replica: Replica) -> bool:
         """Tell whether the log begins later than this follower was told, or has told itself."""
         core, key = replica.core, replica.key
         assert core is not None, "it was judged"
@@ -484,7 +450,7 @@ class Fetches:
         self,
         key: PartitionKey,
         error: ErrorCode,
-        gathered: _Gathered,
+        gathered: Gathered,
         replica: Replica | ErrorCode,
     ) -> None:
         gathered.urgent = True
@@ -502,7 +468,7 @@ class Fetches:
             leader_epoch=epoch,
         )
 
-    def _add_ends(self, fetch: _Fetch, gathered: _Gathered) -> None:
+    def _add_ends(self, fetch: Fetch, gathered: Gathered) -> None:
         """Tell how far what cannot be read now is committed: to a follower, where that is news."""
         session = fetch.session
         for key in list(session.behind if fetch.is_follower else session.parts):
@@ -522,7 +488,15 @@ class Fetches:
 
     # Answering
 
-    def _answer(self, fetch: _Fetch, gathered: _Gathered, throttle_ms: int = 0) -> None:
+    def _answer_in_part(self, fetch: Fetch, gathered: Gathered) -> None:
+        """Give what there is, and go on waiting: one fetch of many records costs each of them less."""
+        self._park(fetch)
+        told = tuple(gathered.partitions.values())
+        body = FetchResponse(ErrorCode.NONE, told, stays=True)
+        if not self._context.reply(fetch.request, body, tuple(gathered.frames)):
+            self._answer(fetch, Gathered())  # no later one may come where this is missing
+
+    def _answer(self, fetch: Fetch, gathered: Gathered, throttle_ms: int = 0) -> None:
         fetch.done = True
         session = fetch.session
         self.waiting_count -= 1
@@ -561,7 +535,7 @@ def _is_early(replica: Replica | ErrorCode, error: ErrorCode) -> bool:
 
 
 def _aborted(
-    replica: Replica, fetch: _Fetch, offset: Offset, data: bytes | bytearray
+    replica: Replica, fetch: Fetch, offset: Offset, data: bytes | bytearray
 ) -> tuple[AbortedTransaction, ...]:
     """Return whose records in ``data`` a reader of committed records must pass over."""
     if fetch.is_follower or fetch.body.isolation != READ_COMMITTED:

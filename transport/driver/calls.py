@@ -1,7 +1,8 @@
 """Requests in flight: numbers, deadlines, answers. Pure; one per program.
 
-A request ends in exactly one call of its ``on_answer``: with the response, or with a
-:class:`Refusal` (the peer's, or our own DISCONNECTED or REQUEST_TIMED_OUT).
+A request ends in exactly one call of its ``on_answer``: with the last response, or with a
+:class:`Refusal` (the peer's, or our own DISCONNECTED or REQUEST_TIMED_OUT).  Where a response says
+that it is not the last (``Message.is_last``) it is called for that one, too.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ class Calls:
         call = self._calls.get(envelope.correlation_id)
         if call is None or call.link != link:
             return False
-        self._forget(envelope.correlation_id)
+        if envelope.body.is_last:
+            self._forget(envelope.correlation_id)
         call.on_answer(envelope.body, envelope.payload, now)
         return True
 

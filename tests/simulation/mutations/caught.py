@@ -67,6 +67,7 @@ CAUGHT: dict[str, int] = {
     "sequences-not-judged": 4,
     "stale-attachment": 11,
     "stale-broker-epoch-admitted": 4,
+    "stayed-fetch-passes-over-a-record": 1,
     "stored-result-not-replayed": 5,
     "sync-without-a-confirmed-round": 9,
     "term-is-no-epoch": 1,

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from nodes.broker.parked_fetch import Fetch
 from nodes.broker.produce import Produces
 from nodes.core.controller import isr
 from nodes.core.controller.elections import Elections
@@ -267,3 +268,15 @@ def reassignment_ended_early() -> list[Patch]:
 def partition_not_named_again() -> list[Patch]:
     """A follower does not name a partition again that its leader has taken out of the session."""
     return [(FollowerSession, "take_out", lambda _self, _key: None)]
+
+
+@mutation("S30")
+def stayed_fetch_passes_over_a_record() -> list[Patch]:
+    """A fetch that stays goes on one record behind what it has given."""
+    original = Fetch._end
+
+    def end(self: Fetch, *args: Any) -> Offset | None:
+        given = original(self, *args)
+        return None if given is None else Offset(given + 1)
+
+    return [(Fetch, "_end", end)]

@@ -274,6 +274,58 @@ def test_a_fetch_waits_for_enough_bytes(fleet: PartitionFleet) -> None:
     assert values_of(answers[0][1][0]) == [b"a" * 60, b"b" * 60]
 
 
+def test_a_fetch_that_stays_is_answered_until_its_wait_is_over(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    answers: list[Answer] = []
+    request = replace(fetch_request(key, max_wait_ms=600), stays=True)
+    fleet.post_whole(fleet.leader(key), request, answers)
+    for number in range(3):
+        fleet.write(key, b"%d" % number)
+        fleet.wait(lambda number=number: len(answers) == number + 1)  # type: ignore[misc]
+    fleet.wait(lambda: len(answers) == 4)
+    bodies = [body for body, _ in answers]
+    assert [body.is_last for body in bodies] == [False, False, False, True]
+    values = [values_of(frames[0]) for _, frames in answers[:3]]
+    assert values == [[b"0"], [b"1"], [b"2"]]
+    fleet.write(key, b"late")
+    fleet.settle()
+    assert len(answers) == 4
+
+
+def test_a_fetch_does_not_stay_for_more_bytes_nor_behind_records_left(
+    fleet: PartitionFleet,
+) -> None:
+    key = fleet.create()
+    for number in range(3):
+        fleet.write(key, b"%d" % number)
+    leader = fleet.leader(key)
+
+    def answered(max_bytes: int) -> bool:
+        request = replace(fetch_request(key, max_bytes=max_bytes), stays=True)
+        body, _ = fleet.ask_whole(leader, request)
+        return not body.is_last
+
+    batch_bytes = len(make_batch(b"0"))
+    assert answered(3 * batch_bytes + 1)
+    assert not answered(3 * batch_bytes), "nothing is left of what it may have"
+    assert not answered(2 * batch_bytes), "there are more to be read at once"
+    assert fleet.ask_whole(leader, fetch_request(key))[0].is_last, "it was not asked for"
+
+
+def test_a_fetch_that_stays_hears_that_its_partition_is_gone(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    answers: list[Answer] = []
+    request = replace(fetch_request(key, max_wait_ms=5_000), stays=True)
+    fleet.post_whole(fleet.leader(key), request, answers, timeout_ms=20_000)
+    fleet.write(key, b"0")
+    fleet.delete()
+    fleet.wait(lambda: len(answers) == 2)
+    last, _ = answers[1]
+    assert isinstance(last, FetchResponse)
+    assert last.is_last
+    assert last.partitions[0].error == ErrorCode.UNKNOWN_TOPIC_ID
+
+
 def test_a_fetch_ends_empty_after_its_wait(fleet: PartitionFleet) -> None:
     key = fleet.create()
     fleet.write(key, b"a")

@@ -14,6 +14,7 @@ from odradek.errors import (
     UnknownTopicOrPartitionError,
 )
 from odradek.fetching import NEAREST_MS, ConsumerSettings
+from transport.driver.calls import response
 from transport.wire.batch import CONTROL
 from transport.wire.checksum import crc32c
 from transport.wire.control import Marker, build_marker
@@ -144,6 +145,32 @@ def test_a_poll_need_wake_nobody_where_there_is_nothing_to_give(cluster: Any) ->
     cluster.settle()
     told.append(engine.has_nothing)
     assert told == [True, False, True, False]
+
+
+def test_a_fetch_that_stays_is_not_sent_again_until_its_last_answer(cluster: Any) -> None:
+    cluster.topic("t")
+    engine = make(cluster, "t")
+    (fetch,) = [one for one in cluster._parked if isinstance(one[1].body, FetchRequest)]
+    asked, read = cluster.count(FetchRequest), list[int]()
+
+    def answer(number: int, **how: Any) -> None:
+        builder = BatchBuilder()
+        builder.append(b"k", b"%d" % number, (), 1_000)
+        state = cluster.topics["t"].partitions[0]
+        state.append(builder.build())
+        frame = state.batches[-1]
+        part = fetch[1].body.partitions[0]
+        told = FetchedPartition(part.topic_id, 0, 0, Offset(number + 1), Offset(0), 0)
+        body = FetchResponse(0, (told,), **how)
+        engine.on_message(fetch[0], response(fetch[1], body, (frame,)), cluster.now)
+        engine.end_turn(cluster.now)
+        read.extend(poll(engine, cluster)[T0])
+
+    answer(0, stays=True)
+    answer(1, stays=True)
+    assert (read, cluster.count(FetchRequest)) == ([0, 1], asked)
+    answer(2)
+    assert (read, cluster.count(FetchRequest)) == ([0, 1, 2], asked + 1)
 
 
 def test_none_asks_for_a_seek(cluster: Any) -> None:

@@ -26,6 +26,7 @@ from transport.wire.errors import ErrorCode
 from transport.wire.ids import ClusterId, Incarnation, NodeName
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.cluster import DescribeNodeRequest, DescribeNodeResponse
+from transport.wire.messages.fetch import FetchRequest, FetchResponse
 
 WAIT_S = 10.0
 ANY_PORT = "tcp://127.0.0.1:0"
@@ -450,6 +451,30 @@ def test_a_loop_that_was_away_reports_the_gap() -> None:
     gap_ms = int(os.read(reading, 100))
     os.waitpid(child, 0)
     assert gap_ms >= 400
+
+
+def test_a_call_is_open_until_its_last_answer() -> None:
+    class Sink:
+        asked: Envelope
+
+        def send(self, _link: LinkId, envelope: Envelope) -> bool:
+            self.asked = envelope
+            return True
+
+    calls, sink, link = Calls(), Sink(), LinkId(1)
+    calls.attach(sink)  # type: ignore[arg-type]
+    heard: list[object] = []
+    request = FetchRequest(500, 1, 1_000, (), stays=True)
+    calls.request(
+        link, request, lambda body, _payload, _now: heard.append(body), Now(0, 0), timeout_ms=100
+    )
+    answers = [FetchResponse(0, stays=True), FetchResponse(0, stays=True), FetchResponse(0)]
+    for answer in answers:
+        assert len(calls) == 1
+        assert calls.on_message(link, response(sink.asked, answer), Now(1, 1))
+    assert heard == answers
+    assert len(calls) == 0
+    assert not calls.on_message(link, response(sink.asked, answers[0]), Now(1, 1)), "too late"
 
 
 def test_calls_expire_in_order_and_answer_exactly_once() -> None:

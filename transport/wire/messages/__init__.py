@@ -24,6 +24,11 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     api: ClassVar[Api]
 
+    @property
+    def is_last(self) -> bool:
+        """Of an answer: no other one to the same request follows."""
+        return True
+
 
 class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A value inside messages."""

@@ -79,6 +79,9 @@ class FetchRequest(Message, frozen=True, array_like=True, gc=False):
     """To be taken out of the session."""
     client_id: str = ""
     """Of consumers, for quotas."""
+    stays: bool = False
+    """Of consumers: it may be answered more than once, until ``max_wait_ms`` or ``max_bytes`` of all
+    answers together are used up."""
 
 
 class AbortedTransaction(Part, frozen=True, array_like=True, gc=False):
@@ -135,6 +138,13 @@ class FetchResponse(Message, frozen=True, array_like=True, gc=False):
     throttle_time_ms: int = 0
     """To be waited before the next fetch of this broker, which else brings nothing: its sender is
     above its quota."""
+    stays: bool = False
+    """The fetch goes on behind these records: another answer to it follows."""
+
+    @property
+    def is_last(self) -> bool:
+        """As Message."""
+        return not self.stays
 
 
 class ListOffset(Part, frozen=True, array_like=True, gc=False):
