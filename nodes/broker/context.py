@@ -72,14 +72,12 @@ class BrokerContext:
     """By this process, to all logs."""
     figures: dict[str, int] = field(default_factory=dict)
     """Counters by name, shown by HEALTH."""
+    id: NodeId = field(init=False)
+    """This broker's node id."""
 
     def __post_init__(self) -> None:
+        self.id = self.config.id
         self.directories = LogDirectories(self.disk, self.config)
-
-    @property
-    def id(self) -> NodeId:
-        """This broker's node id."""
-        return self.config.id
 
     def count(self, figure: str, by: int = 1) -> None:
         """Add to a counter."""

@@ -40,7 +40,7 @@ class Dispatch:
         """``knows_acls``: the image is one of the cluster's present."""
         self._context = context
         self._authorizer = Authorizer(context, knows_acls)
-        self._doors: dict[Door, Handlers] = {Door.CLIENTS: clients, Door.PEERS: peers}
+        self._clients, self._peers = clients, peers
         self._events = events
         self.handles = frozenset(clients) | frozenset(peers)
         """What has a handler at a door."""
@@ -56,7 +56,8 @@ class Dispatch:
         refusal = self._misdirected(envelope) or _impostor(origin, envelope)
         if self.refuse_all is not None and not isinstance(envelope.body, HealthRequest):
             refusal = self.refuse_all
-        handler = self._doors[origin.door].get(type(envelope.body))
+        handlers = self._clients if origin.door is Door.CLIENTS else self._peers
+        handler = handlers.get(type(envelope.body))
         if refusal is not None:
             self._refuse(request, refusal)
         elif handler is None:

@@ -201,9 +201,11 @@ class CoordinatorServer:
     @property
     def reign(self) -> Term | None:
         """The term in which this member leads; None unless all of earlier terms is applied here."""
+        if not self._quorum.leads:
+            return None
         leader, term = self._quorum.reign
-        mine = self._quorum.leads and self._replica.applied_term == term
-        return term if mine and leader == self._context.id else None
+        mine = leader == self._context.id and self._replica.applied_term == term
+        return term if mine else None
 
     @property
     def leads(self) -> bool:

@@ -107,6 +107,8 @@ class Migrator:
     def end_turn(self, now: Now) -> None:
         """Answer what is done, and propose what is next; before the quorum's end of the turn."""
         self._timers.fire(now)
+        if not self._orders and not self._proposed:
+            return
         if self._coordinator.reign is None:
             self._proposed = False
         for order in tuple(self._orders):

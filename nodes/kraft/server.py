@@ -81,6 +81,7 @@ class KraftServer:
         self.migrator = Migrator(
             self._config, ports.wire, self.coordinator, self._machine, self.broker.metadata
         )
+        self._quorums_own = self.coordinator.handles - self.broker.dispatch.handles
         self.broker.metadata.in_log = self._deltas_in_log
         self.coordinator.when_current(self.broker.metadata.became_current)
         self._started = True
@@ -96,8 +97,7 @@ class KraftServer:
             self.migrator.on_request(origin, envelope, now)
             return
         else:
-            kind = type(envelope.body)
-            of_broker = kind in self.broker.dispatch.handles or kind not in self.coordinator.handles
+            of_broker = type(envelope.body) not in self._quorums_own
         if not of_broker:
             self.coordinator.on_message(origin, envelope, now)
         elif not self._broker_ended:

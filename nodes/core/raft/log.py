@@ -23,17 +23,14 @@ KEPT_BYTES_MAX = 8 * 1024 * 1024
 class Log:
     """Entries ``base_index + 1 … last_index``, without gaps, of terms that never fall."""
 
-    __slots__ = ("_entries", "base_index", "base_term")
+    __slots__ = ("_entries", "base_index", "base_term", "last_index")
 
     def __init__(self, base_index: LogIndex, base_term: Term, entries: Sequence[Entry]) -> None:
         self.base_index = base_index
         self.base_term = base_term
         self._entries = list(entries)
-
-    @property
-    def last_index(self) -> LogIndex:
-        """Return the index of the newest entry, or the base when there is none."""
-        return LogIndex(self.base_index + len(self._entries))
+        self.last_index = LogIndex(base_index + len(entries))
+        """Of the newest entry, or the base when there is none."""
 
     @property
     def last_term(self) -> Term:
@@ -52,11 +49,13 @@ class Log:
         assert entries[0].index == self.last_index + 1, "a gap in the log"
         assert entries[0].term >= self.last_term, "terms fall in the log"
         self._entries.extend(entries)
+        self.last_index = LogIndex(self.last_index + len(entries))
 
     def truncate(self, from_index: int) -> None:
         """Drop the entries from ``from_index`` on."""
         assert from_index > self.base_index, "truncation below the base"
         del self._entries[from_index - self.base_index - 1 :]
+        self.last_index = LogIndex(self.base_index + len(self._entries))
 
     def between(self, first: int, last: int) -> list[Entry]:
         """Return the entries ``first … last``, both inclusive; both must be held."""
@@ -110,9 +109,11 @@ class Log:
         """Forget everything: the log starts anew after an installed snapshot."""
         self._entries.clear()
         self.base_index, self.base_term = base_index, base_term
+        self.last_index = base_index
 
     def check(self) -> None:
         """Assert that indexes have no gap and terms never fall (looks at the newest entries)."""
+        assert self.last_index == self.base_index + len(self._entries), "a log that is shorter"
         recent = self._entries[-64:]
         for position, entry in enumerate(reversed(recent)):
             assert entry.index == self.last_index - position, "an entry out of its place"

@@ -65,16 +65,17 @@ class CoordinatorWatch:
         self._voters.look(member)
         if member.role is Role.LEADER:
             progress = server._quorum._raft._replication.progress
-            self._emptied -= {node for node, known in progress.items() if known.match_index == 0}
-            live = {node: one for node, one in self._members.items() if self._lives(node)}
-            check_acknowledged(member, progress, live)
+            if self._emptied:
+                self._emptied -= {node for node, one in progress.items() if one.match_index == 0}
+            check_acknowledged(member, progress, self._members, self._lives)
+        log = member.log
         state = (
             member.term,
             member.voted_for,
             member.role,
             member.commit_index,
-            member.log.last_index,
-            member.log.last_term,
+            log.last_index,
+            log.last_term,
             member.durability.hard_state_pending,
             server._replica.applied_index,
         )
