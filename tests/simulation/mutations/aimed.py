@@ -11,12 +11,15 @@ from nodes.broker.replicas import Replicas
 from tests.simulation.cluster import broker_of, coordinator_of
 from tests.simulation.faults import Faults
 from tests.simulation.health import are_up
+from transport.wire.messages.metadata import AlterPartitionRequest
 
 ISOLATION_MS = (400, 2_500)
 SCATTERED_MS = (1_500, 4_000)
 FREEZE_MS = (300, 2_500)
 JOINING_MS = (2_000, 2_500)
 LOOK_US = 1_000
+PIECE_US = (40_000, 60_000)
+"""One way of a commit: some are under way when a death is heard of."""
 LAG_US = (100_000, 200_000)
 """Below the shortest election time-out: the follower still hears its leader."""
 
@@ -111,6 +114,48 @@ def restart_without_directory(faults: Faults) -> None:
         faults.losses.fail_directory(name)
 
 
+def kill_between_pieces(faults: Faults) -> None:
+    """Kill a broker, and again while the controller decides, a piece at a time, on its way back.
+
+    What the controller tells the quorum takes longer meanwhile than the news of a death.
+    """
+    names = faults.cluster.names("broker")
+    slow, controller = faults.cluster.network.slow, _controller(faults)
+    others = [name for name in names if name != controller]
+    if not are_up(faults.cluster, names) or not controller or slow:
+        return
+    victim = faults.world.random.choice(others)
+    faults.cluster.kill(victim)
+    until_us = faults.world.now_us + JOINING_MS[0] * 1_000
+
+    def look() -> None:
+        if _is_between_pieces(faults, controller, victim):
+            for name in names:
+                if name != controller:
+                    slow[controller, name] = PIECE_US
+            faults._later(JOINING_MS, slow.clear)
+            faults.cluster.kill(victim)
+        elif faults.running and faults.world.now_us < until_us:
+            faults.world.after(LOOK_US, look)
+
+    look()
+
+
+def _is_between_pieces(faults: Faults, controller: str, victim: str) -> bool:
+    """Tell whether some of the ISRs that leaders want this broker in are decided, and some are not."""
+    server = broker_of(faults.cluster.processes[controller])
+    core = None if server is None or not server._started else server.controller._core
+    courses = () if core is None else core._pieces
+    node = int(victim.rpartition("-")[2])
+    for course in courses:
+        request = getattr(getattr(course, "asked", None), "request", None)
+        if isinstance(request, AlterPartitionRequest):
+            joins = [change for change in request.changes for one in change.isr if one.id == node]
+            if len(joins) > 1 and faults.cluster.processes[victim].alive:
+                return True
+    return False
+
+
 def _is_joining(faults: Faults, name: str) -> bool:
     node = int(name.rpartition("-")[2])
     for other in faults.cluster.names("broker"):
@@ -192,6 +237,7 @@ AIMED: dict[str, Callable[[Faults], None]] = {
         slow_follower,
         freeze_controller,
         kill_joiner,
+        kill_between_pieces,
         restart_without_directory,
     )
 }

@@ -35,6 +35,7 @@ CAUGHT: dict[str, int] = {
     "half-a-transaction-committed": 1,
     "hard-state-not-written": 2,
     "image-not-restored": 13,
+    "joiners-judged-at-once": 8,
     "lasting-watch-not-caught-up": 1,
     "leader-epoch-kept": 2,
     "leader-without-check-quorum": 2,

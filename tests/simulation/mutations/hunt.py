@@ -80,6 +80,7 @@ def short_shape(seed: int, mutation: Mutation) -> Shape:
             min_insync_replicas=2,
             replica_lag_time_max_ms=random.choice((1_000, 3_000)),
             log_dirs=mutation.log_dirs,
+            controller_piece_records=mutation.piece_records,
             offsets_topic_partitions=2,
             transaction_state_partitions=2,
         ),

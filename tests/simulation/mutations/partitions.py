@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -10,6 +11,9 @@ from nodes.broker.parked_fetch import Fetch
 from nodes.broker.produce import Produces
 from nodes.core.controller import isr
 from nodes.core.controller.elections import Elections
+from nodes.core.controller.events import Decision
+from nodes.core.controller.image import ClusterImage
+from nodes.core.controller.isr import IsrChanges
 from nodes.core.fetch_session.follower import FollowerSession
 from nodes.core.partition import producer_state
 from nodes.core.partition.core import PartitionCore
@@ -19,7 +23,7 @@ from nodes.core.partition.producer_state import NEW, Producers
 from tests.simulation.mutations.registry import LIVENESS, Patch, mutation
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, NodeId, Offset
-from transport.wire.messages.metadata import PartitionRecord
+from transport.wire.messages.metadata import AlterPartitionRequest, PartitionRecord
 from transport.wire.messages.produce import ACKS_LEADER
 from transport.wire.records import RecordError, check_batch
 
@@ -100,6 +104,20 @@ def stale_broker_epoch_admitted() -> list[Patch]:
         return ErrorCode.NONE if error == ErrorCode.INELIGIBLE_REPLICA else error
 
     return [(isr, "_judge", judge)]
+
+
+@mutation("S26", victims="broker", faults=("kill_between_pieces",), mode="kraft", piece_records=1)
+def joiners_judged_at_once() -> list[Patch]:
+    """Who is alive is asked when a request for many ISRs comes, and not again when the turn of each has
+    come."""
+    original = IsrChanges.decide
+
+    def decide(self: IsrChanges, image: ClusterImage, request: AlterPartitionRequest) -> Decision:
+        as_it_was = copy(image)
+        as_it_was.brokers = dict(image.brokers)
+        return (yield from original(self, as_it_was, request))
+
+    return [(IsrChanges, "decide", decide)]
 
 
 @mutation("S20", victims="broker")

@@ -12,10 +12,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from inspect import getattr_static
 
-from nodes.config import LogConfig
+from nodes.config import BrokerConfig, LogConfig
 from tests.simulation.cluster import Cluster
 
 NOTE_BYTES = LogConfig().recovery_note_bytes
+PIECE_RECORDS = BrokerConfig().controller_piece_records
 Patch = tuple[object, str, object]
 """(owner, name of the attribute, what stands there while the bug is planted)."""
 
@@ -38,6 +39,7 @@ class Mutation:
     log_dirs: tuple[str, ...] = ("logs",)
     """Of every broker."""
     recovery_note_bytes: int = NOTE_BYTES
+    piece_records: int = PIECE_RECORDS
 
     @property
     def story(self) -> str:
@@ -65,6 +67,7 @@ def mutation(
     mode: str = "zookeeper",
     log_dirs: tuple[str, ...] = ("logs",),
     recovery_note_bytes: int = NOTE_BYTES,
+    piece_records: int = PIECE_RECORDS,
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     """Register a function that makes patches, under its own name, as a proof of ``number``."""
 
@@ -81,6 +84,7 @@ def mutation(
             mode,
             log_dirs,
             recovery_note_bytes,
+            piece_records,
         )
         return make
 
