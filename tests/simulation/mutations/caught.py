@@ -27,7 +27,7 @@ CAUGHT: dict[str, int] = {
     "duplicate-batch-not-recognised": 2,
     "ephemeral-kept-after-its-session": 1,
     "epochs-begin-anew": 2,
-    "folder-left-behind": 3,
+    "folder-left-behind": 19,
     "gap-in-sequences-accepted": 4,
     "given-before-it-was-let-go": 26,
     "guest-writes": 17,
