@@ -159,16 +159,19 @@ def known_producers(log: PartitionLog) -> KnownProducers:
 def read_batches(log: PartitionLog, offset: Offset) -> list[Batch]:
     """Return what the core needs of every batch of a log from an offset on.
 
-    Damaged when one cannot be read, or contradicts the one before: the CRC of a batch covers neither
-    its offset nor its leader epoch, and a wrong epoch would keep this replica from any role.
+    Damaged when one cannot be read, is not within the log, or contradicts the one before: the CRC of
+    a batch covers neither its offset nor its leader epoch, and a wrong epoch would keep this replica
+    from any role.
     """
     batches: list[Batch] = []
-    next_offset, epoch = 0, -1
+    next_offset, epoch, end = 0, -1, log.log_end_offset
     for header in log.headers_from(offset):
-        if header.base_offset < next_offset or header.leader_epoch < epoch:
+        follows = header.base_offset >= next_offset and header.leader_epoch >= epoch
+        if not follows or not log.log_start_offset < header.next_offset <= end:
             raise Damaged(
                 f"{log.folder} is damaged: the batch at offset {header.base_offset} of leader epoch"
-                f" {header.leader_epoch} follows offset {next_offset - 1} of epoch {epoch}"
+                f" {header.leader_epoch} follows offset {next_offset - 1} of epoch {epoch}, in a log"
+                f" from {log.log_start_offset} to {end}"
             )
         next_offset, epoch = header.next_offset, header.leader_epoch
         batches.append(_batch_in(log, header))

@@ -132,18 +132,24 @@ class BrokerWatch:
         return found
 
     def in_sync_starts(self, partition: Partition) -> dict[str, int]:
-        """Return where the live logs of a partition begin that are in sync by the newest image."""
-        image, found = self._cluster.transitions.image, dict[str, int]()
+        """Return where the live logs of a partition begin that are in sync by what is newest: the
+        image, or what a leader has been answered before any broker's image says so."""
+        image, records, starts = self._cluster.transitions.image, [], {}
         for host, process in self._processes.items():
             server = broker_of(process)
             if not process.alive or server is None or not server._started:
                 continue
             for replica in _replicas(server):
-                record = None if image is None else image.partition(replica.key)
-                in_sync = record is not None and server.context.id in record.isr
-                if _name(replica) == partition and in_sync and replica.core is not None:
-                    found[host] = int(replica.core.log_start_offset)
-        return found
+                core = replica.core
+                if _name(replica) != partition or core is None:
+                    continue
+                starts[host] = (server.context.id, int(core.log_start_offset))
+                known = None if image is None else image.partition(replica.key)
+                led = None if core._leader is None else core._leader.record
+                records += [record for record in (known, led) if record is not None]
+        newest = max(records, key=lambda record: record.partition_epoch, default=None)
+        in_sync = () if newest is None else newest.isr
+        return {host: start for host, (node, start) in starts.items() if node in in_sync}
 
     # Parts of a look
 
