@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from nodes.broker.server import BrokerServer
+from nodes.coordinator.server import CoordinatorServer
 from nodes.kraft.server import KraftServer
 from tests.simulation.checkers.brokers import BrokerWatch
 from tests.simulation.checkers.coordinators import CoordinatorWatch
 from tests.simulation.checkers.mirrors import Mirrors
-from tests.simulation.cluster import Cluster, broker_of, coordinator_of
+from tests.simulation.cluster import Cluster
 from tests.simulation.process import Inputs, SimulatedProcess
 
 
@@ -39,15 +41,23 @@ class Observer:
         process.on_turn = look
 
     def _look(self, process: SimulatedProcess) -> None:
-        coordinator, broker = coordinator_of(process), broker_of(process)
-        if coordinator is not None:
-            self.coordinators.look(process, coordinator)
-        if broker is not None:
+        program = process.program
+        if isinstance(program, BrokerServer):
+            self.brokers.look(process, program)
+        elif isinstance(program, CoordinatorServer):
+            self.coordinators.look(process, program)
+        elif isinstance(program, KraftServer):
+            self._look_at_both(process, program)
+
+    def _look_at_both(self, process: SimulatedProcess, program: KraftServer) -> None:
+        if program._started:
+            self.coordinators.look(process, program.coordinator)
+        broker = program.broker
+        if isinstance(broker, BrokerServer):
             self.brokers.look(process, broker)
-        elif isinstance(process.program, KraftServer) and process.program._started:
-            dedicated = process.program.broker
-            self.brokers.look_at_controller(dedicated.context.id, dedicated.controller)
-            self._mirrors.look(process.host, process.program._machine)
+        elif program._started:
+            self.brokers.look_at_controller(broker.context.id, broker.controller)
+            self._mirrors.look(process.host, program._machine)
 
     def finish(self) -> None:
         """Assert what must hold once everything has healed and come to rest."""
