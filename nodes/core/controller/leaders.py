@@ -56,7 +56,7 @@ class Leaders:
                 text = f"there is no partition {name[:80]}-{number}"
                 judged = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, text
             elif request.kind == ELECT_PREFERRED:
-                judged = _preferred(image, record)
+                judged = self._preferred(image, record)
             else:
                 judged = self._unclean(image, topic, record)
             if not isinstance(judged, tuple):
@@ -98,7 +98,7 @@ class Leaders:
             if len(elsewhere) * 100 > len(records) * IMBALANCE_PERCENT:
                 for seen in elsewhere:
                     newest = image.newest(seen)
-                    judged = None if newest is None else _preferred(image, newest)
+                    judged = None if newest is None else self._preferred(image, newest)
                     if isinstance(judged, PartitionRecord):
                         yield judged
 
@@ -111,7 +111,7 @@ class Leaders:
             return ControlledShutdownResponse(ErrorCode.STALE_BROKER_EPOCH)
         if not image.brokers[node].leaving:
             yield replace(image.brokers[node], leaving=True)
-        yield from _handed_over(image, node)
+        yield from self._handed_over(image, node)
         led = sum(record.leader == node for record in _records(image))
         return ControlledShutdownResponse(ErrorCode.NONE, led)
 
@@ -128,7 +128,7 @@ class Leaders:
         if broker.draining != request.draining:
             yield replace(broker, draining=request.draining)
         if request.draining:
-            yield from _handed_over(image, broker.id)
+            yield from self._handed_over(image, broker.id)
         return DrainBrokerResponse(ErrorCode.NONE)
 
     def decide_removal(self, image: ClusterImage, request: UnregisterBrokerRequest) -> Decision:
@@ -147,6 +147,41 @@ class Leaders:
         yield RemoveBrokerRecord(node)
         return UnregisterBrokerResponse(ErrorCode.NONE)
 
+    # One partition
+
+    def _preferred(self, image: ClusterImage, record: PartitionRecord) -> PartitionRecord | Refused:
+        """Return the record led by its first replica, or why it is not to be."""
+        first = record.replicas[0]
+        if record.leader == first:
+            return ErrorCode.ELECTION_NOT_NEEDED, "its preferred leader leads"
+        if not image.is_alive(first) or image.is_retreating(first):
+            text = f"its preferred leader, broker {first}, is not there"
+            return ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE, text
+        if first not in record.isr:
+            text = f"its preferred leader, broker {first}, is not in sync yet"
+            return ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE, text
+        return self._led_by(image, record, first)
+
+    def _handed_over(self, image: ClusterImage, node: NodeId) -> Iterator[PartitionRecord]:
+        """Yield what ``node`` leads and another can lead, led by that one. The ISR stays."""
+        led = [record for record in _records(image) if record.leader == node]
+        for record in led:
+            others: Sequence[NodeId] = [
+                member for member in record.isr if member != node and image.is_alive(member)
+            ]
+            others = [member for member in others if not image.is_retreating(member)] or others
+            if others:
+                yield self._led_by(image, record, successor(image, record.replicas, others))
+
+    def _led_by(
+        self, image: ClusterImage, record: PartitionRecord, leader: NodeId
+    ) -> PartitionRecord:
+        """Return the record under that leader; between two pieces of a death without the dead."""
+        wanted = replace(record, leader=leader)
+        if all(image.is_alive(member) for member in record.isr):
+            return stepped(record, wanted)
+        return self._elections.settled(image, record, wanted) or stepped(record, wanted)
+
 
 def _records(image: ClusterImage) -> Iterator[PartitionRecord]:
     for partitions in image.partitions.values():
@@ -157,29 +192,3 @@ def _all_partitions(image: ClusterImage) -> Iterator[tuple[str, int]]:
     for topic_id, partitions in image.partitions.items():
         for number in partitions:
             yield image.topics[topic_id].name, number
-
-
-def _preferred(image: ClusterImage, record: PartitionRecord) -> PartitionRecord | Refused:
-    """Return the record led by its first replica, or why it is not to be."""
-    first = record.replicas[0]
-    if record.leader == first:
-        return ErrorCode.ELECTION_NOT_NEEDED, "its preferred leader leads"
-    if not image.is_alive(first) or image.is_retreating(first):
-        text = f"its preferred leader, broker {first}, is not there"
-        return ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE, text
-    if first not in record.isr:
-        text = f"its preferred leader, broker {first}, is not in sync yet"
-        return ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE, text
-    return stepped(record, replace(record, leader=first))
-
-
-def _handed_over(image: ClusterImage, node: NodeId) -> Iterator[PartitionRecord]:
-    """Yield what ``node`` leads and another can lead, led by that one. The ISR stays."""
-    led = [record for record in _records(image) if record.leader == node]
-    for record in led:
-        others: Sequence[NodeId] = [
-            member for member in record.isr if member != node and image.is_alive(member)
-        ]
-        others = [member for member in others if not image.is_retreating(member)] or others
-        if others:
-            yield stepped(record, replace(record, leader=successor(image, record.replicas, others)))

@@ -94,6 +94,30 @@ def test_who_asks_during_a_death_waits_for_a_piece_and_not_for_all() -> None:
     assert not any(1 in record.isr for record in cluster.image.partitions[topic_id].values())
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [DrainBrokerRequest(NodeId(1), True, 1_000), ElectLeadersRequest(ELECT_PREFERRED, None, 1_000)],
+)
+def test_whose_death_is_being_decided_upon_is_put_into_no_isr_anew(request_: Message) -> None:
+    """Seed 320: a drain that came in between moved leaders, and left the dead in those ISRs."""
+    cluster = three(ControllerSettings(piece_records=4))
+    cluster.create("t", 100, 3)
+    for draining in (True, False):  # so that others lead what broker 2 is preferred for
+        drain = DrainBrokerRequest(NodeId(2), draining, 1_000)
+        finish(cluster, begin(cluster, Asked(drain, f"drain {draining}")))
+    delta = begin(cluster, LiveBrokers((broker(2), broker(3))))
+    cluster.step(Asked(request_, "a"))
+    decided: list[PartitionRecord] = []
+    while True:
+        effects = cluster.commit(delta)
+        decided += [record for record in delta.records if isinstance(record, PartitionRecord)]
+        if not effects.append:
+            break
+        (delta,) = effects.append
+    assert "a" in cluster.replies
+    assert not [record for record in decided if 1 in record.isr]
+
+
 def joins(cluster: Cluster, topic_id: TopicId, leader: int) -> AlterPartitionRequest:
     """What a leader asks for when all replicas have caught up."""
     changes = tuple(
