@@ -107,10 +107,14 @@ class Network:
     def send(self, link_id: LinkId, envelope: Envelope) -> bool:
         """Send over a DEALER; False: it is down or full."""
         link = self._links.get(link_id)
-        pipe = None if link is None else link.pipe
-        if pipe is None or pipe.origin is None or pipe.out.unread >= QUEUED_MAX:
+        if link is None or link.pipe is None or link.door is None:
             return False
-        self._carry(pipe.out, (pipe.origin, envelope))
+        way = link.pipe.out
+        if way.unread >= QUEUED_MAX:
+            return False
+        principal = self.principals.get(link.owner.host, "")
+        origin = Origin(link.door, link.pipe.route, link.address, principal)
+        self._carry(way, (origin, envelope))
         return True
 
     def reply(self, sender: SimulatedProcess, origin: Origin, envelope: Envelope) -> bool:
@@ -276,8 +280,7 @@ class Network:
     def _join(self, link: Link, peer: SimulatedProcess) -> None:
         self._last_route += 1
         route = b"%d" % self._last_route
-        principal = self.principals.get(link.owner.host, "")
-        pipe = link.pipe = Pipe(link, peer, route, principal)
+        pipe = link.pipe = Pipe(link, peer, route)
         link.attempts = 0
         for end in (link.owner, peer):
             self._pipes.setdefault(end, {})[pipe] = None

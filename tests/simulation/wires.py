@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from transport.driver.ports import Door, LinkId, Origin
+from transport.driver.ports import Door, LinkId
 from transport.sockets.options import MESSAGES_QUEUED_MAX
 
 if TYPE_CHECKING:
@@ -125,16 +125,12 @@ class Way:
 class Pipe:
     """One connection, with what is known at both ends."""
 
-    __slots__ = ("back", "link", "origin", "out", "peer", "route", "subscribed")
+    __slots__ = ("back", "link", "out", "peer", "route", "subscribed")
 
-    def __init__(self, link: Link, peer: SimulatedProcess, route: bytes, principal: str) -> None:
+    def __init__(self, link: Link, peer: SimulatedProcess, route: bytes) -> None:
         self.link = link
         self.peer = peer
         self.route = route
-        self.origin = (
-            None if link.door is None else Origin(link.door, route, link.address, principal)
-        )
-        """Of what a DEALER sends, for its receiver."""
         self.out = Way(self, link.owner, peer)
         self.back = Way(self, peer, link.owner)
         self.subscribed = False
