@@ -115,6 +115,8 @@ class LogMoves:
             return
         if move is not None:
             move.given_up = "it was cancelled"
+            if move is not self._moves[0]:
+                self._moves.remove(move)  # nothing of it is on the disk: one at most waits for each
         replica.is_moving = replica.directory is not target
         if replica.is_moving:
             self._moves.append(_Move(self._context, replica, target))

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from odradek.admin import AdminClient, ConfigResource, ConfigResourceType, LogDirDescription
 from odradek.commands.arguments import positive, whole
 from odradek.commands.partition import partition_of
+from odradek.commands.progress import bar
 from odradek.errors import OdradekError
 from transport.wire.ids import TopicPartition
 
@@ -99,18 +100,7 @@ def _throttled(given: argparse.Namespace, admin: AdminClient) -> Iterator[None]:
 
 def _wait(admin: AdminClient, broker: int, partitions: Sequence[TopicPartition], to: str) -> None:
     """Wait until all are there; on a terminal with a bar. OdradekError: a move was given up."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("moved")
+    with bar("moved", in_bytes=True) as show:
         while True:
             directories = {one.path: one for one in admin.describe_log_dirs(broker)}
             there = directories[to]
@@ -120,7 +110,7 @@ def _wait(admin: AdminClient, broker: int, partitions: Sequence[TopicPartition],
                 there.future_logs[key].size_bytes for key in left if key in there.future_logs
             )
             done = sum(there.logs[key] for key in partitions if key in there.logs) + copied
-            progress.update(bar, completed=min(done, total), total=total)
+            show(min(done, total), total)
             if not left:
                 return
             stopped = [key for key in left if key not in there.future_logs]

@@ -1,9 +1,11 @@
-"""How far a long command has come, said on standard error once a second."""
+"""How far a long command has come, on standard error: said once a second, or as a bar on a terminal."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 EVERY_S = 1.0
 MEGABYTE = 1_000_000
@@ -43,3 +45,21 @@ class Progress:
             f"{size_bytes / taken_s / MEGABYTE:,.1f} MB/s\n"
         )
         sys.stderr.flush()
+
+
+@contextmanager
+def bar(label: str, *, in_bytes: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Give ``show(done, total)`` of a bar; where no terminal is, it shows nothing."""
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn() if in_bytes else progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    with progress.Progress(*columns, console=console, disable=not console.is_terminal) as shown:
+        task = shown.add_task(label)
+        yield lambda done, total: shown.update(task, completed=done, total=total)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from odradek.admin import AdminClient
 from odradek.admin_configs import ConfigResource, ConfigResourceType
 from odradek.commands.arguments import positive
+from odradek.commands.progress import bar
 from odradek.reassignment_plan import Move, Replicas
 from transport.wire.ids import TopicPartition
 
@@ -87,22 +88,11 @@ def _throttle(admin: AdminClient, rates: Mapping[str, object]) -> None:
 
 def wait_for(admin: AdminClient, partitions: Sequence[TopicPartition]) -> None:
     """Wait until none of these is on its way any more; on a terminal with a bar."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     waited = set(partitions)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("partitions moved", total=len(waited))
+    with bar("partitions moved") as show:
         while True:
             left = waited & set(admin.list_partition_reassignments())
-            progress.update(bar, completed=len(waited) - len(left))
+            show(len(waited) - len(left), len(waited))
             if not left:
                 return
             time.sleep(LOOK_PAUSE_S)

@@ -192,6 +192,21 @@ def test_moves_follow_one_another_and_come_back() -> None:
     assert len(sizes(fleet)["logs"]) == 3
 
 
+def test_a_replica_waits_once_however_often_its_way_is_changed() -> None:
+    fleet = make_fleet()
+    key = fleet.create()
+    other = fleet.create("u")
+    fill(fleet, key)
+    fleet.write(other, b"x")
+    begin_slowly(fleet, "logs-2")
+    for number in range(30):
+        assert ask(fleet, DIRS[1 + number % 2], topic="u").error == ErrorCode.NONE
+    assert [str(one.replica.name) for one in fleet.hosted(1)._moves._moves] == ["t-0", "u-0"]
+    slow_down(fleet, 1_000_000)
+    fleet.wait(lambda: (home(fleet, key), home(fleet, other)) == ("logs-2", "logs-3"), 20_000)
+    assert fleet.logs(other) == [[b"x"]]
+
+
 def test_a_log_that_was_never_written_to_moves_too() -> None:
     fleet = make_fleet()
     key = fleet.create()
