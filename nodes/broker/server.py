@@ -410,9 +410,14 @@ class BrokerServer:
             self.election.resign(now)
 
     def _on_quorum(self, epoch: ControllerEpoch, now: Now) -> None:
-        """The cluster has moved to mode ``kraft``: the quorum's heartbeats say who leads it."""
-        self.peers.hear(self._config.quorum_members())
-        if epoch > self.channel.epoch:
+        """The cluster has moved to mode ``kraft``: the quorum's heartbeats say who leads it.
+
+        They may have said so already; then a claim that was read late may have hidden it since.
+        """
+        members = self._config.quorum_members()
+        self.peers.hear(members)
+        known = self.channel.controller in {member.id for member in members}
+        if epoch > self.channel.epoch or not known:
             self.on_controller(NO_NODE, epoch, now)
 
     def on_controller(self, controller: NodeId, epoch: ControllerEpoch, now: Now) -> None:

@@ -279,6 +279,24 @@ def test_a_late_heartbeat_of_an_earlier_controller_hides_no_later_one(fleet: Fle
     assert (channel.controller, channel.epoch) == (2, epoch)
 
 
+def test_a_claim_that_was_read_late_hides_the_quorums_controller_until_the_next_is_read(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 153: the claim of before a move came after the heartbeat of the quorum's controller."""
+    server = fleet.server(follower(fleet))
+    channel, now = server.channel, fleet.now()
+    before, epoch = channel.epoch, ControllerEpoch(channel.epoch + 1)
+    member = server._config.quorum_members()[0].id
+    monkeypatch.setattr(server.peers, "hear", lambda members: None)  # it is none of this world
+    channel.learn(member, epoch, now)
+    server._on_quorum(epoch, now)
+    assert channel.controller == member
+    claimer = next(n for n in fleet.numbers if n not in (member, server.context.id))
+    server.on_controller(NodeId(claimer), before, now)
+    server._on_quorum(epoch, now)
+    assert (channel.controller, channel.epoch) == (NO_NODE, epoch), "beats are news again"
+
+
 def test_what_waits_for_a_controller_is_asked_as_soon_as_one_is_known(fleet: Fleet) -> None:
     asking, controller = follower(fleet), fleet.controller()
     channel, answers = fleet.server(asking).channel, list[Message]()
