@@ -19,11 +19,10 @@ from itertools import count
 from typing import NamedTuple
 
 from odradek.errors import OdradekError
+from odradek.records import Headers
 from transport.kernel import Now
 from transport.wire.ids import ProducerEpoch, ProducerId, TopicId, TopicPartition
 from transport.wire.records import BatchBuilder, Parts
-
-Headers = Sequence[tuple[str, bytes | None]]
 
 SEQUENCE_MASK = 0x7FFFFFFF
 """Sequences go on with 0 after 2³¹ − 1."""

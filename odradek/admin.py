@@ -26,8 +26,7 @@ from odradek.admin_partitions import OngoingReassignment
 from odradek.admin_quotas import QuotaEntity
 from odradek.arguments import partition_of, topic_name, topic_names
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
-from odradek.consumer import settle
-from odradek.engine import Engine
+from odradek.engine import Engine, settle
 from odradek.errors import OdradekError
 from odradek.group_administration import GroupAdministration
 from odradek.settings import Bounds, check_number, check_text

@@ -19,6 +19,7 @@ from odradek.classic_protocol import (
     encode_assignment,
     encode_subscription,
 )
+from odradek.committing import Who
 from odradek.coordinator_link import CoordinatorLink
 from odradek.errands import error_of
 from odradek.errors import error_for
@@ -29,7 +30,6 @@ from odradek.membership import (
     GroupPart,
     GroupSettings,
     Told,
-    Who,
 )
 from odradek.metadata import ClusterView
 from transport.driver.ports import Ports

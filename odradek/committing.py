@@ -13,7 +13,6 @@ from odradek.arguments import OFFSETS, partition_of
 from odradek.coordinator_link import CoordinatorLink
 from odradek.errands import failure_of
 from odradek.errors import OdradekError, error_for, topic_error
-from odradek.membership import Who
 from odradek.metadata import ClusterView
 from odradek.settings import check_number, check_text
 from transport.driver.timers import Timers
@@ -42,6 +41,16 @@ from transport.wire.messages.group_offsets import (
 )
 
 LOOK_MS = 20
+
+
+class Who(NamedTuple):
+    """As whom to commit."""
+
+    member_id: MemberId
+    epoch: MemberEpoch
+    instance_id: str | None = None
+
+
 NOBODY = Who(MemberId(""), MemberEpoch(-1))
 """Commits from outside: for groups without members, or partitions assigned by hand."""
 

@@ -10,7 +10,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from typing import Any, NamedTuple, Self
 
 from odradek.arguments import (
@@ -26,7 +26,7 @@ from odradek.committing import Committable, GroupMetadata, OffsetAndMetadata, of
 from odradek.consumer_engine import ConsumerEngine
 from odradek.consumer_settings import BOUNDS, SETTINGS, consumer_settings
 from odradek.deserialization import Deserializer, Deserializers
-from odradek.engine import Engine
+from odradek.engine import Engine, settle
 from odradek.errands import failure_of
 from odradek.errors import OdradekError, RecordDeserializationError, topic_error
 from odradek.interceptors import ConsumerInterceptor, checked, guarded
@@ -560,16 +560,3 @@ def metadata_told(answer: Message) -> MetadataResponse:
     if isinstance(answer, MetadataResponse) and answer.error == ErrorCode.NONE:
         return answer
     raise failure_of(answer)
-
-
-def settle(future: Future[Any]) -> Callable[[Any, Now], None]:
-    """Return a callback that settles ``future``, unless nobody waits for it any more."""
-
-    def done(result: Any, _now: Now) -> None:
-        with contextlib.suppress(InvalidStateError):
-            if isinstance(result, OdradekError):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
-
-    return done

@@ -16,13 +16,13 @@ from odradek.client_program import ClientProgram
 from odradek.committing import GroupOffsets, OffsetAndMetadata, OnCommitted, OnFetched
 from odradek.coordinator_link import CoordinatorLink
 from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError, topic_error
+from odradek.fetched_records import FetchedRecords
 from odradek.fetching import ConsumerSettings, Fetcher
 from odradek.measures import ConsumerMeasures, Metrics
 from odradek.membership import ConsumerMembership, GroupSettings, Membership
 from odradek.offset_reset import reset_timestamp_ms
 from odradek.offsets import OffsetLookups, OnFound
 from odradek.rebalancing import Change, Rebalancing
-from odradek.records import FetchedRecords
 from odradek.subscription import Assigned, Subscription
 from transport.kernel import Now, earliest
 from transport.wire.errors import ErrorCode, meaning

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from odradek.errors import ClientClosedError, ClientTimeoutError, NoClusterError
+from odradek.errors import ClientClosedError, ClientTimeoutError, NoClusterError, OdradekError
 from transport.driver.ports import Program
 from transport.kernel import Now
 
@@ -74,7 +74,7 @@ class _Running:
             self.ended = True
             waiting, self.pending = list(self.pending), {}
         for future in waiting:
-            _settle(future, error=self.closed_error())
+            _give_end(future, error=self.closed_error())
 
     def closed_error(self) -> ClientClosedError:
         if self.failure is None:
@@ -143,7 +143,7 @@ class Engine:
         """Run ``fn(now)`` on the loop's thread; the future has what it returns or raises."""
 
         def settle(future: Future[T], now: Now) -> None:
-            _settle(future, result=fn(now))
+            _give_end(future, result=fn(now))
 
         return self.ask(settle)
 
@@ -168,7 +168,7 @@ class Engine:
             try:
                 fn(open_future, now)
             except Exception as error:  # noqa: BLE001 - it is the caller's
-                _settle(open_future, error=error)
+                _give_end(open_future, error=error)
 
         self._check()
         running = self._running
@@ -240,7 +240,7 @@ def _secured_loop(keys: Path, program: Program) -> LoopLike:
         raise NoClusterError(str(error)) from None
 
 
-def _settle(
+def _give_end(
     future: Future[Any], *, result: object = None, error: BaseException | None = None
 ) -> None:
     """Give a future its end, unless its owner has cancelled it or it has one."""
@@ -249,6 +249,18 @@ def _settle(
             future.set_exception(error)
         else:
             future.set_result(result)
+
+
+def settle(future: Future[Any]) -> Callable[[Any, Now], None]:
+    """Return a callback that settles ``future``, unless nobody waits for it any more."""
+
+    def done(result: Any, _now: Now) -> None:
+        if isinstance(result, OdradekError):
+            _give_end(future, error=result)
+        else:
+            _give_end(future, result=result)
+
+    return done
 
 
 def _stop_all() -> None:

@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 from odradek.errands import error_of
 from odradek.errors import OdradekError, error_for
+from odradek.fetched_records import FetchedBatch, unknown_offset
 from odradek.isolation import ISOLATION_LEVELS, aborted_batches
 from odradek.measures import Latencies
 from odradek.membership import GroupSettings
 from odradek.metadata import ClusterView, Leader
 from odradek.offset_reset import reset_policy, reset_timestamp_ms
 from odradek.offsets import Found, OffsetLookups
-from odradek.records import FetchedBatch, unknown_offset
 from odradek.rests import Rests
 from odradek.subscription import Assigned, Buffered, Subscription
 from transport.driver.calls import Calls

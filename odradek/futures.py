@@ -16,7 +16,8 @@ from typing import Any, Generic, TypeVar
 
 from odradek.accumulator import Outcome
 from odradek.errors import ClientTimeoutError, OdradekError
-from odradek.records import RecordMetadata, WrittenRecords
+from odradek.records import RecordMetadata
+from odradek.written_records import WrittenRecords
 
 RUNNING = "RUNNING"
 FINISHED = "FINISHED"

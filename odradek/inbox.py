@@ -17,9 +17,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from odradek.accumulator import Headers, OnDone, Outcome
+from odradek.accumulator import OnDone, Outcome
 from odradek.errors import BufferFullError, ClientClosedError, OdradekError
 from odradek.producer_engine import ProducerEngine
+from odradek.records import Headers
 from odradek.sheaf import RecordFuture, Sheaf
 from transport.kernel import Now
 from transport.wire.records import Parts

@@ -10,9 +10,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from odradek.accumulator import Headers
 from odradek.committing import OffsetAndMetadata
-from odradek.records import ConsumerRecord, RecordMetadata
+from odradek.records import ConsumerRecord, Headers, RecordMetadata
 from transport.wire.ids import TopicPartition
 
 _log = logging.getLogger("odradek")

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from odradek.classic_protocol import STRATEGIES
+from odradek.committing import Who
 from odradek.coordinator_link import CoordinatorLink
 from odradek.errands import error_of
 from odradek.errors import OdradekError, error_for
 from transport.driver.ports import Ports
 from transport.kernel import Now, earliest
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import MemberEpoch, MemberId, TopicId, TopicPartition
+from transport.wire.ids import MemberId, TopicId, TopicPartition
 from transport.wire.messages import Message
 from transport.wire.messages.groups import (
     JOIN_EPOCH,
@@ -84,14 +85,6 @@ class Told(NamedTuple):
 
 
 Assignment = dict[TopicPartition, Told]
-
-
-class Who(NamedTuple):
-    """As whom to commit."""
-
-    member_id: MemberId
-    epoch: MemberEpoch
-    instance_id: str | None = None
 
 
 def _numbered(topics: Iterable[OwnedTopic]) -> set[tuple[TopicId, int]]:

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from odradek.accumulator import Accumulator, Batch, Headers, Lane, OnDone, Outcome, Run
+from odradek.accumulator import Accumulator, Batch, Lane, OnDone, Outcome, Run
 from odradek.errors import ClientError, OdradekError, error_for
 from odradek.metadata import ClusterView
 from odradek.partitioner import MurmurPartitioner, Partitioner
+from odradek.records import Headers
 from odradek.topic_map import TopicView
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode

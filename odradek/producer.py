@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Self
 
-from odradek.accumulator import Headers, OnDone
+from odradek.accumulator import OnDone
 from odradek.arguments import check_record, check_time
 from odradek.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.committing import Committable, GroupMetadata, offsets_to_commit
@@ -33,7 +33,7 @@ from odradek.partitioner import Partitioner
 from odradek.placement import RECORD_OVERHEAD_BYTES
 from odradek.producer_engine import ProducerEngine
 from odradek.producer_settings import BOUNDS, SETTINGS, producer_settings
-from odradek.records import RecordMetadata
+from odradek.records import Headers, RecordMetadata
 from odradek.serialization import (
     Serializer,
     Serializers,

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from odradek.accumulator import Accumulator, Headers, OnDone, Outcome, Run
+from odradek.accumulator import Accumulator, OnDone, Outcome, Run
 from odradek.client_program import ClientProgram
 from odradek.committing import GroupMetadata, GroupOffsets, Offsets
 from odradek.coordinator_link import CoordinatorLink
@@ -28,6 +28,7 @@ from odradek.measures import Metrics
 from odradek.partitioner import Partitioner
 from odradek.placement import RECORD_OVERHEAD_BYTES, Placement, Single
 from odradek.producer_transaction import ProducerTransaction
+from odradek.records import Headers
 from odradek.sender import ProducerSettings, Sender
 from odradek.topic_map import TopicView
 from transport.kernel import Now, earliest

@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from odradek.committing import NOBODY, GroupOffsets, OffsetAndMetadata, OnCommitted
+from odradek.committing import NOBODY, GroupOffsets, OffsetAndMetadata, OnCommitted, Who
 from odradek.errors import OdradekError
-from odradek.membership import Assignment, GroupSettings, Membership, Who
+from odradek.membership import Assignment, GroupSettings, Membership
 from odradek.subscription import Assigned, Subscription
 from transport.driver.timers import Timers
 from transport.kernel import Now

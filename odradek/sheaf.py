@@ -12,12 +12,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from odradek.accumulator import Headers, Outcome
+from odradek.accumulator import Outcome
 from odradek.errors import OdradekError
 from odradek.futures import FINISHED, RUNNING, WatchedFuture
 from odradek.placement import RECORD_OVERHEAD_BYTES, Single
 from odradek.producer_engine import ProducerEngine
-from odradek.records import RecordMetadata
+from odradek.records import Headers, RecordMetadata
 from transport.kernel import Now
 
 _NOWHERE = -1

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from odradek.errors import OdradekError
-from odradek.records import FetchedBatch, FetchedRecords, Piece
+from odradek.fetched_records import FetchedBatch, FetchedRecords, Piece
 from transport.wire.ids import NO_NODE, NodeId, TopicId, TopicPartition
 from transport.wire.records import RecordBatchView
 

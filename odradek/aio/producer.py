@@ -12,14 +12,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeVar
 
 from odradek import producer as blocking
-from odradek.accumulator import Headers
 from odradek.bootstrap import Hosts
 from odradek.committing import GroupMetadata, OffsetAndMetadata
 from odradek.errors import ClientTimeoutError, OdradekError, TransactionAbortableError
 from odradek.futures import WatchedFuture
 from odradek.measures import Metrics
 from odradek.partitioner import Partitioner
-from odradek.records import RecordMetadata
+from odradek.records import Headers, RecordMetadata
 from odradek.serialization import Serializer
 from transport.wire.ids import TopicPartition
 

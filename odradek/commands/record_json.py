@@ -13,8 +13,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from odradek.accumulator import Headers
-from odradek.records import ConsumerRecord
+from odradek.records import ConsumerRecord, Headers
 
 _KNOWN = frozenset(
     {

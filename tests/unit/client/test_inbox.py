@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from odradek.accumulator import Headers, Outcome
+from odradek.accumulator import Outcome
 from odradek.errors import BufferFullError, ClientClosedError
 from odradek.inbox import GATHERED_BYTES_MAX, FlushItem, Inbox, RunItem
 from odradek.producer_engine import ProducerEngine
+from odradek.records import Headers
 from odradek.sender import ProducerSettings
 from odradek.sheaf import RecordFuture
 
