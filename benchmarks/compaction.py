@@ -17,8 +17,8 @@ import sys
 from benchmarks.machine import describe
 from benchmarks.steady_writes import PAUSE_S, WAIT_S, latencies_ms, percentile
 from odradek import AdminClient, NewTopic, Producer
-from odradek.admin import ConfigResource, ConfigResourceType
-from odradek.node_window import Metrics, read_metrics
+from odradek.admin.client import ConfigResource, ConfigResourceType
+from odradek.cluster.node_window import Metrics, read_metrics
 from odradek.testing import Cluster
 
 TABLE, LIVE = "table", "live"

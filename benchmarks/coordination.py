@@ -17,7 +17,7 @@ import psutil
 
 from benchmarks.machine import describe
 from odradek import CoordinationClient
-from odradek.async_result import AsyncResult
+from odradek.coordination.async_result import AsyncResult
 from odradek.testing import Cluster, wait_until
 
 WAIT_S = 60.0

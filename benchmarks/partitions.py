@@ -16,7 +16,7 @@ import psutil
 
 from benchmarks.machine import describe
 from odradek import AdminClient, NewTopic, Producer
-from odradek.load import Shape, produce
+from odradek.commands.load import Shape, produce
 from odradek.testing import Cluster
 
 WAIT_S = 120.0

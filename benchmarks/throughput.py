@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from benchmarks.machine import describe
 from odradek import AdminClient, Consumer, NewTopic, Producer, TopicPartition
-from odradek.load import Report, Shape, consume, end_to_end, produce
+from odradek.commands.load import Report, Shape, consume, end_to_end, produce
 from odradek.testing import Cluster
 
 VALUE_BYTES = 100

@@ -17,8 +17,8 @@ import psutil
 
 from benchmarks.machine import describe
 from odradek import CoordinationClient
-from odradek.async_result import AsyncResult
-from odradek.question import ask_one
+from odradek.cluster.question import ask_one
+from odradek.coordination.async_result import AsyncResult
 from odradek.testing import Cluster
 from supervisor.data_dir import DataDir
 from transport.wire.messages.ensemble import TakeSnapshotRequest, TakeSnapshotResponse

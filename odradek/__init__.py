@@ -8,18 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from odradek.admin import (
+    from odradek.admin.client import (
         AdminClient,
         ConfigResource,
         ConfigResourceType,
         NewPartitions,
         NewTopic,
     )
-    from odradek.committing import OffsetAndMetadata
-    from odradek.consumer import Consumer, OffsetAndTimestamp
-    from odradek.coordination import CoordinationClient
-    from odradek.listener import ConsumerRebalanceListener
-    from odradek.producer import Producer
+    from odradek.cluster.committing import OffsetAndMetadata
+    from odradek.consumer.client import Consumer, OffsetAndTimestamp
+    from odradek.consumer.listener import ConsumerRebalanceListener
+    from odradek.coordination.client import CoordinationClient
+    from odradek.producer.client import Producer
     from odradek.records import ConsumerRecord, RecordMetadata
     from transport.wire.ids import TopicPartition
 
@@ -43,18 +43,18 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AdminClient": "odradek.admin",
-    "ConfigResource": "odradek.admin",
-    "ConfigResourceType": "odradek.admin",
-    "Consumer": "odradek.consumer",
-    "ConsumerRebalanceListener": "odradek.listener",
+    "AdminClient": "odradek.admin.client",
+    "ConfigResource": "odradek.admin.client",
+    "ConfigResourceType": "odradek.admin.client",
+    "Consumer": "odradek.consumer.client",
+    "ConsumerRebalanceListener": "odradek.consumer.listener",
     "ConsumerRecord": "odradek.records",
-    "CoordinationClient": "odradek.coordination",
-    "NewPartitions": "odradek.admin",
-    "NewTopic": "odradek.admin",
-    "OffsetAndMetadata": "odradek.committing",
-    "OffsetAndTimestamp": "odradek.consumer",
-    "Producer": "odradek.producer",
+    "CoordinationClient": "odradek.coordination.client",
+    "NewPartitions": "odradek.admin.client",
+    "NewTopic": "odradek.admin.client",
+    "OffsetAndMetadata": "odradek.cluster.committing",
+    "OffsetAndTimestamp": "odradek.consumer.client",
+    "Producer": "odradek.producer.client",
     "RecordMetadata": "odradek.records",
     "TopicPartition": "transport.wire.ids",
 }

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from odradek.committing import OffsetAndMetadata
+from odradek.cluster.committing import OffsetAndMetadata
 from odradek.records import ConsumerRecord, Headers, RecordMetadata
 from transport.wire.ids import TopicPartition
 

@@ -256,7 +256,7 @@ def _data_dir(given: argparse.Namespace) -> DataDir:
 
 
 def _data_path(given: argparse.Namespace) -> Path:
-    from odradek.bootstrap import default_data_dir
+    from odradek.cluster.bootstrap import default_data_dir
 
     path: Path | None = given.data_dir
     return path if path is not None else default_data_dir()

@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from odradek.bootstrap import default_data_dir
+from odradek.cluster.bootstrap import default_data_dir
 from supervisor.outcome import Outcome
 from supervisor.plan import ClusterPlan
 from supervisor.status import describe_ready, uptime_text

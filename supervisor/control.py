@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from odradek.question import ask_one
+from odradek.cluster.question import ask_one
 from supervisor.data_dir import DataDir, SupervisorRecord
 from transport.wire.errors import meaning
 from transport.wire.messages import Message, Refusal

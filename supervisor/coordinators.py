@@ -71,7 +71,7 @@ def remove(data_dir: DataDir, name: str, *, observe: bool) -> int:
 
 def _introduce(data_dir: DataDir, name: str) -> bool:
     """Restart who does not know of a coordinator, the leader last; it hands over by itself."""
-    from odradek.question import ask_all
+    from odradek.cluster.question import ask_all
 
     members = [member for member in members_in(data_dir) if member.name != name]
     told = ask_all(

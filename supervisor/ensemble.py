@@ -141,7 +141,7 @@ def status(data_dir: DataDir, *, as_json: bool) -> int:
 
 def transfer(data_dir: DataDir, name: str) -> int:
     """Let another coordinator lead; returns when it does."""
-    from odradek.question import ask_one
+    from odradek.cluster.question import ask_one
     from transport.wire.messages.ensemble import (
         TransferLeadershipRequest,
         TransferLeadershipResponse,
@@ -169,7 +169,7 @@ def transfer(data_dir: DataDir, name: str) -> int:
 
 def change(data_dir: DataDir, name: str, *, votes: bool) -> int:
     """Let a member vote, or not vote any more; returns when that is committed."""
-    from odradek.question import ask_one
+    from odradek.cluster.question import ask_one
     from transport.wire.messages.ensemble import ChangeVotersRequest, ChangeVotersResponse
 
     keys = data_dir.keys_file()
@@ -205,7 +205,7 @@ def change(data_dir: DataDir, name: str, *, votes: bool) -> int:
 
 def snapshot(data_dir: DataDir, name: str) -> int:
     """Write a snapshot on one coordinator, or on each."""
-    from odradek.question import ask_one
+    from odradek.cluster.question import ask_one
     from transport.wire.messages.ensemble import TakeSnapshotRequest, TakeSnapshotResponse
 
     keys = data_dir.keys_file()
@@ -240,7 +240,7 @@ def find_member(members: list[NodeEndpoints], name: str) -> NodeEndpoints:
 
 def ask_all_health(data_dir: DataDir, members: list[NodeEndpoints]) -> list[HealthResponse | None]:
     """Return each one's word about itself; None: it does not answer."""
-    from odradek.question import ask_all
+    from odradek.cluster.question import ask_all
 
     answers = ask_all(
         [member.clients for member in members],

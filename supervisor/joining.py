@@ -27,8 +27,8 @@ ASK_MAX_MS = 5_000
 
 def find_cluster(address: str, keys: Path | None) -> DescribeNodeResponse:
     """Ask the nodes at ``address`` (``host:port``, with commas) for their cluster; ConfigError."""
-    from odradek.bootstrap import parse_hosts
-    from odradek.question import ask_all
+    from odradek.cluster.bootstrap import parse_hosts
+    from odradek.cluster.question import ask_all
 
     try:
         doors = parse_hosts(address)
@@ -46,7 +46,7 @@ def find_cluster(address: str, keys: Path | None) -> DescribeNodeResponse:
 
 def take_number(address: str, keys: Path | None) -> NodeId:
     """Return a number that no other broker of the cluster has or will ever have."""
-    from odradek.coordination import CoordinationClient
+    from odradek.coordination.client import CoordinationClient
     from odradek.errors import OdradekError
 
     try:

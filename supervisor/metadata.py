@@ -149,7 +149,7 @@ def _find(holders: list[NodeEndpoints], name: str) -> NodeEndpoints:
 
 
 def _controller(holders: list[NodeEndpoints]) -> NodeEndpoints:
-    from odradek.question import ask_all
+    from odradek.cluster.question import ask_all
 
     words = ask_all([one.peers for one in holders], HealthRequest(), timeout_ms=ASK_MAX_MS // 10)
     for holder, word in zip(holders, words, strict=True):
@@ -159,7 +159,7 @@ def _controller(holders: list[NodeEndpoints]) -> NodeEndpoints:
 
 
 def _ask(holder: NodeEndpoints, after: MetadataVersion) -> FetchImageResponse:
-    from odradek.question import ask_one
+    from odradek.cluster.question import ask_one
 
     question = FetchImageRequest(NO_NODE, after, own=True)
     answer = ask_one(holder.peers, question, timeout_ms=ASK_MAX_MS)

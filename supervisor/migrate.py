@@ -213,7 +213,7 @@ def _knows_nothing_of_it(answer: Message | None) -> bool:
 
 def _asked(data_dir: DataDir) -> dict[str, Message | None]:
     """Ask every coordinator how far it is; returns the answers by name."""
-    from odradek.question import ask_all
+    from odradek.cluster.question import ask_all
 
     members = _members(data_dir)
     answers = ask_all(
@@ -227,7 +227,7 @@ def _asked(data_dir: DataDir) -> dict[str, Message | None]:
 
 def _order(data_dir: DataDir, members: list[NodeEndpoints], to: Stage) -> MigrateResponse | str:
     """Give an order to whoever leads, until it is done; returns why not otherwise."""
-    from odradek.question import ask_one
+    from odradek.cluster.question import ask_one
 
     until_s = time.monotonic() + SETTLE_MAX_S
     while True:

@@ -16,7 +16,7 @@ from nodes.broker.controller import Mandate
 from nodes.broker.metadata_store import Reign, ZnodeMetadataStore
 from nodes.broker.registrations import Registrations
 from nodes.broker.scripts import Script, Session, play
-from odradek.watches import EXISTS
+from odradek.coordination.watches import EXISTS
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, BrokerEpoch, ControllerEpoch, NodeId

@@ -15,7 +15,7 @@ from nodes.broker.identity import settle_loss
 from nodes.broker.scripts import Script, Session, play
 from nodes.config import ConfigError
 from nodes.core.controller.formats import too_old
-from odradek.session import CoordinationSession, SessionState
+from odradek.coordination.session import CoordinationSession, SessionState
 from transport.driver.ports import LinkId
 from transport.kernel import Now
 from transport.wire.codec import Envelope

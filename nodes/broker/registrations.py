@@ -11,7 +11,7 @@ from collections.abc import Callable
 from nodes.broker import znodes
 from nodes.broker.context import BrokerContext
 from nodes.broker.scripts import Script, Session, in_batches, play
-from odradek.watches import CHILDREN
+from odradek.coordination.watches import CHILDREN
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import BrokerEpoch, NodeId

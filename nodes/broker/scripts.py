@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Protocol, TypeVar
 
-from odradek.lane import OnResults
-from odradek.watches import OnEvent
+from odradek.coordination.lane import OnResults
+from odradek.coordination.watches import OnEvent
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Ports
 from transport.kernel import Now
@@ -27,7 +27,7 @@ OPERATIONS_AT_ONCE = 1_000
 
 
 class Session(Protocol):
-    """What a broker uses of :class:`odradek.session.CoordinationSession`."""
+    """What a broker uses of :class:`odradek.coordination.session.CoordinationSession`."""
 
     session_id: SessionId
 

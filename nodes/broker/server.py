@@ -43,7 +43,7 @@ from nodes.broker.transactions import Transactions
 from nodes.config import EXIT_STOPPED, QUORUM_ROLES, ConfigError, NodeConfig
 from nodes.runtime.measures import Outlook
 from nodes.storage.disk import Disk
-from odradek.session import CoordinationSession
+from odradek.coordination.session import CoordinationSession
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.driver.timers import Timers

@@ -21,7 +21,7 @@ from nodes.kraft.migration import Migrator
 from nodes.kraft.share import Share
 from nodes.runtime.measures import Outlook, counters, merged
 from nodes.storage.disk import Disk
-from odradek.session import CoordinationSession
+from odradek.coordination.session import CoordinationSession
 from transport.driver.calls import response
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.kernel import Now, earliest

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
-from odradek import admin as blocking
-from odradek.admin import (
+from odradek.admin import client as blocking
+from odradek.admin.client import (
     AclBinding,
     AclFilter,
     ClusterDescription,
@@ -20,15 +20,15 @@ from odradek.admin import (
     QuotaEntity,
     TopicDescription,
 )
-from odradek.admin_groups import GroupDescription, GroupListing, OffsetReset
-from odradek.admin_transactions import (
+from odradek.admin.groups import GroupDescription, GroupListing, OffsetReset
+from odradek.admin.transactions import (
     HangingTransaction,
     ProducerState,
     TransactionDescription,
     TransactionListing,
 )
-from odradek.bootstrap import Hosts, KeysFile
-from odradek.committing import OffsetAndMetadata
+from odradek.cluster.bootstrap import Hosts, KeysFile
+from odradek.cluster.committing import OffsetAndMetadata
 from odradek.errors import OdradekError
 from transport.wire.ids import TopicPartition
 

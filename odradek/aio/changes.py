@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
-from odradek.async_result import AsyncResult
-from odradek.change_feed import LOOK_AGAIN_S, PAGE_CHANGES, Change, ChangeFeed, Step
-from odradek.changes import ANSWER_S, PAUSE_S, AnswerT, ChangesClient
+from odradek.coordination.async_result import AsyncResult
+from odradek.coordination.change_feed import LOOK_AGAIN_S, PAGE_CHANGES, Change, ChangeFeed, Step
+from odradek.coordination.changes import ANSWER_S, PAUSE_S, AnswerT, ChangesClient
 from odradek.errors import ClientTimeoutError, OdradekError
 
 __all__ = ["Change", "Changes"]
 
 
 class Changes:
-    """As :class:`odradek.changes.Changes`, with ``async for`` and ``await next()``."""
+    """As :class:`odradek.coordination.changes.Changes`, with ``async for`` and ``await next()``."""
 
     def __init__(self, client: ChangesClient, prefix: str, since: int | None) -> None:
         self._client = client

@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
-from odradek import consumer as blocking
-from odradek.bootstrap import Hosts
-from odradek.committing import Committable, GroupMetadata, OffsetAndMetadata
-from odradek.consumer import (
+from odradek.cluster.bootstrap import Hosts
+from odradek.cluster.committing import Committable, GroupMetadata, OffsetAndMetadata
+from odradek.consumer import client as blocking
+from odradek.consumer.client import (
     MAX_POLL_RECORDS,
     QUESTION_TIMEOUT_MS,
     OffsetAndTimestamp,
     Polled,
 )
-from odradek.deserialization import Deserializer
-from odradek.listener import ConsumerRebalanceListener
+from odradek.consumer.deserialization import Deserializer
+from odradek.consumer.listener import ConsumerRebalanceListener
+from odradek.consumer.rebalancing import Change
 from odradek.measures import Metrics
-from odradek.rebalancing import Change
 from odradek.records import ConsumerRecord
 from transport.wire.ids import TopicPartition
 

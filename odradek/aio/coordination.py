@@ -10,22 +10,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar
 
-from odradek import coordination
 from odradek.acl import ACL
 from odradek.aio.changes import Changes
 from odradek.aio.recipes import Recipes
 from odradek.aio.waiting import OnLoop
-from odradek.async_result import AsyncResult
-from odradek.bootstrap import Hosts, KeysFile
-from odradek.coordination import START_TIMEOUT_S
-from odradek.coordination_program import ServerInfo
+from odradek.cluster.bootstrap import Hosts, KeysFile
+from odradek.coordination import client as coordination
+from odradek.coordination.async_result import AsyncResult
+from odradek.coordination.client import START_TIMEOUT_S
+from odradek.coordination.gathered import Outcomes
+from odradek.coordination.multi_read import MultiRead as BlockingMultiRead
+from odradek.coordination.pipelined import AclEntries
+from odradek.coordination.program import ServerInfo
+from odradek.coordination.retry import Retry, RetryFailedError
+from odradek.coordination.znode_transaction import Transaction as BlockingTransaction
+from odradek.coordination.znode_values import WatchedEvent, ZnodeStat
 from odradek.errors import ClientTimeoutError, NoClusterError, OdradekError
-from odradek.gathered import Outcomes
-from odradek.multi_read import MultiRead as BlockingMultiRead
-from odradek.pipelined import AclEntries
-from odradek.retry import Retry, RetryFailedError
-from odradek.znode_transaction import Transaction as BlockingTransaction
-from odradek.znode_values import WatchedEvent, ZnodeStat
 
 T = TypeVar("T")
 Watch = Callable[[WatchedEvent], object]

@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeVar
 
-from odradek import producer as blocking
-from odradek.bootstrap import Hosts
-from odradek.committing import GroupMetadata, OffsetAndMetadata
+from odradek.cluster.bootstrap import Hosts
+from odradek.cluster.committing import GroupMetadata, OffsetAndMetadata
 from odradek.errors import ClientTimeoutError, OdradekError, TransactionAbortableError
-from odradek.futures import WatchedFuture
 from odradek.measures import Metrics
-from odradek.partitioner import Partitioner
+from odradek.producer import client as blocking
+from odradek.producer.futures import WatchedFuture
+from odradek.producer.partitioner import Partitioner
+from odradek.producer.serialization import Serializer
 from odradek.records import Headers, RecordMetadata
-from odradek.serialization import Serializer
 from transport.wire.ids import TopicPartition
 
 T = TypeVar("T")

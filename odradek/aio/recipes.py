@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from odradek import coordination
 from odradek.aio.groups import Barrier, DoubleBarrier, Partitioner, Party, ShallowParty
 from odradek.aio.holds import Election, Hold, Semaphore
 from odradek.aio.queues import Counter, LockingQueue, Queue
 from odradek.aio.shared_values import Config, Naming, TreeCache
 from odradek.aio.waiting import OnLoop, on_a_thread
+from odradek.coordination import client as coordination
 from odradek.recipes.children_watch import ChildrenWatch
 from odradek.recipes.counter import Number
 from odradek.recipes.data_watch import DataWatch

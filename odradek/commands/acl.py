@@ -10,8 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from odradek.admin import AdminClient
-from odradek.admin_acls import (
+from odradek.admin.acls import (
     CLUSTER_NAME,
     AclBinding,
     AclFilter,
@@ -20,6 +19,7 @@ from odradek.admin_acls import (
     PatternType,
     ResourceType,
 )
+from odradek.admin.client import AdminClient
 from odradek.commands.administration import mount
 
 Resource = tuple[ResourceType, str]

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from odradek.admin import AdminClient
+from odradek.admin.client import AdminClient
 from odradek.commands.arguments import add_addresses, guarded, hosts, seconds
 
 Handler = Callable[[argparse.Namespace, AdminClient], None]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from odradek.bootstrap import Hosts, seeds_in
+from odradek.cluster.bootstrap import Hosts, seeds_in
 from odradek.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,

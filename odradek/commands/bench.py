@@ -1,6 +1,6 @@
 """``odradek bench produce|consume|end-to-end``: how fast this cluster is from here.
 
-Owns what these commands take and print, and the topic that they use; ``odradek.load`` measures.
+Owns what these commands take and print, and the topic that they use; ``load`` measures.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from odradek.admin import AdminClient, NewTopic
+from odradek.admin.client import AdminClient, NewTopic
 from odradek.commands.administration import Verbs, mount
 from odradek.commands.arguments import hosts, positive, rate, whole
-from odradek.commands.progress import Progress
-from odradek.consumer import Consumer
-from odradek.load import (
+from odradek.commands.load import (
     VALUE_BYTES_MIN,
     Report,
     Shape,
@@ -26,7 +24,9 @@ from odradek.load import (
     end_to_end,
     produce,
 )
-from odradek.producer import Producer
+from odradek.commands.progress import Progress
+from odradek.consumer.client import Consumer
+from odradek.producer.client import Producer
 from transport.wire.ids import TopicPartition
 
 _EXAMPLES = """\

@@ -10,13 +10,13 @@ import json
 import time
 from typing import Any
 
-from odradek.admin import AdminClient, LogDirDescription
+from odradek.admin.client import AdminClient, LogDirDescription
 from odradek.commands import directories
 from odradek.commands.administration import Verbs, print_table
 from odradek.commands.arguments import whole
 from odradek.commands.reassigning import add_going, agreed, carry_out, placed_now, show
+from odradek.commands.reassignment_plan import away_from, moves
 from odradek.errors import ClientTimeoutError
-from odradek.reassignment_plan import away_from, moves
 
 FORGET_MAX_S = 20.0
 

@@ -9,8 +9,8 @@ import argparse
 import json
 from typing import Any
 
-from odradek.admin import AdminClient
-from odradek.admin_configs import (
+from odradek.admin.client import AdminClient
+from odradek.admin.configs import (
     ConfigDescription,
     ConfigResource,
     ConfigResourceType,

@@ -16,10 +16,10 @@ from typing import Any
 from odradek.commands.arguments import add_addresses, guarded, hosts, moment_ms, positive, whole
 from odradek.commands.progress import Progress
 from odradek.commands.record_json import line_of
-from odradek.consumer import Consumer
+from odradek.consumer.client import Consumer
+from odradek.consumer.isolation import ISOLATION_LEVELS
+from odradek.consumer.offset_reset import BY_DURATION, duration_ms
 from odradek.errors import UnknownTopicOrPartitionError
-from odradek.isolation import ISOLATION_LEVELS
-from odradek.offset_reset import BY_DURATION, duration_ms
 from odradek.records import ConsumerRecord
 from transport.wire.ids import TopicPartition
 

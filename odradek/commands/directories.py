@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from odradek.admin import AdminClient, ConfigResource, ConfigResourceType, LogDirDescription
+from odradek.admin.client import AdminClient, ConfigResource, ConfigResourceType, LogDirDescription
 from odradek.commands.arguments import positive, whole
 from odradek.commands.partition import partition_of
 from odradek.commands.progress import bar

@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from odradek.bootstrap import Seeds, find_seeds
+from odradek.cluster.bootstrap import Seeds, find_seeds
+from odradek.cluster.node_window import look_at_all, read_health, read_metrics
+from odradek.cluster.question import ask_all
 from odradek.commands.arguments import EXIT_FAILED, add_addresses, guarded, hosts, seconds
+from odradek.commands.examination import ERROR, Finding, Report, examine
 from odradek.errors import NoClusterError
-from odradek.examination import ERROR, Finding, Report, examine
-from odradek.node_window import look_at_all, read_health, read_metrics
-from odradek.question import ask_all
 from transport.sockets.curve import KeysError, read_keys
 from transport.wire.ids import CLUSTER_PRINCIPAL
 from transport.wire.messages.cluster import (

@@ -11,11 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from odradek.admin import AdminClient
-from odradek.admin_groups import GroupDescription, OffsetReset
+from odradek.admin.client import AdminClient
+from odradek.admin.groups import GroupDescription, OffsetReset
 from odradek.commands.administration import mount, print_table
 from odradek.commands.arguments import moment_ms
-from odradek.offset_reset import duration_ms
+from odradek.consumer.offset_reset import duration_ms
 from transport.wire.ids import TopicPartition
 
 _EXAMPLES = """\

@@ -25,7 +25,7 @@ from odradek.commands.arguments import (
     hosts,
     seconds,
 )
-from odradek.coordination import CoordinationClient
+from odradek.coordination.client import CoordinationClient
 from odradek.recipes.line import LockTimeout
 from odradek.recipes.lock import Hold
 

@@ -10,12 +10,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from odradek.admin import AdminClient
-from odradek.admin_engine import PartitionDescription
+from odradek.admin.client import AdminClient
+from odradek.admin.engine import PartitionDescription
 from odradek.commands.administration import mount
 from odradek.commands.reassigning import add_going, agreed, carry_out, placed_now, show
+from odradek.commands.reassignment_plan import Move, balanced, moves
 from odradek.errors import ElectionNotNeededError, OdradekError
-from odradek.reassignment_plan import Move, balanced, moves
 from transport.wire.ids import TopicPartition
 
 _EXAMPLES = """\

@@ -24,8 +24,8 @@ from odradek.commands.arguments import (
 )
 from odradek.commands.progress import Progress
 from odradek.commands.record_json import record_from
-from odradek.futures import WatchedFuture
-from odradek.producer import Producer
+from odradek.producer.client import Producer
+from odradek.producer.futures import WatchedFuture
 
 READ_BYTES = 256 * 1024
 CHUNKS_MAX = 256

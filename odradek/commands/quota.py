@@ -9,8 +9,8 @@ import argparse
 import json
 from typing import Any
 
-from odradek.admin import AdminClient
-from odradek.admin_quotas import (
+from odradek.admin.client import AdminClient
+from odradek.admin.quotas import (
     CONSUMER_BYTE_RATE,
     DEFAULT_ENTITY,
     PRODUCER_BYTE_RATE,

@@ -7,11 +7,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from odradek.admin import AdminClient
-from odradek.admin_configs import ConfigResource, ConfigResourceType
+from odradek.admin.client import AdminClient
+from odradek.admin.configs import ConfigResource, ConfigResourceType
 from odradek.commands.arguments import positive
 from odradek.commands.progress import bar
-from odradek.reassignment_plan import Move, Replicas
+from odradek.commands.reassignment_plan import Move, Replicas
 from transport.wire.ids import TopicPartition
 
 LOOK_PAUSE_S = 0.2

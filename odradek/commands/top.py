@@ -9,10 +9,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from odradek.bootstrap import find_seeds
+from odradek.cluster.bootstrap import find_seeds
+from odradek.cluster.node_window import Metrics, look_at_all, read_metrics
 from odradek.commands.arguments import add_addresses, guarded, hosts, seconds
 from odradek.commands.doctor import describe_cluster
-from odradek.node_window import Metrics, look_at_all, read_metrics
 from transport.wire.messages.cluster import NodeEndpoints
 
 ASK_MAX_MS = 3_000

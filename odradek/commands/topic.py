@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from odradek.admin import (
+from odradek.admin.client import (
     AdminClient,
     ConfigResource,
     ConfigResourceType,

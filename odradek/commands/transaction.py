@@ -10,8 +10,8 @@ import json
 import time
 from typing import Any
 
-from odradek.admin import AdminClient
-from odradek.admin_transactions import STATES
+from odradek.admin.client import AdminClient
+from odradek.admin.transactions import STATES
 from odradek.commands.administration import mount, print_table
 from odradek.commands.partition import partition_of
 

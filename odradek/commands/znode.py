@@ -16,7 +16,7 @@ from typing import Any
 from odradek.acl import format_acl, parse_acl
 from odradek.commands.arguments import add_addresses, hosts, positive, seconds
 from odradek.commands.znode_multi import MULTI_HELP, multi_znodes
-from odradek.coordination import CoordinationClient, EventType, WatchedEvent
+from odradek.coordination.client import CoordinationClient, EventType, WatchedEvent
 from odradek.errors import BadArgumentsError, NoClusterError, NoNodeError, OdradekError
 
 EXIT_FAILED = 1

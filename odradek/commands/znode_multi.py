@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 
-from odradek.coordination import CoordinationClient, Transaction, ZnodeStat
+from odradek.coordination.client import CoordinationClient, Transaction, ZnodeStat
 from odradek.errors import OdradekError, RolledBackError, RuntimeInconsistency
 
 MULTI_HELP = """\

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from odradek.coordination.znode_values import WatchedEvent
 from odradek.recipes.waiting import Client
 from odradek.recipes.watching import Watching
-from odradek.znode_values import WatchedEvent
 
 Function = Callable[..., Any]
 

@@ -12,10 +12,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from odradek.coordination.znode_values import WatchedEvent, ZnodeStat
 from odradek.errors import BadVersionError, NodeExistsError, NoNodeError
 from odradek.recipes.waiting import Client, read, settle
 from odradek.recipes.watching import Watching
-from odradek.znode_values import WatchedEvent, ZnodeStat
 
 _log = logging.getLogger("odradek")
 Settings = dict[str, Any]

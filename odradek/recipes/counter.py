@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from odradek.coordination.znode_values import ZnodeStat
 from odradek.errors import BadVersionError, NodeExistsError, NoNodeError
 from odradek.recipes.waiting import Client, read, settle
-from odradek.znode_values import ZnodeStat
 
 Number = int | float
 

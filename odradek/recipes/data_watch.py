@@ -6,9 +6,9 @@ from collections.abc import Callable
 from inspect import Parameter, signature
 from typing import Any
 
+from odradek.coordination.znode_values import WatchedEvent, ZnodeStat
 from odradek.recipes.waiting import Client
 from odradek.recipes.watching import Watching
-from odradek.znode_values import WatchedEvent, ZnodeStat
 
 Function = Callable[..., Any]
 EVENT_ARGUMENTS = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from odradek.coordination.znode_values import ZnodeStat
 from odradek.errors import BadVersionError, NodeExistsError, NoNodeError, SessionExpiredError
 from odradek.recipes.lock import LockTimeout, identifier_bytes
 from odradek.recipes.waiting import (
@@ -15,7 +16,6 @@ from odradek.recipes.waiting import (
     joined,
     session_of,
 )
-from odradek.znode_values import ZnodeStat
 
 MEMBER = "member-"
 READY = "ready"

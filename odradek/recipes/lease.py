@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from odradek.coordination.znode_values import ZnodeStat
 from odradek.errors import BadVersionError, NodeExistsError, NoNodeError
 from odradek.recipes.waiting import Client, joined, read, settle
-from odradek.znode_values import ZnodeStat
 
 Clock = Callable[[], datetime]
 

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
-from odradek.async_result import AsyncResult
+from odradek.coordination.async_result import AsyncResult
+from odradek.coordination.znode_values import ZnodeStat
 from odradek.errors import ClientTimeoutError, NoNodeError, OdradekError, SessionExpiredError
 from odradek.recipes.waiting import (
     ANSWER_S,
@@ -35,7 +36,6 @@ from odradek.recipes.waiting import (
     session_of,
 )
 from odradek.recipes.watching import OneByOne
-from odradek.znode_values import ZnodeStat
 
 _log = logging.getLogger("odradek")
 

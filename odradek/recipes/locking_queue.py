@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
+from odradek.coordination.gathered import Outcomes
+from odradek.coordination.znode_transaction import Transaction
 from odradek.errors import (
     BadVersionError,
     NodeExistsError,
@@ -15,7 +17,6 @@ from odradek.errors import (
     RuntimeInconsistency,
     SessionExpiredError,
 )
-from odradek.gathered import Outcomes
 from odradek.recipes.queue import entries_in, entry_prefix
 from odradek.recipes.waiting import (
     Client,
@@ -27,7 +28,6 @@ from odradek.recipes.waiting import (
     session_of,
     settle,
 )
-from odradek.znode_transaction import Transaction
 
 ENTRIES = "entries"
 TAKEN = "taken"

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
-from odradek.async_result import AsyncResult
+from odradek.coordination.async_result import AsyncResult
+from odradek.coordination.znode_values import ZnodeStat
 from odradek.errors import NoNodeError, OdradekError
 from odradek.recipes.presence import Presence
 from odradek.recipes.waiting import Client, children_of, in_order, joined, read
 from odradek.recipes.watching import Watching
-from odradek.znode_values import ZnodeStat
 
 _log = logging.getLogger("odradek")
 INSTANCE = "instance-"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote
 
+from odradek.coordination.znode_values import WatchedEvent
 from odradek.recipes.lock import Lock, LockTimeout, identifier_bytes
 from odradek.recipes.presence import Presence
 from odradek.recipes.waiting import Client, Waiter, children_of, in_order, joined
 from odradek.recipes.watching import Watching
-from odradek.znode_values import WatchedEvent
 
 MEMBER = "member-"
 TIME_BOUNDARY_S = 0.5

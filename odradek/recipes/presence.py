@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import threading
 
-from odradek.async_result import AsyncResult
+from odradek.coordination.async_result import AsyncResult
+from odradek.coordination.znode_values import CoordinationState, ZnodeStat
 from odradek.errors import OdradekError, SessionExpiredError
 from odradek.recipes.waiting import Client, Waiter, delete_quietly, session_of, settle
-from odradek.znode_values import CoordinationState, ZnodeStat
 
 _log = logging.getLogger("odradek")
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from odradek.async_result import AsyncResult
+from odradek.coordination.async_result import AsyncResult
+from odradek.coordination.znode_values import EventType, WatchedEvent, ZnodeStat
 from odradek.errors import NoAuthError, NoNodeError, OdradekError, SessionExpiredError
 from odradek.recipes.waiting import Client, Waiter, joined, read
-from odradek.znode_values import EventType, WatchedEvent, ZnodeStat
 
 _log = logging.getLogger("odradek")
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
-from odradek.async_result import AsyncResult
+from odradek.coordination.async_result import AsyncResult
+from odradek.coordination.znode_transaction import Transaction
+from odradek.coordination.znode_values import CoordinationState, WatchedEvent, ZnodeStat
 from odradek.errors import ClientTimeoutError, NoNodeError, OdradekError, SessionExpiredError
-from odradek.znode_transaction import Transaction
-from odradek.znode_values import CoordinationState, WatchedEvent, ZnodeStat
 
 T = TypeVar("T")
 Watch = Callable[[WatchedEvent], object]

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Generic, TypeVar
 
-from odradek.async_result import AsyncResult
+from odradek.coordination.async_result import AsyncResult
+from odradek.coordination.znode_values import WatchedEvent, ZnodeStat
 from odradek.errors import NoNodeError, OdradekError, SessionExpiredError
 from odradek.recipes.waiting import Client, Watch, read
-from odradek.znode_values import WatchedEvent, ZnodeStat
 
 T = TypeVar("T")
 _log = logging.getLogger("odradek")

@@ -15,7 +15,7 @@ import pytest
 
 import odradek.aio
 from odradek import CoordinationClient
-from odradek.coordination import CoordinationState, KeeperState
+from odradek.coordination.client import CoordinationState, KeeperState
 from odradek.errors import (
     BadVersionError,
     NoAuthError,

@@ -18,7 +18,7 @@ import zmq
 
 from odradek import AdminClient, Consumer, CoordinationClient, Producer
 from odradek.acl import ACL, Id, Permissions
-from odradek.admin_acls import AclBinding, AclFilter, AclOperation, ResourceType
+from odradek.admin.acls import AclBinding, AclFilter, AclOperation, ResourceType
 from odradek.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from odradek import AdminClient, NewTopic
-from odradek.node_window import Metrics, read_health, read_metrics
+from odradek.cluster.node_window import Metrics, read_health, read_metrics
 from odradek.testing import Cluster, wait_until
 
 

@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from odradek.async_result import AsyncResult, Dispatcher
-from odradek.coordination import CoordinationClient, _Connection
-from odradek.coordination_program import CoordinationProgram
+from odradek.coordination.async_result import AsyncResult, Dispatcher
+from odradek.coordination.client import CoordinationClient, _Connection
+from odradek.coordination.program import CoordinationProgram
+from odradek.coordination.session_view import SessionView
 from odradek.recipes.waiting import Waiting
-from odradek.session_view import SessionView
 from tests.simulation.cluster import Cluster
 from tests.simulation.process import SimulatedProcess
 from tests.simulation.world import World

@@ -11,7 +11,7 @@ from nodes.broker.metadata_store import ZnodeMetadataStore
 from nodes.core.acls import AclJudge
 from nodes.core.controller import image as images
 from nodes.core.controller.image import ClusterImage
-from odradek.fetching import Fetcher
+from odradek.consumer.fetching import Fetcher
 from tests.simulation.mutations.registry import Patch, mutation
 from transport.kernel import Now
 from transport.wire.ids import ControllerEpoch, MetadataPosition

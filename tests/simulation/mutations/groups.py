@@ -7,7 +7,7 @@ from typing import Any
 from nodes.broker.shards import Shard
 from nodes.core.group import offsets, reconciliation
 from nodes.core.group.state import Group
-from odradek.subscription import Assigned
+from odradek.consumer.subscription import Assigned
 from tests.simulation.mutations.registry import Patch, mutation
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode

@@ -22,7 +22,7 @@ from nodes.core.znode.modes import CONTAINER_OWNER, ttl_ms_of
 from nodes.core.znode.operations import Attempt
 from nodes.core.znode.session import Session
 from nodes.core.znode.tree import Tree, Znode
-from odradek import session as sessions
+from odradek.coordination import session as sessions
 from tests.simulation.mutations.registry import Patch, mutation
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from odradek.admin_configs import ConfigResource, ConfigResourceType
-from odradek.admin_engine import AdminEngine, TopicDescription
+from odradek.admin.configs import ConfigResource, ConfigResourceType
+from odradek.admin.engine import AdminEngine, TopicDescription
 from odradek.errors import OdradekError
 from tests.simulation.workloads.producers import TOPIC
 from tests.simulation.workloads.workload import Stage, Workload

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from odradek.coordination_program import CoordinationProgram
-from odradek.session import CoordinationSession, SessionState
-from odradek.watches import RECURSIVE
+from odradek.coordination.program import CoordinationProgram
+from odradek.coordination.session import CoordinationSession, SessionState
+from odradek.coordination.watches import RECURSIVE
 from tests.simulation.checkers.change_stream import check_page
 from tests.simulation.checkers.forest_model import FOREST
 from tests.simulation.checkers.lasting_watch import LastingWatch

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nodes.core.acls import Pattern
-from odradek.accumulator import Outcome
-from odradek.admin_acls import AclBinding, AclFilter, AclOperation, ResourceType
-from odradek.admin_engine import AdminEngine
+from odradek.admin.acls import AclBinding, AclFilter, AclOperation, ResourceType
+from odradek.admin.engine import AdminEngine
 from odradek.errors import OdradekError
-from odradek.producer_engine import ProducerEngine
-from odradek.sender import ProducerSettings
+from odradek.producer.accumulator import Outcome
+from odradek.producer.engine import ProducerEngine
+from odradek.producer.sender import ProducerSettings
 from tests.simulation.checkers.granted import Granted
 from tests.simulation.cluster import broker_of
 from tests.simulation.process import SimulatedProcess

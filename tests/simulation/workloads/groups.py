@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from nodes.core.controller.names import CONSUMER_OFFSETS
-from odradek.committing import OffsetAndMetadata, OnCommitted, Who
-from odradek.consumer_engine import ConsumerEngine, Given
+from odradek.cluster.committing import OffsetAndMetadata, OnCommitted, Who
+from odradek.consumer.engine import ConsumerEngine, Given
+from odradek.consumer.fetching import ConsumerSettings
+from odradek.consumer.membership import Assignment, GroupSettings
+from odradek.consumer.rebalancing import Change, Rebalancing
 from odradek.errors import OdradekError
-from odradek.fetching import ConsumerSettings
-from odradek.membership import Assignment, GroupSettings
-from odradek.rebalancing import Change, Rebalancing
 from tests.simulation.checkers.commits_kept import check_commits
 from tests.simulation.checkers.group_gap import check_no_gaps
 from tests.simulation.checkers.group_history import GroupHistory

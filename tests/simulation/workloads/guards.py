@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from nodes.core.znode.acl import digest_of
-from odradek.coordination_program import CoordinationProgram
+from odradek.coordination.program import CoordinationProgram
 from tests.simulation.checkers.guarded import DENIED, check_guarded
 from tests.simulation.checkers.linearizable import UNKNOWN, Operation
 from tests.simulation.process import SimulatedProcess

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from odradek.accumulator import Outcome
-from odradek.admin_engine import AdminEngine
+from odradek.admin.engine import AdminEngine
 from odradek.errors import OdradekError, TopicAlreadyExistsError
-from odradek.producer_engine import ProducerEngine
-from odradek.sender import ProducerSettings
+from odradek.producer.accumulator import Outcome
+from odradek.producer.engine import ProducerEngine
+from odradek.producer.sender import ProducerSettings
 from tests.simulation.checkers.compacted_kept import KeyedRecord, check_compacted
 from tests.simulation.checkers.deleted_gone import check_deleted
 from tests.simulation.checkers.log_history import Partition

@@ -11,12 +11,12 @@ from functools import partial
 
 from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer
-from odradek.accumulator import Outcome
-from odradek.consumer_engine import ConsumerEngine
+from odradek.consumer.engine import ConsumerEngine
+from odradek.consumer.fetching import ConsumerSettings
 from odradek.errors import OdradekError
-from odradek.fetching import ConsumerSettings
-from odradek.producer_engine import ProducerEngine
-from odradek.sender import ProducerSettings
+from odradek.producer.accumulator import Outcome
+from odradek.producer.engine import ProducerEngine
+from odradek.producer.sender import ProducerSettings
 from tests.simulation.checkers.aborted_unread import check_aborted_unread
 from tests.simulation.checkers.ledger_history import LedgerHistory, Told
 from tests.simulation.checkers.log_history import LAST_READER

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nodes.core.controller.names import CONSUMER_OFFSETS, TRANSACTION_STATE
-from odradek.accumulator import Outcome
-from odradek.committing import GroupMetadata, OffsetAndMetadata
-from odradek.consumer_engine import ConsumerEngine, Given
+from odradek.cluster.committing import GroupMetadata, OffsetAndMetadata
+from odradek.consumer.engine import ConsumerEngine, Given
+from odradek.consumer.fetching import ConsumerSettings
+from odradek.consumer.membership import GroupSettings
+from odradek.consumer.rebalancing import Change
 from odradek.errors import OdradekError
-from odradek.fetching import ConsumerSettings
-from odradek.membership import GroupSettings
-from odradek.producer_engine import ProducerEngine
-from odradek.rebalancing import Change
-from odradek.sender import ProducerSettings
+from odradek.producer.accumulator import Outcome
+from odradek.producer.engine import ProducerEngine
+from odradek.producer.sender import ProducerSettings
 from tests.simulation.checkers.exactly_once import check_once, derivation, missing
 from tests.simulation.workloads.producers import TOPIC
 from tests.simulation.workloads.workload import Stage, Workload

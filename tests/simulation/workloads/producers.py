@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from odradek.accumulator import Outcome
 from odradek.errors import MessageSizeTooLargeError, OdradekError, RecordListTooLargeError
-from odradek.murmur import murmur2
-from odradek.producer_engine import ProducerEngine
-from odradek.sender import ProducerSettings
+from odradek.producer.accumulator import Outcome
+from odradek.producer.engine import ProducerEngine
+from odradek.producer.murmur import murmur2
+from odradek.producer.sender import ProducerSettings
 from tests.simulation.process import SimulatedProcess
 from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from odradek.consumer_engine import ConsumerEngine, Given
+from odradek.consumer.engine import ConsumerEngine, Given
+from odradek.consumer.fetching import ConsumerSettings
+from odradek.consumer.rebalancing import Change
 from odradek.errors import OdradekError
-from odradek.fetching import ConsumerSettings
-from odradek.rebalancing import Change
 from tests.simulation.checkers.log_history import LAST_READER
 from tests.simulation.cluster import rack_of
 from tests.simulation.workloads.producers import TOPIC

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from odradek.coordination_program import CoordinationProgram
-from odradek.session import CoordinationSession, SessionState
+from odradek.coordination.program import CoordinationProgram
+from odradek.coordination.session import CoordinationSession, SessionState
 from tests.simulation.checkers.ephemerals import check_dead_are_gone, check_own_is_there
 from tests.simulation.checkers.multi_whole import PAIR, check_pair_read
 from tests.simulation.checkers.sequence_numbers import SequenceNumbers

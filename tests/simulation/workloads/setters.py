@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from odradek.coordination_program import CoordinationProgram
+from odradek.coordination.program import CoordinationProgram
 from tests.simulation.checkers.linearizable import UNKNOWN, Operation, check_register
 from tests.simulation.process import SimulatedProcess
 from tests.simulation.workloads.workload import Stage, Workload

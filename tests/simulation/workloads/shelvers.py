@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from odradek.admin_directories import LogDirDescription
-from odradek.admin_engine import AdminEngine
+from odradek.admin.directories import LogDirDescription
+from odradek.admin.engine import AdminEngine
 from odradek.errors import OdradekError
 from tests.simulation.process import SimulatedProcess
 from tests.simulation.workloads.workload import Stage, Workload

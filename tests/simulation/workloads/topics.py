@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from odradek.accumulator import Outcome
-from odradek.admin_engine import AdminEngine, TopicDescription
+from odradek.admin.engine import AdminEngine, TopicDescription
 from odradek.errors import OdradekError
-from odradek.producer_engine import ProducerEngine
-from odradek.sender import ProducerSettings
+from odradek.producer.accumulator import Outcome
+from odradek.producer.engine import ProducerEngine
+from odradek.producer.sender import ProducerSettings
 from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now
 from transport.wire.messages.topics import NewTopic

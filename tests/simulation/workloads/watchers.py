@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from odradek.coordination_program import CoordinationProgram
-from odradek.session import SessionState
-from odradek.watches import DATA
+from odradek.coordination.program import CoordinationProgram
+from odradek.coordination.session import SessionState
+from odradek.coordination.watches import DATA
 from tests.simulation.checkers.watch_before_read import WatchBeforeRead
 from tests.simulation.process import SimulatedProcess
 from tests.simulation.workloads.setters import REGISTERS

@@ -13,9 +13,9 @@ from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.log_dirs_api import LogSizes
 from nodes.broker.peers import Peers
 from nodes.broker.replicas import OnMoved
-from odradek.lane import OnResults
-from odradek.session import SessionState
-from odradek.watches import OnEvent
+from odradek.coordination.lane import OnResults
+from odradek.coordination.session import SessionState
+from odradek.coordination.watches import OnEvent
 from tests.simulation.process import SimulatedProcess
 from tests.simulation.world import World
 from transport.driver.calls import Calls
@@ -217,7 +217,7 @@ def removal(path: str) -> list[tuple[int, str]]:
 
 
 class TreeSession:
-    """Stands in for :class:`odradek.session.CoordinationSession`."""
+    """Stands in for :class:`odradek.coordination.session.CoordinationSession`."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from odradek.isolation import aborted_batches
+from odradek.consumer.isolation import aborted_batches
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, PartitionKey, ProducerEpoch

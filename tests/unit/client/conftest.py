@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from odradek.coordination import CoordinationClient
+from odradek.coordination.client import CoordinationClient
 from tests.unit.client.coordinator import Place
 from transport.driver.calls import response
 from transport.driver.ports import LinkId
@@ -722,7 +722,9 @@ class ScriptedLoop:
 @pytest.fixture
 def real_loop(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> ScriptedCluster:
     """The cluster, for clients that start threads of their own: one such client at a time."""
-    monkeypatch.setattr("odradek.engine._real_loop", lambda program: ScriptedLoop(cluster, program))
+    monkeypatch.setattr(
+        "odradek.cluster.engine._real_loop", lambda program: ScriptedLoop(cluster, program)
+    )
     return cluster
 
 

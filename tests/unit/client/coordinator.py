@@ -9,7 +9,7 @@ from typing import Any
 
 from nodes.core.znode.core import ZnodeCore
 from nodes.core.znode.watch import TreeChange, Watches
-from odradek.coordination import CoordinationClient
+from odradek.coordination.client import CoordinationClient
 from tests.unit.client_loop import ClientLoop
 from transport.driver.ports import LinkId, Program
 from transport.kernel import Now

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from odradek.session import CoordinationSession, SessionState
+from odradek.coordination.session import CoordinationSession, SessionState
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId
 from transport.kernel import Now

@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from odradek.admin_acls import (
+from odradek.admin.acls import (
     AclBinding,
     AclFilter,
     AclOperation,

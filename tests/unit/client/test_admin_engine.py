@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from odradek.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
-from odradek.admin_engine import AdminEngine
+from odradek.admin.client import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
+from odradek.admin.engine import AdminEngine
 from odradek.errors import (
     ClientTimeoutError,
     InvalidPartitionsError,

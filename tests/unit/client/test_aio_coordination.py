@@ -9,15 +9,15 @@ from collections.abc import Coroutine
 import pytest
 
 from odradek import aio
-from odradek.coordination import CoordinationClient, EventType, WatchedEvent
+from odradek.coordination.client import CoordinationClient, EventType, WatchedEvent
+from odradek.coordination.retry import RetryFailedError
 from odradek.errors import ConnectionLoss, NoNodeError
-from odradek.retry import RetryFailedError
 from tests.unit.client.coordinator import WAIT_S, InProcessLoop
 
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("odradek.engine._real_loop", InProcessLoop)
+    monkeypatch.setattr("odradek.cluster.engine._real_loop", InProcessLoop)
 
 
 def run(use: Coroutine[object, object, None]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from odradek.bootstrap import Seeds, find_seeds, parse_hosts, to_endpoint
+from odradek.cluster.bootstrap import Seeds, find_seeds, parse_hosts, to_endpoint
 from odradek.errors import NoClusterError
 
 

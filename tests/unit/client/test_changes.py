@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from odradek.change_feed import ChangeFeed, Page, Step
-from odradek.changes import Change
-from odradek.coordination import CoordinationClient, EventType
+from odradek.coordination.change_feed import ChangeFeed, Page, Step
+from odradek.coordination.changes import Change
+from odradek.coordination.client import CoordinationClient, EventType
 from odradek.errors import ClientClosedError, ClientTimeoutError, HistoryCompactedError
 from tests.unit.client.coordinator import WAIT_S, Heard, Place
 

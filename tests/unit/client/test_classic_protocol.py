@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from odradek.classic_protocol import (
+from odradek.consumer.classic_protocol import (
     COOPERATIVE,
     STRATEGIES,
     Subscription,

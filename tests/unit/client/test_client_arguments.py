@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from odradek import AdminClient, Consumer, CoordinationClient, Producer, aio
-from odradek.admin import NewTopic
+from odradek.admin.client import NewTopic
 from odradek.errors import ClientClosedError, MessageSizeTooLargeError, SerializationError
 from odradek.settings import Bounds, check_number, check_settings
 from transport.wire.ids import TopicPartition

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from odradek.client_program import ClientProgram
+from odradek.cluster.client_program import ClientProgram
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId
 from transport.wire.messages.cluster import DescribeNodeRequest

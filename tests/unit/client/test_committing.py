@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from odradek.committing import NOBODY, GroupOffsets, OffsetAndMetadata
+from odradek.cluster.committing import NOBODY, GroupOffsets, OffsetAndMetadata
 from odradek.errors import OdradekError
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode

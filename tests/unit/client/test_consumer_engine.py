@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from odradek.consumer_engine import ConsumerEngine
+from odradek.consumer.engine import ConsumerEngine
+from odradek.consumer.fetching import NEAREST_MS, ConsumerSettings
 from odradek.errors import (
     CorruptRecordError,
     OdradekError,
     OffsetOutOfRangeError,
     UnknownTopicOrPartitionError,
 )
-from odradek.fetching import NEAREST_MS, ConsumerSettings
 from transport.driver.calls import response
 from transport.wire.batch import CONTROL
 from transport.wire.checksum import crc32c

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from odradek.membership import ConsumerMembership, GroupSettings
+from odradek.consumer.membership import ConsumerMembership, GroupSettings
 from transport.kernel import Now
 from transport.wire.ids import MemberEpoch, TopicId, TopicPartition
 from transport.wire.messages import Message

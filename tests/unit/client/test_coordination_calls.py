@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 
 from odradek.acl import ACL, CREATOR_ALL_ACL, Id, make_digest_acl, parse_acl
-from odradek.chroot import Chroot, split_chroot
-from odradek.coordination import CoordinationClient, CoordinationState, EventType, KeeperState
-from odradek.engine import LoopLike
+from odradek.cluster.engine import LoopLike
+from odradek.coordination.chroot import Chroot, split_chroot
+from odradek.coordination.client import (
+    CoordinationClient,
+    CoordinationState,
+    EventType,
+    KeeperState,
+)
+from odradek.coordination.multi_read import MultiRead
 from odradek.errors import (
     AuthFailedError,
     BadArgumentsError,
@@ -18,7 +24,6 @@ from odradek.errors import (
     NotReadOnlyCallError,
     NoWatcherError,
 )
-from odradek.multi_read import MultiRead
 from tests.unit.client.coordinator import WAIT_S, Heard, InProcessLoop, Place
 from transport.driver.ports import Program
 from transport.wire.errors import ErrorCode

@@ -7,7 +7,12 @@ import asyncio
 import pytest
 
 from odradek import aio
-from odradek.coordination import CoordinationClient, CoordinationState, EventType, WatchedEvent
+from odradek.coordination.client import (
+    CoordinationClient,
+    CoordinationState,
+    EventType,
+    WatchedEvent,
+)
 from odradek.errors import (
     BadArgumentsError,
     BadVersionError,
@@ -243,7 +248,7 @@ def test_the_first_use_starts_the_client_and_stop_ends_it(place: Place) -> None:
 
 
 def test_stop_fails_what_still_waits(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("odradek.session.CLOSE_MAX_MS", 20)
+    monkeypatch.setattr("odradek.coordination.session.CLOSE_MAX_MS", 20)
     place.client.start()
     place.loop.cut(answering=False)
     waiting = place.client.create_async("/a")
@@ -288,7 +293,7 @@ def test_a_loop_that_fails_fails_every_call(place: Place) -> None:
 
 
 def test_the_asyncio_client_has_the_same_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("odradek.engine._real_loop", InProcessLoop)
+    monkeypatch.setattr("odradek.cluster.engine._real_loop", InProcessLoop)
 
     async def use() -> None:
         events: asyncio.Queue[WatchedEvent] = asyncio.Queue()

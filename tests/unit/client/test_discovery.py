@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from random import Random
 
-from odradek.discovery import ATTEMPT_MAX_MS, ATTEMPT_MIN_MS, HEDGE_MS, PAUSE_MAX_MS, Discovery
+from odradek.cluster.discovery import (
+    ATTEMPT_MAX_MS,
+    ATTEMPT_MIN_MS,
+    HEDGE_MS,
+    PAUSE_MAX_MS,
+    Discovery,
+)
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId
 from transport.kernel import Now

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from odradek.engine import Engine
+from odradek.cluster.engine import Engine
 from odradek.errors import ClientClosedError, ClientTimeoutError
 from transport.driver.ports import LinkId, Origin, Ports, Program
 from transport.kernel import Now
@@ -200,7 +200,7 @@ def test_the_child_of_a_fork_is_told_to_make_its_own() -> None:
 
 
 UNCLOSED = """
-from odradek.coordination import CoordinationClient
+from odradek.coordination.client import CoordinationClient
 from odradek.errors import ClientTimeoutError
 client = CoordinationClient("127.0.0.1:9", operation_timeout=0.05)
 try:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from odradek.cluster.node_window import Metrics
+from odradek.commands.examination import ERROR, WARNING, Report, examine
 from odradek.commands.top import row
-from odradek.examination import ERROR, WARNING, Report, examine
-from odradek.node_window import Metrics
 from transport.wire.ids import Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import HealthResponse, NodeEndpoints
 

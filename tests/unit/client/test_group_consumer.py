@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from odradek.committing import OffsetAndMetadata
-from odradek.consumer_engine import ConsumerEngine, Given
+from odradek.cluster.committing import OffsetAndMetadata
+from odradek.consumer.engine import ConsumerEngine, Given
+from odradek.consumer.fetching import ConsumerSettings
+from odradek.consumer.membership import GroupSettings
+from odradek.consumer.rebalancing import ASSIGNED, LOST, REVOKED, Change
 from odradek.errors import FencedInstanceIdError, OdradekError, UnsupportedAssignorError
-from odradek.fetching import ConsumerSettings
-from odradek.membership import GroupSettings
-from odradek.rebalancing import ASSIGNED, LOST, REVOKED, Change
 from tests.simulation.process import SimulatedProcess
 from tests.unit.broker.partition_fleet import PartitionFleet
 from transport.kernel import Now

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from odradek.accumulator import Outcome
 from odradek.errors import BufferFullError, ClientClosedError
-from odradek.inbox import GATHERED_BYTES_MAX, FlushItem, Inbox, RunItem
-from odradek.producer_engine import ProducerEngine
+from odradek.producer.accumulator import Outcome
+from odradek.producer.engine import ProducerEngine
+from odradek.producer.inbox import GATHERED_BYTES_MAX, FlushItem, Inbox, RunItem
+from odradek.producer.sender import ProducerSettings
+from odradek.producer.sheaf import RecordFuture
 from odradek.records import Headers
-from odradek.sender import ProducerSettings
-from odradek.sheaf import RecordFuture
 
 
 class Owner:

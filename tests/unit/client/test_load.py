@@ -13,7 +13,7 @@ import pytest
 
 from odradek import Consumer, Producer, TopicPartition
 from odradek.commands import bench
-from odradek.load import CHUNK_RECORDS, Report, Shape, consume, end_to_end, produce
+from odradek.commands.load import CHUNK_RECORDS, Report, Shape, consume, end_to_end, produce
 from odradek.records import ConsumerRecord
 
 T0 = TopicPartition("t", 0)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from odradek.offset_reset import duration_ms, reset_policy, reset_timestamp_ms
+from odradek.consumer.offset_reset import duration_ms, reset_policy, reset_timestamp_ms
 from transport.kernel import Now
 
 NOW = Now(5, 10_000_000)

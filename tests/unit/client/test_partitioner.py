@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from odradek import partitioner
-from odradek.murmur import LANES_MIN, murmur2, murmur2_each
-from odradek.partitioner import KeyHashes, MurmurPartitioner
+from odradek.producer import partitioner
+from odradek.producer.murmur import LANES_MIN, murmur2, murmur2_each
+from odradek.producer.partitioner import KeyHashes, MurmurPartitioner
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from odradek.accumulator import Outcome
 from odradek.errors import (
     BufferFullError,
     ClientClosedError,
@@ -16,8 +15,9 @@ from odradek.errors import (
     MessageSizeTooLargeError,
     UnknownTopicOrPartitionError,
 )
-from odradek.producer_engine import ProducerEngine
-from odradek.sender import ProducerSettings
+from odradek.producer.accumulator import Outcome
+from odradek.producer.engine import ProducerEngine
+from odradek.producer.sender import ProducerSettings
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, Offset

@@ -8,8 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from odradek.accumulator import Identity
-from odradek.coordinator_link import CoordinatorLink
+from odradek.cluster.coordinator_link import CoordinatorLink
 from odradek.errors import (
     ClientTimeoutError,
     DeliveryTimeoutError,
@@ -18,7 +17,8 @@ from odradek.errors import (
     ProducerFencedError,
     TransactionAbortableError,
 )
-from odradek.producer_transaction import ProducerTransaction, State
+from odradek.producer.accumulator import Identity
+from odradek.producer.transaction import ProducerTransaction, State
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import ProducerEpoch, ProducerId

@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from odradek.admin_quotas import QuotaEntity
+from odradek.admin.quotas import QuotaEntity
 from odradek.commands import quota
 
 

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from odradek.reassignment_plan import Placement, away_from, balanced, moves
+from odradek.commands.reassignment_plan import Placement, away_from, balanced, moves
 from transport.wire.ids import TopicPartition
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from odradek.accumulator import Outcome
 from odradek.errors import BufferFullError, ClientTimeoutError, NotEnoughReplicasError
-from odradek.futures import ManyFuture
+from odradek.producer.accumulator import Outcome
+from odradek.producer.futures import ManyFuture
+from odradek.producer.sheaf import RecordFuture, Sheaf
 from odradek.records import RecordMetadata
-from odradek.sheaf import RecordFuture, Sheaf
 
 GOOD = Outcome("t", 3, 100)
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from odradek.coordination import CoordinationClient
+from odradek.coordination.client import CoordinationClient
+from odradek.coordination.retry import (
+    ForceRetryError,
+    KazooRetry,
+    Retry,
+    RetryFailedError,
+    RetryInterruptedError,
+)
 from odradek.errors import (
     ClientClosedError,
     ConnectionLoss,
     NoNodeError,
     OdradekError,
     SessionExpiredError,
-)
-from odradek.retry import (
-    ForceRetryError,
-    KazooRetry,
-    Retry,
-    RetryFailedError,
-    RetryInterruptedError,
 )
 
 

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from odradek.lane import OPERATION_BYTES_MAX
-from odradek.session import CLOSE_MAX_MS, PROBE_MIN_MS, SessionState
-from odradek.session_connection import PROBE_AFTER_MS
+from odradek.coordination.lane import OPERATION_BYTES_MAX
+from odradek.coordination.session import CLOSE_MAX_MS, PROBE_MIN_MS, SessionState
+from odradek.coordination.session_connection import PROBE_AFTER_MS
 from tests.unit.client.session_world import (
     SESSION,
     TIMEOUT_MS,

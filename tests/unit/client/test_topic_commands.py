@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from odradek.admin_configs import (
+from odradek.admin.configs import (
     ConfigDescription,
     ConfigEntry,
     ConfigResourceType,
     ConfigSource,
 )
-from odradek.admin_engine import PartitionDescription, TopicDescription
+from odradek.admin.engine import PartitionDescription, TopicDescription
 from odradek.commands import broker, config, consume, partition, produce, topic, transaction
 from odradek.commands.arguments import guarded
+from odradek.consumer.offset_reset import duration_ms
 from odradek.errors import NoClusterError, TopicAlreadyExistsError
-from odradek.offset_reset import duration_ms
 from odradek.records import ConsumerRecord
 
 RECORD = ConsumerRecord("t", 3, 42, 1_234, b"k", b"v", (), 0, 1)

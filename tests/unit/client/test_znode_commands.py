@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from odradek.cluster.engine import LoopLike
 from odradek.commands import elect, holding, lock, znode
 from odradek.commands.znode_multi import add_lines
-from odradek.coordination import CoordinationClient
-from odradek.engine import LoopLike
-from odradek.znode_transaction import Transaction
+from odradek.coordination.client import CoordinationClient
+from odradek.coordination.znode_transaction import Transaction
 from tests.unit.client.coordinator import WAIT_S, InProcessLoop
 from transport.driver.ports import Program
 from transport.wire.messages.coordination import AddAuth, Check, Create, Delete, SetData
@@ -35,7 +35,7 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> list[InProcessLoop]:
         loop.coordinator.sessions += len(made)
         return loop
 
-    monkeypatch.setattr("odradek.engine._real_loop", make_loop)
+    monkeypatch.setattr("odradek.cluster.engine._real_loop", make_loop)
     return made
 
 

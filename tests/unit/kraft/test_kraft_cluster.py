@@ -13,7 +13,7 @@ from nodes.config import EXIT_CONFIG, BrokerConfig, ConfigError
 from nodes.kraft.controller import DedicatedController
 from nodes.kraft.server import KraftServer
 from nodes.runtime.measures import exposition
-from odradek.node_window import Metrics
+from odradek.cluster.node_window import Metrics
 from tests.simulation.cluster import Cluster
 from tests.simulation.shape import Shape
 from tests.simulation.world import World

@@ -10,7 +10,7 @@ import pytest
 
 from nodes.core.znode.core import ZnodeCore
 from nodes.core.znode.watch import PERSISTENT, RECURSIVE, Watches
-from odradek.coordination import CoordinationClient
+from odradek.coordination.client import CoordinationClient
 from tests.unit.client_loop import ClientLoop
 from transport.driver.ports import Program
 from transport.wire.codec import Envelope, Kind

@@ -13,7 +13,7 @@ import pytest
 
 from odradek import aio
 from odradek.aio.waiting import on_a_thread
-from odradek.coordination import CoordinationClient
+from odradek.coordination.client import CoordinationClient
 from odradek.recipes import Instance
 
 WAIT_S = 10.0

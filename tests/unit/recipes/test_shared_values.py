@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from odradek.coordination import CoordinationClient
+from odradek.coordination.client import CoordinationClient
 from odradek.recipes.lease import MultiNonBlockingLease, NonBlockingLease
 
 WAIT_S = 10.0

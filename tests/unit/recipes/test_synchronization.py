@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from odradek.coordination import CoordinationClient
+from odradek.coordination.client import CoordinationClient
 from odradek.recipes import LockTimeout
 
 WAIT_S = 10.0

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from odradek.async_result import AsyncResult
-from odradek.coordination import CoordinationClient
+from odradek.coordination.async_result import AsyncResult
+from odradek.coordination.client import CoordinationClient
 from odradek.errors import BadVersionError, NoNodeError
 from odradek.recipes import PartitionState, TreeEventType
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from nodes.runtime.measures import Measure, counters, exposition, gauge, merged
-from odradek.node_window import Metrics
+from odradek.cluster.node_window import Metrics
 from transport.driver.meter import BOUNDS_MS, OPEN_REQUESTS_MAX, Histogram, RequestMeter
 from transport.driver.ports import Door, Origin
 from transport.wire.apis import Api

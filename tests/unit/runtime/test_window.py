@@ -14,8 +14,8 @@ from nodes.config import ConfigError, NodeConfig
 from nodes.runtime import window
 from nodes.runtime.measures import Outlook, gauge
 from nodes.runtime.window import Window
-from odradek.node_window import read_health, read_metrics
-from odradek.question import Question
+from odradek.cluster.node_window import read_health, read_metrics
+from odradek.cluster.question import Question
 from transport.driver.loop import Loop
 from transport.driver.ports import Door
 from transport.kernel import Now

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import odradek.question
+import odradek.cluster.question
 from supervisor import commands, migrate
 from supervisor.data_dir import Cluster, DataDir
 from supervisor.member import NodePorts
@@ -83,8 +83,8 @@ class Coordinators:
 @pytest.fixture
 def quorum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Coordinators:
     quorum = Coordinators(DataDir(tmp_path))
-    monkeypatch.setattr(odradek.question, "ask_all", quorum.ask_all)
-    monkeypatch.setattr(odradek.question, "ask_one", quorum.ask_one)
+    monkeypatch.setattr(odradek.cluster.question, "ask_all", quorum.ask_all)
+    monkeypatch.setattr(odradek.cluster.question, "ask_one", quorum.ask_one)
     monkeypatch.setattr(migrate, "ask", quorum.ask_supervisor)
     monkeypatch.setattr(commands, "restart", quorum.restart)
     monkeypatch.setattr(migrate, "LOOK_AGAIN_S", 0.0)

@@ -1,0 +1,269 @@
+"""Committing and fetching a group's offsets, by the names people use.
+
+Owns the wait for topics whose ids are not known yet.  It must not know who commits, or why.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from odradek.arguments import OFFSETS, partition_of
+from odradek.cluster.coordinator_link import CoordinatorLink
+from odradek.cluster.errands import failure_of
+from odradek.cluster.metadata import ClusterView
+from odradek.errors import OdradekError, error_for, topic_error
+from odradek.settings import check_number, check_text
+from transport.driver.timers import Timers
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import (
+    LeaderEpoch,
+    MemberEpoch,
+    MemberId,
+    Offset,
+    ProducerEpoch,
+    ProducerId,
+    TopicId,
+    TopicPartition,
+)
+from transport.wire.messages import Message
+from transport.wire.messages.group_offsets import (
+    GroupPartition,
+    OffsetCommitRequest,
+    OffsetCommitResponse,
+    OffsetDeleteResponse,
+    OffsetFetchRequest,
+    OffsetFetchResponse,
+    OffsetToCommit,
+    TxnOffsetCommitRequest,
+)
+
+LOOK_MS = 20
+
+
+class Who(NamedTuple):
+    """As whom to commit."""
+
+    member_id: MemberId
+    epoch: MemberEpoch
+    instance_id: str | None = None
+
+
+NOBODY = Who(MemberId(""), MemberEpoch(-1))
+"""Commits from outside: for groups without members, or partitions assigned by hand."""
+
+
+class OffsetAndMetadata(NamedTuple):
+    """A commit: the next offset to read, and whatever the program wants to keep by it."""
+
+    offset: int
+    metadata: str = ""
+    leader_epoch: int = -1
+
+
+Committable = Mapping[TopicPartition, int | tuple[int, str] | OffsetAndMetadata]
+"""What people commit: the offset of the next record to read, perhaps with a note."""
+
+
+def offsets_to_commit(given: Committable) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Return what is to be committed; TypeError or ValueError for what cannot be."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"offsets are a dict of TopicPartition to offset, not {given!r}")
+    found: dict[TopicPartition, OffsetAndMetadata] = {}
+    for key, one in given.items():
+        commit = OffsetAndMetadata(*one) if isinstance(one, tuple) else OffsetAndMetadata(one)
+        check_number(f"offset of {key}", commit.offset, OFFSETS)
+        check_text(f"metadata of {key}", commit.metadata)
+        found[partition_of(key)] = commit
+    return found
+
+
+class Within(NamedTuple):
+    """The transaction that commits offsets."""
+
+    transactional_id: str
+    producer_id: ProducerId
+    producer_epoch: ProducerEpoch
+
+
+class GroupMetadata(NamedTuple):
+    """A group, and as which of its members to commit: :meth:`odradek.Consumer.group_metadata`."""
+
+    group_id: str
+    who: Who = NOBODY
+
+
+Offsets = Mapping[TopicPartition, OffsetAndMetadata]
+OnCommitted = Callable[[OdradekError | None, Now], None]
+OnFetched = Callable[[dict[TopicPartition, OffsetAndMetadata] | OdradekError, Now], None]
+
+
+class GroupOffsets:
+    """The committed offsets of one group."""
+
+    def __init__(
+        self,
+        group_id: str,
+        link: CoordinatorLink,
+        view: ClusterView,
+        timers: Timers,
+        *,
+        stable: bool = False,
+    ) -> None:
+        self._group_id = group_id
+        self._link = link
+        self._view = view
+        self._timers = timers
+        self._stable = stable
+        """What is fetched must not be about to change by a transaction that has not ended."""
+        self._beginning = False
+        self._committing = False
+        self._waiting: deque[Callable[[Now], None]] = deque()
+        """Commits that wait for the one under way: tried again later, an older one would come after
+        a newer one, and take the group back."""
+
+    def commit(
+        self,
+        offsets: Offsets,
+        who: Who,
+        on_committed: OnCommitted,
+        now: Now,
+        *,
+        timeout_ms: int,
+        within: Within | None = None,
+    ) -> None:
+        """Commit; the first error of a partition is the error of all, but the others are done.
+
+        One after the other, in the order of the calls.  ``within`` a transaction: it counts once that
+        is committed.
+        """
+
+        def begin(now: Now) -> None:
+            self._identify({key.topic for key in offsets}, known, deadline_ms, now)
+
+        def known(ids: dict[str, TopicId] | OdradekError, now: Now) -> None:
+            if isinstance(ids, OdradekError):
+                end(ids, now)
+                return
+            request = self._request(offsets, ids, who, within)
+            self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
+
+        def answered(body: Message, now: Now) -> None:
+            end(commit_error(body, list(offsets)), now)
+
+        def end(error: OdradekError | None, now: Now) -> None:
+            self._committing = False
+            on_committed(error, now)
+            self._go_on(now)
+
+        deadline_ms = now.mono_ms + timeout_ms
+        if offsets:
+            self._waiting.append(begin)
+            self._go_on(now)
+        else:
+            on_committed(None, now)
+
+    def _request(
+        self, offsets: Offsets, ids: Mapping[str, TopicId], who: Who, within: Within | None
+    ) -> Message:
+        parts = tuple(
+            OffsetToCommit(
+                ids[key.topic],
+                key.partition,
+                Offset(one.offset),
+                LeaderEpoch(one.leader_epoch),
+                one.metadata,
+            )
+            for key, one in offsets.items()
+        )
+        member = who.member_id, who.epoch, who.instance_id
+        if within is None:
+            return OffsetCommitRequest(self._group_id, parts, *member)
+        return TxnOffsetCommitRequest(*within, self._group_id, parts, *member)
+
+    def _go_on(self, now: Now) -> None:
+        """Begin with the next one; those that end at once are no deeper in the stack for it."""
+        if self._beginning:
+            return
+        self._beginning = True
+        while self._waiting and not self._committing:
+            self._committing = True
+            self._waiting.popleft()(now)
+        self._beginning = False
+
+    def fetch(
+        self, keys: Iterable[TopicPartition], on_fetched: OnFetched, now: Now, *, timeout_ms: int
+    ) -> None:
+        """Tell what is committed for these partitions; those without a commit are left out."""
+        wanted = list(dict.fromkeys(keys))
+
+        def known(ids: dict[str, TopicId] | OdradekError, now: Now) -> None:
+            if isinstance(ids, OdradekError):
+                on_fetched(ids, now)
+                return
+            parts = tuple(GroupPartition(ids[key.topic], key.partition) for key in wanted)
+            request = OffsetFetchRequest(self._group_id, parts, self._stable)
+            self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
+
+        def answered(body: Message, now: Now) -> None:
+            if not isinstance(body, OffsetFetchResponse) or body.error != ErrorCode.NONE:
+                on_fetched(failure_of(body), now)
+                return
+            on_fetched(
+                {
+                    key: OffsetAndMetadata(one.offset, one.metadata, one.leader_epoch)
+                    for key, one in zip(wanted, body.offsets, strict=True)
+                    if one.offset >= 0
+                },
+                now,
+            )
+
+        deadline_ms = now.mono_ms + timeout_ms
+        self._identify({key.topic for key in wanted}, known, deadline_ms, now)
+
+    def _identify(
+        self,
+        names: set[str],
+        on_known: Callable[[dict[str, TopicId] | OdradekError, Now], None],
+        deadline_ms: int,
+        now: Now,
+    ) -> None:
+        """Tell the ids of topics, once they are known."""
+        for name in sorted(names):
+            self._view.watch(name, now)
+
+        def look(now: Now) -> None:
+            ids: dict[str, TopicId] = {}
+            for name in sorted(names):
+                topic = self._view.topics.get(name)
+                if topic is not None and topic.topic_id and topic.error == ErrorCode.NONE:
+                    ids[name] = topic.topic_id
+                elif topic is not None and topic.asked and not meaning(topic.error).retriable:
+                    on_known(topic_error(name, topic.error, topic.text), now)
+                    return
+            if len(ids) == len(names):
+                on_known(ids, now)
+            elif now.mono_ms >= deadline_ms:
+                missing = ", ".join(sorted(names - set(ids)))
+                text = f"no topic {missing} was found in time"
+                on_known(error_for(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, text), now)
+            else:
+                self._timers.after(now, LOOK_MS, look)
+
+        look(now)
+
+
+def commit_error(body: Message, keys: list[TopicPartition]) -> OdradekError | None:
+    """Return the error of an answer that has an outcome for each of ``keys``, or None."""
+    if (
+        not isinstance(body, OffsetCommitResponse | OffsetDeleteResponse)
+        or body.error != ErrorCode.NONE
+    ):
+        return failure_of(body)
+    for key, outcome in zip(keys, body.outcomes, strict=True):
+        if outcome.error != ErrorCode.NONE:
+            text = f"{key}: {meaning(outcome.error).text}"
+            return error_for(outcome.error, text)
+    return None

@@ -1,0 +1,7 @@
+"""The consumer: which partitions it reads, where it stands in each, and the records themselves.
+
+``client`` (blocking calls) hands on to ``engine`` (the program).  The part in a group:
+``membership`` or ``classic_membership`` with the coordinator, ``rebalancing`` with the rest.  The
+reading: ``subscription`` (positions), ``fetching``, ``isolation``, ``fetched_records``, and
+``deserialization``.
+"""

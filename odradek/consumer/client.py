@@ -1,0 +1,567 @@
+"""The blocking consumer: a thin, thread-safe facade over :mod:`odradek.consumer.engine`.
+
+Owns the iterator's place within what was polled, and calls the rebalance listener.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple, Self
+
+from odradek.arguments import (
+    OFFSETS,
+    TIMESTAMPS_MS,
+    check_time,
+    partition_of,
+    partitions_of,
+    topic_names,
+)
+from odradek.cluster.bootstrap import Hosts, KeysFile, find_seeds
+from odradek.cluster.committing import (
+    Committable,
+    GroupMetadata,
+    OffsetAndMetadata,
+    offsets_to_commit,
+)
+from odradek.cluster.engine import Engine, settle
+from odradek.cluster.errands import failure_of
+from odradek.cluster.offsets import Found
+from odradek.consumer.deserialization import Deserializer, Deserializers
+from odradek.consumer.engine import ConsumerEngine
+from odradek.consumer.listener import ConsumerRebalanceListener
+from odradek.consumer.rebalancing import ASSIGNED, REVOKED, Change
+from odradek.consumer.settings import BOUNDS, SETTINGS, consumer_settings
+from odradek.errors import OdradekError, RecordDeserializationError, topic_error
+from odradek.interceptors import ConsumerInterceptor, checked, guarded
+from odradek.measures import Metrics
+from odradek.records import ConsumerRecord
+from odradek.settings import check_number, check_settings
+from transport.driver.ports import SLEEP_MAX_MS
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import TopicPartition
+from transport.wire.messages import Message
+from transport.wire.messages.fetch import TIMESTAMP_EARLIEST, TIMESTAMP_LATEST
+from transport.wire.messages.metadata import MetadataResponse
+
+MAX_POLL_RECORDS = 500
+QUESTION_TIMEOUT_MS = 30_000
+WAIT_SLICE_MS = 3_600_000
+"""An iterator that waits for ever asks again each hour."""
+
+CLOSE_TIMEOUT_S = 5.0
+
+_NAMED = (
+    "max_poll_records",
+    "key_deserializer",
+    "value_deserializer",
+    "consumer_timeout_ms",
+    "interceptors",
+    "bootstrap_servers",
+    "security",
+)
+Polled = dict[TopicPartition, Sequence[ConsumerRecord]]
+
+
+class OffsetAndTimestamp(NamedTuple):
+    """What ``offsets_for_times`` finds: the first record at or after a time."""
+
+    offset: int
+    timestamp: int
+    leader_epoch: int
+
+
+class Consumer:
+    """Reads records of topics, in order within each partition, while it fetches the next ahead.
+
+    Its questions may be asked from any thread; poll or iterate from one at a time.
+
+    ``Consumer("t")`` reads all partitions of ``t``, those to come included.  It begins where
+    ``auto_offset_reset`` says: ``latest`` (only what is new; partitions and topics made later are
+    read from their beginning, as all of that is new), ``earliest``, or ``none`` (an error unless
+    you seek).  With the same policy it goes on when its position has left the log.
+
+    ``Consumer("t", group_id="g")`` reads the partitions of ``t`` that group ``g`` gives to it, each
+    from where the group has committed.  Auto commit commits, every ``auto_commit_interval_ms``,
+    when partitions are given up and at ``close``, what *earlier* polls have given: never a record
+    that the program has not yet asked beyond.  So a record may be read again after a crash, but
+    none is passed over.
+    """
+
+    def __init__(
+        self,
+        *topics: str,
+        bootstrap_servers: Hosts = None,
+        max_poll_records: int = MAX_POLL_RECORDS,
+        key_deserializer: Deserializer | None = None,
+        value_deserializer: Deserializer | None = None,
+        consumer_timeout_ms: float = float("inf"),
+        interceptors: Iterable[ConsumerInterceptor] = (),
+        security: KeysFile = None,
+        **settings: Any,
+    ) -> None:
+        """Take topics, the arguments of :func:`consumer_settings`, and deserializers.
+
+        ``security`` names the file of keys (``odradek keys create``) that a secured cluster asks for;
+        without it, ``$ODRADEK_KEYS`` counts.
+        ``consumer_timeout_ms``: iteration ends when nothing has come for so long.
+        """
+        given = {"max_poll_records": max_poll_records, **settings}
+        check_settings("Consumer", given, SETTINGS | set(_NAMED), BOUNDS)
+        check_time("consumer_timeout_ms", consumer_timeout_ms)
+        self._interceptors = checked(interceptors, ConsumerInterceptor)
+        seeds = find_seeds(bootstrap_servers, security)
+        self._max_poll_records = max_poll_records
+        self._consumer_timeout_ms = consumer_timeout_ms
+        self._deserializers = Deserializers(key_deserializer, value_deserializer)
+        self._program = ConsumerEngine(consumer_settings(seeds, **settings))
+        self._engine = Engine(self._program, name="odradek-consumer", keys=seeds.keys)
+        self._left: deque[tuple[TopicPartition, Sequence[ConsumerRecord]]] = deque()
+        self._current: Iterator[ConsumerRecord] = iter(())
+        self._current_key: TopicPartition | None = None
+        self._next_offset = 0
+        self._taken: Future[Polled | Change] | None = None
+        self._listener: ConsumerRebalanceListener | None = None
+        if topics:
+            self.subscribe(topics)
+
+    # What is read
+
+    def subscribe(
+        self,
+        topics: str | Iterable[str] = (),
+        *,
+        pattern: str | re.Pattern[str] | None = None,
+        listener: ConsumerRebalanceListener | None = None,
+    ) -> None:
+        """Read these topics, or those whose whole name matches, instead of whatever was read before.
+
+        ``listener`` hears of what its group gives to this consumer, and takes.
+        """
+        names = topic_names([topics] if isinstance(topics, str) else topics)
+        if (pattern is None) != bool(names):
+            raise ValueError("subscribe either to topics or to a pattern")
+        compiled = None if pattern is None else re.compile(pattern)
+        self._drop_polled()
+        self._listen(listener)
+        if compiled is None:
+            self._engine.run(lambda now: self._program.subscribe(names, now))
+        else:
+            self._engine.run(lambda now: self._program.subscribe_pattern(compiled, now))
+
+    def _listen(self, listener: ConsumerRebalanceListener | None) -> None:
+        group = self._program.rebalancing
+        if listener is not None and group is None:
+            raise ValueError("a listener hears of a group's changes; give a group_id")
+        self._listener = listener
+        if group is not None:
+            group.has_listener = listener is not None
+
+    def assign(self, partitions: Iterable[TopicPartition | tuple[str, int]]) -> None:
+        """Read exactly these partitions; those that were read before keep their place."""
+        keys = partitions_of(partitions)
+        self._drop_polled()
+        self._engine.run(lambda now: self._program.assign(keys, now))
+
+    def unsubscribe(self) -> None:
+        """Read nothing."""
+        self.assign(())
+
+    def subscription(self) -> set[str]:
+        """Return the topics subscribed to."""
+        return self._engine.run(lambda _now: set(self._program.subscription.topics))
+
+    def assignment(self) -> set[TopicPartition]:
+        """Return the partitions that are read now."""
+        return self._engine.run(lambda _now: set(self._program.subscription.assigned))
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Give nothing of these partitions until ``resume``."""
+        self._engine.run(lambda _now: self._program.pause(partitions, True))
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        """Give records of these partitions again."""
+        self._engine.run(lambda _now: self._program.pause(partitions, False))
+
+    def paused(self) -> set[TopicPartition]:
+        """Return the partitions that are paused."""
+        return self._engine.run(
+            lambda _now: {
+                key for key, one in self._program.subscription.assigned.items() if one.paused
+            }
+        )
+
+    # Records
+
+    def poll(
+        self, timeout_ms: float = 0, max_records: int | None = None
+    ) -> dict[TopicPartition, Sequence[ConsumerRecord]]:
+        """Return the next records by partition, waiting up to ``timeout_ms`` for the first.
+
+        The sequences are lazy: batches are taken apart when they are touched.  Raises what keeps a
+        partition from being read (:class:`OffsetOutOfRangeError`, …) when nothing else is left.
+        """
+        records_max = self._max_poll_records if max_records is None else max_records
+        if records_max < 1:
+            raise ValueError("max_records must be at least 1")
+        left = self.take_polled()
+        if left:
+            return left
+        return self._poll(records_max, timeout_ms)
+
+    def _poll(self, records_max: int, timeout_ms: float) -> Polled:
+        while True:
+            taken, self._taken = self._taken, None
+            future = taken or self.begin_poll(records_max, timeout_ms)
+            try:
+                polled = self._engine.wait(future)
+            except BaseException:
+                if not future.done() and not future.cancel():
+                    self._taken = future  # interrupted, and the records are taken: the next poll's
+                raise
+            if not isinstance(polled, Change):
+                return self.given(polled)
+            self.call_listener(polled)
+            self.heard()
+
+    def given(self, polled: Polled) -> Polled:
+        """Return what was polled as the program gets it: deserialized, and seen by interceptors.
+
+        Where a record cannot be deserialized, those before it are given, and reading stands at it:
+        the next poll that would begin with it raises RecordDeserializationError.
+        """
+        found, refused = polled, list[RecordDeserializationError]()
+        if not self._deserializers.are_none:
+            found, refused = self._deserializers.all(polled)
+        for error in refused:
+            with contextlib.suppress(ValueError):  # its group has taken the partition meanwhile
+                self.seek(error.topic_partition, error.offset)
+        if refused and not found:
+            raise refused[0]
+        for interceptor in self._interceptors:
+            found = dict(interceptor.on_consume(found))
+        return found
+
+    def heard(self) -> None:
+        """The listener has returned: its change goes on."""
+        self._engine.run(self._program.heard)
+
+    def call_listener(self, change: Change) -> object:
+        """Tell the listener; return what its method returns."""
+        listener = self._listener
+        if listener is None:
+            return None
+        if change.kind == REVOKED:
+            return listener.on_partitions_revoked(change.partitions)
+        if change.kind == ASSIGNED:
+            return listener.on_partitions_assigned(change.partitions)
+        return listener.on_partitions_lost(change.partitions)
+
+    def begin_poll(self, records_max: int, timeout_ms: float) -> Future[Polled | Change]:
+        """Ask the loop for records; cancelled before any were taken, the future takes none."""
+        check_time("timeout_ms", timeout_ms)
+        wait_ms = int(min(timeout_ms, WAIT_SLICE_MS))
+        began_s = time.monotonic()
+        program = self._program
+
+        def ask(future: Future[Polled | Change], now: Now) -> None:
+            claim = future.set_running_or_notify_cancel
+            left_ms = max(0, wait_ms - int((time.monotonic() - began_s) * 1000))
+            program.poll(records_max, left_ms, settle(future), now, claim)
+
+        if wait_ms < SLEEP_MAX_MS:  # its end may come before the loop's next turn
+            return self._engine.ask(ask)
+        return self._engine.ask(ask, has_time=lambda: program.has_nothing)
+
+    def __iter__(self) -> Iterator[ConsumerRecord]:
+        while True:
+            record = self.next_polled()
+            if record is None:
+                if not self._poll_for_iteration():
+                    return
+                continue
+            yield record
+            current = self._current
+            for following in current:  # without a call for each
+                self._next_offset = following.offset + 1
+                yield following
+                if current is not self._current:
+                    break  # the program has polled or sought meanwhile
+
+    def __next__(self) -> ConsumerRecord:
+        while (record := self.next_polled()) is None:
+            if not self._poll_for_iteration():
+                raise StopIteration
+        return record
+
+    def _poll_for_iteration(self) -> bool:
+        """Wait for more records to iterate over; False: none have come for too long."""
+        polled = self._poll(self._max_poll_records, self._consumer_timeout_ms)
+        self.keep_polled(polled)
+        return bool(polled) or self._consumer_timeout_ms >= WAIT_SLICE_MS
+
+    def next_polled(self) -> ConsumerRecord | None:
+        """Return the next of the records kept for iteration; None when there are no more."""
+        while True:
+            for record in self._current:
+                self._next_offset = record.offset + 1
+                return record
+            self._current_key = None
+            if not self._left:
+                return None
+            self._current_key, records = self._left.popleft()
+            self._current = iter(records)
+
+    def keep_polled(self, polled: Polled) -> None:
+        """Keep what was polled for iteration."""
+        self._left.extend(polled.items())
+
+    def take_polled(self) -> Polled:
+        """Return what the iteration was to give next."""
+        left: Polled = {}
+        if self._current_key is not None:
+            rest = list(self._current)
+            if rest:
+                left[self._current_key] = rest
+        left.update(self._left)
+        self._drop_polled()
+        return left
+
+    def _drop_polled(self, keys: Sequence[TopicPartition] | None = None) -> None:
+        if keys is None or self._current_key in keys:
+            self._current, self._current_key = iter(()), None
+        self._left = deque(one for one in self._left if keys is not None and one[0] not in keys)
+
+    # Positions
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Go on at ``offset``: the next record given is the first at or after it."""
+        if offset in (TIMESTAMP_EARLIEST, TIMESTAMP_LATEST):
+            raise ValueError("an offset is at least 0; see seek_to_beginning and seek_to_end")
+        check_number("offset", offset, OFFSETS)
+        self._drop_polled([partition])
+        self._engine.run(lambda _now: self._program.seek(partition, offset))
+
+    def seek_to_beginning(self, *partitions: TopicPartition) -> None:
+        """Go on at the oldest record of these partitions, or of all that are assigned."""
+        self._seek_to(partitions, TIMESTAMP_EARLIEST)
+
+    def seek_to_end(self, *partitions: TopicPartition) -> None:
+        """Go on with what comes from now on, in these partitions or in all that are assigned."""
+        self._seek_to(partitions, TIMESTAMP_LATEST)
+
+    def _seek_to(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> None:
+        self._drop_polled(partitions or None)
+        self._engine.run(lambda _now: self._program.seek_to(partitions, timestamp_ms))
+
+    def position(self, partition: TopicPartition, timeout_ms: int = QUESTION_TIMEOUT_MS) -> int:
+        """Return the offset of the next record that will be given."""
+        if partition == self._current_key:
+            return self._next_offset
+        for key, records in self._left:
+            if key == partition:
+                return records[0].offset
+
+        def ask(future: Future[int], now: Now) -> None:
+            self._program.position(partition, timeout_ms, settle(future), now)
+
+        return self._engine.wait(self._engine.ask(ask))
+
+    def beginning_offsets(
+        self, partitions: Iterable[TopicPartition], timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> dict[TopicPartition, int]:
+        """Return the offset of the oldest record of each partition."""
+        wanted = dict.fromkeys(partitions_of(partitions), TIMESTAMP_EARLIEST)
+        return {key: part.offset for key, part in self._find(wanted, timeout_ms).items()}
+
+    def end_offsets(
+        self, partitions: Iterable[TopicPartition], timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> dict[TopicPartition, int]:
+        """Return the offset after the newest record that can be read, of each partition."""
+        wanted = dict.fromkeys(partitions_of(partitions), TIMESTAMP_LATEST)
+        return {key: part.offset for key, part in self._find(wanted, timeout_ms).items()}
+
+    def offsets_for_times(
+        self, timestamps: dict[TopicPartition, int], timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        """Return the first record at or after each time (in milliseconds), or None."""
+        for timestamp_ms in timestamps.values():
+            check_number("timestamp", timestamp_ms, TIMESTAMPS_MS)
+        wanted = {partition_of(key): time_ms for key, time_ms in timestamps.items()}
+        found = self._find(wanted, timeout_ms)
+        return {
+            key: OffsetAndTimestamp(part.offset, part.timestamp_ms, part.leader_epoch)
+            if part.offset >= 0
+            else None
+            for key, part in found.items()
+        }
+
+    def _find(self, wanted: dict[TopicPartition, int], timeout_ms: int) -> Found:
+        def ask(future: Future[Found], now: Now) -> None:
+            self._program.offsets(wanted, timeout_ms, settle(future), now)
+
+        return self._engine.wait(self._engine.ask(ask))
+
+    # Commits
+
+    def commit(
+        self, offsets: Committable | None = None, timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> None:
+        """Commit these offsets, or where reading stands, and wait until that is durable.
+
+        Raises what keeps a partition from being committed: :class:`StaleMemberEpochError` when the
+        group has given it to another member since; the others are committed all the same.
+        """
+        self._engine.wait(self.commit_async(offsets, timeout_ms=timeout_ms))
+
+    def commit_async(
+        self,
+        offsets: Committable | None = None,
+        callback: Callable[[BaseException | None], object] | None = None,
+        timeout_ms: int = QUESTION_TIMEOUT_MS,
+    ) -> Future[None]:
+        """Commit without waiting; ``callback(error or None)`` is called on the client's thread."""
+        self._need_group()
+        given = None if offsets is None else offsets_to_commit(offsets)
+        left = self._left_positions()
+
+        def ask(future: Future[None], now: Now) -> None:
+            wanted = self._standing(left) if given is None else given
+
+            def done(error: OdradekError | None, now: Now) -> None:
+                if error is None:
+                    self._tell_commit(wanted)
+                settle(future)(error, now)
+
+            self._program.commit(wanted, timeout_ms, done, now)
+
+        future = self._engine.ask(ask)
+        if callback is not None:
+            future.add_done_callback(lambda done: callback(done.exception()))
+        return future
+
+    def _tell_commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        for interceptor in self._interceptors:
+            guarded(interceptor.on_commit, offsets)
+
+    def committed(
+        self, partition: TopicPartition, timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> int | None:
+        """Return what the group has committed for a partition, or None."""
+        key = partition_of(partition)
+        found = self.committed_offsets([key], timeout_ms).get(key)
+        return None if found is None else found.offset
+
+    def committed_offsets(
+        self, partitions: Iterable[TopicPartition], timeout_ms: int = QUESTION_TIMEOUT_MS
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Return what the group has committed, with metadata; partitions without it are left out."""
+        self._need_group()
+        keys = partitions_of(partitions)
+
+        def ask(future: Future[dict[TopicPartition, OffsetAndMetadata]], now: Now) -> None:
+            self._program.committed(keys, timeout_ms, settle(future), now)
+
+        return self._engine.wait(self._engine.ask(ask))
+
+    def lag(self, timeout_ms: int = QUESTION_TIMEOUT_MS) -> dict[TopicPartition, int]:
+        """Return how many offsets are left to read in each assigned partition."""
+        ends = self.end_offsets(self.assignment(), timeout_ms)
+        return {key: max(0, end - self.position(key, timeout_ms)) for key, end in ends.items()}
+
+    def metrics(self) -> Metrics:
+        """Return what was counted since the client was made, by Kafka's names."""
+        return self._engine.run(lambda _now: self._program.metrics())
+
+    def group_metadata(self) -> GroupMetadata:
+        """Return as whom the group is committed for: for ``send_offsets_to_transaction``."""
+        self._need_group()
+
+        def look(_now: Now) -> GroupMetadata:
+            group, settings = self._program.rebalancing, self._program.settings.group
+            assert group is not None, "there is a group"
+            assert settings is not None, "there is a group"
+            return GroupMetadata(settings.group_id, group.who)
+
+        return self._engine.run(look)
+
+    def _need_group(self) -> None:
+        if self._program.rebalancing is None:
+            raise ValueError("group_id: only a consumer with a group commits; give it one")
+
+    def _left_positions(self) -> dict[TopicPartition, int]:
+        """Return where iteration stands in what was polled: the loop is further."""
+        left = {key: records[0].offset for key, records in self._left if len(records)}
+        if self._current_key is not None:
+            left[self._current_key] = self._next_offset
+        return left
+
+    def _standing(self, left: dict[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Return where the program stands; on the loop's thread."""
+        group = self._program.rebalancing
+        found = {} if group is None else group.positions()
+        for key, offset in left.items():
+            if key in found:
+                found[key] = found[key]._replace(offset=offset)
+        return found
+
+    # Topics
+
+    def topics(self) -> set[str]:
+        """Return the names of all topics."""
+        return {topic.name for topic in self._metadata(None).topics}
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        """Return the topic's partitions, or None if there is no such topic."""
+        told = self._metadata((topic,)).topics
+        if not told or told[0].error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
+            return None
+        if told[0].error != ErrorCode.NONE:
+            raise topic_error(topic, told[0].error, told[0].text)
+        return {part.partition for part in told[0].partitions}
+
+    def _metadata(self, topics: tuple[str, ...] | None) -> MetadataResponse:
+        def ask(future: Future[Message], now: Now) -> None:
+            self._program.metadata(topics, QUESTION_TIMEOUT_MS, settle(future), now)
+
+        return metadata_told(self._engine.wait(self._engine.ask(ask)))
+
+    # End
+
+    def close(self, autocommit: bool = True) -> None:
+        """Leave the group, with auto commit after a last commit; end the client's thread.
+
+        May be called again.
+        """
+        if not self._engine.closed and self._program.rebalancing is not None:
+            left = self._left_positions()
+
+            def depart(future: Future[None], now: Now) -> None:
+                standing = self._standing(left) if autocommit else {}
+                self._program.depart(standing, lambda now: settle(future)(None, now), now)
+
+            with contextlib.suppress(OdradekError):  # nothing that close could do about it
+                self._engine.wait(self._engine.ask(depart), CLOSE_TIMEOUT_S)
+        self._drop_polled()
+        if not self._engine.closed:
+            for interceptor in self._interceptors:
+                guarded(interceptor.close)
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+
+def metadata_told(answer: Message) -> MetadataResponse:
+    """Return the answer to a METADATA request, or raise what it says instead."""
+    if isinstance(answer, MetadataResponse) and answer.error == ErrorCode.NONE:
+        return answer
+    raise failure_of(answer)

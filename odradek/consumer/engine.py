@@ -1,0 +1,458 @@
+"""The consumer as a program: subscribes, keeps positions, fetches ahead, gives records.
+
+The blocking and the asyncio consumer are thin facades over it, and the simulator drives it as it
+is.  Owns what waits for records or positions.  It must not know of threads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from odradek.arguments import partition_of
+from odradek.cluster.client_program import ClientProgram
+from odradek.cluster.committing import GroupOffsets, OffsetAndMetadata, OnCommitted, OnFetched
+from odradek.cluster.coordinator_link import CoordinatorLink
+from odradek.cluster.offsets import OffsetLookups, OnFound
+from odradek.consumer.classic_membership import ClassicMembership
+from odradek.consumer.fetched_records import FetchedRecords
+from odradek.consumer.fetching import ConsumerSettings, Fetcher
+from odradek.consumer.membership import ConsumerMembership, GroupSettings, Membership
+from odradek.consumer.offset_reset import reset_timestamp_ms
+from odradek.consumer.rebalancing import Change, Rebalancing
+from odradek.consumer.subscription import Assigned, Subscription
+from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError, topic_error
+from odradek.measures import ConsumerMeasures, Metrics
+from transport.kernel import Now, earliest
+from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import MetadataPosition, TopicId, TopicPartition
+from transport.wire.messages import Message
+from transport.wire.messages.coordinators import KEY_GROUP
+from transport.wire.messages.fetch import READ_COMMITTED, TIMESTAMP_EARLIEST
+from transport.wire.messages.metadata import MetadataRequest, MetadataResponse
+
+COMMITS_TIMEOUT_MS = 30_000
+PATTERN_INTERVAL_MS = 1_000
+"""Between two looks for topics that match a pattern; a look is taken only after a change."""
+
+Given = dict[TopicPartition, FetchedRecords]
+OnGiven = Callable[[Given | Change | OdradekError, Now], None]
+"""A Change is given only to who has a listener; it comes again until ``heard`` was called."""
+
+
+class _Waiting(NamedTuple):
+    """Somebody who waits: asked every turn, told once."""
+
+    deadline_ms: int
+    look: Callable[[], Any]
+    """The result, or None to go on waiting; an OdradekError it raises is told too."""
+    late: Callable[[], Any]
+    """What to tell when the time is up."""
+    on_done: Callable[[Any, Now], None]
+    is_poll: bool = False
+
+
+class ConsumerEngine(ClientProgram):
+    """A consumer, pure of I/O. All methods are called on the loop's thread.
+
+    Results come by callbacks ``(result or OdradekError, now)``, each called exactly once.
+    """
+
+    def __init__(self, settings: ConsumerSettings) -> None:
+        super().__init__(
+            settings.bootstrap, client_id=settings.client_id, auto_create=settings.auto_create
+        )
+        self.settings = settings
+        self.subscription = Subscription()
+        self._lookups = OffsetLookups(
+            self.view, self.calls, self.timers, isolation=settings.isolation
+        )
+        self._fetcher = Fetcher(settings, self.subscription, self.view, self.calls, self._lookups)
+        self.measures = ConsumerMeasures()
+        self._waiting: list[_Waiting] = []
+        self.has_nothing = False
+        """At the end of the last turn there was nothing that a poll could be told."""
+        self._ids: dict[str, TopicId] = {}
+        """Topics that have been seen, under which id."""
+        self._absent: set[str] = set()
+        """Topics that were not there when we first asked: all of their records are news."""
+        self._generation = -1
+        self._pattern: re.Pattern[str] | None = None
+        self._matched_at: MetadataPosition | None = None
+        self._match_ms = 0
+        self._matching = False
+        self._link: CoordinatorLink | None = None
+        self._membership: Membership | None = None
+        self.offsets_of_group: GroupOffsets | None = None
+        self.rebalancing: Rebalancing | None = None
+        if settings.group is not None:
+            self._make_group(settings.group)
+
+    def _make_group(self, group: GroupSettings) -> None:
+        self._link = CoordinatorLink(
+            self.view, self.calls, self.timers, self.errands, KEY_GROUP, group.group_id
+        )
+        stable = self.settings.isolation == READ_COMMITTED
+        self.offsets_of_group = GroupOffsets(
+            group.group_id, self._link, self.view, self.timers, stable=stable
+        )
+        self.rebalancing = Rebalancing(
+            group, self.subscription, self.offsets_of_group, self.timers, self._begin_without_commit
+        )
+        if group.protocol == "classic":
+            self._membership = ClassicMembership(group, self._link, self.rebalancing, self.view)
+        else:
+            self._membership = ConsumerMembership(group, self._link, self.rebalancing)
+        self.rebalancing.membership = self._membership
+
+    def _begin_without_commit(self, one: Assigned, born: bool, now: Now) -> None:
+        self.view.watch(one.key.topic, now)
+        self._take_up(one, now, fresh=born)
+
+    # What is read
+
+    def subscribe(self, topics: Iterable[str], now: Now) -> None:
+        """Read these topics as a whole, partitions to come included, instead of anything else.
+
+        In a group: those partitions of them that the group gives to this member.
+        """
+        self._pattern = None
+        self._subscribe(topics, now)
+
+    def subscribe_pattern(self, pattern: re.Pattern[str], now: Now) -> None:
+        """Read every topic whose whole name matches, those to come included."""
+        self._pattern = pattern
+        self._matched_at = None
+        self._match(now)
+
+    def _match(self, now: Now) -> None:
+        """Look for topics that match, if there can be new ones."""
+        if self._pattern is None or now.mono_ms < self._match_ms:
+            return
+        if not self._must_match():
+            return
+        self._matching, self._match_ms = True, now.mono_ms + PATTERN_INTERVAL_MS
+        pattern = self._pattern
+
+        def listed(body: Message, now: Now) -> None:
+            self._matching = False
+            if isinstance(body, MetadataResponse) and self._pattern is pattern:
+                self._matched_at = MetadataPosition(body.controller_epoch, body.version)
+                names = (topic.name for topic in body.topics)
+                self._subscribe([name for name in names if pattern.fullmatch(name)], now)
+
+        self.metadata(None, PATTERN_INTERVAL_MS, listed, now)
+
+    def _subscribe(self, topics: Iterable[str], now: Now) -> None:
+        wanted = dict.fromkeys(topics)
+        if self.rebalancing is not None:
+            if not self.rebalancing.taking_part:
+                self.subscription.assign(())
+            self.subscription.topics = wanted
+            for name in wanted:
+                self.view.watch(name, now)
+            if wanted or self._pattern is not None:
+                self.rebalancing.read(wanted, now)
+            return
+        for key in [key for key in self.subscription.assigned if key.topic not in wanted]:
+            self.subscription.drop(key)
+        if not self.subscription.topics:
+            self.subscription.assign(())
+        self.subscription.topics = wanted
+        for name in wanted:
+            self.view.watch(name, now)
+        self._generation = -1
+
+    def assign(self, partitions: Iterable[TopicPartition], now: Now) -> None:
+        """Read exactly these partitions; those that were read before keep their place.
+
+        With a group, new ones begin at what it has committed.
+        """
+        self.subscription.topics = {}
+        self._pattern = None
+        if self.rebalancing is not None and self.rebalancing.taking_part:
+            self.rebalancing.depart(self.rebalancing.positions(), lambda _now: None, now)
+        added = self.subscription.assign(partitions)
+        for one in added:
+            self.view.watch(one.key.topic, now)
+        if self.offsets_of_group is None:
+            for one in added:
+                self._take_up(one, now)
+        elif added:
+            self._begin_at_commits(self.offsets_of_group, added, now)
+
+    def _begin_at_commits(self, offsets: GroupOffsets, added: list[Assigned], now: Now) -> None:
+        begun = [(one, one.generation) for one in added]
+        for one in added:
+            one.busy = True
+
+        def fetched(
+            found: dict[TopicPartition, OffsetAndMetadata] | OdradekError, now: Now
+        ) -> None:
+            for one, generation in begun:
+                if one.generation != generation:
+                    continue
+                one.busy = False
+                if isinstance(found, OdradekError):
+                    one.fail(found)
+                elif one.key in found:
+                    one.resume(found[one.key].offset, found[one.key].leader_epoch)
+                else:
+                    self._take_up(one, now)
+
+        keys = [one.key for one in added]
+        offsets.fetch(keys, fetched, now, timeout_ms=COMMITS_TIMEOUT_MS)
+
+    def seek(self, key: TopicPartition, offset: int) -> None:
+        """Go on at ``offset``; ValueError if the partition is not assigned."""
+        self._assigned(key).seek(offset)
+
+    def seek_to(self, keys: Iterable[TopicPartition], timestamp_ms: int) -> None:
+        """Go on at the end (−1), the beginning (−2) or a time; of all partitions if none is named."""
+        for key in list(keys) or list(self.subscription.assigned):
+            self._assigned(key).reset(timestamp_ms)
+
+    def pause(self, keys: Iterable[TopicPartition], paused: bool) -> None:
+        """Give nothing of these partitions, or give again; what was fetched is kept."""
+        for key in keys:
+            self._assigned(key).paused = paused
+
+    # What is asked
+
+    def poll(
+        self,
+        records_max: int,
+        timeout_ms: int,
+        on_given: OnGiven,
+        now: Now,
+        claim: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Give up to ``records_max`` records as soon as there are any, or nothing in the end.
+
+        ``claim`` is asked right before records are taken: False, nobody waits for them any more.
+        In a group, polling says that what earlier polls have given is dealt with.
+        """
+        group = self.rebalancing
+        if group is not None:
+            group.entered(now)
+            group.end_turn(in_poll=True, now=now)
+
+        def look() -> Given | Change | None:
+            refused = self._refused() if group is None else group.error or self._refused()
+            if refused is not None:
+                raise refused
+            if group is not None and group.changes:
+                return group.changes[0]
+            if not self.subscription.ready():
+                return None
+            return self._take(records_max) if claim() else {}
+
+        self._wait(_Waiting(now.mono_ms + timeout_ms, look, dict, on_given, is_poll=True), now)
+
+    def _take(self, records_max: int) -> Given:
+        given = self.subscription.take(records_max)
+        self.measures.polls += 1
+        self.measures.records_consumed += sum(map(len, given.values()))
+        return given
+
+    def metrics(self) -> Metrics:
+        """Return what was counted, by Kafka's names."""
+        assigned = self.subscription.assigned.values()
+        lags = [one.high_watermark - (one.position or 0) for one in assigned]
+        return self.measures.metrics(
+            self._fetcher.latencies,
+            self._fetcher.resting.throttles,
+            len(assigned),
+            max(0, *lags, 0),
+            self.subscription.buffered_bytes,
+        )
+
+    def heard(self, now: Now) -> None:
+        """The listener has heard of the Change that a poll has given."""
+        assert self.rebalancing is not None, "only groups change"
+        self.rebalancing.told(now)
+
+    def commit(
+        self,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        timeout_ms: int,
+        on_committed: OnCommitted,
+        now: Now,
+    ) -> None:
+        """Commit these offsets for the group."""
+        assert self.rebalancing is not None, "the facade has looked for a group"
+        self.rebalancing.commit(dict(offsets), on_committed, now, timeout_ms)
+
+    def committed(
+        self, keys: Iterable[TopicPartition], timeout_ms: int, on_fetched: OnFetched, now: Now
+    ) -> None:
+        """Tell what the group has committed for these partitions."""
+        assert self.offsets_of_group is not None, "the facade has looked for a group"
+        self.offsets_of_group.fetch(keys, on_fetched, now, timeout_ms=timeout_ms)
+
+    def depart(
+        self,
+        positions: dict[TopicPartition, OffsetAndMetadata],
+        on_done: Callable[[Now], None],
+        now: Now,
+    ) -> None:
+        """Leave the group, with auto commit after committing these; at once without a group."""
+        if self.rebalancing is None:
+            on_done(now)
+        else:
+            self.rebalancing.depart(positions, on_done, now)
+
+    def position(
+        self,
+        key: TopicPartition,
+        timeout_ms: int,
+        on_known: Callable[[int | OdradekError, Now], None],
+        now: Now,
+    ) -> None:
+        """Tell the offset of the next record to be given, once it is known."""
+        one = self._assigned(key)
+
+        def look() -> int | None:
+            if one.position is None and one.error is not None:
+                raise one.error
+            return one.position
+
+        def late() -> OdradekError:
+            return ClientTimeoutError(f"the position of {key} is not known yet")
+
+        self._wait(_Waiting(now.mono_ms + timeout_ms, look, late, on_known), now)
+
+    def offsets(
+        self, wanted: Mapping[TopicPartition, int], timeout_ms: int, on_found: OnFound, now: Now
+    ) -> None:
+        """Find offsets by time, or ends (−1) or beginnings (−2), assigned or not."""
+        self._lookups.find(wanted, on_found, now, timeout_ms=timeout_ms)
+
+    def metadata(
+        self,
+        topics: tuple[str, ...] | None,
+        timeout_ms: int,
+        on_told: Callable[[Message, Now], None],
+        now: Now,
+    ) -> None:
+        """Ask a broker for the metadata of ``topics`` (None: all)."""
+        self.errands.ask(MetadataRequest(topics), on_told, now, timeout_ms=timeout_ms)
+
+    # Program
+
+    def begin(self, now: Now) -> None:
+        """Take the ports."""
+        self._lookups.attach(self.ports)
+        self._fetcher.attach(self.ports)
+        if self._link is not None and self._membership is not None:
+            self._link.attach(self.ports)
+            self._membership.attach(self.ports)
+
+    def work(self, now: Now) -> None:
+        """Follow the topics, give what is asked for, fetch on."""
+        if self._generation != self.view.generation:
+            self._generation = self.view.generation
+            if self.rebalancing is None:
+                self._follow(now)
+        self._match(now)
+        if self.rebalancing is not None and self._membership is not None:
+            in_poll = any(one.is_poll for one in self._waiting)
+            self.rebalancing.end_turn(in_poll=in_poll, now=now)
+            self._membership.end_turn(now)
+        self._lookups.end_turn(now)
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                self._wait(one, now)
+        self._fetcher.pump(now)
+        # In a group a poll has something to say, too.
+        alone = self.rebalancing is None and self._refused() is None
+        self.has_nothing = alone and not self.subscription.ready()
+
+    def own_deadline_ms(self) -> int | None:
+        """Return when a pause or somebody's patience is over."""
+        group = self.rebalancing
+        return earliest(
+            self._fetcher.next_deadline_ms(),
+            None if group is None else group.next_deadline_ms(),
+            None if self._membership is None else self._membership.next_deadline_ms(),
+            self._match_ms if self._pattern is not None and self._must_match() else None,
+            *(one.deadline_ms for one in self._waiting),
+        )
+
+    def _must_match(self) -> bool:
+        known = self._matched_at
+        return not self._matching and (known is None or self.view.position > known)
+
+    def finish(self, now: Now) -> None:
+        """Tell whoever waits that there will be nothing."""
+        error = ClientClosedError("the consumer was closed")
+        self._lookups.close(error, now)
+        if self._link is not None:
+            self._link.close(now)
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.on_done(error, now)
+
+    def check(self) -> None:
+        """Assert the invariants; for tests and the simulator."""
+        self.subscription.check()
+
+    # Inside
+
+    def _wait(self, one: _Waiting, now: Now) -> None:
+        try:
+            result = one.look()
+        except OdradekError as error:
+            result = error
+        if result is None and now.mono_ms >= one.deadline_ms:
+            result = one.late()
+        if result is None:
+            self._waiting.append(one)
+        else:
+            one.on_done(result, now)
+
+    def _assigned(self, key: TopicPartition) -> Assigned:
+        one = self.subscription.assigned.get(partition_of(key))
+        if one is None:
+            raise ValueError(f"{key} is not assigned to this consumer; assign() it first")
+        return one
+
+    def _follow(self, now: Now) -> None:
+        """Take up topics and partitions that have come to be."""
+        for name in self.subscription.topics:
+            topic = self.view.topics.get(name)
+            if topic is None or not topic.usable:
+                if topic is not None and topic.asked and name not in self._ids:
+                    self._absent.add(name)
+                continue
+            known_id = self._ids.get(name)
+            fresh = known_id is not None or name in self._absent
+            for partition in topic.partitions:
+                key = TopicPartition(name, partition)
+                one = self.subscription.assigned.get(key)
+                if one is None:
+                    self._take_up(self.subscription.add(key), now, fresh=fresh)
+                elif known_id is not None and known_id != topic.topic_id:
+                    self._take_up(one, now, fresh=True)  # made anew: its offsets begin again
+            self._ids[name] = topic.topic_id
+
+    def _take_up(self, one: Assigned, now: Now, *, fresh: bool = False) -> None:
+        """Begin to read: what came to be after we began is read from its beginning."""
+        timestamp_ms = reset_timestamp_ms(self.settings.auto_offset_reset, now)
+        if timestamp_ms is None:
+            return  # the fetcher says that there is no position, until a seek
+        if fresh:
+            timestamp_ms = TIMESTAMP_EARLIEST
+        one.reset(timestamp_ms)
+
+    def _refused(self) -> OdradekError | None:
+        """Return the error of a topic that no waiting will cure."""
+        for name in self.subscription.topics:
+            topic = self.view.topics.get(name)
+            if topic is None or not topic.asked or topic.error == ErrorCode.NONE:
+                continue
+            if not meaning(topic.error).retriable:
+                return topic_error(name, topic.error, topic.text)
+        return None

@@ -1,0 +1,460 @@
+"""Fetching ahead: long polls to leaders, bounded in bytes, always one on its way.
+
+Owns the fetch requests in flight and what their answers and errors mean for a partition.  It must
+not know who takes the records.
+
+Per broker two fetches may be in flight: one long poll of the quiet partitions, and one of those
+that move, so that a busy partition does not wait for a quiet one.  A fetch that is given all there
+is stays with its broker, and is answered again when more comes.  After a change of leader the
+position is checked against the new leader's log (KIP-320) before reading on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from odradek.cluster.errands import error_of
+from odradek.cluster.metadata import ClusterView, Leader
+from odradek.cluster.offsets import Found, OffsetLookups
+from odradek.cluster.rests import Rests
+from odradek.consumer.fetched_records import FetchedBatch, unknown_offset
+from odradek.consumer.isolation import ISOLATION_LEVELS, aborted_batches
+from odradek.consumer.membership import GroupSettings
+from odradek.consumer.offset_reset import reset_policy, reset_timestamp_ms
+from odradek.consumer.subscription import Assigned, Buffered, Subscription
+from odradek.errors import OdradekError, error_for
+from odradek.measures import Latencies
+from transport.driver.calls import Calls
+from transport.driver.ports import LinkId, Ports
+from transport.kernel import Now, earliest
+from transport.wire.codec import Buffer
+from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import NO_NODE, LeaderEpoch, NodeId, Offset, TopicPartition
+from transport.wire.messages import Message
+from transport.wire.messages.fetch import (
+    TIMESTAMP_LATEST,
+    AbortedTransaction,
+    EpochEnd,
+    FetchedPartition,
+    FetchPartition,
+    FetchRequest,
+    FetchResponse,
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
+)
+from transport.wire.records import RecordError, iterate_headers, view_batches
+
+FETCHES_IN_FLIGHT_MAX = 2
+PARKED_MAX = 8
+"""Those that a seek has made void included: the broker ends them after fetch_max_wait_ms."""
+ROOM_SHARE = 4
+"""One fetch may fill a quarter of the room there is, so that other brokers find some too."""
+ANSWER_TIME_MS = 5_000
+"""For a broker to answer beyond the long poll's own wait."""
+LOOKUP_TIMEOUT_MS = 30_000
+RETRY_MIN_MS = 20
+RETRY_MAX_MS = 500
+NEAREST_MS = 60_000
+"""For so long the leader's choice of a near replica is kept; another may be better by then."""
+NEAREST_PAUSE_MS = 5_000
+"""After a near replica has failed, the leader itself is read from for so long."""
+CORRUPT_TRIES = 3
+"""A batch that is damaged on its way is fetched again; one damaged at rest stays so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerSettings:
+    """How a consumer reads; Kafka's names and defaults where there is no reason given."""
+
+    bootstrap: tuple[str, ...]
+    auto_offset_reset: str = "latest"
+    fetch_min_bytes: int = 1
+    fetch_max_wait_ms: int = 500
+    fetch_max_bytes: int = 50 * 1024 * 1024
+    partition_fetch_bytes: int = 1024 * 1024
+    prefetch_bytes: int = 16 * 1024 * 1024
+    """Fetched and not taken, all partitions together: passed by the fetches in flight."""
+    check_crcs: bool = True
+    auto_create: bool = True
+    isolation_level: str = "read_uncommitted"
+    client_id: str = "odradek-consumer"
+    client_rack: str = ""
+    """Where this consumer stands: an in-sync replica there serves it in the leader's place."""
+    group: GroupSettings | None = None
+    """None: it reads by itself."""
+
+    def __post_init__(self) -> None:
+        reset_policy(self.auto_offset_reset)
+        if self.isolation_level not in ISOLATION_LEVELS:
+            raise ValueError(
+                f"isolation_level={self.isolation_level!r} is not possible; "
+                "use 'read_uncommitted' or 'read_committed'"
+            )
+
+    @property
+    def isolation(self) -> int:
+        """The level as the wire has it."""
+        return ISOLATION_LEVELS[self.isolation_level]
+
+
+class _Flight(NamedTuple):
+    """One partition in one request."""
+
+    one: Assigned
+    generation: int
+    epoch: int
+    offset: int
+
+    @property
+    def valid(self) -> bool:
+        return self.one.generation == self.generation
+
+
+Flights = dict[tuple[bytes, int], _Flight]
+"""One request: what it asks, by topic id and partition."""
+
+
+class Fetcher:
+    """Keeps the buffers of a subscription filled; driven by ``pump`` once per turn."""
+
+    def __init__(
+        self,
+        settings: ConsumerSettings,
+        subscription: Subscription,
+        view: ClusterView,
+        calls: Calls,
+        lookups: OffsetLookups,
+    ) -> None:
+        self._settings = settings
+        self._subscription = subscription
+        self._view = view
+        self._calls = calls
+        self._lookups = lookups
+        self.latencies = Latencies()
+        """Of fetches, their waiting for records included."""
+        self._ports: Ports | None = None
+        self._in_flight: dict[LinkId, list[Flights]] = {}
+        self.resting = Rests()
+        self._generation = -1
+        self._wake_ms: int | None = None
+
+    def attach(self, ports: Ports) -> None:
+        """Take the ports, once the program has them."""
+        self._ports = ports
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when the next pause of a partition is over."""
+        return self._wake_ms
+
+    def pump(self, now: Now) -> None:
+        """Ask for whatever there is room for."""
+        self._wake_ms = None
+        if self._generation != self._view.generation:
+            self._generation = self._view.generation
+            self._recall(now)
+        lost: dict[TopicPartition, Assigned] = {}
+        rounds: dict[tuple[NodeId, str], tuple[Leader, list[tuple[Assigned, Leader]]]] = {}
+        for key, one in self._subscription.assigned.items():
+            if one.busy or one.error is not None or self._held(one, now):
+                continue
+            if one.position is None:
+                lost[key] = one
+                continue
+            leader = self._view.leader(key.topic, key.partition, now)
+            if leader is None or one.paused:
+                continue
+            if leader.epoch > one.leader_epoch and one.fetched_epoch >= 0:
+                self._check_epoch(one, leader, now)
+            elif one.buffered_bytes < self._settings.partition_fetch_bytes:
+                source, rack = self._source_of(one, leader, now)
+                rounds.setdefault((source.node, rack), (source, []))[1].append((one, leader))
+        if lost:
+            self._find(lost, now)
+        for (_, rack), (source, ones) in rounds.items():
+            self._fetch(source, rack, ones, now)
+
+    def _source_of(self, one: Assigned, leader: Leader, now: Now) -> tuple[Leader, str]:
+        """Return whom to read from, and as from which rack: empty takes the leader at its word."""
+        rack = self._settings.client_rack
+        over = now.mono_ms >= one.nearest_until_ms
+        if one.nearest in (NO_NODE, leader.node):
+            return leader, rack if over else ""
+        near = self._view.replica(one.key.topic, one.key.partition, one.nearest, now)
+        if near is not None and not over and leader.epoch == one.leader_epoch:
+            return near, rack
+        if near is None:
+            _leave_nearest(one, now)
+            return leader, ""
+        one.nearest = NO_NODE  # Time for the leader to choose anew.
+        return leader, rack
+
+    def _held(self, one: Assigned, now: Now) -> bool:
+        if now.mono_ms >= one.retry_at_ms:
+            return False
+        self._wake_ms = earliest(self._wake_ms, one.retry_at_ms)
+        return True
+
+    def _recall(self, now: Now) -> None:
+        """Take partitions back from leaders that are none any more."""
+        for key, one in self._subscription.assigned.items():
+            leader = self._view.leader(key.topic, key.partition, now)
+            if leader is None or one.position is None:
+                continue
+            if one.busy and leader.epoch > one.leader_epoch:
+                one.recall()
+
+    # Positions
+
+    def _find(self, lost: dict[TopicPartition, Assigned], now: Now) -> None:
+        wanted: dict[TopicPartition, int] = {}
+        for key, one in lost.items():
+            if one.reset_to_ms is None:
+                one.fail(unknown_offset())
+                continue
+            one.busy = True
+            wanted[key] = one.reset_to_ms
+        for key, timestamp_ms in wanted.items():
+            # One look-up each: a partition without a leader holds up no other.
+            self._lookups.find(
+                {key: timestamp_ms},
+                self._on_position(key, lost[key]),
+                now,
+                timeout_ms=LOOKUP_TIMEOUT_MS,
+            )
+
+    def _on_position(
+        self, key: TopicPartition, one: Assigned
+    ) -> Callable[[Found | OdradekError, Now], None]:
+        generation = one.generation
+
+        def found(result: Found | OdradekError, now: Now) -> None:
+            if one.generation != generation:
+                return
+            one.busy = False
+            if not isinstance(result, OdradekError):
+                if result[key].offset >= 0:
+                    one.seek(result[key].offset)
+                else:
+                    one.reset(TIMESTAMP_LATEST)  # Nothing is as young as was asked for.
+            elif result.retriable:
+                self._pause(one, now)
+            else:
+                one.fail(result)
+
+        return found
+
+    def _out_of_range(self, one: Assigned, offset: int, now: Now) -> None:
+        timestamp_ms = reset_timestamp_ms(self._settings.auto_offset_reset, now)
+        if timestamp_ms is None:
+            text = f"{one.key}: offset {offset} is not in the log, and auto_offset_reset is 'none'"
+            one.fail(error_for(ErrorCode.OFFSET_OUT_OF_RANGE, text))
+        else:
+            one.reset(timestamp_ms)
+
+    # The new leader's log
+
+    def _check_epoch(self, one: Assigned, leader: Leader, now: Now) -> None:
+        """Ask where the epoch of what was read last ends: below our position it was truncated."""
+        flight = _Flight(one, one.generation, leader.epoch, one.next_fetch)
+        asked = EpochEnd(
+            leader.topic_id, one.key.partition, leader.epoch, LeaderEpoch(one.fetched_epoch)
+        )
+
+        def answered(body: Message, _payload: object, now: Now) -> None:
+            if flight.valid:
+                one.busy = False
+                self._on_epoch_end(flight, body, now)
+
+        request = OffsetForLeaderEpochRequest((asked,))
+        one.busy = self._calls.request(
+            leader.link, request, answered, now, timeout_ms=ANSWER_TIME_MS
+        )
+        if not one.busy:
+            self._view.links.refused(leader.link, now)
+
+    def _on_epoch_end(self, flight: _Flight, body: Message, now: Now) -> None:
+        one = flight.one
+        code, end_offset = error_of(body), -1
+        if isinstance(body, OffsetForLeaderEpochResponse) and len(body.partitions) == 1:
+            code, end_offset = body.partitions[0].error, body.partitions[0].end_offset
+        if code != ErrorCode.NONE and meaning(code).retriable:
+            self._retry(one, code, now)
+            return
+        # A broker that does not offer the check is read from all the same.
+        one.leader_epoch = flight.epoch
+        if code != ErrorCode.NONE or end_offset < 0 or end_offset >= flight.offset:
+            return
+        if reset_timestamp_ms(self._settings.auto_offset_reset, now) is None:
+            text = f"{one.key}: the log was cut at {end_offset}, below what was read already"
+            one.fail(error_for(ErrorCode.OFFSET_OUT_OF_RANGE, text))
+        else:
+            one.seek(end_offset)
+            one.leader_epoch = flight.epoch
+
+    # Fetches
+
+    def _fetch(
+        self, source: Leader, rack: str, ones: list[tuple[Assigned, Leader]], now: Now
+    ) -> None:
+        if self._rests(source.link, now):
+            return
+        parked = self._in_flight.setdefault(source.link, [])
+        wanted = sum(any(flight.valid for flight in flights.values()) for flights in parked)
+        if wanted >= FETCHES_IN_FLIGHT_MAX or len(parked) >= PARKED_MAX:
+            return
+        room_bytes = self._settings.prefetch_bytes - self._subscription.buffered_bytes
+        if room_bytes <= 0:
+            return
+        request, flights = self._request(ones, rack, room_bytes)
+
+        def answered(body: Message, payload: tuple[Buffer, ...], now: Now) -> None:
+            if isinstance(body, FetchResponse) and body.stays:
+                self._take_all(flights, body, payload, now)
+                return
+            parked.remove(flights)
+            self.latencies.add(now.mono_ms - sent_ms)
+            if isinstance(body, FetchResponse):
+                self.resting.note(source.link, body.throttle_time_ms, now)
+            self._answered(flights, body, payload, now)
+
+        sent_ms = now.mono_ms
+        timeout_ms = self._settings.fetch_max_wait_ms + ANSWER_TIME_MS
+        if self._calls.request(source.link, request, answered, now, timeout_ms=timeout_ms):
+            parked.append(flights)
+            return
+        self._view.links.refused(source.link, now)
+        for one, _ in ones:
+            one.busy = False
+
+    def _request(
+        self, ones: list[tuple[Assigned, Leader]], rack: str, room_bytes: int
+    ) -> tuple[FetchRequest, Flights]:
+        """Return what is to be asked, for at most so many bytes, and who waits for it."""
+        settings = self._settings
+        size_bytes = min(
+            settings.fetch_max_bytes,
+            settings.partition_fetch_bytes * len(ones),
+            max(settings.partition_fetch_bytes, room_bytes // ROOM_SHARE),
+        )
+        parts: list[FetchPartition] = []
+        flights: Flights = {}
+        for one, leader in ones:
+            number, offset = one.key.partition, Offset(one.next_fetch)
+            limit_bytes = settings.partition_fetch_bytes
+            parts.append(FetchPartition(leader.topic_id, number, leader.epoch, offset, limit_bytes))
+            one.busy, one.leader_epoch, one.topic_id = True, leader.epoch, leader.topic_id
+            flight = _Flight(one, one.generation, leader.epoch, offset)
+            flights[leader.topic_id, number] = flight
+        request = FetchRequest(
+            settings.fetch_max_wait_ms,
+            settings.fetch_min_bytes,
+            size_bytes,
+            tuple(parts),
+            rack=rack,
+            isolation=settings.isolation,
+            client_id=settings.client_id,
+            stays=True,
+        )
+        return request, flights
+
+    def _rests(self, link: LinkId, now: Now) -> bool:
+        until_ms = self.resting.until_ms(link, now)
+        self._wake_ms = earliest(self._wake_ms, until_ms)
+        return until_ms is not None
+
+    def _answered(
+        self,
+        flights: Flights,
+        body: Message,
+        payload: tuple[Buffer, ...],
+        now: Now,
+    ) -> None:
+        for flight in flights.values():
+            if flight.valid:
+                flight.one.busy = False
+        code = error_of(body)
+        if isinstance(body, FetchResponse) and code == ErrorCode.NONE:
+            self._take_all(flights, body, payload, now)
+            return
+        for flight in flights.values():
+            if flight.valid:
+                self._retry(flight.one, code or ErrorCode.UNKNOWN_SERVER_ERROR, now)
+
+    def _take_all(
+        self, flights: Flights, body: FetchResponse, payload: tuple[Buffer, ...], now: Now
+    ) -> None:
+        for part in body.partitions:
+            flight = flights.get((part.topic_id, part.partition))
+            if flight is not None and flight.valid:
+                self._take(flight, part, payload, now)
+
+    def _take(
+        self, flight: _Flight, part: FetchedPartition, payload: tuple[Buffer, ...], now: Now
+    ) -> None:
+        one = flight.one
+        if part.error != ErrorCode.NONE and one.nearest != NO_NODE:
+            _leave_nearest(one, now)
+            return  # The leader is asked now, whose word counts.
+        if part.error == ErrorCode.OFFSET_OUT_OF_RANGE:
+            self._out_of_range(one, one.next_fetch, now)
+            return
+        if part.error != ErrorCode.NONE:
+            self._retry(one, part.error, now, part.text)
+            return
+        one.high_watermark = max(one.high_watermark, part.high_watermark)
+        if part.preferred_replica != NO_NODE:
+            one.nearest = part.preferred_replica
+            one.nearest_until_ms = now.mono_ms + NEAREST_MS
+            return
+        if not 0 <= part.frame < len(payload):
+            return
+        try:
+            self._add(one, payload[part.frame], part.aborted)
+        except RecordError as error:
+            if one.tries >= CORRUPT_TRIES:
+                one.fail(error_for(error.error, f"{one.key}: {error.text}"))
+            else:
+                self._pause(one, now)
+            return
+        one.tries = 0
+
+    def _add(self, one: Assigned, frame: Buffer, aborted: tuple[AbortedTransaction, ...]) -> None:
+        start = Offset(one.next_fetch)
+        views = view_batches(frame, start, check_crc=self._settings.check_crcs)
+        void = aborted_batches(frame, aborted)
+        for view in views:
+            if view.header.base_offset in void:
+                continue
+            batch = FetchedBatch(one.key.topic, one.key.partition, view)
+            one.add(Buffered(batch, view, batch.count, view.header.size_bytes))
+        # What was aborted, and what only brokers read, such as a transaction's end, is passed over.
+        last = -1
+        for _, header in iterate_headers(frame):
+            last = header.next_offset
+        one.next_fetch = max(one.next_fetch, last)
+        if not one.buffer:
+            one.position = one.next_fetch
+
+    def _retry(self, one: Assigned, code: int, now: Now, text: str = "") -> None:
+        if one.nearest != NO_NODE:
+            _leave_nearest(one, now)
+        meant = meaning(code)
+        if not meant.retriable:
+            one.fail(error_for(code, f"{one.key}: {text or meant.text}"))
+            return
+        if meant.refresh_metadata:
+            self._view.refresh_later(now)
+        self._pause(one, now)
+
+    def _pause(self, one: Assigned, now: Now) -> None:
+        assert self._ports is not None
+        pause_ms = min(RETRY_MAX_MS, RETRY_MIN_MS << min(one.tries, 10))
+        one.tries += 1
+        one.retry_at_ms = now.mono_ms + self._ports.random.randint(pause_ms // 2, pause_ms)
+
+
+def _leave_nearest(one: Assigned, now: Now) -> None:
+    """Read from the leader for a while: the near replica is of no use at present."""
+    one.nearest, one.nearest_until_ms = NO_NODE, now.mono_ms + NEAREST_PAUSE_MS

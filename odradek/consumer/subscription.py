@@ -1,0 +1,213 @@
+"""What a consumer reads: its partitions, where it stands in each, and what is fetched but not taken.
+
+Pure.  The rules of positions are here: a position is the offset of the next record that ``take``
+will give; records below it are dropped; a change of position makes everything fetched for the old
+one void.  It must not know how records are fetched.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from odradek.consumer.fetched_records import FetchedBatch, FetchedRecords, Piece
+from odradek.errors import OdradekError
+from transport.wire.ids import NO_NODE, NodeId, TopicId, TopicPartition
+from transport.wire.records import RecordBatchView
+
+
+@dataclass(slots=True)
+class Buffered:
+    """A fetched batch: records from ``start`` to ``count`` have not been taken."""
+
+    batch: FetchedBatch
+    view: RecordBatchView
+    count: int
+    size_bytes: int
+    start: int = 0
+
+    def offset_at(self, index: int) -> int:
+        """Return the offset of a record, or the one after the batch for its end."""
+        header = self.view.header
+        if index >= self.count:
+            return header.next_offset
+        if header.record_count == header.last_offset_delta + 1:
+            return max(header.base_offset, self.view.from_offset) + index
+        return self.batch.records()[index].offset  # compacted: only its records know
+
+
+@dataclass(slots=True, eq=False)
+class Assigned:
+    """One partition as this consumer reads it."""
+
+    key: TopicPartition
+    topic_id: TopicId | None = None
+    position: int | None = None
+    """Offset of the next record to give; None until it has been found."""
+    reset_to_ms: int | None = None
+    """How to find the position: a timestamp, −1 for the end, −2 for the beginning."""
+    paused: bool = False
+    held: bool = False
+    """Nothing is given: its group is giving it up, or a listener has not yet heard of it."""
+    error: OdradekError | None = None
+    """What keeps it from being read; raised by each poll until a seek."""
+    buffer: deque[Buffered] = field(default_factory=deque)
+    buffered_bytes: int = 0
+    next_fetch: int = -1
+    """Offset after everything fetched."""
+    generation: int = 0
+    """Grows when what is under way for this partition becomes void."""
+    busy: bool = False
+    """A request for it is under way: a fetch, a look-up, a check."""
+    leader_epoch: int = -1
+    """Of the leader it was last read from."""
+    fetched_epoch: int = -1
+    """Leader epoch of the newest batch fetched: what a new leader's log is checked by."""
+    taken_epoch: int = -1
+    """Leader epoch of the newest batch that records were taken from: committed with the position."""
+    high_watermark: int = -1
+    nearest: NodeId = NO_NODE
+    """The replica that the leader has named to be read from instead of itself."""
+    nearest_until_ms: int = 0
+    """When to let the leader choose anew; without such a replica: when to let it choose at all."""
+    retry_at_ms: int = 0
+    tries: int = 0
+
+    def seek(self, offset: int) -> None:
+        """Go on reading at ``offset``."""
+        self._void()
+        self.position = self.next_fetch = offset
+        self.reset_to_ms = None
+
+    def resume(self, offset: int, leader_epoch: int) -> None:
+        """Go on after a record of this leader epoch; −1: it is not known."""
+        self.seek(offset)
+        self.fetched_epoch = self.taken_epoch = leader_epoch
+
+    def reset(self, timestamp_ms: int) -> None:
+        """Find the position anew."""
+        self._void()
+        self.position = None
+        self.reset_to_ms = timestamp_ms
+
+    def fail(self, error: OdradekError) -> None:
+        """Stop reading until a seek; what was fetched before is still given."""
+        self.generation += 1
+        self.busy = False
+        self.error = error
+
+    def recall(self) -> None:
+        """Take back what is under way: its answer will not be listened to."""
+        self.generation += 1
+        self.busy = False
+        self.retry_at_ms = self.tries = 0
+
+    def _void(self) -> None:
+        self.generation += 1
+        self.busy = False
+        self.error = None
+        self.buffer.clear()
+        self.buffered_bytes = 0
+        self.fetched_epoch = self.taken_epoch = -1
+        self.retry_at_ms = self.tries = 0
+
+    def add(self, buffered: Buffered) -> None:
+        """Append a fetched batch."""
+        assert buffered.view.header.base_offset >= self.next_fetch or not self.buffer
+        self.buffer.append(buffered)
+        self.buffered_bytes += buffered.size_bytes
+        self.next_fetch = buffered.view.header.next_offset
+        self.fetched_epoch = buffered.view.header.leader_epoch
+
+    def take(self, records_max: int) -> list[Piece]:
+        """Give up to ``records_max`` records and move the position after them."""
+        pieces: list[Piece] = []
+        left = records_max
+        while self.buffer and left > 0:
+            head = self.buffer[0]
+            stop = min(head.count, head.start + left)
+            if stop > head.start:
+                self.taken_epoch = head.view.header.leader_epoch
+                pieces.append(Piece(head.batch, head.start, stop))
+            left -= stop - head.start
+            position = head.offset_at(stop)
+            assert self.position is not None
+            assert position >= self.position, "a position went back"
+            self.position = position
+            if stop < head.count:
+                head.start = stop
+            else:
+                self.buffer.popleft()
+                self.buffered_bytes -= head.size_bytes
+        return pieces
+
+    def check(self) -> None:
+        """Assert the invariants."""
+        assert self.buffered_bytes == sum(one.size_bytes for one in self.buffer)
+        if self.position is None:
+            assert not self.buffer, "records without a position"
+        elif not self.buffer and self.error is None:
+            assert self.position <= self.next_fetch, "the position is ahead of the fetches"
+
+
+class Subscription:
+    """All partitions of one consumer, those longest not served first."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, None] = {}
+        """Read as a whole, partitions to come included; empty when partitions were assigned."""
+        self.assigned: dict[TopicPartition, Assigned] = {}
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes fetched and not taken."""
+        return sum(one.buffered_bytes for one in self.assigned.values())
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> list[Assigned]:
+        """Read exactly these; partitions kept keep their place. Returns those that are new."""
+        wanted = dict.fromkeys(TopicPartition(*key) for key in partitions)
+        for key in [key for key in self.assigned if key not in wanted]:
+            self.drop(key)
+        return [self.add(key) for key in wanted if key not in self.assigned]
+
+    def add(self, key: TopicPartition) -> Assigned:
+        """Read one more partition."""
+        made = self.assigned[key] = Assigned(key)
+        return made
+
+    def drop(self, key: TopicPartition) -> None:
+        """Read it no longer; answers about it are void."""
+        self.assigned.pop(key).generation += 1
+
+    def ready(self) -> bool:
+        """Return whether ``take`` would give or raise something."""
+        return any(
+            (one.buffer or one.error is not None) and not (one.paused or one.held)
+            for one in self.assigned.values()
+        )
+
+    def take(self, records_max: int) -> dict[TopicPartition, FetchedRecords]:
+        """Give up to ``records_max`` records; raises a partition's error when nothing else is left."""
+        given: dict[TopicPartition, FetchedRecords] = {}
+        left = records_max
+        for key, one in list(self.assigned.items()):
+            if left <= 0:
+                break
+            if one.paused or one.held or not one.buffer:
+                continue
+            records = FetchedRecords(one.take(left))
+            if len(records):
+                given[key] = records
+                left -= len(records)
+            self.assigned[key] = self.assigned.pop(key)  # to the end of the line
+        if not given:
+            for one in self.assigned.values():
+                if one.error is not None and not (one.paused or one.held):
+                    raise one.error
+        return given
+
+    def check(self) -> None:
+        """Assert the invariants of every partition."""
+        for one in self.assigned.values():
+            one.check()
