@@ -16,8 +16,7 @@ import sys
 
 from benchmarks.machine import describe
 from benchmarks.steady_writes import PAUSE_S, WAIT_S, latencies_ms, percentile
-from odradek import AdminClient, NewTopic, Producer
-from odradek.admin.client import ConfigResource, ConfigResourceType
+from odradek import AdminClient, ConfigResource, ConfigResourceType, NewTopic, Producer
 from odradek.cluster.node_window import Metrics, read_metrics
 from odradek.testing import Cluster
 
