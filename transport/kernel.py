@@ -13,14 +13,15 @@ what may not are different fields, so a driver cannot mix them up by accident.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
 
 from transport.wire.ids import NodeId
 from transport.wire.messages import Message
 
 
-class Now(NamedTuple):
+class Now(msgspec.Struct, frozen=True):
     """The two clocks, read once per turn of the loop.
 
     ``mono_ms`` measures time-outs and never goes back.  ``wall_ms`` (since the Unix epoch) is only
@@ -62,8 +63,7 @@ class Answer(NamedTuple):
 AppendT = TypeVar("AppendT")
 
 
-@dataclass(slots=True)
-class Effects(Generic[AppendT]):
+class Effects(msgspec.Struct, Generic[AppendT]):
     """The orders one step gives to its driver.
 
     append
@@ -79,11 +79,11 @@ class Effects(Generic[AppendT]):
         Committed facts for every subscriber; lost ones are repaired by request.
     """
 
-    append: list[AppendT] = field(default_factory=list)
-    send_now: list[Outgoing] = field(default_factory=list)
-    send_after_sync: list[Outgoing] = field(default_factory=list)
-    reply: list[Answer] = field(default_factory=list)
-    publish: list[Message] = field(default_factory=list)
+    append: list[AppendT] = []
+    send_now: list[Outgoing] = []
+    send_after_sync: list[Outgoing] = []
+    reply: list[Answer] = []
+    publish: list[Message] = []
 
 
 class Deadlines(Protocol):

@@ -105,16 +105,16 @@ class Authorizer:
                     refused[place] = parts.refused(part, *told) if parts.refused else None
         amend = self._amend(row, len(given), refused, may)
         if not refused or parts is None:
-            return request._replace(amend=amend)
+            return replace(request, amend=amend)
         self._context.count("parts_unauthorized", len(refused))
         kept = tuple(part for place, part in enumerate(given) if place not in refused)
         if kept:
             narrow = replace(body, **{parts.field: kept, **parts.also})
-            envelope = request.envelope._replace(body=narrow)
-            return request._replace(envelope=envelope, amend=amend)
+            envelope = replace(request.envelope, body=narrow)
+            return replace(request, envelope=envelope, amend=amend)
         if not (isinstance(body, ProduceRequest) and body.acks == ACKS_NONE):
             nothing = parts.answer(**{"error": ErrorCode.NONE, parts.told: ()})
-            self._context.reply(request._replace(amend=amend), nothing)
+            self._context.reply(replace(request, amend=amend), nothing)
         return None
 
     def _amend(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 from nodes.broker.log_directories import LogDirectories
 from nodes.config import NodeConfig
@@ -23,7 +24,7 @@ from transport.wire.messages.metadata import FORMATS
 _logger = logging.getLogger("odradek.broker")
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True):
     """An arrived request and the way back."""
 
     origin: Origin

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.log_folders import batch_of
 from nodes.broker.quotas import ClientQuotas
@@ -72,8 +74,8 @@ class _Waiting:
 
     def forget_payload(self) -> None:
         """Keep of the request only what its answer needs."""
-        envelope = self.request.envelope._replace(payload=())
-        self.request = self.request._replace(envelope=envelope)
+        envelope = replace(self.request.envelope, payload=())
+        self.request = replace(self.request, envelope=envelope)
 
 
 class _Work(NamedTuple):
@@ -409,4 +411,4 @@ def nobody_to_ask(_question: AddPartitionsToTxnRequest, on_verdict: OnVerdict, n
 
 def unplaced(header: BatchHeader, body: Buffer = b"") -> Batch:
     """Return what the core needs of a batch that has no place yet, whatever it says of one."""
-    return batch_of(header._replace(base_offset=Offset(0)), body)
+    return batch_of(replace(header, base_offset=Offset(0)), body)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from nodes.broker.context import BrokerContext
 from nodes.broker.log_directories import LogDirectory
 from nodes.broker.log_folders import OpenedLog, known_producers, log_settings, read_batches
@@ -375,7 +377,7 @@ class Replica:
             (order,) = effects.append
             place = order.base_offset, order.leader_epoch
             if append_time_ms == NO_TIMESTAMP_MS:
-                stamped = header._replace(base_offset=place[0], leader_epoch=place[1])
+                stamped = replace(header, base_offset=place[0], leader_epoch=place[1])
                 buffers = stamp(*place, batch)
             else:
                 buffers, stamped = stamp_with_time(*place, batch, header, append_time_ms)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 from nodes.config import NodeConfig
 from nodes.coordinator.identities import Identities
@@ -20,7 +21,7 @@ from transport.wire.ids import NodeId
 from transport.wire.messages import Message
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True):
     """An arrived request and the way back."""
 
     origin: Origin

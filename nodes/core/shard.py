@@ -23,7 +23,6 @@ The contract between a core and its host (``nodes/broker/shards.py``):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from transport.kernel import Effects, Now, Tick
@@ -62,11 +61,10 @@ class Told(NamedTuple):
 ShardEvent = Asked | Told | Tick
 
 
-@dataclass(slots=True)
 class ShardEffects(Effects[ShardRecord]):
     """Effects of a shard's core; all of them wait until its ``append`` is committed."""
 
-    orders: list[object] = field(default_factory=list)
+    orders: list[object] = []
     """Work for the host beyond answering, in the core's own terms."""
 
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import astuple, replace
 
 from transport.wire.checksum import crc32c
 from transport.wire.codec import Buffer
@@ -54,7 +56,7 @@ class RecordError(Exception):
         self.text = text
 
 
-class BatchHeader(NamedTuple):
+class BatchHeader(msgspec.Struct, frozen=True, gc=False):
     """The 61 bytes before the records."""
 
     base_offset: Offset
@@ -215,20 +217,21 @@ def stamp_with_time(
     Returns the header as well: its CRC is another one.
     """
     records = memoryview(batch)[HEADER_BYTES:]
-    stamped = header._replace(
+    stamped = replace(
+        header,
         base_offset=base_offset,
         leader_epoch=leader_epoch,
         attributes=header.attributes | LOG_APPEND_TIME,
         max_timestamp_ms=append_ms,
     )
     crc = crc32c(records, crc32c(encode_header(stamped)[CRC_FROM:]))
-    stamped = stamped._replace(crc=crc)
+    stamped = replace(stamped, crc=crc)
     return (encode_header(stamped), records), stamped
 
 
 def encode_header(header: BatchHeader) -> bytes:
     """Return the 61 bytes of a header, as it stands."""
-    base_offset, size_bytes, *rest = header
+    base_offset, size_bytes, *rest = astuple(header)
     return HEADER.pack(base_offset, size_bytes - LENGTH_PREFIX_BYTES, *rest)
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from transport.wire import varint
 from transport.wire.batch import (
     CODEC_MASK,
@@ -86,22 +88,24 @@ def filtered(
     if delete_horizon_ms is None or header.delete_horizon_ms is not None:
         records = b"".join([record.encoded for record in kept])
     else:
-        header = header._replace(
-            attributes=header.attributes | DELETE_HORIZON, base_timestamp_ms=delete_horizon_ms
+        header = replace(
+            header,
+            attributes=header.attributes | DELETE_HORIZON,
+            base_timestamp_ms=delete_horizon_ms,
         )
         records = b"".join([_retimed(record, delete_horizon_ms) for record in kept])
     if not header.is_log_append_time or not kept:
         newest_ms = max((record.timestamp_ms for record in kept), default=NO_TIMESTAMP_MS)
-        header = header._replace(max_timestamp_ms=newest_ms)
+        header = replace(header, max_timestamp_ms=newest_ms)
     if not kept:
         # Nothing to decompress, and nothing that a transaction would have to decide.
         bare = header.attributes & ~(CODEC_MASK | TRANSACTIONAL)
-        header = header._replace(attributes=bare)
+        header = replace(header, attributes=bare)
     elif header.codec != NONE:
         records = compress(header.codec, records)
-    header = header._replace(size_bytes=HEADER_BYTES + len(records), record_count=len(kept))
+    header = replace(header, size_bytes=HEADER_BYTES + len(records), record_count=len(kept))
     crc = crc32c(records, crc32c(encode_header(header)[CRC_FROM:]))
-    header = header._replace(crc=crc)
+    header = replace(header, crc=crc)
     return encode_header(header) + records, header
 
 

@@ -9,7 +9,7 @@ Payload frames (record batches) are neither copied nor looked into.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgpack
 import msgspec
@@ -41,7 +41,7 @@ class Kind(IntEnum):
     EVENT = 4
 
 
-class Envelope(NamedTuple):
+class Envelope(msgspec.Struct, frozen=True):
     """A message with everything the transport must know about it."""
 
     kind: Kind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from transport.kernel import Effects, Tick
@@ -247,7 +246,6 @@ class Produced(NamedTuple):
     base_offset: Offset = NO_OFFSET
 
 
-@dataclass(slots=True)
 class PartitionEffects(Effects[Batch]):
     """Effects of the partition core. ``append`` and ``truncate_to`` are carried out at once.
 
@@ -263,7 +261,7 @@ class PartitionEffects(Effects[Batch]):
     """Empty the log, let it begin here, and report ``Reset``."""
     rebuild_producers: bool = False
     """Read the headers of the whole log and report ``ProducersRebuilt``."""
-    produced: list[Produced] = field(default_factory=list)
+    produced: list[Produced] = []
     propose: PartitionChange | None = None
     """Ask the controller, and report ``IsrAnswered``. Broker epochs of −1 are the driver's to
     fill in: its own, or that of an ISR member that has not fetched from this leader yet."""

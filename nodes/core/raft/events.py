@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -190,7 +189,6 @@ RaftEvent = (
 )
 
 
-@dataclass(slots=True)
 class RaftEffects(Effects[Entry]):
     """Effects of the Raft core, to be carried out in the order of the fields.
 
@@ -204,12 +202,12 @@ class RaftEffects(Effects[Entry]):
     truncate_from: LogIndex | None = None
     """Forget stored entries from this index on, before appending."""
     hard_state: HardState | None = None
-    committed: list[Entry] = field(default_factory=list)
+    committed: list[Entry] = []
     """To apply now, in order. Durable on a majority (this node's own copy may still be syncing)."""
-    reads: list[tuple[int, LogIndex]] = field(default_factory=list)
+    reads: list[tuple[int, LogIndex]] = []
     """(token, index): serve the read once ``index`` is applied."""
-    reads_failed: list[int] = field(default_factory=list)
-    rejected: list[bytes] = field(default_factory=list)
+    reads_failed: list[int] = []
+    rejected: list[bytes] = []
     """Proposals not taken: this member does not lead."""
     role: Role | None = None
     """Set when the role changed."""

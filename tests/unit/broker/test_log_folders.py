@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.broker.log_folders import OpeningPlan, begin_log, open_log
 from nodes.config import LogConfig
@@ -36,7 +37,7 @@ def markers() -> SimulatedDisk:
     for offset in range(MARKERS):
         made = build_marker(Marker(True, 1), ProducerId(1), ProducerEpoch(0), NOW_MS)
         place = Offset(offset), LeaderEpoch(0)
-        header = read_header(made)._replace(base_offset=place[0], leader_epoch=place[1])
+        header = replace(read_header(made), base_offset=place[0], leader_epoch=place[1])
         log.append(stamp(*place, made), header, NOW_MS)
     log.close()
     return disk

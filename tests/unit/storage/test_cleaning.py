@@ -7,6 +7,7 @@ from random import Random
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.storage.cleaning import Cleaning, CleaningPlan, Group
 from nodes.storage.compaction import Compaction, Dirt, dirt_of
@@ -70,7 +71,7 @@ def put(
 
 def append(log: PartitionLog, batch: bytes, epoch: int = 0) -> None:
     place = log.log_end_offset, LeaderEpoch(epoch)
-    header = read_header(batch)._replace(base_offset=place[0], leader_epoch=place[1])
+    header = replace(read_header(batch), base_offset=place[0], leader_epoch=place[1])
     log.append(stamp(*place, batch), header, NOW_MS)
 
 

@@ -8,6 +8,7 @@ from random import Random
 
 import msgpack
 import pytest
+from msgspec.structs import replace
 
 import transport.wire.messages
 from transport.wire.apis import Api
@@ -63,7 +64,7 @@ def fields_of(envelope: Envelope) -> list[object]:
 
 
 def test_what_is_sent_is_what_arrives() -> None:
-    assert decode(encode(REQUEST, received_bytes=99)) == REQUEST._replace(received_bytes=99)
+    assert decode(encode(REQUEST, received_bytes=99)) == replace(REQUEST, received_bytes=99)
 
 
 def test_payload_frames_are_not_copied() -> None:

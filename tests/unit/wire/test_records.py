@@ -75,7 +75,8 @@ def batch_of(count: int, *, size_bytes: int = 20, timestamp_ms: int = 1000) -> b
 
 def changed(batch: bytes, **fields: int) -> bytes:
     """Return the batch with other header fields, its CRC put right again."""
-    values = dict(zip(BatchHeader._fields, HEADER.unpack_from(batch), strict=True)) | fields
+    names = BatchHeader.__struct_fields__
+    values = dict(zip(names, HEADER.unpack_from(batch), strict=True)) | fields
     return with_crc(HEADER.pack(*values.values()) + batch[HEADER_BYTES:])
 
 
