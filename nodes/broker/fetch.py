@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from itertools import count
-from typing import NamedTuple
+
+import msgspec
 
 from nodes.broker.cold_reads import ColdReads
 from nodes.broker.context import BrokerContext, Request
@@ -62,7 +63,7 @@ Wanted = tuple[PartitionKey, Offset, int, Offset]
 """What to read: where from, how many bytes at most, and up to which offset."""
 
 
-class Movement(NamedTuple):
+class Movement(msgspec.Struct, frozen=True):
     """What changed of a replica in this turn."""
 
     replica: Replica

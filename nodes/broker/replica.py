@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from nodes.broker.context import BrokerContext
@@ -63,7 +64,7 @@ class OnSettled(Protocol):
         ...
 
 
-class Seen(NamedTuple):
+class Seen(msgspec.Struct, frozen=True):
     """What others wait for of a replica."""
 
     log_end_offset: int

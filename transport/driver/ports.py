@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum
 from random import Random
-from typing import NamedTuple, NewType, Protocol, TypeVar
+from typing import NewType, Protocol, TypeVar
+
+import msgspec
 
 from transport.kernel import Now
 from transport.wire.codec import Envelope
@@ -33,7 +35,7 @@ class Door(Enum):
     """That of Enum is a call, and of every message an origin is looked up."""
 
 
-class Origin(NamedTuple):
+class Origin(msgspec.Struct, frozen=True):
     """Where an answer to an arrived request goes: a connection of one of our ROUTERs.
 
     Gone when the peer disconnects; a reply to it is then dropped.

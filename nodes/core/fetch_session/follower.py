@@ -7,7 +7,8 @@ replicas: whoever follows says which of them have changed, and where each goes o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from transport.wire.ids import PartitionKey
 from transport.wire.messages.fetch import FULL_EPOCH, FetchPartition
@@ -20,7 +21,7 @@ PositionOf = Callable[[PartitionKey], FetchPartition | None]
 """Where a partition goes on; None: nothing is to be asked of it (now)."""
 
 
-class Poll(NamedTuple):
+class Poll(msgspec.Struct, frozen=True):
     """One fetch, and its place in the session."""
 
     number: int
@@ -31,7 +32,7 @@ class Poll(NamedTuple):
     forgotten: tuple[PartitionKey, ...]
 
 
-class _Named(NamedTuple):
+class _Named(msgspec.Struct, frozen=True):
     part: FetchPartition
     since: int
     """The first poll that an answer for this place can be of."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from transport.kernel import Effects, Tick
 from transport.wire.control import Marker
@@ -23,7 +25,7 @@ NO_OFFSET = Offset(-1)
 NO_EPOCH = LeaderEpoch(-1)
 
 
-class Batch(NamedTuple):
+class Batch(msgspec.Struct, frozen=True):
     """What the core needs to know of a record batch. ``last_offset`` is inclusive."""
 
     base_offset: Offset
@@ -42,7 +44,7 @@ class Batch(NamedTuple):
         return self.last_offset - self.base_offset + 1
 
 
-class PartitionSettings(NamedTuple):
+class PartitionSettings(msgspec.Struct, frozen=True):
     """A partition's configs, as its topic and the broker have them."""
 
     min_insync_replicas: int = 1
@@ -53,7 +55,7 @@ class PartitionSettings(NamedTuple):
     """Produces that may wait at once; more are refused with OVERLOADED."""
 
 
-class LogFacts(NamedTuple):
+class LogFacts(msgspec.Struct, frozen=True):
     """The log as it was found when it was opened."""
 
     log_start_offset: Offset = Offset(0)
@@ -68,14 +70,14 @@ class LogFacts(NamedTuple):
 # Events
 
 
-class Assigned(NamedTuple):
+class Assigned(msgspec.Struct, frozen=True):
     """The image says so: leader or follower, ISR and epochs. Older records are passed over."""
 
     record: PartitionRecord
     settings: PartitionSettings
 
 
-class Produce(NamedTuple):
+class Produce(msgspec.Struct, frozen=True):
     """A checked batch of a producer. Every one ends in one ``produced`` of its ``token``.
 
     The offsets in ``batch`` only tell its length.  ``leader_epoch`` −1: the producer does not know.
@@ -91,7 +93,7 @@ class Produce(NamedTuple):
     transaction of this very producer epoch."""
 
 
-class DeleteRecords(NamedTuple):
+class DeleteRecords(msgspec.Struct, frozen=True):
     """Let the log begin at ``offset`` (−1: at the high watermark). Every one ends in one
     ``produced`` of its ``token``, once every in-sync replica's log begins there as well."""
 
@@ -100,35 +102,35 @@ class DeleteRecords(NamedTuple):
     deadline_ms: int
 
 
-class LetGo(NamedTuple):
+class LetGo(msgspec.Struct, frozen=True):
     """Retention has no more use for what is before ``offset``, which is committed."""
 
     offset: Offset
 
 
-class Appended(NamedTuple):
+class Appended(msgspec.Struct, frozen=True):
     """The batches just ordered are in the log (in the page cache at least)."""
 
 
-class AppendFailed(NamedTuple):
+class AppendFailed(msgspec.Struct, frozen=True):
     """The batches just ordered are not in the log, which is as it was before."""
 
     error: ErrorCode = ErrorCode.KAFKA_STORAGE_ERROR
 
 
-class Truncated(NamedTuple):
+class Truncated(msgspec.Struct, frozen=True):
     """The log was cut as ordered and ends here: at the order's offset, or below it."""
 
     log_end_offset: Offset
 
 
-class Reset(NamedTuple):
+class Reset(msgspec.Struct, frozen=True):
     """The log was emptied as ordered, and begins (and ends) at ``offset``."""
 
     offset: Offset
 
 
-class ProducersRebuilt(NamedTuple):
+class ProducersRebuilt(msgspec.Struct, frozen=True):
     """The headers of the whole log, in order, after ``rebuild_producers`` had asked for them; or those
     after the ones that ``known`` (a :class:`Producers`) comes from."""
 
@@ -136,7 +138,7 @@ class ProducersRebuilt(NamedTuple):
     known: Any = None
 
 
-class ReplicaFetched(NamedTuple):
+class ReplicaFetched(msgspec.Struct, frozen=True):
     """A follower asks from ``offset`` on, and ``read`` found nothing wrong with that."""
 
     replica: NodeId
@@ -149,7 +151,7 @@ class ReplicaFetched(NamedTuple):
     """Where its log begins."""
 
 
-class Fetched(NamedTuple):
+class Fetched(msgspec.Struct, frozen=True):
     """The leader's answer to this follower's fetch from ``offset`` under ``leader_epoch``."""
 
     leader_epoch: LeaderEpoch
@@ -161,7 +163,7 @@ class Fetched(NamedTuple):
     """Where the leader's log begins."""
 
 
-class OutOfRange(NamedTuple):
+class OutOfRange(msgspec.Struct, frozen=True):
     """The leader's log has nothing at ``offset`` any more: it begins at ``log_start_offset``."""
 
     leader_epoch: LeaderEpoch
@@ -169,13 +171,13 @@ class OutOfRange(NamedTuple):
     log_start_offset: Offset
 
 
-class MarkersCleaned(NamedTuple):
+class MarkersCleaned(msgspec.Struct, frozen=True):
     """Compaction has removed the markers of aborted transactions of which nothing is left."""
 
     offsets: tuple[Offset, ...]
 
 
-class IsrAnswered(NamedTuple):
+class IsrAnswered(msgspec.Struct, frozen=True):
     """What became of the ISR change proposed on top of these epochs."""
 
     leader_epoch: LeaderEpoch
@@ -184,25 +186,25 @@ class IsrAnswered(NamedTuple):
     record: PartitionRecord | None = None
 
 
-class Synced(NamedTuple):
+class Synced(msgspec.Struct, frozen=True):
     """Everything below ``offset`` has reached the disk."""
 
     offset: Offset
 
 
-class StartSettled(NamedTuple):
+class StartSettled(msgspec.Struct, frozen=True):
     """That the log begins at ``offset`` has reached the disk: it may be told."""
 
     offset: Offset
 
 
-class LogFailed(NamedTuple):
+class LogFailed(msgspec.Struct, frozen=True):
     """The log is unusable, or given up: whoever waits is told ``error``. The end of this core."""
 
     error: ErrorCode = ErrorCode.KAFKA_STORAGE_ERROR
 
 
-class Gap(NamedTuple):
+class Gap(msgspec.Struct, frozen=True):
     """The loop was away: others are judged that much later."""
 
     gap_ms: int
@@ -234,7 +236,7 @@ PartitionEvent = (
 # Effects
 
 
-class Produced(NamedTuple):
+class Produced(msgspec.Struct, frozen=True):
     """The end of one Produce or DeleteRecords.
 
     With an error, ``base_offset`` may be known all the same; of a DeleteRecords it is where the log
@@ -272,7 +274,7 @@ class PartitionEffects(Effects[Batch]):
     """What the leader sent does not fit this log: fetch again, but not at once."""
 
 
-class ReadVerdict(NamedTuple):
+class ReadVerdict(msgspec.Struct, frozen=True):
     """How far a reader may read, or why it may not."""
 
     error: ErrorCode
@@ -281,7 +283,7 @@ class ReadVerdict(NamedTuple):
     diverging: Divergence | None = None
 
 
-class FetchPosition(NamedTuple):
+class FetchPosition(msgspec.Struct, frozen=True):
     """Where a follower goes on reading from its leader."""
 
     leader: NodeId

@@ -6,6 +6,8 @@ KIP-497, KIP-903, KIP-966; Kafka's documentation on replication.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from nodes.core.partition.events import (
     NO_EPOCH,
     NO_OFFSET,
@@ -125,7 +127,8 @@ class Leader:
             effects.produced.append(Produced(event.token, error))
             return
         base = self._log.log_end_offset
-        batch = event.batch._replace(
+        batch = replace(
+            event.batch,
             base_offset=base,
             last_offset=Offset(base + event.batch.length - 1),
             leader_epoch=self.record.leader_epoch,

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import msgspec
+
 from nodes.core.partition.events import NO_OFFSET, Batch
 from nodes.core.partition.transactions import Transactions
 from transport.wire.control import Marker
@@ -27,7 +29,7 @@ SEQUENCES = 1 << 31
 """Sequences are 31 bits wide and go on with 0 after the largest."""
 
 
-class WrittenBatch(NamedTuple):
+class WrittenBatch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A batch of a producer as it stands in the log. Both ends are inclusive."""
 
     first_sequence: int

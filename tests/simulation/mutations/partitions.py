@@ -36,7 +36,7 @@ def acknowledged_before_replication() -> list[Patch]:
     def appended(self: Leader, *args: Any) -> None:
         assert self._writing is not None
         event, batch = self._writing
-        self._writing = event._replace(acks=ACKS_LEADER), batch
+        self._writing = msgspec.structs.replace(event, acks=ACKS_LEADER), batch
         original(self, *args)
 
     return [(Leader, "appended", appended)]
@@ -213,7 +213,7 @@ def read_past_the_watermark() -> list[Patch]:
         verdict = original(self, *args, nearby=nearby)
         if verdict.error is not ErrorCode.NONE:
             return verdict
-        return verdict._replace(up_to=Offset(self._log.log_end_offset))
+        return msgspec.structs.replace(verdict, up_to=Offset(self._log.log_end_offset))
 
     return [(PartitionCore, "read_as_consumer", read_as_consumer)]
 
@@ -227,7 +227,7 @@ def near_replica_reads_to_its_end() -> list[Patch]:
         verdict = original(self, *args, nearby=nearby)
         if verdict.error is not ErrorCode.NONE or self.is_leader:
             return verdict
-        return verdict._replace(up_to=Offset(self._log.log_end_offset))
+        return msgspec.structs.replace(verdict, up_to=Offset(self._log.log_end_offset))
 
     return [(PartitionCore, "read_as_consumer", read_as_consumer)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.config import CoordinatorConfig, NodeConfig
 from nodes.coordinator.identities import Identities
@@ -160,7 +161,7 @@ def test_a_stranger_hears_nothing_of_what_is_the_brokers() -> None:
     ensemble = Ensemble()
     nodes, alice, root = clients = [ensemble.session(ensemble.leader()) for _ in range(3)]
     for client, who in zip(clients, (CLUSTER_PRINCIPAL, "alice", CLUSTER_PRINCIPAL), strict=True):
-        client.origin = client.origin._replace(principal=who)
+        client.origin = replace(client.origin, principal=who)
         assert client.open().error == 0
     for client in (alice, root):
         assert errors(client, AddWatch("/", recursive=True)) == [0]
@@ -191,4 +192,4 @@ def test_whom_the_config_names_is_above_all() -> None:
     )
     identities = Identities(config)
     assert Identity("super", "") in identities.of_connection(origin)
-    assert Identity("super", "") not in identities.of_connection(origin._replace(principal="roo"))
+    assert Identity("super", "") not in identities.of_connection(replace(origin, principal="roo"))

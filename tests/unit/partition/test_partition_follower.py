@@ -16,6 +16,7 @@ from nodes.core.partition.events import (
     PartitionEffects,
     PartitionSettings,
     ProducersRebuilt,
+    ReadVerdict,
     Truncated,
 )
 from nodes.core.partition.producer_state import Producers
@@ -282,7 +283,7 @@ def test_a_follower_serves_readers_beside_it_up_to_what_it_knows_to_be_committed
     core = make_follower(10, (5, 0), high_watermark=7)
     read = core.read_as_consumer
     assert read(LeaderEpoch(5), Offset(0)).error is ErrorCode.NOT_LEADER_OR_FOLLOWER
-    assert read(LeaderEpoch(5), Offset(0), nearby=True) == (ErrorCode.NONE, 7, None)
+    assert read(LeaderEpoch(5), Offset(0), nearby=True) == ReadVerdict(ErrorCode.NONE, Offset(7))
     assert read(LeaderEpoch(5), Offset(8), nearby=True).up_to == 7
     beyond = read(LeaderEpoch(5), Offset(11), nearby=True)
     assert beyond.error is ErrorCode.OFFSET_NOT_AVAILABLE, "the leader may have it"

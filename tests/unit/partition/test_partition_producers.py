@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.core.partition import producer_state
 from nodes.core.partition.events import Batch
@@ -122,8 +123,8 @@ def test_the_longest_silent_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> Non
     for number, producer in enumerate((1, 2, 1, 3)):
         sequence = 10 if number == 2 else 0
         batch = make_batch(sequence, base=number * 10)
-        producers.record(batch._replace(producer_id=ProducerId(producer)))
+        producers.record(replace(batch, producer_id=ProducerId(producer)))
     assert sorted(producers.entries()) == [1, 3]
     assert producers.forgot
-    forgotten = make_batch(10)._replace(producer_id=ProducerId(2))
+    forgotten = replace(make_batch(10), producer_id=ProducerId(2))
     assert producers.judge(forgotten, whole_log=True).error is ErrorCode.NONE

@@ -124,9 +124,9 @@ class Cluster:
     def _carry_out(
         self, node: Node, effects: PartitionEffects, payloads: tuple[int, ...], now: Now
     ) -> None:
-        for token, error, base_offset in effects.produced:
-            if error is ErrorCode.NONE and token in self.tokens:
-                self._ack(self.tokens[token], base_offset)
+        for produced in effects.produced:
+            if produced.error is ErrorCode.NONE and produced.token in self.tokens:
+                self._ack(self.tokens[produced.token], produced.base_offset)
         if effects.propose is not None:
             node.proposal = effects.propose
             self._send_proposal(node, effects.propose)

@@ -6,6 +6,7 @@ from random import Random
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import (
@@ -71,7 +72,7 @@ def make_marker(
     coordinator: int = 3,
 ) -> Batch:
     plain = make_batch(-1, producer=producer, epoch=epoch, base=base, length=1)
-    return plain._replace(marker=Marker(committed, coordinator))
+    return replace(plain, marker=Marker(committed, coordinator))
 
 
 class Led:
@@ -111,8 +112,8 @@ class Led:
         return committed.up_to, every.up_to
 
     def _note(self, effects: object) -> None:
-        for token, error, base in effects.produced:  # type: ignore[attr-defined]
-            self.answers[token] = (error, base)
+        for produced in effects.produced:  # type: ignore[attr-defined]
+            self.answers[produced.token] = (produced.error, produced.base_offset)
 
 
 def test_readers_of_committed_records_stop_where_a_transaction_is_open() -> None:
