@@ -411,8 +411,6 @@ class Replica:
                 self.fail(error, now)
             return False
         self._carry_out(core.step(Appended(), now), now)
-        if self.settings.partition.flush_commit:
-            self.sync(now)
         noted_after_bytes = self._context.config.log.recovery_note_bytes
         if log.unnoted_bytes >= max(noted_after_bytes, NOTE_SHARE * self._note_bytes):
             self._note(now, durable=False)
@@ -432,6 +430,8 @@ class Replica:
             self._end_produce(produced, now)
         if effects.propose is not None:
             self._host.on_propose(self, effects.propose)
+        if self.settings.partition.flush_commit and self.state is ReplicaState.ONLINE:
+            self.sync(now)  # also of what was found when it was opened, or was set to it
         self._host.on_moved(self)
 
     def _end_produce(self, produced: Produced, now: Now) -> None:
@@ -525,8 +525,6 @@ class Replica:
             self.fail(result, now)
             return False
         self.step(Synced(result), now)
-        if self.settings.partition.flush_commit:
-            self.sync(now)
         return True
 
     # Another directory

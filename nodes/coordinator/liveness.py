@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 
 from transport.wire.ids import SessionId
 
@@ -23,6 +24,9 @@ class _Life:
     timeout_ms: int
     contact_ms: int
     beat_ms: int | None
+    number: int
+    """Another life of the same session has another: an opening that was offered twice may be applied
+    again after the session's end."""
 
     def due_ms(self) -> int:
         """The moment it is dead if nothing more is heard."""
@@ -35,8 +39,10 @@ class SessionLiveness:
 
     def __init__(self) -> None:
         self._lives: dict[SessionId, _Life] = {}
-        self._due: list[tuple[int, SessionId]] = []
-        """One per session, never later than it is due: looked at again when its time comes."""
+        self._numbers = count()
+        self._due: list[tuple[int, SessionId, int]] = []
+        """When to look at a session's life of this number again, never later than it is due: one
+        for each, and some for lives that have ended."""
 
     def __len__(self) -> int:
         return len(self._lives)
@@ -46,12 +52,15 @@ class SessionLiveness:
     ) -> None:
         """Lead from now on: (session, timeout) of all that live, and which of them publish beats."""
         self._lives = {
-            session_id: _Life(timeout_ms, now_ms, None) for session_id, timeout_ms in sessions
+            session_id: _Life(timeout_ms, now_ms, None, next(self._numbers))
+            for session_id, timeout_ms in sessions
         }
         for session_id in beating:
             if session_id in self._lives:
                 self._lives[session_id].beat_ms = now_ms
-        self._due = [(life.due_ms(), session_id) for session_id, life in self._lives.items()]
+        self._due = [
+            (life.due_ms(), session_id, life.number) for session_id, life in self._lives.items()
+        ]
         heapq.heapify(self._due)
 
     def end(self) -> None:
@@ -61,8 +70,9 @@ class SessionLiveness:
     def opened(self, session_id: SessionId, timeout_ms: int, now_ms: int) -> None:
         """A session was opened."""
         if session_id not in self._lives:
-            life = self._lives[session_id] = _Life(timeout_ms, now_ms, None)
-            heapq.heappush(self._due, (life.due_ms(), session_id))
+            life = _Life(timeout_ms, now_ms, None, next(self._numbers))
+            self._lives[session_id] = life
+            heapq.heappush(self._due, (life.due_ms(), session_id, life.number))
 
     def ended(self, session_id: SessionId) -> None:
         """A session has ended."""
@@ -91,15 +101,15 @@ class SessionLiveness:
         """Return the sessions whose time is up; each is named again only if it still lives later."""
         dead: list[SessionId] = []
         while self._due and self._due[0][0] <= now_ms:
-            _, session_id = heapq.heappop(self._due)
+            _, session_id, number = heapq.heappop(self._due)
             life = self._lives.get(session_id)
-            if life is None:
+            if life is None or life.number != number:
                 continue
             due_ms = life.due_ms()
             if due_ms <= now_ms:
                 dead.append(session_id)
                 due_ms = now_ms + EXPIRY_REPEAT_MS
-            heapq.heappush(self._due, (due_ms, session_id))
+            heapq.heappush(self._due, (due_ms, session_id, number))
         return dead
 
     def next_deadline_ms(self) -> int | None:
@@ -108,6 +118,7 @@ class SessionLiveness:
 
     def check(self) -> None:
         """Assert that nobody who lives is forgotten by the clock."""
-        queued = [session_id for _, session_id in self._due]
-        assert len(queued) == len(set(queued)), "a session is queued twice"
-        assert set(self._lives) <= set(queued), "a session is never judged"
+        queued = [number for _, _, number in self._due]
+        assert len(queued) == len(set(queued)), "a life is queued twice"
+        living = {life.number for life in self._lives.values()}
+        assert living <= set(queued), "a session is never judged"

@@ -15,6 +15,13 @@ from nodes.storage.disk import Damaged
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import Offset, PartitionKey, TopicPartition
+from transport.wire.messages.configs import (
+    RESOURCE_TOPIC,
+    AlterConfigsRequest,
+    AlteredConfigs,
+    ConfigChange,
+    ConfigOp,
+)
 from transport.wire.messages.produce import ACKS_LEADER
 from transport.wire.records import BatchBuilder
 
@@ -394,6 +401,29 @@ def test_flush_commit_survives_a_power_cut_everywhere(seed: int) -> None:
     fleet.settle()
     fleet.write(key, b"more")
     assert fleet.logs(key)[fleet.leader(key) - 1] == [b"0", b"1", b"2", b"3", b"4", b"more"]
+
+
+def test_flush_commit_syncs_what_a_replica_finds_when_it_comes_back(
+    fleet: PartitionFleet,
+) -> None:
+    key = fleet.create(configs={"flush.policy": "commit", "min.insync.replicas": "3"})
+    fleet.write(key, b"a")
+    away = followers(fleet, key)[0]
+    fleet.kill(away)  # before it has noted what is synced
+    fleet.settle()
+    fleet.start(away)
+    whole(fleet, key)  # nobody can write anything before that
+
+
+def test_flush_commit_syncs_what_was_written_before_it_was_set(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    replicas = [fleet.replica(number, key) for number in fleet.numbers]
+    assert all(replica.sync_pending for replica in replicas)
+    change = ConfigChange("flush.policy", ConfigOp.SET, "commit")
+    alter = AlterConfigsRequest((AlteredConfigs(RESOURCE_TOPIC, "t", (change,)),), 2_000)
+    assert fleet.ask(fleet.controller(), alter).error == ErrorCode.NONE
+    fleet.wait(lambda: not any(replica.sync_pending for replica in replicas))
 
 
 def test_a_topic_made_again_begins_empty_even_where_its_folder_was_left(

@@ -86,6 +86,20 @@ def test_opened_and_ended_again() -> None:
     assert liveness.next_deadline_ms() is None
 
 
+def test_a_session_that_is_opened_anew_is_judged_once() -> None:
+    liveness = leading()
+    liveness.opened(A, 100, 0)
+    liveness.ended(A)
+    liveness.opened(A, 100, 20)  # the same opening, offered twice
+    liveness.check()
+    assert liveness.take_dead(119) == []
+    assert liveness.take_dead(120) == [A]
+    assert liveness.take_dead(120 + EXPIRY_REPEAT_MS) == [A]
+    liveness.ended(A)
+    assert liveness.take_dead(9999) == []
+    assert liveness.next_deadline_ms() is None
+
+
 # Admission
 
 
