@@ -181,11 +181,12 @@ class Replica:
 
     def assign(self, record: PartitionRecord, settings: TopicSettings, now: Now) -> None:
         """Take over what the image says now."""
+        goes_on = (record, settings.partition) == (self.record, self.settings.partition)
         self.record = record
         self.settings = settings
         if self._log is not None:
             self._log.settings = log_settings(settings.log)
-        if self.core is not None:
+        if self.core is not None and not goes_on:
             self.step(Assigned(record, settings.partition), now)
 
     def fail(self, error: BaseException, now: Now) -> None:

@@ -158,7 +158,10 @@ class Replicas:
     # The image
 
     def apply(self, changed: Iterable[PartitionKey], removed: Iterable[TopicId], now: Now) -> None:
-        """Take over what has changed in the image: host, lead, follow, remove."""
+        """Take over what has changed in the image, at the end of the turn: host, lead, follow, remove.
+
+        Whoever waits for the image to be so new hears of it first.
+        """
         self._upkeep.start(now)
         self._shelf.start(now)
         self._retention.start(now)
@@ -167,7 +170,6 @@ class Replicas:
         for topic_id in removed:
             self._assignments.add(self._topics.pop(topic_id, {}).values())
         self._assignments.add(changed)
-        self._take_over(now)
 
     def _take_over(self, now: Now) -> None:
         """Do as much of what the image asks as this turn has room for."""

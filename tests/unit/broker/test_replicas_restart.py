@@ -28,12 +28,18 @@ def test_a_new_process_leads_nothing_that_only_its_predecessor_led() -> None:
     leader = fleet.leader(key)
     context, hosted = fleet.server(leader).context, fleet.hosted(leader)
     mine = context.config
+
+    def look() -> None:
+        now = fleet.processes[leader].now()
+        hosted.apply([key], [], now)
+        hosted.end_turn(now)
+
     context.config = replace(mine, incarnation=Incarnation(mine.incarnation + 1))
-    hosted.apply([key], [], fleet.processes[leader].now())
+    look()
     assert not fleet.replica(leader, key).is_leader
     assert context.figures["leaderships_of_the_past"] == 1
     context.config = mine
-    hosted.apply([key], [], fleet.processes[leader].now())
+    look()
     assert fleet.replica(leader, key).is_leader
 
 
