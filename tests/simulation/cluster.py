@@ -70,7 +70,9 @@ class Cluster:
         self._without_power: set[str] = set()
         """Their supervisors have none either."""
         self.ailing = NO_NODE
-        """A broker in whose logs a bit has flipped that nobody has met: it may have nothing alone."""
+        """A broker that has lost data, and may not have it all again: it may have nothing alone."""
+        self.flipped = NO_NODE
+        """A broker in whose logs a bit has flipped that nobody has met."""
         self._failures: dict[str, int] = {}
         """Starts in a row that the environment has ended."""
         self.nodes = tuple(starmap(_endpoints, _members(self.shape)))

@@ -5,8 +5,9 @@
   back: a power cut can take a replica's unsynced tail (G1), so another replica must have it.
 * A bit that flips at rest in the partition logs of one broker, while every replica is in sync, and
   then nothing else until it is mended: the broker is restarted, and should it not notice, its operator
-  removes the log.  Until then administrators leave it no partition of which there is no other replica.
-* A whole disk of one broker, under the same conditions.
+  removes the log.
+* A whole disk of one broker, under the same conditions.  Until any of these three is made good,
+  administrators leave that broker no partition of which there is no other replica.
 * A bit in the log of one coordinator, always the same, which then refuses to start; or its whole disk.
   The operator has it rebuilt from the others.
 * Disks that fill up, and syncs that fail, for a while; or the device of one log directory, of a
@@ -68,11 +69,17 @@ class Losses:
         late = self.world.now_us >= self._recovered_by_us
         if late or (not self._damaged and brokers_are_whole(self.cluster)):
             self._recovering = ""
+            self._forget_ailing()
         return bool(self._recovering)
 
     def _begin_recovery(self, name: str) -> None:
         self._recovering = name
+        self.cluster.ailing = self.cluster.broker(name).context.id
         self._recovered_by_us = self.world.now_us + RECOVERY_MAX_MS * 1_000
+
+    def _forget_ailing(self) -> None:
+        if not self._recovering and not self._damaged:
+            self.cluster.ailing = NO_NODE
 
     def stop(self) -> None:
         """Give every disk its room and its health back."""
@@ -140,7 +147,7 @@ class Losses:
         if not self._can_spare(name) or self._moves_logs(name):
             return
         if path := self._flip(name, "logs/", ".log"):
-            self._damaged, self.cluster.ailing = path, self.cluster.broker(name).context.id
+            self._damaged, self.cluster.flipped = path, self.cluster.broker(name).context.id
             self._begin_recovery(name)
             self.world.after(self.world.between(LATENT_MS) * 1_000, self._notice, name)
 
@@ -160,7 +167,8 @@ class Losses:
         if not brokers_are_whole(self.cluster):
             self.world.after(LOOK_MS * 1_000, self._mend, name)
             return
-        path, self._damaged, self.cluster.ailing = self._damaged, "", NO_NODE
+        path, self._damaged, self.cluster.flipped = self._damaged, "", NO_NODE
+        self._forget_ailing()
         if self.cluster.disks[name].has_flipped(path):
             self.world.note(f"the operator removes {path} of {name}")
             self.cluster.lose_folder(name, path.rpartition("/")[0])

@@ -44,7 +44,7 @@ class Shelvers(Workload):
 
         def described(found: list[LogDirDescription] | OdradekError, now: Now) -> None:
             # Where a bit has flipped, what is damaged is looked for where it was.
-            if isinstance(found, OdradekError) or broker == cluster.ailing:
+            if isinstance(found, OdradekError) or broker == cluster.flipped:
                 return
             here = sorted(key for directory in found for key in directory.logs)
             chosen = random.sample(here, min(len(here), random.choice(AT_ONCE)))
