@@ -148,12 +148,13 @@ class Metadata:
         """Tell whether a beat knows the controller better than we: without our session we know
         only what we last saw in the tree; in mode ``kraft`` beats are how brokers know it.
 
-        Of an earlier epoch it is no news, even while nobody is known: beats may be late.
+        Of an earlier epoch it is no news, even while nobody is known: beats may be late.  That the
+        image is of its epoch already does not say who it is.
         """
-        if self._channel.controller == NO_NODE:
-            return beat.controller_epoch >= self._channel.epoch
-        known = max(self._channel.epoch, self.image.position.controller_epoch)
-        return beat.controller_epoch > known
+        epoch, known = beat.controller_epoch, self._channel.epoch
+        if epoch < self.image.position.controller_epoch:
+            return False
+        return epoch > known or (epoch == known and self._channel.controller == NO_NODE)
 
     def on_controller(self, now: Now) -> None:
         """Somebody else may be the controller now: what it has committed may be news."""

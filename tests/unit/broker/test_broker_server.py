@@ -23,6 +23,7 @@ from transport.wire.ids import (
     MetadataVersion,
     NodeId,
     NodeName,
+    ProducerId,
     SessionId,
 )
 from transport.wire.messages import Message, Refusal
@@ -295,6 +296,31 @@ def test_a_claim_that_was_read_late_hides_the_quorums_controller_until_the_next_
     server.on_controller(NodeId(claimer), before, now)
     server._on_quorum(epoch, now)
     assert (channel.controller, channel.epoch) == (NO_NODE, epoch), "beats are news again"
+
+
+def test_the_first_beat_of_a_controller_is_news_though_its_image_came_before(fleet: Fleet) -> None:
+    """Seed 903: a broker that was frozen read the deltas of another controller first."""
+    server, now = fleet.server(follower(fleet)), fleet.now()
+    metadata, channel = server.metadata, server.channel
+    before, old = channel.controller, channel.epoch
+    other = next(n for n in fleet.numbers if n not in (before, server.context.id))
+    epoch = ControllerEpoch(old + 1)
+    version = MetadataVersion(metadata.image.position.version + 1)
+    ids = ProducerIdsRecord(ProducerId(metadata.image.next_producer_id + 1))
+    metadata.on_delta(MetadataDelta(epoch, version, (ids,)), now)
+    assert metadata.image.position == (epoch, version)
+
+    def beat(node: int, epoch: ControllerEpoch) -> None:
+        name = NodeName(f"broker-{node}")
+        told = Incarnation(1), SessionId(1), epoch, version, True
+        metadata.on_beat(Heartbeat(NodeId(node), name, *told), now)
+
+    beat(before, old)
+    assert (channel.controller, channel.epoch) == (before, old), "a late beat is no news"
+    beat(other, epoch)
+    assert (channel.controller, channel.epoch) == (other, epoch)
+    beat(before, old)
+    assert channel.controller == other
 
 
 def test_what_waits_for_a_controller_is_asked_as_soon_as_one_is_known(fleet: Fleet) -> None:
