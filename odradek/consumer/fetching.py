@@ -408,11 +408,16 @@ class Fetcher:
             one.nearest = part.preferred_replica
             one.nearest_until_ms = now.mono_ms + NEAREST_MS
             return
-        if not 0 <= part.frame < len(payload):
+        if part.frame < 0:
             return
         try:
+            if part.frame >= len(payload):
+                raise RecordError(
+                    ErrorCode.INVALID_REQUEST, f"an answer without frame {part.frame}"
+                )
             self._add(one, payload[part.frame], part.aborted)
         except RecordError as error:
+            one.disregard()  # a fetch that stays goes on behind what is missing here
             if one.tries >= CORRUPT_TRIES:
                 one.fail(error_for(error.error, f"{one.key}: {error.text}"))
             else:

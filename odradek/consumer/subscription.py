@@ -93,19 +93,21 @@ class Assigned:
 
     def fail(self, error: OdradekError) -> None:
         """Stop reading until a seek; what was fetched before is still given."""
-        self.generation += 1
-        self.busy = False
+        self.disregard()
         self.error = error
 
     def recall(self) -> None:
-        """Take back what is under way: its answer will not be listened to."""
-        self.generation += 1
-        self.busy = False
+        """Take back what is under way, to ask somebody else at once."""
+        self.disregard()
         self.retry_at_ms = self.tries = 0
 
-    def _void(self) -> None:
+    def disregard(self) -> None:
+        """Listen to no answer to what is under way, of which there may be several."""
         self.generation += 1
         self.busy = False
+
+    def _void(self) -> None:
+        self.disregard()
         self.error = None
         self.buffer.clear()
         self.buffered_bytes = 0

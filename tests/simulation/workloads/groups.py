@@ -39,6 +39,13 @@ SLACK_MS = 100
 TIMEOUT_MS = 3_000
 
 
+def read_on(engine: ConsumerEngine) -> None:
+    """Go on from where it stands, as a program does that was told of damage: it may be mended."""
+    for key, one in engine.subscription.assigned.items():
+        if one.error is not None and one.position is not None:
+            engine.seek(key, one.position)
+
+
 class Member:
     """One process in one place of the group."""
 
@@ -108,6 +115,7 @@ class Member:
         world = self.groups.world
         if isinstance(given, OdradekError):
             world.note(f"{self.name}: {given}")
+            read_on(self.engine)
         elif isinstance(given, Change):
             for key in given.partitions:
                 self._taken += 1

@@ -19,6 +19,7 @@ from odradek.producer.accumulator import Outcome
 from odradek.producer.engine import ProducerEngine
 from odradek.producer.sender import ProducerSettings
 from tests.simulation.checkers.exactly_once import check_once, derivation, missing
+from tests.simulation.workloads.groups import read_on
 from tests.simulation.workloads.producers import TOPIC
 from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now
@@ -99,6 +100,7 @@ class Pipeline:
             self._consumer.heard(now)
         elif isinstance(given, OdradekError):
             self._world.note(f"{self._name}: {given}")
+            read_on(self._consumer)
         elif given:
             who = GroupMetadata(GROUP, self._part.who)
             ends: Offsets = {}

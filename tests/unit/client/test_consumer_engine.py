@@ -17,6 +17,7 @@ from odradek.errors import (
 from transport.driver.calls import response
 from transport.wire.batch import CONTROL
 from transport.wire.checksum import crc32c
+from transport.wire.codec import Buffer, Envelope
 from transport.wire.control import Marker, build_marker
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, Offset, ProducerEpoch, ProducerId, TopicPartition
@@ -382,6 +383,38 @@ def test_a_damaged_batch_is_an_error_after_some_tries(cluster: Any) -> None:
     with pytest.raises(CorruptRecordError):
         poll(engine, cluster, 5_000)
     assert cluster.count(FetchRequest) > 3
+
+
+def test_what_a_fetch_that_stays_gives_behind_damage_is_not_taken(cluster: Any) -> None:
+    topic = cluster.topic("t")
+    write(cluster, 0)
+    write(cluster, 1)
+    whole, following = topic.partitions[0].batches
+    fetch = cluster._handlers[FetchRequest]
+    first: list[Envelope] = []
+
+    def note(_node: NodeId, envelope: Envelope) -> None:
+        if isinstance(envelope.body, FetchRequest) and not first:
+            first.append(envelope)
+
+    def part_of(frame: Buffer, *, stays: bool) -> tuple[FetchResponse, tuple[Buffer, ...]]:
+        given = FetchedPartition(topic.id, 0, 0, Offset(2), Offset(0), 0)
+        return FetchResponse(0, (given,), stays=stays), (frame,)
+
+    def damaged_once(node: NodeId, body: FetchRequest, payload: Any) -> Any:
+        if first and body is first[0].body:
+            return part_of(whole[:-1] + b"\xff", stays=True)
+        return fetch(node, body, payload)
+
+    cluster.before.append(note)
+    cluster._handlers[FetchRequest] = damaged_once
+    engine = make(cluster, "t")
+    cluster.settle()
+    (link,) = {one for one, (node, events) in cluster._links.items() if node == 1 and not events}
+    cluster.program.on_message(
+        link, response(first[0], *part_of(following, stays=True)), cluster.now
+    )
+    assert poll(engine, cluster, 1_000) == {T0: [0, 1]}
 
 
 def test_what_only_brokers_read_is_passed_over(cluster: Any) -> None:
