@@ -5,6 +5,7 @@ Told at the call, before anything is sent: what was given, and how to write it i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from odradek.settings import Bounds, check_number
@@ -29,6 +30,19 @@ def topic_names(given: Iterable[str]) -> list[str]:
     if isinstance(given, str):
         raise TypeError(f"a list of topic names is needed; write [{given!r}]")
     return [topic_name(name) for name in given]
+
+
+def pattern_of(given: object) -> re.Pattern[str]:
+    """Return the pattern that whole names are to match; TypeError or ValueError for what is none."""
+    if not isinstance(given, str | re.Pattern):
+        raise TypeError(f"pattern={given!r} is no regular expression")
+    try:
+        compiled = re.compile(given)
+    except re.error as error:
+        raise ValueError(f"pattern={given!r} is no regular expression: {error}") from None
+    if isinstance(compiled.pattern, bytes):
+        raise TypeError(f"pattern={given!r} is of bytes; topics have names of str")
+    return compiled
 
 
 def partition_of(given: object) -> TopicPartition:

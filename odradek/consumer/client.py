@@ -19,6 +19,7 @@ from odradek.arguments import (
     check_time,
     partition_of,
     partitions_of,
+    pattern_of,
     topic_names,
 )
 from odradek.cluster.bootstrap import Hosts, KeysFile, find_seeds
@@ -146,7 +147,7 @@ class Consumer:
         names = topic_names([topics] if isinstance(topics, str) else topics)
         if (pattern is None) != bool(names):
             raise ValueError("subscribe either to topics or to a pattern")
-        compiled = None if pattern is None else re.compile(pattern)
+        compiled = None if pattern is None else pattern_of(pattern)
         self._drop_polled()
         self._listen(listener)
         if compiled is None:

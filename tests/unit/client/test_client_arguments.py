@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -128,6 +129,12 @@ def test_what_a_producer_cannot_send_is_told_at_the_call(
     ("call", "said"),
     [
         (lambda consumer: consumer.subscribe([["t"]]), "a topic's name must be str, not list"),
+        (
+            lambda consumer: consumer.subscribe(pattern="("),
+            r"pattern='\(' is no regular .* missing",
+        ),
+        (lambda consumer: consumer.subscribe(pattern=7), "pattern=7 is no regular expression"),
+        (lambda consumer: consumer.subscribe(pattern=re.compile(b"t")), "is of bytes"),
         (lambda consumer: consumer.assign("t"), "a list of partitions is needed, not 't'"),
         (lambda consumer: consumer.assign(PLACE), "a list of partitions is needed"),
         (lambda consumer: consumer.assign(["t0"]), "a partition is .* not 't0'"),
