@@ -169,16 +169,23 @@ class Cluster:
         return "\n".join(parts)
 
     def partitions(self, topic: str) -> dict[int, PartitionInfo]:
-        """Return the partitions of a topic as the broker that knows most has them."""
+        """Return the partitions of a topic as the broker that knows most has them.
+
+        Where none serves at the moment, one that does so soon.
+        """
         from odradek.cluster.question import ask_all
         from transport.wire.messages.metadata import MetadataRequest, MetadataResponse
 
         request = MetadataRequest((topic,))
-        doors = self._doors("broker", running=True)
-        answers = ask_all(doors, request, timeout_ms=ASK_MAX_MS, keys=self.keys)
-        views = [answer for answer in answers if isinstance(answer, MetadataResponse)]
-        if not views:
-            raise ClusterError(self._with_logs("no broker tells of its metadata"))
+        views: list[MetadataResponse] = []
+
+        def told() -> bool:
+            doors = self._doors("broker", running=True)
+            answers = ask_all(doors, request, timeout_ms=ASK_MAX_MS, keys=self.keys)
+            views[:] = [answer for answer in answers if isinstance(answer, MetadataResponse)]
+            return bool(views)
+
+        self._wait(told, "a broker tells of its metadata", ASK_MAX_MS / 1000)
         newest: MetadataResponse = max(
             views, key=lambda view: (view.controller_epoch, view.version)
         )
@@ -251,10 +258,7 @@ class Cluster:
     def wait_ready(self, timeout_s: float = START_MAX_S) -> None:
         """Return when every node serves and a controller is active."""
         self._take_outcome(timeout_s)
-        try:
-            wait_until(lambda: self.status().ready, "every node serves", timeout_s)
-        except ClusterError as error:
-            raise ClusterError(self._with_logs(str(error))) from None
+        self._wait(lambda: self.status().ready, "every node serves", timeout_s)
 
     def wait_full_isr(self, topic: str, timeout_s: float = WAIT_MAX_S) -> None:
         """Return when every partition has a leader and every replica is in sync."""
@@ -265,6 +269,12 @@ class Cluster:
             return bool(rows) and all(whole)
 
         wait_until(full, f"every replica of {topic} is in sync", timeout_s)
+
+    def _wait(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+        try:
+            wait_until(condition, what, timeout_s)
+        except ClusterError as error:
+            raise ClusterError(self._with_logs(str(error))) from None
 
     # Its end
 
