@@ -35,7 +35,17 @@ class Gathered:
 class Fetch:
     """One fetch."""
 
-    __slots__ = ("body", "done", "due_ms", "lane", "left_bytes", "parked", "request", "session")
+    __slots__ = (
+        "body",
+        "done",
+        "due_ms",
+        "is_follower",
+        "lane",
+        "left_bytes",
+        "parked",
+        "request",
+        "session",
+    )
 
     def __init__(
         self, request: Request, body: FetchRequest, session: FetchSession, due_ms: int
@@ -45,16 +55,13 @@ class Fetch:
         self.session = session
         """What it asks for; of its own, unless the follower's is held."""
         self.due_ms = due_ms
-        self.lane: Lane = body.replica_id if body.replica_id != NO_NODE else request.origin
+        self.is_follower = body.replica_id != NO_NODE
+        """It comes from a replica."""
+        self.lane: Lane = body.replica_id if self.is_follower else request.origin
         self.left_bytes = body.max_bytes
         """What all answers to it may have; the first record batch comes whole all the same."""
         self.parked = False
         self.done = False
-
-    @property
-    def is_follower(self) -> bool:
-        """It comes from a replica."""
-        return self.body.replica_id != NO_NODE
 
     def stay(self, gathered: Gathered) -> bool:
         """Go on behind what this answer gives, if there will be another one; False: it is the last.

@@ -155,10 +155,14 @@ def encode_record(record: StoredRecord) -> bytes:
     return msgspec.json.encode(fields)
 
 
+_fields_decoder = msgspec.json.Decoder(dict[str, Any])
+"""Made once: ``msgspec.json.decode`` looks into such a type anew for each of thousands of records."""
+
+
 def decode_record(kind: type[RecordT], data: bytes | None) -> RecordT:
     """Read a record; raises :class:`UnreadableZnode`."""
-    fields = _decode(dict[str, Any], data)
     try:
+        fields = _fields_decoder.decode(data or b"")
         if isinstance(fields.get("topic_id"), str):
             fields["topic_id"] = bytes.fromhex(fields["topic_id"])
         tag = kind.__struct_config__.tag
@@ -166,7 +170,7 @@ def decode_record(kind: type[RecordT], data: bytes | None) -> RecordT:
             fields[name] for name in takewhile(fields.__contains__, kind.__struct_fields__)
         ]
         return msgspec.convert([tag, *values], kind, builtin_types=(bytes,))
-    except (msgspec.ValidationError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise UnreadableZnode(f"{kind.__name__}: {error}") from None
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from transport.driver.ports import LinkId, Wire
 from transport.kernel import Now
@@ -29,8 +30,10 @@ OnAnswer = Callable[[Message, tuple[Buffer, ...], Now], None]
 """Called with the response's body (or a Refusal) and its payload frames."""
 
 
-@dataclass(slots=True)
-class _Call:
+_LATE = Refusal(ErrorCode.REQUEST_TIMED_OUT, "no answer in time")
+
+
+class _Call(msgspec.Struct):
     link: LinkId
     on_answer: OnAnswer
 
@@ -113,10 +116,9 @@ class Calls:
 
     def expire(self, now: Now) -> None:
         """Fail the requests whose time is up."""
-        refusal = Refusal(ErrorCode.REQUEST_TIMED_OUT, "no answer in time")
         while self._deadlines and self._deadlines[0][0] <= now.mono_ms:
             _, number = heapq.heappop(self._deadlines)
-            self._fail(number, refusal, now)
+            self._fail(number, _LATE, now)
 
     def next_deadline_ms(self) -> int | None:
         """Return when the next request in flight times out."""
