@@ -59,6 +59,8 @@ class SimulatedProcess:
         self.network = network
         self.host = host
         self.program = program
+        self.wire: Wire = self
+        self.pool: Pool = self
         self.clock = clock or HostClock(world)
         self.alive = True
         self.frozen = False
@@ -85,14 +87,6 @@ class SimulatedProcess:
         world.after(0, self._start)
 
     # Ports
-
-    @property
-    def wire(self) -> Wire:
-        return self
-
-    @property
-    def pool(self) -> Pool:
-        return self
 
     def exit(self, status: int) -> None:
         if self.status is None:

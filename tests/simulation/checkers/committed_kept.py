@@ -44,8 +44,8 @@ class CommittedKept:
         for entry in member.log.between(told + 1, commit):
             if entry.index <= len(self.entries):
                 known = self.entries[entry.index - 1][0]
-                story = f"entry {entry.index} was committed with term {known.term}, and on {host} "
-                require(known == entry, NUMBER, story + f"with term {entry.term}")
+                story = "entry", entry.index, "was committed with term", known.term
+                require(known == entry, NUMBER, *story, "on", host, "with term", entry.term)
             elif entry.index == len(self.entries) + 1:
                 self.entries.append((entry, member.term))
                 self._when_ms.append(now_ms)

@@ -32,8 +32,8 @@ def check_replicated(led: LedPartition, ends: Iterable[tuple[int, int]]) -> None
     """Compare the high watermark with the log ends (node, offset) of the other replicas."""
     for node, end in ends:
         if node in led.isr:
-            story = f"{led.host} calls {led.partition} committed up to {led.high_watermark}, "
-            require(end >= led.high_watermark, NUMBER, story + f"in-sync {node} ends at {end}")
+            story = led.host, "calls", led.partition, "committed up to", led.high_watermark
+            require(end >= led.high_watermark, NUMBER, *story, "in-sync", node, "ends at", end)
 
 
 class MinInsync:

@@ -54,7 +54,7 @@ class LogMatching:
             self._entries[entry.index, entry.term] = (before, entry)
             self._on_entry(entry)
             return
-        where = f"{host}, entry {entry.index} of term {entry.term}"
-        require(known[1] == entry, NUMBER, where, "has other contents than elsewhere")
+        where = host, "entry", entry.index, "of term", entry.term
+        require(known[1] == entry, NUMBER, *where, "has other contents than elsewhere")
         same = known[0] == before or -1 in (known[0], before)
-        require(same, NUMBER, where, f"follows one of term {before}, elsewhere of {known[0]}")
+        require(same, NUMBER, *where, "follows one of term", before, "elsewhere of", known[0])

@@ -18,8 +18,8 @@ def check_pair(host: str, tree: Tree) -> None:
     """Compare the pair as it stands on one server between two entries."""
     one, other = tree.get(PAIR[0]), tree.get(PAIR[1])
     if one is not None and other is not None:
-        story = f"on {host} half a multi was applied: {one.data!r} and {other.data!r}"
-        require(one.data == other.data, NUMBER, story)
+        halves = one.data, other.data
+        require(halves[0] == halves[1], NUMBER, "on", host, "half a multi was applied:", halves)
 
 
 def check_pair_read(name: str, results: tuple[Result, ...]) -> None:

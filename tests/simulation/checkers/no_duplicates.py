@@ -20,4 +20,4 @@ def check_no_duplicates(history: LogHistory) -> None:
     ]
     for value, place in [*answers, *reads]:
         known = places.setdefault(value, place)
-        require(known == place, NUMBER, f"{value!r} stands at {known} and at {place}")
+        require(known == place, NUMBER, value, "stands at", known, "and at", place)

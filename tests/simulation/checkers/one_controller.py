@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nodes.broker import znodes
 from nodes.core.znode.tree import Tree
-from tests.simulation.checkers.violation import require
+from tests.simulation.checkers.violation import Violation, require
 
 NUMBER = "S28"
 
@@ -18,8 +18,8 @@ class OneController:
     def look(self, epoch: int, broker: int) -> None:
         """A broker believes that it reigns."""
         known = self._controllers.setdefault(epoch, broker)
-        story = f"brokers {known} and {broker} are controller in epoch {epoch}"
-        require(known == broker, NUMBER, story)
+        both = known, broker
+        require(known == broker, NUMBER, "brokers", both, "are controller in epoch", epoch)
 
 
 def check_fenced(host: str, tree: Tree) -> None:
@@ -27,7 +27,8 @@ def check_fenced(host: str, tree: Tree) -> None:
     written, claimed = tree.get(znodes.METADATA_VERSION), tree.get(znodes.CONTROLLER_EPOCH)
     if written is None or claimed is None or written.mzxid < claimed.mzxid:
         return
-    position = znodes.decode_position(written.data)
-    story = f"on {host} the controller of epoch {position.controller_epoch} wrote version "
-    story += f"{position.version} after epoch {claimed.data.decode()} had begun"
-    require(position.controller_epoch == znodes.decode_epoch(claimed.data), NUMBER, story)
+    position, epoch = znodes.decode_position(written.data), znodes.decode_epoch(claimed.data)
+    if position.controller_epoch != epoch:
+        story = f"on {host} the controller of epoch {position.controller_epoch} wrote version "
+        story += f"{position.version} after epoch {epoch} had begun"
+        raise Violation(NUMBER, story)

@@ -18,5 +18,5 @@ class OneLeaderPerEpoch:
         if leader < 0:
             return
         known = self._leaders.setdefault((topic_id, partition, epoch), leader)
-        story = f"brokers {known} and {leader} lead partition {partition} of {topic_id.hex()} "
-        require(known == leader, NUMBER, story + f"in leader epoch {epoch}")
+        where = "partition", partition, "of", topic_id, "in leader epoch", epoch
+        require(known == leader, NUMBER, "brokers", known, "and", leader, "lead", *where)

@@ -26,15 +26,15 @@ class OneLeaderPerTerm:
         if member.role is Role.LEADER:
             self.since_ms.setdefault(term, now_ms)
             leader = self.leaders.setdefault(term, node)
-            require(leader == node, NUMBER, f"members {leader} and {node} both lead term {term}")
+            require(leader == node, NUMBER, "members", leader, "and", node, "both lead term", term)
         if member.durability.hard_state_pending:
             return
         vote = self._votes.get((node, term), NO_NODE)
         if vote == NO_NODE:
             self._votes[node, term] = member.voted_for
         else:
-            story = f"member {node} voted for {vote} in term {term}, and now for {member.voted_for}"
-            require(member.voted_for == vote, NUMBER, story)
+            now = member.voted_for
+            require(now == vote, NUMBER, node, "voted for", vote, "in term", term, "now for", now)
 
     def forget(self, node: int) -> None:
         """The member was given an empty disk: what it had promised is gone, with its consent."""

@@ -17,8 +17,7 @@ def check_one_order(history: LogHistory) -> None:
     for value, (partition, offset) in history.acked.items():
         if offset >= 0 and not history.is_excused(partition):
             known = seen.setdefault((partition, offset), value)
-            story = f"{partition} at {offset}: {known!r} and {value!r} acked"
-            require(known == value, NUMBER, story)
+            require(known == value, NUMBER, partition, "at", offset, known, "and", value, "acked")
     for reader, partition, records in history.readings():
         for offset, value in records:
             known = seen.setdefault((partition, offset), value)

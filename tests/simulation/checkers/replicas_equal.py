@@ -21,5 +21,5 @@ def check_replicas_equal(
             if header.last_offset >= committed:
                 continue
             first, other = known.setdefault(header.base_offset, (host, header))
-            story = f"{partition} at {header.base_offset}: {first} and {host} differ"
-            require(other == header, NUMBER, story, other, header)
+            both = first, other, host, header
+            require(other == header, NUMBER, partition, "differs between replicas:", *both)

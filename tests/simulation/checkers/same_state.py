@@ -35,7 +35,7 @@ class SameState:
     def look(self, host: str, index: int, core: ZnodeCore, machine: Machine | None = None) -> None:
         """Take the state of a server after a turn."""
         before = self._zxids.get(host, 0)
-        require(core.zxid >= before, NUMBER, f"{host} was at zxid {before}, is at {core.zxid}")
+        require(core.zxid >= before, NUMBER, host, "was at zxid", before, "is at", core.zxid)
         self._zxids[host] = int(core.zxid)
         if index % EVERY_ENTRIES == 0:
             self.compare(host, index, core, machine)

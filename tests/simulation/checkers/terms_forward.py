@@ -27,9 +27,9 @@ class TermsForward:
         durable = self._durable_terms.get(host, 0)
         term, commit = self._life.get(host, (0, 0))
         term = max(term, durable)
-        require(member.term >= term, NUMBER, f"{host} was in term {term}, is in {member.term}")
-        story = f"{host} had committed up to {commit}, now up to {member.commit_index}"
-        require(member.commit_index >= commit, NUMBER, story)
+        require(member.term >= term, NUMBER, host, "was in term", term, "is in", member.term)
+        now = member.commit_index
+        require(now >= commit, NUMBER, host, "had committed up to", commit, "now up to", now)
         self._life[host] = (int(member.term), int(member.commit_index))
         if not member.durability.hard_state_pending:
             self._durable_terms[host] = int(member.term)

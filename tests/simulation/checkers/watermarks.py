@@ -47,5 +47,5 @@ class Watermarks:
     def note_read(self, reader: str, partition: Partition, offset: int) -> None:
         """A reader was given the record at ``offset``."""
         largest = self._largest.get(partition, -1)
-        story = f"{reader} read {offset} of {partition}, of which only {largest} are committed"
-        require(offset < largest, READS_COMMITTED, story)
+        story = reader, "read", offset, "of", partition, "of which are committed only", largest
+        require(offset < largest, READS_COMMITTED, *story)
