@@ -24,6 +24,7 @@ class HostClock:
         self._world = world
         self._rate = 1.0 + random.uniform(-DRIFT_MAX, DRIFT_MAX)
         self._wall_skew_ms = random.choice((0, 0, random.randint(-SKEW_MAX_MS, SKEW_MAX_MS)))
+        self._jumped_ms = 0
         self._booted_us = world.now_us
         self._uptime_us = random.randint(1, UPTIME_MAX_MS) * 1_000
         """What the monotonic clock showed then: no two hosts agree on it."""
@@ -36,7 +37,8 @@ class HostClock:
         """Return both clocks."""
         now_us = self._world.now_us
         mono_us = self._uptime_us + int((now_us - self._booted_us) * self._rate)
-        return Now(mono_us // 1_000, EPOCH_WALL_MS + now_us // 1_000 + self._wall_skew_ms)
+        wrong_ms = self._wall_skew_ms + self._jumped_ms
+        return Now(mono_us // 1_000, EPOCH_WALL_MS + now_us // 1_000 + wrong_ms)
 
     def world_us(self, mono_ms: int) -> int:
         """Return the first moment of the world's time at which ``mono_ms`` is reached."""
@@ -45,7 +47,11 @@ class HostClock:
 
     def jump(self, by_ms: int) -> None:
         """Set the wall clock forward, or back."""
-        self._wall_skew_ms += by_ms
+        self._jumped_ms += by_ms
+
+    def set_right(self) -> None:
+        """Take the jumps back; a few seconds it may have been wrong from the beginning."""
+        self._jumped_ms = 0
 
     def boot(self) -> None:
         """Begin anew: the monotonic clock starts near zero, as after every boot."""

@@ -71,6 +71,8 @@ class Faults:
         for process in [*self.cluster.processes.values(), *self.cluster.clients.values()]:
             process.turn_us, process.job_us = TURN_US, JOB_US
             process.thaw()
+        for clock in self.cluster.clocks.values():
+            clock.set_right()
         self.losses.stop()
 
     def _next(self) -> None:

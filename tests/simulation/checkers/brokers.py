@@ -131,6 +131,11 @@ class BrokerWatch:
                     found.setdefault(partition, {})[host] = keyed_records(replica)
         return found
 
+    def have_been_away(self, partition: Partition) -> set[str]:
+        """Return the brokers whose replica was out of the ISR at some time."""
+        hosts = self._cluster.names("broker")
+        return {host for host in hosts if self.survivors.was_away(partition, _number(host))}
+
     def in_sync_starts(self, partition: Partition) -> dict[str, int]:
         """Return where the live logs of a partition begin that are in sync by what is newest: the
         image, or what a leader has been answered before any broker's image says so."""

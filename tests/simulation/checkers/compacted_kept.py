@@ -1,12 +1,13 @@
 """S33: compaction keeps of each key the newest record, and every record at its offset, in order.
 
 Looked at on every replica's own log: what was acknowledged is there, or something newer of its key,
-or nothing of its key but what is newer than its tombstone.
+or nothing of its key but what is newer than its tombstone.  Who was away while a tombstone went keeps
+what it had of that key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from nodes.broker.replica import Replica
@@ -45,8 +46,12 @@ def check_compacted(
     partition: Partition,
     acked: Sequence[KeyedRecord],
     logs: Mapping[str, Sequence[KeyedRecord]],
+    away: Collection[str] = (),
 ) -> None:
-    """Compare each replica's log with what was acknowledged; tombstones have no value."""
+    """Compare each replica's log with what was acknowledged; tombstones have no value.
+
+    ``away``: whose replica was out of the ISR at some time.
+    """
     told = {record.offset: record for record in acked}
     newest: dict[bytes | None, KeyedRecord] = {}
     for record in sorted(acked):
@@ -60,6 +65,6 @@ def check_compacted(
             require(other == record, NUMBER, where, f"has {record}, but acknowledged was {other}")
         held = {record.key: record.offset for record in log}
         for key, record in newest.items():
-            gone = record.value is None and key not in held
+            gone = record.value is None and (key not in held or host in away)
             story = f"lacks {record}; of that key it has {held.get(key)} at most"
             require(gone or held.get(key, -1) >= record.offset, NUMBER, where, story)

@@ -4,6 +4,8 @@ No property of its own, but the small print of G1: a power cut takes what was no
 lost its tail counts again once its replica has left the ISR and caught up.  When every in-sync log
 of a partition is harmed at one time, the partition is excused for good.  With
 ``flush.policy=commit`` what is acknowledged is synced everywhere: only a lost disk harms it.
+
+And that of L3: who was out of the ISR may have missed a tombstone that went meanwhile.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ class Survivors:
         self._synced: set[Partition] = set()
         """Of topics that acknowledge only what is synced."""
         self._harmed: dict[Partition, set[int]] = {}
+        self._away: dict[Partition, set[int]] = {}
+        """Who was out of the ISR at some time."""
         self._version = -1
 
     def take_image(self, image: ClusterImage) -> None:
@@ -38,6 +42,9 @@ class Survivors:
                 if topic.configs.get(FLUSH_POLICY) == FLUSH_COMMIT:
                     self._synced.add(partition)
                 self._isrs[partition] = record.isr
+                if len(record.isr) < len(record.replicas):
+                    away = set(record.replicas) - set(record.isr)
+                    self._away.setdefault(partition, set()).update(away)
                 harmed = self._harmed.get(partition)
                 if harmed:
                     harmed.intersection_update(record.isr)
@@ -54,6 +61,10 @@ class Survivors:
     def is_excused(self, partition: Partition) -> bool:
         """Tell whether it promises nothing any more."""
         return partition in self.excused
+
+    def was_away(self, partition: Partition, node: int) -> bool:
+        """Tell whether this replica was out of the ISR at some time."""
+        return node in self._away.get(partition, ())
 
     def is_harmed(self, partition: Partition, node: int) -> bool:
         """Tell whether this replica's log may lack what is committed.

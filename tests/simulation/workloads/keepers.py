@@ -80,8 +80,10 @@ class Keepers(Workload):
 
     def check(self) -> None:
         """Compare every replica's log of the compacted topic with what was acknowledged."""
-        for partition, logs in self._observer.brokers.keyed_logs(TABLE).items():
-            check_compacted(partition, self._acked.get(partition, []), logs)
+        brokers = self._observer.brokers
+        for partition, logs in brokers.keyed_logs(TABLE).items():
+            acked = self._acked.get(partition, [])
+            check_compacted(partition, acked, logs, brokers.have_been_away(partition))
 
     def _create(self, now: Now) -> None:
         def created(error: OdradekError | None, now: Now) -> None:
