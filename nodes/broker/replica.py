@@ -239,6 +239,9 @@ class Replica:
             self.core.check()
         if self.core is not None and self._log is not None:
             assert self.core.log_end_offset == self._log.log_end_offset, "core and log agree"
+            idle = not (self._syncing or self._syncs_held)
+            if self.settings.partition.flush_commit and idle:
+                assert not self.sync_pending, "L8: what is written is being synced"
 
     # What others ask
 
@@ -431,8 +434,7 @@ class Replica:
             self._end_produce(produced, now)
         if effects.propose is not None:
             self._host.on_propose(self, effects.propose)
-        if self.settings.partition.flush_commit and self.state is ReplicaState.ONLINE:
-            self.sync(now)  # also of what was found when it was opened, or was set to it
+        self._keep_synced(now)
         self._host.on_moved(self)
 
     def _end_produce(self, produced: Produced, now: Now) -> None:
@@ -517,6 +519,12 @@ class Replica:
 
         self._context.ports.pool.submit(log.sync, done)
 
+    def _keep_synced(self, now: Now) -> None:
+        """With ``flush.policy=commit`` sync what is written, by whomever: also what was found when
+        the log was opened, or when the policy was set."""
+        if self.settings.partition.flush_commit and self.state is ReplicaState.ONLINE:
+            self.sync(now)
+
     def _synced(self, log: PartitionLog, result: Offset | BaseException, now: Now) -> bool:
         """Take the outcome of a sync; False: the log is not usable any more."""
         self._syncing = False
@@ -541,9 +549,8 @@ class Replica:
 
     def release_syncs(self, now: Now) -> None:
         """Sync again, and what has waited for it at once."""
-        held, self._syncs_held = self._syncs_held, False
-        if held and self.settings.partition.flush_commit:
-            self.sync(now)
+        self._syncs_held = False
+        self._keep_synced(now)
 
     def move_to(
         self, log: PartitionLog, directory: LogDirectory, settled: OnSettled, now: Now

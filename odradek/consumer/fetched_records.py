@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
-from odradek.errors import OdradekError, error_for
+from odradek.errors import error_for
 from odradek.records import CREATE_TIME, LOG_APPEND_TIME, ConsumerRecord
-from transport.wire.errors import ErrorCode
 from transport.wire.records import RecordBatchView, RecordError, Row
 
 _new = tuple.__new__
@@ -110,11 +109,3 @@ def _by_batch(pieces: Sequence[Piece]) -> Iterator[ConsumerRecord]:
             yield from batch.decode()
         else:
             yield from batch.records()[start:stop]
-
-
-def unknown_offset() -> OdradekError:
-    """Return the error of a partition that has no position and no policy to find one."""
-    return error_for(
-        ErrorCode.OFFSET_OUT_OF_RANGE,
-        "no position, and auto_offset_reset='none'; seek() first, or choose earliest or latest",
-    )

@@ -19,10 +19,10 @@ from odradek.cluster.errands import error_of
 from odradek.cluster.metadata import ClusterView, Leader
 from odradek.cluster.offsets import Found, OffsetLookups
 from odradek.cluster.rests import Rests
-from odradek.consumer.fetched_records import FetchedBatch, unknown_offset
+from odradek.consumer.fetched_records import FetchedBatch
 from odradek.consumer.isolation import ISOLATION_LEVELS, aborted_batches
 from odradek.consumer.membership import GroupSettings
-from odradek.consumer.offset_reset import reset_policy, reset_timestamp_ms
+from odradek.consumer.offset_reset import reset_policy, reset_timestamp_ms, unknown_offset
 from odradek.consumer.subscription import Assigned, Buffered, Subscription
 from odradek.errors import OdradekError, error_for
 from odradek.measures import Latencies

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+from odradek.errors import OdradekError, error_for
 from transport.kernel import Now
+from transport.wire.errors import ErrorCode
 from transport.wire.messages.fetch import TIMESTAMP_EARLIEST, TIMESTAMP_LATEST
 
 BY_DURATION = "by_duration:"
@@ -48,3 +50,11 @@ def reset_timestamp_ms(policy: str, now: Now) -> int | None:
     back_ms = duration_ms(policy.removeprefix(BY_DURATION))
     assert back_ms is not None, "checked by reset_policy"
     return max(0, now.wall_ms - back_ms)
+
+
+def unknown_offset() -> OdradekError:
+    """Return the error of a partition that has no position and no policy to find one."""
+    return error_for(
+        ErrorCode.OFFSET_OUT_OF_RANGE,
+        "no position, and auto_offset_reset='none'; seek() first, or choose earliest or latest",
+    )

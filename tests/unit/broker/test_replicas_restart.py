@@ -31,7 +31,9 @@ def test_a_new_process_leads_nothing_that_only_its_predecessor_led() -> None:
 
     def look() -> None:
         now = fleet.processes[leader].now()
+        led = fleet.replica(leader, key).is_leader
         hosted.apply([key], [], now)
+        assert fleet.replica(leader, key).is_leader is led, "only at the end of the turn"
         hosted.end_turn(now)
 
     context.config = replace(mine, incarnation=Incarnation(mine.incarnation + 1))
