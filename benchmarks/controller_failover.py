@@ -23,17 +23,19 @@ WAIT_S = 120.0
 LOOK_AGAIN_S = 0.1
 TOPIC_PARTITIONS = 1_000
 """Of each topic of the load, and what one request may ask for."""
+CHANGED, CHANGED_PARTITIONS = "changed", 10
+"""Whose config is changed: the same topic in a small cluster and in a large one."""
 VALUES = count(60_000)
 
 
 def fill(admin: AdminClient, partitions: int, replicas: int = 3) -> list[str]:
     """Make topics with so many partitions together; return their names."""
-    names = []
-    for number, first in enumerate(range(0, partitions, TOPIC_PARTITIONS)):
-        new = NewTopic(f"load-{number}", min(TOPIC_PARTITIONS, partitions - first), replicas)
-        admin.create_topics([new], timeout_ms=int(WAIT_S * 1000))
-        names.append(new.name)
-    return names
+    sizes = {CHANGED: min(CHANGED_PARTITIONS, partitions)}
+    for number, first in enumerate(range(CHANGED_PARTITIONS, partitions, TOPIC_PARTITIONS)):
+        sizes[f"load-{number}"] = min(TOPIC_PARTITIONS, partitions - first)
+    for name, size in sizes.items():
+        admin.create_topics([NewTopic(name, size, replicas)], timeout_ms=int(WAIT_S * 1000))
+    return list(sizes)
 
 
 def await_true(condition: Callable[[], bool], what: str) -> None:
@@ -87,7 +89,7 @@ def fail_over(cluster: Cluster, admin: AdminClient) -> float:
     """Return the milliseconds from the signal to the next committed change of a config."""
     controller = active_controller(cluster)
     configs = {"retention.ms": str(next(VALUES))}
-    change = ConfigResource(ConfigResourceType.TOPIC, "load-0", configs)
+    change = ConfigResource(ConfigResourceType.TOPIC, CHANGED, configs)
     began = time.perf_counter()
     cluster.kill(controller)
     admin.alter_configs([change])

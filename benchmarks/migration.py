@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from benchmarks.controller_failover import fill
+from benchmarks.controller_failover import CHANGED, fill
 from benchmarks.machine import describe
 from odradek import AdminClient, ConfigResource, ConfigResourceType, CoordinationClient, Producer
 from odradek.testing import Cluster
@@ -71,11 +71,11 @@ def begin(cluster: Cluster, stack: ExitStack) -> dict[str, Client]:
 
     def change(number: int) -> None:
         configs = {"retention.ms": str(60_000 + number)}
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, "load-0", configs)])
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, CHANGED, configs)])
 
     clients = {
         "metadata change": Client(change),
-        "record": Client(lambda _: producer.send("load-0", b"x").result(WAIT_S)),
+        "record": Client(lambda _: producer.send(CHANGED, b"x").result(WAIT_S)),
         "znode write": Client(lambda number: znodes.set("/bench", b"%d" % number)),
     }
     for client in clients.values():
