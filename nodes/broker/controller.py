@@ -26,7 +26,7 @@ from nodes.core.controller.events import (
     Resigned,
 )
 from transport.driver.calls import OnAnswer
-from transport.kernel import Now
+from transport.kernel import TICK, Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import ControllerEpoch, TopicId
 from transport.wire.messages import Message, Refusal
@@ -173,6 +173,17 @@ class Controller:
         if core is not None:
             for answer in core.step(Resigned(), now).reply:
                 self._tell(answer.token, answer.message, now)
+
+    # Turns
+
+    def end_turn(self, now: Now) -> None:
+        """Decide upon what has gathered."""
+        if self.next_deadline_ms() is not None:
+            self._step(TICK, now)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when there is something to decide upon."""
+        return None if self._core is None else self._core.next_deadline_ms()
 
     def _fail(self, now: Now) -> None:
         self._context.report("controller_failures", "a commit failed: no longer controller")

@@ -319,6 +319,8 @@ class BrokerServer:
         self.transactions.end_turn(now)
         if self.replicas.has_moved:
             self.replicas.end_turn(now)
+        if self.election is not None:  # else the quorum's turn ends it
+            self.controller.end_turn(now)
         self.membership.end_turn(now)
         if self._stopping and self.membership.closed:
             self._exit(now)
@@ -332,6 +334,7 @@ class BrokerServer:
             self.internal_topics.next_deadline_ms(),
             self.transactions.next_deadline_ms(),
             self.replicas.next_deadline_ms(),
+            self.controller.next_deadline_ms(),
             self.membership.next_deadline_ms(),
         )
 

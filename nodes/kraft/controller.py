@@ -123,7 +123,7 @@ class DedicatedController:
 
     def next_deadline_ms(self) -> int | None:
         """Return when something is due."""
-        return earliest(self.context.timers.next_deadline_ms())
+        return earliest(self.context.timers.next_deadline_ms(), self.controller.next_deadline_ms())
 
     def stop(self, now: Now) -> None:
         """End: nothing is kept here that the quorum does not keep."""

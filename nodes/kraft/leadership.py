@@ -85,7 +85,11 @@ class Leadership:
     # Turns
 
     def end_turn(self, now: Now) -> None:
-        """Follow the quorum; comes before the quorum's own end of the turn."""
+        """Follow the quorum; comes before the quorum's own end of the turn.
+
+        In the turn in which a reign begins nothing is decided yet: what has arrived meanwhile is
+        read first, and comes before the sweep of a takeover.
+        """
         coordinator, controller = self._coordinator(), self._ruled.controller
         self._learn(coordinator, now)
         term = coordinator.reign
@@ -96,9 +100,14 @@ class Leadership:
             self._begin(coordinator, epoch, now)
         elif self._epoch is None:
             self._expect(coordinator, now)
+        else:
+            self._decide(controller, now)
+
+    def _decide(self, controller: Controller, now: Now) -> None:
         if self._look and self._registry is not None:
             self._look = False
             self._registry.look(now)
+        controller.end_turn(now)
         if self._store is not None:
             self._store.flush(self._propose, now)
 

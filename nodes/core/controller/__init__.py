@@ -27,7 +27,9 @@ record to a *draft* (a second image, ahead of the committed one by what is being
 it asks for the next, so a decision always sees what it and its predecessors have decided.  When the
 draft reaches ``commit_bytes_max`` it is committed, and the decision goes on after that: a broker's
 death with a thousand leaders takes a handful of commits.  One commit is in flight at a time; what
-arrives meanwhile forms the next one.  Nothing leaves before its commit: neither answers nor deltas.
+arrives meanwhile forms the next one.  Events gather, and are decided upon at the end of a turn: what
+came together is committed together, and the answers of a commit leave before the next one is made.
+Nothing leaves before its commit: neither answers nor deltas.
 A commit that fails ends this controller; its draft is thrown away, so being ahead is harmless.
 
 Pieces.  What a client asks for is decided at one go, however many commits it takes, and what may not

@@ -225,7 +225,6 @@ class ControllerCore:
             Asked: self._on_asked,
             Committed: self._on_committed,
             Resigned: self._on_resigned,
-            Tick: lambda _event, _effects: None,
         }
 
     def requests(self) -> frozenset[type[Message]]:
@@ -233,18 +232,27 @@ class ControllerCore:
         return frozenset(self._decide)
 
     def step(self, event: ControllerEvent, now: Now) -> ControllerEffects:
-        """Take one event; see :class:`ControllerEffects` for the orders."""
+        """Take one event; see :class:`ControllerEffects` for the orders.
+
+        Events gather.  A tick ends a turn: only then something is decided, so that what came
+        together is committed together, and whoever waits for a commit hears of it before the next
+        one is made.
+        """
         effects: ControllerEffects = Effects()
-        if not self._resigned:
+        if self._resigned:
+            return effects
+        if isinstance(event, Tick):
+            while self._is_due():
+                self._fill(now)
+                self._send_off(effects)
+        else:
             self._on[type(event)](event, effects)
-        while not self._resigned and self._in_flight is None and self._has_work():
-            self._fill(now)
-            self._send_off(effects)
         return effects
 
     def next_deadline_ms(self) -> int | None:
-        """Nothing here waits for time: what is late is found out when its turn comes."""
-        return None
+        """At once (0), if something is to be decided. Nothing here waits for time: what is late is
+        found out when its turn comes."""
+        return 0 if self._is_due() else None
 
     def check(self) -> None:
         """Assert C1–C5 and C10 (package docstring)."""
@@ -327,10 +335,10 @@ class ControllerCore:
 
     # The draft
 
-    def _has_work(self) -> bool:
+    def _is_due(self) -> bool:
         begun = self._taken_over or LiveBrokers in self._unasked
         waits = bool(self._requests or self._pieces) or self._course is not None
-        return begun and waits
+        return begun and waits and self._in_flight is None and not self._resigned
 
     def _fill(self, now: Now) -> None:
         """Decide until the draft is full or nothing is left to decide."""

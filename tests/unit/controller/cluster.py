@@ -13,7 +13,7 @@ from nodes.core.controller.events import (
     LiveBrokers,
 )
 from nodes.core.controller.image import ClusterImage
-from transport.kernel import Now
+from transport.kernel import TICK, Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
     BrokerEpoch,
@@ -68,7 +68,11 @@ class Cluster:
         return TopicId(self._ids.to_bytes(16, "big"))
 
     def step(self, event: ControllerEvent, now: Now = NOW) -> ControllerEffects:
+        """A turn in which nothing else comes."""
         effects = self.core.step(event, now)
+        decided = self.core.step(TICK, now)
+        effects.append += decided.append
+        effects.reply += decided.reply
         self.core.check()
         for answer in effects.reply:
             assert answer.token not in self.replies, "one answer each"

@@ -17,7 +17,7 @@ from nodes.core.controller.events import (
     LiveBrokers,
     Resigned,
 )
-from tests.unit.controller.cluster import Cluster, broker, three
+from tests.unit.controller.cluster import NOW, Cluster, broker, three
 from transport.kernel import TICK, Answer, Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
@@ -162,6 +162,27 @@ def test_two_creations_of_one_name_in_one_batch() -> None:
     assert isinstance(c, CreateTopicsResponse)
     assert outcome(b)[0] == ErrorCode.NONE
     assert outcome(c)[0] == ErrorCode.TOPIC_ALREADY_EXISTS
+
+
+def test_what_comes_in_one_turn_is_one_commit() -> None:
+    cluster = three()
+    for name in ("a", "b"):
+        effects = cluster.core.step(Asked(CreateTopicsRequest((NewTopic(name),), 1000), name), NOW)
+        assert not effects.append
+    assert cluster.core.next_deadline_ms() == 0
+    (delta,) = cluster.core.step(TICK, NOW).append
+    assert [r.name for r in delta.records if isinstance(r, TopicRecord)] == ["a", "b"]
+
+
+def test_whoever_waits_hears_of_a_commit_before_the_next_is_made() -> None:
+    cluster = three()
+    first = cluster.step(Asked(CreateTopicsRequest((NewTopic("a"),), 1000), "a")).append[0]
+    cluster.step(Asked(CreateTopicsRequest((NewTopic("b"),), 1000), "b"))
+    cluster.image.apply(first)
+    effects = cluster.core.step(Committed(first.version), NOW)
+    assert [answer.token for answer in effects.reply] == ["a"]
+    assert not effects.append
+    assert cluster.core.step(TICK, NOW).append
 
 
 def test_deletion_and_creation_anew_are_commits_of_their_own() -> None:
@@ -593,7 +614,7 @@ def test_what_waited_too_long_is_not_done() -> None:
     cluster.step(Asked(CreateTopicsRequest((NewTopic("late"),), 10), "late", 1_010))
     delta = busy.append[0]
     cluster.image.apply(delta)
-    effects = cluster.core.step(Committed(delta.version), Now(1_010, 0))
+    effects = cluster.step(Committed(delta.version), Now(1_010, 0))
     assert not effects.append
     (late,) = [answer for answer in effects.reply if answer.token == "late"]
     assert isinstance(late.message, Refusal)
