@@ -181,4 +181,5 @@ def _marker(due: _Due) -> TransactionMarker:
         due.decision.coordinator_epoch,
         order.committed,
         (due.partition,),
+        order.keeps_epoch,
     )

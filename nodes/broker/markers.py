@@ -55,6 +55,10 @@ class _Writing:
             self.on_written(tuple(map(tuple, self.outcomes)), now)
 
 
+def _heed_nothing(markers: tuple[TransactionMarker, ...]) -> None:
+    """Nobody asks about transactions here."""
+
+
 class _Token(ProduceToken):
     """One marker in one partition."""
 
@@ -77,6 +81,8 @@ class Markers:
         self._context = context
         self._find = find
         self._end_offsets = end_offsets
+        self.heed: Callable[[tuple[TransactionMarker, ...]], None] = _heed_nothing
+        """Hears of markers before they are written."""
         self.handlers: dict[type[Message], Callable[[Request, Now], None]] = {
             WriteTxnMarkersRequest: self._on_request
         }
@@ -97,6 +103,7 @@ class Markers:
         self, markers: tuple[TransactionMarker, ...], on_written: OnWritten, now: Now
     ) -> None:
         """Write them; ends in one call of ``on_written``, with an error code by partition."""
+        self.heed(markers)
         writing = _Writing(markers, on_written)
         if not writing.left:
             on_written(tuple(map(tuple, writing.outcomes)), now)

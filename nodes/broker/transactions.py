@@ -85,6 +85,7 @@ class Transactions:
             coordinates=self._coordinates,
         )
         self.verification = Verification(context, peers, topics)
+        markers.heed = self.verification.take_markers
         self.clients: Handlers = {
             InitProducerIdRequest: self._on_init,
             AddPartitionsToTxnRequest: self._on_add,

@@ -3,9 +3,14 @@
 The leader of the partition asks, on behalf of the producer: the coordinator takes the partition into
 the producer's ongoing transaction, or refuses.  So every transactional batch in a log belongs to a
 transaction whose end will reach that log.
+
+An answer that a transaction's end has overtaken counts no more.  The epoch shows it, except for a
+producer that keeps its own (``nodes/core/transaction/requests.py``): its markers end what is asked.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from nodes.broker.context import BrokerContext
 from nodes.broker.internal_topics import InternalTopics
@@ -14,12 +19,23 @@ from nodes.broker.produce import OnVerdict
 from transport.kernel import Now
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import ProducerId
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.coordinators import KEY_TRANSACTION
 from transport.wire.messages.transactions import (
     AddPartitionsToTxnRequest,
     AddPartitionsToTxnResponse,
+    TransactionMarker,
 )
+
+
+class _Question:
+    """One that has no answer yet."""
+
+    __slots__ = ("overtaken",)
+
+    def __init__(self) -> None:
+        self.overtaken = False
 
 
 class Verification:
@@ -29,12 +45,29 @@ class Verification:
         self._context = context
         self._peers = peers
         self._topics = topics
+        self._open: dict[ProducerId, set[_Question]] = {}
+
+    def take_markers(self, markers: Iterable[TransactionMarker]) -> None:
+        """Transactions have ended: what was asked about them is answered for the past."""
+        for marker in markers:
+            if marker.keeps_epoch:
+                for question in self._open.get(marker.producer_id, ()):
+                    question.overtaken = True
 
     def verify(self, request: AddPartitionsToTxnRequest, on_verdict: OnVerdict, now: Now) -> None:
         """Ask; ends in one call of ``on_verdict``, perhaps at once."""
+        question = _Question()
+        mine = self._open.setdefault(request.producer_id, set())
+        mine.add(question)
 
         def on_reply(body: Message, now: Now) -> None:
-            on_verdict(*_verdict(body), now)
+            mine.discard(question)
+            if not mine and self._open.get(request.producer_id) is mine:
+                del self._open[request.producer_id]
+            error, text = _verdict(body)
+            if error is ErrorCode.NONE and question.overtaken:
+                error, text = ErrorCode.INVALID_TXN_STATE, "the transaction has ended meanwhile"
+            on_verdict(error, text, now)
 
         def on_answer(body: Message, _payload: tuple[Buffer, ...], now: Now) -> None:
             on_reply(body, now)
@@ -46,7 +79,7 @@ class Verification:
         link = None if coordinator is None else self._peers.link(coordinator)
         if link is None or not self._context.ask(link, request, on_answer, now):
             error = ErrorCode.COORDINATOR_NOT_AVAILABLE
-            on_verdict(error, meaning(error).text, now)
+            on_reply(Refusal(error, meaning(error).text), now)
 
 
 def _verdict(body: Message) -> tuple[ErrorCode, str]:

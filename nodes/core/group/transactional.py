@@ -3,7 +3,8 @@
 A pending offset counts for nothing but this: whoever must not read a record twice waits for its end
 (``require_stable``).  Its transaction's coordinator ends it, by producer id, under the epoch after
 the transaction's; from then on nothing of that transaction is taken any more, though its coordinator
-may have vouched for it before.
+may have vouched for it before.  (A producer that keeps its epoch is not told apart from its earlier
+transactions here: ``nodes/broker/verification.py`` keeps out what was vouched for before an end.)
 """
 
 from __future__ import annotations
@@ -60,7 +61,10 @@ def _end(step: Step, marker: TransactionMarker) -> None:
     for group_id in sorted(step.groups.pending_groups.get(producer_id, ())):
         group = step.groups.find(group_id)
         for key, pending in list(group.pending[producer_id].items()):
-            if pending.producer_epoch >= marker.producer_epoch:
+            later = pending.producer_epoch > marker.producer_epoch
+            if later or (
+                pending.producer_epoch == marker.producer_epoch and not marker.keeps_epoch
+            ):
                 continue  # Of a later transaction: the marker was sent again.
             if marker.committed:
                 step.write(group, Kind.OFFSET, *key, value=pending.value)

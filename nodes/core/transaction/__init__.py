@@ -14,14 +14,15 @@ id that expires (DEAD) is removed.
 
 Epochs.  Each transaction has a producer epoch of its own.  Its markers bear the next one, which is
 also that of the next transaction, so whatever is late is refused by partitions and coordinator
-alike (KIP-890).  Before the epochs of a producer id are used up, the next transaction gets a fresh
+alike (KIP-890); but for producers that declare their partitions themselves (``requests.py``), which
+keep the epoch they were initialised with.  Before the epochs of a producer id are used up, the next transaction gets a fresh
 id with epoch 0.
 
 Invariants, asserted by ``check`` and as states change (numbers as in ``docs/guarantees.md``)
     T4  A decision is carried out: PREPARE_COMMIT only becomes COMPLETE_COMMIT, PREPARE_ABORT only
         COMPLETE_ABORT.
     T5  The epochs of a producer id only grow, and those of an ongoing transaction stay below those
-        of its markers.
+        of its markers (or equal them, where its producer keeps its epoch).
     T6  A transaction that is ongoing or prepared names its partitions, and has a deadline or is
         being carried out: it ends without its producer.
 

@@ -22,7 +22,7 @@ from nodes.core.transaction.events import (
     WriteMarkers,
 )
 from nodes.core.transaction.records import State, TransactionValue, decode, encode
-from nodes.core.transaction.requests import added, judge, next_epoch
+from nodes.core.transaction.requests import added, has_ended, judge, next_epoch
 from transport.kernel import Answer, Now, earliest
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import ProducerEpoch, ProducerId
@@ -136,7 +136,8 @@ class TransactionCore:
             if state.is_prepared:
                 assert self._unwritten.get(transactional_id), "T6: it is being carried out"
             if value.ended_id == value.producer_id:
-                assert value.ended_epoch < value.producer_epoch, "T5: the next epoch is larger"
+                following = value.ended_epoch + (0 if value.declares else 1)
+                assert value.producer_epoch >= following, "T5: the next epoch is larger"
         assert set(self._waiting) <= set(self._unwritten), "who waits, waits for markers"
 
     # Requests
@@ -188,14 +189,18 @@ class TransactionCore:
         value = self._values.get(body.transactional_id)
         error, text = judge(value, body.producer_id, body.producer_epoch)
         if error is ErrorCode.NONE and value is not None:
+            partitions = added(value.partitions, body.partitions)
             if value.state.is_prepared:
                 error = ErrorCode.CONCURRENT_TRANSACTIONS
-            else:
-                partitions = added(value.partitions, body.partitions)
-                if partitions is None:
-                    error, text = ErrorCode.TRANSACTION_ABORTABLE, "too many partitions in it"
-                elif value.state is not State.ONGOING or partitions != value.partitions:
-                    self._begin(body.transactional_id, value, partitions, effects, now)
+            elif value.declares and not body.declared:
+                if value.state is not State.ONGOING or partitions != value.partitions:
+                    error = ErrorCode.INVALID_TXN_STATE
+                    text = "its producer has not added the partition to its transaction"
+            elif partitions is None:
+                error, text = ErrorCode.TRANSACTION_ABORTABLE, "too many partitions in it"
+            elif value.state is not State.ONGOING or partitions != value.partitions:
+                value = replace(value, declares=body.declared)
+                self._begin(body.transactional_id, value, partitions, effects, now)
         self._reply(token, AddPartitionsToTxnResponse(error, text), effects)
 
     def _begin(
@@ -222,21 +227,23 @@ class TransactionCore:
         """Commit or abort; the answer waits for the markers. A repeated request is recognised."""
         value = self._values.get(body.transactional_id)
         who = (body.producer_id, body.producer_epoch)
-        if value is not None and who == (value.ended_id, value.ended_epoch) and not value.fenced:
+        if value is not None and has_ended(value, *who):
             self._end_again(token, body, value, effects)
             return
         error, text = judge(value, *who)
         if error is not ErrorCode.NONE or value is None:
             self._refuse_end(token, error, text, effects)
         elif value.state is State.ONGOING:
-            if self._prepare(body.transactional_id, effects, now, committed=body.committed):
+            if self._prepare(
+                body.transactional_id, effects, now, committed=body.committed, by_producer=True
+            ):
                 self._wait(token, body.transactional_id, effects)
             else:
                 text = "the epochs of the producer id are used up; a fresh one is on its way"
                 self._refuse_end(token, ErrorCode.COORDINATOR_NOT_AVAILABLE, text, effects)
         elif value.state.is_prepared:
             self._refuse_end(token, ErrorCode.CONCURRENT_TRANSACTIONS, "", effects)
-        elif body.committed:
+        elif body.committed or value.declares:
             text = "nothing was written in it, as far as the coordinator knows"
             self._refuse_end(token, ErrorCode.INVALID_TXN_STATE, text, effects)
         else:
@@ -320,10 +327,18 @@ class TransactionCore:
         *,
         committed: bool,
         fence: bool = False,
+        by_producer: bool = False,
     ) -> bool:
-        """Decide; False: there is no epoch for what follows yet."""
+        """Decide; False: there is no epoch for what follows yet.
+
+        ``by_producer``: it is asked by who keeps its epoch, if it is one of those.
+        """
         before = self._values[transactional_id]
-        following = self._following(transactional_id, before, effects)
+        following: tuple[ProducerId, ProducerEpoch] | None
+        if before.declares and by_producer:
+            following = (before.producer_id, before.producer_epoch)
+        else:
+            following = self._following(transactional_id, before, effects)
         if following is None:
             return False
         value = TransactionValue(
@@ -336,6 +351,7 @@ class TransactionCore:
             before.producer_id,
             before.producer_epoch,
             fence,
+            before.declares,
         )
         self._become(transactional_id, value, effects)
         self._deadlines.drop(transactional_id)
@@ -376,7 +392,7 @@ class TransactionCore:
         unwritten = self._unwritten.get(fact.transactional_id)
         if value is None or unwritten is None:
             return
-        if (fact.producer_id, fact.producer_epoch) != (value.ended_id, value.ended_epoch + 1):
+        if (fact.producer_id, fact.producer_epoch) != (value.ended_id, value.marker_epoch):
             return  # Of an earlier transaction.
         unwritten.difference_update(fact.partitions)
         if unwritten:
@@ -453,9 +469,10 @@ def _markers(transactional_id: str, value: TransactionValue) -> WriteMarkers:
     return WriteMarkers(
         transactional_id,
         value.ended_id,
-        ProducerEpoch(value.ended_epoch + 1),
+        value.marker_epoch,
         value.state is State.PREPARE_COMMIT,
         value.listed(),
+        value.keeps_epoch,
     )
 
 

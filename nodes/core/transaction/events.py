@@ -43,6 +43,8 @@ class WriteMarkers(NamedTuple):
     producer_epoch: ProducerEpoch
     committed: bool
     partitions: tuple[TransactionPartition, ...]
+    keeps_epoch: bool = False
+    """``producer_epoch`` is that of the transaction itself."""
 
 
 class FreshIdsWanted(NamedTuple):

@@ -55,6 +55,19 @@ class TransactionValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Of the transaction that ended last, or is being ended."""
     fenced: bool = False
     """A newer producer has ended it: the old one is not told how to go on."""
+    declares: bool = False
+    """Its producer names its partitions itself, and keeps its epoch (``requests.py``)."""
+
+    @property
+    def keeps_epoch(self) -> bool:
+        """The transaction that ended last, or is being ended, has the epoch of the next one."""
+        ended = (self.ended_id, self.ended_epoch)
+        return ended == (self.producer_id, self.producer_epoch)
+
+    @property
+    def marker_epoch(self) -> ProducerEpoch:
+        """Of the markers of the transaction that ended last, or is being ended."""
+        return ProducerEpoch(self.ended_epoch + (0 if self.keeps_epoch else 1))
 
     def listed(self) -> tuple[TransactionPartition, ...]:
         """Return its partitions one by one."""

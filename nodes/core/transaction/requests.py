@@ -1,4 +1,10 @@
-"""Judgements about who asks, and what the next epoch is."""
+"""Judgements about who asks, and what the next epoch is.
+
+A producer that declares its partitions (those of Kafka's clients, which speak EndTxn before version
+5) cannot be told another epoch: its transactions all have the one that it was initialised with, and
+so have their markers.  What is late is then refused for not being part of any transaction, and by
+its sequence; an abort that is not its own doing (a time-out, a newer producer) ends the epoch too.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +50,9 @@ def judge(
         return ErrorCode.INVALID_PRODUCER_ID_MAPPING, "the transactional id is not known (any more)"
     if (producer_id, producer_epoch) == (value.producer_id, value.producer_epoch):
         return ErrorCode.NONE, ""
-    if (producer_id, producer_epoch) == (value.ended_id, value.ended_epoch) and not value.fenced:
+    if has_ended(value, producer_id, producer_epoch):
+        if value.declares:
+            return ErrorCode.INVALID_PRODUCER_EPOCH, "transaction_timeout_ms had passed"
         if value.state in (State.PREPARE_ABORT, State.COMPLETE_ABORT):
             text = "the transaction was aborted: transaction_timeout_ms had passed"
             return ErrorCode.TRANSACTION_ABORTABLE, text
@@ -53,6 +61,15 @@ def judge(
         text = "another producer id belongs to the transactional id"
         return ErrorCode.INVALID_PRODUCER_ID_MAPPING, text
     return ErrorCode.PRODUCER_FENCED, "another producer has begun with this transactional id"
+
+
+def has_ended(
+    value: TransactionValue, producer_id: ProducerId, producer_epoch: ProducerEpoch
+) -> bool:
+    """Tell whether this producer's last transaction has ended, or is being ended, by its leave."""
+    ended = (producer_id, producer_epoch) == (value.ended_id, value.ended_epoch)
+    under_way = value.keeps_epoch and value.state is State.ONGOING
+    return ended and not value.fenced and not under_way
 
 
 def added(

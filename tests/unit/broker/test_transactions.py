@@ -26,6 +26,7 @@ from transport.wire.messages.produce import (
     ProduceResponse,
 )
 from transport.wire.messages.transactions import (
+    AddPartitionsToTxnRequest,
     DescribeProducersRequest,
     DescribeProducersResponse,
     DescribeTransactionRequest,
@@ -96,8 +97,15 @@ class Transactional:
         self.took(answer)
 
     def took(self, answer: InitProducerIdResponse | EndTxnResponse) -> None:
-        self.who = (answer.producer_id, answer.producer_epoch)
-        self.sequences.clear()
+        who = (answer.producer_id, answer.producer_epoch)
+        if who != self.who:
+            self.who = who
+            self.sequences.clear()
+
+    def declare(self, *keys: PartitionKey) -> ErrorCode:
+        parts = tuple(TransactionPartition(*key) for key in keys)
+        request = AddPartitionsToTxnRequest(self.name, *self.who, parts, declared=True)
+        return ErrorCode(self.ask(request).error)
 
     def send(self, key: PartitionKey, *values: bytes) -> ErrorCode:
         sequence = self.sequences.get(key, 0)
@@ -184,6 +192,28 @@ def test_a_late_write_of_an_ended_transaction_is_refused(fleet: PartitionFleet) 
     assert late.send(one, b"late") is ErrorCode.INVALID_PRODUCER_EPOCH
     assert late.send(two, b"late") is ErrorCode.INVALID_PRODUCER_EPOCH
     assert producer.send(two, b"b") is ErrorCode.NONE
+
+
+def test_a_producer_that_declares_its_partitions_goes_on_under_its_epoch(
+    fleet: PartitionFleet,
+) -> None:
+    """As Kafka's clients do: sequences go on too."""
+    one, two = fleet.create("one"), fleet.create("two")
+    producer = Transactional(fleet)
+    producer.init()
+    who = producer.who
+    for committed in (True, False, True):
+        assert producer.declare(one, two) is ErrorCode.NONE
+        assert producer.send(one, b"a") is ErrorCode.NONE
+        assert producer.send(one, b"b") is ErrorCode.NONE
+        assert producer.end(committed=committed) is ErrorCode.NONE
+        assert producer.who == who
+    fleet.kill(fleet.leader(one))
+    assert producer.send(one, b"late") is ErrorCode.INVALID_TXN_STATE
+    assert producer.declare(two) is ErrorCode.NONE
+    assert producer.send(two, b"c") is ErrorCode.NONE
+    assert producer.end(committed=True) is ErrorCode.NONE
+    assert (committed_offsets(fleet, one), committed_offsets(fleet, two)) == ([0, 1, 6, 7], [1])
 
 
 def test_a_transaction_without_its_producer_is_aborted_in_time(fleet: PartitionFleet) -> None:

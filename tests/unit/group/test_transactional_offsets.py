@@ -37,9 +37,11 @@ def commit(bench: Bench, offset: int, *, epoch: int = 0, **who: Any) -> list[str
     return [ErrorCode(one.error).name for one in answer.outcomes]
 
 
-def end(bench: Bench, *, committed: bool, epoch: int = 1) -> None:
+def end(bench: Bench, *, committed: bool, epoch: int = 1, keeps_epoch: bool = False) -> None:
     where = (TransactionPartition(topic_id("offsets"), 3),)
-    marker = TransactionMarker(ProducerId(7), ProducerEpoch(epoch), 1, committed, where)
+    marker = TransactionMarker(
+        ProducerId(7), ProducerEpoch(epoch), 1, committed, where, keeps_epoch
+    )
     answer = bench.ask(WriteTxnMarkersRequest((marker,)))
     assert isinstance(answer, WriteTxnMarkersResponse)
     assert answer.outcomes == ((0,),)
@@ -80,6 +82,16 @@ def test_what_comes_after_the_marker_is_late_although_it_was_vouched_for() -> No
     assert stable(bench) == "UNSTABLE_OFFSET_COMMIT"
     end(bench, committed=True, epoch=2)
     assert stable(bench) == 20
+
+
+def test_a_producer_that_keeps_its_epoch_commits_again_under_it() -> None:
+    bench = Bench(topic("t"))
+    for offset in (10, 20):
+        assert commit(bench, offset) == ["NONE"]
+        end(bench, committed=True, epoch=0)
+        assert stable(bench) == "UNSTABLE_OFFSET_COMMIT"
+        end(bench, committed=True, epoch=0, keeps_epoch=True)
+        assert stable(bench) == offset
 
 
 def test_a_member_that_has_lost_the_partition_commits_nothing() -> None:

@@ -336,3 +336,67 @@ def test_a_transaction_has_a_bounded_number_of_partitions(monkeypatch: pytest.Mo
     driven.add(who, 0, 1)
     assert driven.add(who, 2) == "TRANSACTION_ABORTABLE"
     assert driven.add(who, 1) == "NONE"
+
+
+# Producers that declare their partitions themselves, and keep their epoch
+
+
+def declare(driven: Driven, who: Who, *partitions: int) -> str:
+    parts = tuple(TransactionPartition(TOPIC, partition) for partition in partitions or (0,))
+    answer = driven.ask(AddPartitionsToTxnRequest("a", *_who(who), parts, declared=True))
+    assert isinstance(answer, AddPartitionsToTxnResponse)
+    return ErrorCode(answer.error).name
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_who_declares_its_partitions_keeps_its_epoch(restarts: bool) -> None:
+    driven = Driven()
+    who = driven.begun()
+    for committed in (True, False, True):
+        assert declare(driven, who, 0, 1) == "NONE"
+        assert driven.end(who, committed=committed) is None
+        assert driven.add(who, 0) == "CONCURRENT_TRANSACTIONS"
+        if restarts:
+            driven.restart()
+            driven.wait(0)
+        order = driven.orders[-1]
+        assert (order.producer_epoch, order.committed, order.keeps_epoch) == (0, committed, True)
+        driven.written()
+        assert driven.end(who, committed=committed) == who
+        assert driven.state() is (State.COMPLETE_COMMIT if committed else State.COMPLETE_ABORT)
+
+
+def test_what_was_not_declared_is_no_part_of_the_transaction() -> None:
+    """A batch of the transaction before, arriving late, neither begins nor joins the next one."""
+    driven = Driven()
+    who = driven.begun()
+    declare(driven, who, 0)
+    assert driven.add(who, 0) == "NONE"
+    assert driven.add(who, 1) == "INVALID_TXN_STATE"
+    driven.end(who)
+    driven.written()
+    assert driven.add(who, 0) == "INVALID_TXN_STATE"
+    assert driven.state() is State.COMPLETE_COMMIT
+    declare(driven, who, 2)
+    assert driven.add(who, 0) == "INVALID_TXN_STATE"
+    assert driven.end(who, committed=False) is None
+
+
+def test_an_end_that_is_not_its_own_doing_ends_the_epoch_of_who_declares() -> None:
+    driven = Driven()
+    old = driven.begun()
+    declare(driven, old)
+    assert driven.init() == "CONCURRENT_TRANSACTIONS"
+    assert (driven.orders[-1].producer_epoch, driven.orders[-1].keeps_epoch) == (1, False)
+    driven.written()
+    assert driven.init() == (101, 2)
+    assert declare(driven, old) == "PRODUCER_FENCED"
+    assert driven.end(old) == "PRODUCER_FENCED"
+    late = (101, 2)
+    declare(driven, late)
+    driven.wait(60_000)
+    assert driven.orders[-1].producer_epoch == 3
+    assert declare(driven, late) == "INVALID_PRODUCER_EPOCH"
+    driven.written()
+    assert driven.init(who=late) == (101, 4)
+    assert driven.end((101, 4), committed=False) == (101, 5)

@@ -22,7 +22,12 @@ class TransactionPartition(Part, frozen=True, array_like=True, gc=False):
 
 
 class AddPartitionsToTxnRequest(Message, frozen=True, array_like=True, gc=False):
-    """These partitions are about to be written to; asked by their leaders (KIP-890)."""
+    """These partitions are about to be written to; asked by their leaders (KIP-890).
+
+    ``declared``: by the producer itself, as Kafka's clients do.  Such a producer does not learn of
+    another epoch when a transaction ends: it keeps its own until it initialises anew, and its
+    partitions' leaders only ask whether they have been declared.
+    """
 
     api: ClassVar[Api] = Api.ADD_PARTITIONS_TO_TXN
 
@@ -30,6 +35,7 @@ class AddPartitionsToTxnRequest(Message, frozen=True, array_like=True, gc=False)
     producer_id: ProducerId
     producer_epoch: ProducerEpoch
     partitions: tuple[TransactionPartition, ...]
+    declared: bool = False
 
 
 class AddPartitionsToTxnResponse(Message, frozen=True, array_like=True, gc=False):
@@ -72,6 +78,8 @@ class TransactionMarker(Part, frozen=True, array_like=True, gc=False):
     coordinator_epoch: int
     committed: bool
     partitions: tuple[TransactionPartition, ...]
+    keeps_epoch: bool = False
+    """``producer_epoch`` is the transaction's own: its producer goes on under it."""
 
 
 class WriteTxnMarkersRequest(Message, frozen=True, array_like=True, gc=False):
