@@ -14,10 +14,13 @@ from typing import NewType, Protocol, TypeVar
 import msgspec
 
 from transport.kernel import Now
-from transport.wire.codec import Envelope
+from transport.wire.codec import Buffer, Envelope
 
 LinkId = NewType("LinkId", int)
 """An outgoing connection of this program: a DEALER or a SUB. Never used twice."""
+
+StreamId = NewType("StreamId", int)
+"""A connection that somebody made to a listening socket of this program. Never used twice."""
 
 SLEEP_MAX_MS = 1_000
 """Until the next turn, also with nothing to do: a sleep that takes longer is how a gap is noticed."""
@@ -77,6 +80,62 @@ class Wire(Protocol):
         ...
 
 
+class StreamHandler(Protocol):
+    """Who is told of the connections made to one listening socket.
+
+    Within a turn they come after everything that came over the wire.
+    """
+
+    def on_stream(self, stream: StreamId, address: str, now: Now) -> None:
+        """Somebody has connected, from this IP address; nothing was read yet."""
+        ...
+
+    def on_bytes(self, stream: StreamId, data: bytes, now: Now) -> None:
+        """Bytes have come: in order, cut anywhere."""
+        ...
+
+    def on_stream_end(self, stream: StreamId, now: Now) -> None:
+        """It has ended: by the other end, by the network, or idle for too long.
+
+        The last that is heard of it.  Whoever closes a stream is not told of its end.
+        """
+        ...
+
+
+class Streams(Protocol):
+    """TCP connections of programs that speak another tongue, as bytes in order. Never blocks."""
+
+    def listen(
+        self, endpoint: str, handler: StreamHandler, *, connections_max: int, idle_max_ms: int
+    ) -> str:
+        """Take connections at ``tcp://host:port`` from now on; return it with the port it was given.
+
+        Above ``connections_max`` a new connection is closed at once; one from which nothing has come
+        for ``idle_max_ms`` ends. Raises ``PortInUse``.
+        """
+        ...
+
+    def send(self, stream: StreamId, frames: Sequence[Buffer]) -> bool:
+        """Send these bytes, by the end of the turn if the other end takes them.
+
+        False, and nothing was sent: the stream is gone, or has more unsent than anybody may have
+        (then close it).  While a stream has much unsent, nothing is read from it.
+        """
+        ...
+
+    def pause(self, stream: StreamId) -> None:
+        """Read no more of it until it is resumed; what is sent leaves all the same."""
+        ...
+
+    def resume(self, stream: StreamId) -> None:
+        """Read of it again."""
+        ...
+
+    def close(self, stream: StreamId) -> None:
+        """End it once what was sent has left, within a moment; nothing of it arrives any more."""
+        ...
+
+
 class Pool(Protocol):
     """The small disk pool: what may block (sync, unlink, cold reads) runs there."""
 
@@ -101,6 +160,11 @@ class Ports(Protocol):
     @property
     def wire(self) -> Wire:
         """The network."""
+        ...
+
+    @property
+    def streams(self) -> Streams:
+        """Other people's connections, as bytes; costs nothing to who listens nowhere."""
         ...
 
     @property
