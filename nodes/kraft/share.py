@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from transport.driver.ports import LinkId, Origin, Pool, Ports, Wire
+from transport.driver.ports import LinkId, Origin, Pool, Ports, Streams, Wire
 from transport.wire.codec import Envelope
 
 
@@ -27,6 +27,11 @@ class Share:
     def wire(self) -> Wire:
         """The network."""
         return self
+
+    @property
+    def streams(self) -> Streams:
+        """Other people's connections: each program is told of those to what it listens at."""
+        return self._ports.streams
 
     @property
     def pool(self) -> Pool:

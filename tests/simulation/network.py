@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from tests.simulation.streams import StreamNetwork
 from tests.simulation.wires import QUEUED_MAX, Cut, Held, Link, Pipe, Way
 from transport.driver.ports import LinkId, Origin
 from transport.sockets.options import (
@@ -45,6 +46,7 @@ class Network:
         self.slow: dict[Pair, tuple[int, int]] = {}
         """Directed pairs of hosts with bounds of their own."""
         self.event_loss = 0.0
+        self.streams = StreamNetwork(world, self.is_cut)
         self._listeners: dict[str, SimulatedProcess] = {}
         self._links: dict[LinkId, Link] = {}
         self._routes: dict[bytes, Pipe] = {}

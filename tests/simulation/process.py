@@ -16,6 +16,7 @@ from nodes.config import EXIT_CONFIG, EXIT_ENVIRONMENT, ConfigError
 from nodes.storage.disk import StorageError
 from tests.simulation.clock import HostClock
 from tests.simulation.network import Network
+from tests.simulation.streams import SimulatedStreams
 from tests.simulation.wires import Way
 from tests.simulation.world import World
 from transport.driver.loop import GAP_MIN_MS
@@ -62,7 +63,9 @@ class SimulatedProcess:
         self.wire: Wire = self
         self.pool: Pool = self
         self.clock = clock or HostClock(world)
+        self.streams = SimulatedStreams(self)
         self.alive = True
+        self.without_power = False
         self.frozen = False
         self.status: int | None = None
         """Exit status, once the program has asked to end."""
@@ -157,7 +160,9 @@ class SimulatedProcess:
         """End at once, as by SIGKILL: the page cache stays."""
         if self.alive:
             self.alive = False
+            self.without_power = not powered
             self.network.process_died(self, powered=powered, orderly=orderly)
+            self.streams.died()
             if self.on_exit is not None:
                 self.on_exit(self)
 

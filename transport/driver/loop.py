@@ -1,10 +1,10 @@
 """The one loop, of nodes and clients alike.
 
 A turn: sleep until the earliest deadline or the first input; report a gap if the loop was away;
-deliver what is readable, bounded in bytes and messages, peers before clients; run what other
-threads posted; let the program end the turn.  Where that has synced (``Pool.sync``) and the disk
-has answered at once, the next turn has no other input than the outcome, and begins without a look
-at the sockets.  One thread decides; everything that may block is in the disk pool.
+deliver what is readable, bounded in bytes and messages, peers before clients, streams last; run what
+other threads posted; let the program end the turn.  Where that has synced (``Pool.sync``) and the
+disk has answered at once, the next turn has no other input than the outcome, and begins without a
+look at the sockets.  One thread decides; everything that may block is in the disk pool.
 """
 
 from __future__ import annotations
@@ -20,7 +20,16 @@ from random import Random
 from transport.driver.cause import CAUSE, NO_CAUSE
 from transport.driver.meter import Histogram, RequestMeter
 from transport.driver.pool import DiskPool
-from transport.driver.ports import SLEEP_MAX_MS, Door, LinkId, Origin, Pool, Program, Wire
+from transport.driver.ports import (
+    SLEEP_MAX_MS,
+    Door,
+    LinkId,
+    Origin,
+    Pool,
+    Program,
+    Streams,
+    Wire,
+)
 from transport.driver.switchboard import Switchboard
 from transport.kernel import Now
 from transport.sockets.curve import Guard, Keys
@@ -88,6 +97,11 @@ class Loop:
     def wire(self) -> Wire:
         """The network."""
         return self._board
+
+    @property
+    def streams(self) -> Streams:
+        """Other people's connections."""
+        return self._board.streams
 
     @property
     def pool(self) -> Pool:
@@ -177,11 +191,13 @@ class Loop:
             self.lateness.add(gap_ms)
         if gap_ms >= GAP_MIN_MS:
             program.on_gap(gap_ms, now)
+            self._board.on_gap(gap_ms)
         if self._woken or self._board.woken:
             self._drain_pipe()
         for link, up in self._board.link_changes():
             program.on_link(link, up, now)
         self._board.deliver(self._take)
+        self._board.deliver_streams(now)
         for _ in range(len(self._left)):
             self._left.popleft()[0](now)
         _run_all(self._posted, now)

@@ -14,6 +14,8 @@ import zmq
 from transport.driver.cause import CAUSE
 from transport.driver.meter import RequestMeter
 from transport.driver.ports import Door, LinkId, Origin
+from transport.driver.streams import StreamBoard
+from transport.kernel import Now
 from transport.sockets.curve import Gatekeeper, Guard, Keys
 from transport.sockets.dealer import DealerSocket
 from transport.sockets.poller import Poller, has_come
@@ -64,6 +66,7 @@ class Switchboard:
         self._routers: dict[Door, RouterSocket] = {}
         self._in_order: list[tuple[Door, RouterSocket]] = []
         self._publisher: PublisherSocket | None = None
+        self._streams: StreamBoard | None = None
         self.figures: dict[str, int] = {}
         self.meter = RequestMeter()
         self._cause_prefix = secrets.token_hex(4)
@@ -109,6 +112,14 @@ class Switchboard:
     def routers(self) -> Mapping[Door, RouterSocket]:
         """The bound ROUTERs, to be looked at."""
         return self._routers
+
+    @property
+    def streams(self) -> StreamBoard:
+        """The stream port; there is nothing of it until somebody asks for it."""
+        if self._streams is None:
+            self._streams = StreamBoard(self.figures)
+            self._poller.register_descriptor(self._streams.fileno())
+        return self._streams
 
     # The wire port
 
@@ -168,6 +179,8 @@ class Switchboard:
 
     def wait(self, sleep_ms: Callable[[], int]) -> None:
         """Sleep until something can be read, or for ``sleep_ms()``, asked when nothing can."""
+        if self._streams is not None:
+            self._streams.flush()
         if self._unsettled:
             self._readable = self._poller.wait(lambda: min(1, sleep_ms()))
         else:
@@ -209,6 +222,16 @@ class Switchboard:
         for door, router in self._in_order:
             if router.socket in self._readable:
                 self._drain_door(door, router, take)
+
+    def deliver_streams(self, now: Now) -> None:
+        """Hand over what has come by streams."""
+        if self._streams is not None:
+            self._streams.deliver(now, signs=self._streams.fileno() in self._readable)
+
+    def on_gap(self, gap_ms: int) -> None:
+        """This loop was away for a while."""
+        if self._streams is not None:
+            self._streams.on_gap(gap_ms)
 
     def _having_news(self, links: Mapping[object, LinkId]) -> list[LinkId]:
         return sorted(links[one] for one in self._readable if one in links)
@@ -267,6 +290,8 @@ class Switchboard:
 
     def close(self) -> None:
         """Close every socket; what is queued has ``LINGER_MS`` to leave."""
+        if self._streams is not None:
+            self._streams.close_all()
         for link in self._links.values():
             link.close()
         for router in self._routers.values():

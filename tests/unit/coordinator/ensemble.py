@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast, get_args
 from nodes.config import CoordinatorConfig, NodeConfig, RaftConfig
 from nodes.coordinator.server import CoordinatorServer
 from tests.simulation.disk import SimulatedDisk
-from transport.driver.ports import Door, LinkId, Origin
+from transport.driver.ports import Door, LinkId, Origin, Streams
 from transport.kernel import Now
 from transport.wire import codec
 from transport.wire.codec import Envelope, Kind
@@ -89,6 +89,10 @@ class Process:
     @property
     def wire(self) -> Process:
         return self
+
+    @property
+    def streams(self) -> Streams:
+        raise AssertionError("nobody listens for other tongues here")
 
     @property
     def pool(self) -> Process:

@@ -21,7 +21,7 @@ from supervisor.plan import ClusterPlan
 from supervisor.roster import Usage
 from supervisor.settings import ClusterConfig, Settings, SupervisorConfig
 from supervisor.status import status_json, status_text
-from transport.driver.ports import Door, LinkId, Origin, Ports
+from transport.driver.ports import Door, LinkId, Origin, Ports, Streams
 from transport.kernel import Now
 from transport.wire.codec import Envelope, Kind
 from transport.wire.errors import ErrorCode
@@ -82,6 +82,10 @@ class FakePorts:
     @property
     def wire(self) -> FakePorts:
         return self
+
+    @property
+    def streams(self) -> Streams:
+        raise AssertionError("a supervisor listens to nobody of another tongue")
 
     @property
     def pool(self) -> FakePool:
