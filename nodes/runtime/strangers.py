@@ -6,22 +6,21 @@ stranger's origin comes back to the listener instead of leaving by ZeroMQ.  Noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from random import Random
+from collections.abc import Callable
 
-from transport.driver.ports import Door, LinkId, Origin, Pool, Ports, Streams, Wire
+from nodes.runtime.relay import Relay
+from transport.driver.ports import Door, Origin, Ports
 from transport.wire.codec import Envelope
 
 OnReply = Callable[[Envelope], bool]
 """Takes an answer or an event; False: the stranger is gone or stuck, as ``Wire.reply``."""
 
 
-class Strangers:
+class Strangers(Relay):
     """A node's ports, with a wire that knows the strangers. For nodes that have a listener only."""
 
     def __init__(self, ports: Ports) -> None:
-        self._ports = ports
-        self._wire = ports.wire
+        super().__init__(ports)
         self._known: dict[bytes, OnReply] = {}
         self._last = 0
 
@@ -39,57 +38,9 @@ class Strangers:
         """Know a stranger no more: replies to it are refused."""
         self._known.pop(origin.route, None)
 
-    # Ports
-
-    @property
-    def wire(self) -> Wire:
-        """The network, strangers included."""
-        return self
-
-    @property
-    def streams(self) -> Streams:
-        """Other people's connections."""
-        return self._ports.streams
-
-    @property
-    def pool(self) -> Pool:
-        """The disk pool."""
-        return self._ports.pool
-
-    @property
-    def random(self) -> Random:
-        """The source of chance."""
-        return self._ports.random
-
-    def exit(self, status: int) -> None:
-        """End the program."""
-        self._ports.exit(status)
-
-    # Wire
-
-    def connect(self, endpoint: str) -> LinkId:
-        """Open a DEALER."""
-        return self._wire.connect(endpoint)
-
-    def subscribe(self, endpoint: str, topics: Sequence[bytes]) -> LinkId:
-        """Open a SUB."""
-        return self._wire.subscribe(endpoint, topics)
-
-    def disconnect(self, link: LinkId) -> None:
-        """Close a link."""
-        self._wire.disconnect(link)
-
-    def send(self, link: LinkId, envelope: Envelope) -> bool:
-        """Send over a DEALER."""
-        return self._wire.send(link, envelope)
-
     def reply(self, origin: Origin, envelope: Envelope) -> bool:
         """Answer whoever asked: a stranger through its listener, others over their ROUTER."""
         on_reply = self._known.get(origin.route)
         if on_reply is not None:
             return on_reply(envelope)
-        return self._wire.reply(origin, envelope)
-
-    def publish(self, topic: bytes, envelope: Envelope) -> None:
-        """Publish by the process's PUB."""
-        self._wire.publish(topic, envelope)
+        return super().reply(origin, envelope)

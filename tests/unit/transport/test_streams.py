@@ -261,7 +261,8 @@ def test_time_in_which_the_loop_was_away_is_nobodys_silence() -> None:
             assert read(client, 2) == b"in"
             board = server.loop._board.streams
             later = Now(server.loop._now.mono_ms + 60_000, 0)
-            server.do(lambda: (board.on_gap(60_000), board.deliver(later, signs=True)))
+            server.do(lambda: board.on_gap(60_000))
+            server.do(lambda: board.deliver(later, signs=True))
             client.sendall(b"in")
             assert read(client, 2) == b"in"
     finally:
