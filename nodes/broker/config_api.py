@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 
+from msgspec.structs import replace
+
 from nodes.broker.context import BrokerContext, Request
 from nodes.core.controller.broker_configs import BROKER_CONFIGS, BROKER_DEFAULT_OF
-from nodes.core.topic_configs import TOPIC_CONFIGS
+from nodes.core.topic_configs import TOPIC_CONFIGS, TopicConfig
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Message, Refusal
@@ -78,22 +80,23 @@ class ConfigApi:
             values = [ConfigValue(name, own[name], ConfigSource.TOPIC)] if name in own else []
             values += self._behind(BROKER_DEFAULT_OF.get(name, ""))
             values += self._static(name, config.setting, config.default)
-            yield _described(name, values)
+            yield _described(name, values, config)
 
     def _of_this_broker(self) -> Iterator[DescribedConfig]:
         for name, config in sorted(BROKER_CONFIGS.items()):
             values = [*self._behind(name), *self._static(name, config.setting, config.default)]
-            yield _described(name, values)
+            yield _described(name, values, config)
         known = {config.setting for config in BROKER_CONFIGS.values()}
         for section in ("broker", "log"):
             for field in fields(getattr(self._context.config, section)):
                 setting = f"{section}.{field.name}"
                 if setting not in known:
-                    yield _described(setting, self._static(setting, setting), read_only=True)
+                    yield _described(setting, self._static(setting, setting), None, read_only=True)
 
     def _of_all_brokers(self) -> Iterator[DescribedConfig]:
         for name, text in sorted(self._context.image.configs.get((KIND_BROKER, ""), {}).items()):
-            yield _described(name, [ConfigValue(name, text, ConfigSource.CLUSTER)])
+            values = [ConfigValue(name, text, ConfigSource.CLUSTER)]
+            yield _described(name, values, BROKER_CONFIGS.get(name))
 
     def _behind(self, name: str) -> Iterator[ConfigValue]:
         """Yield what the dynamic configs say: of this broker, then of all."""
@@ -120,10 +123,17 @@ class ConfigApi:
 
 
 def _described(
-    name: str, values: list[ConfigValue] | Iterator[ConfigValue], *, read_only: bool = False
+    name: str,
+    values: list[ConfigValue] | Iterator[ConfigValue],
+    config: TopicConfig | None,
+    *,
+    read_only: bool = False,
 ) -> DescribedConfig:
     first, *behind = values
-    return DescribedConfig(name, first.value, first.source, read_only, tuple(behind))
+    told = DescribedConfig(name, first.value, first.source, read_only, tuple(behind))
+    if config is None:
+        return told
+    return replace(told, config_type=config.config_type, wanted=config.wanted)
 
 
 def _text(value: object) -> str:

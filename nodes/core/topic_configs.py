@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from transport.wire.messages.configs import ConfigType
+
 INT64_MAX = 2**63 - 1
 INT32_MAX = 2**31 - 1
 _DIGITS_MAX = 19
@@ -42,6 +44,7 @@ class TopicConfig:
     parse: Callable[[str], Value | None]
     """Returns the value of a text, or None when it is none."""
     default: str = ""
+    config_type: ConfigType = ConfigType.STRING
 
 
 def whole(setting: str, low: int, high: int, unit: str, default: str = "") -> TopicConfig:
@@ -55,7 +58,8 @@ def whole(setting: str, low: int, high: int, unit: str, default: str = "") -> To
         return value if low <= value <= high else None
 
     wanted = f"a whole number of {unit} from {low} to {high}"
-    return TopicConfig(setting, wanted, parse, default)
+    kind = ConfigType.INT if high <= INT32_MAX else ConfigType.LONG
+    return TopicConfig(setting, wanted, parse, default, kind)
 
 
 def _share(setting: str) -> TopicConfig:
@@ -64,7 +68,8 @@ def _share(setting: str) -> TopicConfig:
         value = float(text) if plain and len(text) <= _DIGITS_MAX else -1.0
         return value if 0 <= value <= 1 else None
 
-    return TopicConfig(setting, "a number from 0 to 1", parse)
+    wanted = "a number from 0 to 1"
+    return TopicConfig(setting, wanted, parse, config_type=ConfigType.DOUBLE)
 
 
 def one_of(setting: str, *values: str, default: str = "") -> TopicConfig:
@@ -74,7 +79,8 @@ def one_of(setting: str, *values: str, default: str = "") -> TopicConfig:
         return text if text in values else None
 
     wanted = values[0] if len(values) == 1 else "one of " + ", ".join(values)
-    return TopicConfig(setting, wanted, parse, default)
+    kind = ConfigType.BOOLEAN if values == ("true", "false") else ConfigType.STRING
+    return TopicConfig(setting, wanted, parse, default, kind)
 
 
 def _cleanup_policy(text: str) -> str | None:
@@ -85,7 +91,10 @@ def _cleanup_policy(text: str) -> str | None:
 
 TOPIC_CONFIGS: dict[str, TopicConfig] = {
     CLEANUP_POLICY: TopicConfig(
-        "log.cleanup_policy", "delete, compact, or both with a comma between", _cleanup_policy
+        "log.cleanup_policy",
+        "delete, compact, or both with a comma between",
+        _cleanup_policy,
+        config_type=ConfigType.LIST,
     ),
     # Brokers never open a batch to compress it anew.
     "compression.type": one_of("", "producer", default="producer"),

@@ -67,7 +67,7 @@ class ConfigChanges:
     ) -> Iterator[PartitionRecord]:
         """Yield partitions that may have a leader now, or whose ELR is over: both follow from
         configs, and a leader's high watermark stands still until it hears that its ELR is over."""
-        if ELECTING.isdisjoint(change.name for change in altered.changes):
+        if not altered.replace and ELECTING.isdisjoint(change.name for change in altered.changes):
             return
         for topic_id, partitions in image.partitions.items():
             if isinstance(judged, ConfigRecord) or topic_id == judged.topic_id:
@@ -96,7 +96,7 @@ def _judge_topic(image: ClusterImage, altered: AlteredConfigs) -> Judged:
     topic = image.topic(altered.name)
     if topic is None:
         return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"there is no topic {altered.name[:80]!r}"
-    configs = _changed(topic.configs, altered.changes)
+    configs = _changed({} if altered.replace else topic.configs, altered.changes)
     if isinstance(configs, tuple):
         return configs
     # Other configs of the topic may be of a later version: only what is changed is judged by name.
@@ -110,7 +110,8 @@ def _judge_broker(image: ClusterImage, altered: AlteredConfigs) -> Judged:
     name = altered.name
     if name and not (name.isascii() and name.isdigit() and NodeId(int(name)) in image.brokers):
         return ErrorCode.INVALID_REQUEST, f"there is no broker {name[:80]!r}"
-    configs = _changed(image.configs.get((KIND_BROKER, name), {}), altered.changes)
+    before = {} if altered.replace else image.configs.get((KIND_BROKER, name), {})
+    configs = _changed(before, altered.changes)
     if isinstance(configs, tuple):
         return configs
     judged = _judged(configs, altered.changes, BROKER_CONFIGS)

@@ -34,7 +34,8 @@ def decide_quotas(image: ClusterImage, request: AlterClientQuotasRequest) -> Dec
                 configs.pop(quota, None)
             else:
                 configs[quota] = str(value)
-        yield ConfigRecord(KIND_CLIENT, name, configs)
+        if not request.validate_only:
+            yield ConfigRecord(KIND_CLIENT, name, configs)
         outcomes.append(QuotaOutcome(ErrorCode.NONE))
     return AlterClientQuotasResponse(ErrorCode.NONE, tuple(outcomes))
 

@@ -59,7 +59,7 @@ class Topics:
                     for number, replicas in enumerate(topic.assignments):
                         yield new_partition(image, record.topic_id, number, replicas)
                     yield from missing_partitions(image, record, cluster)
-                record = TopicOutcome(topic.name, ErrorCode.NONE, "", record.topic_id)
+                record = _made(record)
             outcomes.append(record)
         return CreateTopicsResponse(ErrorCode.NONE, tuple(outcomes))
 
@@ -99,6 +99,17 @@ class Topics:
         if complaint is not None:
             return TopicOutcome(name, ErrorCode.INVALID_CONFIG, complaint)
         return TopicRecord(name, self._new_topic_id(), topic.configs, count, factor)
+
+
+def _made(topic: TopicRecord) -> TopicOutcome:
+    return TopicOutcome(
+        topic.name,
+        ErrorCode.NONE,
+        "",
+        topic.topic_id,
+        topic.partition_count,
+        topic.replication_factor,
+    )
 
 
 def decide_deletion(image: ClusterImage, request: DeleteTopicsRequest) -> Decision:

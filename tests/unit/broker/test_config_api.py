@@ -20,6 +20,7 @@ from transport.wire.messages.configs import (
     ConfigOp,
     ConfigResource,
     ConfigSource,
+    ConfigType,
     DescribeConfigsRequest,
     DescribeConfigsResponse,
     DescribedConfig,
@@ -59,6 +60,9 @@ def test_every_value_says_where_it_comes_from(fleet: PartitionFleet) -> None:
         ("5000", ConfigSource.STATIC),
         (str(7 * 24 * 3_600_000), ConfigSource.DEFAULT),
     ]
+    told = describe(fleet, 1, RESOURCE_TOPIC, "t", "segment.ms")
+    assert told.config_type == ConfigType.LONG
+    assert "milliseconds" in told.wanted
     alter(fleet, 1, RESOURCE_BROKER, "", "log.roll.ms", "6000")
     alter(fleet, 2, RESOURCE_BROKER, "2", "log.roll.ms", "7000")
     alter(fleet, 3, RESOURCE_TOPIC, "t", "segment.ms", "8000")

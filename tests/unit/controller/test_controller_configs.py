@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.controller.cluster import Cluster, three
+from tests.unit.controller.cluster import Cluster, broker, three
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId
 from transport.wire.messages.configs import (
@@ -97,3 +97,27 @@ def test_a_resource_is_changed_as_a_whole_or_not_at_all() -> None:
     good = put("retention.ms", "1")
     assert alter(cluster, RESOURCE_TOPIC, "t", good, only=True).error == ErrorCode.NONE
     assert cluster.image.topics[topic_id].configs == {}
+
+
+def test_a_resource_may_be_given_all_its_configs_anew() -> None:
+    cluster = three()
+    topic_id = cluster.create("t", 1, 1, retention_ms="5", segment_ms="7")
+    anew = AlteredConfigs(RESOURCE_TOPIC, "t", (put("segment.ms", "8"),), replace=True)
+    cluster.ask(AlterConfigsRequest((anew,), 1000))
+    assert cluster.image.topics[topic_id].configs == {"segment.ms": "8"}
+    cluster.ask(AlterConfigsRequest((AlteredConfigs(RESOURCE_TOPIC, "t", (), replace=True),), 1000))
+    assert cluster.image.topics[topic_id].configs == {}
+    for changes in ((put("log.retention.ms", "1"),), ()):
+        anew = AlteredConfigs(RESOURCE_BROKER, "", changes, replace=True)
+        cluster.ask(AlterConfigsRequest((anew,), 1000))
+    assert not cluster.image.configs
+
+
+def test_a_config_that_elections_go_by_counts_also_where_it_goes_unnamed() -> None:
+    cluster = three()
+    topic_id = cluster.create("t", 1, 3, min_insync_replicas="3")
+    cluster.live(broker(1), broker(2))
+    assert cluster.partition(topic_id).elr == (3,), "the ISR is below what is needed"
+    anew = AlteredConfigs(RESOURCE_TOPIC, "t", (), replace=True)
+    cluster.ask(AlterConfigsRequest((anew,), 1000))
+    assert cluster.partition(topic_id).elr == ()

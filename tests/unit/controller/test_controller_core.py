@@ -134,7 +134,8 @@ def test_defaults_and_clamping_follow_the_live_brokers() -> None:
     settings = ControllerSettings(num_partitions=3, default_replication_factor=3)
     cluster = Cluster(settings=settings)
     cluster.live(broker(1), broker(2), takeover=True)
-    cluster.ask(CreateTopicsRequest((NewTopic("defaults"),), 1000))
+    (told,) = cluster.ask(CreateTopicsRequest((NewTopic("defaults"),), 1000)).topics
+    assert (told.partitions, told.replication_factor) == (3, 2)
     cluster.ask(CreateTopicsRequest((NewTopic("clamped", 1, 3),), 1000, clamp=True))
     made = {topic.name: topic for topic in cluster.image.topics.values()}
     assert (made["defaults"].partition_count, made["defaults"].replication_factor) == (3, 2)

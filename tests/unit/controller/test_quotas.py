@@ -158,7 +158,10 @@ def test_quotas_change_one_by_one_and_end_with_the_last() -> None:
     assert entities_in(cluster.image.configs) == {("alice", None): both}
     alter(cluster, QuotaValues(alice, {PRODUCER_BYTE_RATE: None}))
     assert entities_in(cluster.image.configs) == {("alice", None): {CONSUMER_BYTE_RATE: 2}}
-    alter(cluster, QuotaValues(alice, {CONSUMER_BYTE_RATE: None}))
+    none: dict[str, int | None] = {CONSUMER_BYTE_RATE: None}
+    cluster.ask(AlterClientQuotasRequest((QuotaValues(alice, none),), 1_000, validate_only=True))
+    assert entities_in(cluster.image.configs) == {("alice", None): {CONSUMER_BYTE_RATE: 2}}
+    alter(cluster, QuotaValues(alice, none))
     assert cluster.image.configs == {}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from nodes.config import BrokerConfig, LogConfig
 from nodes.core.topic_configs import TOPIC_CONFIGS, config_complaint, own_values
+from transport.wire.messages.configs import ConfigType
 
 RIGHT = {
     "cleanup.policy": ["delete", "compact", "compact,delete"],
@@ -89,6 +90,16 @@ def test_lags_of_compaction_must_fit_each_other() -> None:
     configs = {"min.compaction.lag.ms": "10", "max.compaction.lag.ms": "9"}
     assert "must not be above" in (config_complaint(configs) or "")
     assert config_complaint({**configs, "max.compaction.lag.ms": "10"}) is None
+
+
+def test_every_config_says_what_its_values_are_made_of() -> None:
+    kinds = {name: config.config_type for name, config in TOPIC_CONFIGS.items()}
+    assert kinds["cleanup.policy"] == ConfigType.LIST
+    assert kinds["min.cleanable.dirty.ratio"] == ConfigType.DOUBLE
+    assert kinds["retention.ms"] == ConfigType.LONG
+    assert kinds["segment.bytes"] == ConfigType.INT
+    assert kinds["unclean.leader.election.enable"] == ConfigType.BOOLEAN
+    assert kinds["message.timestamp.type"] == ConfigType.STRING
 
 
 @pytest.mark.parametrize("name", TOPIC_CONFIGS)

@@ -38,6 +38,19 @@ class ConfigOp(IntEnum):
     SUBTRACT = 3
 
 
+class ConfigType(IntEnum):
+    """What a value is made of (Kafka's numbers)."""
+
+    UNKNOWN = 0
+    BOOLEAN = 1
+    STRING = 2
+    INT = 3
+    LONG = 5
+    DOUBLE = 6
+    LIST = 7
+    """Words with commas between."""
+
+
 class ConfigResource(Part, frozen=True, array_like=True, gc=False):
     """Whose configs; ``names`` None: all of them."""
 
@@ -71,6 +84,9 @@ class DescribedConfig(Part, frozen=True, array_like=True, gc=False):
     read_only: bool = False
     """It can only be set in the node's settings, before it starts."""
     behind: tuple[ConfigValue, ...] = ()
+    config_type: int = ConfigType.UNKNOWN
+    wanted: str = ""
+    """What a value must be, for people; empty: it is not said."""
 
 
 class DescribedConfigs(Part, frozen=True, array_like=True, gc=False):
@@ -106,10 +122,12 @@ class AlteredConfigs(Part, frozen=True, array_like=True, gc=False):
     kind: int
     name: str
     changes: tuple[ConfigChange, ...]
+    replace: bool = False
+    """What is not named goes back to its default (Kafka's AlterConfigs)."""
 
 
 class AlterConfigsRequest(Message, frozen=True, array_like=True, gc=False):
-    """Kafka's IncrementalAlterConfigs: what is not named stays as it is."""
+    """Kafka's IncrementalAlterConfigs: what is not named stays as it is, unless it says otherwise."""
 
     api: ClassVar[Api] = Api.INCREMENTAL_ALTER_CONFIGS
 

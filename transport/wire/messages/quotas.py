@@ -51,6 +51,8 @@ class AlterClientQuotasRequest(Message, frozen=True, array_like=True, gc=False):
 
     entries: tuple[QuotaValues, ...]
     timeout_ms: int
+    validate_only: bool = False
+    """Judge, and change nothing."""
 
 
 class QuotaOutcome(Part, frozen=True, array_like=True, gc=False):

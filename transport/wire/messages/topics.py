@@ -42,6 +42,9 @@ class TopicOutcome(Part, frozen=True, array_like=True, gc=False):
     error: int
     text: str = ""
     topic_id: TopicId = TopicId(b"")
+    partitions: int = -1
+    replication_factor: int = -1
+    """Of a new topic: what it was given."""
 
 
 class CreateTopicsResponse(Message, frozen=True, array_like=True, gc=False):
