@@ -46,6 +46,8 @@ class ErrorCode(IntEnum):
     GROUP_AUTHORIZATION_FAILED = 30
     CLUSTER_AUTHORIZATION_FAILED = 31
     INVALID_TIMESTAMP = 32
+    UNSUPPORTED_SASL_MECHANISM = 33
+    ILLEGAL_SASL_STATE = 34
     UNSUPPORTED_VERSION = 35
     TOPIC_ALREADY_EXISTS = 36
     INVALID_PARTITIONS = 37
@@ -88,6 +90,7 @@ class ErrorCode(IntEnum):
     INVALID_RECORD = 87
     UNSTABLE_OFFSET_COMMIT = 88
     PRODUCER_FENCED = 90
+    RESOURCE_NOT_FOUND = 91
     INVALID_UPDATE_VERSION = 95
     UNKNOWN_TOPIC_ID = 100
     BROKER_ID_NOT_REGISTERED = 102
@@ -100,6 +103,7 @@ class ErrorCode(IntEnum):
     UNRELEASED_INSTANCE_ID = 111
     UNSUPPORTED_ASSIGNOR = 112
     STALE_MEMBER_EPOCH = 113
+    MISMATCHED_ENDPOINT_TYPE = 114
     TRANSACTION_ABORTABLE = 120
 
     # ZooKeeper's
@@ -201,6 +205,8 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.TOPIC_AUTHORIZATION_FAILED: Meaning("Not allowed on this topic."),
     ErrorCode.GROUP_AUTHORIZATION_FAILED: Meaning("Not allowed on this group."),
     ErrorCode.CLUSTER_AUTHORIZATION_FAILED: Meaning("Not allowed on this cluster."),
+    ErrorCode.UNSUPPORTED_SASL_MECHANISM: Meaning("Nobody can prove who they are that way here."),
+    ErrorCode.ILLEGAL_SASL_STATE: Meaning("No SASL handshake came before."),
     ErrorCode.UNSUPPORTED_VERSION: Meaning("This version of the API is not spoken here."),
     ErrorCode.TOPIC_ALREADY_EXISTS: Meaning("A topic of that name exists."),
     ErrorCode.INVALID_PARTITIONS: Meaning("The number of partitions is not possible."),
@@ -271,6 +277,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.PRODUCER_FENCED: Meaning(
         "A newer producer has taken this transactional id.", **_FATAL
     ),
+    ErrorCode.RESOURCE_NOT_FOUND: Meaning("There is none of that name."),
     ErrorCode.TRANSACTIONAL_ID_NOT_FOUND: Meaning("No such transactional id."),
     ErrorCode.TRANSACTION_ABORTABLE: Meaning(
         "The transaction cannot be committed; abort it, then begin another."
@@ -287,6 +294,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ),
     ErrorCode.UNSUPPORTED_ASSIGNOR: Meaning("The broker has no such assignor."),
     ErrorCode.STALE_MEMBER_EPOCH: Meaning("The member has lost the partition since."),
+    ErrorCode.MISMATCHED_ENDPOINT_TYPE: Meaning("This is a broker, not a controller."),
     ErrorCode.RUNTIME_INCONSISTENCY: Meaning(
         "Not tried: an operation of the multi before it failed."
     ),

@@ -121,6 +121,10 @@ def decide_deletion(image: ClusterImage, request: DeleteTopicsRequest) -> Decisi
             text = f"there is no topic {name[:80]!r}"
             outcomes.append(TopicOutcome(name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, text))
             continue
+        if request.topic_ids.get(name, topic.topic_id) != topic.topic_id:
+            text = f"topic {name} was deleted, and made again with another id"
+            outcomes.append(TopicOutcome(name, ErrorCode.UNKNOWN_TOPIC_ID, text))
+            continue
         yield RemoveTopicRecord(topic.topic_id)
         outcomes.append(TopicOutcome(name, ErrorCode.NONE, "", topic.topic_id))
     return DeleteTopicsResponse(ErrorCode.NONE, tuple(outcomes))

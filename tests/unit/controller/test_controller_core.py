@@ -212,6 +212,10 @@ def test_deletion_and_creation_anew_are_commits_of_their_own() -> None:
     new = cluster.image.topic("t")
     assert new is not None
     assert new.topic_id != old
+    (told,) = cluster.ask(DeleteTopicsRequest(("t",), 1000, {"t": old})).topics
+    assert told.error == ErrorCode.UNKNOWN_TOPIC_ID
+    (told,) = cluster.ask(DeleteTopicsRequest(("t",), 1000, {"t": new.topic_id})).topics
+    assert told.error == ErrorCode.NONE
 
 
 # Deaths and returns

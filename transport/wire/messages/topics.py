@@ -65,6 +65,8 @@ class DeleteTopicsRequest(Message, frozen=True, array_like=True, gc=False):
 
     topics: tuple[str, ...]
     timeout_ms: int
+    topic_ids: dict[str, TopicId] = {}
+    """By name: a topic that has another id than this one is not meant (UNKNOWN_TOPIC_ID)."""
 
 
 class DeleteTopicsResponse(Message, frozen=True, array_like=True, gc=False):
