@@ -1,0 +1,1 @@
+"""Foreign tongues: bytes of other systems' clients to typed values and back; pure."""

@@ -1,0 +1,120 @@
+"""The stream cut into frames, and the headers that every request and response begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from struct import Struct as Layout
+from typing import NamedTuple
+
+from transport.gateway.kafka.apis import ApiKey, Conversation, conversation
+from transport.gateway.kafka.fields import Struct
+from transport.gateway.kafka.reader import MalformedFrame, Reader
+from transport.gateway.kafka.writer import Buffer, Writer
+
+SIZE_BYTES = 4
+_HEADER = Layout(">hhi")
+_CORRELATION = Layout(">i")
+_TEXT_LENGTH = Layout(">h")
+
+
+class FrameReader:
+    """Cuts a stream into frames; one that announces more than ``bytes_max`` ends it at once."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._chunks: list[Buffer] = []
+        self._gathered = 0
+        self._size = -1
+        """Of the frame that is on its way; −1 before its size is known."""
+
+    @property
+    def gathered_bytes(self) -> int:
+        """What is held of a frame that is not yet whole."""
+        return self._gathered
+
+    def feed(self, chunk: Buffer) -> Iterator[memoryview]:
+        """Take what has arrived; yield every frame that it makes whole, without its size.
+
+        A frame is a view of the chunk it came in, or of one copy of the chunks it came in.
+        """
+        self._chunks.append(chunk)
+        self._gathered += len(chunk)
+        if self._gathered < max(self._size, 0) + SIZE_BYTES:
+            return
+        data = memoryview(chunk if len(self._chunks) == 1 else b"".join(self._chunks))
+        position = 0
+        self._size = -1
+        while len(data) - position >= SIZE_BYTES:
+            self._size = self._judge(data[position : position + SIZE_BYTES])
+            end = position + SIZE_BYTES + self._size
+            if end > len(data):
+                break
+            yield data[position + SIZE_BYTES : end]
+            position, self._size = end, -1
+        rest = bytes(data[position:])  # a view would keep the whole chunk
+        self._chunks = [rest] if rest else []
+        self._gathered = len(rest)
+
+    def _judge(self, announced: memoryview) -> int:
+        size = int.from_bytes(announced, "big", signed=True)
+        if not _HEADER.size <= size <= self._bytes_max:
+            raise MalformedFrame(f"a frame of {size} bytes; {self._bytes_max} are the most")
+        return size
+
+
+class RequestHeader(NamedTuple):
+    """What every request begins with."""
+
+    api_key: int
+    api_version: int
+    correlation_id: int
+    client_id: str = ""
+
+
+class UnspokenVersion(Exception):
+    """A request of an API or a version that is not spoken here; ``header`` has no client id."""
+
+    def __init__(self, header: RequestHeader) -> None:
+        super().__init__(f"API {header.api_key} version {header.api_version} is not spoken here")
+        self.header = header
+
+
+class Asked(NamedTuple):
+    """A request as read."""
+
+    header: RequestHeader
+    body: Struct
+    spoken: Conversation
+
+    def answer(self, response: Struct) -> Sequence[Buffer]:
+        """Return the frame of its answer."""
+        return response_frame(self.header.correlation_id, self.spoken, response)
+
+
+def read_request(frame: memoryview) -> Asked:
+    """Read a frame; raises MalformedFrame, and UnspokenVersion."""
+    reader = Reader(frame)
+    key, version, correlation_id = reader.fixed(_HEADER)
+    spoken = conversation(key, version)
+    if spoken is None:
+        raise UnspokenVersion(RequestHeader(key, version, correlation_id))
+    (length,) = reader.fixed(_TEXT_LENGTH)
+    client_id = reader.text(length) if length >= 0 else ""
+    if spoken.request_is_flexible:
+        for _ in range(reader.uvarint()):
+            reader.uvarint()
+            reader.take(reader.uvarint())
+    body = spoken.request.read(reader)
+    if reader.left:
+        raise MalformedFrame(f"{reader.left} bytes behind the end of {ApiKey(key).name}")
+    return Asked(RequestHeader(key, version, correlation_id, client_id), body, spoken)
+
+
+def response_frame(correlation_id: int, spoken: Conversation, response: Struct) -> Sequence[Buffer]:
+    """Return a response as the pieces of a frame."""
+    writer = Writer()
+    writer.buffer += _CORRELATION.pack(correlation_id)
+    if spoken.response_is_flexible:
+        writer.uvarint(0)
+    spoken.response.write(writer, response)
+    return writer.frame()
