@@ -172,7 +172,8 @@ def test_a_cluster_that_does_not_become_ready_in_time_is_ended(tmp_path: Path) -
     (node / "behaviour").write_text("mute")
     done = odradek(data_dir, "start", str(config), "--detach")
     assert done.returncode == 1
-    assert "not ready after 1.5 s (broker-1 starting)" in done.stderr
+    assert "not ready after 1.5 s (" in done.stderr
+    assert "broker-1 starting" in done.stderr
     assert running_in(data_dir) == []
 
 
