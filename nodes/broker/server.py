@@ -33,6 +33,7 @@ from nodes.broker.node_api import Condition, NodeApi
 from nodes.broker.peers import Peers
 from nodes.broker.produce import Verify
 from nodes.broker.producer_ids import ProducerIds
+from nodes.broker.quorum_api import QuorumApi
 from nodes.broker.quotas import QuotaApi
 from nodes.broker.reassignment_api import ReassignmentApi
 from nodes.broker.removals import Removals
@@ -236,6 +237,7 @@ class BrokerServer:
         self.dispatch = self._tables(context)
 
     def _tables(self, context: BrokerContext) -> Dispatch:
+        self.quorum_api = QuorumApi(context, self.channel)
         node_api = self._node_api = NodeApi(context, self._condition)
         replicas = self.replicas.handlers
         clients: dict[type[Message], Handler] = {
@@ -246,6 +248,7 @@ class BrokerServer:
             **AclApi(context).handlers,
             **QuotaApi(context).handlers,
             **ReassignmentApi(context).handlers,
+            **self.quorum_api.clients,
             **self.transactions.clients,
             **self.internal_topics.handlers,
             **self.groups.handlers,
@@ -263,6 +266,7 @@ class BrokerServer:
             ControlledShutdownRequest: self.controller.on_request,
             **Departure(context, self.channel, self.metadata).handlers,
             **Removals(context, self.peers).handlers,
+            **self.quorum_api.peers,
             HealthRequest: node_api.handlers[HealthRequest],
         }
         events: dict[type[Message], Callable[..., None]] = {

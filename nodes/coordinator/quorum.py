@@ -37,8 +37,10 @@ from nodes.storage.raft_log import RaftLog
 from transport.driver.ports import LinkId
 from transport.kernel import TICK, Now
 from transport.wire.codec import Envelope
+from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
 from transport.wire.messages import Message
+from transport.wire.messages.ensemble import DescribeQuorumResponse
 from transport.wire.messages.raft import Entry, RaftMessage
 
 _logger = logging.getLogger("odradek.quorum")
@@ -198,6 +200,13 @@ class Quorum:
     def hears_leader(self, now: Now) -> bool:
         """Tell whether what is said here has the word of a working quorum behind it."""
         return self._raft.has_quorum_contact(now)
+
+    def describe(self, now: Now) -> DescribeQuorumResponse:
+        """Return what the members of the quorum are like, if this one leads it."""
+        raft = self._raft
+        error = ErrorCode.NONE if self.leads else ErrorCode.NOT_RAFT_LEADER
+        members = raft.standings(now)
+        return DescribeQuorumResponse(error, *self.reign, raft.commit_index, members)
 
     def figures(self) -> dict[str, int]:
         """Return what HEALTH shows of the quorum."""

@@ -53,6 +53,7 @@ from transport.wire.messages.coordination import (
 )
 from transport.wire.messages.ensemble import (
     ChangeVotersRequest,
+    DescribeQuorumResponse,
     TakeSnapshotRequest,
     TransferLeadershipRequest,
 )
@@ -235,6 +236,10 @@ class CoordinatorServer:
     def when_current(self, callback: Callable[[Now], None]) -> None:
         """Call back once all that was committed before this call is applied here."""
         self._barriers.want(callback)
+
+    def describe_quorum(self, now: Now) -> DescribeQuorumResponse:
+        """Return what the members of the quorum are like, if this one leads it."""
+        return self._quorum.describe(now)
 
     def health(self, now: Now) -> HealthResponse:
         """Return what HEALTH shows of this member."""

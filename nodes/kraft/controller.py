@@ -15,6 +15,7 @@ from nodes.broker.measures import broker_measures
 from nodes.broker.metadata import Metadata
 from nodes.broker.node_api import Condition, NodeApi
 from nodes.broker.peers import Peers
+from nodes.broker.quorum_api import QuorumApi
 from nodes.broker.removals import Removals
 from nodes.config import EXIT_STOPPED, NodeConfig
 from nodes.runtime.measures import Outlook
@@ -65,7 +66,9 @@ class DedicatedController:
         # A commit cannot fail but by the quorum's word, and then the leadership has ended.
         self.controller = Controller(context, self.metadata, on_failed=lambda _now: None)
         self._node_api = NodeApi(context, self._condition)
-        doors = {**self._peers(), **Removals(context, peers).handlers}
+        self.quorum_api = QuorumApi(context, channel)
+        removals = Removals(context, peers)
+        doors = {**self._peers(), **removals.handlers, **self.quorum_api.peers}
         self.dispatch = Dispatch(context, clients={}, peers=doors, events={})
         self.beating = Beating(
             context,

@@ -83,6 +83,7 @@ class KraftServer:
         )
         self._quorums_own = self.coordinator.handles - self.broker.dispatch.handles
         self.broker.metadata.in_log = self._deltas_in_log
+        self.broker.quorum_api.describe_here = self.coordinator.describe_quorum
         self.coordinator.when_current(self.broker.metadata.became_current)
         self._started = True
 

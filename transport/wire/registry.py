@@ -143,6 +143,7 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
     ),
     Api.CHANGE_VOTERS: ("ensemble", "ChangeVotersRequest", "ChangeVotersResponse"),
     Api.TAKE_SNAPSHOT: ("ensemble", "TakeSnapshotRequest", "TakeSnapshotResponse"),
+    Api.DESCRIBE_QUORUM: ("ensemble", "DescribeQuorumRequest", "DescribeQuorumResponse"),
     Api.MIGRATE: ("migration", "MigrateRequest", "MigrateResponse"),
     Api.DESCRIBE_NODE: ("cluster", "DescribeNodeRequest", "DescribeNodeResponse"),
     Api.HEARTBEAT: ("cluster", "Heartbeat", None),

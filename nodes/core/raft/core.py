@@ -7,6 +7,7 @@ change.  The parts (election, replication, follower, reads, transfer) never call
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from random import Random
 from typing import Any
 
@@ -42,6 +43,7 @@ from nodes.core.raft.timing import Timing
 from nodes.core.raft.transfer import Transfer
 from transport.kernel import Now, Tick, earliest
 from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
+from transport.wire.messages.ensemble import QuorumMember
 from transport.wire.messages.raft import (
     AppendRequest,
     AppendResponse,
@@ -290,6 +292,23 @@ class RaftCore:
         if member.raft_leader == NO_NODE or member.heard_ms is None:
             return False
         return now.mono_ms - member.heard_ms < member.config.election_timeout_min_ms
+
+    def standings(self, now: Now) -> tuple[QuorumMember, ...]:
+        """Return how far every member is, ascending; nobody where this one does not lead."""
+        member = self._member
+        if member.role is not Role.LEADER:
+            return ()
+        here = QuorumMember(member.node, member.node in member.voters, member.durability.index)
+        others = (
+            QuorumMember(
+                node,
+                node in member.voters,
+                progress.match_index,
+                max(0, now.mono_ms - progress.contact_ms),
+            )
+            for node, progress in self._replication.progress.items()
+        )
+        return tuple(sorted((here, *others), key=attrgetter("node")))
 
     def term_at(self, index: LogIndex) -> Term | None:
         """Return the term of the entry at ``index``, or None when it is not held (any more)."""

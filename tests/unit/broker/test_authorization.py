@@ -30,6 +30,7 @@ from transport.wire.messages import (
     configs,
     coordinators,
     deletion,
+    ensemble,
     fetch,
     group_offsets,
     groups,
@@ -121,9 +122,8 @@ def one_of_each(key: PartitionKey) -> dict[type[Message], Message]:
     epoch, producer = ProducerEpoch(0), ProducerId(0)
     member, member_epoch = MemberId("m"), MemberEpoch(1)
     resource = configs.AlteredConfigs(configs.RESOURCE_TOPIC, "t", ())
-    binding = AclBinding(
-        ResourceType.TOPIC, PatternType.LITERAL, "t", entry("mallory", AclOperation.ALL)
-    )
+    everything = entry("mallory", AclOperation.ALL)
+    binding = AclBinding(ResourceType.TOPIC, PatternType.LITERAL, "t", everything)
     some = [
         cluster.DescribeNodeRequest(),
         cluster.HealthRequest(),
@@ -147,6 +147,7 @@ def one_of_each(key: PartitionKey) -> dict[type[Message], Message]:
         reassignments.ElectLeadersRequest(reassignments.ELECT_PREFERRED, None, 1_000),
         reassignments.DrainBrokerRequest(NodeId(1), False, 1_000),
         reassignments.UnregisterBrokerRequest(NodeId(9), 1_000),
+        ensemble.DescribeQuorumRequest(),
         quotas.DescribeClientQuotasRequest(),
         quotas.AlterClientQuotasRequest((), 1_000),
         acls.CreateAclsRequest((binding,), 1_000),

@@ -14,10 +14,13 @@ from nodes.kraft.controller import DedicatedController
 from nodes.kraft.server import KraftServer
 from nodes.runtime.measures import exposition
 from odradek.cluster.node_window import Metrics
+from tests.simulation.asker import Asker
 from tests.simulation.cluster import Cluster
 from tests.simulation.shape import Shape
 from tests.simulation.world import World
+from transport.kernel import Now
 from transport.wire.ids import MetadataVersion, NodeId
+from transport.wire.messages import Message
 from transport.wire.messages.acls import (
     AclBinding,
     AclEntry,
@@ -27,6 +30,7 @@ from transport.wire.messages.acls import (
     PatternType,
     ResourceType,
 )
+from transport.wire.messages.ensemble import DescribeQuorumRequest, DescribeQuorumResponse
 
 COMBINED = Shape(mode="kraft")
 SEPARATE = Shape(mode="kraft", separate=True)
@@ -210,3 +214,39 @@ def test_a_plain_broker_of_an_earlier_version_ends_before_it_is_registered() -> 
     assert "broker-5 reads metadata up to format 0" in process.fault
     tree = member(cluster, controller(cluster)).coordinator.tree
     assert tree.get("/brokers/ids/5") is None, "it was never counted on"
+
+
+@pytest.mark.parametrize("shape", [SEPARATE, MIXED], ids=("separate", "mixed"))
+def test_any_broker_tells_how_the_members_of_the_quorum_are(shape: Shape) -> None:
+    cluster = cluster_of(shape)
+    leader = controller(cluster)
+    others = [name for name in cluster.names("controller") if name != leader]
+    cluster.processes[others[0]].on_exit = None
+    cluster.kill(others[0])
+    brokers = [name for name in cluster.names("broker") if name != others[0]]
+    cluster.world.run_for(500)
+    asker = Asker([cluster.broker(name).context.config.endpoints().clients for name in brokers])
+    process = cluster.add_client(asker)
+    told: list[DescribeQuorumResponse] = []
+
+    def note(answer: Message, _payload: object, _now: Now) -> None:
+        assert isinstance(answer, DescribeQuorumResponse), answer
+        told.append(answer)
+
+    cluster.world.run_for(100)
+    for link in asker.links:
+        send = partial(asker.calls.request, link, DescribeQuorumRequest(), note, timeout_ms=2_000)
+        process.do(send)
+    wait(cluster, lambda: len(told) == len(brokers))
+    reigning = member(cluster, leader)
+    node = reigning.broker.context.id
+    for one in told:
+        assert (one.error, one.leader, one.term) == (0, node, reigning.coordinator.reign)
+        by_node = {each.node: each for each in one.members}
+        assert all(each.votes for each in one.members)
+        assert len(by_node) == 3
+        gone = by_node[member(cluster, others[0]).broker.context.id]
+        assert gone.silent_ms >= 500
+        assert by_node[node].last_index >= one.commit_index > 0
+        assert by_node[node].silent_ms == 0
+        assert by_node[member(cluster, others[1]).broker.context.id].silent_ms < 500

@@ -1,12 +1,13 @@
-"""Orders of people to single coordinators; whoever knows the cluster's key may give them."""
+"""Orders of people to single coordinators, which whoever knows the cluster's key may give; and how
+the members of a quorum are."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from transport.wire.apis import Api
-from transport.wire.ids import NO_NODE, LogIndex, NodeId
-from transport.wire.messages import Message
+from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
+from transport.wire.messages import Message, Part
 
 
 class TransferLeadershipRequest(Message, frozen=True, array_like=True, gc=False):
@@ -66,3 +67,32 @@ class TakeSnapshotResponse(Message, frozen=True, array_like=True, gc=False):
     error: int
     text: str = ""
     last_index: LogIndex = LogIndex(0)
+
+
+class QuorumMember(Part, frozen=True, array_like=True, gc=False):
+    """A member as its leader knows it."""
+
+    node: NodeId
+    votes: bool
+    last_index: LogIndex
+    """Its log is the leader's up to here, durably."""
+    silent_ms: int = 0
+    """Since the newest round of the leader began that it has answered."""
+
+
+class DescribeQuorumRequest(Message, frozen=True, array_like=True, gc=False):
+    """Client to any broker, in mode ``kraft``: how are the members of the quorum?"""
+
+    api: ClassVar[Api] = Api.DESCRIBE_QUORUM
+
+
+class DescribeQuorumResponse(Message, frozen=True, array_like=True, gc=False):
+    """Of who leads. NOT_RAFT_LEADER: ask ``leader``; UNSUPPORTED_VERSION: there is none here."""
+
+    api: ClassVar[Api] = Api.DESCRIBE_QUORUM
+
+    error: int
+    leader: NodeId = NO_NODE
+    term: Term = Term(-1)
+    commit_index: LogIndex = LogIndex(0)
+    members: tuple[QuorumMember, ...] = ()
