@@ -81,6 +81,7 @@ def on_join(step: Step, token: object, body: JoinGroupRequest) -> None:
         max(0, body.rebalance_timeout_ms),
         tuple((protocol.name, protocol.metadata) for protocol in body.protocols),
         b"",
+        body.client_host,
     )
     before = present.members.get(member_id)
     present.protocol_type = body.protocol_type
@@ -320,6 +321,7 @@ def _write(step: Step, group: Group) -> None:
         wall_ms,
         reason,
         by_member,
+        present.protocol_type,
     )
     step.write(group, Kind.GROUP, value=value)
     members = tuple(one.value for one in present.members.values())

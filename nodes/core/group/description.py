@@ -21,13 +21,28 @@ def listed(step: Step, group: Group) -> ListedGroup:
     """Return a group's line in the list."""
     present = step.facts.rounds.get(group.group_id)
     members = len(group.members) if present is None else len(present.members)
-    return ListedGroup(group.group_id, _protocol(step, group), state_of(step, group), members)
+    return ListedGroup(
+        group.group_id,
+        _protocol(step, group),
+        state_of(step, group),
+        members,
+        _protocol_type(step, group),
+    )
 
 
 def _protocol(step: Step, group: Group) -> str:
     if step.facts.is_classic(group.group_id):
         return CLASSIC
     return "" if group.value is None else group.value.protocol
+
+
+def _protocol_type(step: Step, group: Group) -> str:
+    present = step.facts.rounds.get(group.group_id)
+    if present is not None and present.members:
+        return present.protocol_type
+    if group.value is None:
+        return ""
+    return group.value.protocol_type or "consumer"
 
 
 def state_of(step: Step, group: Group) -> str:
@@ -61,6 +76,8 @@ def describe(step: Step, group: Group, default_assignor: str) -> DescribeGroupRe
                 (),
                 (),
                 assignment=one.value.assignment,
+                metadata=dict(one.value.protocols).get(present.protocol, b""),
+                client_host=one.value.client_host,
             )
             for member_id, one in sorted(present.members.items())
         )
@@ -77,6 +94,7 @@ def describe(step: Step, group: Group, default_assignor: str) -> DescribeGroupRe
         assignor,
         members,
         tuple(group.rebalances),
+        _protocol_type(step, group),
     )
 
 
@@ -91,6 +109,7 @@ def _member(group: Group, member_id: MemberId) -> DescribedMember:
         owned_topics(group.assigned(member_id)),
         owned_topics(group.revoking(member_id)),
         owned_topics(group.target(member_id)),
+        client_host=value.client_host,
     )
 
 

@@ -27,6 +27,8 @@ from transport.wire.assignors import ASSIGNORS, DEFAULT_ASSIGNOR, Division
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import MemberEpoch, MemberId, PartitionKey, TopicId
 from transport.wire.messages.groups import (
+    AFRESH,
+    AS_TOLD,
     JOIN_EPOCH,
     LEAVE_EPOCH,
     LEAVE_FOR_NOW_EPOCH,
@@ -141,6 +143,7 @@ def _describe(step: Step, group: Group, body: Heartbeat) -> bool:
         body.assignor or before.assignor,
         _given(body.session_timeout_ms, before.session_timeout_ms),
         _given(body.rebalance_timeout_ms, before.rebalance_timeout_ms),
+        body.client_host or before.client_host,
     )
     if after != group.members.get(body.member_id):
         step.write(group, Kind.MEMBER, body.member_id, value=after)
@@ -207,9 +210,10 @@ def _go_on(step: Step, group: Group, token: object, body: Heartbeat) -> None:
     soft = step.facts.of(group.group_id)[member_id]
     soft.heard_ms = step.now.mono_ms
     _end_wait(step, group, member_id)
+    known = soft.told_version if body.assignment_version == AS_TOLD else body.assignment_version
     # Only who knows what it may read is led on: else it would fall more than one epoch behind.
-    knows_all = (body.assignment_version, body.member_epoch) == (owned.version, owned.epoch)
-    freed = knows_all and _let_go(step, group, body)
+    knows_all = (known, body.member_epoch) == (owned.version, owned.epoch)
+    freed = (knows_all or body.assignment_version == AFRESH) and _let_go(step, group, body)
     if _describe(step, group, body):
         settle(step, group, "subscribed anew", member_id)
     elif freed:
@@ -217,7 +221,7 @@ def _go_on(step: Step, group: Group, token: object, body: Heartbeat) -> None:
     if knows_all:
         reconcile(step, group, member_id)
     owned = group.owned_by(member_id)
-    if (body.assignment_version, body.member_epoch) != (owned.version, owned.epoch):
+    if (known, body.member_epoch) != (owned.version, owned.epoch):
         _answer(step, group, token, member_id)
     elif body.max_wait_ms <= 0:
         step.reply(token, _nothing_new(owned))
@@ -256,6 +260,7 @@ def _nothing_new(owned: OwnedValue) -> ConsumerGroupHeartbeatResponse:
 def _answer(step: Step, group: Group, token: object, member_id: MemberId) -> None:
     """Tell a member all it may read."""
     owned = group.owned_by(member_id)
+    step.facts.of(group.group_id)[member_id].told_version = owned.version
     known = {} if group.value is None else group.value.known
     catalogue = step.facts.catalogue.by_id
     assignment = tuple(

@@ -48,6 +48,8 @@ class GroupValue(_Value, frozen=True, array_like=True, gc=False):
     changed_ms: int
     reason: str
     by_member: str = ""
+    protocol_type: str = ""
+    """Of the classic protocol."""
 
 
 class MemberValue(_Value, frozen=True, array_like=True, gc=False):
@@ -59,6 +61,7 @@ class MemberValue(_Value, frozen=True, array_like=True, gc=False):
     assignor: str
     session_timeout_ms: int
     rebalance_timeout_ms: int
+    client_host: str = ""
 
 
 class TargetValue(_Value, frozen=True, array_like=True, gc=False):
@@ -107,6 +110,7 @@ class ClassicMember(_Value, frozen=True, array_like=True, gc=False):
     rebalance_timeout_ms: int
     protocols: tuple[tuple[str, bytes], ...]
     assignment: bytes
+    client_host: str = ""
 
 
 class ClassicValue(_Value, frozen=True, array_like=True, gc=False):

@@ -30,6 +30,8 @@ class Soft:
     """Its heartbeat."""
     wake_ms: int | None = None
     """When it is looked at next, at the latest."""
+    told_version: int = 0
+    """Of the assignment that it was told last, by this coordinator."""
 
 
 @dataclass(slots=True)

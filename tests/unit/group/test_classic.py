@@ -15,6 +15,7 @@ from transport.wire.messages.groups import (
     JoinGroupRequest,
     JoinGroupResponse,
     LeaveGroupRequest,
+    ListGroupsRequest,
     MemberAssignment,
     Protocol,
     SyncGroupRequest,
@@ -256,3 +257,15 @@ def test_ids_that_nobody_joins_with_are_forgotten(bench: Bench) -> None:
     late.join()
     assert late.joined().error == ErrorCode.UNKNOWN_MEMBER_ID
     assert bench.core._facts.rounds == {}
+
+
+def test_what_members_have_written_can_be_looked_at(bench: Bench) -> None:
+    member = Classic(bench).join()
+    member.joined()
+    described = bench.ask(DescribeGroupRequest("g"))
+    assert described.protocol_type == "consumer"
+    assert [one.metadata for one in described.members] == [b"topics"]
+    bench.ask(LeaveGroupRequest("g", member.member_id))
+    bench.crash()
+    (listed,) = bench.ask(ListGroupsRequest()).groups
+    assert (listed.state, listed.protocol, listed.protocol_type) == ("empty", "classic", "consumer")

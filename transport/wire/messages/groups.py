@@ -17,6 +17,12 @@ LEAVE_EPOCH = MemberEpoch(-1)
 LEAVE_FOR_NOW_EPOCH = MemberEpoch(-2)
 """A static member ends and will be back within its session timeout: its partitions stay its own."""
 
+AS_TOLD = -1
+"""The assignment that I was told last: of a member that reads each answer before it asks again, and
+counts none (Kafka's clients)."""
+AFRESH = -2
+"""The same, but an answer may have been lost: tell me again. What it owns is all that it owns."""
+
 
 class OwnedTopic(Part, frozen=True, array_like=True, gc=False):
     """Partitions of one topic."""
@@ -42,8 +48,8 @@ class AssignedTopic(Part, frozen=True, array_like=True, gc=False):
 class ConsumerGroupHeartbeatRequest(Message, frozen=True, array_like=True, gc=False):
     """A member says that it lives, what it wants to read and what it owns.
 
-    The answer waits up to ``max_wait_ms`` for an assignment other than ``assignment_version``.
-    None: as the member has said before.
+    The answer waits up to ``max_wait_ms`` for an assignment other than ``assignment_version``, which
+    may be AS_TOLD or AFRESH. None: as the member has said before.
     """
 
     api: ClassVar[Api] = Api.CONSUMER_GROUP_HEARTBEAT
@@ -61,6 +67,7 @@ class ConsumerGroupHeartbeatRequest(Message, frozen=True, array_like=True, gc=Fa
     session_timeout_ms: int = -1
     rebalance_timeout_ms: int = -1
     client_id: str = ""
+    client_host: str = ""
 
 
 class ConsumerGroupHeartbeatResponse(Message, frozen=True, array_like=True, gc=False):
@@ -100,6 +107,7 @@ class JoinGroupRequest(Message, frozen=True, array_like=True, gc=False):
     instance_id: str | None = None
     client_id: str = ""
     reason: str = ""
+    client_host: str = ""
 
 
 class JoinedMember(Part, frozen=True, array_like=True, gc=False):
@@ -204,12 +212,16 @@ class ListGroupsRequest(Message, frozen=True, array_like=True, gc=False):
 
 
 class ListedGroup(Part, frozen=True, array_like=True, gc=False):
-    """One group. ``protocol``: ``consumer``, ``classic``, or empty for a group of offsets only."""
+    """One group. ``protocol``: ``consumer``, ``classic``, or empty for a group of offsets only.
+
+    ``protocol_type``: what its members call what they do, ``consumer`` for those that read topics.
+    """
 
     group_id: str
     protocol: str
     state: str
     members: int
+    protocol_type: str = ""
 
 
 class ListGroupsResponse(Message, frozen=True, array_like=True, gc=False):
@@ -234,6 +246,10 @@ class DescribedMember(Part, frozen=True, array_like=True, gc=False):
     target: tuple[OwnedTopic, ...] = ()
     assignment: bytes = b""
     """Of a member of the classic protocol, as its leader has written it."""
+    metadata: bytes = b""
+    """Of a member of the classic protocol, as it has written it for its leader."""
+    client_host: str = ""
+    """Of a member that has come through a listener."""
 
 
 class Rebalance(Part, frozen=True, array_like=True, gc=False):
@@ -267,6 +283,7 @@ class DescribeGroupResponse(Message, frozen=True, array_like=True, gc=False):
     assignor: str = ""
     members: tuple[DescribedMember, ...] = ()
     rebalances: tuple[Rebalance, ...] = ()
+    protocol_type: str = ""
 
 
 class DeleteGroupRequest(Message, frozen=True, array_like=True, gc=False):
