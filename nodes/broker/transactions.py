@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.internal_topics import InternalTopics
 from nodes.broker.marker_sender import Decision, MarkerSender
@@ -14,7 +16,7 @@ from nodes.broker.markers import Markers
 from nodes.broker.peers import Peers
 from nodes.broker.producer_ids import ProducerIds
 from nodes.broker.verification import Verification
-from nodes.core.controller.names import TRANSACTION_STATE
+from nodes.core.controller.names import TRANSACTION_STATE, is_internal
 from nodes.core.transaction.core import TransactionCore, TransactionSettings
 from nodes.core.transaction.events import (
     FreshIds,
@@ -25,9 +27,9 @@ from nodes.core.transaction.events import (
 )
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import ProducerId
+from transport.wire.ids import PartitionKey, ProducerId
 from transport.wire.messages import Message, Refusal
-from transport.wire.messages.coordinators import KEY_TRANSACTION
+from transport.wire.messages.coordinators import KEY_GROUP, KEY_TRANSACTION
 from transport.wire.messages.produce import InitProducerIdRequest
 from transport.wire.messages.topics import NewTopic
 from transport.wire.messages.transactions import (
@@ -37,6 +39,7 @@ from transport.wire.messages.transactions import (
     ListedTransaction,
     ListTransactionsRequest,
     ListTransactionsResponse,
+    TransactionPartition,
 )
 
 REPLICATION_FACTOR = 3
@@ -128,11 +131,33 @@ class Transactions:
         body = request.envelope.body
         assert isinstance(body, AddPartitionsToTxnRequest), "by the dispatch table"
         known = self._context.image.topics
-        if all(part.topic_id in known for part in body.partitions):
-            self._ask(request, body.transactional_id, body, now)
-        else:
+        error = ErrorCode.NONE
+        if not all(part.topic_id in known for part in body.partitions):
             error = ErrorCode.UNKNOWN_TOPIC_ID
+        elif body.declared:
+            error = self._judge_declared(body)
+        if error is not ErrorCode.NONE:
             self._context.reply(request, Refusal(error, meaning(error).text))
+            return
+        if body.group_id:
+            place = self._topics.place(KEY_GROUP, body.group_id)
+            if place is None:
+                text = "find the coordinator of the group first"
+                refusal = Refusal(ErrorCode.COORDINATOR_NOT_AVAILABLE, text)
+                self._context.reply(request, refusal)
+                return
+            body = replace(body, partitions=(*body.partitions, TransactionPartition(*place)))
+        self._ask(request, body.transactional_id, body, now)
+
+    def _judge_declared(self, body: AddPartitionsToTxnRequest) -> ErrorCode:
+        """A partition that is not there would never have its marker; coordinators write their own."""
+        image = self._context.image
+        for part in body.partitions:
+            if is_internal(image.topics[part.topic_id].name):
+                return ErrorCode.INVALID_TOPIC
+            if image.partition(PartitionKey(part.topic_id, part.partition)) is None:
+                return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        return ErrorCode.NONE
 
     def _on_end(self, request: Request, now: Now) -> None:
         body = request.envelope.body

@@ -208,6 +208,7 @@ def test_a_producer_that_declares_its_partitions_goes_on_under_its_epoch(
         assert producer.send(one, b"b") is ErrorCode.NONE
         assert producer.end(committed=committed) is ErrorCode.NONE
         assert producer.who == who
+    assert producer.declare(one._replace(partition=7)) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     fleet.kill(fleet.leader(one))
     assert producer.send(one, b"late") is ErrorCode.INVALID_TXN_STATE
     assert producer.declare(two) is ErrorCode.NONE

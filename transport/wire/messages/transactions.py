@@ -26,7 +26,8 @@ class AddPartitionsToTxnRequest(Message, frozen=True, array_like=True, gc=False)
 
     ``declared``: by the producer itself, as Kafka's clients do.  Such a producer does not learn of
     another epoch when a transaction ends: it keeps its own until it initialises anew, and its
-    partitions' leaders only ask whether they have been declared.
+    partitions' leaders only ask whether they have been declared.  ``group_id``: offsets of this group
+    are about to be committed, too.
     """
 
     api: ClassVar[Api] = Api.ADD_PARTITIONS_TO_TXN
@@ -36,6 +37,7 @@ class AddPartitionsToTxnRequest(Message, frozen=True, array_like=True, gc=False)
     producer_epoch: ProducerEpoch
     partitions: tuple[TransactionPartition, ...]
     declared: bool = False
+    group_id: str = ""
 
 
 class AddPartitionsToTxnResponse(Message, frozen=True, array_like=True, gc=False):
