@@ -14,7 +14,7 @@ from odradek.errors import (
     InvalidTxnStateError,
     TransactionalIdNotFoundError,
 )
-from tests.unit.client.test_topic_commands import parse
+from tests.unit.client.commands.test_topic_commands import parse
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, Offset, ProducerEpoch, ProducerId

@@ -9,7 +9,7 @@ import pytest
 from odradek.coordination.lane import OPERATION_BYTES_MAX
 from odradek.coordination.session import CLOSE_MAX_MS, PROBE_MIN_MS, SessionState
 from odradek.coordination.session_connection import PROBE_AFTER_MS
-from tests.unit.client.session_world import (
+from tests.unit.client.coordination.session_world import (
     SESSION,
     TIMEOUT_MS,
     Outcome,
