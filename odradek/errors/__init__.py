@@ -25,7 +25,8 @@ is decided here.  This module must not know how errors travel or who raises them
           RecordListTooLargeError, NotEnoughReplicasError,
           NotEnoughReplicasAfterAppendError, InvalidRequiredAcksError,
           TopicAuthorizationFailedError, GroupAuthorizationFailedError,
-          ClusterAuthorizationFailedError, InvalidTimestampError, UnsupportedVersionError, TopicAlreadyExistsError,
+          ClusterAuthorizationFailedError, InvalidTimestampError, UnsupportedSaslMechanismError,
+          IllegalSaslStateError, UnsupportedVersionError, TopicAlreadyExistsError,
           InvalidPartitionsError, InvalidReplicationFactorError,
           InvalidReplicationAssignmentError, InvalidConfigurationError, NotControllerError,
           InvalidRequestError, UnsupportedForMessageFormatError, PolicyViolationError,
@@ -37,7 +38,7 @@ is decided here.  This module must not know how errors travel or who raises them
           FetchSessionIdNotFoundError, InvalidFetchSessionEpochError,
           FencedLeaderEpochError, UnknownLeaderEpochError, StaleBrokerEpochError,
           OffsetNotAvailableError, InvalidRecordError, UnstableOffsetCommitError,
-          ProducerFencedError, UnknownTopicIdError,
+          ProducerFencedError, ResourceNotFoundError, MismatchedEndpointTypeError, UnknownTopicIdError,
           InconsistentTopicIdError, InconsistentClusterIdError, TransactionalIdNotFoundError,
           InvalidUpdateVersionError, IneligibleReplicaError, NewLeaderElectedError,
           PreferredLeaderNotAvailableError, EligibleLeadersNotAvailableError,
@@ -289,6 +290,14 @@ class InvalidTimestampError(LogError, code=ErrorCode.INVALID_TIMESTAMP):
     """A record's time is too far from the broker's clock."""
 
 
+class UnsupportedSaslMechanismError(LogError, code=ErrorCode.UNSUPPORTED_SASL_MECHANISM):
+    """Nobody can prove who they are that way here."""
+
+
+class IllegalSaslStateError(LogError, code=ErrorCode.ILLEGAL_SASL_STATE):
+    """No SASL handshake came before."""
+
+
 class UnsupportedVersionError(LogError, code=ErrorCode.UNSUPPORTED_VERSION):
     """This version of the API is not spoken here."""
 
@@ -417,6 +426,14 @@ class UnstableOffsetCommitError(LogError, code=ErrorCode.UNSTABLE_OFFSET_COMMIT)
 
 class ProducerFencedError(LogError, code=ErrorCode.PRODUCER_FENCED):
     """A newer producer has taken this transactional id."""
+
+
+class ResourceNotFoundError(LogError, code=ErrorCode.RESOURCE_NOT_FOUND):
+    """There is none of that name."""
+
+
+class MismatchedEndpointTypeError(LogError, code=ErrorCode.MISMATCHED_ENDPOINT_TYPE):
+    """This is a broker, not a controller."""
 
 
 class TransactionalIdNotFoundError(LogError, code=ErrorCode.TRANSACTIONAL_ID_NOT_FOUND):
