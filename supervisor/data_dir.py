@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from nodes.config import ConfigError
+from supervisor.member import LISTENERS
 from transport.wire.ids import ClusterId, Incarnation, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
@@ -309,11 +310,12 @@ def _node_table(node: NodeEndpoints) -> dict[str, Any]:
     table: dict[str, Any] = {"name": node.name, "id": node.id, "roles": list(node.roles)}
     table.update(peers=node.peers, clients=node.clients, events=node.events, rack=node.rack)
     table["http"] = node.http
+    table.update({name: getattr(node, name) for name in LISTENERS if getattr(node, name)})
     return table
 
 
 def _node_from(table: Mapping[str, Any]) -> NodeEndpoints:
-    row = {"rack": "", "http": "", **table}
+    row = {"rack": "", "http": "", **dict.fromkeys(LISTENERS, ""), **table}
     return msgspec.convert([row[key] for key in NodeEndpoints.__struct_fields__], NodeEndpoints)
 
 

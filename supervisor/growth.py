@@ -14,7 +14,6 @@ from supervisor.member import (
     OBSERVER,
     QUORUM_ID_END,
     Member,
-    NodePorts,
     number_in,
 )
 from supervisor.moving import (
@@ -26,18 +25,27 @@ from supervisor.moving import (
 )
 from supervisor.plan import ClusterPlan
 from supervisor.ports import assign_endpoints
-from supervisor.settings import broker_id
+from supervisor.settings import Settings, broker_id
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
 
-def members_kept(before: Cluster | None, wanted: tuple[Member, ...]) -> tuple[Member, ...]:
+def members_kept(
+    before: Cluster | None, wanted: tuple[Member, ...], settings: Settings
+) -> tuple[Member, ...]:
     """Return the nodes to start: those of the settings and those added since, not the removed."""
     if before is None:
         return wanted
     known = {member.name for member in wanted}
     added = [
-        Member(node.name, node.id, node.roles, _host(node), NodePorts(), node.rack)
+        Member(
+            node.name,
+            node.id,
+            node.roles,
+            _host(node),
+            settings.ports_of_added(node.roles),
+            node.rack,
+        )
         for node in before.nodes
         if node.name not in known and node.name in before.added
     ]
@@ -90,8 +98,9 @@ class Growth:
         self, name: NodeName, node_id: int, roles: tuple[str, ...], rack: str
     ) -> NodeEndpoints:
         before = self._read()
-        host = self._plan.settings.cluster.host
-        member = Member(name, NodeId(node_id), roles, host, NodePorts(), rack)
+        settings = self._plan.settings
+        host, ports = settings.cluster.host, settings.ports_of_added(roles)
+        member = Member(name, NodeId(node_id), roles, host, ports, rack)
         (endpoints,) = assign_endpoints([member], named(before.nodes))
         after = before._replace(
             nodes=(*before.nodes, endpoints), added=(*before.added, endpoints.name)

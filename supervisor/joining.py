@@ -57,11 +57,9 @@ def take_number(address: str, keys: Path | None) -> NodeId:
         raise ConfigError(f"the cluster at {address} gave this broker no number: {error}") from None
 
 
-def new_broker(number: NodeId, here: str, rack: str) -> Member:
+def new_broker(number: NodeId, here: str, rack: str, ports: NodePorts) -> Member:
     """Return a broker of that number on this host."""
-    return Member(
-        NodeName(f"{BROKER}-{number}"), number, (BROKER,), here, NodePorts(), rack or here
-    )
+    return Member(NodeName(f"{BROKER}-{number}"), number, (BROKER,), here, ports, rack or here)
 
 
 def others_in(

@@ -27,7 +27,7 @@ from supervisor.data_dir import (
 )
 from supervisor.growth import Growth, members_kept
 from supervisor.lives import Started
-from supervisor.member import OBSERVER, Member
+from supervisor.member import BROKER, OBSERVER, Member
 from supervisor.moving import as_moved, as_they_were, was_moved
 from supervisor.outcome import Outcome
 from supervisor.plan import ClusterPlan
@@ -146,7 +146,7 @@ def _made(launch: Launch, settings: Settings, data_dir: DataDir, before: Cluster
         before = Cluster(settings.cluster.name, made_id, settings.cluster.mode, ())
     else:
         _check_identity(before, settings, wanted, data_dir)
-    members = members_kept(before, mine)
+    members = members_kept(before, mine, settings)
     nodes = assign_endpoints(members, named(before.nodes), settings.cluster.bind)
     return before._replace(nodes=nodes, elsewhere=elsewhere)
 
@@ -174,12 +174,13 @@ def _joined(
         )
     if before is None:
         number = joining.take_number(launch.join, keys_file)
-        member = joining.new_broker(number, launch.here, launch.rack)
+        ports = settings.ports_of_added((BROKER,))
+        member = joining.new_broker(number, launch.here, launch.rack, ports)
         name = described.cluster_name or settings.cluster.name
         before = Cluster(name, described.cluster_id, mode, (), (member.name,), joined=True)
         members: tuple[Member, ...] = (member,)
     else:
-        members = members_kept(before, ())
+        members = members_kept(before, (), settings)
     nodes = assign_endpoints(members, named(before.nodes), settings.cluster.bind)
     return before._replace(nodes=nodes, elsewhere=elsewhere)
 

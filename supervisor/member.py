@@ -19,13 +19,21 @@ controllers have the last of what the quorum can have."""
 QUORUM_ID_END = 128
 
 
+PORTS_EACH = 4
+"""That every node has."""
+LISTENERS: dict[str, frozenset[str]] = {"zookeeper": frozenset({"coordinator", "controller"})}
+"""What a node may listen for beside those, as :class:`NodePorts` and :class:`NodeEndpoints` name it
+-> the roles of which a node that does has one."""
+
+
 class NodePorts(NamedTuple):
-    """Where one node listens; 0: any free port."""
+    """Where one node listens; 0: any free port; None: it does not."""
 
     peers: int = 0
     clients: int = 0
     events: int = 0
     http: int = 0
+    zookeeper: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,12 @@ class Member:
 
     def endpoints(self, ports: NodePorts) -> NodeEndpoints:
         """Return where it listens, with the ports it was given."""
-        peers, clients, events, http = (f"{self.host}:{port}" for port in ports)
+        peers, clients, events, http = (f"{self.host}:{port}" for port in ports[:PORTS_EACH])
+        listeners = {
+            name: f"tcp://{self.host}:{port}"
+            for name in LISTENERS
+            if (port := getattr(ports, name)) is not None
+        }
         return NodeEndpoints(
             self.id,
             self.name,
@@ -51,6 +64,7 @@ class Member:
             f"tcp://{events}",
             self.rack,
             f"http://{http}",
+            **listeners,
         )
 
 

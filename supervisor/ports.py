@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from random import SystemRandom
 
 from nodes.config import ConfigError
-from supervisor.member import Member, NodePorts
+from supervisor.member import LISTENERS, Member, NodePorts
 from transport.wire.ids import NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
@@ -31,22 +31,23 @@ def assign_endpoints(
     Raises ConfigError when a port is in use or a host is not of this machine.
     """
     wanted = tuple(members)
-    taken: set[int] = {port for member in wanted for port in member.ports if port}
+    taken = {port for member in wanted for port in member.ports if port}
     for node in kept.values():
-        taken.update(_ports_of(node))
+        taken.update(port for port in _ports_of(node) if port)
     supply = _FreePorts(taken, bind)
     found = []
     for member in wanted:
         before = kept.get(member.name)
         old = _ports_of(before) if before is not None else NodePorts()
-        ports = NodePorts(
-            *(
-                asked or known or supply.take(member)
+        ports = NodePorts._make(
+            (
+                None if asked is None else asked or known or supply.take(member)
                 for asked, known in zip(member.ports, old, strict=True)
             )
         )
         for port in ports:
-            check_free(member, port, bind)
+            if port is not None:
+                check_free(member, port, bind)
         found.append(member.endpoints(ports))
     return tuple(found)
 
@@ -60,7 +61,7 @@ def check_free(member: Member, port: int, bind: str = "") -> None:
     if error.errno == errno.EADDRINUSE:
         raise ConfigError(
             f"port {port} of {member.name} on {host} is in use; "
-            f"stop the program that listens there, or give {member.name} another port in [[node]]"
+            f"stop the program that listens there, or give {member.name} another port: {_remedy(member, port)}"
         )
     raise ConfigError(
         f"{member.name} cannot listen on {host}:{port}: {error.strerror}; set [cluster] host to "
@@ -68,9 +69,16 @@ def check_free(member: Member, port: int, bind: str = "") -> None:
     )
 
 
+def _remedy(member: Member, port: int) -> str:
+    """Return where people say at which port a node is to listen."""
+    of_listener = [name for name in LISTENERS if getattr(member.ports, name) == port]
+    return f"[cluster] {of_listener[0]}_port, 0 for none" if of_listener else "in [[node]]"
+
+
 def _ports_of(node: NodeEndpoints) -> NodePorts:
     """Return the ports of a node's endpoints; 0 for one it has not been given yet."""
-    endpoints = (node.peers, node.clients, node.events, node.http)
+    listeners = (getattr(node, name) for name in LISTENERS)
+    endpoints = (node.peers, node.clients, node.events, node.http, *listeners)
     return NodePorts(*(int(endpoint.rpartition(":")[2] or 0) for endpoint in endpoints))
 
 

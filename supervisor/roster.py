@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nodes.config import QUORUM_ROLES
+from supervisor.member import LISTENERS
 from supervisor.plan import ClusterPlan
 from supervisor.watch import RestartPolicy
 from transport.driver.timers import Timer
@@ -115,6 +116,9 @@ class Node:
             clients=self.endpoints.clients,
             events=self.endpoints.events,
             note=self.note,
+            listeners={
+                name: endpoint for name in LISTENERS if (endpoint := getattr(self.endpoints, name))
+            },
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,10 @@ from nodes.config import (
 )
 from supervisor.member import (
     CONTROLLER_ID_BASE,
+    LISTENERS,
     OBSERVER,
     OBSERVER_ID_BASE,
+    PORTS_EACH,
     QUORUM_ID_END,
     Member,
     NodePorts,
@@ -67,6 +69,13 @@ class ClusterConfig:
     bind: str = setting("", "the host itself; others may reach it by another address than its own")
     base_port: int = setting(
         0, "any free ports; else four for each node, in the order of `status`", high=60_000
+    )
+    zookeeper_port: int = setting(
+        0,
+        "no listener for ZooKeeper's clients; -1: at any free ports; else the first coordinator's"
+        " (mode kraft: controller's), and one more for each other",
+        low=-1,
+        high=65_000,
     )
     id: str = setting("", "made at the first start; several hosts have to agree on one before")
 
@@ -154,18 +163,43 @@ class Settings:
         """Return every node wanted, the quorum first, each with its host and the ports asked for."""
         special = {override.name: override for override in self.overrides}
         kinds = _KINDS[self.cluster.mode](self.cluster)
-        return tuple(
-            self._member(place, kind, special.get(kind[0], NodeOverride()))
-            for place, kind in enumerate(kinds)
-        )
+        listening = dict.fromkeys(LISTENERS, 0)
+        found = []
+        for place, kind in enumerate(kinds):
+            listeners: dict[str, int | None] = dict.fromkeys(LISTENERS)
+            for name, roles in LISTENERS.items():
+                if not roles.isdisjoint(kind[2]):
+                    listeners[name] = self._listener_port(name, listening[name])
+                    listening[name] += 1
+            override = special.get(kind[0], NodeOverride())
+            found.append(self._member(place, kind, override, listeners))
+        return tuple(found)
 
-    def _member(self, place: int, kind: _Kind, override: NodeOverride) -> Member:
+    def _listener_port(self, listener: str, place: int) -> int | None:
+        """Return the port of the node at this place of those that have it; 0: any; None: there is none."""
+        port: int = getattr(self.cluster, f"{listener}_port")
+        if not port:
+            return None
+        return port + place if port > 0 else 0
+
+    def ports_of_added(self, roles: Iterable[str]) -> NodePorts:
+        """Return what to ask for for a node of these roles that the settings do not name: free ports."""
+        wanted = {
+            name: 0
+            for name, having in LISTENERS.items()
+            if not having.isdisjoint(roles) and self._listener_port(name, 0) is not None
+        }
+        return NodePorts(**wanted)
+
+    def _member(
+        self, place: int, kind: _Kind, override: NodeOverride, listeners: Mapping[str, int | None]
+    ) -> Member:
         name, node_id, roles = kind
         host = HostConfig(address=self.cluster.host)
         if self.hosts:
             dealt = self.hosts[(number_in(name) - 1) % len(self.hosts)]
             host = HostConfig(address=dealt.address, rack=dealt.rack or dealt.address)
-        first = self.cluster.base_port and self.cluster.base_port + place * len(NodePorts())
+        first = self.cluster.base_port and self.cluster.base_port + place * PORTS_EACH
         asked = (
             override.peers_port,
             override.clients_port,
@@ -178,7 +212,7 @@ class Settings:
             NodeId(node_id),
             roles,
             override.host or host.address,
-            NodePorts(*ports),
+            NodePorts._make((*ports, *listeners.values())),
             override.rack or host.rack,
         )
 
@@ -375,8 +409,19 @@ def _check_settings(settings: Settings) -> None:
         raise ConfigError(
             "[supervisor] restart_delay_min_ms must not be above restart_delay_max_ms"
         )
+    _check_listeners(settings)
     _check_overrides(settings)
     _check_hosts(settings)
+
+
+def _check_listeners(settings: Settings) -> None:
+    """Raise ConfigError where a listener would let in whom the keys are to keep out."""
+    for name in LISTENERS:
+        if settings.security.curve and getattr(settings.cluster, f"{name}_port"):
+            raise ConfigError(
+                f"[cluster] {name}_port asks nobody for keys, and [security] curve = true lets "
+                f"nobody in without: set {name}_port = 0, or curve = false"
+            )
 
 
 def _check_hosts(settings: Settings) -> None:
@@ -413,7 +458,7 @@ def _check_overrides(settings: Settings) -> None:
         if override.name in seen:
             raise ConfigError(f"[[node]] name = {override.name!r} is there twice; join the two")
         seen.add(override.name)
-    owners: dict[tuple[str, int], str] = {}
+    owners: dict[tuple[str, int | None], str] = {}
     for member in members:
         for port in member.ports:
             owner = owners.setdefault((member.host, port), member.name)

@@ -31,6 +31,7 @@ def status_json(status: SupervisorStatusResponse) -> dict[str, Any]:
                     "peers": node.peers,
                     "clients": node.clients,
                     "events": node.events,
+                    **node.listeners,
                 },
             }
             for node in status.nodes
@@ -47,6 +48,7 @@ def status_text(status: SupervisorStatusResponse) -> str:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         lines.append("  ".join(cells).rstrip())
+    lines.extend(listeners_text(status))
     lines.extend(
         f"{node.name}: {node.note}"
         for node in status.nodes
@@ -93,6 +95,15 @@ def bootstrap_text(status: SupervisorStatusResponse) -> str:
     return ",".join(clients.removeprefix("tcp://") for clients in brokers)
 
 
+def listeners_text(status: SupervisorStatusResponse) -> list[str]:
+    """Return a line for each tongue that is listened for: where, as its clients take it."""
+    found: dict[str, list[str]] = {}
+    for node in status.nodes:
+        for name, endpoint in node.listeners.items():
+            found.setdefault(name, []).append(endpoint.removeprefix("tcp://"))
+    return [f"{name}: {','.join(endpoints)}" for name, endpoints in sorted(found.items())]
+
+
 def describe_ready(status: SupervisorStatusResponse, data_dir: Path, default_dir: Path) -> str:
     """Return what a person wants to know of a cluster that has just become ready."""
     slowest_ms = max((node.uptime_ms for node in status.nodes), default=0)
@@ -100,6 +111,7 @@ def describe_ready(status: SupervisorStatusResponse, data_dir: Path, default_dir
         f"cluster {status.cluster!r} is ready after {slowest_ms / 1000:.1f} s "
         f"({len(status.nodes)} node{'s' * (len(status.nodes) > 1)}, supervisor pid {status.pid})",
         f"bootstrap_servers: {bootstrap_text(status)}",
+        *listeners_text(status),
     ]
     if data_dir.absolute() != default_dir.absolute():
         lines.append(f"for commands elsewhere: export ODRADEK_DATA_DIR={data_dir}")

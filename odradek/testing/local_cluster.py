@@ -33,6 +33,7 @@ POLL_S = 0.02
 ASK_MAX_MS = 5_000
 RESTART_MAX_MS = 70_000
 LOG_TAIL_LINES = 40
+ANY_FREE_PORT = -1
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -117,6 +118,12 @@ class Cluster:
         """The coordinators' addresses (mode kraft: the controllers'), as ``hosts`` takes them."""
         quorum = (*self._doors("coordinator"), *self._doors("controller"))
         return ",".join(dict.fromkeys(quorum)).replace("tcp://", "")
+
+    @property
+    def zookeeper_hosts(self) -> str:
+        """Where ZooKeeper's own clients connect, as they take it: ``host:port`` with commas."""
+        found = (node.get("zookeeper", "") for node in self._described())
+        return ",".join(endpoint for endpoint in found if endpoint).replace("tcp://", "")
 
     @property
     def keys(self) -> Path | None:
@@ -414,12 +421,14 @@ def _spawn(
 def _sections(
     brokers: int, coordinators: int, mode: str, settings: Sections
 ) -> dict[str, dict[str, Any]]:
+    secure = settings.get("security", {}).get("curve", False)
     sections: dict[str, dict[str, Any]] = {
         "cluster": {
             "name": "test",
             "mode": mode,
             "brokers": brokers,
             "controllers" if mode == "kraft" else "coordinators": coordinators,
+            **({} if secure else {"zookeeper_port": ANY_FREE_PORT}),
         },
         "broker": {
             "num_partitions": 3,

@@ -25,7 +25,7 @@ def test_brokers_added_and_removed_by_command_stay_so_at_the_next_start(tmp_path
     assert names == ["coordinator-1", "broker-1", "broker-3", "broker-4"]
     before = DataDir(tmp_path).read_cluster()
     assert before is not None
-    kept = {member.name: member for member in members_kept(before, settings.members())}
+    kept = {member.name: member for member in members_kept(before, settings.members(), settings)}
     assert sorted(kept) == sorted(names)
     assert (kept[added.name].id, kept[added.name].rack) == (4, "cellar")
     growth.remove(added.name)

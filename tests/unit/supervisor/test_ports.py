@@ -56,6 +56,19 @@ def test_a_port_in_use_is_named_with_its_node_and_the_fix() -> None:
     assert "[[node]]" in str(caught.value)
 
 
+def test_a_listener_has_a_port_only_where_it_is_asked_for_and_keeps_it() -> None:
+    first = assign_endpoints([member(1, NodePorts(zookeeper=0)), member(2)], {})
+    assert first[0].zookeeper.startswith("tcp://127.0.0.1:")
+    assert first[1].zookeeper == ""
+    kept = {node.name: node for node in first}
+    assert assign_endpoints([member(1, NodePorts(zookeeper=0))], kept) == first[:1]
+    assert assign_endpoints([member(1)], kept)[0].zookeeper == ""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match="zookeeper_port, 0 for none"):
+            assign_endpoints([member(1, NodePorts(zookeeper=port))], {})
+
+
 def test_a_host_of_another_machine_is_named() -> None:
     with pytest.raises(ConfigError, match=r"cannot listen on 192\.0\.2\.1:.*\[cluster\] host"):
         assign_endpoints([member(1, host="192.0.2.1")], {})

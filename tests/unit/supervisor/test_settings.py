@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nodes.config import ConfigError, check_node_config
-from supervisor.member import NodePorts
+from supervisor.member import PORTS_EACH, NodePorts
 from supervisor.plan import ClusterPlan
 from supervisor.settings import Settings, load_settings, read_settings, shipped_names
 from transport.wire.ids import ClusterId
@@ -194,7 +194,7 @@ def test_the_nodes_of_each_kind_are_dealt_to_the_hosts_in_turn() -> None:
         ("broker-3", "10.0.0.1", "10.0.0.1"),
         ("broker-4", "10.0.0.2", "cellar"),
     ]
-    ports = [port for member in members for port in member.ports]
+    ports = [port for member in members for port in member.ports[:PORTS_EACH]]
     assert ports == list(range(9000, 9000 + 4 * len(members)))
 
 
@@ -247,6 +247,30 @@ def test_a_node_listens_where_bind_says_and_is_told_of_by_its_host() -> None:
     assert config.endpoints().peers == "tcp://kafka.example:1"
     assert config.bound(config.endpoints().peers) == "tcp://0.0.0.0:1"
     assert config.bound(config.endpoints().http) == "http://0.0.0.0:4"
+
+
+def test_the_quorum_listens_for_zookeepers_clients_at_ports_of_its_own() -> None:
+    settings = settings_of("[cluster]\nzookeeper_port = 2181\nobservers = 1\nbase_port = 9000\n")
+    ports = {str(member.name): member.ports.zookeeper for member in settings.members()}
+    assert list(ports.values()) == [2181, 2182, 2183, 2184, None, None, None]
+    assert [member.ports.peers for member in settings.members()] == list(range(9000, 9028, 4))
+    of_kraft = settings_of("[cluster]\nmode = 'kraft'\nbrokers = 4\nzookeeper_port = -1\n")
+    assert [member.ports.zookeeper for member in of_kraft.members()] == [0, 0, 0, None]
+    assert {member.ports.zookeeper for member in settings_of("").members()} == {None}
+    coordinator, broker = settings.members()[0], settings.members()[-1]
+    assert coordinator.endpoints(coordinator.ports).zookeeper == "tcp://127.0.0.1:2181"
+    assert broker.endpoints(broker.ports).zookeeper == ""
+    assert settings.ports_of_added(("coordinator", "observer")) == NodePorts(zookeeper=0)
+    assert settings.ports_of_added(("broker",)) == NodePorts()
+    assert settings_of("").ports_of_added(("coordinator",)) == NodePorts()
+
+
+def test_a_listener_that_asks_for_no_keys_is_refused_beside_curve() -> None:
+    text = "[cluster]\nzookeeper_port = 2181\n[security]\ncurve = true\n"
+    assert "set zookeeper_port = 0, or curve = false" in refused(text)
+    assert "port 9001 is given to" in refused(
+        "[cluster]\nzookeeper_port = 9001\nbase_port = 9000\n"
+    )
 
 
 def test_a_node_that_is_not_there_names_the_nearest() -> None:

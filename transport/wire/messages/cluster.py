@@ -34,6 +34,8 @@ class NodeEndpoints(Part, frozen=True, array_like=True, gc=False):
     rack: str = ""
     http: str = ""
     """``http://host:port`` of its /metrics and /health; empty: it has none."""
+    zookeeper: str = ""
+    """``tcp://host:port`` for ZooKeeper's clients; empty: it does not listen for them."""
 
 
 class DescribeNodeRequest(Message, frozen=True, array_like=True, gc=False):

@@ -39,6 +39,8 @@ class NodeStatus(Part, frozen=True, array_like=True, gc=False):
     events: str
     note: str = ""
     """Why it ended last, where it did."""
+    listeners: dict[str, str] = {}
+    """Where it listens for programs of other tongues, such as ``zookeeper``."""
 
 
 class SupervisorStatusRequest(Message, frozen=True, array_like=True, gc=False):
