@@ -21,7 +21,10 @@ QUORUM_ID_END = 128
 
 PORTS_EACH = 4
 """That every node has."""
-LISTENERS: dict[str, frozenset[str]] = {"zookeeper": frozenset({"coordinator", "controller"})}
+LISTENERS: dict[str, frozenset[str]] = {
+    "zookeeper": frozenset({"coordinator", "controller"}),
+    "kafka": frozenset({"broker"}),
+}
 """What a node may listen for beside those, as :class:`NodePorts` and :class:`NodeEndpoints` name it
 -> the roles of which a node that does has one."""
 
@@ -34,6 +37,7 @@ class NodePorts(NamedTuple):
     events: int = 0
     http: int = 0
     zookeeper: int | None = None
+    kafka: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

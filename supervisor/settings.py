@@ -77,6 +77,13 @@ class ClusterConfig:
         low=-1,
         high=65_000,
     )
+    kafka_port: int = setting(
+        0,
+        "no listener for Kafka's clients; -1: at any free ports; else the first broker's, and one"
+        " more for each other",
+        low=-1,
+        high=65_000,
+    )
     id: str = setting("", "made at the first start; several hosts have to agree on one before")
 
 

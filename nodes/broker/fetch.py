@@ -273,7 +273,7 @@ class Fetches:
         body = fetch.body
         due = fetch.due_ms <= now.mono_ms
         if gathered.urgent or gathered.size_bytes >= max(1, body.min_bytes) or due:
-            if self._owes_ends(fetch, gathered, now):
+            if body.whole or self._owes_ends(fetch, gathered, now):
                 self._add_ends(fetch, gathered)
                 fetch.session.ends_told_ms = now.mono_ms
                 fetch.session.unsaid = False

@@ -23,6 +23,7 @@ from nodes.broker.groups import GroupCoordinator
 from nodes.broker.heartbeat import Beating
 from nodes.broker.identity import claim_directory, note_boot
 from nodes.broker.internal_topics import InternalTopics
+from nodes.broker.kafka.listener import KafkaListener
 from nodes.broker.log_dirs_api import LogSizes
 from nodes.broker.markers import Markers
 from nodes.broker.measures import broker_measures
@@ -43,6 +44,7 @@ from nodes.broker.scripts import Session
 from nodes.broker.transactions import Transactions
 from nodes.config import EXIT_STOPPED, QUORUM_ROLES, ConfigError, NodeConfig
 from nodes.runtime.measures import Outlook
+from nodes.runtime.strangers import Strangers
 from nodes.storage.disk import Disk
 from odradek.coordination.session import CoordinationSession
 from transport.driver.calls import Calls
@@ -163,6 +165,8 @@ class BrokerServer:
         self._stopping = False
         self._exited = False
         self.context: BrokerContext
+        self.kafka: KafkaListener | None = None
+        """For Kafka's own clients, where the config has a listener."""
         self.election: Election | None = None
         """In mode ``kraft`` there is none: the quorum's leader is the controller."""
 
@@ -178,6 +182,9 @@ class BrokerServer:
             role = QUORUM_ROLES[self._config.mode]
             raise ConfigError(f"nodes: a broker needs at least one {role}; add one")
         claim_directory(self._disk, self._config)
+        listens_at = self._config.endpoints().kafka
+        if listens_at:
+            ports = strangers = Strangers(ports)
         calls, timers = Calls(), Timers()
         calls.attach(ports.wire)
         calls.cluster_id = self._config.cluster_id
@@ -187,6 +194,9 @@ class BrokerServer:
         context.same_boot, context.logs_intact, context.logs_lost = left
         context.directories.settle()
         self._compose(context)
+        if listens_at:
+            self.kafka = KafkaListener(context, strangers, self.dispatch.on_request)
+            self.kafka.start(self._config.bound(listens_at))
         self.peers.start()
         self.membership.start(now)
         self.beating.start(now)
@@ -314,6 +324,8 @@ class BrokerServer:
 
         Records on their way come first: the turns of several brokers add up to their latency.
         """
+        if self.kafka is not None:
+            self.kafka.end_turn(now)
         self.replicas.end_turn(now)
         self.context.timers.fire(now)
         self.context.calls.expire(now)
@@ -340,6 +352,7 @@ class BrokerServer:
             self.replicas.next_deadline_ms(),
             self.controller.next_deadline_ms(),
             self.membership.next_deadline_ms(),
+            None if self.kafka is None else self.kafka.next_deadline_ms(),
         )
 
     def stop(self, now: Now) -> None:

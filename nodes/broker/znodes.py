@@ -80,6 +80,8 @@ class Registration(msgspec.Struct, frozen=True):
     http: str = ""
     formats: int = 0
     lost: bool = False
+    kafka: str | msgspec.UnsetType = msgspec.UNSET
+    """Only of who listens for Kafka's clients."""
 
 
 class ControllerClaim(msgspec.Struct, frozen=True):
@@ -152,6 +154,8 @@ def encode_record(record: StoredRecord) -> bytes:
     fields = {name: getattr(record, name) for name in record.__struct_fields__}
     if "topic_id" in fields:
         fields["topic_id"] = fields["topic_id"].hex()
+    if not fields.get("kafka", True):
+        del fields["kafka"]  # as that of a broker without a listener always was
     return msgspec.json.encode(fields)
 
 
@@ -194,6 +198,7 @@ def encode_registration(
         node.http,
         formats,
         lost,
+        node.kafka or msgspec.UNSET,
     )
     return msgspec.json.encode(told)
 
@@ -220,6 +225,7 @@ def broker_record(node: NodeId, epoch: BrokerEpoch, data: bytes | None) -> Broke
         http=told.http,
         formats=told.formats,
         lost=told.lost,
+        kafka=told.kafka or "",
     )
 
 

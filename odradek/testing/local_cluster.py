@@ -120,9 +120,17 @@ class Cluster:
         return ",".join(dict.fromkeys(quorum)).replace("tcp://", "")
 
     @property
+    def kafka_bootstrap(self) -> str:
+        """Where Kafka's own clients connect, as ``bootstrap.servers`` takes it."""
+        return self._listeners("kafka")
+
+    @property
     def zookeeper_hosts(self) -> str:
         """Where ZooKeeper's own clients connect, as they take it: ``host:port`` with commas."""
-        found = (node.get("zookeeper", "") for node in self._described())
+        return self._listeners("zookeeper")
+
+    def _listeners(self, tongue: str) -> str:
+        found = (node.get(tongue, "") for node in self._described())
         return ",".join(endpoint for endpoint in found if endpoint).replace("tcp://", "")
 
     @property
@@ -428,7 +436,7 @@ def _sections(
             "mode": mode,
             "brokers": brokers,
             "controllers" if mode == "kraft" else "coordinators": coordinators,
-            **({} if secure else {"zookeeper_port": ANY_FREE_PORT}),
+            **({} if secure else dict.fromkeys(("kafka_port", "zookeeper_port"), ANY_FREE_PORT)),
         },
         "broker": {
             "num_partitions": 3,

@@ -17,8 +17,14 @@ NEVER = LATEST + 1
 class ApiKey(IntEnum):
     """Kafka's names and numbers."""
 
+    PRODUCE = 0
+    FETCH = 1
+    LIST_OFFSETS = 2
     METADATA = 3
+    FIND_COORDINATOR = 10
     API_VERSIONS = 18
+    INIT_PRODUCER_ID = 22
+    OFFSET_FOR_LEADER_EPOCH = 23
 
 
 class Spoken(NamedTuple):
@@ -36,8 +42,15 @@ class Spoken(NamedTuple):
 
 
 APIS: dict[ApiKey, Spoken] = {
+    # Clients judge by the lowest version of Produce what else there is: KAFKA-18659.
+    ApiKey.PRODUCE: Spoken(3, 13, 9, "produce", "Produce", told_lowest=0),
+    ApiKey.FETCH: Spoken(4, 17, 12, "fetch", "Fetch"),
+    ApiKey.LIST_OFFSETS: Spoken(1, 10, 6, "offsets", "ListOffsets"),
     ApiKey.METADATA: Spoken(0, 13, 9, "metadata", "Metadata"),
+    ApiKey.FIND_COORDINATOR: Spoken(0, 5, 3, "coordinators", "FindCoordinator"),
     ApiKey.API_VERSIONS: Spoken(0, 4, 3, "api_versions", "ApiVersions"),
+    ApiKey.INIT_PRODUCER_ID: Spoken(0, 5, 2, "producer_ids", "InitProducerId"),
+    ApiKey.OFFSET_FOR_LEADER_EPOCH: Spoken(2, 4, 4, "offsets", "OffsetForLeaderEpoch"),
 }
 
 

@@ -36,6 +36,8 @@ class NodeEndpoints(Part, frozen=True, array_like=True, gc=False):
     """``http://host:port`` of its /metrics and /health; empty: it has none."""
     zookeeper: str = ""
     """``tcp://host:port`` for ZooKeeper's clients; empty: it does not listen for them."""
+    kafka: str = ""
+    """As that, for Kafka's clients."""
 
 
 class DescribeNodeRequest(Message, frozen=True, array_like=True, gc=False):

@@ -82,6 +82,8 @@ class FetchRequest(Message, frozen=True, array_like=True, gc=False):
     stays: bool = False
     """Of consumers: it may be answered more than once, until ``max_wait_ms`` or ``max_bytes`` of all
     answers together are used up."""
+    whole: bool = False
+    """Of consumers: the answer tells of every partition named, also where there is nothing new."""
 
 
 class AbortedTransaction(Part, frozen=True, array_like=True, gc=False):

@@ -64,6 +64,8 @@ class BrokerRecord(Part, frozen=True, array_like=True, gc=False, tag="broker"):
     """How far it reads: see :data:`FORMATS`."""
     lost: bool = False
     """Logs may be gone as a whole: a directory was, or all."""
+    kafka: str = ""
+    """``tcp://host:port`` for Kafka's clients; empty: it does not listen for them."""
 
 
 class TopicRecord(Part, frozen=True, array_like=True, gc=False, tag="topic"):

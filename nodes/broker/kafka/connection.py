@@ -1,0 +1,205 @@
+"""One connection: requests in, answers out in the order of the requests.
+
+A request begins when those before it have been answered, as Kafka has it; only writes go on beside
+each other, as each is taken into its log in the order of arrival and a wait for replicas would
+else be added to the next one's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nodes.broker.kafka.exchange import Exchange
+from nodes.broker.kafka.table import translator
+from transport.driver.ports import StreamId
+from transport.gateway.kafka.apis import APIS, ApiKey, conversation
+from transport.gateway.kafka.frames import (
+    FrameReader,
+    RequestHeader,
+    UnspokenVersion,
+    read_request,
+    response_frame,
+)
+from transport.gateway.kafka.reader import MalformedFrame
+from transport.kernel import Now
+from transport.wire.codec import Buffer, Envelope, Kind
+from transport.wire.errors import ErrorCode
+from transport.wire.messages import Message, Refusal
+
+if TYPE_CHECKING:
+    from nodes.broker.kafka.listener import KafkaListener
+
+FRAME_BYTES_MAX = 100 * 1024 * 1024
+"""As Kafka's socket.request.max.bytes."""
+WRITES_MAX = 64
+"""That go on beside each other."""
+WAITING_MAX = 64
+WAITING_BYTES_MAX = 4 * 1024 * 1024
+"""Requests behind those; with more nothing is read."""
+PRODUCE = int(ApiKey.PRODUCE)
+
+Then = Callable[[Any, tuple[Buffer, ...]], None]
+
+_logger = logging.getLogger("odradek.broker")
+
+
+class Connection:
+    """Of one client."""
+
+    def __init__(self, listener: KafkaListener, stream: StreamId, address: str) -> None:
+        self.listener = listener
+        self.stream = stream
+        self.address = address
+        self.origin = listener.strangers.admit(address, self._on_reply)
+        self.soft_state: dict[str, Any] = {}
+        """What a conversation keeps of this client, under its own name; gone with the connection."""
+        self._frames = FrameReader(FRAME_BYTES_MAX)
+        self._waiting: deque[memoryview] = deque()
+        self._waiting_bytes = 0
+        self._begun: deque[Exchange] = deque()
+        """In the order of their requests; the first one is answered next."""
+        self._asked: dict[int, Then] = {}
+        self._last_question = 0
+        self._paused = False
+        self._open = True
+        self.held_bytes = 0
+
+    # Requests
+
+    def on_bytes(self, data: bytes, now: Now) -> None:
+        """Cut what has come into requests, and begin those that may."""
+        try:
+            for frame in self._frames.feed(data):
+                self._waiting.append(frame)
+                self._waiting_bytes += len(frame)
+        except MalformedFrame as fault:
+            self._end("kafka_frames_malformed", str(fault))
+            return
+        self.go_on(now)
+        if self._open and self.listener.is_over_budget:
+            self._end("kafka_connections_over_budget", "too much is held for all clients together")
+
+    def go_on(self, now: Now) -> None:
+        """Begin the requests whose turn it is."""
+        while self._open and self._waiting and self._may_begin(self._waiting[0]):
+            frame = self._waiting.popleft()
+            self._waiting_bytes -= len(frame)
+            self._begin(frame, now)
+        if self._open:
+            self._count_held()
+            full = len(self._waiting) >= WAITING_MAX or self._waiting_bytes >= WAITING_BYTES_MAX
+            if full is not self._paused:
+                self._paused = full
+                streams = self.listener.context.ports.streams
+                (streams.pause if full else streams.resume)(self.stream)
+
+    def _may_begin(self, frame: memoryview) -> bool:
+        if not self._begun:
+            return True
+        writes = int.from_bytes(frame[:2], "big") == PRODUCE
+        # All that are begun are writes, if the last one is.
+        return writes and self._begun[-1].header.api_key == PRODUCE and self._has_room
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._begun) < WRITES_MAX
+
+    def _begin(self, frame: memoryview, now: Now) -> None:
+        self.listener.context.count("kafka_requests")
+        try:
+            asked = read_request(frame)
+        except UnspokenVersion as unspoken:
+            self._refuse_version(unspoken)
+            return
+        except MalformedFrame as fault:
+            self._end("kafka_requests_malformed", str(fault))
+            return
+        exchange = Exchange(self, asked, now)
+        self._begun.append(exchange)
+        self._guard(exchange, lambda: translator(asked.header.api_key)(exchange))
+
+    def _refuse_version(self, unspoken: UnspokenVersion) -> None:
+        """Tell who asks what is spoken that it is less than it thinks; end everybody else."""
+        from nodes.broker.kafka.api_versions import spoken_here
+
+        header = unspoken.header
+        if header.api_key != ApiKey.API_VERSIONS or self._begun:
+            self._end("kafka_versions_unspoken", str(unspoken))
+            return
+        oldest = conversation(header.api_key, APIS[ApiKey.API_VERSIONS].lowest)
+        assert oldest is not None, "its lowest version is spoken"
+        body = spoken_here(ErrorCode.UNSUPPORTED_VERSION)
+        self._send(response_frame(header.correlation_id, oldest, body))
+
+    # Questions to the broker, and their answers
+
+    def ask(self, body: Message, then: Then | None, payload: tuple[Buffer, ...]) -> None:
+        """Ask the broker's handlers; ``then`` None: there is no answer to wait for."""
+        if self._open:
+            self._last_question += 1
+            if then is not None:
+                self._asked[self._last_question] = then
+            envelope = Envelope(Kind.REQUEST, body, payload, self._last_question)
+            self.listener.ask(self.origin, envelope)
+
+    def _on_reply(self, envelope: Envelope) -> bool:
+        if not self._open:
+            return False
+        body, then = envelope.body, self._asked.pop(envelope.correlation_id, None)
+        if isinstance(body, Refusal) and (body.error == ErrorCode.STOPPING or then is None):
+            # As a broker of Kafka's that stops; and as it ends whoever wants no answers (acks=0).
+            self._end("kafka_connections_ended", body.text)
+        elif then is not None:
+            self._guard(None, lambda: then(body, envelope.payload))
+        return self._open
+
+    def answered(self) -> None:
+        """Send what is next in order and has its answer."""
+        while self._open and self._begun and self._begun[0].is_done:
+            frame = self._begun.popleft().frame
+            if frame is not None:
+                self._send(frame)
+        if self._waiting and self._may_begin(self._waiting[0]):
+            self.listener.hold_up(self)
+
+    def _send(self, frame: Any) -> None:
+        if not self.listener.context.ports.streams.send(self.stream, frame):
+            self._end("kafka_connections_stuck", "its answers are not taken")
+
+    # Ends
+
+    def _guard(self, exchange: Exchange | None, translate: Callable[[], None]) -> None:
+        """Run a translation; one that fails is our bug, and must not be the broker's end."""
+        try:
+            translate()
+        except Exception:
+            _logger.exception("a request of %s could not be translated", self.address)
+            what = "" if exchange is None else f": {_named(exchange.header)}"
+            self._end("kafka_translations_failed", f"our fault{what}; it is in the log")
+
+    def _end(self, figure: str, text: str) -> None:
+        if self._open:
+            self.listener.context.report(figure, f"Kafka client at {self.address} ended: {text}")
+            self.listener.close(self)
+
+    def forget(self) -> None:
+        """Know the client no more: it has gone, or is being sent away."""
+        self._open = False
+        self.listener.strangers.dismiss(self.origin)
+        self.listener.held_bytes -= self.held_bytes
+        self.held_bytes = 0
+        self._waiting.clear()
+        self._begun.clear()
+        self._asked.clear()
+
+    def _count_held(self) -> None:
+        held = self._waiting_bytes + self._frames.gathered_bytes
+        self.listener.held_bytes += held - self.held_bytes
+        self.held_bytes = held
+
+
+def _named(header: RequestHeader) -> str:
+    return f"{ApiKey(header.api_key).name} version {header.api_version}"

@@ -1,0 +1,148 @@
+"""One foreign request on its way: what was asked, what the broker's handlers are asked, the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nodes.broker.context import BrokerContext
+from transport.gateway.kafka.fields import Struct
+from transport.gateway.kafka.frames import Asked, RequestHeader
+from transport.kernel import Now
+from transport.wire.codec import Buffer
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NodeId, TopicId
+from transport.wire.messages import Message
+
+if TYPE_CHECKING:
+    from nodes.broker.kafka.connection import Connection
+
+NO_TOPIC_ID = TopicId(b"")
+UNKNOWN_TOPIC = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
+def _name_of(topic: Any) -> str:
+    name: str = topic.topic if hasattr(topic, "topic") else topic.name
+    return name
+
+
+def _id_of(topic: Any) -> bytes:
+    return getattr(topic, "topic_id", NO_TOPIC_ID)
+
+
+class Place(NamedTuple):
+    """Where a broker listens for Kafka's clients."""
+
+    host: str
+    port: int
+    rack: str
+
+
+class Exchange:
+    """Given to the translator of a request, which has it answered exactly once."""
+
+    __slots__ = ("_asked", "body", "connection", "context", "frame", "is_done", "now")
+
+    def __init__(self, connection: Connection, asked: Asked, now: Now) -> None:
+        self._asked = asked
+        self.connection = connection
+        self.context: BrokerContext = connection.listener.context
+        """To turn names into ids and back. Nothing is decided by it."""
+        self.body: Any = asked.body
+        self.now = now
+        """When the request began."""
+        self.frame: Sequence[Buffer] | None = None
+        self.is_done = False
+
+    @property
+    def header(self) -> RequestHeader:
+        """The API, its version, and who asks."""
+        return self._asked.header
+
+    @property
+    def version(self) -> int:
+        """Of the request, and of its answer."""
+        return self._asked.header.api_version
+
+    # What the handlers are asked
+
+    def ask(
+        self,
+        body: Message,
+        then: Callable[[Any, tuple[Buffer, ...]], None],
+        payload: tuple[Buffer, ...] = (),
+    ) -> None:
+        """Hand a request to the handlers, as a client of ours would.
+
+        ``then`` is called once, after this has returned, with the answer or a Refusal, and its payload;
+        not at all if the client goes before that.
+        """
+        self.connection.ask(body, then, payload)
+
+    def ask_all(self, bodies: Sequence[Message], then: Callable[[list[Any]], None]) -> None:
+        """Hand over several; ``then`` gets their answers, in order."""
+        answers: list[Any] = [None] * len(bodies)
+        left = len(bodies)
+        if not bodies:
+            then([])
+
+        def taking(place: int) -> Callable[[Any, tuple[Buffer, ...]], None]:
+            def take(answer: Any, _payload: tuple[Buffer, ...]) -> None:
+                nonlocal left
+                answers[place] = answer
+                left -= 1
+                if not left:
+                    then(answers)
+
+            return take
+
+        for place, body in enumerate(bodies):
+            self.ask(body, taking(place))
+
+    def tell(self, body: Message, payload: tuple[Buffer, ...] = ()) -> None:
+        """Hand over a request that has no answer."""
+        self.connection.ask(body, None, payload)
+
+    # The answer
+
+    def answer(self, response: Struct) -> None:
+        """Answer, once those before it are answered."""
+        assert not self.is_done, "a request is answered once"
+        self.frame = self._asked.answer(response)
+        self.is_done = True
+        self.connection.answered()
+
+    def answer_nothing(self) -> None:
+        """Be done with a request that wants no answer."""
+        assert not self.is_done, "a request is answered once"
+        self.is_done = True
+        self.connection.answered()
+
+    # Names
+
+    def topic_id(self, name: str) -> TopicId:
+        """Return a topic's id; empty if there is no such topic."""
+        return self.context.image.topic_ids.get(name, NO_TOPIC_ID)
+
+    def topic_ids(self, topics: Iterable[Any]) -> list[TopicId]:
+        """Return the id of every topic of a request, which names it or (later versions) has its id.
+
+        Empty for one that is not known by its name: UNKNOWN_TOPIC.
+        """
+        return [
+            self.topic_id(name) if (name := _name_of(topic)) else TopicId(_id_of(topic))
+            for topic in topics
+        ]
+
+    def topic_name(self, topic_id: bytes) -> str | None:
+        """Return a topic's name; None if there is no such topic."""
+        topic = self.context.image.topics.get(TopicId(topic_id))
+        return None if topic is None else topic.name
+
+    def place_of(self, node: int) -> Place | None:
+        """Return where a live broker listens for this protocol; None: it does not."""
+        broker = self.context.image.brokers.get(NodeId(node))
+        if broker is None or not broker.alive or not broker.kafka:
+            return None
+        host, _, port = broker.kafka.removeprefix("tcp://").rpartition(":")
+        return Place(host.strip("[]"), int(port), broker.rack)

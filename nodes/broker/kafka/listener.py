@@ -1,0 +1,124 @@
+"""Every connection of Kafka's clients, and what they ask together.
+
+Owns no decision about a request: those are the handlers', asked through the broker's own dispatch under
+an origin for each connection.  What speaks the protocol is imported when the first client connects.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from nodes.broker.context import BrokerContext
+from nodes.runtime.strangers import Strangers
+from transport.driver.ports import Origin, StreamId
+from transport.kernel import Now
+from transport.wire.codec import Envelope
+
+if TYPE_CHECKING:
+    from nodes.broker.kafka.connection import Connection
+
+CONNECTIONS_MAX = 4_096
+IDLE_MAX_MS = 600_000
+"""As Kafka's connections.max.idle.ms."""
+HELD_BYTES_MAX = 256 * 1024 * 1024
+"""Of requests that are not yet whole, or wait for one before them, of all connections together."""
+
+Ask = Callable[[Origin, Envelope, Now], None]
+"""Hands a request to the broker's dispatch."""
+
+
+class KafkaListener:
+    """Takes connections at an endpoint, from ``start`` on."""
+
+    def __init__(self, context: BrokerContext, strangers: Strangers, ask: Ask) -> None:
+        self.context = context
+        self.strangers = strangers
+        self._ask = ask
+        self._connections: dict[StreamId, Connection] = {}
+        self._questions: deque[tuple[Origin, Envelope]] = deque()
+        """To be asked when there is a time to ask them at: an answer brings none."""
+        self._held_up: dict[Connection, None] = {}
+        """They have requests that may begin now."""
+        self.held_bytes = 0
+        """What the connections hold of requests that have not begun."""
+
+    def start(self, endpoint: str) -> None:
+        """Listen; raises ``PortInUse``."""
+        self.context.ports.streams.listen(
+            endpoint, self, connections_max=CONNECTIONS_MAX, idle_max_ms=IDLE_MAX_MS
+        )
+
+    @property
+    def connection_count(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    @property
+    def is_over_budget(self) -> bool:
+        """More is held for all clients together than may be."""
+        return self.held_bytes > HELD_BYTES_MAX
+
+    # The stream port's calls
+
+    def on_stream(self, stream: StreamId, address: str, now: Now) -> None:
+        """Somebody has connected."""
+        from nodes.broker.kafka.connection import Connection
+
+        self.context.count("kafka_connections")
+        self._connections[stream] = Connection(self, stream, address)
+
+    def on_bytes(self, stream: StreamId, data: bytes, now: Now) -> None:
+        """Take a piece of a connection's requests."""
+        connection = self._connections.get(stream)
+        if connection is not None:
+            connection.on_bytes(data, now)
+            self._ask_all(now)
+
+    def on_stream_end(self, stream: StreamId, now: Now) -> None:
+        """A client has gone; what it asked for goes on, and is answered to nobody."""
+        connection = self._connections.pop(stream, None)
+        if connection is not None:
+            connection.forget()
+            self._held_up.pop(connection, None)
+
+    # The connections' calls
+
+    def ask(self, origin: Origin, envelope: Envelope) -> None:
+        """Have a question asked; its answer comes back to the origin."""
+        self._questions.append((origin, envelope))
+
+    def hold_up(self, connection: Connection) -> None:
+        """Let a connection go on with its requests at the next turn."""
+        self._held_up[connection] = None
+
+    def close(self, connection: Connection) -> None:
+        """End a connection, once what was sent has left."""
+        if self._connections.pop(connection.stream, None) is not None:
+            connection.forget()
+            self._held_up.pop(connection, None)
+            self.context.ports.streams.close(connection.stream)
+
+    # Turns
+
+    def end_turn(self, now: Now) -> None:
+        """Go on with what answers have made room for."""
+        while self._held_up:
+            connection = next(iter(self._held_up))
+            del self._held_up[connection]
+            connection.go_on(now)
+        self._ask_all(now)
+
+    def _ask_all(self, now: Now) -> None:
+        while self._questions:
+            self._ask(*self._questions.popleft(), now)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when this wants a turn."""
+        return 0 if self._questions or self._held_up else None
+
+    def check(self) -> None:
+        """Assert that what is held is counted."""
+        held = sum(connection.held_bytes for connection in self._connections.values())
+        assert held == self.held_bytes, "every byte held is counted once"

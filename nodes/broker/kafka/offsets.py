@@ -1,0 +1,110 @@
+"""ListOffsets and OffsetForLeaderEpoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nodes.broker.kafka.exchange import Exchange
+from nodes.broker.kafka.outcomes import by_topic
+from transport.gateway.kafka.codes import foreign_code
+from transport.gateway.kafka.messages.offsets import (
+    EpochEnded,
+    EpochTopicEnded,
+    ListedPartition,
+    ListedTopic,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
+)
+from transport.wire.ids import NO_NODE, LeaderEpoch, NodeId
+from transport.wire.messages import fetch as native
+
+EARLIEST_LOCAL = -4
+"""KIP-405: the earliest on the broker's own disk, which here is all there is."""
+
+
+def list_offsets(exchange: Exchange) -> None:
+    """Hand over the partitions of topics that are known."""
+    asked: ListOffsetsRequest = exchange.body
+    ids = exchange.topic_ids(asked.topics)
+    question = native.ListOffsetsRequest(
+        tuple(
+            native.ListOffset(
+                topic_id,
+                one.partition_index,
+                LeaderEpoch(one.current_leader_epoch),
+                native.TIMESTAMP_EARLIEST if one.timestamp == EARLIEST_LOCAL else one.timestamp,
+            )
+            for topic, topic_id in zip(asked.topics, ids, strict=True)
+            for one in (topic.partitions if topic_id else ())
+        ),
+        asked.isolation_level,
+    )
+
+    def then(answer: Any, _payload: Any) -> None:
+        topics = tuple(
+            ListedTopic(
+                name=topic.name,
+                partitions=tuple(_listed(one.partition_index, found) for one, found in parts),
+            )
+            for topic, parts in by_topic(asked.topics, "partitions", ids, answer)
+        )
+        exchange.answer(ListOffsetsResponse(topics=topics))
+
+    exchange.ask(question, then)
+
+
+def _listed(index: int, found: Any) -> ListedPartition:
+    if not isinstance(found, native.ListedOffset):
+        return ListedPartition(partition_index=index, error_code=foreign_code(found.error))
+    return ListedPartition(
+        partition_index=index,
+        error_code=foreign_code(found.error),
+        timestamp=found.timestamp_ms,
+        offset=found.offset,
+        leader_epoch=found.leader_epoch,
+    )
+
+
+def offset_for_leader_epoch(exchange: Exchange) -> None:
+    """Hand over the partitions of topics that are known."""
+    asked: OffsetForLeaderEpochRequest = exchange.body
+    ids = exchange.topic_ids(asked.topics)
+    question = native.OffsetForLeaderEpochRequest(
+        tuple(
+            native.EpochEnd(
+                topic_id,
+                one.partition,
+                LeaderEpoch(one.current_leader_epoch),
+                LeaderEpoch(one.leader_epoch),
+            )
+            for topic, topic_id in zip(asked.topics, ids, strict=True)
+            for one in (topic.partitions if topic_id else ())
+        ),
+        NodeId(asked.replica_id) if asked.replica_id >= 0 else NO_NODE,
+    )
+
+    def then(answer: Any, _payload: Any) -> None:
+        topics = tuple(
+            EpochTopicEnded(
+                topic=topic.topic,
+                partitions=tuple(_ended(one.partition, found) for one, found in parts),
+            )
+            for topic, parts in by_topic(asked.topics, "partitions", ids, answer)
+        )
+        exchange.answer(OffsetForLeaderEpochResponse(topics=topics))
+
+    exchange.ask(question, then)
+
+
+def _ended(partition: int, found: Any) -> EpochEnded:
+    if not isinstance(found, native.EpochEnded):
+        error = foreign_code(found.error)
+        return EpochEnded(error_code=error, partition=partition, end_offset=-1)
+    return EpochEnded(
+        error_code=foreign_code(found.error),
+        partition=partition,
+        leader_epoch=found.leader_epoch,
+        end_offset=found.end_offset,
+    )

@@ -1,0 +1,94 @@
+"""Produce: record sets to batches, which are neither copied nor looked into here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nodes.broker.kafka.exchange import Exchange
+from nodes.broker.kafka.leaders import Leaders
+from nodes.broker.kafka.outcomes import by_topic
+from transport.gateway.kafka.codes import foreign_code
+from transport.gateway.kafka.messages.produce import (
+    ProducedPartition,
+    ProducedTopic,
+    ProduceRequest,
+    ProduceResponse,
+)
+from transport.wire.codec import Buffer
+from transport.wire.errors import ErrorCode, meaning
+from transport.wire.ids import LeaderEpoch, TopicId
+from transport.wire.messages import Refusal
+from transport.wire.messages import produce as native
+
+ABORTABLE_FROM = 11
+"""Older producers have no TRANSACTION_ABORTABLE: what they know of is the loss of their epoch."""
+
+Answer = native.ProduceResponse | Refusal
+
+
+def produce(exchange: Exchange) -> None:
+    """Hand over every record set of a topic that is known; the others are told that it is not."""
+    asked: ProduceRequest = exchange.body
+    ids = exchange.topic_ids(asked.topic_data)
+    parts: list[native.ProducePartition] = []
+    payload: list[Buffer] = []
+    for topic, topic_id in zip(asked.topic_data, ids, strict=True):
+        for one in topic.partition_data if topic_id else ():
+            frame = len(payload)
+            parts.append(native.ProducePartition(topic_id, one.index, LeaderEpoch(-1), frame))
+            payload.append(b"" if one.records is None else one.records)
+    acks, client_id = asked.acks, exchange.header.client_id
+    question = native.ProduceRequest(
+        acks, asked.timeout_ms, tuple(parts), asked.transactional_id, client_id
+    )
+    if acks == native.ACKS_NONE:
+        exchange.tell(question, tuple(payload))
+        exchange.answer_nothing()
+        return
+
+    def then(answer: Answer, _payload: Any) -> None:
+        exchange.answer(_told(exchange, ids, answer))
+
+    exchange.ask(question, then, tuple(payload))
+
+
+def _told(exchange: Exchange, ids: list[TopicId], answer: Answer) -> ProduceResponse:
+    asked: ProduceRequest = exchange.body
+    leaders = Leaders(exchange)
+    responses = tuple(
+        ProducedTopic(
+            name=topic.name,
+            topic_id=topic.topic_id,
+            partition_responses=tuple(
+                _partition(exchange, one.index, outcome, leaders) for one, outcome in parts
+            ),
+        )
+        for topic, parts in by_topic(asked.topic_data, "partition_data", ids, answer)
+    )
+    return ProduceResponse(
+        responses=responses,
+        throttle_time_ms=getattr(answer, "throttle_time_ms", 0),
+        node_endpoints=leaders.endpoints(),
+    )
+
+
+def _partition(
+    exchange: Exchange, index: int, outcome: native.ProducedPartition | Answer, leaders: Leaders
+) -> ProducedPartition:
+    error = outcome.error
+    if error == ErrorCode.TRANSACTION_ABORTABLE and exchange.version < ABORTABLE_FROM:
+        error = ErrorCode.INVALID_PRODUCER_EPOCH
+    if not isinstance(outcome, native.ProducedPartition):
+        text = getattr(outcome, "text", "") or meaning(error).text
+        return ProducedPartition(
+            index=index, error_code=foreign_code(error), base_offset=-1, error_message=text
+        )
+    return ProducedPartition(
+        index=index,
+        error_code=foreign_code(error),
+        base_offset=outcome.base_offset,
+        log_append_time_ms=outcome.log_append_time_ms,
+        log_start_offset=outcome.log_start_offset,
+        error_message=outcome.text or None,
+        current_leader=leaders.of(outcome.topic_id, outcome.partition, error),
+    )

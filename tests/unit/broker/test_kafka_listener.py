@@ -1,0 +1,184 @@
+"""Connections of Kafka's clients: order, bounds, and what ends one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nodes.broker.kafka import connection, listener, table
+from tests.unit.broker.kafka_bench import LAST, NOW, Bench
+from transport.gateway.kafka.apis import APIS, ApiKey
+from transport.gateway.kafka.messages.api_versions import ApiVersionsRequest
+from transport.gateway.kafka.messages.coordinators import FindCoordinatorRequest
+from transport.gateway.kafka.messages.metadata import MetadataRequest
+from transport.gateway.kafka.messages.produce import (
+    ProducePartition,
+    ProduceRequest,
+    ProduceTopic,
+)
+from transport.wire.errors import ErrorCode
+from transport.wire.messages import Refusal
+from transport.wire.messages.coordinators import FindCoordinatorResponse
+from transport.wire.messages.produce import ProduceResponse
+
+METADATA = MetadataRequest(topics=None)
+FIND = FindCoordinatorRequest(key="group")
+
+
+def write(acks: int = -1, records: bytes = b"batch") -> ProduceRequest:
+    one = ProducePartition(index=0, records=records)
+    topic = ProduceTopic(name="orders", partition_data=(one,))
+    return ProduceRequest(acks=acks, timeout_ms=1_000, topic_data=(topic,))
+
+
+def numbers(bench: Bench) -> list[int]:
+    return [number for number, _ in bench.answers()]
+
+
+def test_every_api_that_is_told_of_is_translated() -> None:
+    assert set(table.TRANSLATORS) == set(APIS)
+    for key in APIS:
+        assert callable(table.translator(key))
+
+
+def test_a_request_begins_when_the_one_before_is_answered() -> None:
+    bench = Bench()
+    first = bench.send(ApiKey.FIND_COORDINATOR, 0, FIND)
+    second = bench.send(ApiKey.FIND_COORDINATOR, 0, FIND)
+    assert len(bench.asked) == 1
+    bench.reply(FindCoordinatorResponse(ErrorCode.COORDINATOR_NOT_AVAILABLE))
+    assert numbers(bench) == [first]
+    assert bench.listener.next_deadline_ms() == 0
+    bench.end_turn()
+    assert bench.listener.next_deadline_ms() is None
+    bench.reply(FindCoordinatorResponse(ErrorCode.COORDINATOR_NOT_AVAILABLE))
+    assert numbers(bench) == [second]
+
+
+def test_writes_go_on_beside_each_other_and_are_answered_in_order() -> None:
+    bench = Bench()
+    sent = [bench.send(ApiKey.PRODUCE, 7, write()) for _ in range(3)]
+    behind = bench.send(ApiKey.FIND_COORDINATOR, 0, FIND)
+    assert len(bench.asked) == 3
+    bench.reply(ProduceResponse(ErrorCode.NONE), place=2)
+    bench.reply(ProduceResponse(ErrorCode.NONE), place=1)
+    assert numbers(bench) == []
+    bench.reply(ProduceResponse(ErrorCode.NONE))
+    assert numbers(bench) == sent
+    bench.end_turn()
+    bench.reply(FindCoordinatorResponse(ErrorCode.NONE))
+    assert numbers(bench) == [behind]
+
+
+def test_a_write_waits_for_what_is_no_write() -> None:
+    bench = Bench()
+    bench.send(ApiKey.FIND_COORDINATOR, 0, FIND)
+    bench.send(ApiKey.PRODUCE, 7, write())
+    assert len(bench.asked) == 1
+
+
+def test_a_write_that_wants_no_answer_gets_none_and_holds_up_nobody() -> None:
+    bench = Bench()
+    bench.send(ApiKey.PRODUCE, 7, write(acks=0))
+    last = bench.send(ApiKey.API_VERSIONS, 0, ApiVersionsRequest())
+    assert numbers(bench) == [last]
+    assert len(bench.asked) == 1
+    bench.reply(Refusal(ErrorCode.OVERLOADED, "no"))  # as Kafka tells its client: by the end
+    assert bench.streams.calls == ["close"]
+
+
+def test_what_waits_is_bounded_and_nothing_more_is_read_until_it_has_begun() -> None:
+    bench = Bench()
+    for _ in range(connection.WAITING_MAX + 1):
+        bench.send(ApiKey.FIND_COORDINATOR, 0, FIND)
+    assert bench.streams.calls == ["pause"]
+    while bench.asked:
+        bench.reply(FindCoordinatorResponse(ErrorCode.NONE))
+        bench.end_turn()
+    assert bench.streams.calls == ["pause", "resume"]
+    assert len(numbers(bench)) == connection.WAITING_MAX + 1
+    assert bench.listener.held_bytes == 0
+
+
+def test_all_clients_together_hold_no_more_than_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "HELD_BYTES_MAX", 10_000)
+    bench = Bench()
+    data = bench.encode(ApiKey.PRODUCE, 7, write(records=bytes(20_000)))
+    bench.listener.on_bytes(LAST, data[:9_000], NOW)
+    assert bench.streams.calls == []
+    bench.listener.on_bytes(LAST, data[9_000:12_000], NOW)
+    assert bench.streams.calls == ["close"]
+    assert bench.listener.held_bytes == 0
+    assert bench.listener.connection_count == 0
+    bench.listener.on_bytes(LAST, data[12_000:], NOW)  # was on its way
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x7f\xff\xff\xff",
+        b"\0\0\0\x08" + bytes(8)[:3] + b"\x07" + bytes(4),
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\0\0\0\x09\0\x03\0\x01\0\0\0\x01\0",
+        b"\0\0\0\x0a\0\x03\0\x63\0\0\0\x01\0\0",
+        b"\0\0\0\x0a\x03\xe7\0\0\0\0\0\x01\0\0",
+    ],
+)
+def test_what_is_no_request_ends_its_connection_and_nothing_else(data: bytes) -> None:
+    bench = Bench()
+    bench.listener.on_bytes(LAST, data, NOW)
+    assert bench.streams.calls == ["close"]
+    assert bench.asked == []
+    assert len(bench.context.reports) == 1
+    assert "10.9.9.9" in bench.context.reports[0]
+
+
+def test_who_asks_in_a_version_to_come_is_told_what_is_spoken() -> None:
+    bench = Bench()
+    data = bytearray(bench.encode(ApiKey.API_VERSIONS, 4, ApiVersionsRequest()))
+    data[7] = 99
+    bench._versions[1] = (ApiKey.API_VERSIONS, 0)
+    bench.listener.on_bytes(LAST, bytes(data), NOW)
+    [(_, answer)] = bench.answers()
+    assert answer.error_code == ErrorCode.UNSUPPORTED_VERSION
+    told = {row.api_key: (row.min_version, row.max_version) for row in answer.api_keys}
+    assert told[ApiKey.PRODUCE] == (0, APIS[ApiKey.PRODUCE].highest)  # KAFKA-18659
+    assert bench.streams.calls == []
+
+
+def test_a_translation_that_fails_ends_its_connection_and_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(_exchange: Any) -> None:
+        raise LookupError("planted")
+
+    monkeypatch.setattr(connection, "translator", lambda _key: broken)
+    bench = Bench()
+    bench.send(ApiKey.METADATA, 1, METADATA)
+    assert bench.streams.calls == ["close"]
+    assert bench.context.figures["kafka_translations_failed"] == 1
+
+
+def test_a_broker_that_stops_ends_its_connections() -> None:
+    bench = Bench()
+    bench.send(ApiKey.METADATA, 1, METADATA)
+    assert not bench.reply(Refusal(ErrorCode.STOPPING, "broker-1 is stopping"))
+    assert bench.streams.calls == ["close"]
+    assert bench.answers() == []
+
+
+def test_an_answer_to_who_has_gone_is_refused() -> None:
+    bench = Bench()
+    bench.send(ApiKey.METADATA, 1, METADATA)
+    bench.listener.on_stream_end(LAST, NOW)
+    assert not bench.reply(Refusal(ErrorCode.NONE, ""))
+    assert bench.listener.connection_count == 0
+    bench.listener.check()
+
+
+def test_who_does_not_take_answers_is_ended() -> None:
+    bench = Bench()
+    bench.streams.takes = False
+    bench.send(ApiKey.API_VERSIONS, 0, ApiVersionsRequest())
+    assert bench.streams.calls == ["close"]
