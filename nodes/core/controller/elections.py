@@ -46,8 +46,9 @@ class Elections:
         lost tails is marked alive only when it is out of every ISR that it must leave.
 
         A registration of a later epoch ends the earlier one first, also where the death in between
-        went unnoticed: the new process knows nothing of what its predecessor led.  Who cannot read the
-        image is not taken in.
+        went unnoticed: the new process knows nothing of what its predecessor led.  So does a takeover
+        sweep everything before it takes anybody in: a death may have been left half done.  Who cannot
+        read the image is not taken in.
         """
         needed = formats_in(image)
         seen = {record.id: record for record in event.registered if record.formats >= needed}
@@ -55,8 +56,9 @@ class Elections:
         for seen_alive in gone:
             broker = image.brokers[seen_alive.id]  # draining, or about to leave, since
             yield replace(broker, alive=False)
-        if gone:
-            yield from self.repairs(image, frozenset(broker.id for broker in gone))
+        if gone or event.takeover:
+            touched = None if event.takeover else frozenset(broker.id for broker in gone)
+            yield from self.repairs(image, touched)
         back = [seen[node] for node in sorted(seen) if _is_new(image.brokers.get(node), seen[node])]
         for broker in back:
             if not broker.intact:
@@ -66,9 +68,8 @@ class Elections:
             known = image.brokers.get(broker.id)
             draining = known is not None and known.draining
             yield replace(broker, alive=True, draining=draining)
-        if back or event.takeover:
-            touched = None if event.takeover else frozenset(broker.id for broker in back)
-            yield from self.repairs(image, touched)
+        if back:
+            yield from self.repairs(image, frozenset(broker.id for broker in back))
 
     def _demotions(self, image: ClusterImage, broker: BrokerRecord) -> Iterator[PartitionRecord]:
         """Take a broker that may have lost the tails of its logs, or whole ones, out of every ISR and ELR.

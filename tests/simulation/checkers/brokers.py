@@ -194,9 +194,13 @@ class BrokerWatch:
         self.survivors.take_image(image)
         self._sound_isr.look(host, image, server.metadata._history)
         self._reassigned.look(host, image)
+        incarnations = {broker.id: int(broker.incarnation) for broker in image.live_brokers()}
         for topic_id, partitions in image.partitions.items():
             for number, record in partitions.items():
-                self._leaders.look(topic_id, number, int(record.leader_epoch), int(record.leader))
+                incarnation = incarnations.get(record.leader)
+                if incarnation is not None:
+                    epoch, leader = int(record.leader_epoch), int(record.leader)
+                    self._leaders.look(topic_id, number, epoch, leader, incarnation)
 
     def _look_at_leader(
         self, host: str, server: BrokerServer, replica: Replica, leader: Leader
@@ -221,7 +225,9 @@ class BrokerWatch:
         if self._led.get(key) == led:
             return
         self._led[key] = led
-        self._leaders.look(replica.key.topic_id, partition[1], led.leader_epoch, server.context.id)
+        node, incarnation = int(server.context.id), int(server.context.config.incarnation)
+        topic_id, epoch = replica.key.topic_id, led.leader_epoch
+        self._leaders.look(topic_id, partition[1], epoch, node, incarnation)
         told = core.is_high_watermark_sure()
         self.watermarks.look(led, told=told)
         self._min_insync.look(led)

@@ -367,6 +367,26 @@ def test_a_successor_finishes_what_was_left_half_done() -> None:
         assert 1 not in successor.partition(topic_id, number).isr
 
 
+@pytest.mark.parametrize("factor", [1, 3])
+def test_who_is_back_at_a_takeover_first_loses_what_a_death_left_half_done_has_left_it(
+    factor: int,
+) -> None:
+    settings = ControllerSettings(piece_records=2)
+    cluster = three(settings)
+    topic_id = cluster.create("t", 30, factor)
+    led = [n for n in range(30) if cluster.partition(topic_id, n).leader == 1]
+    effects = cluster.step(LiveBrokers((broker(2), broker(3))))
+    cluster.image.apply(effects.append[0])
+    assert not cluster.image.is_alive(NodeId(1)), "marked dead"
+    assert len([n for n in led if cluster.partition(topic_id, n).leader == 1]) == len(led) - 1
+    successor = Cluster(cluster.image, settings, epoch=2)
+    successor.live(broker(1, 201), broker(2), broker(3), takeover=True)
+    for number in led:
+        record = successor.partition(topic_id, number)
+        assert record.leader_epoch >= 1, "its new process knows nothing of leader epoch 0"
+        assert record.leader == (1 if factor == 1 else record.isr[0])
+
+
 def test_a_registration_during_a_takeover_of_several_commits_waits() -> None:
     settings = ControllerSettings(commit_bytes_max=4_000)
     cluster = three(settings)
