@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nodes.broker.context import BrokerContext, Request
-from nodes.broker.controller_channel import ControllerChannel
+from nodes.broker.controller_channel import ASK_AGAIN_MS, ControllerChannel
 from transport.kernel import Now
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
-from transport.wire.messages import Message
+from transport.wire.messages import Message, Refusal
 from transport.wire.messages.ensemble import DescribeQuorumRequest, DescribeQuorumResponse
 
 DescribeHere = Callable[[Now], DescribeQuorumResponse]
@@ -33,18 +33,30 @@ class QuorumApi:
 
     def _on_client(self, request: Request, now: Now) -> None:
         if self._context.config.mode != "kraft":
-            self._context.reply(request, DescribeQuorumResponse(ErrorCode.UNSUPPORTED_VERSION))
-        elif self._channel.controller == self._context.id:
-            self._on_peer(request, now)
-        else:
+            text = "in mode zookeeper no quorum of brokers keeps the metadata; ask the coordinators"
+            self._context.reply(request, Refusal(ErrorCode.UNSUPPORTED_VERSION, text))
+            return
+        due_ms = request.due_ms(now, PATIENCE_MS)
 
-            def on_answer(answer: Message, _payload: tuple[Buffer, ...], _now: Now) -> None:
+        def take(answer: Message, _payload: tuple[Buffer, ...], now: Now) -> None:
+            if isinstance(answer, DescribeQuorumResponse) or now.mono_ms + ASK_AGAIN_MS >= due_ms:
                 self._context.reply(request, answer)
+            else:  # nothing is changed by asking: whoever leads by then is asked
+                self._context.timers.after(now, ASK_AGAIN_MS, ask)
 
-            due_ms = request.due_ms(now, PATIENCE_MS)
-            self._channel.ask_until(DescribeQuorumRequest(), on_answer, due_ms, now)
+        def ask(now: Now) -> None:
+            if self._channel.controller == self._context.id:
+                take(self._here(now), (), now)
+            else:
+                self._channel.ask(DescribeQuorumRequest(), take, now)
+
+        ask(now)
 
     def _on_peer(self, request: Request, now: Now) -> None:
-        here = self.describe_here
-        told = DescribeQuorumResponse(ErrorCode.NOT_RAFT_LEADER) if here is None else here(now)
-        self._context.reply(request, told)
+        self._context.reply(request, self._here(now))
+
+    def _here(self, now: Now) -> Message:
+        told = None if self.describe_here is None else self.describe_here(now)
+        if told is None or told.error != ErrorCode.NONE:
+            return Refusal(ErrorCode.NOT_CONTROLLER, "this broker does not lead the quorum")
+        return told

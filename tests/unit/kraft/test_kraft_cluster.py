@@ -19,7 +19,7 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.shape import Shape
 from tests.simulation.world import World
 from transport.kernel import Now
-from transport.wire.ids import MetadataVersion, NodeId
+from transport.wire.ids import NO_NODE, MetadataVersion, NodeId
 from transport.wire.messages import Message
 from transport.wire.messages.acls import (
     AclBinding,
@@ -216,15 +216,8 @@ def test_a_plain_broker_of_an_earlier_version_ends_before_it_is_registered() -> 
     assert tree.get("/brokers/ids/5") is None, "it was never counted on"
 
 
-@pytest.mark.parametrize("shape", [SEPARATE, MIXED], ids=("separate", "mixed"))
-def test_any_broker_tells_how_the_members_of_the_quorum_are(shape: Shape) -> None:
-    cluster = cluster_of(shape)
-    leader = controller(cluster)
-    others = [name for name in cluster.names("controller") if name != leader]
-    cluster.processes[others[0]].on_exit = None
-    cluster.kill(others[0])
-    brokers = [name for name in cluster.names("broker") if name != others[0]]
-    cluster.world.run_for(500)
+def tell(cluster: Cluster, brokers: list[str]) -> list[DescribeQuorumResponse]:
+    """Ask each of these brokers how the members of the quorum are."""
     asker = Asker([cluster.broker(name).context.config.endpoints().clients for name in brokers])
     process = cluster.add_client(asker)
     told: list[DescribeQuorumResponse] = []
@@ -235,9 +228,33 @@ def test_any_broker_tells_how_the_members_of_the_quorum_are(shape: Shape) -> Non
 
     cluster.world.run_for(100)
     for link in asker.links:
-        send = partial(asker.calls.request, link, DescribeQuorumRequest(), note, timeout_ms=2_000)
+        send = partial(asker.calls.request, link, DescribeQuorumRequest(), note, timeout_ms=9_000)
         process.do(send)
     wait(cluster, lambda: len(told) == len(brokers))
+    return told
+
+
+def test_who_asks_how_the_quorum_is_while_it_elects_a_leader_hears_of_the_next() -> None:
+    cluster = cluster_of(MIXED)
+    leader = controller(cluster)
+    before = member(cluster, leader).broker.context.id
+    others = [name for name in cluster.names("broker") if name != leader]
+    cluster.processes[leader].on_exit = None
+    cluster.kill(leader)
+    for one in tell(cluster, others):
+        assert one.leader not in (before, NO_NODE)
+
+
+@pytest.mark.parametrize("shape", [SEPARATE, MIXED], ids=("separate", "mixed"))
+def test_any_broker_tells_how_the_members_of_the_quorum_are(shape: Shape) -> None:
+    cluster = cluster_of(shape)
+    leader = controller(cluster)
+    others = [name for name in cluster.names("controller") if name != leader]
+    cluster.processes[others[0]].on_exit = None
+    cluster.kill(others[0])
+    brokers = [name for name in cluster.names("broker") if name != others[0]]
+    cluster.world.run_for(500)
+    told = tell(cluster, brokers)
     reigning = member(cluster, leader)
     node = reigning.broker.context.id
     for one in told:

@@ -87,7 +87,7 @@ class DescribeQuorumRequest(Message, frozen=True, array_like=True, gc=False):
 
 
 class DescribeQuorumResponse(Message, frozen=True, array_like=True, gc=False):
-    """Of who leads. NOT_RAFT_LEADER: ask ``leader``; UNSUPPORTED_VERSION: there is none here."""
+    """Of who leads; an error is told by a Refusal."""
 
     api: ClassVar[Api] = Api.DESCRIBE_QUORUM
 
