@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from nodes.broker.kafka.exchange import Exchange
+from nodes.broker.kafka.operations import authorized_operations
 from nodes.core.controller.names import is_internal
 from transport.gateway.kafka.codes import foreign_code
 from transport.gateway.kafka.fields import NO_UUID
 from transport.gateway.kafka.messages.metadata import (
+    NO_OPERATIONS,
     MetadataBroker,
     MetadataPartition,
     MetadataRequest,
@@ -18,6 +20,7 @@ from transport.gateway.kafka.messages.metadata import (
 from transport.wire import messages
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import metadata as native
+from transport.wire.messages.acls import ResourceType
 
 CREATES_FROM = 4
 """Before that version every request makes the topics that it names."""
@@ -69,7 +72,13 @@ def _told(
                 MetadataBroker(node_id=broker.id, host=place.host, port=place.port, rack=rack)
             )
     alive = {broker.id for broker in image.live_brokers()}
-    topics = [_topic(topic, alive) for topic in answer.topics]
+    asked: MetadataRequest = exchange.body
+    of_cluster = of_topics = NO_OPERATIONS
+    if asked.include_cluster_authorized_operations:
+        of_cluster = authorized_operations(ResourceType.CLUSTER)
+    if asked.include_topic_authorized_operations:
+        of_topics = authorized_operations(ResourceType.TOPIC)
+    topics = [_topic(topic, alive, of_topics) for topic in answer.topics]
     topics += [
         MetadataTopic(error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=one, partitions=())
         for one in unknown
@@ -81,16 +90,18 @@ def _told(
         cluster_id=answer.cluster_id,
         controller_id=answer.controller_id if is_told else exchange.context.id,
         topics=tuple(topics),
+        cluster_authorized_operations=of_cluster,
     )
 
 
-def _topic(topic: native.TopicInfo, alive: set[Any]) -> MetadataTopic:
+def _topic(topic: native.TopicInfo, alive: set[Any], operations: int) -> MetadataTopic:
     return MetadataTopic(
         error_code=foreign_code(topic.error),
         name=topic.name,
         topic_id=topic.topic_id or NO_UUID,
         is_internal=is_internal(topic.name),
         partitions=tuple(_partition(one, alive) for one in topic.partitions),
+        topic_authorized_operations=operations,
     )
 
 

@@ -307,6 +307,24 @@ def test_what_names_no_topics_means_all_or_none_by_the_version(
     assert told == asked
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_may_be_done_is_told_if_asked(asked: bool) -> None:
+    bench = Bench()
+    request = metadata.MetadataRequest(
+        topics=None,
+        include_cluster_authorized_operations=asked,
+        include_topic_authorized_operations=asked,
+    )
+    bench.send(ApiKey.METADATA, 8, request)
+    bench.reply(described(bench))
+    answer = only(bench)
+    told = (answer.cluster_authorized_operations, answer.topics[0].topic_authorized_operations)
+    of_cluster = sum(1 << operation for operation in (5, 7, 8, 9, 10, 11, 12))
+    of_topic = sum(1 << operation for operation in (3, 4, 5, 6, 7, 8, 10, 11))
+    none = metadata.NO_OPERATIONS
+    assert told == ((of_cluster, of_topic) if asked else (none, none))
+
+
 def test_topics_are_found_by_their_ids() -> None:
     bench = Bench()
     named = tuple(

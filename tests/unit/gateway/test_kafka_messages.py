@@ -22,9 +22,12 @@ from transport.gateway.kafka.schema import Codec
 from transport.gateway.kafka.writer import Writer
 
 DRAWS = 6
+UNKNOWN_THERE = {ApiKey.UNREGISTER_BROKER}
+"""What kafka-python does not speak: see ``test_kafka_admin_messages.py``."""
 VERSIONS = [
     pytest.param(key, version, id=f"{key.name}-{version}")
     for key, spoken in APIS.items()
+    if key not in UNKNOWN_THERE
     for version in range(spoken.lowest, spoken.highest + 1)
 ]
 
@@ -93,7 +96,8 @@ def _seen(ours: Any, theirs: Any, version: int) -> Any:
                 one for one in ours if one.endswith(f"_{field.name}")
             ]
             value = _seen(ours[name], getattr(theirs, field.name), version)
-            is_set = name.endswith("authorized_operations") and type(value) is int
+            theirs_too = isinstance(getattr(theirs, field.name), int)
+            is_set = name.endswith("authorized_operations") and not theirs_too
             seen[field.name] = _bits(value) if is_set else value
     return seen
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from struct import Struct as Layout
 from typing import NamedTuple
 
-from transport.gateway.kafka.apis import ApiKey, Conversation, conversation
+from transport.gateway.kafka.apis import Conversation, conversation
 from transport.gateway.kafka.fields import Struct
 from transport.gateway.kafka.reader import MalformedFrame, Reader
 from transport.gateway.kafka.writer import Buffer, Writer
@@ -105,8 +105,7 @@ def read_request(frame: memoryview) -> Asked:
             reader.uvarint()
             reader.take(reader.uvarint())
     body = spoken.request.read(reader)
-    if reader.left:
-        raise MalformedFrame(f"{reader.left} bytes behind the end of {ApiKey(key).name}")
+    # What is left is passed over, as by Kafka: librdkafka leaves bytes behind a null array of topics.
     return Asked(RequestHeader(key, version, correlation_id, client_id), body, spoken)
 
 

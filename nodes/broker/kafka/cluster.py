@@ -1,0 +1,70 @@
+"""The cluster for Kafka's clients: its brokers, and brokers that are gone for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from nodes.broker.kafka.exchange import Exchange
+from nodes.broker.kafka.operations import authorized_operations
+from nodes.broker.kafka.parts import TIMEOUT_MS, verdict
+from transport.gateway.kafka.messages import cluster as foreign
+from transport.gateway.kafka.messages.metadata import NO_OPERATIONS
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NO_NODE, NodeId
+from transport.wire.messages import Refusal
+from transport.wire.messages.acls import ResourceType
+from transport.wire.messages.metadata import BrokerInfo, MetadataRequest
+from transport.wire.messages.reassignments import UnregisterBrokerRequest
+
+
+def describe_cluster(exchange: Exchange) -> None:
+    """Tell the live brokers, and the controller if it is one of them."""
+    asked = exchange.body
+
+    def told(answer: Any, _payload: object) -> None:
+        code, text = verdict(answer)
+        brokers = list(_brokers(exchange, () if code else answer.brokers))
+        ids = {broker.broker_id for broker in brokers}
+        controller = NO_NODE if code else answer.controller_id
+        operations = NO_OPERATIONS
+        if asked.include_cluster_authorized_operations:
+            operations = authorized_operations(ResourceType.CLUSTER)
+        exchange.answer(
+            foreign.DescribeClusterResponse(
+                error_code=code,
+                error_message=text,
+                cluster_id=exchange.context.config.cluster_id,
+                controller_id=controller if controller in ids else exchange.context.id,
+                brokers=tuple(brokers),
+                cluster_authorized_operations=operations,
+            )
+        )
+
+    if asked.endpoint_type != foreign.ENDPOINTS_OF_BROKERS:
+        told(Refusal(ErrorCode.MISMATCHED_ENDPOINT_TYPE), ())
+    else:
+        exchange.ask(MetadataRequest(()), told)
+
+
+def _brokers(
+    exchange: Exchange, brokers: Iterable[BrokerInfo]
+) -> Iterator[foreign.DescribeClusterBroker]:
+    """Yield those that listen for this protocol."""
+    for broker in brokers:
+        place = exchange.place_of(broker.id)
+        if place is not None:
+            yield foreign.DescribeClusterBroker(
+                broker_id=broker.id, host=place.host, port=place.port, rack=place.rack or None
+            )
+
+
+def unregister_broker(exchange: Exchange) -> None:
+    """Forget a broker that is stopped and has no replicas."""
+
+    def done(answer: Any, _payload: object) -> None:
+        code, text = verdict(answer)
+        exchange.answer(foreign.UnregisterBrokerResponse(error_code=code, error_message=text))
+
+    node = NodeId(exchange.body.broker_id)
+    exchange.ask(UnregisterBrokerRequest(node, TIMEOUT_MS), done)

@@ -1,0 +1,14 @@
+"""What somebody may do to a resource, as Kafka tells it: a set of bits, one for each operation.
+
+A listener that knows nobody is there only where nobody is judged: everybody may do everything.
+"""
+
+from __future__ import annotations
+
+from nodes.core.acls import OPERATIONS
+from transport.wire.messages.acls import ResourceType
+
+
+def authorized_operations(resource_type: ResourceType) -> int:
+    """Return the operations on a resource of this type."""
+    return sum(1 << operation for operation in OPERATIONS[resource_type])
