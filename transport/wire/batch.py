@@ -19,7 +19,7 @@ from msgspec.structs import astuple, replace
 from transport.wire.checksum import crc32c
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import LeaderEpoch, Offset, ProducerEpoch, ProducerId
+from transport.wire.ids import NO_PRODUCER_ID, LeaderEpoch, Offset, ProducerEpoch, ProducerId
 
 MAGIC = 2
 HEADER_BYTES = 61
@@ -166,8 +166,8 @@ def _contradiction(header: BatchHeader) -> str:
     if header.producer_id >= 0:
         if header.producer_epoch < 0 or header.base_sequence < 0:
             return "a producer id but no epoch or sequence"
-    elif header.producer_id != -1 or header.base_sequence != NO_SEQUENCE:
-        return "a sequence but no producer id"
+    elif header.producer_id != NO_PRODUCER_ID:
+        return f"producer id {header.producer_id}"
     elif header.is_transactional:
         return "the transactional bit but no producer id"
     return ""

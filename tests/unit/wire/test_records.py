@@ -255,11 +255,15 @@ def test_what_is_wrong_with_a_batch_has_its_code() -> None:
         {"producer_id": 7},
         {"producer_id": 7, "producer_epoch": 0},
         {"producer_id": -2},
-        {"base_sequence": 3},
     ],
 )
 def test_a_header_that_contradicts_itself_is_refused(fields: dict[str, int]) -> None:
     assert error_of(changed(batch_of(3), **fields)) == ErrorCode.INVALID_RECORD
+
+
+def test_without_a_producer_id_a_sequence_says_nothing() -> None:
+    batch = changed(batch_of(3), base_sequence=0)  # as aiokafka writes it
+    assert check_batch(batch, size_bytes_max=BIG).base_sequence == 0
 
 
 def test_every_flipped_bit_is_noticed_or_lies_before_the_crc() -> None:
