@@ -5,12 +5,18 @@ With confluent-kafka's AdminClient (librdkafka) and kafka-python's KafkaAdminCli
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import confluent_kafka.admin
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import NewPartitions as AioNewPartitions
+from aiokafka.admin import NewTopic as AioNewTopic
+from aiokafka.admin.config_resource import ConfigResource as AioConfigResource
+from aiokafka.admin.config_resource import ConfigResourceType as AioConfigResourceType
 from confluent_kafka import ElectionType, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import TopicCollection as Names
 from kafka import KafkaAdminClient
@@ -255,6 +261,33 @@ def test_the_cluster_and_its_directories_are_described(
         assert [topic["name"] for topic in directory["topics"]] in ([], ["where"])
     moved = python.alter_replica_log_dirs({("where", 0, 1): "/nowhere"})
     assert set(moved.values()) == {kafka_errors.LogDirNotFoundError}
+
+
+# aiokafka
+
+
+def test_topics_and_configs_by_aiokafka(cluster: Cluster) -> None:
+    async def administer() -> None:
+        async with asyncio.timeout(WAIT_S):
+            client = AIOKafkaAdminClient(bootstrap_servers=cluster.kafka_bootstrap)
+            await client.start()
+            new = AioNewTopic("a-topics", 2, 3, topic_configs={"retention.ms": "60000"})
+            told = await client.create_topics([new])
+            assert [one[:2] for one in told.topic_errors] == [("a-topics", 0)]
+            told = await client.create_topics([new])
+            assert told.topic_errors[0][1] == kafka_errors.TopicAlreadyExistsError.errno
+            await client.create_partitions({"a-topics": AioNewPartitions(3)})
+            (topic,) = await client.describe_topics(["a-topics"])
+            assert len(topic["partitions"]) == 3
+            asked = AioConfigResource(AioConfigResourceType.TOPIC, "a-topics")
+            (answer,) = await client.describe_configs([asked])
+            (resource,) = answer.resources
+            assert {one[0]: one[1] for one in resource[4]}["retention.ms"] == "60000"
+            await client.delete_topics(["a-topics"])
+            assert "a-topics" not in await client.list_topics()
+            await client.close()
+
+    asyncio.run(administer())
 
 
 # What is not there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -19,9 +20,13 @@ from nodes.broker.kafka import (
     topic_pages,
     topics,
 )
+from nodes.broker.kafka.table import TRANSLATORS, translator
 from tests.unit.broker.partition_fleet import PartitionFleet
 from tests.unit.broker.stand_in_exchange import WALL_MS, answered
-from transport.gateway.kafka.fields import NO_UUID
+from tests.unit.gateway.declared_values import draw
+from tests.unit.gateway.test_kafka_messages import declared
+from transport.gateway.kafka.apis import APIS, conversation
+from transport.gateway.kafka.fields import NO_UUID, Struct
 from transport.gateway.kafka.messages import acls as foreign_acls
 from transport.gateway.kafka.messages import cluster as foreign_cluster
 from transport.gateway.kafka.messages import configs as foreign_configs
@@ -31,6 +36,7 @@ from transport.gateway.kafka.messages import reassignments as foreign_moves
 from transport.gateway.kafka.messages import record_deletion as foreign_deletion
 from transport.gateway.kafka.messages import sasl as foreign_sasl
 from transport.gateway.kafka.messages import topics as foreign_topics
+from transport.gateway.kafka.writer import Writer
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LogIndex, NodeId, Term
 from transport.wire.messages.configs import RESOURCE_BROKER, RESOURCE_TOPIC, ConfigSource
@@ -656,3 +662,54 @@ def test_nobody_proves_who_they_are(fleet: PartitionFleet) -> None:
     request = foreign_sasl.DescribeUserScramCredentialsRequest(users=(user,))
     (told,) = answered(fleet, sasl.describe_user_scram_credentials, request).results
     assert told.error_code == ErrorCode.RESOURCE_NOT_FOUND
+
+
+# Whatever is asked
+
+ADMINISTRATION = {
+    "topics",
+    "topic_pages",
+    "record_deletion",
+    "configs",
+    "reassignments",
+    "log_directories",
+    "quotas",
+    "acls",
+    "cluster",
+    "quorum",
+    "sasl",
+}
+KNOWN_NUMBERS = (-1, 0, 1, 2, 3, 4, 5)
+KNOWN_WORDS = ("t", "1", "user", "client-id", "User:a", "*", "retention.ms", "producer_byte_rate")
+
+
+def nudged(value: Any, random: Random) -> Any:
+    """Return a drawn value that is more often about something that is there."""
+    if isinstance(value, Struct):
+        fields = {name: nudged(getattr(value, name), random) for name in value.__struct_fields__}
+        return type(value)(**fields)
+    if isinstance(value, tuple):
+        return tuple(nudged(one, random) for one in value)
+    if isinstance(value, bool) or random.random() < 0.3:
+        return value
+    if isinstance(value, int):
+        return random.choice(KNOWN_NUMBERS)
+    return random.choice(KNOWN_WORDS) if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("name", sorted(ADMINISTRATION))
+def test_whatever_is_asked_gets_an_answer_that_can_be_written(name: str) -> None:
+    fleet = PartitionFleet(1, security={"authorizer": True, "super_users": ("root",)})
+    fleet.network.principals["client"] = "root"
+    fleet.settle()
+    random = Random(name)
+    for key in [key for key, (file, _) in TRANSLATORS.items() if file == name]:
+        spoken = APIS[key]
+        for version in [*range(spoken.lowest, spoken.highest + 1)] * 4:
+            create(fleet, new_topic("t"))
+            codec = conversation(key, version)
+            assert codec is not None
+            flexible = version >= spoken.flexible_from
+            request = nudged(draw(declared(key, "Request"), version, flexible, random), random)
+            answer = answered(fleet, translator(key), request, version=version)
+            codec.response.write(Writer(), answer)
