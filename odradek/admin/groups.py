@@ -12,6 +12,7 @@ from odradek.admin.questions import BrokerQuestions, OnAnswer, OnTopics
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of
 from odradek.cluster.offsets import OffsetLookups, OnFound
+from odradek.consumer.classic_protocol import decode_assignment
 from odradek.errors import OdradekError, error_for
 from transport.driver.ports import Ports
 from transport.kernel import Now
@@ -135,6 +136,7 @@ class GroupAdmin:
 
 def description_of(body: DescribeGroupResponse, names: Mapping[TopicId, str]) -> GroupDescription:
     """Return an answer by names; topics that are no more are left out."""
+    divides_itself = (body.protocol, body.protocol_type) == ("classic", "consumer")
 
     def member(one: DescribedMember) -> MemberDescription:
         return MemberDescription(
@@ -142,7 +144,7 @@ def description_of(body: DescribeGroupResponse, names: Mapping[TopicId, str]) ->
             one.instance_id,
             one.client_id,
             one.epoch,
-            named(one.assigned, names),
+            divided(one) if divides_itself else named(one.assigned, names),
             named(one.revoking, names),
             named(one.target, names),
         )
@@ -160,6 +162,14 @@ def description_of(body: DescribeGroupResponse, names: Mapping[TopicId, str]) ->
         tuple(map(member, body.members)),
         rebalances,
     )
+
+
+def divided(member: DescribedMember) -> tuple[TopicPartition, ...]:
+    """Return what the leader of a group has given to a member; nothing, if that cannot be read."""
+    try:
+        return tuple(sorted(decode_assignment(member.assignment)))
+    except ValueError:
+        return ()
 
 
 def named(topics: Iterable[OwnedTopic], names: Mapping[TopicId, str]) -> tuple[TopicPartition, ...]:

@@ -210,10 +210,11 @@ def _go_on(step: Step, group: Group, token: object, body: Heartbeat) -> None:
     soft = step.facts.of(group.group_id)[member_id]
     soft.heard_ms = step.now.mono_ms
     _end_wait(step, group, member_id)
+    afresh = body.assignment_version == AFRESH
     known = soft.told_version if body.assignment_version == AS_TOLD else body.assignment_version
     # Only who knows what it may read is led on: else it would fall more than one epoch behind.
-    knows_all = (known, body.member_epoch) == (owned.version, owned.epoch)
-    freed = (knows_all or body.assignment_version == AFRESH) and _let_go(step, group, body)
+    knows_all = body.member_epoch == owned.epoch and (afresh or known == owned.version)
+    freed = (knows_all or afresh) and _let_go(step, group, body)
     if _describe(step, group, body):
         settle(step, group, "subscribed anew", member_id)
     elif freed:

@@ -88,6 +88,15 @@ def test_who_asks_afresh_is_told_again_and_believed_what_it_owns(bench: Bench) -
     assert len(second.told) == 2
 
 
+def test_who_asks_afresh_again_and_again_is_led_on(bench: Bench) -> None:
+    """As librdkafka does for as long as it has nothing."""
+    first, second = Told(bench, "one").join(), Told(bench, "two").join()
+    first.beat()
+    first.owns(*(first.told or ()))
+    second.beat(AFRESH, topics=("t",), owned=())
+    assert len(second.told or ()) == 2
+
+
 def test_a_version_of_its_own_lets_nothing_go_unless_it_is_the_newest(bench: Bench) -> None:
     first, second = Told(bench, "one").join(), Told(bench, "two").join()
     first.beat()
