@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from odradek.admin.questions import BrokerQuestions, OnAnswer, OnTopics
 from odradek.cluster.client_program import ClientProgram
+from odradek.cluster.consumer_protocol import decode_assignment
 from odradek.cluster.errands import error_of
 from odradek.cluster.offsets import OffsetLookups, OnFound
-from odradek.consumer.classic_protocol import decode_assignment
 from odradek.errors import OdradekError, error_for
 from transport.driver.ports import Ports
 from transport.kernel import Now

@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 
 from odradek.cluster.committing import Who
-from odradek.cluster.coordinator_link import CoordinatorLink
-from odradek.cluster.errands import error_of
-from odradek.cluster.metadata import ClusterView
-from odradek.consumer.classic_protocol import (
-    COOPERATIVE,
+from odradek.cluster.consumer_protocol import (
     Subscription,
     decode_assignment,
     decode_subscription,
-    divide,
     encode_assignment,
     encode_subscription,
 )
+from odradek.cluster.coordinator_link import CoordinatorLink
+from odradek.cluster.errands import error_of
+from odradek.cluster.metadata import ClusterView
+from odradek.consumer.classic_protocol import COOPERATIVE, divide
 from odradek.consumer.membership import (
     HEARTBEATS_PER_SESSION,
     LEAVE_TIMEOUT_MS,

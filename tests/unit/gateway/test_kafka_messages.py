@@ -22,8 +22,13 @@ from transport.gateway.kafka.schema import Codec
 from transport.gateway.kafka.writer import Writer
 
 DRAWS = 6
-UNKNOWN_THERE = {ApiKey.UNREGISTER_BROKER}
-"""What kafka-python does not speak: see ``test_kafka_admin_messages.py``."""
+UNKNOWN_THERE = {
+    ApiKey.UNREGISTER_BROKER,
+    ApiKey.CONSUMER_GROUP_HEARTBEAT,
+    ApiKey.CONSUMER_GROUP_DESCRIBE,
+}
+"""What kafka-python does not speak: see ``test_kafka_admin_messages.py`` and
+``test_kafka_consumer_groups.py``."""
 VERSIONS = [
     pytest.param(key, version, id=f"{key.name}-{version}")
     for key, spoken in APIS.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from odradek.admin.groups import description_of
-from odradek.consumer.classic_protocol import encode_assignment
+from odradek.cluster.consumer_protocol import encode_assignment
 from transport.wire.ids import MemberId, TopicPartition
 from transport.wire.messages.groups import DescribedMember, DescribeGroupResponse
 

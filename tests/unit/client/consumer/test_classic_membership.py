@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from odradek.cluster.consumer_protocol import decode_subscription, encode_assignment
 from odradek.consumer.classic_membership import ClassicMembership
-from odradek.consumer.classic_protocol import COOPERATIVE, decode_subscription, encode_assignment
+from odradek.consumer.classic_protocol import COOPERATIVE
 from odradek.consumer.membership import GroupSettings
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode

@@ -6,16 +6,14 @@ from random import Random
 
 import pytest
 
-from odradek.consumer.classic_protocol import (
-    COOPERATIVE,
-    STRATEGIES,
+from odradek.cluster.consumer_protocol import (
     Subscription,
     decode_assignment,
     decode_subscription,
-    divide,
     encode_assignment,
     encode_subscription,
 )
+from odradek.consumer.classic_protocol import COOPERATIVE, STRATEGIES, divide
 from transport.wire.ids import MemberId, TopicPartition
 
 MINE = Subscription(frozenset({"t", "u"}), frozenset({TopicPartition("t", 3)}))
