@@ -393,6 +393,8 @@ class BrokerServer:
         self.controller.check()
         self.replicas.check()
         self.internal_topics.check()
+        if self.kafka is not None:
+            self.kafka.check()
 
     def outlook(self, now: Now) -> Outlook:
         """Return how this broker is, for whoever looks in from outside."""
@@ -400,6 +402,8 @@ class BrokerServer:
             return Outlook("starting", False, False, ())
         condition = self._condition()
         measures = broker_measures(self.context, condition, self.replicas.log_sizes())
+        if self.kafka is not None:
+            measures = (*measures, *self.kafka.measures())
         return Outlook(condition.state, False, condition.is_controller, measures)
 
     def _condition(self) -> Condition:

@@ -75,6 +75,7 @@ def steps(text: str) -> list[tuple[str, str]]:
     [
         "README.md",
         "docs/clients.md",
+        "docs/listeners.md",
         "docs/migration.md",
         "docs/modes.md",
         "docs/operating.md",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nodes.broker.context import BrokerContext
+from nodes.runtime.measures import Measure, gauge
 from nodes.runtime.strangers import Strangers
 from transport.driver.ports import Origin, StreamId
 from transport.kernel import Now
@@ -50,8 +51,14 @@ class KafkaListener:
             endpoint, self, connections_max=CONNECTIONS_MAX, idle_max_ms=IDLE_MAX_MS
         )
 
+    def measures(self) -> tuple[Measure, ...]:
+        """Return what ``/metrics`` tells, beside the counters."""
+        connected = gauge("kafka_clients", "Connected to the Kafka listener.", self.client_count)
+        held = gauge("kafka_held_bytes", "Of requests that have not begun.", self.held_bytes)
+        return connected, held
+
     @property
-    def connection_count(self) -> int:
+    def client_count(self) -> int:
         """How many clients are connected."""
         return len(self._connections)
 

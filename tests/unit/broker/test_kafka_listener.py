@@ -110,7 +110,7 @@ def test_all_clients_together_hold_no_more_than_so_much(monkeypatch: pytest.Monk
     bench.listener.on_bytes(LAST, data[9_000:12_000], NOW)
     assert bench.streams.calls == ["close"]
     assert bench.listener.held_bytes == 0
-    assert bench.listener.connection_count == 0
+    assert bench.listener.client_count == 0
     bench.listener.on_bytes(LAST, data[12_000:], NOW)  # was on its way
 
 
@@ -173,7 +173,7 @@ def test_an_answer_to_who_has_gone_is_refused() -> None:
     bench.send(ApiKey.METADATA, 1, METADATA)
     bench.listener.on_stream_end(LAST, NOW)
     assert not bench.reply(Refusal(ErrorCode.NONE, ""))
-    assert bench.listener.connection_count == 0
+    assert bench.listener.client_count == 0
     bench.listener.check()
 
 
