@@ -94,6 +94,10 @@ class CoordinatorConfig:
     sweep_interval_ms: int = setting(
         1_000, "containers and TTLs end within a second or two; ZooKeeper's minute is long", low=10
     )
+    four_letter_words: tuple[str, ...] = setting(
+        ("ruok", "srvr", "isro", "mntr"),
+        "what tells of nobody's connections; ZooKeeper's 4lw.commands.whitelist, for its listener",
+    )
     history_changes_max: int = setting(
         10_000, "a client away for seconds under load still hears of every change", low=0
     )

@@ -82,6 +82,12 @@ class Lanes:
             lane.queue.clear()
             self._context.watches.forget(session_id)
 
+    def leave(self, session_id: SessionId, origin: Origin) -> None:
+        """The connection has ended: if the session was served over it, it is served no more."""
+        lane = self._lanes.get(session_id)
+        if lane is not None and lane.origin == origin:
+            self.detach(session_id)
+
     def detach_all(self) -> None:
         """Serve nobody: every client must attach again, with its watches."""
         for session_id in list(self._lanes):

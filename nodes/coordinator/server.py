@@ -6,6 +6,7 @@ Owns the order of things within a turn; every decision is one of its parts'.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from nodes.config import EXIT_STOPPED, NodeConfig
 from nodes.coordinator.barriers import Barriers
@@ -29,6 +30,7 @@ from nodes.coordinator.writes import Writes
 from nodes.core.znode.core import Applied
 from nodes.core.znode.tree import Tree
 from nodes.runtime.measures import Outlook
+from nodes.runtime.strangers import Strangers
 from nodes.storage.disk import Disk
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.kernel import Now, earliest
@@ -71,6 +73,9 @@ from transport.wire.messages.raft import (
     VoteResponse,
 )
 
+if TYPE_CHECKING:
+    from nodes.coordinator.zookeeper.listener import Listener
+
 RAFT_MESSAGES: tuple[type[Message], ...] = (
     AppendRequest,
     AppendResponse,
@@ -96,12 +101,14 @@ class CoordinatorServer:
         self._machine = machine
         self._started = False
         self._voters_shown: tuple[NodeId, ...] = ()
+        self._listener: Listener | None = None
 
     # The program
 
     def start(self, ports: Ports, now: Now) -> None:
         """Read the disk, connect to the others. Raises StorageError when the disk is damaged."""
-        context = self._context = CoordinatorContext(self._config, ports, self._disk)
+        strangers = Strangers(ports) if self._config.endpoints().zookeeper else None
+        context = self._context = CoordinatorContext(self._config, strangers or ports, self._disk)
         self._replica = Replica(context, self, self._machine)
         self._checkpoints = Checkpoints(context, self._replica)
         loss = self._checkpoints.begin_rebuild()
@@ -125,6 +132,8 @@ class CoordinatorServer:
         self._orders = Orders(context, quorum, self._checkpoints)
         Sweeper(context, quorum, self._writes).start(now)
         self._dispatch = self._tables()
+        if strangers is not None:
+            self._listener = self._listen(strangers)
         self._patience_ms = 2 * self._config.raft.election_timeout_max_ms
         self._reign = quorum.reign
         self._show_voters()
@@ -150,6 +159,8 @@ class CoordinatorServer:
     def end_turn(self, now: Now) -> None:
         """Everything of this turn was delivered: judge, ask, propose, sync."""
         self._context.timers.fire(now)
+        if self._listener is not None:
+            self._listener.end_turn(now)
         self._quorum.tick(now)
         self._lanes.leader_heard(now)
         self._presence.end_turn(now)
@@ -174,6 +185,7 @@ class CoordinatorServer:
             self._presence.next_deadline_ms(),
             self._departure.next_deadline_ms(),
             self._checkpoints.next_deadline_ms(),
+            None if self._listener is None else self._listener.next_deadline_ms(),
         )
 
     def stop(self, now: Now) -> None:
@@ -191,6 +203,8 @@ class CoordinatorServer:
             self._openings.check()
             self._guests.check()
             self._presence.check()
+            if self._listener is not None:
+                self._listener.check()
 
     # For the program around this one, in mode kraft
 
@@ -299,6 +313,8 @@ class CoordinatorServer:
 
     def on_applied(self, write: ProposedWrite, applied: Applied, now: Now) -> None:
         """Events first, then whatever the entry makes due."""
+        if self._listener is not None:
+            self._listener.on_applied(write)
         for change in applied.changes:
             self._lanes.tell(self._context.watches.fire(change), change)
         for session_id in applied.ended:
@@ -343,6 +359,16 @@ class CoordinatorServer:
             told,
             {Heartbeat: self._presence.on_beat},
         )
+
+    def _listen(self, strangers: Strangers) -> Listener:
+        """Take ZooKeeper's own clients as well."""
+        from nodes.coordinator.zookeeper.listener import Listener
+
+        listener = Listener(
+            self._context, strangers, self._quorum, self._lanes, self._dispatch.on_message
+        )
+        listener.open()
+        return listener
 
     def _on_operate(self, request: Request, now: Now) -> None:
         body = request.envelope.body

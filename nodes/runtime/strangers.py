@@ -12,6 +12,9 @@ from nodes.runtime.relay import Relay
 from transport.driver.ports import Door, Origin, Ports
 from transport.wire.codec import Envelope
 
+_ROUTE = b"stranger-"
+"""ZeroMQ's routes have five bytes."""
+
 OnReply = Callable[[Envelope], bool]
 """Takes an answer or an event; False: the stranger is gone or stuck, as ``Wire.reply``."""
 
@@ -30,7 +33,7 @@ class Strangers(Relay):
         ``on_reply`` may be called from within the handing over of a request.
         """
         self._last += 1
-        route = b"stranger-%d" % self._last  # ZeroMQ's have five bytes
+        route = _ROUTE + b"%d" % self._last
         self._known[route] = on_reply
         return Origin(Door.CLIENTS, route, address)
 
@@ -43,4 +46,4 @@ class Strangers(Relay):
         on_reply = self._known.get(origin.route)
         if on_reply is not None:
             return on_reply(envelope)
-        return super().reply(origin, envelope)
+        return not origin.route.startswith(_ROUTE) and super().reply(origin, envelope)

@@ -127,6 +127,7 @@ class ErrorCode(IntEnum):
     SESSION_MOVED = -118
     NOT_READ_ONLY = -119
     NO_WATCHER = -121
+    RECONFIG_DISABLED = -123
     QUOTA_EXCEEDED = -125
 
     # Odradek's own
@@ -319,6 +320,9 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.SESSION_MOVED: Meaning("The session is served by another coordinator now.", **_RETRY),
     ErrorCode.NOT_READ_ONLY: Meaning("This coordinator only reads at present.", **_RETRY),
     ErrorCode.NO_WATCHER: Meaning("The session has no such watch."),
+    ErrorCode.RECONFIG_DISABLED: Meaning(
+        "The ensemble is not changed by its clients; `odradek ensemble` does that."
+    ),
     ErrorCode.QUOTA_EXCEEDED: Meaning("The write would pass the quota of its subtree."),
     ErrorCode.MALFORMED: Meaning("The message could not be read."),
     ErrorCode.UNKNOWN_API: Meaning("No such request here."),

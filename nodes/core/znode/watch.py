@@ -89,6 +89,12 @@ class Watches:
                 self._drop(self._tables[each], path, session_id)
         return found
 
+    def has(self, session_id: SessionId, kind: str, path: str) -> bool:
+        """Tell whether a session has a watch of this kind, or of ANY, on a path."""
+        watched = self._by_session.get(session_id, {})
+        kinds = tuple(self._tables) if kind == ANY else (_TABLE_OF[kind],)
+        return any((each, path) in watched for each in kinds)
+
     def forget(self, session_id: SessionId) -> None:
         """Drop every watch of a session that is no longer served here."""
         for kind, path in self._by_session.pop(session_id, {}):

@@ -1,0 +1,13 @@
+"""ZooKeeper's own clients at a coordinator, as sessions like any other.
+
+A connection holds the native conversation in its client's place: it opens or attaches to the session,
+numbers the writes, sends operations to the coordinator's dispatch and turns results back.  Nothing is
+decided here that is decided elsewhere.
+
+* ``listener.py``    all connections of this coordinator, and its place in the turn
+* ``connection.py``  one connection: what came, what is on its way, what is answered
+* ``handover.py``    how a session is taken over from a connection nobody knows any more
+* ``words.py``       the four-letter words
+
+Imported only where the settings name a port for it; all but the listener at the first connection.
+"""

@@ -1,0 +1,437 @@
+"""One connection of a ZooKeeper client: requests in the order they came, answers in the same order.
+
+What a client asks for is cut into requests of its session's lane: writes that follow each other are
+one, so that they share an entry of the log; reads go a few at a time, and whatever sets a watch is
+answered before anything is applied that could set it off.  Requests that no lane knows wait until all
+before them are answered, and are answered here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from nodes.coordinator.rewatching import set_watches
+from nodes.coordinator.zookeeper.handover import WRITES_IN_FLIGHT_MAX, fence, is_of_another
+from nodes.coordinator.zookeeper.words import answer_word
+from nodes.core.znode.operations import WRITES
+from transport.driver.ports import StreamId
+from transport.gateway.zookeeper.answers import (
+    encode_connected,
+    encode_error,
+    encode_event,
+    encode_expired,
+    encode_identities,
+    encode_result,
+)
+from transport.gateway.zookeeper.frames import Frames
+from transport.gateway.zookeeper.jute import MalformedJute
+from transport.gateway.zookeeper.requests import (
+    PING_XID,
+    CheckWatches,
+    ClientRequest,
+    ConnectRequest,
+    Ping,
+    SetWatches,
+    Unoffered,
+    WhoAmI,
+    decode_connect,
+    decode_request,
+)
+from transport.kernel import Now
+from transport.wire.codec import Envelope, Kind
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import RequestId, SessionId, Zxid
+from transport.wire.messages import Message
+from transport.wire.messages.coordination import (
+    AddAuth,
+    CloseSession,
+    Exists,
+    GetData,
+    OpenSessionRequest,
+    OpenSessionResponse,
+    OperateRequest,
+    OperateResponse,
+    Operation,
+    PingSessionRequest,
+    PingSessionResponse,
+    ProposedWrite,
+    Result,
+    SessionOperation,
+    WatchEvent,
+)
+
+if TYPE_CHECKING:
+    from nodes.coordinator.zookeeper.listener import Listener
+
+FRAME_SLACK_BYTES = 64 * 1024
+"""A frame above the data limit is answered, so that its client learns why; above this it is not."""
+WAITING_MAX = 1_000
+"""Requests of one connection that are not sent on yet; then it is not read from."""
+WAITING_BYTES_MAX = 4 * 1024 * 1024
+"""The same in bytes, of frames that are not answered."""
+READS_AT_ONCE = 8
+"""So that no answer is above what a lane answers at once, with data at their limit."""
+READS_IN_FLIGHT_MAX = 256
+_SMALL_READS = (GetData, Exists)
+
+
+class State(Enum):
+    """How far a connection has come."""
+
+    FRESH = "fresh"
+    """Nothing was asked for."""
+    OPENING = "opening"
+    TAKING_OVER = "taking over"
+    """The session is attached; what its last connection has sent is being shut out."""
+    SERVED = "served"
+    CLOSED = "closed"
+
+
+class _Flight(NamedTuple):
+    """Requests that are one request of the lane."""
+
+    requests: Sequence[tuple[ClientRequest, int]]
+    """Each with the size of its frame; none: the fence."""
+    writes: int
+
+
+class Connection:
+    """One stream, and the session it asks for."""
+
+    def __init__(self, listener: Listener, stream: StreamId, address: str) -> None:
+        self._listener = listener
+        self._context = listener.context
+        self._stream = stream
+        self._origin = listener.strangers.admit(address, self._on_reply)
+        limit = self._context.config.coordinator.data_bytes_max
+        self._frames = Frames(limit + FRAME_SLACK_BYTES)
+        self._asked: ConnectRequest | None = None
+        self._waiting: deque[tuple[ClientRequest, int]] = deque()
+        self._flights: deque[_Flight] = deque()
+        self._sent: dict[RequestId, Operation] = {}
+        """Writes on their way, by number."""
+        self._reads_in_flight = 0
+        self._bytes = 0
+        """Of the frames that are not answered."""
+        self._next_write = 1
+        self._answered = 0
+        """The number of the newest write that was answered."""
+        self._correlation = 0
+        self._paused = False
+        self._opened = OpenSessionResponse(0)
+        self.address = address
+        self.state = State.FRESH
+        self.session_id = SessionId(0)
+        self.identities = self._context.identities.of_connection(self._origin)
+        self.received = 0
+        """Requests."""
+        self.answered = 0
+        """Of those; both for people."""
+
+    @property
+    def outstanding(self) -> int:
+        """How many requests are not answered."""
+        return len(self._waiting) + sum(len(flight.requests) for flight in self._flights)
+
+    # From the stream, and at the end of a turn
+
+    def on_bytes(self, data: bytes, now: Now) -> None:
+        """Take what has come."""
+        self._frames.feed(data)
+        if self.state is State.FRESH:
+            word = self._frames.word()
+            if word:
+                self._send(answer_word(self._listener, word, now))
+                self.close()
+                return
+        self.go_on(now)
+
+    def go_on(self, now: Now) -> None:
+        """Do what can be done of what has come."""
+        try:
+            self._take_frames(now)
+        except MalformedJute as error:
+            self._context.count("zookeeper_malformed")
+            self._listener.note(f"{self.address} is no client of ZooKeeper's: {error}")
+            self.close()
+            return
+        while self._waiting and self.state is State.SERVED and self._forward(now):
+            pass
+        if self.state is not State.CLOSED:
+            self._throttle()
+
+    def _take_frames(self, now: Now) -> None:
+        while self.state in (State.FRESH, State.SERVED) and not self._is_full():
+            frame = self._frames.next()
+            if frame is None:
+                return
+            if self.state is State.FRESH:
+                self._open(decode_connect(frame), now)
+                continue
+            self.received += 1
+            request = decode_request(frame)
+            if type(request.body) is Ping:
+                self._ask(PingSessionRequest(self.session_id), now)
+            else:
+                self._waiting.append((request, len(frame)))
+                self._bytes += len(frame)
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= WAITING_MAX or self._bytes >= WAITING_BYTES_MAX
+
+    def _throttle(self) -> None:
+        """Read from it only while there is room for what comes, and somebody to whom it can go."""
+        waits = self.state in (State.OPENING, State.TAKING_OVER) or self._is_full()
+        if waits is not self._paused:
+            self._paused = waits
+            streams = self._context.ports.streams
+            (streams.pause if waits else streams.resume)(self._stream)
+
+    # The session
+
+    def _open(self, asked: ConnectRequest, now: Now) -> None:
+        self._asked = asked
+        self.state = State.OPENING
+        self._ask(
+            OpenSessionRequest(
+                max(0, asked.timeout_ms),
+                SessionId(asked.session_id),
+                asked.password,
+                Zxid(asked.last_zxid),
+                read_only=asked.read_only,
+            ),
+            now,
+        )
+
+    def _on_opened(self, answer: OpenSessionResponse) -> bool:
+        asked = self._asked
+        assert asked is not None, "an answer to no question"
+        if answer.error == ErrorCode.SESSION_EXPIRED:
+            self._send(encode_expired(read_only=False if asked.knows_read_only else None))
+        if answer.error:
+            return self.close()
+        self._opened = answer
+        self.session_id = answer.session_id
+        self._answered = answer.last_request_id
+        self._next_write = self._answered + 1
+        self._listener.serves(self)
+        self._listener.wake(self)
+        if answer.read_only or not asked.session_id:
+            return self._serve()
+        self.state = State.TAKING_OVER
+        return True
+
+    def _serve(self) -> bool:
+        """Tell the client that its session is served here."""
+        asked, opened = self._asked, self._opened
+        assert asked is not None, "served before it was asked for"
+        self.state = State.SERVED
+        read_only = opened.read_only if asked.knows_read_only else None
+        return self._send(
+            encode_connected(
+                opened.timeout_ms, opened.session_id, opened.password, read_only=read_only
+            )
+        )
+
+    def take_over(self, now: Now) -> None:
+        """Shut out what the session's last connection may have sent; then it is served."""
+        if self.state is State.TAKING_OVER and not self._flights:
+            checks = fence(RequestId(self._answered))
+            self._next_write = checks[-1].request_id + 1
+            self._operate((), checks, now)
+
+    def on_applied(self, write: ProposedWrite) -> None:
+        """Writes of this session were applied; if others have sent them, it is served elsewhere now."""
+        if self.state is State.TAKING_OVER:
+            others = write.operations[-1].request_id >= self._next_write and bool(self._flights)
+        else:
+            others = is_of_another(write.operations, self._sent, RequestId(self._answered))
+        if others:
+            self._context.count("zookeeper_sessions_moved")
+            self.close()
+
+    # Requests on their way
+
+    def _forward(self, now: Now) -> bool:
+        """Send on or answer what is first. False: it has to wait."""
+        request, size_bytes = self._waiting[0]
+        local = _LOCAL.get(type(request.body))
+        if local is not None:
+            if self._flights:
+                return False
+            self._waiting.popleft()
+            self._bytes -= size_bytes
+            local(self, request)
+            return True
+        is_write = type(request.body) in WRITES
+        room = self._room(is_write=is_write)
+        if type(request.body) in _SMALL_READS:
+            room = min(room, READS_AT_ONCE)
+        elif not is_write:
+            room = min(room, 1)
+        if room <= 0:
+            return False
+        chosen = self._first_alike(request, room, is_write=is_write)
+        for _ in chosen:
+            self._waiting.popleft()
+        operations = tuple(
+            [self._numbered(cast("Operation", each.body), is_write=is_write) for each, _ in chosen]
+        )
+        self._operate(chosen, operations, now)
+        return True
+
+    def _room(self, *, is_write: bool) -> int:
+        limit = self._context.config.coordinator.outstanding_operations_max // 2
+        if is_write:
+            return min(limit, WRITES_IN_FLIGHT_MAX) - len(self._sent)
+        return min(limit, READS_IN_FLIGHT_MAX) - self._reads_in_flight
+
+    def _first_alike(
+        self, first: ClientRequest, count: int, *, is_write: bool
+    ) -> list[tuple[ClientRequest, int]]:
+        """Return as many of those that wait as can be one request of the lane."""
+        if not is_write and type(first.body) not in _SMALL_READS:
+            return [self._waiting[0]]
+        chosen = []
+        for each in islice(self._waiting, count):
+            kind = type(each[0].body)
+            if not (kind in WRITES if is_write else kind in _SMALL_READS):
+                break
+            chosen.append(each)
+        return chosen
+
+    def _numbered(self, operation: Operation, *, is_write: bool) -> SessionOperation:
+        number = RequestId(0)
+        if is_write:
+            number = RequestId(self._next_write)
+            self._next_write += 1
+        return SessionOperation(number, operation)
+
+    def _operate(
+        self,
+        requests: Sequence[tuple[ClientRequest, int]],
+        operations: tuple[SessionOperation, ...],
+        now: Now,
+    ) -> None:
+        writes = {item.request_id: item.operation for item in operations if item.request_id}
+        self._sent.update(writes)
+        self._reads_in_flight += len(operations) - len(writes)
+        self._flights.append(_Flight(requests, len(writes)))
+        self._ask(OperateRequest(self.session_id, RequestId(self._answered + 1), operations), now)
+
+    def _ask(self, body: Message, now: Now) -> None:
+        self._correlation += 1
+        envelope = Envelope(Kind.REQUEST, body, correlation_id=self._correlation)
+        self._listener.ask(self._origin, envelope, now)
+
+    # Answers
+
+    def _on_reply(self, envelope: Envelope) -> bool:
+        """Take what the coordinator answers or tells; False: this connection takes nothing more."""
+        if self.state is State.CLOSED:
+            return False
+        body = envelope.body
+        if isinstance(body, WatchEvent):
+            return self._send(encode_event(body))
+        if isinstance(body, OperateResponse) and not body.error:
+            if self._waiting or self._paused:
+                self._listener.wake(self)
+            return self._on_results(body)
+        if isinstance(body, PingSessionResponse) and not body.error:
+            self.answered += 1
+            return self._send(encode_error(PING_XID, body.zxid, 0))
+        if isinstance(body, OpenSessionResponse):
+            return self._on_opened(body)
+        return (
+            self.close()
+        )  # moved, expired or refused as a whole: it finds out where it connects next
+
+    def _on_results(self, body: OperateResponse) -> bool:
+        flight = self._flights.popleft()
+        for number in list(islice(self._sent, flight.writes)):
+            del self._sent[number]
+            self._answered = number
+        if not flight.requests:
+            return self._serve()
+        self._reads_in_flight -= len(flight.requests) - flight.writes
+        written = []
+        ends = False
+        for (request, size_bytes), result in zip(flight.requests, body.results, strict=True):
+            self._bytes -= size_bytes
+            closes = type(request.body) is CloseSession
+            if result.error == ErrorCode.SESSION_EXPIRED and not closes:
+                ends = True
+                break
+            written.append(encode_result(request, result))
+            ends = ends or closes or self._has_failed_proof(request, result)
+        self.answered += len(written)
+        return self._send(*written) and not (ends and not self.close())
+
+    def _has_failed_proof(self, request: ClientRequest, result: Result) -> bool:
+        """Note whom a client has proved to be; who has proved nothing is sent away, as ZooKeeper does."""
+        if not isinstance(request.body, AddAuth):
+            return False
+        self.identities = self._context.identities.added(self.identities, (request.body,))
+        return bool(result.error)
+
+    def _send(self, *frames: bytes) -> bool:
+        if not frames or self._context.ports.streams.send(self._stream, frames):
+            return True
+        return self.close()
+
+    def close(self) -> bool:
+        """End the connection, once what was answered has left. Returns False: nothing more is taken."""
+        if self.state is not State.CLOSED:
+            self.state = State.CLOSED
+            self._context.ports.streams.close(self._stream)
+            self._listener.strangers.dismiss(self._origin)
+            self._listener.has_closed(self._stream, self, self._origin)
+        return False
+
+    # Requests of no lane
+
+    def _set_watches(self, request: ClientRequest) -> None:
+        asked = request.body
+        assert isinstance(asked, SetWatches)
+        if not self._opened.read_only:  # without a quorum nothing changes
+            if not self._listener.lanes.serves(self.session_id):
+                self.close()
+                return
+            seen = Zxid(asked.seen_zxid)
+            missed = set_watches(self._context, self.session_id, asked.watches, seen)
+            for event, change in missed.items():
+                self._listener.lanes.tell((event,), change)
+        self._say(request, ErrorCode.NONE)
+
+    def _check_watches(self, request: ClientRequest) -> None:
+        asked = request.body
+        assert isinstance(asked, CheckWatches)
+        if not asked.kind:
+            self._say(request, ErrorCode.BAD_ARGUMENTS)
+            return
+        found = self._context.watches.has(self.session_id, asked.kind, asked.path)
+        self._say(request, ErrorCode.NONE if found else ErrorCode.NO_WATCHER)
+
+    def _who_am_i(self, request: ClientRequest) -> None:
+        self.answered += 1
+        self._send(encode_identities(request.xid, self._context.core.zxid, self.identities))
+
+    def _not_offered(self, request: ClientRequest) -> None:
+        assert isinstance(request.body, Unoffered)
+        self._say(request, request.body.error)
+
+    def _say(self, request: ClientRequest, error: int) -> None:
+        self.answered += 1
+        self._send(encode_error(request.xid, self._context.core.zxid, int(error)))
+
+
+_LOCAL: dict[type, Callable[[Connection, ClientRequest], None]] = {
+    SetWatches: Connection._set_watches,
+    CheckWatches: Connection._check_watches,
+    WhoAmI: Connection._who_am_i,
+    Unoffered: Connection._not_offered,
+}

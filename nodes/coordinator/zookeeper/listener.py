@@ -1,0 +1,143 @@
+"""The listener for ZooKeeper's clients: all connections of this coordinator."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from nodes.coordinator.context import CoordinatorContext
+from nodes.coordinator.lanes import Lanes
+from nodes.coordinator.quorum import Quorum
+from nodes.runtime.strangers import Strangers
+from transport.driver.ports import Origin, StreamId
+from transport.kernel import Now
+from transport.wire.codec import Envelope
+from transport.wire.ids import SessionId
+from transport.wire.messages.coordination import ProposedWrite
+
+if TYPE_CHECKING:  # they, and the tongue itself, come with the first connection
+    from nodes.coordinator.zookeeper.connection import Connection
+
+CONNECTIONS_MAX = 4_096
+"""As of a door."""
+_logger = logging.getLogger("odradek.zookeeper")
+
+
+class Listener:
+    """A ``StreamHandler``. Its connections go on at the end of a turn, never within an answer."""
+
+    def __init__(
+        self,
+        context: CoordinatorContext,
+        strangers: Strangers,
+        quorum: Quorum,
+        lanes: Lanes,
+        ask: Callable[[Origin, Envelope, Now], None],
+    ) -> None:
+        """``ask`` hands a request to the coordinator's dispatch."""
+        self.context = context
+        self.strangers = strangers
+        self.quorum = quorum
+        self.lanes = lanes
+        self.ask = ask
+        self._connections: dict[StreamId, Connection] = {}
+        self._by_session: dict[SessionId, Connection] = {}
+        """Who serves it last."""
+        self._awake: dict[Connection, None] = {}
+        self._left: list[tuple[SessionId, Origin]] = []
+        """Connections that have ended, to be told to their lanes."""
+
+    def open(self) -> None:
+        """Listen where the settings say. Raises ``PortInUse``."""
+        config = self.context.config
+        self.context.ports.streams.listen(
+            config.bound(config.endpoints().zookeeper),
+            self,
+            connections_max=CONNECTIONS_MAX,
+            idle_max_ms=config.coordinator.session_timeout_max_ms,
+        )
+
+    @property
+    def connections(self) -> Iterable[Connection]:
+        """All that are open."""
+        return self._connections.values()
+
+    # A handler of streams
+
+    def on_stream(self, stream: StreamId, address: str, now: Now) -> None:
+        """Somebody has connected."""
+        from nodes.coordinator.zookeeper.connection import Connection
+
+        self.context.count("zookeeper_connections")
+        self._connections[stream] = Connection(self, stream, address)
+
+    def on_bytes(self, stream: StreamId, data: bytes, now: Now) -> None:
+        """Bytes have come."""
+        connection = self._connections.get(stream)
+        if connection is not None:
+            connection.on_bytes(data, now)
+
+    def on_stream_end(self, stream: StreamId, now: Now) -> None:
+        """A connection has ended by itself; its session lives until its time-out."""
+        connection = self._connections.get(stream)
+        if connection is not None:
+            connection.close()
+
+    # From the connections
+
+    def serves(self, connection: Connection) -> None:
+        """A session is served by this connection from now on, and by no earlier one."""
+        before = self._by_session.get(connection.session_id)
+        self._by_session[connection.session_id] = connection
+        if before is not None:
+            before.close()
+
+    def wake(self, connection: Connection) -> None:
+        """It may be able to go on: at the end of the turn."""
+        self._awake[connection] = None
+
+    def has_closed(self, stream: StreamId, connection: Connection, origin: Origin) -> None:
+        """It has ended."""
+        self._connections.pop(stream, None)
+        self._awake.pop(connection, None)
+        session_id = connection.session_id
+        if session_id:
+            self._left.append((session_id, origin))
+            if self._by_session.get(session_id) is connection:
+                del self._by_session[session_id]
+
+    def note(self, text: str) -> None:
+        """Write to the node's log what an operator may ask about."""
+        _logger.info("%s", text)
+
+    # In the turn
+
+    def on_applied(self, write: ProposedWrite) -> None:
+        """Writes of a session are applied, and none of it is answered yet."""
+        connection = self._by_session.get(write.session_id)
+        if connection is not None and write.operations:
+            connection.on_applied(write)
+
+    def end_turn(self, now: Now) -> None:
+        """Go on with whatever can; take leave of the lanes of those that have ended."""
+        if self.context.stopping:
+            for connection in list(self._connections.values()):
+                connection.close()
+        while self._left:
+            self.lanes.leave(*self._left.pop())
+        awake, self._awake = self._awake, {}
+        for connection in awake:
+            connection.take_over(now)
+            connection.go_on(now)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return a moment that has passed while somebody can go on."""
+        return 0 if self._awake or self._left else None
+
+    def check(self) -> None:
+        """Assert that every session has one connection at most, and that it is an open one."""
+        open_ones = set(self._connections.values())
+        for session_id, connection in self._by_session.items():
+            assert connection in open_ones
+            assert connection.session_id == session_id
