@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from transport.gateway.zookeeper import jute
 from transport.gateway.zookeeper.requests import EVENT_XID, ClientRequest, OpCode
 from transport.wire.errors import ErrorCode
@@ -107,19 +109,7 @@ def _stat_of(result: Result) -> bytes:
 
 def encode_stat(stat: Stat) -> bytes:
     """Write a Stat: the same fields, in the same order."""
-    return _STAT.pack(
-        stat.czxid,
-        stat.mzxid,
-        stat.ctime,
-        stat.mtime,
-        stat.version,
-        stat.cversion,
-        stat.aversion,
-        stat.ephemeral_owner,
-        stat.data_length,
-        stat.children_count,
-        stat.pzxid,
-    )
+    return _STAT.pack(*msgspec.structs.astuple(stat))
 
 
 def _created(result: Result) -> bytes:
