@@ -154,13 +154,12 @@ class Connection:
         """Do what can be done of what has come."""
         try:
             self._take_frames(now)
+            while self._waiting and self.state is State.SERVED and self._forward(now):
+                self._take_frames(now)
         except MalformedJute as error:
             self._context.count("zookeeper_malformed")
             self._listener.note(f"{self.address} is no client of ZooKeeper's: {error}")
             self.close()
-            return
-        while self._waiting and self.state is State.SERVED and self._forward(now):
-            pass
         if self.state is not State.CLOSED:
             self._throttle()
 

@@ -15,7 +15,8 @@ from typing import Any, TypeVar, cast, get_args
 from nodes.config import CoordinatorConfig, NodeConfig, RaftConfig
 from nodes.coordinator.server import CoordinatorServer
 from tests.simulation.disk import SimulatedDisk
-from transport.driver.ports import Door, LinkId, Origin, Streams
+from tests.unit.coordinator.zookeeper_client import FakeStreams
+from transport.driver.ports import Door, LinkId, Origin
 from transport.kernel import Now
 from transport.wire import codec
 from transport.wire.codec import Envelope, Kind
@@ -81,6 +82,7 @@ class Process:
         self.posted: deque[Callable[[Now], None]] = deque()
         self.jobs: deque[tuple[Callable[[], Any], Callable[[Any, Now], None]]] = deque()
         self.links: dict[LinkId, str] = {}
+        self.streams = FakeStreams()
         self.hold_syncs = False
         self.status: int | None = None
 
@@ -89,10 +91,6 @@ class Process:
     @property
     def wire(self) -> Process:
         return self
-
-    @property
-    def streams(self) -> Streams:
-        raise AssertionError("nobody listens for other tongues here")
 
     @property
     def pool(self) -> Process:
@@ -278,6 +276,8 @@ class Ensemble:
         coordinator: CoordinatorConfig | None = None,
         raft: RaftConfig | None = None,
         observers: int = 0,
+        *,
+        listening: bool = False,
     ) -> None:
         self.now = Now(1_000, 1_700_000_000_000)
         self.clients: dict[bytes, Client] = {}
@@ -295,7 +295,13 @@ class Ensemble:
         names.append((NodeId(101), NodeName("broker-101"), ("broker",)))
         endpoints = tuple(
             NodeEndpoints(
-                node_id, name, roles, f"{name}:peers", f"{name}:clients", f"{name}:events"
+                node_id,
+                name,
+                roles,
+                f"{name}:peers",
+                f"{name}:clients",
+                f"{name}:events",
+                zookeeper=f"tcp://{name}:2181" if listening and "coordinator" in roles else "",
             )
             for node_id, name, roles in names
         )

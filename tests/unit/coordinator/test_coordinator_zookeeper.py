@@ -1,0 +1,379 @@
+"""ZooKeeper's clients at the fake ensemble: order, watches, sessions that move, and bad input."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodes.config import CoordinatorConfig
+from nodes.coordinator.zookeeper import connection, handover
+from tests.unit.coordinator.ensemble import Ensemble
+from tests.unit.coordinator.zookeeper_client import (
+    OPEN_ACL,
+    ZooKeeperClient,
+    create,
+    setting,
+    watching,
+)
+from transport.driver.ports import Door, Origin
+from transport.gateway.zookeeper import jute
+from transport.gateway.zookeeper.jute import JuteReader
+from transport.gateway.zookeeper.requests import OpCode
+from transport.wire.codec import Envelope
+from transport.wire.errors import ErrorCode as E
+from transport.wire.ids import RequestId
+from transport.wire.messages.coordination import (
+    Check,
+    ForwardWrites,
+    GetData,
+    Operation,
+    Result,
+    SessionOperation,
+)
+
+PING, CREATE, GET, SET, DELETE, EXISTS = 11, 1, 4, 5, 2, 3
+CHILDREN, MULTI, CLOSE, SYNC, AUTH = 8, 14, -11, 9, 100
+
+
+@pytest.fixture
+def ensemble() -> Ensemble:
+    made = Ensemble(listening=True)
+    made.leader()
+    return made
+
+
+def client(ensemble: Ensemble, number: int | None = None) -> ZooKeeperClient:
+    number = ensemble.followers()[0] if number is None else number
+    return ZooKeeperClient(ensemble, number)
+
+
+def data_of(ensemble: Ensemble, path: str) -> bytes | None:
+    native = ensemble.session(ensemble.leader())
+    native.open()
+    (result,) = native.operate(GetData(path))
+    return result.data if isinstance(result, Result) else None
+
+
+def test_a_session_is_one_of_the_tree_and_closes(ensemble: Ensemble) -> None:
+    one = client(ensemble).connect()
+    assert one.timeout_ms == 4_000
+    assert one.ask(CREATE, *create("/e", b"x", mode=1)).text() == "/e"
+    other = client(ensemble, ensemble.leader()).connect()
+    answer = other.ask(EXISTS, *watching("/e"))
+    assert answer.error == 0
+    owner = JuteReader(answer.body[44:]).int64()
+    assert owner == one.session_id
+    closed = one.ask(CLOSE, xid=9)
+    assert (closed.xid, closed.error) == (9, 0)
+    assert one.is_closed
+    assert [each.event() for each in other.answers()] == [(2, "/e")]
+
+
+def test_answers_come_in_the_order_of_their_requests(ensemble: Ensemble) -> None:
+    one = client(ensemble).connect()
+    one.send(1, CREATE, *create("/n", b"0"))
+    for xid in range(2, 60, 3):
+        one.send(xid, SET, *setting("/n", b"%d" % xid))
+        one.send(xid + 1, GET, *watching("/n", watch=False))
+        one.send(xid + 2, OpCode.WHO_AM_I if xid % 2 else SYNC, jute.string("/n"))
+    answers = one.answers()
+    assert [answer.xid for answer in answers] == list(range(1, 62))
+    assert all(answer.error == 0 for answer in answers)
+    for answer in answers:
+        if answer.xid % 3 == 0:
+            assert JuteReader(answer.body).buffer() == b"%d" % (answer.xid - 1)
+    zxids = [answer.zxid for answer in answers]
+    assert zxids == sorted(zxids)
+    assert one.ask(PING, xid=-2).error == 0
+
+
+def test_a_watch_is_told_after_it_is_set_and_before_what_it_saw_can_be_read(
+    ensemble: Ensemble,
+) -> None:
+    one = client(ensemble).connect()
+    one.ask(CREATE, *create("/n", b"0"))
+    for xid, opcode, parts in (
+        (10, GET, watching("/n")),
+        (11, SET, setting("/n", b"1")),
+        (12, GET, watching("/n")),
+        (13, EXISTS, watching("/m")),
+        (14, CREATE, create("/m")),
+    ):
+        one.send(xid, opcode, *parts)
+    answers = one.answers()
+    assert [answer.xid for answer in answers] == [10, -1, 11, 12, 13, -1, 14]
+    assert [answers[1].event(), answers[5].event()] == [(3, "/n"), (1, "/m")]
+    other = client(ensemble, ensemble.leader()).connect()
+    other.ask(SET, *setting("/n", b"2"))
+    assert [each.event() for each in one.answers()] == [(3, "/n")]
+
+
+def test_a_session_that_moves_keeps_its_ephemerals_and_hears_what_it_missed(
+    ensemble: Ensemble,
+) -> None:
+    first, second = ensemble.followers()
+    one = client(ensemble, first).connect()
+    one.ask(CREATE, *create("/e", mode=1))
+    seen = one.ask(GET, *watching("/e")).zxid
+    ensemble.kill(first)
+    ensemble.leader()
+    other = client(ensemble).connect()
+    other.ask(SET, *setting("/e", b"changed"))
+    moved = client(ensemble, second).connect(one, last_zxid=seen)
+    assert (moved.session_id, moved.timeout_ms) == (one.session_id, 4_000)
+    paths = jute.vector([jute.string("/e")]), jute.vector([]), jute.vector([])
+    moved.send(-8, OpCode.SET_WATCHES, jute.int64(seen), *paths)
+    moved.send(2, GET, *watching("/e", watch=False))
+    answers = moved.answers()
+    assert [answer.xid for answer in answers] == [-1, -8, 2]
+    assert answers[0].event() == (3, "/e")
+    assert moved.ask(CREATE, *create("/s-", mode=2)).text().startswith("/s-")
+
+
+def test_what_the_last_connection_sent_is_shut_out_or_done_before(ensemble: Ensemble) -> None:
+    leader = ensemble.leader()
+    first, second = ensemble.followers()
+    one = client(ensemble, first).connect()
+    one.ask(CREATE, *create("/n", b"0"))
+    late: list[Envelope] = []
+
+    def drop(here: str, there: str, envelope: Envelope) -> bool:
+        if isinstance(envelope.body, ForwardWrites) and here.endswith(str(first)):
+            late.append(envelope)
+            return True
+        return False
+
+    ensemble.drop = drop
+    for xid in (2, 3, 4):
+        one.send(xid, SET, *setting("/n", b"late %d" % xid))
+    assert one.answers() == []
+    assert late
+    one.end()
+    moved = client(ensemble, second).connect(one)
+    assert moved.ask(SET, *setting("/n", b"new")).error == 0
+    assert data_of(ensemble, "/n") == b"new"
+    process = ensemble.nodes[leader].process
+    assert process is not None
+    process.inbox.extend((Origin(Door.PEERS, b"late"), envelope) for envelope in late)
+    ensemble.settle()
+    assert data_of(ensemble, "/n") == b"new"
+    answers = [moved.ask(CREATE, *create(f"/{number}")) for number in range(70)]
+    assert all(answer.error == 0 for answer in answers)
+
+
+def test_a_session_taken_elsewhere_ends_its_old_connection_without_a_false_answer(
+    ensemble: Ensemble,
+) -> None:
+    first, second = ensemble.followers()
+    one = client(ensemble, first).connect()
+    one.ask(CREATE, *create("/n", b"0"))
+    name = ensemble.nodes[first].config.name
+    ensemble.drop = lambda here, there, envelope: (
+        here == name and isinstance(envelope.body, ForwardWrites)
+    )
+    one.send(2, SET, *setting("/n", b"never done"))
+    moved = client(ensemble, second).connect(one)
+    assert one.answers() == []
+    assert one.is_closed
+    ensemble.drop = lambda here, there, envelope: False
+    ensemble.run(2_000)
+    assert data_of(ensemble, "/n") == b"0"
+    assert moved.ask(SET, *setting("/n", b"1")).error == 0
+    again = client(ensemble, second).connect(moved)  # at the same coordinator, too
+    assert moved.is_closed
+    assert again.ask(SET, *setting("/n", b"2")).error == 0
+
+
+def test_two_that_share_a_session_are_never_given_each_others_results() -> None:
+    sent: dict[RequestId, Operation] = {RequestId(7): Check("/")}
+    mine = SessionOperation(RequestId(7), Check("/"))
+    others = SessionOperation(RequestId(7), Check("/x"))
+    later = SessionOperation(RequestId(8), Check("/"))
+    answered = RequestId(6)
+    assert not handover.is_of_another([mine], sent, answered)
+    assert handover.is_of_another([others], sent, answered)
+    assert handover.is_of_another([mine, later], sent, answered)
+    assert not handover.is_of_another([others], sent, RequestId(7))
+
+
+def test_who_may_not_have_a_session_is_told_or_sent_away(ensemble: Ensemble) -> None:
+    one = client(ensemble).connect()
+    wrong = client(ensemble)
+    wrong.session_id = one.session_id
+    wrong.hello()
+    assert wrong.opened().timeout_ms == 0
+    assert wrong.is_closed
+    ahead = client(ensemble)
+    ahead.session_id, ahead.password = one.session_id, one.password
+    ahead.hello(last_zxid=10**9)
+    assert ahead.take() == b""
+    assert ahead.is_closed
+    assert one.ask(PING, xid=-2).error == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        jute.int32(2**30),
+        jute.framed(b""),
+        jute.framed(b"x" * 20),
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_bad_bytes_end_their_connection_and_nothing_else(ensemble: Ensemble, data: bytes) -> None:
+    good = client(ensemble).connect()
+    bad = client(ensemble)
+    bad.write(data)
+    assert bad.take() == b""
+    assert bad.is_closed
+    served = client(ensemble).connect()
+    served.write(jute.framed(jute.int32(1), jute.int32(CREATE), b"\0\0\0\x7f/"))
+    assert served.take() == b""
+    assert served.is_closed
+    assert good.ask(CREATE, *create("/fine")).error == 0
+    figures = ensemble.health(ensemble.followers()[0]).figures
+    assert figures["zookeeper_malformed"] == 2
+
+
+def test_every_operation_has_its_answer(ensemble: Ensemble) -> None:
+    one = client(ensemble).connect()
+    made = one.ask(OpCode.CREATE2, *create("/n", b"0", mode=1))
+    assert (made.text(), len(made.body)) == ("/n", 6 + 68)
+    ttl = create("/ttl", mode=5)
+    assert one.ask(OpCode.CREATE_TTL, *ttl, jute.int64(60_000)).text() == "/ttl"
+    assert one.ask(OpCode.CREATE_CONTAINER, *create("/box", mode=4)).text() == "/box"
+    assert one.ask(OpCode.GET_ALL_CHILDREN_NUMBER, jute.string("/")).body >= jute.int32(3)
+    found = JuteReader(one.ask(OpCode.GET_EPHEMERALS, jute.string("/")).body)
+    assert found.vector(found.string, 4) == ["/n"]
+    assert one.ask(OpCode.CHECK, jute.string("/n"), jute.int32(5)).error == E.BAD_VERSION
+    assert one.ask(OpCode.SET_ACL, jute.string("/n"), OPEN_ACL, jute.int32(0)).error == 0
+    assert one.ask(OpCode.GET_ACL, jute.string("/n")).body.startswith(OPEN_ACL)
+    assert (
+        one.ask(CREATE, jute.string("/b"), jute.buffer(b""), jute.vector([]), jute.int32(0)).error
+        == E.INVALID_ACL
+    )
+    assert one.ask(OpCode.RECONFIG).error == E.RECONFIG_DISABLED
+    assert one.ask(99).error == E.UNIMPLEMENTED
+    assert one.ask(SYNC, jute.string("/n")).text() == "/n"
+    read = jute.int32(GET) + b"\0" + jute.int32(-1) + jute.string("/n") + b"\0"
+    missing = read.replace(b"/n", b"/x")
+    end = jute.int32(-1) + b"\1" + jute.int32(-1)
+    both = JuteReader(one.ask(OpCode.MULTI_READ, read, missing, end).body)
+    assert (both.int32(), both.boolean(), both.int32(), both.buffer()) == (GET, False, 0, b"0")
+    told = JuteReader(one.ask(OpCode.WHO_AM_I).body)
+    assert told.vector(lambda: (told.string(), told.string()), 8) == [("ip", "10.0.0.9")]
+
+
+def test_lasting_watches_are_set_checked_and_removed(ensemble: Ensemble) -> None:
+    one = client(ensemble).connect()
+    one.ask(CREATE, *create("/n"))
+    any_kind = jute.string("/n"), jute.int32(3)
+    assert one.ask(OpCode.CHECK_WATCHES, *any_kind).error == E.NO_WATCHER
+    assert one.ask(OpCode.ADD_WATCH, jute.string("/n"), jute.int32(1)).body == jute.int32(0)
+    assert one.ask(OpCode.CHECK_WATCHES, *any_kind).error == 0
+    for number in range(2):
+        one.send(2, CREATE, *create(f"/n/{number}"))
+        event, made = one.answers()
+        assert event.event() == (1, f"/n/{number}")
+        assert made.error == 0
+    assert one.ask(OpCode.REMOVE_WATCHES, *any_kind).error == 0
+    assert one.ask(OpCode.REMOVE_WATCHES, *any_kind).error == E.NO_WATCHER
+    assert one.ask(DELETE, jute.string("/n/0"), jute.int32(-1)).error == 0
+    assert one.ask(OpCode.CHECK_WATCHES, jute.string("/n"), jute.int32(9)).error == E.BAD_ARGUMENTS
+
+
+def test_a_proof_counts_and_a_bad_one_ends_the_connection(ensemble: Ensemble) -> None:
+    one = client(ensemble).connect()
+    proof = jute.int32(0), jute.string("digest"), jute.buffer(b"alice:secret")
+    assert one.ask(AUTH, *proof, xid=-4).error == 0
+    told = JuteReader(one.ask(OpCode.WHO_AM_I).body)
+    names = told.vector(lambda: (told.string(), told.string()), 8)
+    assert [name for name in names if name[1].startswith("alice:")]
+    bad = jute.int32(0), jute.string("nonsense"), jute.buffer(b"x")
+    assert one.ask(AUTH, *bad, xid=-4).error == E.AUTH_FAILED
+    assert one.is_closed
+
+
+def test_who_asks_for_too_much_at_once_is_read_no_further_and_answered_all(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "WAITING_MAX", 20)
+    one = client(ensemble).connect()
+    one.ask(CREATE, *create("/n"))
+    frames = [
+        jute.framed(jute.int32(xid), jute.int32(SET), *setting("/n", b"%d" % xid))
+        for xid in range(500)
+    ]
+    one.write(b"".join(frames))
+    node = one.process.node
+    one.process.turn()
+    assert one.stream in one.streams.paused
+    (known,) = node.server._listener.connections  # type: ignore[union-attr]
+    assert known.outstanding <= 20 + handover.WRITES_IN_FLIGHT_MAX
+    assert [answer.xid for answer in one.answers()] == list(range(500))
+    assert one.stream not in one.streams.paused
+
+
+def test_a_client_that_takes_nothing_is_let_go(ensemble: Ensemble) -> None:
+    one, other = client(ensemble).connect(), client(ensemble).connect()
+    one.ask(CREATE, *create("/n"))
+    one.ask(GET, *watching("/n"))
+    one.streams.stuck.add(one.stream)
+    assert other.ask(SET, *setting("/n", b"1")).error == 0
+    ensemble.settle()
+    assert one.is_closed
+    assert not other.is_closed
+
+
+def test_without_a_quorum_reads_are_for_those_who_ask_for_that() -> None:
+    ensemble = Ensemble(size=3, listening=True)
+    number = ensemble.leader()
+    for other in [each for each in ensemble.nodes if each != number]:
+        ensemble.kill(other)
+    ensemble.run(3_000)
+    proud, modest = client(ensemble, number), client(ensemble, number)
+    proud.hello()
+    modest.hello(read_only=True)
+    ensemble.run(3_000)
+    assert proud.take() == b""
+    assert proud.is_closed
+    assert modest.opened().timeout_ms == 4_000
+    assert modest.ask(EXISTS, *watching("/zookeeper")).error == 0
+    assert modest.ask(CREATE, *create("/n")).error == E.NOT_READ_ONLY
+    word = client(ensemble, number)
+    word.write(b"isro")
+    assert word.take() == b"ro"
+
+
+def test_words_are_answered_as_the_settings_let_them() -> None:
+    ensemble = Ensemble(
+        listening=True,
+        coordinator=CoordinatorConfig(
+            four_letter_words=("ruok", "srvr", "stat", "mntr", "conf", "envi", "cons")
+        ),
+    )
+    number = ensemble.leader()
+    client(ensemble, number).connect()
+    told = {}
+    for word in ("ruok", "srvr", "stat", "mntr", "conf", "envi", "cons", "dump"):
+        asks = client(ensemble, number)
+        asks.write(word.encode() + b"\n")
+        told[word] = asks.take().decode()
+        assert asks.is_closed
+    assert told["ruok"] == "imok"
+    assert "Mode: leader\n" in told["srvr"]
+    assert " /10.0.0.9[1](queued=0,recved=0,sent=0)\n" in told["stat"]
+    assert "zk_server_state\tleader\n" in told["mntr"]
+    assert "maxSessionTimeout=40000\n" in told["conf"]
+    assert "zookeeper.version=3.9.0-odradek" in told["envi"]
+    assert told["cons"] == "cons is not offered.\n"
+    assert "not in the whitelist" in told["dump"]
+
+
+def test_a_coordinator_that_stops_sends_its_clients_elsewhere(ensemble: Ensemble) -> None:
+    first = ensemble.followers()[0]
+    one = client(ensemble, first).connect()
+    process = ensemble.nodes[first].process
+    assert process is not None
+    process.posted.append(process.server.stop)
+    ensemble.run(500)
+    assert one.is_closed
