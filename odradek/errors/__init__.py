@@ -56,7 +56,7 @@ is decided here.  This module must not know how errors travel or who raises them
           NoNodeError, NoAuthError, BadVersionError, NoChildrenForEphemeralsError,
           NodeExistsError, NotEmptyError, SessionExpiredError, InvalidACLError,
           AuthFailedError, SessionMovedError, NotReadOnlyCallError, NoWatcherError,
-          QuotaExceededError
+          ReconfigDisabledError, QuotaExceededError
         ClusterError                 Odradek's own codes, and the unexpected
           UnknownServerError, MalformedMessageError, UnknownApiError, WrongNodeError,
           WrongIncarnationError, NotRaftLeaderError, NoQuorumError, ServerBehindError,
@@ -115,6 +115,7 @@ from odradek.errors.coordination import (
     NoWatcherError as NoWatcherError,
     OperationTimeoutError as OperationTimeoutError,
     QuotaExceededError as QuotaExceededError,
+    ReconfigDisabledError as ReconfigDisabledError,
     RuntimeInconsistency as RuntimeInconsistency,
     SessionExpiredError as SessionExpiredError,
     SessionMovedError as SessionMovedError,

@@ -89,5 +89,9 @@ class NoWatcherError(CoordinationError, code=ErrorCode.NO_WATCHER):
     """The session has no such watch."""
 
 
+class ReconfigDisabledError(CoordinationError, code=ErrorCode.RECONFIG_DISABLED):
+    """The ensemble is not changed by its clients; `odradek ensemble` does that."""
+
+
 class QuotaExceededError(CoordinationError, code=ErrorCode.QUOTA_EXCEEDED):
     """The write would pass the quota of its subtree."""
