@@ -391,6 +391,12 @@ class Connection:
             self._listener.has_closed(self._stream, self, self._origin)
         return False
 
+    def check(self) -> None:
+        """Assert Z11, and that what is counted is what is there."""
+        assert len(self._sent) <= WRITES_IN_FLIGHT_MAX + (self.state is State.TAKING_OVER)
+        assert len(self._sent) == sum(flight.writes for flight in self._flights)
+        assert not self._waiting or self.state is not State.FRESH
+
     # Requests of no lane
 
     def _set_watches(self, request: ClientRequest) -> None:

@@ -136,8 +136,10 @@ class Listener:
         return 0 if self._awake or self._left else None
 
     def check(self) -> None:
-        """Assert that every session has one connection at most, and that it is an open one."""
+        """Assert Z11: every session has one connection at most, an open one, with few enough writes."""
         open_ones = set(self._connections.values())
+        for connection in open_ones:
+            connection.check()
         for session_id, connection in self._by_session.items():
             assert connection in open_ones
             assert connection.session_id == session_id
