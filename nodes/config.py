@@ -86,7 +86,7 @@ class CoordinatorConfig:
         low=10,
     )
     outstanding_operations_max: int = setting(
-        1_000, "ZooKeeper's globalOutstandingLimit, here per session", low=1
+        1_000, "ZooKeeper's globalOutstandingLimit, here per session", low=2
     )
     super_digest: str = setting(
         "", "nobody is above the ACLs; ZooKeeper's superDigest, as user:base64(sha1(user:password))"

@@ -321,6 +321,8 @@ class CoordinatorServer:
             mine = applied.results if session_id == write.session_id else ()
             self._lanes.ended(session_id, dict(mine))
             self._presence.ended(session_id)
+            if self._listener is not None:
+                self._listener.ended(session_id)
         if write.operations and write.session_id not in applied.ended:
             self._lanes.applied(write.session_id, applied.results, now)
         if applied.opening is not None:

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from nodes.coordinator.rewatching import set_watches
-from nodes.coordinator.zookeeper.handover import WRITES_IN_FLIGHT_MAX, fence, is_of_another
+from nodes.coordinator.zookeeper.handover import fence, is_of_another, writes_in_flight_max
 from nodes.coordinator.zookeeper.words import answer_word
 from nodes.core.znode.operations import WRITES
 from transport.driver.ports import StreamId
@@ -107,8 +107,10 @@ class Connection:
         self._context = listener.context
         self._stream = stream
         self._origin = listener.strangers.admit(address, self._on_reply)
-        limit = self._context.config.coordinator.data_bytes_max
-        self._frames = Frames(limit + FRAME_SLACK_BYTES)
+        limits = self._context.config.coordinator
+        self._frames = Frames(limits.data_bytes_max + FRAME_SLACK_BYTES)
+        self._writes_max = writes_in_flight_max(limits.outstanding_operations_max)
+        self._reads_max = min(READS_IN_FLIGHT_MAX, max(1, limits.outstanding_operations_max // 2))
         self._asked: ConnectRequest | None = None
         self._waiting: deque[tuple[ClientRequest, int]] = deque()
         self._flights: deque[_Flight] = deque()
@@ -239,7 +241,7 @@ class Connection:
     def take_over(self, now: Now) -> None:
         """Shut out what the session's last connection may have sent; then it is served."""
         if self.state is State.TAKING_OVER and not self._flights:
-            checks = fence(RequestId(self._answered))
+            checks = fence(RequestId(self._answered), self._writes_max)
             self._next_write = checks[-1].request_id + 1
             self._operate((), checks, now)
 
@@ -267,7 +269,9 @@ class Connection:
             local(self, request)
             return True
         is_write = type(request.body) in WRITES
-        room = self._room(is_write=is_write)
+        room = self._writes_max - len(self._sent)
+        if not is_write:
+            room = self._reads_max - self._reads_in_flight
         if type(request.body) in _SMALL_READS:
             room = min(room, READS_AT_ONCE)
         elif not is_write:
@@ -282,12 +286,6 @@ class Connection:
         )
         self._operate(chosen, operations, now)
         return True
-
-    def _room(self, *, is_write: bool) -> int:
-        limit = self._context.config.coordinator.outstanding_operations_max // 2
-        if is_write:
-            return min(limit, WRITES_IN_FLIGHT_MAX) - len(self._sent)
-        return min(limit, READS_IN_FLIGHT_MAX) - self._reads_in_flight
 
     def _first_alike(
         self, first: ClientRequest, count: int, *, is_write: bool
@@ -393,7 +391,7 @@ class Connection:
 
     def check(self) -> None:
         """Assert Z11, and that what is counted is what is there."""
-        assert len(self._sent) <= WRITES_IN_FLIGHT_MAX + (self.state is State.TAKING_OVER)
+        assert len(self._sent) <= self._writes_max + (self.state is State.TAKING_OVER)
         assert len(self._sent) == sum(flight.writes for flight in self._flights)
         assert not self._waiting or self.state is not State.FRESH
 

@@ -15,14 +15,19 @@ from transport.wire.ids import RequestId
 from transport.wire.messages.coordination import Check, Operation, Refused, SessionOperation
 
 WRITES_IN_FLIGHT_MAX = 64
-"""Of one connection: so many numbers are used up when its session is taken over, and one more, by
+"""Of one connection, at most: so many numbers are used up when its session is taken over, and one more, by
 which the last connection knows."""
 
 
-def fence(last_applied: RequestId) -> tuple[SessionOperation, ...]:
+def writes_in_flight_max(outstanding_operations_max: int) -> int:
+    """Return how many writes a connection may have on their way: the reads need room as well."""
+    return min(WRITES_IN_FLIGHT_MAX, max(1, outstanding_operations_max // 2))
+
+
+def fence(last_applied: RequestId, in_flight_max: int) -> tuple[SessionOperation, ...]:
     """Return the checks to be done, as one entry of the log, before a session is served again."""
     first = last_applied + 1
-    numbers = range(first, first + WRITES_IN_FLIGHT_MAX + 1)
+    numbers = range(first, first + in_flight_max + 1)
     return tuple([SessionOperation(RequestId(number), Check("/")) for number in numbers])
 
 

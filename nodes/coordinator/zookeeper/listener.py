@@ -119,6 +119,12 @@ class Listener:
         if connection is not None and write.operations:
             connection.on_applied(write)
 
+    def ended(self, session_id: SessionId) -> None:
+        """A session has ended, and whoever waited was told: so does its connection."""
+        connection = self._by_session.get(session_id)
+        if connection is not None:
+            connection.close()
+
     def end_turn(self, now: Now) -> None:
         """Go on with whatever can; take leave of the lanes of those that have ended."""
         if self.context.stopping:

@@ -324,6 +324,33 @@ def test_a_client_that_takes_nothing_is_let_go(ensemble: Ensemble) -> None:
     assert not other.is_closed
 
 
+def test_a_silent_sessions_connection_ends_with_it_and_a_talking_ones_does_not(
+    ensemble: Ensemble,
+) -> None:
+    silent, talking = client(ensemble).connect(), client(ensemble).connect()
+    for _ in range(6):
+        ensemble.run(1_000)
+        talking.ask(PING, xid=-2)
+    assert silent.is_closed
+    assert not talking.is_closed
+    late = client(ensemble)
+    late.session_id, late.password = silent.session_id, silent.password
+    late.hello()
+    assert late.opened().timeout_ms == 0
+
+
+def test_a_small_limit_of_operations_is_kept_and_hinders_nobody() -> None:
+    ensemble = Ensemble(listening=True, coordinator=CoordinatorConfig(outstanding_operations_max=2))
+    ensemble.leader()
+    one = client(ensemble).connect()
+    for xid in range(20):
+        one.send(xid, CREATE, *create(f"/{xid}"))
+        one.send(xid, GET, *watching(f"/{xid}"))
+    assert [answer.error for answer in one.answers()] == [0] * 40
+    moved = client(ensemble, ensemble.leader()).connect(one)
+    assert moved.ask(DELETE, jute.string("/1"), jute.int32(-1)).error == 0
+
+
 def test_without_a_quorum_reads_are_for_those_who_ask_for_that() -> None:
     ensemble = Ensemble(size=3, listening=True)
     number = ensemble.leader()
