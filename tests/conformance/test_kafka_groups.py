@@ -64,6 +64,7 @@ class Confluent:
                 "group.id": topic,
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
+                "log_level": 2,
                 **settings,
             }
         )
@@ -115,14 +116,14 @@ class KafkaPython(Polled):
 
 
 class Ours(Polled):
-    """Our own, under the classic protocol."""
+    """Our own."""
 
-    def __init__(self, cluster: Cluster, topic: str) -> None:
+    def __init__(self, cluster: Cluster, topic: str, group_protocol: str = "classic") -> None:
         self.consumer = odradek.Consumer(
             topic,
             bootstrap_servers=cluster.bootstrap,
             group_id=topic,
-            group_protocol="classic",
+            group_protocol=group_protocol,
             partition_assignment_strategy="range",
             auto_offset_reset="earliest",
             enable_auto_commit=False,
@@ -191,6 +192,31 @@ def test_members_of_three_libraries_are_one_group(cluster: Cluster, topic: str) 
     python.close()
 
 
+def test_members_that_are_divided_among_are_one_group_too(cluster: Cluster, topic: str) -> None:
+    """KIP-848, theirs and ours; who comes with the other protocol is refused."""
+    theirs = Confluent(cluster, topic, **{"group.protocol": "consumer"})
+    ours = Ours(cluster, topic, group_protocol="consumer")
+    settle(shared(theirs, ours, each=2), theirs, ours)
+    other = confluent_kafka.Consumer(
+        {"bootstrap.servers": cluster.kafka_bootstrap, "group.id": topic}
+    )
+    other.subscribe([topic])
+    refused: list[str] = []
+
+    def is_refused() -> bool:
+        message = other.poll(0.02)
+        error = None if message is None else message.error()
+        if error is not None:
+            refused.append(error.name())
+        return refused == ["INCONSISTENT_GROUP_PROTOCOL"]
+
+    settle(is_refused, theirs, ours)
+    other.close()
+    theirs.close()
+    settle(shared(ours, each=PARTITIONS), ours)
+    ours.close()
+
+
 def test_who_keeps_a_partition_goes_on_with_it(cluster: Cluster, topic: str) -> None:
     """cooperative-sticky: only what moves is given up."""
     strategy = {"partition.assignment.strategy": "cooperative-sticky"}
@@ -212,6 +238,7 @@ def test_a_static_member_comes_back_to_what_was_its_own(
     if protocol == "classic":
         settings["session.timeout.ms"] = str(SESSION_MS)
     stays = Confluent(cluster, topic, **settings, **{"group.instance.id": "stays"})
+    settle(shared(stays), stays)  # It leads: a leader that comes back divides anew.
     goes = Confluent(cluster, topic, **settings, **{"group.instance.id": "goes"})
     settle(shared(stays, goes, each=2), stays, goes)
     before = goes.has()

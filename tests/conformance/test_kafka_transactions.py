@@ -43,7 +43,11 @@ def make(cluster: Cluster, name: str) -> None:
 
 def confluent_producer(cluster: Cluster, transactional_id: str) -> confluent_kafka.Producer:
     producer = confluent_kafka.Producer(
-        {"bootstrap.servers": cluster.kafka_bootstrap, "transactional.id": transactional_id}
+        {
+            "bootstrap.servers": cluster.kafka_bootstrap,
+            "transactional.id": transactional_id,
+            "log_level": 2,
+        }
     )
     producer.init_transactions(WAIT_S)
     return producer
@@ -57,6 +61,7 @@ def confluent_consumer(cluster: Cluster, topic: str, **settings: Any) -> conflue
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
+            "log_level": 2,
             **settings,
         }
     )

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from nodes.core.group.records import ClassicMember, ClassicValue, GroupValue, Kind
 from nodes.core.group.state import CLASSIC, Group, Waiting
-from nodes.core.group.step import Candidate, Round, Soft, Step
+from nodes.core.group.step import Candidate, Round, Soft, Step, first_too_long
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import MemberId
 from transport.wire.messages.groups import (
@@ -109,6 +109,10 @@ def _refusal(step: Step, group: Group, body: JoinGroupRequest) -> JoinGroupRespo
     settings = step.facts.settings
     if not body.group_id:
         return _refuse_join(ErrorCode.INVALID_GROUP_ID)
+    names = (body.member_id, body.instance_id, body.client_id, body.protocol_type, body.reason)
+    too_long = first_too_long(settings, (*names, *(one.name for one in body.protocols)))
+    if too_long is not None:
+        return JoinGroupResponse(ErrorCode.INVALID_REQUEST, too_long)
     low, high = settings.session_timeout_min_ms, settings.session_timeout_max_ms
     if not low <= body.session_timeout_ms <= high:
         text = f"session_timeout_ms must be from {low} to {high}, not {body.session_timeout_ms}"
@@ -122,6 +126,11 @@ def _refusal(step: Step, group: Group, body: JoinGroupRequest) -> JoinGroupRespo
         return JoinGroupResponse(ErrorCode.OVERLOADED, "this coordinator keeps no more groups")
     offered = {protocol.name for protocol in body.protocols}
     rest = [one for one in others if one.value.member_id != body.member_id]
+    size_bytes = sum(len(protocol.metadata) for protocol in body.protocols)
+    size_bytes += sum(len(metadata) for one in rest for _, metadata in one.value.protocols)
+    if size_bytes > settings.classic_bytes_max:
+        text = f"the group's members tell each other more than {settings.classic_bytes_max} bytes"
+        return JoinGroupResponse(ErrorCode.GROUP_MAX_SIZE_REACHED, text)
     for one in rest:
         offered &= {name for name, _ in one.value.protocols}
     other_type = rest and present is not None and present.protocol_type != body.protocol_type
@@ -281,6 +290,11 @@ def on_sync(step: Step, token: object, body: SyncGroupRequest) -> None:
         error = ErrorCode.REBALANCE_IN_PROGRESS
     if error is not ErrorCode.NONE:
         step.reply(token, SyncGroupResponse(error, meaning(error).text))
+        return
+    limit_bytes = step.facts.settings.classic_bytes_max
+    if sum(len(part.assignment) for part in body.assignments) > limit_bytes:
+        text = f"a division has at most {limit_bytes} bytes"
+        step.reply(token, SyncGroupResponse(ErrorCode.INVALID_REQUEST, text))
         return
     present = step.facts.rounds[group.group_id]
     _hear(step, group, body.member_id)

@@ -22,7 +22,7 @@ from nodes.core.group.state import (
     Waiting,
     by_topic,
 )
-from nodes.core.group.step import Soft, Step
+from nodes.core.group.step import Soft, Step, first_too_long
 from transport.wire.assignors import ASSIGNORS, DEFAULT_ASSIGNOR, Division
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import MemberEpoch, MemberId, PartitionKey, TopicId
@@ -72,6 +72,10 @@ def _refusal(step: Step, group: Group, body: Heartbeat) -> ConsumerGroupHeartbea
         return _refuse(ErrorCode.UNSUPPORTED_ASSIGNOR, text)
     if body.topics is not None and len(body.topics) > TOPICS_MAX:
         return _refuse(ErrorCode.INVALID_REQUEST, f"a member reads at most {TOPICS_MAX} topics")
+    names = (body.member_id, body.instance_id, body.client_id, *(body.topics or ()))
+    too_long = first_too_long(settings, names)
+    if too_long is not None:
+        return _refuse(ErrorCode.INVALID_REQUEST, too_long)
     timeout_ms = body.session_timeout_ms
     low, high = settings.session_timeout_min_ms, settings.session_timeout_max_ms
     if timeout_ms >= 0 and not low <= timeout_ms <= high:

@@ -43,6 +43,11 @@ class GroupSettings:
     rebalance_timeout_ms: int = 300_000
     members_max: int = 1_000
     metadata_bytes_max: int = 4_096
+    """Of a committed offset."""
+    classic_bytes_max: int = 4 * 1024 * 1024
+    """Of all that the members of one classic group tell each other, and of what its leader gives."""
+    name_characters_max: int = 1_000
+    """Of whatever a member is called, calls what it does, or wants to read."""
     offsets_retention_ms: int = 7 * 24 * 3_600_000
     groups_max: int = 10_000
     """In one shard."""

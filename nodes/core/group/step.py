@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -126,6 +126,15 @@ class Facts:
         for one in self.rounds.values():
             if one.due_ms is not None:
                 one.due_ms += gap_ms
+
+
+def first_too_long(settings: GroupSettings, names: Iterable[str | None]) -> str | None:
+    """Return what to tell whoever has given a name that is too long; None: nobody has."""
+    limit = settings.name_characters_max
+    for name in names:
+        if name is not None and len(name) > limit:
+            return f"{name[:40]!r}... has {len(name)} characters; {limit} are allowed"
+    return None
 
 
 class Step:

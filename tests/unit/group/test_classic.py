@@ -269,3 +269,20 @@ def test_what_members_have_written_can_be_looked_at(bench: Bench) -> None:
     bench.crash()
     (listed,) = bench.ask(ListGroupsRequest()).groups
     assert (listed.state, listed.protocol, listed.protocol_type) == ("empty", "classic", "consumer")
+
+
+def test_what_members_tell_each_other_has_a_bound() -> None:
+    bench = Bench(topic("t", 4), classic_bytes_max=10, name_characters_max=20)
+    first = Classic(bench).join()
+    first.joined()
+    second = Classic(bench).join()  # Six bytes more.
+    refused = bench.answers[second.token]
+    assert isinstance(refused, JoinGroupResponse)
+    assert refused.error == ErrorCode.GROUP_MAX_SIZE_REACHED
+    parts = (MemberAssignment(first.member_id, b"eleven byte"),)
+    request = SyncGroupRequest("g", first.member_id, first.generation, parts)
+    assert bench.ask(request).error == ErrorCode.INVALID_REQUEST
+    named = Classic(bench, "range" * 5).join()
+    refused = bench.answers[named.token]
+    assert isinstance(refused, JoinGroupResponse)
+    assert refused.error == ErrorCode.INVALID_REQUEST

@@ -218,6 +218,8 @@ def test_new_partitions_and_topics_are_given_and_begin_at_the_beginning() -> Non
         ({"topics": None}, ErrorCode.INVALID_REQUEST),
         ({"assignor": "unifrom"}, ErrorCode.UNSUPPORTED_ASSIGNOR),
         ({"session_timeout_ms": 1}, ErrorCode.INVALID_SESSION_TIMEOUT),
+        ({"topics": ("t", "t" * 1_001)}, ErrorCode.INVALID_REQUEST),
+        ({"instance_id": "i" * 1_001}, ErrorCode.INVALID_REQUEST),
     ],
 )
 def test_what_cannot_be_joined_with(bench: Bench, fields: dict[str, object], error: int) -> None:
