@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.operations import authorized_operations
 from nodes.broker.kafka.parts import verdict
@@ -20,11 +22,12 @@ PAGE_PARTITIONS_MAX = 2_000
 
 
 def describe_topic_partitions(exchange: Exchange) -> None:
-    """Tell all topics, or some, from the cursor on, and as much as a page has room for."""
-    asked = exchange.body
-    names = None
-    if asked.topics:
-        names = tuple(one.name for one in asked.topics if _is_left(one.name, asked.cursor))
+    """Tell all topics, or some, from the cursor on, and as much as a page has room for.
+
+    No more is asked than that: pages of a large cluster cost what is on them.
+    """
+    asked: foreign.DescribeTopicPartitionsRequest = exchange.body
+    names, following = _on_page(exchange)
 
     def told(answer: Any, _payload: object) -> None:
         if answer.error != ErrorCode.NONE:
@@ -35,27 +38,54 @@ def describe_topic_partitions(exchange: Exchange) -> None:
             )
             response = foreign.DescribeTopicPartitionsResponse(topics=topics, next_cursor=None)
         else:
-            left = (one for one in answer.topics if _is_left(one.name, asked.cursor))
-            response = _page(exchange, sorted(left, key=lambda one: one.name))
+            response = _page(exchange, [one for one in answer.topics if _is_shown(asked, one)])
+            if response.next_cursor is None and following is not None:
+                cursor = foreign.Cursor(topic_name=following, partition_index=0)
+                response = replace(response, next_cursor=cursor)
         exchange.answer(response)
 
     exchange.ask(MetadataRequest(names, include_internal=True), told)
 
 
-def _is_left(name: str, cursor: foreign.Cursor | None) -> bool:
-    return cursor is None or name >= cursor.topic_name
+def _on_page(exchange: Exchange) -> tuple[tuple[str, ...], str | None]:
+    """Return the topics that can be on the page, in order, and the one that is next after them."""
+    asked, image = exchange.body, exchange.context.image
+    wanted = sorted({one.name for one in asked.topics} or image.topic_ids)
+    if asked.cursor is not None:
+        wanted = [name for name in wanted if name >= asked.cursor.topic_name]
+    partitions = 0
+    for place, name in enumerate(wanted):
+        if partitions > _room(asked):
+            return tuple(wanted[:place]), name
+        topic = image.topic(name)
+        count = 0 if topic is None else topic.partition_count - _first(asked, name)
+        partitions += max(count, 1)
+    return tuple(wanted), None
+
+
+def _first(asked: foreign.DescribeTopicPartitionsRequest, name: str) -> int:
+    """Return the partition of a topic that the page begins with, or would."""
+    cursor = asked.cursor
+    return max(cursor.partition_index, 0) if cursor is not None and cursor.topic_name == name else 0
+
+
+def _room(asked: foreign.DescribeTopicPartitionsRequest) -> int:
+    return min(max(asked.response_partition_limit, 1), PAGE_PARTITIONS_MAX)
+
+
+def _is_shown(asked: foreign.DescribeTopicPartitionsRequest, info: TopicInfo) -> bool:
+    """Of all topics those that may not be known are left out."""
+    return bool(asked.topics) or info.error != ErrorCode.TOPIC_AUTHORIZATION_FAILED
 
 
 def _page(
     exchange: Exchange, infos: Sequence[TopicInfo]
 ) -> foreign.DescribeTopicPartitionsResponse:
     asked = exchange.body
-    room = min(max(asked.response_partition_limit, 1), PAGE_PARTITIONS_MAX)
+    room = _room(asked)
     topics: list[foreign.DescribeTopicPartitionsResponseTopic] = []
     for info in infos:
-        first = 0
-        if asked.cursor is not None and asked.cursor.topic_name == info.name:
-            first = max(asked.cursor.partition_index, 0)
+        first = _first(asked, info.name)
         left = [part for part in info.partitions if part.partition >= first]
         if left and not room:
             return _ended(topics, info.name, left[0])

@@ -39,6 +39,7 @@ from transport.gateway.kafka.messages import topics as foreign_topics
 from transport.gateway.kafka.writer import Writer
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LogIndex, NodeId, Term
+from transport.wire.messages import Message
 from transport.wire.messages.configs import RESOURCE_BROKER, RESOURCE_TOPIC, ConfigSource
 from transport.wire.messages.ensemble import DescribeQuorumResponse, QuorumMember
 
@@ -214,8 +215,18 @@ def page(
 
 
 @pytest.mark.parametrize("room", [1, 2, 3, 4, 5, 7, 100])
-def test_pages_hold_every_partition_once(fleet: PartitionFleet, room: int) -> None:
+def test_pages_hold_every_partition_once(
+    fleet: PartitionFleet, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
     create(fleet, new_topic("b", partitions=3), new_topic("a", partitions=4))
+    ask = fleet.ask
+    asked: list[Any] = []
+
+    def noted(number: int, body: Message) -> Any:
+        asked.append(body)
+        return ask(number, body)
+
+    monkeypatch.setattr(fleet, "ask", noted)
     seen: list[tuple[str | None, int]] = []
     cursor = None
     for _ in range(8):
@@ -229,6 +240,27 @@ def test_pages_hold_every_partition_once(fleet: PartitionFleet, room: int) -> No
         if cursor is None:
             break
     assert seen == [("a", number) for number in range(4)] + [("b", number) for number in range(3)]
+    assert asked[0].topics == (("a",) if room < 4 else ("a", "b")), "no more is asked than is told"
+
+
+def test_a_page_goes_on_after_topics_that_are_not_there(fleet: PartitionFleet) -> None:
+    create(fleet, new_topic("z"))
+    told = page(fleet, "x", "y", "z", room=1)
+    assert [topic.name for topic in told.topics] == ["x", "y"]
+    told = page(fleet, "x", "y", "z", room=1, cursor=told.next_cursor)
+    assert ([topic.name for topic in told.topics], told.next_cursor) == (["z"], None)
+
+
+def test_of_all_topics_those_are_told_that_may_be_known() -> None:
+    fleet = PartitionFleet(1, security={"authorizer": True, "super_users": ("root",)})
+    fleet.network.principals["client"] = "root"
+    fleet.settle()
+    create(fleet, new_topic("t"), new_topic("u"))
+    answered(fleet, acls.create_acls, foreign_acls.CreateAclsRequest(creations=(acl("User:a"),)))
+    fleet.settle()
+    fleet.network.principals["client"] = "a"
+    assert [topic.name for topic in page(fleet).topics] == ["t"]
+    assert codes(page(fleet, "t", "u").topics) == [0, ErrorCode.TOPIC_AUTHORIZATION_FAILED]
 
 
 def test_a_page_tells_of_topics_asked_for_and_of_whom_is_missing(fleet: PartitionFleet) -> None:
