@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from itertools import starmap
 
+from msgspec.structs import replace
+
 from nodes.broker.server import BrokerServer
 from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, QUORUM_ROLES, NodeConfig
 from nodes.coordinator.server import CoordinatorServer
@@ -76,6 +78,11 @@ class Cluster:
         self._failures: dict[str, int] = {}
         """Starts in a row that the environment has ended."""
         self.nodes = tuple(starmap(_endpoints, _members(self.shape)))
+        if self.shape.has_listeners:
+            self.nodes = tuple(
+                replace(node, kafka=f"tcp://{node.name}:9092") if "broker" in node.roles else node
+                for node in self.nodes
+            )
         if self.shape.judged:
             names = [str(node.name) for node in self.nodes]
             self.network.principals.update(dict.fromkeys(names, CLUSTER_PRINCIPAL))

@@ -15,6 +15,7 @@ from tests.simulation.health import brokers_are_whole, quorum_is_whole
 from tests.simulation.shape import (
     Shape,
     draw_judged,
+    draw_kafka_writers,
     draw_log_dirs,
     draw_mode,
     draw_move_piece_bytes,
@@ -117,6 +118,7 @@ def _draw(world: World, seed: int, mode: str) -> Shape:
         **shape.mix.clients,
         "pipelines": draw_pipelines(seed),
         "shelvers": draw_shelvers(seed),
+        "kafka_writers": draw_kafka_writers(seed),
     }
     return replace(
         shape,

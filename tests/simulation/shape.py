@@ -106,6 +106,11 @@ class Shape:
     mix: Mix = field(default_factory=Mix)
     safety_ms: int = 15_000
 
+    @property
+    def has_listeners(self) -> bool:
+        """Brokers listen for Kafka's clients: only where there are some."""
+        return bool(self.mix.clients.get("kafka_writers"))
+
     def describe(self) -> str:
         """Return it in a line, for the trace."""
         broker, raft = self.broker, self.raft
@@ -184,6 +189,11 @@ def judged(shape: Shape) -> Shape:
 def draw_pipelines(seed: int) -> int:
     """Draw how many pipelines there are, from a generator of its own as well."""
     return Random(f"pipelines of {seed}").choice((*(0,) * 39, 2))
+
+
+def draw_kafka_writers(seed: int) -> int:
+    """Draw how many write by the Kafka listener, from a generator of its own as well."""
+    return Random(f"Kafka's writers of {seed}").choice((*(0,) * 19, 2))
 
 
 def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:

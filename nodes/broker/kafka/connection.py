@@ -151,7 +151,8 @@ class Connection:
         body, then = envelope.body, self._asked.pop(envelope.correlation_id, None)
         if isinstance(body, Refusal) and (body.error == ErrorCode.STOPPING or then is None):
             # As a broker of Kafka's that stops; and as it ends whoever wants no answers (acks=0).
-            self._end("kafka_connections_ended", body.text)
+            self.listener.context.count("kafka_connections_ended")
+            self.listener.close(self)
         elif then is not None:
             self._guard(None, lambda: then(body, envelope.payload))
         return self._open

@@ -20,6 +20,7 @@ from tests.simulation.mutations import (
     control,
     groups,
     kraft,
+    listeners,
     logs,
     partitions,
     raft,
@@ -32,7 +33,7 @@ from tests.simulation.parallel import prepare
 from tests.simulation.run import Failed, run, run_until
 from tests.simulation.shape import MOVING, USUAL, Mix, Shape, judged, moving
 
-PLANTED = (raft, znodes, partitions, control, logs, groups, transactions, kraft)
+PLANTED = (raft, znodes, partitions, control, logs, groups, transactions, kraft, listeners)
 """The modules that register mutations when they are imported."""
 SAFETY_MS = 5_000
 LONGER_US = 500_000

@@ -13,6 +13,7 @@ from tests.simulation.workloads.foresters import Foresters
 from tests.simulation.workloads.grantees import Grantees
 from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.guards import Guards
+from tests.simulation.workloads.kafka_writers import KafkaWriters
 from tests.simulation.workloads.keepers import Keepers
 from tests.simulation.workloads.ledgers import Ledgers
 from tests.simulation.workloads.movers import Movers
@@ -45,6 +46,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "grantees": Grantees,
     "pipelines": Pipelines,
     "shelvers": Shelvers,
+    "kafka_writers": KafkaWriters,
 }
 """What each kind of client is; how many there are of it is drawn in ``shape.py``."""
 
