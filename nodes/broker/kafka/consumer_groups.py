@@ -111,14 +111,11 @@ def consumer_group_describe(exchange: Exchange) -> None:
     """Groups of the classic protocol are not found: they are asked for by DescribeGroups."""
     asked: ConsumerGroupDescribeRequest = exchange.body
 
-    def then(answers: list[Any]) -> None:
-        described = tuple(
-            _described(exchange, group_id, answer)
-            for group_id, answer in zip(asked.group_ids, answers, strict=True)
-        )
+    def then(answers: list[tuple[str, Any]]) -> None:
+        described = tuple(_described(exchange, *one) for one in answers)
         exchange.answer(ConsumerGroupDescribeResponse(groups=described))
 
-    ask_each(exchange, [groups.DescribeGroupRequest(one) for one in asked.group_ids], then)
+    ask_each(exchange, asked.group_ids, groups.DescribeGroupRequest, then)
 
 
 def _described(exchange: Exchange, group_id: str, answer: Any) -> ConsumerGroupDescribeGroup:

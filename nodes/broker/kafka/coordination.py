@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from transport.gateway.kafka.codes import foreign_code
 from transport.wire.errors import ErrorCode
@@ -12,6 +12,7 @@ from transport.wire.messages import Message, Refusal
 if TYPE_CHECKING:
     from nodes.broker.kafka.exchange import Exchange
 
+NamedT = TypeVar("NamedT")
 ASKED_MAX = 1_000
 """Groups, members or transactional ids in one request."""
 
@@ -30,11 +31,21 @@ def code_of(error: int) -> int:
 
 
 def ask_each(
-    exchange: Exchange, bodies: Sequence[Message], then: Callable[[list[Any]], None]
+    exchange: Exchange,
+    named: Sequence[NamedT],
+    question: Callable[[NamedT], Message],
+    then: Callable[[list[tuple[NamedT, Any]]], None],
 ) -> None:
-    """Ask one question for each thing that the request names; too many are refused together."""
-    if len(bodies) > ASKED_MAX:
+    """Ask about each thing that the request names; ``then`` gets them with their answers, in order.
+
+    Too many are refused together.
+    """
+
+    def answered(answers: list[Any]) -> None:
+        then(list(zip(named, answers, strict=True)))
+
+    if len(named) > ASKED_MAX:
         refusal = Refusal(ErrorCode.INVALID_REQUEST, f"name at most {ASKED_MAX} at once")
-        then([refusal] * len(bodies))
+        answered([refusal] * len(named))
     else:
-        exchange.ask_all(bodies, then)
+        exchange.ask_all([question(one) for one in named], answered)

@@ -38,14 +38,11 @@ def describe_groups(exchange: Exchange) -> None:
     """Of either protocol: clients that know the classic one only see who reads what all the same."""
     asked: DescribeGroupsRequest = exchange.body
 
-    def then(answers: list[Any]) -> None:
-        described = tuple(
-            _described(exchange, group_id, answer)
-            for group_id, answer in zip(asked.groups, answers, strict=True)
-        )
+    def then(answers: list[tuple[str, Any]]) -> None:
+        described = tuple(_described(exchange, *one) for one in answers)
         exchange.answer(DescribeGroupsResponse(groups=described))
 
-    ask_each(exchange, [groups.DescribeGroupRequest(one) for one in asked.groups], then)
+    ask_each(exchange, asked.groups, groups.DescribeGroupRequest, then)
 
 
 def _described(exchange: Exchange, group_id: str, answer: Any) -> DescribedGroup:
@@ -122,11 +119,11 @@ def delete_groups(exchange: Exchange) -> None:
     """Each group has an outcome of its own."""
     asked: DeleteGroupsRequest = exchange.body
 
-    def then(answers: list[Any]) -> None:
+    def then(answers: list[tuple[str, Any]]) -> None:
         results = tuple(
             DeletableGroupResult(group_id=group_id, error_code=code_of(answer.error))
-            for group_id, answer in zip(asked.groups_names, answers, strict=True)
+            for group_id, answer in answers
         )
         exchange.answer(DeleteGroupsResponse(results=results))
 
-    ask_each(exchange, [groups.DeleteGroupRequest(one) for one in asked.groups_names], then)
+    ask_each(exchange, asked.groups_names, groups.DeleteGroupRequest, then)

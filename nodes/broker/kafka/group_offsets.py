@@ -34,7 +34,7 @@ from transport.wire.ids import (
     ProducerId,
     TopicId,
 )
-from transport.wire.messages import group_offsets
+from transport.wire.messages import Message, group_offsets
 
 FETCHES_MANY_FROM = 8
 NO_TOPIC = TopicId(b"")
@@ -146,23 +146,20 @@ def offset_fetch(exchange: Exchange) -> None:
     if exchange.version < FETCHES_MANY_FROM:
         groups = (OffsetFetchRequestGroup(group_id=asked.group_id, topics=asked.topics),)
 
-    def then(answers: list[Any]) -> None:
-        found = tuple(
-            _fetched(exchange, group, answer) for group, answer in zip(groups, answers, strict=True)
+    def question(group: OffsetFetchRequestGroup) -> Message:
+        return group_offsets.OffsetFetchRequest(
+            group.group_id, _partitions(exchange, group.topics), asked.require_stable
         )
+
+    def then(answers: list[tuple[OffsetFetchRequestGroup, Any]]) -> None:
+        found = tuple(_fetched(exchange, *one) for one in answers)
         if exchange.version >= FETCHES_MANY_FROM:
             exchange.answer(OffsetFetchResponse(groups=found))
             return
         (only,) = found
         exchange.answer(OffsetFetchResponse(topics=only.topics, error_code=only.error_code))
 
-    requests = [
-        group_offsets.OffsetFetchRequest(
-            group.group_id, _partitions(exchange, group.topics), asked.require_stable
-        )
-        for group in groups
-    ]
-    ask_each(exchange, requests, then)
+    ask_each(exchange, groups, question, then)
 
 
 def _partitions(

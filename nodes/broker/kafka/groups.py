@@ -25,7 +25,7 @@ from transport.gateway.kafka.messages.groups import (
 )
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import MemberId
-from transport.wire.messages import Refusal, groups
+from transport.wire.messages import Message, Refusal, groups
 
 JOINS_WITH_ID_FROM = 4
 """The first version whose clients know MEMBER_ID_REQUIRED (KIP-394)."""
@@ -143,25 +143,25 @@ def leave_group(exchange: Exchange) -> None:
     else:
         leaving = asked.members
 
-    def then(answers: list[Any]) -> None:
-        refused = [answer.error for answer in answers if isinstance(answer, Refusal)]
+    def question(one: MemberIdentity) -> Message:
+        member_id = MemberId(one.member_id)
+        return groups.LeaveGroupRequest(
+            asked.group_id, member_id, one.group_instance_id, one.reason or ""
+        )
+
+    def then(answers: list[tuple[MemberIdentity, Any]]) -> None:
+        refused = [answer.error for _, answer in answers if isinstance(answer, Refusal)]
         outcomes = tuple(
             MemberResponse(
                 member_id=one.member_id,
                 group_instance_id=one.group_instance_id,
                 error_code=code_of(answer.error),
             )
-            for one, answer in zip(leaving, answers, strict=True)
+            for one, answer in answers
         )
         error = code_of(refused[0]) if refused else 0
         if exchange.version < LEAVES_MANY_FROM:
             error = outcomes[0].error_code
         exchange.answer(LeaveGroupResponse(error_code=error, members=outcomes))
 
-    requests = [
-        groups.LeaveGroupRequest(
-            asked.group_id, MemberId(one.member_id), one.group_instance_id, one.reason or ""
-        )
-        for one in leaving
-    ]
-    ask_each(exchange, requests, then)
+    ask_each(exchange, leaving, question, then)

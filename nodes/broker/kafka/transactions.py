@@ -184,15 +184,11 @@ def describe_transactions(exchange: Exchange) -> None:
     """Each id has an outcome of its own."""
     asked: DescribeTransactionsRequest = exchange.body
 
-    def then(answers: list[Any]) -> None:
-        states = tuple(
-            _described(exchange, transactional_id, answer)
-            for transactional_id, answer in zip(asked.transactional_ids, answers, strict=True)
-        )
+    def then(answers: list[tuple[str, Any]]) -> None:
+        states = tuple(_described(exchange, *one) for one in answers)
         exchange.answer(DescribeTransactionsResponse(transaction_states=states))
 
-    ids = asked.transactional_ids
-    ask_each(exchange, [transactions.DescribeTransactionRequest(one) for one in ids], then)
+    ask_each(exchange, asked.transactional_ids, transactions.DescribeTransactionRequest, then)
 
 
 def _described(exchange: Exchange, transactional_id: str, answer: Any) -> TransactionState:

@@ -218,7 +218,7 @@ def _go_on(step: Step, group: Group, token: object, body: Heartbeat) -> None:
     known = soft.told_version if body.assignment_version == AS_TOLD else body.assignment_version
     # Only who knows what it may read is led on: else it would fall more than one epoch behind.
     knows_all = body.member_epoch == owned.epoch and (afresh or known == owned.version)
-    freed = (knows_all or afresh) and _let_go(step, group, body)
+    freed = knows_all and _let_go(step, group, body)
     if _describe(step, group, body):
         settle(step, group, "subscribed anew", member_id)
     elif freed:

@@ -66,8 +66,10 @@ def fleet() -> PartitionFleet:
 class Transactional:
     """A producer of the test: it asks again what may be asked again."""
 
-    def __init__(self, fleet: PartitionFleet, name: str = "txn") -> None:
+    def __init__(self, fleet: PartitionFleet, name: str = "txn", *, declares: bool = False) -> None:
+        """``declares``: it adds each partition to the transaction before it writes there."""
         self.fleet = fleet
+        self.declares = declares
         self.name = name
         self.who: tuple[Any, Any] = (-1, -1)
         self.sequences: dict[PartitionKey, int] = {}
@@ -108,6 +110,8 @@ class Transactional:
         return ErrorCode(self.ask(request).error)
 
     def send(self, key: PartitionKey, *values: bytes) -> ErrorCode:
+        if self.declares:
+            assert self.declare(key) is ErrorCode.NONE
         sequence = self.sequences.get(key, 0)
         batch = make_batch(
             *values,
@@ -234,12 +238,15 @@ def test_a_transaction_without_its_producer_is_aborted_in_time(fleet: PartitionF
     assert committed_offsets(fleet, key) == [2]
 
 
+@pytest.mark.parametrize("declares", [False, True])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_decision_outlives_its_coordinator_and_the_partitions_leader(seed: int) -> None:
+def test_a_decision_outlives_its_coordinator_and_the_partitions_leader(
+    seed: int, declares: bool
+) -> None:
     fleet = PartitionFleet(seed=seed, min_insync_replicas=2)
     fleet.settle()
     key = fleet.create()
-    producer = Transactional(fleet)
+    producer = Transactional(fleet, declares=declares)
     producer.init()
     assert producer.send(key, b"a") is ErrorCode.NONE
     for round_ in range(3):
