@@ -9,7 +9,6 @@ from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.operations import authorized_operations
 from nodes.broker.kafka.parts import TIMEOUT_MS, verdict
 from transport.gateway.kafka.messages import cluster as foreign
-from transport.gateway.kafka.messages.metadata import NO_OPERATIONS
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, NodeId
 from transport.wire.messages import Refusal
@@ -27,9 +26,6 @@ def describe_cluster(exchange: Exchange) -> None:
         brokers = list(_brokers(exchange, () if code else answer.brokers))
         ids = {broker.broker_id for broker in brokers}
         controller = NO_NODE if code else answer.controller_id
-        operations = NO_OPERATIONS
-        if asked.include_cluster_authorized_operations:
-            operations = authorized_operations(ResourceType.CLUSTER)
         exchange.answer(
             foreign.DescribeClusterResponse(
                 error_code=code,
@@ -37,7 +33,9 @@ def describe_cluster(exchange: Exchange) -> None:
                 cluster_id=exchange.context.config.cluster_id,
                 controller_id=controller if controller in ids else exchange.context.id,
                 brokers=tuple(brokers),
-                cluster_authorized_operations=operations,
+                cluster_authorized_operations=authorized_operations(
+                    ResourceType.CLUSTER, asked=asked.include_cluster_authorized_operations
+                ),
             )
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from nodes.broker.kafka.coordination import ask_each, code_of
 from nodes.broker.kafka.exchange import Exchange
+from nodes.broker.kafka.operations import authorized_operations
 from transport.gateway.kafka.messages.consumer_groups import (
     ConsumerGroupDescribeGroup,
     ConsumerGroupDescribeMember,
@@ -26,6 +27,7 @@ from transport.gateway.kafka.messages.consumer_groups import (
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import MemberEpoch, MemberId, TopicId
 from transport.wire.messages import groups
+from transport.wire.messages.acls import ResourceType
 
 HEARTBEAT_INTERVAL_MS = 1_000
 """A member hears of what others do one interval later, at most."""
@@ -134,6 +136,9 @@ def _described(exchange: Exchange, group_id: str, answer: Any) -> ConsumerGroupD
         assignment_epoch=answer.epoch,
         assignor_name=answer.assignor,
         members=tuple(_member(exchange, one) for one in answer.members),
+        authorized_operations=authorized_operations(
+            ResourceType.GROUP, asked=exchange.body.include_authorized_operations
+        ),
     )
 
 

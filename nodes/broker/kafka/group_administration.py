@@ -7,6 +7,7 @@ from typing import Any
 from nodes.broker.kafka.consumer_groups import STATES
 from nodes.broker.kafka.coordination import ask_each, code_of
 from nodes.broker.kafka.exchange import Exchange
+from nodes.broker.kafka.operations import authorized_operations
 from odradek.cluster.consumer_protocol import (
     Subscription,
     encode_assignment,
@@ -27,6 +28,7 @@ from transport.gateway.kafka.messages.group_administration import (
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import TopicPartition
 from transport.wire.messages import groups
+from transport.wire.messages.acls import ResourceType
 
 CONSUMER, CLASSIC = "consumer", "classic"
 NOT_FOUND_FROM = 6
@@ -59,6 +61,9 @@ def _described(exchange: Exchange, group_id: str, answer: Any) -> DescribedGroup
         protocol_type=answer.protocol_type,
         protocol_data=answer.assignor if answer.members else "",
         members=tuple(_member(exchange, answer.protocol, one) for one in answer.members),
+        authorized_operations=authorized_operations(
+            ResourceType.GROUP, asked=exchange.body.include_authorized_operations
+        ),
     )
 
 

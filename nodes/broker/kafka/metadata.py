@@ -10,7 +10,6 @@ from nodes.core.controller.names import is_internal
 from transport.gateway.kafka.codes import foreign_code
 from transport.gateway.kafka.fields import NO_UUID
 from transport.gateway.kafka.messages.metadata import (
-    NO_OPERATIONS,
     MetadataBroker,
     MetadataPartition,
     MetadataRequest,
@@ -73,11 +72,9 @@ def _told(
             )
     alive = {broker.id for broker in image.live_brokers()}
     asked: MetadataRequest = exchange.body
-    of_cluster = of_topics = NO_OPERATIONS
-    if asked.include_cluster_authorized_operations:
-        of_cluster = authorized_operations(ResourceType.CLUSTER)
-    if asked.include_topic_authorized_operations:
-        of_topics = authorized_operations(ResourceType.TOPIC)
+    of_topics = authorized_operations(
+        ResourceType.TOPIC, asked=asked.include_topic_authorized_operations
+    )
     topics = [_topic(topic, alive, of_topics) for topic in answer.topics]
     topics += [
         MetadataTopic(error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=one, partitions=())
@@ -90,7 +87,9 @@ def _told(
         cluster_id=answer.cluster_id,
         controller_id=answer.controller_id if is_told else exchange.context.id,
         topics=tuple(topics),
-        cluster_authorized_operations=of_cluster,
+        cluster_authorized_operations=authorized_operations(
+            ResourceType.CLUSTER, asked=asked.include_cluster_authorized_operations
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from transport.gateway.kafka.messages import group_administration as administrat
 from transport.gateway.kafka.messages import group_offsets as offsets
 from transport.gateway.kafka.messages import groups as classic
 from transport.gateway.kafka.messages import transactions as foreign
+from transport.gateway.kafka.messages.metadata import NO_OPERATIONS
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
     LeaderEpoch,
@@ -216,6 +217,21 @@ def test_groups_of_both_protocols_are_described() -> None:
     assert (absent.error_code, absent.group_state) == (0, "Dead")
     told = exchanged(group_administration.describe_groups, 6, body, _described).told
     assert told.groups[1].error_code == ErrorCode.GROUP_ID_NOT_FOUND
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_may_be_done_to_a_group_is_told_if_asked(asked: bool) -> None:
+    operations = sum(1 << operation for operation in (3, 6, 8)) if asked else NO_OPERATIONS
+    body = administration.DescribeGroupsRequest(
+        groups=("consumer",), include_authorized_operations=asked
+    )
+    (group,) = exchanged(group_administration.describe_groups, 5, body, _described).told.groups
+    assert group.authorized_operations == operations
+    other = kip_848.ConsumerGroupDescribeRequest(
+        group_ids=("consumer",), include_authorized_operations=asked
+    )
+    (group,) = exchanged(consumer_groups.consumer_group_describe, 1, other, _described).told.groups
+    assert group.authorized_operations == operations
 
 
 def test_a_group_of_the_classic_protocol_is_no_consumer_group() -> None:
