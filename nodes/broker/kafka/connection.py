@@ -36,10 +36,15 @@ FRAME_BYTES_MAX = 100 * 1024 * 1024
 """As Kafka's socket.request.max.bytes."""
 WRITES_MAX = 64
 """That go on beside each other."""
+BEGUN_A_TURN = 64
+"""A quarter of a megabyte can be ten thousand requests, each answered at once."""
 WAITING_MAX = 64
 WAITING_BYTES_MAX = 4 * 1024 * 1024
 """Requests behind those; with more nothing is read."""
+REPORTED_MAX = 100
+"""Connections ended for one reason are named in the log so often; then they are only counted."""
 PRODUCE = int(ApiKey.PRODUCE)
+FAILED = "kafka_translations_failed"
 
 Then = Callable[[Any, tuple[Buffer, ...]], None]
 
@@ -63,6 +68,7 @@ class Connection:
         """In the order of their requests; the first one is answered next."""
         self._asked: dict[int, Then] = {}
         self._last_question = 0
+        self._beginning = False
         self._paused = False
         self._open = True
         self.held_bytes = 0
@@ -83,12 +89,18 @@ class Connection:
             self._end("kafka_connections_over_budget", "too much is held for all clients together")
 
     def go_on(self, now: Now) -> None:
-        """Begin the requests whose turn it is."""
-        while self._open and self._waiting and self._may_begin(self._waiting[0]):
+        """Begin the requests whose turn it is, so many that others have theirs."""
+        self._beginning = True
+        for _ in range(BEGUN_A_TURN):
+            if not self._has_next:
+                break
             frame = self._waiting.popleft()
             self._waiting_bytes -= len(frame)
             self._begin(frame, now)
+        self._beginning = False
         if self._open:
+            if self._has_next:
+                self.listener.hold_up(self)
             self._count_held()
             full = len(self._waiting) >= WAITING_MAX or self._waiting_bytes >= WAITING_BYTES_MAX
             if full is not self._paused:
@@ -96,16 +108,17 @@ class Connection:
                 streams = self.listener.context.ports.streams
                 (streams.pause if full else streams.resume)(self.stream)
 
-    def _may_begin(self, frame: memoryview) -> bool:
+    @property
+    def _has_next(self) -> bool:
+        """There is a request whose turn it is."""
+        if not (self._open and self._waiting):
+            return False
         if not self._begun:
             return True
-        writes = int.from_bytes(frame[:2], "big") == PRODUCE
+        writes = int.from_bytes(self._waiting[0][:2], "big") == PRODUCE
         # All that are begun are writes, if the last one is.
-        return writes and self._begun[-1].header.api_key == PRODUCE and self._has_room
-
-    @property
-    def _has_room(self) -> bool:
-        return len(self._begun) < WRITES_MAX
+        has_room = len(self._begun) < WRITES_MAX
+        return writes and has_room and self._begun[-1].header.api_key == PRODUCE
 
     def _begin(self, frame: memoryview, now: Now) -> None:
         self.listener.context.count("kafka_requests")
@@ -163,7 +176,7 @@ class Connection:
             frame = self._begun.popleft().frame
             if frame is not None:
                 self._send(frame)
-        if self._waiting and self._may_begin(self._waiting[0]):
+        if self._has_next and not self._beginning:
             self.listener.hold_up(self)
 
     def _send(self, frame: Any) -> None:
@@ -177,14 +190,23 @@ class Connection:
         try:
             translate()
         except Exception:
-            _logger.exception("a request of %s could not be translated", self.address)
+            if self._may_report(FAILED):
+                _logger.exception("a request of %s could not be translated", self.address)
             what = "" if exchange is None else f": {_named(exchange.header)}"
-            self._end("kafka_translations_failed", f"our fault{what}; it is in the log")
+            self._end(FAILED, f"our fault{what}; it is in the log")
 
     def _end(self, figure: str, text: str) -> None:
         if self._open:
-            self.listener.context.report(figure, f"Kafka client at {self.address} ended: {text}")
+            context = self.listener.context
+            if self._may_report(figure):
+                context.report(figure, f"Kafka client at {self.address} ended: {text}")
+            else:
+                context.count(figure)
             self.listener.close(self)
+
+    def _may_report(self, figure: str) -> bool:
+        """Tell whether the log has room for it: clients must not be able to fill a disk."""
+        return self.listener.context.figures.get(figure, 0) < REPORTED_MAX
 
     def forget(self) -> None:
         """Know the client no more: it has gone, or is being sent away."""

@@ -111,9 +111,8 @@ class KafkaListener:
 
     def end_turn(self, now: Now) -> None:
         """Go on with what answers have made room for."""
-        while self._held_up:
-            connection = next(iter(self._held_up))
-            del self._held_up[connection]
+        held_up, self._held_up = self._held_up, {}
+        for connection in held_up:
             connection.go_on(now)
         self._ask_all(now)
 

@@ -18,7 +18,7 @@ def answered_as_they_come() -> list[Patch]:
             self._begun.remove(exchange)
             if exchange.frame is not None:
                 self._send(exchange.frame)
-        if self._waiting and self._may_begin(self._waiting[0]):
+        if self._has_next and not self._beginning:
             self.listener.hold_up(self)
 
     return [(Connection, "answered", answered)]

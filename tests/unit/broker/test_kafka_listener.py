@@ -101,6 +101,22 @@ def test_what_waits_is_bounded_and_nothing_more_is_read_until_it_has_begun() -> 
     assert bench.listener.held_bytes == 0
 
 
+def test_who_asks_much_at_once_lets_others_have_their_turns() -> None:
+    bench = Bench()
+    many = 3 * connection.BEGUN_A_TURN
+    request = ApiVersionsRequest()
+    data = b"".join(bench.encode(ApiKey.API_VERSIONS, 0, request) for _ in range(many))
+    bench.listener.on_bytes(LAST, data, NOW)
+    assert len(numbers(bench)) == connection.BEGUN_A_TURN
+    assert bench.streams.calls == ["pause"]
+    for _ in range(2):
+        assert bench.listener.next_deadline_ms() == 0
+        bench.end_turn()
+        assert len(numbers(bench)) == connection.BEGUN_A_TURN
+    assert bench.listener.next_deadline_ms() is None
+    assert bench.streams.calls == ["pause", "resume"]
+
+
 def test_all_clients_together_hold_no_more_than_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "HELD_BYTES_MAX", 10_000)
     bench = Bench()
@@ -132,6 +148,15 @@ def test_what_is_no_request_ends_its_connection_and_nothing_else(data: bytes) ->
     assert bench.asked == []
     assert len(bench.context.reports) == 1
     assert "10.9.9.9" in bench.context.reports[0]
+
+
+def test_the_log_names_only_so_many_of_them() -> None:
+    bench = Bench()
+    for _ in range(connection.REPORTED_MAX + 5):
+        bench.listener.on_stream(LAST, "10.9.9.9", NOW)
+        bench.listener.on_bytes(LAST, b"\x7f\xff\xff\xff", NOW)
+    assert bench.context.figures["kafka_frames_malformed"] == connection.REPORTED_MAX + 5
+    assert len(bench.context.reports) == connection.REPORTED_MAX
 
 
 def test_who_asks_in_a_version_to_come_is_told_what_is_spoken() -> None:
