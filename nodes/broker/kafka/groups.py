@@ -30,6 +30,8 @@ from transport.wire.messages import Message, Refusal, groups
 JOINS_WITH_ID_FROM = 4
 """The first version whose clients know MEMBER_ID_REQUIRED (KIP-394)."""
 LEAVES_MANY_FROM = 3
+SKIPS_FROM = 9
+"""The first version with ``skip_assignment`` (KIP-814)."""
 
 
 def join_group(exchange: Exchange) -> None:
@@ -47,7 +49,7 @@ def _join(exchange: Exchange, member_id: str) -> None:
         elif answer.error:
             exchange.answer(_refused_join(exchange, answer.error, given or member_id))
         else:
-            exchange.answer(_joined(asked, answer))
+            exchange.answer(_joined(exchange, answer))
 
     rebalance_timeout_ms = asked.rebalance_timeout_ms
     exchange.ask(
@@ -62,6 +64,7 @@ def _join(exchange: Exchange, member_id: str) -> None:
             exchange.header.client_id or "",
             asked.reason or "",
             exchange.connection.address,
+            may_skip=True,
         ),
         then,
     )
@@ -71,15 +74,21 @@ def _refused_join(exchange: Exchange, error: int, member_id: str) -> JoinGroupRe
     return JoinGroupResponse(error_code=code_of(error), member_id=member_id)
 
 
-def _joined(asked: JoinGroupRequest, answer: groups.JoinGroupResponse) -> JoinGroupResponse:
+def _joined(exchange: Exchange, answer: groups.JoinGroupResponse) -> JoinGroupResponse:
+    """A leader that is to divide nothing, and cannot be told so, is told that it does not lead."""
+    asked: JoinGroupRequest = exchange.body
+    leads_unawares = answer.skips and exchange.version < SKIPS_FROM
     return JoinGroupResponse(
         error_code=0,
         generation_id=answer.generation,
         protocol_type=asked.protocol_type,
         protocol_name=answer.protocol,
-        leader=answer.leader,
+        leader="" if leads_unawares else answer.leader,
+        skip_assignment=answer.skips,
         member_id=answer.member_id,
-        members=tuple(
+        members=()
+        if leads_unawares
+        else tuple(
             JoinGroupResponseMember(
                 member_id=one.member_id, group_instance_id=one.instance_id, metadata=one.metadata
             )

@@ -93,9 +93,13 @@ def on_join(step: Step, token: object, body: JoinGroupRequest) -> None:
         same = before.value.protocols == value.protocols
         before.value = replace(value, assignment=before.value.assignment)
         reason = body.reason or "joined again"
-        if same and present.state == STABLE and member_id != present.leader:
+        returns = not body.member_id  # A static member: only those are known without an id.
+        leads = member_id == present.leader
+        if same and present.state == STABLE and (not leads or (returns and body.may_skip)):
             _hear(step, group, member_id)
-            step.reply(token, _joined(present, member_id))
+            if returns:
+                _write_division(step, group)
+            step.reply(token, replace(_joined(present, member_id), skips=leads))
             return
         if before.join is not None:
             step.reply(before.join, _refuse_join(ErrorCode.REBALANCE_IN_PROGRESS))
@@ -338,6 +342,11 @@ def _write(step: Step, group: Group) -> None:
         present.protocol_type,
     )
     step.write(group, Kind.GROUP, value=value)
+    _write_division(step, group)
+
+
+def _write_division(step: Step, group: Group) -> None:
+    present = step.facts.rounds[group.group_id]
     members = tuple(one.value for one in present.members.values())
     division = ClassicValue(present.protocol_type, present.protocol, present.leader, members)
     step.write(group, Kind.CLASSIC, value=division if members else None)

@@ -120,6 +120,28 @@ def test_clients_that_know_no_second_join_get_one() -> None:
     assert asked.client_host == "10.0.0.7"
 
 
+@pytest.mark.parametrize(("version", "leader"), [(5, ""), (9, "m")])
+def test_a_leader_that_is_to_divide_nothing_is_told_so(version: int, leader: str) -> None:
+    def coordinator(_asked: native.JoinGroupRequest) -> Message:
+        mine = MemberId("m")
+        member = native.JoinedMember(mine, "here", b"topics")
+        return native.JoinGroupResponse(0, "", 3, "range", mine, mine, (member,), skips=True)
+
+    body = classic.JoinGroupRequest(
+        group_id="g",
+        session_timeout_ms=6_000,
+        member_id="",
+        group_instance_id="here",
+        protocol_type="consumer",
+        protocols=(),
+    )
+    exchange = exchanged(groups.join_group, version, body, coordinator)
+    assert exchange.asked[0].may_skip
+    assert exchange.told.leader == leader
+    assert len(exchange.told.members) == (version == 9)
+    assert exchange.told.skip_assignment
+
+
 def test_many_leave_at_once_and_each_hears_what_became_of_it() -> None:
     def coordinator(asked: native.LeaveGroupRequest) -> Message:
         gone = asked.member_id == "a" or asked.instance_id == "here"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.group.bench import Bench, Reader, topic
 from transport.wire.errors import ErrorCode
@@ -209,6 +210,30 @@ def test_a_static_member_takes_its_own_place_and_fences_its_predecessor(bench: B
     first.join()
     answer: Any = bench.answers[first.token]
     assert answer.error == ErrorCode.FENCED_INSTANCE_ID
+
+
+@pytest.mark.parametrize("may_skip", [False, True])
+@pytest.mark.parametrize("leads", [False, True])
+def test_a_static_member_that_comes_back_keeps_its_place(
+    bench: Bench, leads: bool, may_skip: bool
+) -> None:
+    first = Classic(bench, instance_id="one").join()
+    first.joined()
+    divide(first)
+    second = Classic(bench, instance_id="two").join()
+    first.join().joined()
+    second.joined()
+    divide(first)
+    back = Classic(bench, instance_id="one" if leads else "two")
+    back.token = bench.post(replace(back._request(), may_skip=may_skip))
+    if leads and not may_skip:
+        assert back.token not in bench.answers  # The others are to join first.
+        return
+    answer = back.joined()
+    assert (answer.generation, answer.skips) == (2, leads)
+    bench.crash()
+    assert back.beaten() == ErrorCode.NONE
+    assert (second if leads else first).beaten() == ErrorCode.NONE
 
 
 def test_members_must_have_something_in_common(bench: Bench) -> None:

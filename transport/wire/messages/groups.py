@@ -108,6 +108,8 @@ class JoinGroupRequest(Message, frozen=True, array_like=True, gc=False):
     client_id: str = ""
     reason: str = ""
     client_host: str = ""
+    may_skip: bool = False
+    """If it leads, comes back (``instance_id``) and nothing has changed, it need not divide."""
 
 
 class JoinedMember(Part, frozen=True, array_like=True, gc=False):
@@ -130,6 +132,8 @@ class JoinGroupResponse(Message, frozen=True, array_like=True, gc=False):
     leader: MemberId = MemberId("")
     member_id: MemberId = MemberId("")
     members: tuple[JoinedMember, ...] = ()
+    skips: bool = False
+    """What the leader divided before it came back stands: it is to divide nothing (KIP-814)."""
 
 
 class MemberAssignment(Part, frozen=True, array_like=True, gc=False):
