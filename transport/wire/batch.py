@@ -22,6 +22,7 @@ from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_PRODUCER_ID, LeaderEpoch, Offset, ProducerEpoch, ProducerId
 
 MAGIC = 2
+MAGIC_AT = 16
 HEADER_BYTES = 61
 STAMP_BYTES = 16
 """Base offset, length and leader epoch: what a broker writes over."""
@@ -144,6 +145,10 @@ def check_batch(buffer: Buffer, *, size_bytes_max: int) -> BatchHeader:
     if len(buffer) > size_bytes_max:
         text = f"a record batch of {len(buffer)} bytes is above {size_bytes_max}"
         raise RecordError(ErrorCode.MESSAGE_TOO_LARGE, text)
+    if len(buffer) > MAGIC_AT and buffer[MAGIC_AT] != MAGIC:
+        # In the old formats it stands there too, and a message may be shorter than our header.
+        text = f"records of magic {buffer[MAGIC_AT]}; only {MAGIC} is taken"
+        raise RecordError(ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT, text)
     header = read_header(buffer)
     if header.size_bytes != len(buffer):
         text = f"a record batch says it has {header.size_bytes} bytes, and has {len(buffer)}"

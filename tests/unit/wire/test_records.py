@@ -242,6 +242,17 @@ def test_what_is_wrong_with_a_batch_has_its_code() -> None:
         assert error_of(changed(batch, magic=magic)) == ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT
 
 
+@pytest.mark.parametrize("magic", [0, 1])
+def test_records_of_the_old_formats_are_refused_as_such_however_short(magic: int) -> None:
+    from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+
+    for value in (b"", b"value", bytes(1_000)):
+        builder = LegacyRecordBatchBuilder(magic, 0, 1 << 20)
+        builder.append(0, 1_000, None, value, [])
+        old = bytes(builder.build())
+        assert error_of(old) == ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT
+
+
 @pytest.mark.parametrize(
     "fields",
     [
