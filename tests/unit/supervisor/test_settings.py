@@ -265,9 +265,26 @@ def test_the_quorum_listens_for_zookeepers_clients_at_ports_of_its_own() -> None
     assert settings_of("").ports_of_added(("coordinator",)) == NodePorts()
 
 
-def test_a_listener_that_asks_for_no_keys_is_refused_beside_curve() -> None:
-    text = "[cluster]\nzookeeper_port = 2181\n[security]\ncurve = true\n"
-    assert "set zookeeper_port = 0, or curve = false" in refused(text)
+def test_brokers_listen_for_kafkas_clients_at_ports_of_their_own() -> None:
+    settings = settings_of("[cluster]\nkafka_port = 9092\nzookeeper_port = 2181\n")
+    told = [(member.ports.zookeeper, member.ports.kafka) for member in settings.members()]
+    assert told == [(2181, None), (2182, None), (2183, None)] + [
+        (None, port) for port in (9092, 9093, 9094)
+    ]
+    of_kraft = settings_of("[cluster]\nmode = 'kraft'\nbrokers = 4\nkafka_port = -1\n")
+    assert [member.ports.kafka for member in of_kraft.members()] == [0, 0, 0, 0]
+    broker = settings.members()[-1]
+    assert broker.endpoints(broker.ports).kafka == "tcp://127.0.0.1:9094"
+    assert settings.ports_of_added(("broker",)) == NodePorts(kafka=0)
+
+
+@pytest.mark.parametrize("name", ["zookeeper_port", "kafka_port"])
+def test_a_listener_that_asks_for_no_keys_is_refused_beside_curve(name: str) -> None:
+    text = f"[cluster]\n{name} = 2181\n[security]\ncurve = true\n"
+    assert f"set {name} = 0, or curve = false" in refused(text)
+
+
+def test_a_listeners_port_is_no_other_nodes() -> None:
     assert "port 9001 is given to" in refused(
         "[cluster]\nzookeeper_port = 9001\nbase_port = 9000\n"
     )
