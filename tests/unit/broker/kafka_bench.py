@@ -14,7 +14,6 @@ from transport.driver.calls import response
 from transport.driver.ports import Origin, StreamId
 from transport.gateway.kafka.apis import ApiKey, conversation
 from transport.gateway.kafka.fields import Struct
-from transport.gateway.kafka.frames import FrameReader
 from transport.gateway.kafka.reader import Reader
 from transport.gateway.kafka.writer import Buffer, Writer
 from transport.kernel import Now
@@ -179,15 +178,13 @@ class Bench:
     def answers(self) -> list[tuple[int, Any]]:
         """Return (number, response) of what was sent since the last time."""
         found = []
-        reader = FrameReader(1 << 30)
         for data in self.streams.sent:
-            for frame in reader.feed(data):
-                number = int.from_bytes(frame[:4], "big")
-                key, version = self._versions[number]
-                spoken = conversation(key, version)
-                assert spoken is not None
-                at = Reader(frame, 4 + spoken.response_is_flexible)
-                found.append((number, spoken.response.read(at)))
-                assert at.left == 0
+            size, number = (int.from_bytes(data[at : at + 4], "big") for at in (0, 4))
+            assert size == len(data) - 4
+            spoken = conversation(*self._versions[number])
+            assert spoken is not None
+            reader = Reader(memoryview(data), 8 + spoken.response_is_flexible)
+            found.append((number, spoken.response.read(reader)))
+            assert reader.left == 0
         self.streams.sent.clear()
         return found
