@@ -8,7 +8,7 @@ from nodes.broker.context import BrokerContext, Request
 from nodes.broker.controller_channel import ASK_AGAIN_MS, ControllerChannel
 from transport.kernel import Now
 from transport.wire.codec import Buffer
-from transport.wire.errors import ErrorCode
+from transport.wire.errors import ErrorCode, meaning
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.ensemble import DescribeQuorumRequest, DescribeQuorumResponse
 
@@ -39,10 +39,12 @@ class QuorumApi:
         due_ms = request.due_ms(now, PATIENCE_MS)
 
         def take(answer: Message, _payload: tuple[Buffer, ...], now: Now) -> None:
-            if isinstance(answer, DescribeQuorumResponse) or now.mono_ms + ASK_AGAIN_MS >= due_ms:
-                self._context.reply(request, answer)
-            else:  # nothing is changed by asking: whoever leads by then is asked
+            again = isinstance(answer, Refusal) and meaning(answer.error).retriable
+            if again and now.mono_ms + ASK_AGAIN_MS < due_ms:
+                # Nothing is changed by asking: whoever leads by then is asked.
                 self._context.timers.after(now, ASK_AGAIN_MS, ask)
+            else:
+                self._context.reply(request, answer)
 
         def ask(now: Now) -> None:
             if self._channel.controller == self._context.id:
