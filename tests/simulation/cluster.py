@@ -79,10 +79,7 @@ class Cluster:
         """Starts in a row that the environment has ended."""
         self.nodes = tuple(starmap(_endpoints, _members(self.shape)))
         if self.shape.has_listeners:
-            self.nodes = tuple(
-                replace(node, kafka=f"tcp://{node.name}:9092") if "broker" in node.roles else node
-                for node in self.nodes
-            )
+            self.nodes = tuple(map(_listening, self.nodes))
         if self.shape.judged:
             names = [str(node.name) for node in self.nodes]
             self.network.principals.update(dict.fromkeys(names, CLUSTER_PRINCIPAL))
@@ -288,6 +285,16 @@ def _endpoints(kind: str, number: int, roles: tuple[str, ...]) -> NodeEndpoints:
     base = f"sim://{name}"
     doors = f"{base}/peers", f"{base}/clients", f"{base}/events"
     return NodeEndpoints(NodeId(number), name, roles, *doors, rack_of(number))
+
+
+def _listening(node: NodeEndpoints) -> NodeEndpoints:
+    """Return a node that listens for Kafka's clients, if it is a broker."""
+    return replace(node, kafka=kafka_endpoint(node.name)) if "broker" in node.roles else node
+
+
+def kafka_endpoint(name: str) -> str:
+    """Return where the broker of that name listens for Kafka's clients, where any does."""
+    return f"tcp://{name}:9092"
 
 
 def rack_of(number: int) -> str:

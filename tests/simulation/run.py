@@ -14,8 +14,8 @@ from tests.simulation.faults import Faults
 from tests.simulation.health import brokers_are_whole, quorum_is_whole
 from tests.simulation.shape import (
     Shape,
+    draw_foreigners,
     draw_judged,
-    draw_kafka_writers,
     draw_log_dirs,
     draw_mode,
     draw_move_piece_bytes,
@@ -118,7 +118,7 @@ def _draw(world: World, seed: int, mode: str) -> Shape:
         **shape.mix.clients,
         "pipelines": draw_pipelines(seed),
         "shelvers": draw_shelvers(seed),
-        "kafka_writers": draw_kafka_writers(seed),
+        "foreigners": draw_foreigners(seed),
     }
     return replace(
         shape,

@@ -109,7 +109,7 @@ class Shape:
     @property
     def has_listeners(self) -> bool:
         """Brokers listen for Kafka's clients: only where there are some."""
-        return bool(self.mix.clients.get("kafka_writers"))
+        return bool(self.mix.clients.get("foreigners"))
 
     def describe(self) -> str:
         """Return it in a line, for the trace."""
@@ -191,9 +191,9 @@ def draw_pipelines(seed: int) -> int:
     return Random(f"pipelines of {seed}").choice((*(0,) * 39, 2))
 
 
-def draw_kafka_writers(seed: int) -> int:
-    """Draw how many write by the Kafka listener, from a generator of its own as well."""
-    return Random(f"Kafka's writers of {seed}").choice((*(0,) * 19, 2))
+def draw_foreigners(seed: int) -> int:
+    """Draw how many speak Kafka's protocol, from a generator of its own as well."""
+    return Random(f"foreigners of {seed}").choice((*(0,) * 8, 1, 1, 1, 2))
 
 
 def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:

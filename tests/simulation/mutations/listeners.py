@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from msgspec.structs import replace
+
 from nodes.broker.kafka import produce
 from nodes.broker.kafka.connection import Connection
+from nodes.broker.kafka.exchange import Exchange
 from tests.simulation.mutations.registry import Patch, mutation
+from transport.wire.messages.produce import ACKS_LEADER, ProduceRequest
 
-KAFKA_WRITERS = {"kafka_writers": 2}
+FOREIGNERS = {"foreigners": 2}
 
 
-@mutation("S62", victims="broker", clients=KAFKA_WRITERS)
+@mutation("S62", victims="broker", clients=FOREIGNERS)
 def answered_as_they_come() -> list[Patch]:
     """A connection's requests are answered when they are done, whatever their order."""
 
@@ -24,7 +30,20 @@ def answered_as_they_come() -> list[Patch]:
     return [(Connection, "answered", answered)]
 
 
-@mutation("S17", victims="broker", clients=KAFKA_WRITERS)
+@mutation("S17", victims="broker", clients=FOREIGNERS)
 def refused_writes_told_as_done() -> list[Patch]:
     """A Kafka client is told that what was refused was written."""
     return [(produce, "foreign_code", lambda _code: 0)]
+
+
+@mutation("S18", victims="broker", clients=FOREIGNERS)
+def acks_all_taken_for_one() -> list[Patch]:
+    """A write of a Kafka client that waits for all replicas is handed over as one for its leader alone."""
+    original = Exchange.ask
+
+    def ask(self: Exchange, body: Any, then: Any, payload: Any = ()) -> None:
+        if isinstance(body, ProduceRequest):
+            body = replace(body, acks=ACKS_LEADER)
+        original(self, body, then, payload)
+
+    return [(Exchange, "ask", ask)]

@@ -9,11 +9,11 @@ from tests.simulation.checkers.log_history import LogHistory
 from tests.simulation.checkers.observer import Observer
 from tests.simulation.cluster import Cluster
 from tests.simulation.workloads.administrators import Administrators
+from tests.simulation.workloads.foreigners import Foreigners
 from tests.simulation.workloads.foresters import Foresters
 from tests.simulation.workloads.grantees import Grantees
 from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.guards import Guards
-from tests.simulation.workloads.kafka_writers import KafkaWriters
 from tests.simulation.workloads.keepers import Keepers
 from tests.simulation.workloads.ledgers import Ledgers
 from tests.simulation.workloads.movers import Movers
@@ -46,7 +46,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "grantees": Grantees,
     "pipelines": Pipelines,
     "shelvers": Shelvers,
-    "kafka_writers": KafkaWriters,
+    "foreigners": Foreigners,
 }
 """What each kind of client is; how many there are of it is drawn in ``shape.py``."""
 
