@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import confluent_kafka.admin
 import pytest
@@ -30,6 +30,7 @@ from odradek.testing import Cluster
 rd: Any = confluent_kafka.admin
 """Most of its names are not marked as its own."""
 WAIT_S = 20.0
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,18 @@ def wait(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def eventually(look: Callable[[], T]) -> T:
+    """Return what is seen, once it is as it is to be: another broker may have taken the change."""
+    begun = time.monotonic()
+    while True:
+        try:
+            return look()
+        except (AssertionError, LookupError, ValueError, KafkaException):
+            if time.monotonic() - begun > WAIT_S:
+                raise
+            time.sleep(0.02)
+
+
 def make(confluent: Any, name: str, partitions: int = 1, **how: Any) -> None:
     new = rd.NewTopic(name, partitions, how.pop("factor", 3), **how)
     assert results(confluent.create_topics([new])) == {name: None}
@@ -78,6 +91,11 @@ def _is_led(confluent: Any, name: str) -> bool:
     topic = confluent.list_topics(name, WAIT_S).topics[name]
     parts = topic.partitions.values()
     return topic.error is None and all(part.leader >= 0 for part in parts)
+
+
+def partition_count(confluent: Any, name: str) -> int:
+    """As the broker knows it that is asked: another one may have taken the change."""
+    return len(confluent.list_topics(name, WAIT_S).topics[name].partitions)
 
 
 # Topics
@@ -99,6 +117,7 @@ def test_topics_are_made_and_deleted_by_librdkafka(confluent: Any) -> None:
     }
     only = [rd.NewTopic("c-judged", 1, 1)]
     assert results(confluent.create_topics(only, validate_only=True)) == {"c-judged": None}
+    wait(lambda: partition_count(confluent, "c-placed") == 2)
     described = results(confluent.describe_topics(Names(["c-placed", "c-judged"])))
     assert described["c-judged"] == KafkaError.UNKNOWN_TOPIC_OR_PART
     parts = described["c-placed"].partitions
@@ -108,12 +127,12 @@ def test_topics_are_made_and_deleted_by_librdkafka(confluent: Any) -> None:
         "c-placed": None,
         "c-topics": KafkaError.INVALID_PARTITIONS,
     }
-    assert len(confluent.list_topics("c-placed", WAIT_S).topics["c-placed"].partitions) == 3
+    wait(lambda: partition_count(confluent, "c-placed") == 3)
     assert results(confluent.delete_topics(["c-placed", "c-judged"])) == {
         "c-placed": None,
         "c-judged": KafkaError.UNKNOWN_TOPIC_OR_PART,
     }
-    assert "c-placed" not in confluent.list_topics(timeout=WAIT_S).topics
+    wait(lambda: "c-placed" not in confluent.list_topics(timeout=WAIT_S).topics)
 
 
 def test_topics_are_made_and_deleted_by_kafka_python(python: KafkaAdminClient) -> None:
@@ -135,12 +154,16 @@ def test_topics_are_made_and_deleted_by_kafka_python(python: KafkaAdminClient) -
     told = python.create_topics({"p-odd": {"configs": {"retension.ms": "1"}}}, raise_errors=False)
     assert "did you mean retention.ms" in told["topics"][0]["error_message"]
     python.create_partitions({"p-topics": 3})
-    (topic,) = python.describe_topic_partitions(["p-topics"], response_partition_limit=2)["topics"]
-    assert [part["partition_index"] for part in topic["partitions"]] == [0, 1]
-    assert all(len(part["isr_nodes"]) == 3 for part in topic["partitions"])
-    topic_id = topic["topic_id"]
-    python.delete_topics([topic_id])
-    assert "p-topics" not in python.list_topics()
+
+    def first_page() -> Any:
+        told = python.describe_topic_partitions(["p-topics"], response_partition_limit=2)
+        (topic,) = told["topics"]
+        assert [part["partition_index"] for part in topic["partitions"]] == [0, 1]
+        assert all(len(part["isr_nodes"]) == 3 for part in topic["partitions"])
+        return topic["topic_id"]
+
+    python.delete_topics([eventually(first_page)])
+    wait(lambda: "p-topics" not in python.list_topics())
 
 
 # Records
@@ -167,23 +190,32 @@ def test_configs_are_described_and_changed_by_librdkafka(confluent: Any) -> None
     topic = rd.ConfigResource(rd.ConfigResource.Type.TOPIC, "c-configs")
     nobody = rd.ConfigResource(rd.ConfigResource.Type.TOPIC, "nobody")
     broker = rd.ConfigResource(rd.ConfigResource.Type.BROKER, "2")
-    found = results(confluent.describe_configs([topic, nobody, broker]))
-    assert found[nobody] == KafkaError.UNKNOWN_TOPIC_OR_PART
-    assert "log.retention.ms" in found[broker]
-    retention = found[topic]["retention.ms"]
-    assert (retention.value, retention.source) == ("60000", 1)
-    assert [one.source for one in retention.synonyms.values()][-1] == 5
-    assert found[topic]["segment.ms"].is_default
+
+    def is_told() -> None:
+        found = results(confluent.describe_configs([topic, nobody, broker]))
+        assert found[nobody] == KafkaError.UNKNOWN_TOPIC_OR_PART
+        assert "log.retention.ms" in found[broker]
+        assert isinstance(found[topic], dict)
+        retention = found[topic]["retention.ms"]
+        assert (retention.value, retention.source) == ("60000", 1)
+        assert [one.source for one in retention.synonyms.values()][-1] == 5
+        assert found[topic]["segment.ms"].is_default
+
+    eventually(is_told)
     change = rd.ConfigEntry("segment.ms", "7000", incremental_operation=rd.AlterConfigOpType.SET)
-    topic = rd.ConfigResource(topic.restype, topic.name, incremental_configs=[change])
-    assert results(confluent.incremental_alter_configs([topic])) == {topic: None}
-    found = results(confluent.describe_configs([topic]))
-    assert found[topic]["segment.ms"].value == "7000"
-    assert found[topic]["retention.ms"].value == "60000"
+    changed = rd.ConfigResource(topic.restype, topic.name, incremental_configs=[change])
+    assert results(confluent.incremental_alter_configs([changed])) == {changed: None}
+
+    def is_changed() -> None:
+        found = results(confluent.describe_configs([topic]))
+        assert found[topic]["segment.ms"].value == "7000"
+        assert found[topic]["retention.ms"].value == "60000"
+
+    eventually(is_changed)
     wrong = rd.ConfigEntry("segment.ms", "soon", incremental_operation=rd.AlterConfigOpType.SET)
-    topic = rd.ConfigResource(topic.restype, topic.name, incremental_configs=[wrong])
+    changed = rd.ConfigResource(topic.restype, topic.name, incremental_configs=[wrong])
     with pytest.raises(KafkaException, match=r"segment\.ms must be a whole number"):
-        confluent.incremental_alter_configs([topic])[topic].result(WAIT_S)
+        confluent.incremental_alter_configs([changed])[changed].result(WAIT_S)
 
 
 @pytest.mark.filterwarnings("ignore:alter_configs:DeprecationWarning")
@@ -193,9 +225,13 @@ def test_a_topic_is_given_all_its_configs_anew(confluent: Any) -> None:
         rd.ConfigResource.Type.TOPIC, "anew", set_config={"segment.ms": "8000"}
     )
     assert results(confluent.alter_configs([topic])) == {topic: None}
-    found = results(confluent.describe_configs([topic]))[topic]
-    assert found["segment.ms"].value == "8000"
-    assert found["retention.ms"].is_default
+
+    def is_anew() -> None:
+        found = results(confluent.describe_configs([topic]))[topic]
+        assert found["segment.ms"].value == "8000"
+        assert found["retention.ms"].is_default
+
+    eventually(is_anew)
 
 
 def test_configs_are_described_and_changed_by_kafka_python(
@@ -203,17 +239,21 @@ def test_configs_are_described_and_changed_by_kafka_python(
 ) -> None:
     make(confluent, "p-configs")
     topic = PyConfigResource(ConfigResourceType.TOPIC, "p-configs", {"retention.ms": "5000"})
-    python.alter_configs([topic])
+    eventually(lambda: python.alter_configs([topic]))
     asked = PyConfigResource(ConfigResourceType.TOPIC, "p-configs")
-    told = python.describe_configs([asked], include_synonyms=True)["topic"]["p-configs"]
-    assert told["retention.ms"]["value"] == "5000"
-    assert told["retention.ms"]["config_type"] == "LONG"
+
+    def is_changed() -> None:
+        told = python.describe_configs([asked], include_synonyms=True)["topic"]["p-configs"]
+        assert told["retention.ms"]["value"] == "5000"
+        assert told["retention.ms"]["config_type"] == "LONG"
+
+    eventually(is_changed)
     broker = PyConfigResource(ConfigResourceType.BROKER, "1", {"log.retention.ms": "9000"})
     python.alter_configs([broker])
     told = python.describe_configs([broker])["broker"]["1"]
     assert told["log.retention.ms"]["config_source"] == "DYNAMIC_BROKER_CONFIG"
     python.reset_configs([broker])
-    assert "p-configs" in python.list_config_resources(["TOPIC"])["topic"]
+    wait(lambda: "p-configs" in python.list_config_resources(["TOPIC"])["topic"])
 
 
 # Replicas and leaders
@@ -225,13 +265,13 @@ def test_replicas_move_and_leaders_are_elected(confluent: Any, python: KafkaAdmi
     part = Part("moved", 0)
     told = python.alter_partition_reassignments({part: [3, 2], Part("moved", 7): [1]})
     assert told == {part: None, Part("moved", 7): kafka_errors.UnknownTopicOrPartitionError}
-    wait(lambda: not python.list_partition_reassignments())
 
     def replicas() -> tuple[list[int], int]:
-        found = confluent.list_topics("moved", WAIT_S).topics["moved"].partitions[0]
-        return found.replicas, found.leader
+        found = confluent.list_topics("moved", WAIT_S).topics["moved"].partitions.get(0)
+        return ([], -1) if found is None else (found.replicas, found.leader)
 
     wait(lambda: replicas()[0] == [3, 2])
+    wait(lambda: not python.list_partition_reassignments())
     told = python.alter_partition_reassignments({part: None})
     assert told == {part: kafka_errors.NoReassignmentInProgressError}
     python.elect_leaders(0, {"moved": [0]})
@@ -277,14 +317,17 @@ def test_topics_and_configs_by_aiokafka(cluster: Cluster) -> None:
             told = await client.create_topics([new])
             assert told.topic_errors[0][1] == kafka_errors.TopicAlreadyExistsError.errno
             await client.create_partitions({"a-topics": AioNewPartitions(3)})
-            (topic,) = await client.describe_topics(["a-topics"])
-            assert len(topic["partitions"]) == 3
+            while True:  # another broker may have taken the change
+                (topic,) = await client.describe_topics(["a-topics"])
+                if len(topic["partitions"]) == 3:
+                    break
             asked = AioConfigResource(AioConfigResourceType.TOPIC, "a-topics")
             (answer,) = await client.describe_configs([asked])
             (resource,) = answer.resources
             assert {one[0]: one[1] for one in resource[4]}["retention.ms"] == "60000"
             await client.delete_topics(["a-topics"])
-            assert "a-topics" not in await client.list_topics()
+            while "a-topics" in await client.list_topics():
+                pass
             await client.close()
 
     asyncio.run(administer())
