@@ -81,6 +81,10 @@ class Confluent:
     def has(self) -> set[int]:
         return {one.partition for one in self.consumer.assignment()}
 
+    def stands(self) -> list[int]:
+        """Return the next offset of each of its partitions."""
+        return [one.offset for one in self.consumer.position(self.consumer.assignment())]
+
     def close(self) -> None:
         self.consumer.close()
 
@@ -160,7 +164,9 @@ def test_two_members_share_and_one_takes_over(cluster: Cluster, topic: str, prot
     settings = {"group.protocol": protocol}
     first, second = (Confluent(cluster, topic, **settings) for _ in range(2))
     settle(shared(first, second, each=2), first, second)
-    settle(lambda: len(set(first.got + second.got)) == RECORDS, first, second)
+    fill(cluster, topic)
+    ends = [2 * RECORDS // PARTITIONS] * 2
+    settle(lambda: first.stands() == second.stands() == ends, first, second)
     first.consumer.commit(asynchronous=False)
     second.consumer.commit(asynchronous=False)
     second.close()
@@ -275,8 +281,9 @@ def test_commits_are_one_whoever_makes_them(cluster: Cluster, topic: str) -> Non
     assert [(one.partition, one.offset) for one in told.topic_partitions] == [(1, 4)]
 
 
-def test_a_group_outlives_its_coordinator(cluster: Cluster, topic: str) -> None:
-    member = Confluent(cluster, topic, **{"session.timeout.ms": SESSION_MS})
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_group_outlives_its_coordinator(cluster: Cluster, topic: str, protocol: str) -> None:
+    member = Confluent(cluster, topic, **{"group.protocol": protocol})
     settle(lambda: len(member.got) >= RECORDS, member)
     member.consumer.commit(asynchronous=False)
     admin = ConfluentAdmin({"bootstrap.servers": cluster.kafka_bootstrap})

@@ -20,6 +20,8 @@ from odradek.testing import Cluster
 WAIT_S = 20.0
 PARTITIONS = 2
 LAST = b"last"
+ROUNDS = ((b"one", True), (b"void", False), (b"two", True))
+"""What is written in each transaction, and whether that is committed."""
 DESCRIBE = (sys.executable, "-P", "-m", "supervisor", "transaction", "describe")
 
 
@@ -111,18 +113,25 @@ def read_by_ours(cluster: Cluster, topic: str, isolation_level: str) -> list[byt
 # Written by three libraries
 
 
-def _confluent(cluster: Cluster, topic: str) -> None:
-    producer = confluent_producer(cluster, topic)
-    for word, ends in (
-        (b"one", producer.commit_transaction),
-        (b"void", producer.abort_transaction),
-        (b"two", producer.commit_transaction),
-    ):
+def _write(
+    producer: Any,
+    send: Callable[[bytes, int], object],
+    wait: tuple[float, ...] = (),
+) -> None:
+    """What two libraries call the same."""
+    for word, commits in ROUNDS:
         producer.begin_transaction()
         for partition in range(PARTITIONS):
-            producer.produce(topic, word, partition=partition)
+            send(word, partition)
         producer.flush(WAIT_S)
-        ends(WAIT_S)
+        (producer.commit_transaction if commits else producer.abort_transaction)(*wait)
+
+
+def _confluent(cluster: Cluster, topic: str) -> None:
+    producer = confluent_producer(cluster, topic)
+    _write(
+        producer, lambda word, number: producer.produce(topic, word, partition=number), (WAIT_S,)
+    )
 
 
 def _kafka_python(cluster: Cluster, topic: str) -> None:
@@ -130,16 +139,7 @@ def _kafka_python(cluster: Cluster, topic: str) -> None:
         bootstrap_servers=cluster.kafka_bootstrap, transactional_id=topic
     )
     producer.init_transactions()
-    for word, ends in (
-        (b"one", producer.commit_transaction),
-        (b"void", producer.abort_transaction),
-        (b"two", producer.commit_transaction),
-    ):
-        producer.begin_transaction()
-        for partition in range(PARTITIONS):
-            producer.send(topic, word, partition=partition)
-        producer.flush(WAIT_S)
-        ends()
+    _write(producer, lambda word, number: producer.send(topic, word, partition=number))
     producer.close()
 
 
@@ -151,15 +151,11 @@ def _aiokafka(cluster: Cluster, topic: str) -> None:
             bootstrap_servers=cluster.kafka_bootstrap, transactional_id=topic
         )
         await producer.start()
-        for word, ends in (
-            (b"one", producer.commit_transaction),
-            (b"void", producer.abort_transaction),
-            (b"two", producer.commit_transaction),
-        ):
+        for word, commits in ROUNDS:
             await producer.begin_transaction()
             for partition in range(PARTITIONS):
                 await producer.send_and_wait(topic, word, partition=partition)
-            await ends()
+            await (producer.commit_transaction if commits else producer.abort_transaction)()
         await producer.stop()
 
     asyncio.run(asyncio.wait_for(write(), 2 * WAIT_S))
