@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from nodes.broker.kafka.exchange import Exchange
+from nodes.broker.kafka.exchange import Exchange, place_of
 from nodes.broker.kafka.operations import authorized_operations
 from nodes.broker.kafka.parts import TIMEOUT_MS, verdict
 from transport.gateway.kafka.messages import cluster as foreign
@@ -13,18 +13,18 @@ from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, NodeId
 from transport.wire.messages import Refusal
 from transport.wire.messages.acls import ResourceType
-from transport.wire.messages.metadata import BrokerInfo, MetadataRequest
+from transport.wire.messages.metadata import MetadataRequest
 from transport.wire.messages.reassignments import UnregisterBrokerRequest
 
 
 def describe_cluster(exchange: Exchange) -> None:
-    """Tell the live brokers, and the controller if it is one of them."""
+    """Tell the live brokers, if asked also those that are away, and the controller if it is a broker."""
     asked = exchange.body
 
     def told(answer: Any, _payload: object) -> None:
         code, text = verdict(answer)
-        brokers = list(_brokers(exchange, () if code else answer.brokers))
-        ids = {broker.broker_id for broker in brokers}
+        brokers = [] if code else list(_brokers(exchange, asked.include_fenced_brokers))
+        ids = {broker.broker_id for broker in brokers if not broker.is_fenced}
         controller = NO_NODE if code else answer.controller_id
         exchange.answer(
             foreign.DescribeClusterResponse(
@@ -45,15 +45,17 @@ def describe_cluster(exchange: Exchange) -> None:
         exchange.ask(MetadataRequest(()), told)
 
 
-def _brokers(
-    exchange: Exchange, brokers: Iterable[BrokerInfo]
-) -> Iterator[foreign.DescribeClusterBroker]:
+def _brokers(exchange: Exchange, also_away: bool) -> Iterator[foreign.DescribeClusterBroker]:
     """Yield those that listen for this protocol."""
-    for broker in brokers:
-        place = exchange.place_of(broker.id)
-        if place is not None:
+    for node, broker in sorted(exchange.context.image.brokers.items()):
+        place = place_of(broker)
+        if place is not None and (broker.alive or also_away):
             yield foreign.DescribeClusterBroker(
-                broker_id=broker.id, host=place.host, port=place.port, rack=place.rack or None
+                broker_id=node,
+                host=place.host,
+                port=place.port,
+                rack=place.rack or None,
+                is_fenced=not broker.alive,
             )
 
 

@@ -13,6 +13,7 @@ from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, TopicId
 from transport.wire.messages import Message
+from transport.wire.messages.metadata import BrokerRecord
 
 if TYPE_CHECKING:
     from nodes.broker.kafka.connection import Connection
@@ -142,7 +143,12 @@ class Exchange:
     def place_of(self, node: int) -> Place | None:
         """Return where a live broker listens for this protocol; None: it does not."""
         broker = self.context.image.brokers.get(NodeId(node))
-        if broker is None or not broker.alive or not broker.kafka:
-            return None
-        host, _, port = broker.kafka.removeprefix("tcp://").rpartition(":")
-        return Place(host.strip("[]"), int(port), broker.rack)
+        return None if broker is None or not broker.alive else place_of(broker)
+
+
+def place_of(broker: BrokerRecord) -> Place | None:
+    """Return where a broker listens for this protocol, or did when it was there; None: it does not."""
+    if not broker.kafka:
+        return None
+    host, _, port = broker.kafka.removeprefix("tcp://").rpartition(":")
+    return Place(host.strip("[]"), int(port), broker.rack)

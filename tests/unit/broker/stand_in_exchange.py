@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from nodes.broker.kafka.exchange import Exchange, Place
+from nodes.broker.kafka.exchange import Exchange
 from tests.unit.broker.partition_fleet import PartitionFleet
 from transport.gateway.kafka.fields import Struct
 from transport.kernel import Now
-from transport.wire.ids import NodeId, TopicId
+from transport.wire.ids import TopicId
 from transport.wire.messages import Message
 
 WALL_MS = 1_700_000_000_000
@@ -40,9 +40,6 @@ class StandInExchange:
     def topic_name(self, topic_id: TopicId) -> str | None:
         topic = self.context.image.topics.get(topic_id)
         return None if topic is None else topic.name
-
-    def place_of(self, node: NodeId) -> Place:
-        return Place("here", 9090 + node, f"rack-{node}")
 
 
 def answered(

@@ -20,6 +20,7 @@ from nodes.broker.kafka import (
     topic_pages,
     topics,
 )
+from nodes.broker.kafka.exchange import Place
 from nodes.broker.kafka.table import TRANSLATORS, translator
 from tests.unit.broker.partition_fleet import PartitionFleet
 from tests.unit.broker.stand_in_exchange import WALL_MS, answered
@@ -42,6 +43,7 @@ from transport.wire.ids import LogIndex, NodeId, Term
 from transport.wire.messages import Message
 from transport.wire.messages.configs import RESOURCE_BROKER, RESOURCE_TOPIC, ConfigSource
 from transport.wire.messages.ensemble import DescribeQuorumResponse, QuorumMember
+from transport.wire.messages.metadata import BrokerRecord
 
 
 @pytest.fixture
@@ -625,6 +627,30 @@ def test_where_nobody_is_judged_acls_are_refused(fleet: PartitionFleet) -> None:
 # The cluster
 
 
+@pytest.fixture
+def placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every broker of a fleet listens for Kafka's clients, or so it is told."""
+
+    def place_of(broker: BrokerRecord) -> Place:
+        return Place("here", 9090 + broker.id, broker.rack)
+
+    monkeypatch.setattr(cluster, "place_of", place_of)
+
+
+@pytest.mark.usefixtures("placed")
+def test_brokers_that_are_away_are_told_if_asked(fleet: PartitionFleet) -> None:
+    fleet.kill(2)
+    fleet.wait(lambda: not fleet.server(1).context.image.is_alive(NodeId(2)))
+    for also_away, brokers in ((False, [(1, False)]), (True, [(1, False), (2, True)])):
+        request = foreign_cluster.DescribeClusterRequest(
+            include_cluster_authorized_operations=False, include_fenced_brokers=also_away
+        )
+        told = answered(fleet, cluster.describe_cluster, request)
+        assert [(one.broker_id, one.is_fenced) for one in told.brokers] == brokers
+        assert told.controller_id == 1
+
+
+@pytest.mark.usefixtures("placed")
 def test_the_cluster_is_described(fleet: PartitionFleet) -> None:
     request = foreign_cluster.DescribeClusterRequest(include_cluster_authorized_operations=True)
     told = answered(fleet, cluster.describe_cluster, request)
