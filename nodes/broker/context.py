@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from nodes.broker.log_directories import LogDirectories
+from nodes.broker.logs.directories import LogDirectories
 from nodes.config import NodeConfig
 from nodes.core.controller.image import ClusterImage
 from nodes.storage.disk import Disk

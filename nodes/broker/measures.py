@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from nodes.broker.api.log_dirs import LogSizes, free_bytes
+from nodes.broker.api.node import Condition
 from nodes.broker.context import BrokerContext
-from nodes.broker.log_dirs_api import LogSizes, free_bytes
-from nodes.broker.node_api import Condition
-from nodes.broker.topic_settings import topic_settings
+from nodes.broker.partitions.topic_settings import topic_settings
 from nodes.runtime.measures import Measure, counters, gauge
 from transport.wire.ids import NO_NODE
 

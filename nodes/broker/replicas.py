@@ -11,26 +11,26 @@ from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
 
-from nodes.broker.assignments import LOG_COST, Assignments, Change
-from nodes.broker.cleaner import LogCleaner
+from nodes.broker.api.log_dirs import LogDirsApi, LogSizes
+from nodes.broker.cluster.controller_channel import ControllerChannel
+from nodes.broker.cluster.peers import Peers
 from nodes.broker.context import BrokerContext, Request
-from nodes.broker.controller_channel import ControllerChannel
-from nodes.broker.deletion import Deletions
-from nodes.broker.failed_replicas import FailedReplicas
-from nodes.broker.fetch import Fetches, Movement
-from nodes.broker.fetchers import Fetchers
-from nodes.broker.isr_changes import IsrChanges
-from nodes.broker.log_directories import LogDirectory
-from nodes.broker.log_dirs_api import LogDirsApi, LogSizes
-from nodes.broker.log_moves import LogMoves
-from nodes.broker.log_shelf import LogShelf
-from nodes.broker.offsets import Offsets
-from nodes.broker.peers import Peers
-from nodes.broker.produce import Produces, Verify
-from nodes.broker.replica import Replica, ReplicaState
-from nodes.broker.retention import RetentionRounds
-from nodes.broker.topic_settings import SettingsOfTopics
-from nodes.broker.upkeep import Upkeep
+from nodes.broker.logs.directories import LogDirectory
+from nodes.broker.partitions.assignments import LOG_COST, Assignments, Change
+from nodes.broker.partitions.cleaner import LogCleaner
+from nodes.broker.partitions.failed_replicas import FailedReplicas
+from nodes.broker.partitions.fetchers import Fetchers
+from nodes.broker.partitions.isr_changes import IsrChanges
+from nodes.broker.partitions.log_moves import LogMoves
+from nodes.broker.partitions.log_shelf import LogShelf
+from nodes.broker.partitions.replica import Replica, ReplicaState
+from nodes.broker.partitions.retention import RetentionRounds
+from nodes.broker.partitions.topic_settings import SettingsOfTopics
+from nodes.broker.partitions.upkeep import Upkeep
+from nodes.broker.records.deletion import Deletions
+from nodes.broker.records.fetch import Fetches, Movement
+from nodes.broker.records.offsets import Offsets
+from nodes.broker.records.produce import Produces, Verify
 from nodes.broker.wakeups import Wakeups
 from nodes.core.partition.events import Gap
 from nodes.storage.disk import StorageError

@@ -10,38 +10,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from nodes.broker.acl_api import AclApi
-from nodes.broker.administration import PASSED_ON, Administration
-from nodes.broker.config_api import ConfigApi
+from nodes.broker.api.acls import AclApi
+from nodes.broker.api.administration import PASSED_ON, Administration
+from nodes.broker.api.configs import ConfigApi
+from nodes.broker.api.log_dirs import LogSizes
+from nodes.broker.api.metadata import MetadataApi
+from nodes.broker.api.node import Condition, NodeApi
+from nodes.broker.api.quorum import QuorumApi
+from nodes.broker.api.reassignments import ReassignmentApi
+from nodes.broker.cluster.controller import Controller
+from nodes.broker.cluster.controller_channel import ControllerChannel
+from nodes.broker.cluster.departure import Departure
+from nodes.broker.cluster.election import Election
+from nodes.broker.cluster.heartbeat import Beating
+from nodes.broker.cluster.membership import MakeSession, Membership
+from nodes.broker.cluster.metadata import ImageFollower, Metadata
+from nodes.broker.cluster.peers import Peers
+from nodes.broker.cluster.removals import Removals
+from nodes.broker.cluster.scripts import Session
 from nodes.broker.context import BrokerContext
-from nodes.broker.controller import Controller
-from nodes.broker.controller_channel import ControllerChannel
-from nodes.broker.departure import Departure
+from nodes.broker.coordinators.groups import GroupCoordinator
+from nodes.broker.coordinators.internal_topics import InternalTopics
+from nodes.broker.coordinators.markers import Markers
+from nodes.broker.coordinators.producer_ids import ProducerIds
+from nodes.broker.coordinators.transactions import Transactions
 from nodes.broker.dispatch import Dispatch, Handler
-from nodes.broker.election import Election
-from nodes.broker.groups import GroupCoordinator
-from nodes.broker.heartbeat import Beating
-from nodes.broker.identity import claim_directory, note_boot
-from nodes.broker.internal_topics import InternalTopics
 from nodes.broker.kafka.listener import KafkaListener
-from nodes.broker.log_dirs_api import LogSizes
-from nodes.broker.markers import Markers
+from nodes.broker.logs.identity import claim_directory, note_boot
 from nodes.broker.measures import broker_measures
-from nodes.broker.membership import MakeSession, Membership
-from nodes.broker.metadata import ImageFollower, Metadata
-from nodes.broker.metadata_api import MetadataApi
-from nodes.broker.node_api import Condition, NodeApi
-from nodes.broker.peers import Peers
-from nodes.broker.produce import Verify
-from nodes.broker.producer_ids import ProducerIds
-from nodes.broker.quorum_api import QuorumApi
+from nodes.broker.partitions.replica import Replica
 from nodes.broker.quotas import QuotaApi
-from nodes.broker.reassignment_api import ReassignmentApi
-from nodes.broker.removals import Removals
-from nodes.broker.replica import Replica
+from nodes.broker.records.produce import Verify
 from nodes.broker.replicas import OnMoved, Replicas
-from nodes.broker.scripts import Session
-from nodes.broker.transactions import Transactions
 from nodes.config import EXIT_STOPPED, QUORUM_ROLES, ConfigError, NodeConfig
 from nodes.runtime.measures import Outlook
 from nodes.runtime.strangers import Strangers

@@ -4,7 +4,7 @@ An internal topic keeps it; the broker that leads a partition runs one core for 
 log is the only store: the newest record of each key, replayed in order, *is* the state, so that
 compaction is the snapshot, and a record without a value removes what its key names.
 
-The contract between a core and its host (``nodes/broker/shards.py``):
+The contract between a core and its host (``nodes/broker/coordinators/shards.py``):
 
 * ``apply(record)`` is the only mutator of replicated state: the host calls it while it loads, and
   the core calls it itself, within ``step``, for each record that it has decided on.

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from nodes.broker.administration import PASSED_ON
+from nodes.broker.api.administration import PASSED_ON
+from nodes.broker.api.node import Condition, NodeApi
+from nodes.broker.api.quorum import QuorumApi
+from nodes.broker.cluster.controller import Controller
+from nodes.broker.cluster.controller_channel import ControllerChannel
+from nodes.broker.cluster.heartbeat import Beating
+from nodes.broker.cluster.metadata import Metadata
+from nodes.broker.cluster.peers import Peers
+from nodes.broker.cluster.removals import Removals
 from nodes.broker.context import BrokerContext
-from nodes.broker.controller import Controller
-from nodes.broker.controller_channel import ControllerChannel
 from nodes.broker.dispatch import Dispatch, Handler
-from nodes.broker.heartbeat import Beating
-from nodes.broker.identity import claim_directory
+from nodes.broker.logs.identity import claim_directory
 from nodes.broker.measures import broker_measures
-from nodes.broker.metadata import Metadata
-from nodes.broker.node_api import Condition, NodeApi
-from nodes.broker.peers import Peers
-from nodes.broker.quorum_api import QuorumApi
-from nodes.broker.removals import Removals
 from nodes.config import EXIT_STOPPED, NodeConfig
 from nodes.runtime.measures import Outlook
 from nodes.storage.disk import Disk

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from nodes.broker.controller import Controller, Mandate
-from nodes.broker.heartbeat import Beating
-from nodes.broker.registrations import OnLive
+from nodes.broker.cluster.controller import Controller, Mandate
+from nodes.broker.cluster.heartbeat import Beating
+from nodes.broker.cluster.registrations import OnLive
 from nodes.coordinator.server import CoordinatorServer
 from nodes.kraft.entries import Mirrored, encode
 from nodes.kraft.machine import MetadataMachine

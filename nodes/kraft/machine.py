@@ -15,8 +15,8 @@ from typing import Protocol
 
 import msgspec
 
-from nodes.broker.metadata import Metadata
-from nodes.broker.znodes import BROKER_IDS, UnreadableZnode
+from nodes.broker.cluster.metadata import Metadata
+from nodes.broker.cluster.znodes import BROKER_IDS, UnreadableZnode
 from nodes.config import ConfigError
 from nodes.coordinator.machine import OwnWrites
 from nodes.core.migration import Migration, Step

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from nodes.broker.metadata import Metadata
+from nodes.broker.cluster.metadata import Metadata
 from nodes.config import NodeConfig
 from nodes.coordinator.server import CoordinatorServer
 from nodes.core.migration import Step

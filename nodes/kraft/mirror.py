@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from nodes.broker import znodes
-from nodes.broker.metadata_store import Write, record_writes, topic_names
-from nodes.broker.znodes import UnreadableZnode
+from nodes.broker.cluster import znodes
+from nodes.broker.cluster.metadata_store import Write, record_writes, topic_names
+from nodes.broker.cluster.znodes import UnreadableZnode
 from nodes.core.controller.formats import formats_in
 from nodes.core.controller.image import ClusterImage
 from nodes.core.migration import Found

@@ -1,14 +1,14 @@
 """Who is registered under ``/brokers/ids``, read from the tree as applied on the leader.
 
-Says the whole list each time, as ``nodes.broker.registrations`` does over a session.
+Says the whole list each time, as ``nodes.broker.cluster.registrations`` does over a session.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodes.broker import znodes
-from nodes.broker.registrations import OnLive
+from nodes.broker.cluster import znodes
+from nodes.broker.cluster.registrations import OnLive
 from nodes.core.znode.tree import Tree
 from transport.kernel import Now
 from transport.wire.ids import BrokerEpoch, NodeId
@@ -16,7 +16,7 @@ from transport.wire.messages.metadata import BrokerRecord
 
 
 class TreeRegistry:
-    """Follows the list from ``start`` to ``stop``. A ``nodes.broker.controller.Registry``."""
+    """Follows the list from ``start`` to ``stop``. A ``nodes.broker.cluster.controller.Registry``."""
 
     def __init__(self, tree: Tree, on_live: OnLive) -> None:
         self._tree = tree

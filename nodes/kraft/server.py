@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodes.broker.membership import MakeSession
+from nodes.broker.cluster.membership import MakeSession
 from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer, MakeReplicas
 from nodes.config import EXIT_STOPPED, NodeConfig

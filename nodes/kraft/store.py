@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from nodes.broker.metadata_store import Loaded, OnCommitted, OnLoaded
+from nodes.broker.cluster.metadata_store import Loaded, OnCommitted, OnLoaded
 from nodes.core.controller.image import ClusterImage
 from transport.kernel import Now
 from transport.wire.ids import MetadataPosition
@@ -28,7 +28,7 @@ class _Commit(NamedTuple):
 
 
 class QuorumMetadataStore:
-    """The store of one reign. A ``nodes.broker.metadata_store.MetadataStore``."""
+    """The store of one reign. A ``nodes.broker.cluster.metadata_store.MetadataStore``."""
 
     def __init__(self) -> None:
         self._commit: _Commit | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodes.broker.replica import ReplicaState
+from nodes.broker.partitions.replica import ReplicaState
 from nodes.broker.replicas import Replicas
 from nodes.coordinator.server import CoordinatorServer
 from tests.simulation.cluster import Cluster, coordinator_of

@@ -4,7 +4,7 @@ A pending offset counts for nothing but this: whoever must not read a record twi
 (``require_stable``).  Its transaction's coordinator ends it, by producer id, under the epoch after
 the transaction's; from then on nothing of that transaction is taken any more, though its coordinator
 may have vouched for it before.  (A producer that keeps its epoch is not told apart from its earlier
-transactions here: ``nodes/broker/verification.py`` keeps out what was vouched for before an end.)
+transactions here: ``nodes/broker/coordinators/verification.py`` keeps out what was vouched for before an end.)
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodes.broker.controller import Controller
-from nodes.broker.replica import Replica
+from nodes.broker.cluster.controller import Controller
+from nodes.broker.partitions.replica import Replica
 from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer
 from nodes.core.partition.core import PartitionCore

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from nodes.broker.replica import Replica
+from nodes.broker.partitions.replica import Replica
 from tests.simulation.checkers.log_history import Partition
 from tests.simulation.checkers.violation import require
 from transport.wire.records import decode_rows, iterate_headers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodes.broker import znodes
+from nodes.broker.cluster import znodes
 from nodes.core.znode.tree import Tree
 from tests.simulation.checkers.violation import Violation, require
 

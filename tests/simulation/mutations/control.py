@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodes.broker import election, metadata_store, znodes
-from nodes.broker.election import Election
-from nodes.broker.metadata import Metadata
-from nodes.broker.metadata_store import ZnodeMetadataStore
+from nodes.broker.cluster import election, metadata_store, znodes
+from nodes.broker.cluster.election import Election
+from nodes.broker.cluster.metadata import Metadata
+from nodes.broker.cluster.metadata_store import ZnodeMetadataStore
 from nodes.core.acls import AclJudge
 from nodes.core.controller import image as images
 from nodes.core.controller.image import ClusterImage

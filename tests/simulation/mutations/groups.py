@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodes.broker.shards import Shard
+from nodes.broker.coordinators.shards import Shard
 from nodes.core.group import offsets, reconciliation
 from nodes.core.group.state import Group
 from odradek.consumer.subscription import Assigned

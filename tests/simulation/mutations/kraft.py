@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodes.broker.membership import Membership
+from nodes.broker.cluster.membership import Membership
 from nodes.core.migration import Found, Migration, Step
 from nodes.kraft import mirror
 from nodes.kraft.machine import MetadataMachine

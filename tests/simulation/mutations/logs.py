@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodes.broker import log_directories, log_folders
-from nodes.broker.log_directories import LogDirectories, LogDirectory
-from nodes.broker.log_moves import LogMoves
+from nodes.broker.logs import directories as log_directories
+from nodes.broker.logs import folders as log_folders
+from nodes.broker.logs.directories import LogDirectories, LogDirectory
+from nodes.broker.partitions.log_moves import LogMoves
 from nodes.core.partition import core
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import LetGo

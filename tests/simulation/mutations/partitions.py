@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from nodes.broker.parked_fetch import Fetch
-from nodes.broker.produce import Produces
+from nodes.broker.records.parked_fetch import Fetch
+from nodes.broker.records.produce import Produces
 from nodes.core.controller import isr
 from nodes.core.controller.elections import Elections
 from nodes.core.controller.events import Decision

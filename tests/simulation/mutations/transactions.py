@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import structs
 
-from nodes.broker import marker_sender
+from nodes.broker.coordinators import marker_sender
 from nodes.core.group import transactional
 from nodes.core.partition.log_state import LogState
 from nodes.core.partition.transactions import Transactions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, cast
 
-from nodes.broker.replica import Replica
+from nodes.broker.partitions.replica import Replica
 from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer
 from nodes.config import LogConfig, NodeConfig

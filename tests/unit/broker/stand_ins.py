@@ -8,10 +8,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from nodes.broker.api.log_dirs import LogSizes
+from nodes.broker.cluster.controller_channel import ControllerChannel
+from nodes.broker.cluster.peers import Peers
 from nodes.broker.context import BrokerContext, Request
-from nodes.broker.controller_channel import ControllerChannel
-from nodes.broker.log_dirs_api import LogSizes
-from nodes.broker.peers import Peers
 from nodes.broker.replicas import OnMoved
 from odradek.coordination.lane import OnResults
 from odradek.coordination.session import SessionState

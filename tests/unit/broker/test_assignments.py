@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.broker.assignments import LOG_COST, ROOM_A_TURN, Assignments, Change
+from nodes.broker.partitions.assignments import LOG_COST, ROOM_A_TURN, Assignments, Change
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import PartitionKey, TopicId

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from nodes.broker.metadata_store import Loaded, Reign, ZnodeMetadataStore
+from nodes.broker.cluster.metadata_store import Loaded, Reign, ZnodeMetadataStore
 from nodes.core.controller.image import ClusterImage
 from tests.unit.broker.fleet import Fleet
 from transport.wire.errors import ErrorCode

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from nodes.broker.checkpoints import mark_clean_stop
-from nodes.broker.controller_channel import ASK_AGAIN_MS
-from nodes.broker.identity import note_boot, settle_loss
+from nodes.broker.cluster.controller_channel import ASK_AGAIN_MS
+from nodes.broker.logs.checkpoints import mark_clean_stop
+from nodes.broker.logs.identity import note_boot, settle_loss
 from tests.simulation.disk import SimulatedDisk
 from tests.unit.broker.fleet import Fleet
 from tests.unit.broker.stand_ins import StandInReplicas

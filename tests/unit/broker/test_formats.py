@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.broker import znodes
+from nodes.broker.cluster import znodes
 from nodes.config import EXIT_CONFIG
 from tests.unit.broker.partition_fleet import PartitionFleet
 from transport.wire.errors import ErrorCode

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from nodes.broker.identity import LOST_TAIL_FILE, META_FILE
-from nodes.broker.log_directories import NOTE
-from nodes.broker.replica import ReplicaState
+from nodes.broker.logs.directories import NOTE
+from nodes.broker.logs.identity import LOST_TAIL_FILE, META_FILE
+from nodes.broker.partitions.replica import ReplicaState
 from nodes.config import EXIT_CONFIG, EXIT_ENVIRONMENT, LogConfig
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.wire.errors import ErrorCode

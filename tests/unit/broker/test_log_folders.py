@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from nodes.broker.log_folders import OpeningPlan, begin_log, open_log
+from nodes.broker.logs.folders import OpeningPlan, begin_log, open_log
 from nodes.config import LogConfig
 from nodes.storage.disk import Damaged
 from tests.simulation.disk import SimulatedDisk

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from nodes.broker.checkpoints import RECOVERY_POINTS, read_checkpoint
-from nodes.broker.log_directories import LogDirectories
-from nodes.broker.log_swap import SWAP
-from nodes.broker.replica import ReplicaState
+from nodes.broker.logs.checkpoints import RECOVERY_POINTS, read_checkpoint
+from nodes.broker.logs.directories import LogDirectories
+from nodes.broker.logs.swap import SWAP
+from nodes.broker.partitions.replica import ReplicaState
 from nodes.config import LogConfig
 from nodes.storage.log_settings import LogSettings
 from nodes.storage.partition_log import PartitionLog

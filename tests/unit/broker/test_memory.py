@@ -6,8 +6,8 @@ import gc
 
 import pytest
 
-from nodes.broker import produce
-from nodes.broker.produce import _Waiting
+from nodes.broker.records import produce
+from nodes.broker.records.produce import _Waiting
 from tests.unit.broker.partition_fleet import Answer, PartitionFleet, make_batch
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from nodes.broker import znodes
-from nodes.broker.metadata_store import Loaded, Reign, ZnodeMetadataStore
+from nodes.broker.cluster import znodes
+from nodes.broker.cluster.metadata_store import Loaded, Reign, ZnodeMetadataStore
 from nodes.core.controller.image import ClusterImage
 from tests.simulation.world import World
 from tests.unit.broker.stand_ins import Tree, TreeSession

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from nodes.broker.peers import Peers
+from nodes.broker.cluster.peers import Peers
 from tests.simulation.disk import SimulatedDisk
 from tests.unit.broker.fleet import KEY, Fleet, endpoints
 from transport.kernel import Now

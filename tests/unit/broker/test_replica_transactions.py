@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.broker.produce import unplaced
-from nodes.broker.replica import ProduceToken, Replica
+from nodes.broker.partitions.replica import ProduceToken, Replica
+from nodes.broker.records.produce import unplaced
 from nodes.core.partition.events import Produce, Produced
 from tests.unit.broker.partition_fleet import (
     Answer,

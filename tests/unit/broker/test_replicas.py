@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 from msgspec.structs import replace
 
-from nodes.broker import produce
-from nodes.broker.fetchers import Fetchers
+from nodes.broker.partitions.fetchers import Fetchers
+from nodes.broker.records import produce
 from tests.unit.broker.partition_fleet import (
     Answer,
     PartitionFleet,

@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
-from nodes.broker.checkpoints import CLEAN_STOP, HIGH_WATERMARKS, RECOVERY_POINTS, read_checkpoint
-from nodes.broker.identity import META_FILE
-from nodes.broker.replica import ReplicaState
+from nodes.broker.logs.checkpoints import (
+    CLEAN_STOP,
+    HIGH_WATERMARKS,
+    RECOVERY_POINTS,
+    read_checkpoint,
+)
+from nodes.broker.logs.identity import META_FILE
+from nodes.broker.partitions.replica import ReplicaState
 from nodes.config import LogConfig
 from nodes.storage.disk import Damaged
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.broker.produce import append_own
-from nodes.broker.replica import Replica
-from nodes.broker.shards import Shards
+from nodes.broker.coordinators.shards import Shards
+from nodes.broker.partitions.replica import Replica
+from nodes.broker.records.produce import append_own
 from nodes.core.controller.names import CONSUMER_OFFSETS
 from nodes.core.shard import Asked, ShardEffects, ShardEvent, ShardRecord, UnreadableRecord
 from nodes.storage.disk import DiskFull
@@ -275,7 +275,7 @@ def test_a_broker_that_does_not_lead_says_so(fleet: ShardFleet) -> None:
 def test_a_long_log_is_loaded_in_slices_while_others_are_served(
     fleet: ShardFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nodes.broker.shards.LOAD_BYTES", 256)
+    monkeypatch.setattr("nodes.broker.coordinators.shards.LOAD_BYTES", 256)
     leader = fleet.find()
     for count in range(1, 60):
         assert fleet.told(leader, "add a") == [f"NONE {count}"]

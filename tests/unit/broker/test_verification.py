@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from nodes.broker.verification import Verification
+from nodes.broker.coordinators.verification import Verification
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, ProducerEpoch, ProducerId, TopicId

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from nodes.broker import metadata
+from nodes.broker.cluster import metadata
 from nodes.broker.server import BrokerServer
 from nodes.config import EXIT_CONFIG, BrokerConfig, ConfigError
 from nodes.kraft.controller import DedicatedController

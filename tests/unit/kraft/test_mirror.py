@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from nodes.broker import metadata_store, znodes
-from nodes.broker.znodes import UnreadableZnode
+from nodes.broker.cluster import metadata_store, znodes
+from nodes.broker.cluster.znodes import UnreadableZnode
 from nodes.core.controller.image import ClusterImage
 from nodes.core.znode.core import ZnodeCore
 from nodes.kraft import mirror

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from nodes.broker import znodes
-from nodes.broker.controller import Controller
+from nodes.broker.cluster import znodes
+from nodes.broker.cluster.controller import Controller
 from nodes.coordinator.server import CoordinatorServer
 from nodes.kraft.server import KraftServer
 from tests.simulation.asker import Asker

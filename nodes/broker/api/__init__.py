@@ -1,0 +1,1 @@
+"""Requests about the cluster that are answered from the image, or handed on to the controller."""

@@ -1,0 +1,297 @@
+"""Where the cluster image is durably kept.
+
+:class:`MetadataStore` is all that the controller knows of it; here it is the znode tree.  Every
+commit is one multi that also checks the controller epoch and moves the metadata version on, so a
+predecessor that was paused and woke up can change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from nodes.broker.cluster import znodes
+from nodes.broker.cluster.scripts import Script, Session, in_batches, play
+from nodes.core.acls import Pattern
+from nodes.core.controller.formats import formats_in
+from nodes.core.controller.image import ClusterImage
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import ControllerEpoch, MetadataPosition, NodeId, TopicId
+from transport.wire.messages import Refusal
+from transport.wire.messages.configs import KIND_BROKER
+from transport.wire.messages.coordination import (
+    Check,
+    Create,
+    Delete,
+    GetChildren,
+    GetData,
+    Multi,
+    Operation,
+    Result,
+    SetData,
+)
+from transport.wire.messages.metadata import (
+    AclRecord,
+    BrokerRecord,
+    ConfigRecord,
+    MetadataDelta,
+    MetadataRecord,
+    PartitionRecord,
+    ProducerIdsRecord,
+    RemoveBrokerRecord,
+    RemoveTopicRecord,
+    TopicRecord,
+)
+
+DELETES_AT_ONCE = 1_000
+
+Write = Create | SetData | Delete | Check
+Names = dict[TopicId, str]
+
+
+class Reign(NamedTuple):
+    """One controllership: its epoch, and the version of the znode that proves it."""
+
+    epoch: ControllerEpoch
+    epoch_version: int
+
+
+class Loaded(NamedTuple):
+    """What the store holds; ``records`` None: exactly what the caller has."""
+
+    position: MetadataPosition
+    records: list[MetadataRecord] | None
+
+
+OnLoaded = Callable[[Loaded | None, Now], None]
+"""None: it could not be read, or we are not the controller any more."""
+OnCommitted = Callable[[bool, Now], None]
+"""False: not the controller any more, or the outcome is not known. Resign."""
+
+
+class MetadataStore(Protocol):
+    """Durable and fenced: one controller at a time can change it."""
+
+    def load(self, have: MetadataPosition, on_loaded: OnLoaded, now: Now) -> None:
+        """Read the image, unless it is the one at ``have``. Comes before the first commit."""
+        ...
+
+    def commit(
+        self, image: ClusterImage, delta: MetadataDelta, on_committed: OnCommitted, now: Now
+    ) -> None:
+        """Write ``delta``, the next one after ``image`` (as committed), wholly or not at all."""
+        ...
+
+
+class ZnodeMetadataStore:
+    """The store of zookeeper mode, on the session under which this broker became controller."""
+
+    def __init__(self, session: Session, reign: Reign) -> None:
+        self._session = session
+        self._reign = reign
+        self._version = -1
+
+    # Loading
+
+    def load(self, have: MetadataPosition, on_loaded: OnLoaded, now: Now) -> None:
+        """Read everything, in batches; finish the deletions a predecessor left half done."""
+
+        def on_end(loaded: Loaded | Refusal | None, now: Now) -> None:
+            on_loaded(None if isinstance(loaded, Refusal) else loaded, now)
+
+        play(self._session, self._load(have), on_end, now)
+
+    def _load(self, have: MetadataPosition) -> Script[Loaded | None]:
+        (found,) = yield [GetData(znodes.METADATA_VERSION)]
+        if found.stat is None:
+            return None
+        self._version = found.stat.version
+        try:
+            position = znodes.decode_position(found.data)
+            if position == have:
+                return Loaded(position, None)
+            return Loaded(position, (yield from self._read_all()))
+        except (znodes.UnreadableZnode, ValueError):
+            return None
+
+    def _read_all(self) -> Script[list[MetadataRecord]]:
+        brokers, topics, configs, acls, producer_ids = yield [
+            GetChildren(znodes.REGISTERED),
+            GetChildren(znodes.TOPICS),
+            GetChildren(znodes.CONFIGS),
+            GetChildren(znodes.ACLS),
+            GetData(znodes.PRODUCER_IDS),
+        ]
+        records: list[MetadataRecord] = []
+        paths = [znodes.registered_path(NodeId(int(name))) for name in brokers.children]
+        for found in (yield from in_batches([GetData(path) for path in paths])):
+            records.append(znodes.decode_record(BrokerRecord, found.data))
+        records += yield from self._read_topics(topics.children)
+        paths = [f"{znodes.CONFIGS}/{name}" for name in configs.children]
+        for found in (yield from in_batches([GetData(path) for path in paths])):
+            records.append(znodes.decode_record(ConfigRecord, found.data))
+        paths = [f"{znodes.ACLS}/{name}" for name in acls.children]
+        for found in (yield from in_batches([GetData(path) for path in paths])):
+            records.append(znodes.decode_record(AclRecord, found.data))
+        records.append(znodes.decode_record(ProducerIdsRecord, producer_ids.data))
+        return records
+
+    def _read_topics(self, names: Sequence[str]) -> Script[list[MetadataRecord]]:
+        paths = [znodes.topic_path(name) for name in names]
+        topics = yield from in_batches([GetData(path) for path in paths])
+        children = yield from in_batches([GetChildren(path) for path in paths])
+        records: list[MetadataRecord] = []
+        partitions: list[Operation] = []
+        for name, topic, under in zip(names, topics, children, strict=True):
+            numbers = sorted(int(number) for number in under.children)
+            if topic.data == znodes.REMOVED_TOPIC:
+                yield self._removals(name, numbers)
+                continue
+            records.append(znodes.decode_record(TopicRecord, topic.data))
+            partitions += [GetData(znodes.partition_path(name, number)) for number in numbers]
+        for found in (yield from in_batches(partitions)):
+            records.append(znodes.decode_record(PartitionRecord, found.data))
+        return records
+
+    # Committing
+
+    def commit(
+        self, image: ClusterImage, delta: MetadataDelta, on_committed: OnCommitted, now: Now
+    ) -> None:
+        """Write the delta as one multi; the znodes of removed topics go right behind it."""
+        assert self._version >= 0, "load() first"
+        names = topic_names(image, delta)
+        formats = formats_in(image, delta.records)
+        position = znodes.encode_position(delta.controller_epoch, delta.version, formats)
+        writes: list[Write] = [
+            Check(znodes.CONTROLLER_EPOCH, self._reign.epoch_version),
+            SetData(znodes.METADATA_VERSION, position, self._version),
+            *record_writes(image, delta, names),
+        ]
+        self._version += 1
+        operations: list[Operation] = [Multi(tuple(writes))]
+        for record in delta.records:
+            if isinstance(record, RemoveTopicRecord):
+                numbers = sorted(image.partitions[record.topic_id])
+                operations += self._removals(names[record.topic_id], numbers)
+
+        def on_results(results: object, now: Now) -> None:
+            done = not isinstance(results, Refusal) and _succeeded(results[0])  # type: ignore[index]
+            on_committed(done, now)
+
+        self._session.submit(operations, on_results, now)
+
+    def _removals(self, name: str, partitions: list[int]) -> list[Operation]:
+        """Return the writes that clear a removed topic away.
+
+        They check the version that its removal was committed under, so they do nothing if it was
+        not; and being submitted at once they come before any commit that makes the name anew.
+        """
+        fence = (
+            Check(znodes.CONTROLLER_EPOCH, self._reign.epoch_version),
+            Check(znodes.METADATA_VERSION, self._version),
+        )
+        deletes = [Delete(znodes.partition_path(name, number)) for number in partitions]
+        deletes.append(Delete(znodes.topic_path(name)))
+        starts = range(0, len(deletes), DELETES_AT_ONCE)
+        return [Multi((*fence, *deletes[start : start + DELETES_AT_ONCE])) for start in starts]
+
+
+def record_writes(image: ClusterImage, delta: MetadataDelta, names: Names) -> list[Write]:
+    """Return what writes each record to znodes that hold ``image``; ``names`` are of its topics.
+
+    The configs of a broker go with it, as they do in the image.
+    """
+    gone = [record.id for record in delta.records if isinstance(record, RemoveBrokerRecord)]
+    return [
+        *(_WRITES[type(record)](image, names, record) for record in delta.records),
+        *(
+            Delete(znodes.config_path(KIND_BROKER, str(node)))
+            for node in gone
+            if (KIND_BROKER, str(node)) in image.configs
+        ),
+    ]
+
+
+def topic_names(image: ClusterImage, delta: MetadataDelta) -> Names:
+    """Return the names of the topics that ``delta`` is about."""
+    names: Names = {}
+    for record in delta.records:
+        if isinstance(record, TopicRecord):
+            names[record.topic_id] = record.name
+        elif isinstance(record, PartitionRecord | RemoveTopicRecord):
+            known = image.topics.get(record.topic_id)
+            if known is not None:
+                names[record.topic_id] = known.name
+    return names
+
+
+def _succeeded(result: Result) -> bool:
+    return result.error == ErrorCode.NONE and all(
+        step.error == ErrorCode.NONE for step in result.results
+    )
+
+
+# One write per record; whether its znode exists is known from the committed image.
+
+
+def _write_broker(image: ClusterImage, _names: Names, record: BrokerRecord) -> Write:
+    path = znodes.registered_path(record.id)
+    return _upsert(path, znodes.encode_record(record), exists=record.id in image.brokers)
+
+
+def _write_broker_removal(image: ClusterImage, _names: Names, record: RemoveBrokerRecord) -> Write:
+    path = znodes.registered_path(record.id)
+    return Delete(path) if record.id in image.brokers else Check(znodes.REGISTERED)
+
+
+def _write_topic(image: ClusterImage, _names: Names, record: TopicRecord) -> Write:
+    path = znodes.topic_path(record.name)
+    return _upsert(path, znodes.encode_record(record), exists=record.topic_id in image.topics)
+
+
+def _write_partition(image: ClusterImage, names: Names, record: PartitionRecord) -> Write:
+    path = znodes.partition_path(names[record.topic_id], record.partition)
+    exists = record.partition in image.partitions.get(record.topic_id, {})
+    return _upsert(path, znodes.encode_record(record), exists=exists)
+
+
+def _write_removal(_image: ClusterImage, names: Names, record: RemoveTopicRecord) -> Write:
+    return SetData(znodes.topic_path(names[record.topic_id]), znodes.REMOVED_TOPIC)
+
+
+def _write_producer_ids(_image: ClusterImage, _names: Names, record: ProducerIdsRecord) -> Write:
+    return SetData(znodes.PRODUCER_IDS, znodes.encode_record(record))
+
+
+def _write_config(image: ClusterImage, _names: Names, record: ConfigRecord) -> Write:
+    path = znodes.config_path(record.kind, record.name)
+    exists = (record.kind, record.name) in image.configs
+    if not record.configs:
+        return Delete(path) if exists else Check(znodes.CONFIGS)
+    return _upsert(path, znodes.encode_record(record), exists=exists)
+
+
+def _write_acl(image: ClusterImage, _names: Names, record: AclRecord) -> Write:
+    path = znodes.acl_path(record)
+    exists = Pattern(record.resource_type, record.pattern_type, record.name) in image.acls
+    if not record.entries:
+        return Delete(path) if exists else Check(znodes.ACLS)
+    return _upsert(path, znodes.encode_record(record), exists=exists)
+
+
+def _upsert(path: str, data: bytes, *, exists: bool) -> Write:
+    return SetData(path, data) if exists else Create(path, data)
+
+
+_WRITES: dict[type, Callable[[ClusterImage, Names, Any], Write]] = {
+    BrokerRecord: _write_broker,
+    RemoveBrokerRecord: _write_broker_removal,
+    TopicRecord: _write_topic,
+    PartitionRecord: _write_partition,
+    RemoveTopicRecord: _write_removal,
+    ProducerIdsRecord: _write_producer_ids,
+    ConfigRecord: _write_config,
+    AclRecord: _write_acl,
+}

@@ -1,0 +1,164 @@
+"""What is written down from time to time: checkpoints, syncs, and the mark of an orderly stop.
+
+Owns the checkpoint files.  The recovery points move when a sync in the pool has ended; the high
+watermarks are noted every few seconds, so that a broker that starts again need not begin at zero;
+where logs begin is the business of ``log_starts``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from nodes.broker.context import BrokerContext
+from nodes.broker.logs.checkpoints import (
+    CLEANED,
+    HIGH_WATERMARKS,
+    RECOVERY_POINTS,
+    mark_clean_stop,
+    read_checkpoint,
+    take_clean_stop,
+    write_checkpoint,
+)
+from nodes.broker.partitions.log_starts import LogStarts
+from nodes.broker.partitions.replica import Replica, ReplicaState
+from nodes.storage.disk import StorageError
+from transport.kernel import Now
+from transport.wire.ids import Offset, TopicPartition
+
+HIGH_WATERMARK_INTERVAL_MS = 5_000
+"""Kafka's replica.high.watermark.checkpoint.interval.ms."""
+
+Offsets = dict[TopicPartition, Offset]
+
+
+class Upkeep:
+    """Keeps the checkpoints of this broker's replicas."""
+
+    def __init__(self, context: BrokerContext, replicas: Callable[[], Iterable[Replica]]) -> None:
+        """Reads what the last process has left; StorageError when that cannot be read."""
+        self._context = context
+        self._replicas = replicas
+        disk = context.disk
+        self.was_clean = take_clean_stop(disk)
+        """The last process has synced everything and written nothing since."""
+        self._high_watermarks = read_checkpoint(disk, HIGH_WATERMARKS)
+        self._recovery_points = read_checkpoint(disk, RECOVERY_POINTS)
+        self.log_starts = LogStarts(context, replicas)
+        self._cleaned = read_checkpoint(disk, CLEANED)
+        self._started = False
+
+    def start(self, now: Now) -> None:
+        """Begin to keep time; again does nothing."""
+        if not self._started:
+            self._started = True
+            self._context.timers.after(now, HIGH_WATERMARK_INTERVAL_MS, self._on_checkpoint)
+            self._context.timers.after(now, self._sync_interval_ms(), self._on_sync)
+
+    def _sync_interval_ms(self) -> int:
+        return self._context.config.log.recovery_checkpoint_interval_ms
+
+    # What was written down
+
+    def high_watermark(self, name: TopicPartition) -> Offset:
+        """Return the high watermark noted for a partition, 0 when there is none."""
+        return self._high_watermarks.get(name, Offset(0))
+
+    def recovery_point(self, name: TopicPartition) -> Offset:
+        """Return the offset noted as synced for a partition, 0 when there is none."""
+        return self._recovery_points.get(name, Offset(0))
+
+    def log_start_offset(self, name: TopicPartition) -> Offset:
+        """Return the offset noted as a partition's first, 0 when there is none."""
+        return self.log_starts.noted(name)
+
+    def cleaned_to(self, name: TopicPartition) -> Offset:
+        """Return the offset up to which a partition was noted as compacted, 0 when none is."""
+        return self._cleaned.get(name, Offset(0))
+
+    # Writing it down
+
+    def note_all(self, *, durable: bool = False) -> None:
+        """Write the checkpoints that differ from what was written last."""
+        if durable:
+            self.log_starts.write_now()
+        self._cleaned = self._note(CLEANED, self._cleaned, self._present_cleaned(), durable)
+        self._high_watermarks = self._note(
+            HIGH_WATERMARKS, self._high_watermarks, self._present_high_watermarks(), durable
+        )
+        self._recovery_points = self._note(
+            RECOVERY_POINTS, self._recovery_points, self._present_recovery_points(), durable
+        )
+
+    def note_cut(self, replica: Replica) -> None:
+        """Write the recovery points before a log is written to beyond where it was cut."""
+        log = replica.log
+        if log is not None and log.recovery_point < self.recovery_point(replica.name):
+            self.note_all(durable=True)
+
+    def _note(self, name: str, written: Offsets, present: Offsets, durable: bool) -> Offsets:
+        if present == written:
+            return written
+        try:
+            write_checkpoint(self._context.disk, name, present, durable=durable)
+        except StorageError as error:
+            self._context.report("checkpoints_failed", str(error))
+            return written
+        return present
+
+    def _present_high_watermarks(self) -> Offsets:
+        """Of a log that is not open yet, or cannot be read, what was noted stays."""
+        found: Offsets = {}
+        for replica in self._replicas():
+            core = replica.core if replica.state is ReplicaState.ONLINE else None
+            noted = self.high_watermark(replica.name)
+            offset = noted if core is None else core.high_watermark
+            if offset > 0:
+                found[replica.name] = offset
+        return found
+
+    def _present_recovery_points(self) -> Offsets:
+        found: Offsets = {}
+        for replica in self._replicas():
+            noted = self.recovery_point(replica.name)
+            offset = noted if replica.log is None else replica.log.recovery_point
+            if offset > 0:
+                found[replica.name] = offset
+        return found
+
+    def _present_cleaned(self) -> Offsets:
+        found: Offsets = {}
+        for replica in self._replicas():
+            log = replica.log
+            offset = self.cleaned_to(replica.name) if log is None else log.cleaned_to
+            if offset > 0:
+                found[replica.name] = offset
+        return found
+
+    # Time
+
+    def _on_checkpoint(self, now: Now) -> None:
+        self.note_all()
+        self._context.timers.after(now, HIGH_WATERMARK_INTERVAL_MS, self._on_checkpoint)
+
+    def _on_sync(self, now: Now) -> None:
+        for replica in self._replicas():
+            replica.checkpoint(now)
+        self._context.timers.after(now, self._sync_interval_ms(), self._on_sync)
+
+    def stop(self) -> None:
+        """Sync and close every log, note everything, and mark the stop as clean if all went well."""
+        clean = True
+        for replica in self._replicas():
+            if replica.state in (ReplicaState.OPENING, ReplicaState.OFFLINE):
+                # What a failed log has lost of its tail must not be taken for synced.
+                clean = False
+            elif replica.log is not None:
+                clean = replica.flush() and clean
+        self.note_all(durable=True)
+        for replica in self._replicas():
+            replica.close()
+        try:
+            if clean:
+                mark_clean_stop(self._context.disk)
+        except StorageError as error:
+            self._context.report("checkpoints_failed", str(error))

@@ -1,0 +1,562 @@
+"""Fetch requests of consumers and followers: answered with what there is, or parked until there is.
+
+Owns the parked fetches, by lane (a follower, or a consumer's connection), and who waits for which
+partition.  A fetch is looked at once per turn, and then only at those of its partitions that have
+moved; those of a follower's session cost nothing while they do not.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from itertools import count
+
+import msgspec
+
+from nodes.broker.context import BrokerContext, Request
+from nodes.broker.partitions.replica import Replica, ReplicaState
+from nodes.broker.quotas import ClientQuotas
+from nodes.broker.records.cold_reads import ColdReads
+from nodes.broker.records.near_readers import SOON_MS, NearReaders
+from nodes.broker.records.parked_fetch import Fetch, Gathered, Lane
+from nodes.broker.records.produce import FindReplica
+from nodes.core.fetch_session.leader import FetchSession, FetchSessions
+from nodes.core.partition.events import NO_EPOCH, ReadVerdict, ReplicaFetched
+from nodes.storage.log_reading import Extent
+from transport.driver.ports import Origin
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NO_NODE, NodeId, Offset, PartitionKey, TopicId
+from transport.wire.messages.fetch import (
+    FULL_EPOCH,
+    READ_COMMITTED,
+    AbortedTransaction,
+    FetchedPartition,
+    FetchPartition,
+    FetchRequest,
+    FetchResponse,
+)
+from transport.wire.messages.quotas import CONSUMER_BYTE_RATE
+from transport.wire.records import iterate_headers
+
+PARTITIONS_MAX = 4_000
+"""Named in one fetch, and told of in one answer; below the wire's bound on frames."""
+READ_MAX = 200
+"""Read for one answer: a follower that must append to so many logs still comes to its heartbeats."""
+FIRST_READ_COST = 4
+"""What a read from the very beginning takes of it: the follower begins a log."""
+WAIT_MAX_MS = 30_000
+PARKED_MAX = 10_000
+PARKED_PER_CONSUMER_MAX = 8
+"""Of one connection: a newer fetch sends the oldest back empty."""
+
+AHEAD_OF_US = frozenset(
+    {
+        ErrorCode.UNKNOWN_LEADER_EPOCH,
+        ErrorCode.UNKNOWN_TOPIC_ID,
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    }
+)
+"""A follower that has heard of our leadership before we have is let wait, not sent away."""
+
+Wanted = tuple[PartitionKey, Offset, int, Offset]
+"""What to read: where from, how many bytes at most, and up to which offset."""
+
+
+class Movement(msgspec.Struct, frozen=True):
+    """What changed of a replica in this turn."""
+
+    replica: Replica
+    end: bool
+    """The log's end or its start: followers have more to read, or to take over."""
+    committed: bool
+    """The high watermark, or the last stable offset: consumers may read more."""
+    role: bool
+    """Everybody must be judged again."""
+    isr: bool
+    """A follower outside it may join."""
+
+
+class Fetches:
+    """Answers FetchRequest."""
+
+    def __init__(self, context: BrokerContext, find: FindReplica) -> None:
+        self._context = context
+        self._find = find
+        self._fresh: list[Fetch] = []
+        self._parked: dict[Lane, list[Fetch]] = {}
+        self._of_session: dict[FetchSession, Fetch] = {}
+        """The fetch in which a session waits now."""
+        self._sessions = FetchSessions()
+        self._quotas = ClientQuotas(context, CONSUMER_BYTE_RATE)
+        self._by_partition: dict[PartitionKey, dict[FetchSession, None]] = {}
+        self._deadlines: list[tuple[int, int, Fetch]] = []
+        self._order = count()
+        self._turn = 0
+        self._near = NearReaders(context)
+        self._cold_reads = ColdReads(context)
+        self._read_now: dict[Wanted, bytes | bytearray] = {}
+        """What was read in this turn: followers in step all want the same bytes."""
+        self.waiting_count = 0
+        """How many fetches have no answer yet."""
+
+    # Arrival
+
+    def on_request(self, request: Request, now: Now) -> None:
+        """Take a fetch: note a follower's progress now, answer at the end of the turn or later."""
+        body = request.envelope.body
+        assert isinstance(body, FetchRequest), "by the dispatch table"
+        error = self._refusal(body)
+        if error is not ErrorCode.NONE:
+            self._refuse(request, error)
+            return
+        is_follower = body.replica_id != NO_NODE
+        throttle_ms = 0 if is_follower else self._quotas.wait_ms(request, body.client_id, now)
+        if throttle_ms:
+            nothing = FetchResponse(ErrorCode.NONE, throttle_time_ms=throttle_ms)
+            self._context.reply(request, nothing)
+            return
+        self._make_room(body.replica_id if is_follower else request.origin)
+        session = self._session_of(request, body, now) if is_follower else FetchSession()
+        if isinstance(session, ErrorCode):
+            self._refuse(request, session)
+            return
+        wait_ms = max(0, min(body.max_wait_ms, WAIT_MAX_MS))
+        if session.is_held and body.session_epoch == FULL_EPOCH:
+            wait_ms = 0  # Once it knows that the session is held, the follower names the rest.
+        fetch = Fetch(request, body, session, request.due_ms(now, wait_ms))
+        self._take_named(fetch)
+        if is_follower:
+            if session.unsaid:
+                self._hasten(fetch, now)
+            for key in session.take_unnoted(now.mono_ms):
+                self._note_progress(fetch, key, now)
+            if session.again:
+                fetch.due_ms = now.mono_ms  # Answered at once, so that the next one comes soon.
+        self.waiting_count += 1
+        self._parked.setdefault(fetch.lane, []).append(fetch)
+        self._of_session[session] = fetch
+        self._fresh.append(fetch)
+
+    def _refusal(self, body: FetchRequest) -> ErrorCode:
+        if max(len(body.partitions), len(body.forgotten)) > PARTITIONS_MAX:
+            return ErrorCode.INVALID_REQUEST
+        known = self._context.image.brokers.get(body.replica_id)
+        if known is not None and body.broker_epoch < known.epoch:
+            return ErrorCode.STALE_BROKER_EPOCH
+        if self.waiting_count >= PARKED_MAX:
+            return ErrorCode.OVERLOADED
+        return ErrorCode.NONE
+
+    def _refuse(self, request: Request, error: ErrorCode) -> None:
+        self._context.count("fetches_refused")
+        self._context.reply(request, FetchResponse(error))
+
+    def _make_room(self, lane: Lane) -> None:
+        """A newer fetch of a follower ends the one before: its assignment has changed."""
+        room = PARKED_PER_CONSUMER_MAX if isinstance(lane, Origin) else 1
+        parked = self._parked.get(lane, [])
+        while len(parked) >= room:
+            self._answer(parked[0], Gathered())
+
+    def _session_of(
+        self, request: Request, body: FetchRequest, now: Now
+    ) -> FetchSession | ErrorCode:
+        if body.session_epoch == FULL_EPOCH:
+            self._end(self._sessions.make_room(body.replica_id, now.mono_ms))
+        way = body.broker_epoch, request.origin
+        return self._sessions.find(body, way, now.mono_ms)
+
+    def _take_named(self, fetch: Fetch) -> None:
+        session = fetch.session
+        for key in fetch.body.forgotten:
+            session.leave(key)
+        self._unwatch(session, fetch.body.forgotten)
+        for part in fetch.body.partitions:
+            key = session.name(part)
+            if session.is_held:
+                self._by_partition.setdefault(key, {})[session] = None
+
+    def _note_progress(self, fetch: Fetch, key: PartitionKey, now: Now) -> None:
+        """Tell the core how far a follower has come, and again later if it is not in sync."""
+        body, part = fetch.body, fetch.session.parts[key]
+        fetch.session.unsettled[key] = None
+        replica = self._find(key)
+        if isinstance(replica, ErrorCode) or replica.core is None:
+            return
+        verdict = _judge(replica, body, part)
+        if verdict.error is not ErrorCode.NONE or verdict.diverging is not None:
+            return
+        known = self._context.image.brokers.get(body.replica_id)
+        eligible = known is not None and known.alive and known.epoch == body.broker_epoch
+        event = ReplicaFetched(
+            body.replica_id,
+            body.broker_epoch,
+            part.offset,
+            part.durable_offset,
+            eligible,
+            part.log_start_offset,
+        )
+        replica.step(event, now)
+        if replica.core.is_settled(body.replica_id):
+            del fetch.session.unsettled[key]
+
+    def drop_session(self, replica: NodeId) -> None:
+        """Hold a follower's session no longer, if there is one: its next fetch hears of it."""
+        self._end(self._sessions.drop(replica))
+
+    def _end(self, dropped: Iterable[FetchSession]) -> None:
+        for session in dropped:
+            self._unwatch(session, session.parts)
+
+    def _unwatch(self, session: FetchSession, keys: Iterable[PartitionKey]) -> None:
+        for key in keys:
+            waiting = self._by_partition.get(key)
+            if waiting is not None:
+                waiting.pop(session, None)
+                if not waiting:
+                    del self._by_partition[key]
+
+    # Turns
+
+    def end_turn(self, moved: Iterable[Movement], now: Now) -> None:
+        """Answer what came in this turn, what was waited for and is there, and what is due."""
+        self._turn += 1
+        look_at: dict[Fetch, None] = {}
+        for movement in moved:
+            for session in self._by_partition.get(movement.replica.key, ()):
+                fetch = self._of_session.get(session)
+                if self._has_moved(session, movement, fetch, now) and fetch is not None:
+                    look_at[fetch] = None
+        look_at.update(dict.fromkeys(self._fresh))  # those that come to wait can wait
+        self._fresh = []
+        while self._deadlines and self._deadlines[0][0] <= now.mono_ms:
+            look_at[heapq.heappop(self._deadlines)[2]] = None
+        for fetch in look_at:
+            if not fetch.done:
+                self._look_at(fetch, now)
+        self._read_now.clear()
+
+    def _has_moved(
+        self, session: FetchSession, movement: Movement, fetch: Fetch | None, now: Now
+    ) -> bool:
+        """Mark a partition for a reader that waits for it; True: there may be something to tell."""
+        key = movement.replica.key
+        by_follower = session.is_held or (fetch is not None and fetch.is_follower)
+        if by_follower:
+            session.behind[key] = None
+            if movement.committed and session.told.get(key) != movement.replica.seen.ends:
+                session.unsaid = True
+                self._hasten(fetch, now)
+            if movement.role and fetch is not None:
+                # It came before this broker knew that it leads: now it counts.
+                self._note_progress(fetch, key, now)
+            elif movement.role:
+                session.unnoted[key] = None
+            elif movement.isr:
+                session.again[key] = None
+        may_read = movement.end if by_follower else movement.committed
+        if movement.role or may_read:
+            session.ready[key] = None
+        return movement.role or may_read
+
+    def _hasten(self, fetch: Fetch | None, now: Now) -> None:
+        """Tell a replica that readers were sent to soon of a commit, if no records do before."""
+        soon_ms = now.mono_ms + SOON_MS
+        if fetch and fetch.due_ms > soon_ms and self._near.are_at(fetch.body.replica_id, now):
+            fetch.due_ms = soon_ms
+            if fetch.parked:
+                heapq.heappush(self._deadlines, (soon_ms, next(self._order), fetch))
+
+    def _look_at(self, fetch: Fetch, now: Now) -> None:
+        gathered = self._gather(fetch, now)
+        body = fetch.body
+        due = fetch.due_ms <= now.mono_ms
+        if gathered.urgent or gathered.size_bytes >= max(1, body.min_bytes) or due:
+            if body.whole or self._owes_ends(fetch, gathered, now):
+                self._add_ends(fetch, gathered)
+                fetch.session.ends_told_ms = now.mono_ms
+                fetch.session.unsaid = False
+            throttle_ms = self._throttle_ms(fetch, gathered, now)
+            if due or throttle_ms or not fetch.stay(gathered):
+                self._answer(fetch, gathered, throttle_ms)
+            else:
+                self._answer_in_part(fetch, gathered)
+        else:
+            self._park(fetch)
+
+    def _throttle_ms(self, fetch: Fetch, gathered: Gathered, now: Now) -> int:
+        if fetch.is_follower:
+            return 0
+        request, client_id = fetch.request, fetch.body.client_id
+        return self._quotas.take(request, client_id, gathered.size_bytes, now)
+
+    @staticmethod
+    def _owes_ends(fetch: Fetch, gathered: Gathered, now: Now) -> bool:
+        """With nothing to read in all that time; to a follower also beside what others write."""
+        if fetch.due_ms <= now.mono_ms and not gathered.size_bytes:
+            return True
+        since_ms = now.mono_ms - fetch.session.ends_told_ms
+        return fetch.session.is_held and since_ms >= fetch.body.max_wait_ms
+
+    def _park(self, fetch: Fetch) -> None:
+        if not fetch.parked:
+            fetch.parked = True
+            if not fetch.session.is_held:
+                for key in fetch.session.parts:
+                    self._by_partition.setdefault(key, {})[fetch.session] = None
+            heapq.heappush(self._deadlines, (fetch.due_ms, next(self._order), fetch))
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when the next parked fetch is due."""
+        while self._deadlines and self._deadlines[0][2].done:
+            heapq.heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None
+
+    # Reading
+
+    def _gather(self, fetch: Fetch, now: Now) -> Gathered:
+        """Read the partitions that are ready, from another one on each turn: none is starved."""
+        config = self._context.config.broker
+        cap = config.replica_fetch_bytes_max if fetch.is_follower else config.fetch_bytes_max
+        limit = max(1, min(fetch.left_bytes, cap))
+        session = fetch.session
+        keys = list(session.ready)
+        if keys:
+            start = self._turn % len(keys)
+            keys = keys[start:] + keys[:start]
+        gathered = Gathered()
+        for key in keys:
+            left = limit - gathered.size_bytes
+            full = gathered.cost >= READ_MAX or len(gathered.partitions) >= PARTITIONS_MAX
+            if left <= 0 or full:
+                break
+            self._read(fetch, key, left, gathered, now)
+            if key not in gathered.partitions:
+                del session.ready[key]
+        return gathered
+
+    def _read(
+        self, fetch: Fetch, key: PartitionKey, left_bytes: int, gathered: Gathered, now: Now
+    ) -> None:
+        part = fetch.session.parts[key]
+        replica = self._find(key)
+        if isinstance(replica, ErrorCode):
+            verdict = ReadVerdict(replica)
+        else:
+            verdict = _judge(replica, fetch.body, part)
+        if isinstance(replica, ErrorCode) or verdict.error is not ErrorCode.NONE:
+            if not (fetch.is_follower and _is_early(replica, verdict.error)):
+                self._add_error(key, verdict.error, gathered, replica)
+            return
+        if verdict.diverging is not None:
+            gathered.urgent = True
+            told = self._describe(replica, fetch)
+            gathered.partitions[key] = FetchedPartition(*told, diverging=verdict.diverging)
+            return
+        nearest = self._near.nearest_to(fetch.body, replica, part.offset, now)
+        if nearest != NO_NODE:
+            gathered.urgent = True
+            told = self._describe(replica, fetch)
+            gathered.partitions[key] = FetchedPartition(*told, preferred_replica=nearest)
+            return
+        if verdict.up_to <= part.offset:
+            if fetch.is_follower and self._begins_later(fetch, replica):
+                gathered.urgent = True
+                gathered.partitions[key] = FetchedPartition(*self._describe(replica, fetch))
+            return
+        wanted = (key, part.offset, max(0, min(part.max_bytes, left_bytes)), verdict.up_to)
+        data = self._read_now.get(wanted) or self._bytes_at(fetch, replica, wanted, now)
+        if data is None:
+            self._add_error(key, ErrorCode.KAFKA_STORAGE_ERROR, gathered, replica)
+        elif data:
+            self._read_now[wanted] = data
+            told = self._describe(replica, fetch)
+            aborted = _aborted(replica, fetch, part.offset, data)
+            gathered.partitions[key] = FetchedPartition(
+                *told,
+                frame=len(gathered.frames),
+                last_stable_offset=self._stable(replica, fetch),
+                aborted=aborted,
+            )
+            gathered.frames.append(data)
+            gathered.cost += 1 if part.offset else FIRST_READ_COST
+            gathered.size_bytes += len(data)
+
+    def _bytes_at(
+        self, fetch: Fetch, replica: Replica, wanted: Wanted, now: Now
+    ) -> bytes | bytearray | None:
+        """Return what is wanted; nothing while it is waited for; None: the log has failed."""
+        found = replica.read_recent(*wanted[1:], now)
+        if not isinstance(found, Extent):
+            return found
+        is_warm = self._cold_reads.take(found)
+        if is_warm or fetch.is_follower or self._cold_reads.is_free(now):
+            data = replica.read_cached(found, now)
+            if not isinstance(data, Extent):
+                return data
+        if is_warm:
+            # Brought and not there: the file system cannot tell, or memory is short.
+            return replica.read(*wanted[1:], now)
+        self._read_later(fetch, wanted[0], found, now)
+        return b""
+
+    def _read_later(self, fetch: Fetch, key: PartitionKey, extent: Extent, now: Now) -> None:
+        """Look at this partition again once it is its turn, and what it holds there is in memory."""
+        session = fetch.session
+
+        def warmed(_now: Now) -> None:
+            waiting = self._of_session.get(session)
+            if key in session.parts:
+                session.ready[key] = None
+            if waiting is not None:
+                self._fresh.append(waiting)
+
+        self._cold_reads.order(extent, warmed, now, by_follower=fetch.is_follower)
+
+    @staticmethod
+    def _describe(replica: Replica, fetch: Fetch) -> tuple[TopicId, int, int, Offset, Offset]:
+        """The first fields of an answer.  A consumer is not told a high watermark that may be
+        below what the leader before has told: −1 until it is sure."""
+        core = replica.core
+        assert core is not None, "it was judged"
+        high_watermark = core.high_watermark
+        if not fetch.is_follower and not core.is_high_watermark_sure():
+            high_watermark = Offset(-1)
+        key = replica.key
+        return (
+            key.topic_id,
+            key.partition,
+            ErrorCode.NONE,
+            high_watermark,
+            core.log_start_offset,
+        )
+
+    @staticmethod
+    def _stable(replica: Replica, fetch: Fetch) -> Offset:
+        core = replica.core
+        assert core is not None, "it was judged"
+        told = not fetch.is_follower and core.is_high_watermark_sure()
+        return core.last_stable_offset if told else Offset(-1)
+
+    def _begins_later(self, fetch: Fetch, replica: Replica) -> bool:
+        """Tell whether the log begins later than this follower was told, or has told itself."""
+        core, key = replica.core, replica.key
+        assert core is not None, "it was judged"
+        known = fetch.session.told.get(key)
+        start = fetch.session.parts[key].log_start_offset if known is None else known[1]
+        return max(0, start) < core.log_start_offset
+
+    def _add_error(
+        self,
+        key: PartitionKey,
+        error: ErrorCode,
+        gathered: Gathered,
+        replica: Replica | ErrorCode,
+    ) -> None:
+        gathered.urgent = True
+        core = replica.core if isinstance(replica, Replica) else None
+        start = Offset(-1) if core is None else core.log_start_offset
+        record = self._context.image.partition(key)
+        leader = NO_NODE if record is None else record.leader
+        epoch = NO_EPOCH if record is None else record.leader_epoch
+        gathered.partitions[key] = FetchedPartition(
+            key.topic_id,
+            key.partition,
+            error,
+            log_start_offset=start,
+            leader=leader,
+            leader_epoch=epoch,
+        )
+
+    def _add_ends(self, fetch: Fetch, gathered: Gathered) -> None:
+        """Tell how far what cannot be read now is committed: to a follower, where that is news."""
+        session = fetch.session
+        for key in list(session.behind if fetch.is_follower else session.parts):
+            if len(gathered.partitions) >= PARTITIONS_MAX:
+                break
+            replica = self._find(key)
+            core = None if isinstance(replica, ErrorCode) else replica.core
+            if isinstance(replica, ErrorCode) or core is None or key in gathered.partitions:
+                continue
+            if session.told.get(key) != (core.high_watermark, core.log_start_offset):
+                gathered.partitions[key] = FetchedPartition(
+                    *self._describe(replica, fetch),
+                    last_stable_offset=self._stable(replica, fetch),
+                )
+            else:
+                session.behind.pop(key, None)
+
+    # Answering
+
+    def _answer_in_part(self, fetch: Fetch, gathered: Gathered) -> None:
+        """Give what there is, and go on waiting: one fetch of many records costs each of them less."""
+        self._park(fetch)
+        told = tuple(gathered.partitions.values())
+        body = FetchResponse(ErrorCode.NONE, told, stays=True)
+        if not self._context.reply(fetch.request, body, tuple(gathered.frames)):
+            self._answer(fetch, Gathered())  # no later one may come where this is missing
+
+    def _answer(self, fetch: Fetch, gathered: Gathered, throttle_ms: int = 0) -> None:
+        fetch.done = True
+        session = fetch.session
+        self.waiting_count -= 1
+        self._of_session.pop(session, None)
+        lane = self._parked[fetch.lane]
+        lane.remove(fetch)
+        if not lane:
+            del self._parked[fetch.lane]
+        told = tuple(gathered.partitions.values())
+        body = FetchResponse(ErrorCode.NONE, told, session.id, throttle_ms)
+        if not session.is_held:
+            if fetch.parked:
+                self._unwatch(session, session.parts)
+        else:
+            self._unwatch(session, session.answered(gathered.partitions.items()))
+        if not self._context.reply(fetch.request, body, tuple(gathered.frames)):
+            self.drop_session(fetch.body.replica_id)
+
+    def check(self) -> None:
+        """Assert the invariants of the sessions, and that whoever waits is known by partition."""
+        for session in self._sessions:
+            session.check()
+            for key in session.parts:
+                assert session in self._by_partition[key], "it hears of its partitions"
+        held = set(self._sessions)
+        for waiting in self._by_partition.values():
+            for session in waiting:
+                assert session in held or session in self._of_session, "somebody waits"
+
+
+def _is_early(replica: Replica | ErrorCode, error: ErrorCode) -> bool:
+    """The follower knows more than this broker, which will know it in a moment."""
+    return error in AHEAD_OF_US or (
+        isinstance(replica, Replica) and replica.state is ReplicaState.OPENING
+    )
+
+
+def _aborted(
+    replica: Replica, fetch: Fetch, offset: Offset, data: bytes | bytearray
+) -> tuple[AbortedTransaction, ...]:
+    """Return whose records in ``data`` a reader of committed records must pass over."""
+    if fetch.is_follower or fetch.body.isolation != READ_COMMITTED:
+        return ()
+    core = replica.core
+    assert core is not None, "it was judged"
+    if not core.aborted_after(offset):
+        return ()
+    *_, (_, last) = iterate_headers(data)
+    return tuple(core.aborted_within(offset, last.next_offset))
+
+
+def _judge(replica: Replica, body: FetchRequest, part: FetchPartition) -> ReadVerdict:
+    core = replica.core
+    if core is None:
+        return ReadVerdict(replica.absence)
+    if body.replica_id == NO_NODE:
+        return core.read_as_consumer(
+            part.leader_epoch, part.offset, body.isolation, nearby=bool(body.rack)
+        )
+    return core.read_as_replica(
+        body.replica_id, part.leader_epoch, part.offset, part.last_fetched_epoch
+    )

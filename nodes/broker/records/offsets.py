@@ -1,0 +1,189 @@
+"""Questions about offsets: by time, by leader epoch, and what a leader knows of its partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from nodes.broker.context import BrokerContext, Request
+from nodes.broker.partitions.replica import Replica
+from nodes.broker.records.produce import FindReplica
+from nodes.core.partition.core import PartitionCore
+from nodes.core.partition.events import NO_EPOCH, NO_OFFSET
+from nodes.storage.disk import StorageError
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import LeaderEpoch, Offset, PartitionKey, TopicId
+from transport.wire.messages.fetch import (
+    READ_COMMITTED,
+    TIMESTAMP_EARLIEST,
+    TIMESTAMP_LATEST,
+    TIMESTAMP_MAX,
+    EpochEnd,
+    EpochEnded,
+    ListedOffset,
+    ListOffset,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
+)
+from transport.wire.messages.topics import (
+    DescribedPartition,
+    DescribeTopicsRequest,
+    DescribeTopicsResponse,
+)
+from transport.wire.messages.transactions import (
+    ActiveProducer,
+    DescribedProducers,
+    DescribeProducersRequest,
+    DescribeProducersResponse,
+    TransactionPartition,
+)
+
+Found = tuple[ErrorCode, Offset, int]
+"""(error, offset or −1, timestamp in wall milliseconds or −1)"""
+
+NOT_YET: Found = (ErrorCode.OFFSET_NOT_AVAILABLE, Offset(-1), -1)
+
+
+class Offsets:
+    """Answers ListOffsets, OffsetForLeaderEpoch, DescribeTopics and DescribeProducers."""
+
+    def __init__(
+        self,
+        context: BrokerContext,
+        find: FindReplica,
+        of_topic: Callable[[TopicId], Iterable[Replica]],
+    ) -> None:
+        self._context = context
+        self._find = find
+        self._of_topic = of_topic
+
+    def on_list_offsets(self, request: Request, now: Now) -> None:
+        """Answer at once: offsets by time, of what is committed."""
+        body = request.envelope.body
+        assert isinstance(body, ListOffsetsRequest), "by the dispatch table"
+        listed = tuple(self._list(part, body.isolation, now) for part in body.partitions)
+        self._context.reply(request, ListOffsetsResponse(ErrorCode.NONE, listed))
+
+    def _list(self, part: ListOffset, isolation: int, now: Now) -> ListedOffset:
+        replica = self._find(PartitionKey(part.topic_id, part.partition))
+        if isinstance(replica, ErrorCode):
+            return ListedOffset(part.topic_id, part.partition, replica)
+        core = replica.core
+        if core is None:
+            return ListedOffset(part.topic_id, part.partition, replica.absence)
+        error = core.judge_leadership(part.leader_epoch)
+        if error is not ErrorCode.NONE:
+            return ListedOffset(part.topic_id, part.partition, error)
+        committed = isolation == READ_COMMITTED
+        up_to = core.last_stable_offset if committed else core.high_watermark
+        error, offset, timestamp_ms = self._find_offset(
+            replica, core, part.timestamp_ms, up_to, now
+        )
+        epoch = LeaderEpoch(-1) if core.record is None else core.record.leader_epoch
+        return ListedOffset(part.topic_id, part.partition, error, offset, timestamp_ms, epoch)
+
+    @staticmethod
+    def _find_offset(
+        replica: Replica, core: PartitionCore, timestamp_ms: int, up_to: Offset, now: Now
+    ) -> Found:
+        """As Kafka's: a new leader names the end only once it is sure of it (KIP-207)."""
+        if timestamp_ms == TIMESTAMP_EARLIEST:
+            return ErrorCode.NONE, core.log_start_offset, -1
+        if timestamp_ms == TIMESTAMP_LATEST:
+            if not core.is_high_watermark_sure():
+                return NOT_YET
+            return ErrorCode.NONE, up_to, -1
+        if timestamp_ms < 0 and timestamp_ms != TIMESTAMP_MAX:
+            return ErrorCode.INVALID_REQUEST, Offset(-1), -1
+        log = replica.log
+        assert log is not None, "it has a core that leads"
+        try:
+            if timestamp_ms == TIMESTAMP_MAX:
+                found = log.max_timestamp(up_to)
+            else:
+                found = log.offset_for_timestamp(timestamp_ms, up_to)
+        except StorageError as error:
+            replica.fail(error, now)
+            return ErrorCode.KAFKA_STORAGE_ERROR, Offset(-1), -1
+        if found is not None:
+            return ErrorCode.NONE, found.offset, found.timestamp_ms
+        if not core.is_high_watermark_sure():
+            return NOT_YET
+        return ErrorCode.NONE, Offset(-1), -1
+
+    def on_epoch_ends(self, request: Request, now: Now) -> None:
+        """Answer at once: where leader epochs end in the logs led here."""
+        body = request.envelope.body
+        assert isinstance(body, OffsetForLeaderEpochRequest), "by the dispatch table"
+        ended = tuple(self._end(part) for part in body.partitions)
+        self._context.reply(request, OffsetForLeaderEpochResponse(ErrorCode.NONE, ended))
+
+    def _end(self, part: EpochEnd) -> EpochEnded:
+        replica = self._find(PartitionKey(part.topic_id, part.partition))
+        if isinstance(replica, ErrorCode):
+            return EpochEnded(part.topic_id, part.partition, replica)
+        if replica.core is None:
+            return EpochEnded(part.topic_id, part.partition, replica.absence)
+        error, end = replica.core.end_of_epoch(part.current_leader_epoch, part.leader_epoch)
+        return EpochEnded(part.topic_id, part.partition, error, end.leader_epoch, end.end_offset)
+
+    def on_producers(self, request: Request, now: Now) -> None:
+        """Answer at once: who writes to the partitions led here."""
+        body = request.envelope.body
+        assert isinstance(body, DescribeProducersRequest), "by the dispatch table"
+        described = tuple(map(self._producers, body.partitions))
+        self._context.reply(request, DescribeProducersResponse(ErrorCode.NONE, described))
+
+    def _producers(self, part: TransactionPartition) -> DescribedProducers:
+        replica = self._find(PartitionKey(part.topic_id, part.partition))
+        core = None if isinstance(replica, ErrorCode) else replica.core
+        if isinstance(replica, ErrorCode) or core is None:
+            error = replica if isinstance(replica, ErrorCode) else replica.absence
+            return DescribedProducers(part.topic_id, part.partition, error)
+        error = core.judge_leadership(NO_EPOCH)
+        if error is not ErrorCode.NONE:
+            return DescribedProducers(part.topic_id, part.partition, error)
+        active = tuple(
+            ActiveProducer(
+                producer_id,
+                entry.epoch,
+                entry.batches[-1].last_sequence if entry.batches else -1,
+                entry.coordinator_epoch,
+                core.producers.transactions.open_ones().get(producer_id, NO_OFFSET),
+            )
+            for producer_id, entry in core.producers.entries().items()
+        )
+        return DescribedProducers(part.topic_id, part.partition, ErrorCode.NONE, active)
+
+    def on_describe(self, request: Request, now: Now) -> None:
+        """Answer at once: the partitions led here, of the topics asked for."""
+        body = request.envelope.body
+        assert isinstance(body, DescribeTopicsRequest), "by the dispatch table"
+        described = [
+            _describe(replica)
+            for topic_id in dict.fromkeys(body.topics)
+            for replica in self._of_topic(topic_id)
+            if replica.is_leader
+        ]
+        self._context.reply(request, DescribeTopicsResponse(ErrorCode.NONE, tuple(described)))
+
+
+def _describe(replica: Replica) -> DescribedPartition:
+    core = replica.core
+    assert core is not None, "it leads"
+    record = core.record
+    assert record is not None, "it leads"
+    return DescribedPartition(
+        replica.key.topic_id,
+        replica.key.partition,
+        ErrorCode.NONE,
+        record.leader,
+        record.leader_epoch,
+        core.isr,
+        core.log_start_offset,
+        core.high_watermark,
+        core.log_end_offset,
+        core.replica_ends(),
+    )
