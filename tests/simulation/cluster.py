@@ -80,6 +80,8 @@ class Cluster:
         self.nodes = tuple(starmap(_endpoints, _members(self.shape)))
         if self.shape.has_listeners:
             self.nodes = tuple(map(_listening, self.nodes))
+        if self.shape.mix.clients.get("zookeeper_setters"):
+            self.nodes = tuple(map(_listening_for_zookeeper, self.nodes))
         if self.shape.judged:
             names = [str(node.name) for node in self.nodes]
             self.network.principals.update(dict.fromkeys(names, CLUSTER_PRINCIPAL))
@@ -295,6 +297,13 @@ def _listening(node: NodeEndpoints) -> NodeEndpoints:
 def kafka_endpoint(name: str) -> str:
     """Return where the broker of that name listens for Kafka's clients, where any does."""
     return f"tcp://{name}:9092"
+
+
+def _listening_for_zookeeper(node: NodeEndpoints) -> NodeEndpoints:
+    """Return a node that listens for ZooKeeper's clients, if it is of the quorum."""
+    if frozenset(QUORUM_ROLES.values()).isdisjoint(node.roles):
+        return node
+    return replace(node, zookeeper=f"tcp://{node.name}:2181")
 
 
 def rack_of(number: int) -> str:

@@ -12,6 +12,11 @@ from tests.simulation.checkers.violation import require
 NUMBER = "S13"
 
 
+def check_expected(name: str, what: str, error: int, *others: int) -> None:
+    """An answer has to be one that this very request can have: none of a write's before or behind."""
+    require(error in (0, *others), NUMBER, f"{name} was answered {error} to {what}")
+
+
 class SessionOrder:
     """What one session was told, in the order of its asking."""
 

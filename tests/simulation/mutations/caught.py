@@ -38,6 +38,7 @@ CAUGHT: dict[str, int] = {
     "hard-state-not-written": 2,
     "image-not-restored": 19,
     "joiners-judged-at-once": 53,
+    "last-connection-not-shut-out": 33,
     "lasting-watch-not-caught-up": 1,
     "leader-epoch-kept": 2,
     "leader-without-check-quorum": 2,

@@ -9,10 +9,15 @@ from msgspec.structs import replace
 from nodes.broker.kafka import produce
 from nodes.broker.kafka.connection import Connection
 from nodes.broker.kafka.exchange import Exchange
+from nodes.coordinator.zookeeper.connection import Connection as ZooKeeperConnection
+from nodes.coordinator.zookeeper.connection import State
+from nodes.coordinator.zookeeper.listener import Listener
 from tests.simulation.mutations.registry import Patch, mutation
+from transport.kernel import Now
 from transport.wire.messages.produce import ACKS_LEADER, ProduceRequest
 
 FOREIGNERS = {"foreigners": 2}
+ZOOKEEPER_SETTERS = {"zookeeper_setters": 4}
 
 
 @mutation("S62", victims="broker", clients=FOREIGNERS)
@@ -47,3 +52,17 @@ def acks_all_taken_for_one() -> list[Patch]:
         original(self, body, then, payload)
 
     return [(Exchange, "ask", ask)]
+
+
+@mutation("S13", victims="coordinator", clients=ZOOKEEPER_SETTERS)
+def last_connection_not_shut_out() -> list[Patch]:
+    """A session is served while what its last connection has sent is still on its way to the log."""
+
+    def take_over(self: ZooKeeperConnection, now: Now) -> None:
+        if self.state is State.TAKING_OVER:
+            self._serve()
+
+    return [
+        (ZooKeeperConnection, "take_over", take_over),
+        (Listener, "on_applied", lambda *_: None),
+    ]

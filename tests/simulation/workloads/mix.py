@@ -27,6 +27,7 @@ from tests.simulation.workloads.shelvers import Shelvers
 from tests.simulation.workloads.topics import Topics
 from tests.simulation.workloads.watchers import Watchers
 from tests.simulation.workloads.workload import Stage, Workload
+from tests.simulation.workloads.zookeeper_setters import ZooKeeperSetters
 
 WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "producers": Producers,
@@ -47,6 +48,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "pipelines": Pipelines,
     "shelvers": Shelvers,
     "foreigners": Foreigners,
+    "zookeeper_setters": ZooKeeperSetters,
 }
 """What each kind of client is; how many there are of it is drawn in ``shape.py``."""
 
