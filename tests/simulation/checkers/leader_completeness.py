@@ -1,6 +1,7 @@
 """S4: a committed entry is in the log of every leader of a later term (Raft §5.4).
 
-And the rule it rests on: a leader's commit index only moves onto entries of its own term.
+And the rule it rests on: a leader only commits an entry of its own term, and those before it with
+it.  It goes through them in slices, so what it knows to be committed is looked at.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class LeaderCompleteness:
     def __init__(self, committed: CommittedKept) -> None:
         self._committed = committed
         self._reigns: dict[tuple[int, int], int] = {}
-        """(term, leader) -> its commit index when last looked at."""
+        """(term, leader) -> what it knew to be committed when last looked at."""
 
     def look(self, member: Member) -> None:
         """Take a member as it stands after a turn, before its commits are noted."""
@@ -27,13 +28,13 @@ class LeaderCompleteness:
             return
         reign = (member.term, member.node)
         before = self._reigns.get(reign)
-        self._reigns[reign] = int(member.commit_index)
+        known = self._reigns[reign] = int(member.commit_known)
         if before is None:
             self._begin(member)
-        elif member.commit_index > before:
-            term = member.log.term_at(member.commit_index)
-            story = f"leader {member.node} of term {member.term} moved its commit index to "
-            story += f"{member.commit_index}, an entry of term {term}"
+        elif known > before:
+            term = member.log.term_at(member.commit_known)
+            story = f"leader {member.node} of term {member.term} committed up to {known}, "
+            story += f"an entry of term {term}"
             require(term in (None, member.term), NUMBER, story)
 
     def _begin(self, member: Member) -> None:
