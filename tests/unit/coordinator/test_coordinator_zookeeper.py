@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from nodes.config import CoordinatorConfig
@@ -394,6 +397,17 @@ def test_words_are_answered_as_the_settings_let_them() -> None:
     assert "zookeeper.version=3.9.0-odradek" in told["envi"]
     assert told["cons"] == "cons is not offered.\n"
     assert "not in the whitelist" in told["dump"]
+
+
+def test_nothing_of_the_tongue_is_loaded_before_somebody_speaks_it() -> None:
+    code = (
+        "import sys, nodes.coordinator.server, nodes.coordinator.zookeeper.listener\n"
+        "print([name for name in sys.modules if 'gateway' in name or 'connection' in name])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"
 
 
 def test_a_coordinator_that_stops_sends_its_clients_elsewhere(ensemble: Ensemble) -> None:
