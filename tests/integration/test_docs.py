@@ -17,13 +17,15 @@ BIN = Path(sys.executable).parent
 COMMAND_MAX_S = 60
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 START, STOP = "odradek start --detach", "odradek stop"
+FREE_PORTS = r"s/^\(kafka\|zookeeper\)_port = [0-9]*/\1_port = -1/"
+"""Those that are printed may be somebody's here: see :func:`as_here`."""
 TWO_DIRECTORIES = r"""s/^\[broker\]/[broker]\nlog_dirs = ["logs", "logs-2"]/"""
-STARTS = {
-    "docs/modes.md": "odradek start kraft --detach",
-    "docs/operating.md": f"sed '{TWO_DIRECTORIES}' {ROOT}/configs/local.toml > two.toml"
-    " && odradek start two.toml --detach",
-}
-"""Where a document is not about the local cluster as it is shipped."""
+SHIPPED = {"docs/modes.md": "kraft"}
+"""Which config a document is about, where it is not the local one."""
+CHANGES = {"docs/operating.md": TWO_DIRECTORIES}
+"""And how that one is changed."""
+PRINTED = {"kafka": 9092, "zookeeper": 2181}
+"""The listeners' first ports, as they are shipped."""
 NEEDS_TOPIC = {"docs/operating.md": "odradek topic create greetings --partitions 3"}
 
 
@@ -37,7 +39,10 @@ def shell(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         }
         environment.pop("ODRADEK_BOOTSTRAP", None)
-        run(STARTS.get(request.node.callspec.params["document"], START), environment)
+        document = request.node.callspec.params["document"]
+        shipped = ROOT / "configs" / f"{SHIPPED.get(document, 'local')}.toml"
+        changes = f"sed -e '{FREE_PORTS}' -e '{CHANGES.get(document, '')}' {shipped}"
+        run(f"{changes} > here.toml && odradek start here.toml --detach", environment)
         try:
             yield environment
         finally:
@@ -64,6 +69,15 @@ def blocks(document: str) -> list[tuple[str, str]]:
     return BLOCK.findall((ROOT / document).read_text(encoding="utf-8"))
 
 
+def as_here(text: str, status: str) -> str:
+    """Put the addresses of the listeners that there are in the place of those that are printed."""
+    for name, first in PRINTED.items():
+        (told,) = re.findall(rf"^{name}: (.*)$", status, flags=re.MULTILINE)
+        for number, address in enumerate(told.split(",")):
+            text = text.replace(f"127.0.0.1:{first + number}", address)
+    return text
+
+
 def steps(text: str) -> list[tuple[str, str]]:
     """Return (command, output printed below it) of each command in a console block."""
     parts = re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]
@@ -85,8 +99,9 @@ def steps(text: str) -> list[tuple[str, str]]:
 def test_the_commands_of_a_document_work_as_printed(document: str, shell: dict[str, str]) -> None:
     if document in NEEDS_TOPIC:
         run(NEEDS_TOPIC[document], shell)
-    ran = 0
-    for language, text in blocks(document):
+    ran, status = 0, run("odradek status", shell)
+    for language, printed_text in blocks(document):
+        text = as_here(printed_text, status)
         if language == "python":
             run(f"{sys.executable} - <<'PROGRAM'\n{text}PROGRAM\n", shell)
             continue
