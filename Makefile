@@ -62,6 +62,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.failover --no-notices
 	$(BIN)/python -m benchmarks.failover --signal STOP
 	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.listeners
 
 SEED ?= 1
 N ?= 100

@@ -1,8 +1,8 @@
 """Faults that take data away, within what the guarantees allow, and the operator who repairs them.
 
 * Power of any coordinators, of all at once: what they promised is synced.
-* Power of one broker at a time, while every replica is in sync, and then nothing else until it is
-  back: a power cut can take a replica's unsynced tail (G1), so another replica must have it.
+* Power of one broker at a time, while every replica is in sync and no nodes are apart, and then
+  nothing else until it is back: a power cut can take a replica's unsynced tail (G1), so another replica must have it.
 * A bit that flips at rest in the partition logs of one broker, while every replica is in sync, and
   then nothing else until it is mended: the broker is restarted, and should it not notice, its operator
   removes the log.
@@ -116,7 +116,8 @@ class Losses:
     def _can_spare(self, name: str) -> bool:
         """Tell whether all is well, and every record of this broker is elsewhere too."""
         whole = brokers_are_whole(self.cluster) and quorum_is_whole(self.cluster)
-        return whole and not self._is_alone(name)
+        together = self.cluster.network.are_together(self.cluster.names())
+        return whole and together and not self._is_alone(name)
 
     def _is_alone(self, name: str) -> bool:
         """Tell whether some partition has no replica elsewhere."""

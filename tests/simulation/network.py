@@ -209,6 +209,10 @@ class Network:
             self._cut[pair] = 1
             self.heal(Cut((pair,)))
 
+    def are_together(self, hosts: Sequence[str]) -> bool:
+        """Tell whether each of these reaches each other one."""
+        return not any(one in hosts and other in hosts for one, other in self._cut)
+
     def is_cut(self, one: str, other: str) -> bool:
         """Tell whether packets from ``one`` to ``other`` do not arrive."""
         return (one, other) in self._cut
