@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from nodes.broker.kafka.exchange import UNKNOWN_TOPIC, Exchange
 from nodes.broker.kafka.leaders import Leaders
+from nodes.broker.kafka.outcomes import of_known
 from transport.gateway.kafka.codes import foreign_code
 from transport.gateway.kafka.messages.fetch import (
     AbortedTransaction,
@@ -50,8 +51,7 @@ def fetch(exchange: Exchange) -> None:
                 Offset(one.fetch_offset),
                 one.partition_max_bytes,
             )
-            for topic, topic_id in zip(asked.topics, ids, strict=True)
-            for one in (topic.partitions if topic_id else ())
+            for topic_id, one in of_known(asked.topics, "partitions", ids)
         ),
         NodeId(replica) if replica >= 0 else NO_NODE,
         BrokerEpoch(asked.replica_state.replica_epoch if asked.replica_state else -1),

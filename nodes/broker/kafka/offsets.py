@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nodes.broker.kafka.exchange import Exchange
-from nodes.broker.kafka.outcomes import by_topic
+from nodes.broker.kafka.outcomes import by_topic, of_known
 from transport.gateway.kafka.codes import foreign_code
 from transport.gateway.kafka.messages.offsets import (
     EpochEnded,
@@ -36,8 +36,7 @@ def list_offsets(exchange: Exchange) -> None:
                 LeaderEpoch(one.current_leader_epoch),
                 native.TIMESTAMP_EARLIEST if one.timestamp == EARLIEST_LOCAL else one.timestamp,
             )
-            for topic, topic_id in zip(asked.topics, ids, strict=True)
-            for one in (topic.partitions if topic_id else ())
+            for topic_id, one in of_known(asked.topics, "partitions", ids)
         ),
         asked.isolation_level,
     )
@@ -79,8 +78,7 @@ def offset_for_leader_epoch(exchange: Exchange) -> None:
                 LeaderEpoch(one.current_leader_epoch),
                 LeaderEpoch(one.leader_epoch),
             )
-            for topic, topic_id in zip(asked.topics, ids, strict=True)
-            for one in (topic.partitions if topic_id else ())
+            for topic_id, one in of_known(asked.topics, "partitions", ids)
         ),
         NodeId(asked.replica_id) if asked.replica_id >= 0 else NO_NODE,
     )

@@ -1,4 +1,4 @@
-"""The outcomes that the handlers give in the order of the partitions they were asked for."""
+"""The partitions that the handlers are asked about, and the outcomes they give, in the same order."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from transport.wire.ids import TopicId
 from transport.wire.messages import Refusal
 
 _UNKNOWN = Refusal(UNKNOWN_TOPIC, meaning(UNKNOWN_TOPIC).text)
+
+
+def of_known(
+    topics: Iterable[Any], parts: str, ids: Iterable[TopicId]
+) -> Iterator[tuple[TopicId, Any]]:
+    """Yield what the handlers are asked about: the parts of topics that are known, with their ids."""
+    for topic, topic_id in zip(topics, ids, strict=True):
+        for part in getattr(topic, parts) if topic_id else ():
+            yield topic_id, part
 
 
 def by_topic(

@@ -6,7 +6,7 @@ from typing import Any
 
 from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.leaders import Leaders
-from nodes.broker.kafka.outcomes import by_topic
+from nodes.broker.kafka.outcomes import by_topic, of_known
 from transport.gateway.kafka.codes import foreign_code
 from transport.gateway.kafka.messages.produce import (
     ProducedPartition,
@@ -32,11 +32,10 @@ def produce(exchange: Exchange) -> None:
     ids = exchange.topic_ids(asked.topic_data)
     parts: list[native.ProducePartition] = []
     payload: list[Buffer] = []
-    for topic, topic_id in zip(asked.topic_data, ids, strict=True):
-        for one in topic.partition_data if topic_id else ():
-            frame = len(payload)
-            parts.append(native.ProducePartition(topic_id, one.index, LeaderEpoch(-1), frame))
-            payload.append(b"" if one.records is None else one.records)
+    for topic_id, one in of_known(asked.topic_data, "partition_data", ids):
+        frame = len(payload)
+        parts.append(native.ProducePartition(topic_id, one.index, LeaderEpoch(-1), frame))
+        payload.append(b"" if one.records is None else one.records)
     acks, client_id = asked.acks, exchange.header.client_id
     question = native.ProduceRequest(
         acks, asked.timeout_ms, tuple(parts), asked.transactional_id, client_id

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nodes.broker.kafka import connection, listener, table
-from tests.unit.broker.kafka_bench import LAST, NOW, Bench
+from tests.unit.broker.listener_bench import LAST, NOW, Bench
 from transport.gateway.kafka.apis import APIS, ApiKey
 from transport.gateway.kafka.messages.api_versions import ApiVersionsRequest
 from transport.gateway.kafka.messages.coordinators import FindCoordinatorRequest

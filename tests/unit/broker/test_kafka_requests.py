@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from tests.unit.broker.kafka_bench import Bench
+from tests.unit.broker.listener_bench import Bench
 from tests.unit.gateway.declared_values import draw
 from tests.unit.gateway.test_kafka_messages import declared
 from transport.gateway.kafka.apis import APIS, ApiKey

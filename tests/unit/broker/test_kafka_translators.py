@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.broker.kafka_bench import ORDERS, Bench
+from tests.unit.broker.listener_bench import ORDERS, Bench
 from transport.gateway.kafka.apis import ApiKey
 from transport.gateway.kafka.messages import coordinators, fetch, metadata, offsets, produce
 from transport.gateway.kafka.messages.producer_ids import InitProducerIdRequest
