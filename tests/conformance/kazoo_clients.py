@@ -69,3 +69,10 @@ class Told:
     def until(self, wanted: Any) -> None:
         while self.next() != wanted:
             pass
+
+    def heard(self, wanted: Any) -> bool:
+        """Whether it was told ``wanted`` by now; what came before that is forgotten."""
+        while not self._news.empty():
+            if self.next() == wanted:
+                return True
+        return False
