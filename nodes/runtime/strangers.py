@@ -27,15 +27,16 @@ class Strangers(Relay):
         self._known: dict[bytes, OnReply] = {}
         self._last = 0
 
-    def admit(self, address: str, on_reply: OnReply) -> Origin:
+    def admit(self, address: str, on_reply: OnReply, principal: str = "") -> Origin:
         """Return the origin of a stranger at this IP address: it comes by the clients' door.
 
-        ``on_reply`` may be called from within the handing over of a request.
+        ``principal``: whom its connection proves it to be.  ``on_reply`` may be called from within
+        the handing over of a request.
         """
         self._last += 1
         route = _ROUTE + b"%d" % self._last
         self._known[route] = on_reply
-        return Origin(Door.CLIENTS, route, address)
+        return Origin(Door.CLIENTS, route, address, principal)
 
     def dismiss(self, origin: Origin) -> None:
         """Know a stranger no more: replies to it are refused."""

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.table import translator
 from transport.driver.ports import StreamId
@@ -72,6 +74,10 @@ class Connection:
         self._paused = False
         self._open = True
         self.held_bytes = 0
+
+    def become(self, principal: str) -> None:
+        """Be this principal to the broker's handlers from the next request on."""
+        self.origin = replace(self.origin, principal=principal)
 
     # Requests
 

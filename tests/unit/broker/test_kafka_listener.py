@@ -56,6 +56,22 @@ def test_a_request_begins_when_the_one_before_is_answered() -> None:
     assert numbers(bench) == [second]
 
 
+def test_who_a_client_has_proved_to_be_is_the_principal_of_its_requests() -> None:
+    bench = Bench()
+    bench.send(ApiKey.FIND_COORDINATOR, 0, FIND)
+    (connected,) = bench.listener._connections.values()
+    connected.become("alice")
+    before = bench.asked[0][0]
+    bench.reply(FindCoordinatorResponse(ErrorCode.NONE))
+    bench.end_turn()
+    number = bench.send(ApiKey.FIND_COORDINATOR, 0, FIND)
+    after = bench.asked[0][0]
+    assert (before.principal, after.principal, after.address) == ("", "alice", "10.9.9.9")
+    bench.answers()
+    bench.reply(FindCoordinatorResponse(ErrorCode.NONE))
+    assert numbers(bench) == [number]
+
+
 def test_writes_go_on_beside_each_other_and_are_answered_in_order() -> None:
     bench = Bench()
     sent = [bench.send(ApiKey.PRODUCE, 7, write()) for _ in range(3)]
