@@ -24,7 +24,8 @@ from transport.wire.messages import Message, Refusal
 
 TRY_TIMEOUT_MS = 5_000
 """One broker's time to answer, controller included, before another one is asked."""
-PAUSE_MIN_MS = 20
+PAUSE_MIN_MS = 4
+"""Short: the next broker is soon asked, and holds the request until there is a controller."""
 PAUSE_MAX_MS = 1_000
 
 OnDone = Callable[[Message, Now], None]

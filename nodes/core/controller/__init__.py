@@ -38,6 +38,7 @@ by itself, is decided in pieces of ``piece_records``: the coming and going of br
 what brokers ask for of their replicas (ISR changes, failed logs).  After each piece it goes to the
 end of its queue, and commits of pieces and of requests take turns while both wait: a request waits
 for one piece of it and not for ten thousand partitions, and requests without end hold up no death.
+A successor's first pieces are small, and double: its sweep begins when those who waited come to ask.
 Such a decision says where it may be left, and goes by the image as it is then: it looks at each
 partition, and at who asks, when the turn of these comes.  Two lists of live brokers are never decided
 upon side by side; of those that come meanwhile the newest counts.  What a successor finds half done

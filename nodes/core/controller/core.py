@@ -105,6 +105,9 @@ VERSIONED = (
 )
 """Answers that name the version by which everything in them is a fact."""
 
+FIRST_PIECE_RECORDS = 25
+"""A successor's first piece has no more: whoever waited for its predecessor asks it now."""
+
 _PATH_BYTES = 350
 """From above: a znode's path (a topic's name has up to 249 characters) and its framing."""
 
@@ -193,6 +196,8 @@ class ControllerCore:
         """What is decided in pieces: not begun, or between two of them."""
         self._was_piece = True
         """The last commit was one of a piece: the next one is of requests, if there are any."""
+        self._piece_records = min(FIRST_PIECE_RECORDS, settings.piece_records)
+        """Of the next piece; it doubles with each, up to the settings' bound."""
         self._unasked: set[type[LiveBrokers | BalanceDue]] = set()
         """What these wait for, or are being decided upon: one decision of each at a time."""
         self._course: _Course | None = None
@@ -372,7 +377,7 @@ class ControllerCore:
         return True
 
     def _is_piece(self) -> bool:
-        return len(self._draft.records) >= self._settings.piece_records
+        return len(self._draft.records) >= self._piece_records
 
     def _begin_asked(self, asked: Asked, now: Now) -> None:
         """Begin what somebody asks for, or answer why it is not to be."""
@@ -413,6 +418,8 @@ class ControllerCore:
         records = tuple(self._draft.records.values())
         self._draft.records = {}
         self._was_piece = bool(self._draft.in_pieces)
+        if self._was_piece:
+            self._piece_records = min(2 * self._piece_records, self._settings.piece_records)
         version = MetadataVersion(self._version + 1)
         self._in_flight = MetadataDelta(self._epoch, version, records)
         effects.append.append(self._in_flight)

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
+from nodes.core.controller.core import FIRST_PIECE_RECORDS
 from nodes.core.controller.events import (
     Asked,
     BalanceDue,
@@ -207,6 +208,19 @@ def test_what_an_operator_wants_of_a_broker_outlives_the_news_of_its_death() -> 
     gone = cluster.image.brokers[NodeId(2)]
     assert not gone.alive
     assert gone.draining
+
+
+def test_a_successors_pieces_begin_small_and_double() -> None:
+    """Whoever waited for its predecessor asks it now."""
+    cluster = three()
+    cluster.create("t", 1_000, 3)
+    heir = Cluster(cluster.image, epoch=2)
+    heir.live(broker(2), broker(3), takeover=True)
+    first = FIRST_PIECE_RECORDS
+    sizes = [len(delta.records) for delta in heir.deltas]
+    assert sizes[:4] == [first, 2 * first, 4 * first, 8 * first]
+    assert set(sizes[3:-1]) == {ControllerSettings().piece_records}
+    assert sum(sizes) == 1 + 1_000, "the broker, and each partition once"
 
 
 def test_who_has_asked_before_a_takeover_comes_before_it() -> None:
