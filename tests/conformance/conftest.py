@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from odradek.testing import Cluster
+
 HERE = Path(__file__).parent
 TIMEOUT_S = 120
 LEFT_OPEN = "ignore::ResourceWarning"
@@ -25,6 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings(LEFT_OPEN))
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """What most files of this folder ask for; the others have one of their own."""
+    with Cluster.start(brokers=3, coordinators=3, mode="kraft") as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module", autouse=True)

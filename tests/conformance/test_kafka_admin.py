@@ -34,12 +34,6 @@ T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with Cluster.start(brokers=3, coordinators=3, mode="kraft") as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
 def confluent(cluster: Cluster) -> Any:
     return rd.AdminClient({"bootstrap.servers": cluster.kafka_bootstrap})
 

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import confluent_kafka
@@ -23,12 +23,6 @@ LAST = b"last"
 ROUNDS = ((b"one", True), (b"void", False), (b"two", True))
 """What is written in each transaction, and whether that is committed."""
 DESCRIBE = (sys.executable, "-P", "-m", "supervisor", "transaction", "describe")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with Cluster.start(brokers=3, coordinators=3, mode="kraft") as cluster:
-        yield cluster
 
 
 @pytest.fixture

@@ -1,11 +1,22 @@
-"""ApiVersions: the table of what is spoken, told."""
+"""ApiVersions: the table of what is spoken, told; and the features that go by a number of their own."""
 
 from __future__ import annotations
 
 from nodes.broker.kafka.exchange import Exchange
 from transport.gateway.kafka.apis import APIS
-from transport.gateway.kafka.messages.api_versions import ApiVersion, ApiVersionsResponse
+from transport.gateway.kafka.messages.api_versions import (
+    ApiVersion,
+    ApiVersionsResponse,
+    FinalizedFeature,
+    SupportedFeature,
+)
 from transport.wire.errors import ErrorCode
+
+FEATURES = {"group.version": 1, "transaction.version": 2}
+"""Kafka's names and levels.  Groups whose coordinator divides (KIP-848); a producer epoch for each
+transaction, whose partitions are added by those who write them (KIP-890).  They are not changed."""
+FEATURES_EPOCH = 1
+"""Of the above; must grow with each change, as clients believe the largest that they were told."""
 
 
 def api_versions(exchange: Exchange) -> None:
@@ -14,10 +25,7 @@ def api_versions(exchange: Exchange) -> None:
 
 
 def spoken_here(error: ErrorCode) -> ApiVersionsResponse:
-    """Return the table.
-
-    No feature is told of: transactions have a new epoch only where the client asks for one.
-    """
+    """Return the table."""
     told = tuple(
         ApiVersion(
             api_key=key,
@@ -26,4 +34,17 @@ def spoken_here(error: ErrorCode) -> ApiVersionsResponse:
         )
         for key, row in sorted(APIS.items())
     )
-    return ApiVersionsResponse(error_code=error, api_keys=told)
+    levels = FEATURES.items()
+    return ApiVersionsResponse(
+        error_code=error,
+        api_keys=told,
+        supported_features=tuple(
+            SupportedFeature(name=name, min_version=level, max_version=level)
+            for name, level in levels
+        ),
+        finalized_features_epoch=FEATURES_EPOCH,
+        finalized_features=tuple(
+            FinalizedFeature(name=name, max_version_level=level, min_version_level=level)
+            for name, level in levels
+        ),
+    )

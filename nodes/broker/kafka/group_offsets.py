@@ -39,12 +39,12 @@ from transport.wire.messages import Message, group_offsets
 FETCHES_MANY_FROM = 8
 NO_TOPIC = TopicId(b"")
 _PRODUCER_FENCED_FROM = 3
+_ABORTABLE_FROM = 4
 _IN_A_TRANSACTION: dict[int, int] = {
     ErrorCode.FENCED_MEMBER_EPOCH: ErrorCode.ILLEGAL_GENERATION,
     ErrorCode.STALE_MEMBER_EPOCH: ErrorCode.ILLEGAL_GENERATION,
-    ErrorCode.TRANSACTION_ABORTABLE: ErrorCode.INVALID_PRODUCER_EPOCH,
 }
-"""What its clients know of a member that has lost its place, and of a transaction that has."""
+"""What its clients know of a member that has lost its place."""
 
 
 def offset_commit(exchange: Exchange) -> None:
@@ -73,6 +73,8 @@ def txn_offset_commit(exchange: Exchange) -> None:
 
     def told(error: int) -> int:
         if error == ErrorCode.PRODUCER_FENCED and exchange.version < _PRODUCER_FENCED_FROM:
+            return int(ErrorCode.INVALID_PRODUCER_EPOCH)
+        if error == ErrorCode.TRANSACTION_ABORTABLE and exchange.version < _ABORTABLE_FROM:
             return int(ErrorCode.INVALID_PRODUCER_EPOCH)
         return _IN_A_TRANSACTION.get(error, error)
 

@@ -1,7 +1,8 @@
-"""Transactions: producers that name their partitions themselves, and administrators.
+"""Transactions: producers of both of Kafka's protocols, and administrators.
 
-They keep the epoch they were given (``nodes/core/transaction/requests.py``): EndTxn is spoken here
-up to the version that cannot tell another one.
+Those of the older one name their partitions themselves, and keep the epoch they were given
+(``nodes/core/transaction/requests.py``).  Those of ``transaction.version`` 2 name nothing, as ours
+do: their partitions' leaders ask, and EndTxn 5 tells them the next epoch.
 """
 
 from __future__ import annotations
@@ -39,11 +40,13 @@ from transport.gateway.kafka.messages.transactions import (
     WriteTxnMarkersResponse,
 )
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import ProducerEpoch, ProducerId
+from transport.wire.ids import NO_PRODUCER_ID, ProducerEpoch, ProducerId
 from transport.wire.messages import transactions
 from transport.wire.messages.coordinators import KEY_GROUP, FindCoordinatorRequest
 
 PRODUCER_FENCED_FROM = 2
+ABORTABLE_FROM = 4
+"""Older producers have no TRANSACTION_ABORTABLE; of AddPartitionsToTxn clients have no such version."""
 OPERATION_NOT_ATTEMPTED = 55
 """Kafka's for partitions that are refused because another one of the request is."""
 STATES = frozenset(
@@ -53,7 +56,7 @@ STATES = frozenset(
 
 def _told(exchange: Exchange, error: int) -> int:
     """Return the code for a producer of this version."""
-    if error == ErrorCode.TRANSACTION_ABORTABLE:
+    if error == ErrorCode.TRANSACTION_ABORTABLE and exchange.version < ABORTABLE_FROM:
         error = ErrorCode.PRODUCER_FENCED
     if error == ErrorCode.PRODUCER_FENCED and exchange.version < PRODUCER_FENCED_FROM:
         error = ErrorCode.INVALID_PRODUCER_EPOCH
@@ -140,7 +143,13 @@ def end_txn(exchange: Exchange) -> None:
     asked: EndTxnRequest = exchange.body
 
     def then(answer: Any, _payload: object) -> None:
-        exchange.answer(EndTxnResponse(error_code=_told(exchange, answer.error)))
+        exchange.answer(
+            EndTxnResponse(
+                error_code=_told(exchange, answer.error),
+                producer_id=getattr(answer, "producer_id", NO_PRODUCER_ID),
+                producer_epoch=getattr(answer, "producer_epoch", transactions.NO_EPOCH),
+            )
+        )
 
     request = transactions.EndTxnRequest(
         asked.transactional_id,

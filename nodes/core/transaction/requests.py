@@ -1,6 +1,6 @@
 """Judgements about who asks, and what the next epoch is.
 
-A producer that declares its partitions (those of Kafka's clients, which speak EndTxn before version
+A producer that declares its partitions (those of Kafka's clients that speak EndTxn before version
 5) cannot be told another epoch: its transactions all have the one that it was initialised with, and
 so have their markers.  What is late is then refused for not being part of any transaction, and by
 its sequence; an abort that is not its own doing (a time-out, a newer producer) ends the epoch too.

@@ -17,18 +17,22 @@ from nodes.broker.kafka import (
 )
 from nodes.broker.kafka.coordination import ASKED_MAX
 from odradek.cluster.consumer_protocol import decode_assignment, decode_subscription
+from transport.gateway.kafka.apis import ApiKey, conversation
 from transport.gateway.kafka.messages import consumer_groups as kip_848
 from transport.gateway.kafka.messages import group_administration as administration
 from transport.gateway.kafka.messages import group_offsets as offsets
 from transport.gateway.kafka.messages import groups as classic
 from transport.gateway.kafka.messages import transactions as foreign
 from transport.gateway.kafka.messages.metadata import NO_OPERATIONS
+from transport.gateway.kafka.reader import Reader
+from transport.gateway.kafka.writer import Writer
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
     LeaderEpoch,
     MemberEpoch,
     MemberId,
     Offset,
+    ProducerEpoch,
     ProducerId,
     TopicId,
     TopicPartition,
@@ -410,6 +414,57 @@ def test_a_producer_declares_its_partitions_all_or_none() -> None:
 def test_a_fenced_producer_is_told_so_in_its_own_words(version: int, expected: int) -> None:
     assert _codes(_add(version, ErrorCode.PRODUCER_FENCED, "orders")) == [expected]
     assert _codes(_add(version, ErrorCode.TRANSACTION_ABORTABLE, "orders")) == [expected]
+
+
+@pytest.mark.parametrize("version", range(6))
+def test_who_ends_a_transaction_is_told_the_next_epoch_if_it_can_read_it(version: int) -> None:
+    def coordinator(asked: native_transactions.EndTxnRequest) -> Message:
+        assert (asked.producer_id, asked.producer_epoch, asked.committed) == (7, 1, True)
+        return native_transactions.EndTxnResponse(0, ProducerId(7), ProducerEpoch(2))
+
+    body = foreign.EndTxnRequest(
+        transactional_id="t", producer_id=7, producer_epoch=1, committed=True
+    )
+    told = exchanged(transactions.end_txn, version, body, coordinator).told
+    codec = conversation(ApiKey.END_TXN, version)
+    assert codec is not None
+    writer = Writer()
+    codec.response.write(writer, told)
+    read = codec.response.read(Reader(memoryview(bytes(writer.buffer))))
+    next_epoch = (7, 2) if version >= 5 else (-1, -1)
+    assert (read.error_code, read.producer_id, read.producer_epoch) == (0, *next_epoch)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"), [(1, 47), (3, 90), (4, 120), (5, ErrorCode.TRANSACTION_ABORTABLE)]
+)
+def test_whose_transaction_was_aborted_is_told_to_begin_anew_if_it_can(
+    version: int, expected: int
+) -> None:
+    def coordinator(_asked: object) -> Message:
+        return native_transactions.EndTxnResponse(ErrorCode.TRANSACTION_ABORTABLE)
+
+    body = foreign.EndTxnRequest(
+        transactional_id="t", producer_id=7, producer_epoch=1, committed=True
+    )
+    assert exchanged(transactions.end_txn, version, body, coordinator).told.error_code == expected
+
+
+@pytest.mark.parametrize(("version", "expected"), [(3, 47), (4, 120), (5, 120)])
+def test_so_is_who_commits_offsets_in_it(version: int, expected: int) -> None:
+    part = offsets.TxnOffsetCommitRequestPartition(
+        partition_index=0, committed_offset=4, committed_metadata=None
+    )
+    topic = offsets.TxnOffsetCommitRequestTopic(name="orders", partitions=(part,))
+    body = offsets.TxnOffsetCommitRequest(
+        transactional_id="t", group_id="g", producer_id=7, producer_epoch=1, topics=(topic,)
+    )
+
+    def coordinator(_asked: object) -> Message:
+        return Refusal(ErrorCode.TRANSACTION_ABORTABLE)
+
+    told = exchanged(group_offsets.txn_offset_commit, version, body, coordinator).told
+    assert told.topics[0].partitions[0].error_code == expected
 
 
 def test_a_groups_offsets_join_the_transaction_once_their_shard_is_there() -> None:

@@ -42,6 +42,21 @@ def test_every_api_that_is_told_of_is_translated() -> None:
         assert callable(table.translator(key))
 
 
+@pytest.mark.parametrize("version", range(5))
+def test_features_are_told_from_the_version_on_that_has_them(version: int) -> None:
+    bench = Bench()
+    bench.send(ApiKey.API_VERSIONS, version, ApiVersionsRequest())
+    [(_, told)] = bench.answers()
+    finalized = {one.name: one.max_version_level for one in told.finalized_features}
+    supported = {one.name: (one.min_version, one.max_version) for one in told.supported_features}
+    if version < 3:
+        assert (finalized, supported, told.finalized_features_epoch) == ({}, {}, -1)
+        return
+    assert finalized == {"group.version": 1, "transaction.version": 2}
+    assert supported == {name: (level, level) for name, level in finalized.items()}
+    assert told.finalized_features_epoch > 0
+
+
 def test_a_request_begins_when_the_one_before_is_answered() -> None:
     bench = Bench()
     first = bench.send(ApiKey.FIND_COORDINATOR, 0, FIND)

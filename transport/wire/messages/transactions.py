@@ -24,7 +24,7 @@ class TransactionPartition(Part, frozen=True, array_like=True, gc=False):
 class AddPartitionsToTxnRequest(Message, frozen=True, array_like=True, gc=False):
     """These partitions are about to be written to; asked by their leaders (KIP-890).
 
-    ``declared``: by the producer itself, as Kafka's clients do.  Such a producer does not learn of
+    ``declared``: by the producer itself, as older clients of Kafka's do.  Such a producer does not learn of
     another epoch when a transaction ends: it keeps its own until it initialises anew, and its
     partitions' leaders only ask whether they have been declared.  ``group_id``: offsets of this group
     are about to be committed, too.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from transport.gateway.kafka.fields import Bool, Int16, Int32, Int64, Struct, Text
+from typing import Annotated
+
+from transport.gateway.kafka.fields import Bool, Int16, Int32, Int64, Struct, Text, Versions
 
 
 class AddPartitionsToTxnTopic(Struct, kw_only=True):
@@ -68,10 +70,12 @@ class EndTxnRequest(Struct, kw_only=True):
 
 
 class EndTxnResponse(Struct, kw_only=True):
-    """NONE: it has ended."""
+    """NONE: it has ended; (version 5) the next one has this id and epoch."""
 
     throttle_time_ms: Int32 = 0
     error_code: Int16
+    producer_id: Annotated[Int64, Versions(5)] = -1
+    producer_epoch: Annotated[Int16, Versions(5)] = -1
 
 
 class ListTransactionsRequest(Struct, kw_only=True):
