@@ -22,11 +22,12 @@ from typing import NamedTuple
 from nodes.storage.disk import Damaged, Disk, File
 from nodes.storage.key_map import KeyMap
 from nodes.storage.segment import NO_LEADER_EPOCH, Segment, walk_headers
-from transport.wire.batch import BatchHeader, RecordError
+from transport.wire.batch import BatchHeader, RecordError, check_batches
 from transport.wire.batch_filter import RawRecord, filtered, raw_records
-from transport.wire.control import read_marker
+from transport.wire.control import Marker, read_marker
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import Offset, ProducerId
+from transport.wire.messages.fetch import AbortedTransaction
 
 RECORDS_A_STEP = 500
 """About a millisecond or two."""
@@ -58,6 +59,9 @@ class CleaningPlan(NamedTuple):
     delete_retention_ms: int
     lasts: frozenset[Offset]
     """Last offset of the newest batch, or marker, of each producer."""
+    aborted_behind: tuple[AbortedTransaction, ...] = ()
+    """Transactions of these segments whose markers stand behind them, and abort them: all others are
+    committed, since everything here is stable."""
 
 
 class Group(NamedTuple):
@@ -77,7 +81,6 @@ class Cleaning:
         self._plan = plan
         self._keys = KeyMap(plan.dirty_from, plan.keys_max)
         self._aborted: dict[ProducerId, list[tuple[Offset, Offset]]] = {}
-        self._undecided: dict[ProducerId, Offset] = {}
         self._with_data: set[ProducerId] = set()
         self._last_epoch = NO_LEADER_EPOCH
         self._cost = 0
@@ -144,32 +147,31 @@ class Cleaning:
     # Transactions
 
     def _find_aborted(self) -> Iterator[None]:
+        begun: dict[ProducerId, Offset] = {}
         for source in self._plan.sources:
             for file, position, header in self._batches(source):
                 producer = header.producer_id
                 if header.is_control:
-                    self._end_transaction(header, file.read(position, header.size_bytes))
+                    marker = _marker_in(file, position, header)
+                    first = begun.pop(producer, None)
+                    if first is not None and marker is not None and not marker.committed:
+                        self._note_aborted(producer, first, header.base_offset)
                 elif header.is_transactional:
-                    self._undecided.setdefault(producer, header.base_offset)
+                    begun.setdefault(producer, header.base_offset)
                 if self._is_time(1):
                     yield None
+        for known in self._plan.aborted_behind:
+            end = self._plan.sources[-1].next_offset
+            self._note_aborted(known.producer_id, known.first_offset, end)
 
-    def _end_transaction(self, header: BatchHeader, batch: bytes) -> None:
-        marker = read_marker(batch) if header.record_count else None
-        first = self._undecided.pop(header.producer_id, None)
-        if first is not None and marker is not None and not marker.committed:
-            span = first, header.base_offset
-            self._aborted.setdefault(header.producer_id, []).append(span)
+    def _note_aborted(self, producer: ProducerId, first: Offset, end: Offset) -> None:
+        self._aborted.setdefault(producer, []).append((first, end))
 
     def _is_aborted(self, header: BatchHeader) -> bool:
         spans = self._aborted.get(header.producer_id, ())
         return header.is_transactional and any(
             first <= header.base_offset < end for first, end in spans
         )
-
-    def _is_undecided(self, header: BatchHeader) -> bool:
-        first = self._undecided.get(header.producer_id) if header.is_transactional else None
-        return first is not None and header.base_offset >= first
 
     # Keys
 
@@ -182,8 +184,7 @@ class Cleaning:
                     continue
                 if self._keys.is_full:
                     return
-                counts = not (header.is_control or self._is_aborted(header))
-                if counts and not self._is_undecided(header):
+                if not (header.is_control or self._is_aborted(header)):
                     for record in self._records(file, position, header):
                         if record.key is not None:
                             self._keys.add(record.key, record.offset)
@@ -260,7 +261,7 @@ class Cleaning:
     def _kept_records(
         self, batch: bytes, header: BatchHeader, file: File, position: int
     ) -> tuple[list[RawRecord] | None, int | None]:
-        if header.base_offset >= self._keys.end_offset or self._is_undecided(header):
+        if header.base_offset >= self._keys.end_offset:
             return None, None
         try:
             records = list(raw_records(batch))
@@ -301,3 +302,15 @@ class Cleaning:
                 return None, None
             return records, self._plan.now_ms + self._plan.delete_retention_ms
         return ([] if self._has_passed(horizon_ms) else None), None
+
+
+def _marker_in(file: File, position: int, header: BatchHeader) -> Marker | None:
+    """Read the marker that a control batch is; None: it is another kind, or a bare header."""
+    if not header.record_count:
+        return None
+    batch = file.read(position, header.size_bytes)
+    try:
+        check_batches(batch)
+        return read_marker(batch)
+    except RecordError as error:
+        raise Damaged(f"{file.path} at position {position}: {error.text}") from None

@@ -121,6 +121,7 @@ class LogCleaner:
         compaction = log.settings.compaction
         assert compaction is not None, "it was looked at"
         self._replica = replica
+        end = dirt.sources[-1].next_offset
         plan = CleaningPlan(
             log.folder,
             dirt.sources,
@@ -132,6 +133,7 @@ class LogCleaner:
             now.wall_ms,
             compaction.delete_retention_ms,
             core.producers.last_offsets(),
+            tuple(core.aborted_within(end, end)),
         )
         self._step(_Pass(replica, log, Cleaning(self._context.disk, plan)), now)
 

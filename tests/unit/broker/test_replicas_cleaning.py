@@ -7,9 +7,11 @@ from typing import Any
 
 from nodes.config import LogConfig
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
+from tests.unit.broker.test_replica_transactions import write_marker, write_own
 from tests.unit.broker.test_replicas_faults import followers, whole
+from transport.wire.compression import NONE
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import Offset, PartitionKey
+from transport.wire.ids import Offset, PartitionKey, ProducerEpoch, ProducerId
 from transport.wire.records import BatchBuilder, decode_rows, iterate_headers
 
 COMPACT = {
@@ -59,6 +61,12 @@ def read(fleet: PartitionFleet, number: int, key: PartitionKey) -> Values:
     return found
 
 
+def make_keyed(key: bytes, value: bytes) -> bytes:
+    builder = BatchBuilder()
+    builder.append(key, value, (), 1)
+    return builder.build()
+
+
 def living(values: Values) -> Values:
     return {name: told for name, told in values.items() if told[1] is not None}
 
@@ -80,6 +88,25 @@ def test_every_replica_compacts_and_all_keep_the_newest_of_each_key() -> None:
         assert size_bytes(fleet, number, key) < 10_000
         assert living(read(fleet, number, key)) == living(last)
         assert not fleet.disks[number].files("logs/t-0", ".deleted")
+
+
+def test_what_a_marker_in_a_later_segment_aborts_supersedes_nothing() -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    fleet.produce(fleet.leader(key), key, make_keyed(b"k", b"committed"))
+    builder = BatchBuilder()
+    builder.append(b"k", b"aborted", (), 1)
+    builder.append(b"large", bytes(3_800), (), 1)
+    first = ProducerEpoch(0)
+    write_own(fleet, key, builder.build(NONE, ProducerId(7), first, 0, transactional=True))
+    fleet.produce(fleet.leader(key), key, make_keyed(b"other", bytes(3_000)))
+    write_marker(fleet, key, committed=False)
+    fleet.world.run_for(3_000)
+    for number in fleet.numbers:
+        assert fleet.server(number).context.figures["logs_cleaned"] >= 1
+        found = read(fleet, number, key)
+        assert found[b"k"] == (0, b"committed")
+        assert b"large" not in found
 
 
 def test_a_replica_on_a_new_disk_follows_a_compacted_log_with_its_holes() -> None:

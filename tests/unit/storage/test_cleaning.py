@@ -15,9 +15,11 @@ from nodes.storage.disk import Damaged
 from nodes.storage.log_settings import LogSettings
 from nodes.storage.partition_log import PartitionLog
 from tests.simulation.disk import SimulatedDisk
+from transport.wire.batch import HEADER_BYTES
 from transport.wire.compression import CODECS
 from transport.wire.control import Marker, build_marker
 from transport.wire.ids import LeaderEpoch, Offset, ProducerEpoch, ProducerId
+from transport.wire.messages.fetch import AbortedTransaction
 from transport.wire.records import (
     BatchBuilder,
     BatchHeader,
@@ -260,14 +262,46 @@ def test_aborted_records_neither_stay_nor_supersede(disk: SimulatedDisk) -> None
     assert [one.base_offset for one in headers(log) if one.is_control] == [4]
 
 
-def test_what_is_not_decided_stays_and_supersedes_nothing(disk: SimulatedDisk) -> None:
+def test_a_marker_in_a_later_segment_counts_as_well(disk: SimulatedDisk) -> None:
     log = open_log(disk)
     put(log, (b"k", b"old"))
-    put(log, (b"k", b"open"), producer=7, sequence=0, transactional=True)
+    put(log, (b"k", b"aborted"), producer=7, sequence=0, transactional=True)
+    put(log, (b"j", b"old"))
+    put(log, (b"j", None), producer=8, sequence=0, transactional=True)
+    put(log, (b"last", b""))
     roll(log)
     end_transaction(log, 7, committed=False)
+    end_transaction(log, 8, committed=True)
+    behind = (AbortedTransaction(ProducerId(7), Offset(1)),)
+    clean(disk, log, plan_for(log)._replace(aborted_behind=behind))
+    assert keys(log) == [(0, b"old"), (3, None), (4, b"")]
+
+
+def test_the_tombstone_of_a_transaction_goes_after_what_it_deletes(disk: SimulatedDisk) -> None:
+    log = open_log(disk)
+    put(log, (b"k", b"old"))
+    put(log, (b"k", None), producer=7, sequence=0, transactional=True)
+    put(log, (b"last", b""))
+    roll(log)
+    end_transaction(log, 7, committed=True)
     clean(disk, log, plan_for(log))
-    assert keys(log) == [(0, b"old"), (1, b"open")]
+    for days in (1, 2, 3):
+        put(log, (b"more-%d" % days, b""))
+        roll(log)
+        clean(disk, log, plan_for(log, now_ms=NOW_MS + days * DAY_MS))
+    assert b"k" not in {kept.key for kept in content(log)}, "what was deleted is back"
+
+
+def test_a_damaged_marker_is_not_gone_by(disk: SimulatedDisk) -> None:
+    log = open_log(disk)
+    put(log, (b"k", b"old"))
+    put(log, (b"k", b"new"), producer=7, sequence=0, transactional=True)
+    end_transaction(log, 7, committed=True)
+    roll(log)
+    kind = log.segments[0].size_bytes - headers(log)[-1].size_bytes + HEADER_BYTES + 8
+    disk.flip(log.segments[0].path, kind, 0)
+    with pytest.raises(Damaged):
+        clean(disk, log, plan_for(log))
 
 
 def test_a_bare_header_is_of_no_transaction(disk: SimulatedDisk) -> None:
