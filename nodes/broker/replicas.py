@@ -221,13 +221,15 @@ class Replicas:
 
         That one may have had records which this one has not, under the same leader epoch.
         """
-        if record.leader != self._context.id:
-            return record
-        me = self._context.image.brokers.get(self._context.id)
-        if me is not None and me.incarnation == self._context.config.incarnation:
+        if record.leader != self._context.id or self._knows_our_start():
             return record
         self._context.count("leaderships_of_the_past")
         return replace(record, leader=NO_NODE)
+
+    def _knows_our_start(self) -> bool:
+        """Tell whether the image has this very process registered: it holds all that was before."""
+        me = self._context.image.brokers.get(self._context.id)
+        return me is not None and me.incarnation == self._context.config.incarnation
 
     def _remove(self, replica: Replica, error: ErrorCode, now: Now) -> None:
         replica.retire(error, now)
@@ -388,7 +390,7 @@ class Replicas:
             replica.close()
         for replica in self._all():
             self._fetchers.drop(replica)
-        self._upkeep.stop()
+        self._upkeep.stop(opened_all=self._knows_our_start() and not self._assignments)
 
     def check(self) -> None:
         """Assert the invariants of every replica and of the tables."""

@@ -7,7 +7,7 @@ again that were deleted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from nodes.storage.disk import Disk
 from transport.wire.ids import Offset, TopicPartition
@@ -47,6 +47,13 @@ def write_checkpoint(
     lines = [f"{topic} {partition} {offset}" for (topic, partition), offset in offsets.items()]
     text = "\n".join([VERSION, str(len(lines)), *sorted(lines), ""])
     disk.write_file(name, text.encode("ascii"), durable=durable)
+
+
+def still_noted(
+    written: Mapping[TopicPartition, Offset], unmet: Collection[TopicPartition]
+) -> dict[TopicPartition, Offset]:
+    """Return what a checkpoint says of partitions that this process has not met yet."""
+    return {name: offset for name, offset in written.items() if name in unmet} if unmet else {}
 
 
 def take_clean_stop(disk: Disk) -> bool:

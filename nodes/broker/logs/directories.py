@@ -104,7 +104,7 @@ class LogDirectories:
     def _adopt_moved(self, swap: Swap, found: Mapping[str, list[str]]) -> None:
         """What was about to change its directory is there if it has its name there; while that
         cannot be looked at, it may be, and what stands elsewhere is not taken for it."""
-        name, there = _partition_in(swap.folder), self.find(swap.directory)
+        name, there = partition_in(swap.folder), self.find(swap.directory)
         if name is not None and there is not None and not there.is_online:
             self._put(name, there)
         elif name is not None and there is not None and swap.folder in found[there.path]:
@@ -120,7 +120,7 @@ class LogDirectories:
     def _adopt_found(self, found: Mapping[str, list[str]]) -> None:
         """Where two directories have a log, the one that was noted counts."""
         for folder, number in self._note.logs.items():
-            name, paths = _partition_in(folder), self._note.directories
+            name, paths = partition_in(folder), self._note.directories
             if name is None or name in self._homes or not 0 <= number < len(paths):
                 continue
             directory = self.find(paths[number])
@@ -131,10 +131,10 @@ class LogDirectories:
         """What was in a directory that cannot be looked at is still there; in another, it is lost
         unless it is found there, or elsewhere."""
         known = {directory.path: directory for directory in self.all}
-        names = map(_partition_in, self._note.lost)
+        names = map(partition_in, self._note.lost)
         self._lost = {name for name in names if name is not None}
         for folder, number in self._note.logs.items():
-            name, paths = _partition_in(folder), self._note.directories
+            name, paths = partition_in(folder), self._note.directories
             if name is None or name in self._homes or not 0 <= number < len(paths):
                 continue
             directory = known.get(paths[number])
@@ -144,7 +144,7 @@ class LogDirectories:
                 self._put(name, directory)
 
     def _adopt(self, directory: LogDirectory, folder: str) -> None:
-        name = _partition_in(folder)
+        name = partition_in(folder)
         if name is None:
             return
         self._lost.discard(name)
@@ -259,7 +259,7 @@ class LogDirectories:
         return _Note()
 
 
-def _partition_in(folder: str) -> TopicPartition | None:
+def partition_in(folder: str) -> TopicPartition | None:
     """Return whose log a folder of this name is; None: it is another thing."""
     topic, _, number = folder.rpartition("-")
     return TopicPartition(topic, int(number)) if topic and number.isdecimal() else None

@@ -7,7 +7,7 @@ yet is opened at once, so that a new topic waits for nobody.
 from __future__ import annotations
 
 from nodes.broker.context import BrokerContext
-from nodes.broker.logs.directories import LogDirectory
+from nodes.broker.logs.directories import LogDirectory, partition_in
 from nodes.broker.logs.folders import (
     DAMAGED,
     OpenedLog,
@@ -28,7 +28,7 @@ from nodes.storage.log_files import (
     decode_metadata,
 )
 from transport.kernel import Now
-from transport.wire.ids import NO_METADATA
+from transport.wire.ids import NO_METADATA, PartitionKey, TopicId, TopicPartition
 
 STRAYS_AFTER_MS = 60_000
 """By then the image is whole: a folder of a topic that it does not know belongs to nobody."""
@@ -66,6 +66,7 @@ class LogShelf:
 
     def open(self, replica: Replica, now: Now) -> None:
         """Open a replica's log: at once where there is none yet, else in the pool."""
+        self._upkeep.meet(replica.name)
         replica.directory = directory = self._context.directories.home(replica.name)
         if not directory.is_online:
             replica.fail(StorageError(f"{directory.path} is offline: {directory.failure}"), now)
@@ -184,9 +185,16 @@ class LogShelf:
         self._context.ports.pool.submit(lambda: disk.remove(aside), done)
 
     def _remove_strays(self, now: Now) -> None:
-        """Topics that were deleted while this broker was away leave folders behind."""
-        if self._context.image.position == NO_METADATA:
+        """Topics that were deleted while this broker was away, and partitions that went to others,
+        leave folders behind, and notes."""
+        image = self._context.image
+        if image.position == NO_METADATA:
+            self._context.timers.after(now, STRAYS_AFTER_MS, self._remove_strays)
             return
+        for name in self._upkeep.unmet():
+            topic = image.topic(name.topic)
+            if topic is None or not self._is_ours(topic.topic_id, name):
+                self._upkeep.meet(name)
         for directory in self._context.directories.all:
             try:
                 if directory.is_online:
@@ -201,8 +209,16 @@ class LogShelf:
             topic_id = None
             if name != META_FILE:
                 topic_id = decode_metadata(disk.read_file(f"{folder}/{METADATA_NAME}"))
-            if topic_id is None or topic_id in image.topics or name.endswith(KEPT):
+            if topic_id is None or name.endswith(KEPT) or folder in self._busy:
                 continue
-            if folder not in self._busy:
+            partition = partition_in(name)
+            if topic_id not in image.topics or (
+                partition is not None and not self._is_ours(topic_id, partition)
+            ):
                 self._context.count("strays_removed")
                 self._discard(set_aside(disk, folder, DELETED_SUFFIX))
+
+    def _is_ours(self, topic_id: TopicId, name: TopicPartition) -> bool:
+        """Tell whether this broker is to have a replica of a partition, as far as anybody knows."""
+        record = self._context.image.partition(PartitionKey(topic_id, name.partition))
+        return record is None or self._context.id in record.replicas

@@ -10,7 +10,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from nodes.broker.context import BrokerContext
-from nodes.broker.logs.checkpoints import LOG_STARTS, read_checkpoint, write_checkpoint
+from nodes.broker.logs.checkpoints import (
+    LOG_STARTS,
+    read_checkpoint,
+    still_noted,
+    write_checkpoint,
+)
 from nodes.broker.partitions.replica import Replica
 from nodes.core.partition.events import StartSettled
 from nodes.storage.disk import StorageError
@@ -24,11 +29,21 @@ AGAIN_AFTER_MS = 1_000
 class LogStarts:
     """Of the replicas of one broker."""
 
-    def __init__(self, context: BrokerContext, replicas: Callable[[], Iterable[Replica]]) -> None:
-        """Reads what the last process has left, and makes it durable. Raises StorageError."""
+    def __init__(
+        self,
+        context: BrokerContext,
+        replicas: Callable[[], Iterable[Replica]],
+        unmet: set[TopicPartition],
+    ) -> None:
+        """Reads what the last process has left, and makes it durable. Raises StorageError.
+
+        ``unmet``: see ``upkeep``; the names that are noted here are added.
+        """
         self._context = context
         self._replicas = replicas
+        self._unmet = unmet
         self._written = read_checkpoint(context.disk, LOG_STARTS)
+        unmet.update(self._written)
         if self._written:
             context.disk.sync_folder("")
         self._lock = threading.Lock()
@@ -89,7 +104,7 @@ class LogStarts:
 
     def _present(self) -> dict[TopicPartition, Offset]:
         """Of a log that is not open what was noted stays."""
-        found: dict[TopicPartition, Offset] = {}
+        found = still_noted(self._written, self._unmet)
         for replica in self._replicas():
             log = replica.log
             start = self.noted(replica.name) if log is None else log.log_start_offset

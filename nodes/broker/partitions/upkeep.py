@@ -16,6 +16,7 @@ from nodes.broker.logs.checkpoints import (
     RECOVERY_POINTS,
     mark_clean_stop,
     read_checkpoint,
+    still_noted,
     take_clean_stop,
     write_checkpoint,
 )
@@ -43,8 +44,11 @@ class Upkeep:
         """The last process has synced everything and written nothing since."""
         self._high_watermarks = read_checkpoint(disk, HIGH_WATERMARKS)
         self._recovery_points = read_checkpoint(disk, RECOVERY_POINTS)
-        self.log_starts = LogStarts(context, replicas)
         self._cleaned = read_checkpoint(disk, CLEANED)
+        self._unmet = {*self._high_watermarks, *self._recovery_points, *self._cleaned}
+        """Partitions that the last process had, and this one has not had yet: what is noted of them
+        stays, for whoever stops, or writes a checkpoint, before it knows the cluster."""
+        self.log_starts = LogStarts(context, replicas, self._unmet)
         self._started = False
 
     def start(self, now: Now) -> None:
@@ -74,6 +78,14 @@ class Upkeep:
     def cleaned_to(self, name: TopicPartition) -> Offset:
         """Return the offset up to which a partition was noted as compacted, 0 when none is."""
         return self._cleaned.get(name, Offset(0))
+
+    def meet(self, name: TopicPartition) -> None:
+        """A partition has its replica here: from now on that one says what is noted."""
+        self._unmet.discard(name)
+
+    def unmet(self) -> list[TopicPartition]:
+        """Return the partitions that something was noted of, and that had no replica here yet."""
+        return list(self._unmet)
 
     # Writing it down
 
@@ -107,7 +119,7 @@ class Upkeep:
 
     def _present_high_watermarks(self) -> Offsets:
         """Of a log that is not open yet, or cannot be read, what was noted stays."""
-        found: Offsets = {}
+        found = still_noted(self._high_watermarks, self._unmet)
         for replica in self._replicas():
             core = replica.core if replica.state is ReplicaState.ONLINE else None
             noted = self.high_watermark(replica.name)
@@ -117,7 +129,7 @@ class Upkeep:
         return found
 
     def _present_recovery_points(self) -> Offsets:
-        found: Offsets = {}
+        found = still_noted(self._recovery_points, self._unmet)
         for replica in self._replicas():
             noted = self.recovery_point(replica.name)
             offset = noted if replica.log is None else replica.log.recovery_point
@@ -126,7 +138,7 @@ class Upkeep:
         return found
 
     def _present_cleaned(self) -> Offsets:
-        found: Offsets = {}
+        found = still_noted(self._cleaned, self._unmet)
         for replica in self._replicas():
             log = replica.log
             offset = self.cleaned_to(replica.name) if log is None else log.cleaned_to
@@ -145,9 +157,13 @@ class Upkeep:
             replica.checkpoint(now)
         self._context.timers.after(now, self._sync_interval_ms(), self._on_sync)
 
-    def stop(self) -> None:
-        """Sync and close every log, note everything, and mark the stop as clean if all went well."""
-        clean = True
+    def stop(self, *, opened_all: bool) -> None:
+        """Sync and close every log, note everything, and mark the stop as clean if all went well.
+
+        ``opened_all``: there is no log that an earlier process may have left without a sync, and
+        this one has not opened.
+        """
+        clean = opened_all or self.was_clean
         for replica in self._replicas():
             if replica.state in (ReplicaState.OPENING, ReplicaState.OFFLINE):
                 # What a failed log has lost of its tail must not be taken for synced.

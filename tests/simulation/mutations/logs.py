@@ -77,7 +77,7 @@ def folder_left_behind() -> list[Patch]:
         self._on_removed(None, now)
 
     def adopt(self: LogDirectories, directory: LogDirectory, folder: str) -> None:
-        name = log_directories._partition_in(folder)
+        name = log_directories.partition_in(folder)
         if name is not None and name not in self._homes:
             self._put(name, directory)
 

@@ -19,7 +19,7 @@ from nodes.config import LogConfig
 from nodes.storage.disk import Damaged
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import Offset, PartitionKey, TopicPartition
+from transport.wire.ids import NodeId, Offset, PartitionKey, TopicPartition
 from transport.wire.messages.configs import (
     RESOURCE_TOPIC,
     AlterConfigsRequest,
@@ -28,6 +28,8 @@ from transport.wire.messages.configs import (
     ConfigOp,
 )
 from transport.wire.messages.produce import ACKS_LEADER
+from transport.wire.messages.reassignments import AlterReassignmentsRequest, Reassignment
+from transport.wire.messages.topics import CreateTopicsRequest, NewTopic
 from transport.wire.records import BatchBuilder
 
 LOG_FILE = "logs/t-0/00000000000000000000.log"
@@ -358,6 +360,29 @@ def stop(fleet: PartitionFleet, number: int) -> None:
     fleet.wait(lambda: not process.alive)
 
 
+def test_a_stop_is_not_clean_before_the_logs_of_a_killed_process_were_opened(
+    fleet: PartitionFleet,
+) -> None:
+    key = fleet.create()
+    fleet.write(key, b"a")
+    whole(fleet, key)
+    for _ in range(2):
+        fleet.kill(3)
+        fleet.start(3)
+        fleet.wait(lambda: 3 in fleet.started())
+        assert not fleet.hosted(3).replica_count()
+        stop(fleet, 3)
+        assert not fleet.disks[3].exists(CLEAN_STOP), "what was written last is not synced"
+    fleet.start(3)
+    fleet.settle()
+    whole(fleet, key)
+    for _ in range(2):
+        stop(fleet, 3)
+        assert fleet.disks[3].exists(CLEAN_STOP)
+        fleet.start(3)
+        fleet.wait(lambda: 3 in fleet.started())
+
+
 def test_an_orderly_stop_is_clean_and_a_start_ends_that(fleet: PartitionFleet) -> None:
     key = fleet.create()
     fleet.write(key, b"a")
@@ -466,3 +491,24 @@ def test_deleted_logs_are_removed_and_strays_too(fleet: PartitionFleet) -> None:
     assert folders(fleet, away) == ["t-0"]
     fleet.world.run_for(61_000)
     assert folders(fleet, away) == []
+
+
+def test_what_went_to_others_while_a_broker_was_away_is_a_stray() -> None:
+    fleet = PartitionFleet(4, min_insync_replicas=2)
+    fleet.settle()
+    placed = tuple(NodeId(node) for node in (1, 2, 3))
+    request = CreateTopicsRequest((NewTopic("t", assignments=(placed,)),), 5_000)
+    (outcome,) = fleet.ask(1, request).topics
+    key = PartitionKey(outcome.topic_id, 0)
+    fleet.write(key, b"a")
+    fleet.wait(lambda: folders(fleet, 3) == ["t-0"])
+    fleet.kill(3)
+    fleet.settle()
+    target = tuple(NodeId(node) for node in (1, 2, 4))
+    fleet.ask(1, AlterReassignmentsRequest((Reassignment("t", 0, target),), 5_000))
+    fleet.wait(lambda: fleet.isr(key) == (1, 2, 4))
+    fleet.start(3)
+    fleet.settle()
+    assert folders(fleet, 3) == ["t-0"]
+    fleet.world.run_for(61_000)
+    assert [folders(fleet, number) for number in fleet.numbers] == [["t-0"], ["t-0"], [], ["t-0"]]

@@ -6,12 +6,14 @@ from random import Random
 
 import pytest
 
+from nodes.broker.logs.checkpoints import LOG_STARTS, read_checkpoint
+from nodes.broker.partitions.upkeep import Upkeep
 from nodes.config import LogConfig
 from tests.simulation.clock import EPOCH_WALL_MS
 from tests.unit.broker.partition_fleet import PartitionFleet
 from tests.unit.broker.test_replicas_faults import followers, whole
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import LeaderEpoch, Offset, PartitionKey
+from transport.wire.ids import LeaderEpoch, Offset, PartitionKey, TopicPartition
 from transport.wire.messages.deletion import (
     DeletedRecords,
     DeleteRecordsPartition,
@@ -129,6 +131,45 @@ def test_deleted_records_do_not_come_back_with_a_killed_process() -> None:
     whole(fleet, key)
     assert starts(fleet, key) == [6, 6, 6]
     assert earliest(fleet, key) == 6
+
+
+def test_deleted_records_do_not_come_back_with_brokers_that_stop_before_they_know_the_cluster() -> (
+    None
+):
+    fleet = make_fleet()
+    key = fleet.create()
+    for number in range(6):
+        fleet.write(key, b"%d" % number)
+    delete(fleet, key, 4)
+    for number in fleet.numbers:
+        fleet.kill(number)
+    for number in fleet.numbers:
+        fleet.start(number)
+    fleet.wait(lambda: fleet.started() == fleet.alive())
+    for number in fleet.numbers:
+        process = fleet.processes[number]
+        assert not fleet.hosted(number).replica_count()
+        process.do(process.program.stop)
+    fleet.wait(lambda: not fleet.alive(), 60_000)
+    for number in fleet.numbers:
+        fleet.start(number)
+    fleet.settle()
+    whole(fleet, key)
+    assert starts(fleet, key) == [4, 4, 4]
+
+
+def test_what_is_noted_of_a_log_stays_until_its_replica_is_met() -> None:
+    fleet = make_fleet()
+    key = fleet.create()
+    fleet.write(key, b"a", b"b")
+    delete(fleet, key, 1)
+    context, name = fleet.server(1).context, TopicPartition("t", 0)
+    upkeep = Upkeep(context, lambda: ())
+    upkeep.note_all(durable=True)
+    assert read_checkpoint(context.disk, LOG_STARTS) == {name: 1}
+    upkeep.meet(name)
+    upkeep.note_all(durable=True)
+    assert read_checkpoint(context.disk, LOG_STARTS) == {}
 
 
 @pytest.mark.parametrize("seed", range(6))
