@@ -258,6 +258,11 @@ class NodeConfig:
     """Secret that authenticates death notices."""
     keys_dir: str = ""
     """Where the cluster's CURVE keys are; empty: it has none, and everybody may connect."""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    """PEM files: what the listeners prove themselves by; empty: they speak no TLS."""
+    tls_client_ca: str = ""
+    """Whose signature the certificate of who connects to a listener must have; empty: none is asked for."""
     authorizer: bool = False
     """Requests are judged by ACLs."""
     super_users: tuple[str, ...] = ()

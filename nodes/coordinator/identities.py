@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 
 from nodes.config import NodeConfig
-from nodes.core.znode.acl import IP, PRINCIPAL, SUPER, identify
+from nodes.core.znode.acl import IP, PRINCIPAL, SUPER, X509, identify
 from transport.driver.ports import Origin
 from transport.wire.messages.coordination import AddAuth, Identity
 
@@ -26,10 +26,15 @@ class Identities:
         self._super_users = frozenset(config.super_users)
 
     def of_connection(self, origin: Origin) -> tuple[Identity, ...]:
-        """Return what the transport itself tells: ``ip`` of the other end, ``principal`` of its keys."""
+        """Return what the transport itself tells: ``ip`` of the other end, ``principal`` of its keys.
+
+        Of who shows a certificate that is the common name, and ``x509`` the whole of its name.
+        """
         proved: tuple[Identity, ...] = ()
         if origin.principal:
             proved = (Identity(PRINCIPAL, origin.principal),)
+            if origin.subject:
+                proved = (*proved, Identity(X509, origin.subject))
             if origin.principal in self._super_users:
                 proved = (*proved, Identity(SUPER, ""))
         try:

@@ -33,6 +33,7 @@ from nodes.runtime.window import Window
 from nodes.storage.disk import Disk, RealDisk, StorageError
 from transport.driver.loop import Loop
 from transport.driver.ports import Door, Program
+from transport.sockets.certificate import TlsError
 from transport.sockets.curve import Guard, KeysError
 from transport.sockets.options import PortInUse
 from transport.wire.ids import Incarnation
@@ -55,7 +56,7 @@ def run_node(make_program: MakeProgram, version: str) -> None:
         log_to_stderr(config)
         disk = RealDisk(Path(config.data_dir), files_max=_raise_descriptor_limit() // 2)
         status = _run(config, make_program(config, disk, boot_id()), version)
-    except (ConfigError, KeysError, PortInUse) as error:
+    except (ConfigError, KeysError, PortInUse, TlsError) as error:
         _fail(EXIT_CONFIG, str(error))
     except StorageError as error:
         _fail(EXIT_ENVIRONMENT, str(error))

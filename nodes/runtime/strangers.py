@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from nodes.config import NodeConfig
 from nodes.runtime.relay import Relay
-from transport.driver.ports import Door, Origin, Ports
+from transport.driver.ports import Door, Origin, Ports, Stranger
+from transport.sockets.certificate import TlsFiles
 from transport.wire.codec import Envelope
 
 _ROUTE = b"stranger-"
 """ZeroMQ's routes have five bytes."""
+
+
+def tls_files(config: NodeConfig) -> TlsFiles | None:
+    """Return what this node's listeners speak TLS with; None: they speak none."""
+    if not config.tls_certificate:
+        return None
+    return TlsFiles(config.tls_certificate, config.tls_key, config.tls_client_ca)
+
 
 OnReply = Callable[[Envelope], bool]
 """Takes an answer or an event; False: the stranger is gone or stuck, as ``Wire.reply``."""
@@ -27,16 +37,15 @@ class Strangers(Relay):
         self._known: dict[bytes, OnReply] = {}
         self._last = 0
 
-    def admit(self, address: str, on_reply: OnReply, principal: str = "") -> Origin:
-        """Return the origin of a stranger at this IP address: it comes by the clients' door.
+    def admit(self, stranger: Stranger, on_reply: OnReply) -> Origin:
+        """Return the origin of a stranger: it comes by the clients' door.
 
-        ``principal``: whom its connection proves it to be.  ``on_reply`` may be called from within
-        the handing over of a request.
+        ``on_reply`` may be called from within the handing over of a request.
         """
         self._last += 1
         route = _ROUTE + b"%d" % self._last
         self._known[route] = on_reply
-        return Origin(Door.CLIENTS, route, address, principal)
+        return Origin(Door.CLIENTS, route, stranger.address, stranger.principal, stranger.subject)
 
     def dismiss(self, origin: Origin) -> None:
         """Know a stranger no more: replies to it are refused."""

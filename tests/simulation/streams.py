@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
-from transport.driver.ports import StreamHandler, StreamId
+from transport.driver.ports import Stranger, StreamHandler, StreamId
 from transport.driver.streams import UNSENT_BYTES_MAX
 from transport.kernel import Now
+from transport.sockets.certificate import TlsFiles
 from transport.wire.codec import Buffer
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Stream:
         """A process has accepted it."""
         self.process, self.id, self.handler = process, number, handler
         address = process.network.address_of(self.host)
-        process.do(lambda now: handler.on_stream(number, address, now))
+        process.do(lambda now: handler.on_stream(number, Stranger(address), now))
         self._peer.on_opened()
 
     def refused(self) -> None:
@@ -234,8 +235,15 @@ class SimulatedStreams:
     # The port
 
     def listen(
-        self, endpoint: str, handler: StreamHandler, *, connections_max: int, idle_max_ms: int
+        self,
+        endpoint: str,
+        handler: StreamHandler,
+        *,
+        connections_max: int,
+        idle_max_ms: int,
+        tls: TlsFiles | None = None,
     ) -> str:
+        assert tls is None, "the simulated network has no TLS"
         self._connections_max[handler] = connections_max
         self._process.network.streams.listen(endpoint, self._process, handler)
         return endpoint

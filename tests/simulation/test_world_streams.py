@@ -8,7 +8,7 @@ from tests.simulation.network import Network
 from tests.simulation.process import SimulatedProcess
 from tests.simulation.streams import GIVE_UP_US, Stream
 from tests.simulation.world import World
-from transport.driver.ports import LinkId, Origin, Ports, StreamId
+from transport.driver.ports import LinkId, Origin, Ports, Stranger, StreamId
 from transport.kernel import Now
 from transport.wire.codec import Envelope
 
@@ -29,8 +29,8 @@ class Echo:
             ENDPOINT, self, connections_max=self.connections_max, idle_max_ms=60_000
         )
 
-    def on_stream(self, stream: StreamId, address: str, now: Now) -> None:
-        self.heard.append(address)
+    def on_stream(self, stream: StreamId, stranger: Stranger, now: Now) -> None:
+        self.heard.append(stranger.address)
 
     def on_bytes(self, stream: StreamId, data: bytes, now: Now) -> None:
         assert self.ports is not None

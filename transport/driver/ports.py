@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum
 from random import Random
-from typing import NewType, Protocol, TypeVar
+from typing import NamedTuple, NewType, Protocol, TypeVar
 
 import msgspec
 
 from transport.kernel import Now
+from transport.sockets.certificate import TlsFiles
 from transport.wire.codec import Buffer, Envelope
 
 LinkId = NewType("LinkId", int)
@@ -50,6 +51,8 @@ class Origin(msgspec.Struct, frozen=True):
     """The peer's IP address as the kernel tells it, without a port; empty where it is not known."""
     principal: str = ""
     """Whom the connection's keys prove it to be; empty where nothing needs to be proved."""
+    subject: str = ""
+    """The distinguished name of its certificate; empty where it shows none."""
 
 
 class Wire(Protocol):
@@ -80,14 +83,25 @@ class Wire(Protocol):
         ...
 
 
+class Stranger(NamedTuple):
+    """Who is at the other end of a stream, as far as the connection itself tells."""
+
+    address: str
+    """The IP address it comes from."""
+    principal: str = ""
+    """The common name of its certificate; empty where none was asked for."""
+    subject: str = ""
+    """The distinguished name of its certificate (RFC 2253)."""
+
+
 class StreamHandler(Protocol):
     """Who is told of the connections made to one listening socket.
 
     Within a turn they come after everything that came over the wire.
     """
 
-    def on_stream(self, stream: StreamId, address: str, now: Now) -> None:
-        """Somebody has connected, from this IP address; nothing was read yet."""
+    def on_stream(self, stream: StreamId, stranger: Stranger, now: Now) -> None:
+        """Somebody has connected, with TLS where that is spoken; nothing was read yet."""
         ...
 
     def on_bytes(self, stream: StreamId, data: bytes, now: Now) -> None:
@@ -106,12 +120,20 @@ class Streams(Protocol):
     """TCP connections of programs that speak another tongue, as bytes in order. Never blocks."""
 
     def listen(
-        self, endpoint: str, handler: StreamHandler, *, connections_max: int, idle_max_ms: int
+        self,
+        endpoint: str,
+        handler: StreamHandler,
+        *,
+        connections_max: int,
+        idle_max_ms: int,
+        tls: TlsFiles | None = None,
     ) -> str:
         """Take connections at ``tcp://host:port`` from now on; return it with the port it was given.
 
         Above ``connections_max`` a new connection is closed at once; one from which nothing has come
-        for ``idle_max_ms`` ends. Raises ``PortInUse``.
+        for ``idle_max_ms`` ends.  With ``tls`` nothing else is spoken, and who does not speak it, or
+        shows no certificate where one is asked for, is counted and never heard of. Raises
+        ``PortInUse``, and ``TlsError`` for files that cannot be used.
         """
         ...
 

@@ -11,11 +11,17 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic_ns
+from typing import TYPE_CHECKING
 
-from transport.driver.ports import StreamHandler, StreamId
+from transport.driver.entrance import Entrance
+from transport.driver.ports import Stranger, StreamHandler, StreamId
 from transport.kernel import Now
+from transport.sockets.certificate import TlsError, TlsFiles
 from transport.sockets.stream import ListeningSocket, StreamSocket
 from transport.wire.codec import Buffer
+
+if TYPE_CHECKING:  # it comes with who asks for it
+    from transport.sockets.tls import TlsSocket
 
 READ_BYTES_MAX = 256 * 1024
 """Of one stream in one turn."""
@@ -33,6 +39,11 @@ LOOK_MS = 1_000
 """How often the silent ones are looked for."""
 CLOSE_MAX_MS = 5_000
 """A closed stream whose other end does not take what was sent is dropped then."""
+HANDSHAKES_MAX = 256
+"""Under way at one listening socket; then nobody is accepted until one is done, or has ended."""
+HANDSHAKE_MAX_MS = 10_000
+"""A busy machine and a slow network need less; whoever only holds the place has it so long."""
+LATE = f"its TLS handshake was not done after {HANDSHAKE_MAX_MS // 1000} s"
 
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
@@ -44,14 +55,18 @@ class _Listener:
     handler: StreamHandler
     connections_max: int
     idle_max_ms: int
+    entrance: Entrance
     streams: OrderedDict[StreamId, _Stream] = field(default_factory=OrderedDict)
     """The one silent for longest first."""
+    handshakes: OrderedDict[StreamId, _Stream] = field(default_factory=OrderedDict)
+    """Those that are not let in yet; who has come first comes first."""
 
 
 @dataclass(slots=True)
 class _Stream:
     id: StreamId
-    socket: StreamSocket
+    address: str
+    socket: StreamSocket | TlsSocket
     listener: _Listener
     heard_ms: int
     mask: int = _READ
@@ -91,12 +106,24 @@ class StreamBoard:
     # The stream port
 
     def listen(
-        self, endpoint: str, handler: StreamHandler, *, connections_max: int, idle_max_ms: int
+        self,
+        endpoint: str,
+        handler: StreamHandler,
+        *,
+        connections_max: int,
+        idle_max_ms: int,
+        tls: TlsFiles | None = None,
     ) -> str:
         """Take connections at ``endpoint``."""
         socket = ListeningSocket(endpoint)
+        try:
+            entrance = Entrance(socket.endpoint, tls, self._figures, self._count)
+        except TlsError:
+            socket.close()
+            raise
         descriptor = socket.socket.fileno()
-        self._listeners[descriptor] = _Listener(socket, handler, connections_max, idle_max_ms)
+        listener = _Listener(socket, handler, connections_max, idle_max_ms, entrance)
+        self._listeners[descriptor] = listener
         self._epoll.register(descriptor, _READ)
         return socket.endpoint
 
@@ -133,7 +160,6 @@ class StreamBoard:
         """End a stream once what was sent has left."""
         known = self._forget(stream)
         if known is not None:
-            self._flush(known)
             self._part_from(known)
 
     # The loop's side
@@ -199,30 +225,60 @@ class StreamBoard:
 
     def _accept(self, listener: _Listener, now: Now) -> None:
         for _ in range(ACCEPTED_MAX):
+            if len(listener.handshakes) >= HANDSHAKES_MAX:
+                self._show_accepting(listener)
+                return
             try:
                 accepted = listener.socket.accept()
             except OSError:
                 self._count("streams_out_of_descriptors")
-                self._set_accepting(accepting=False)
+                self._crowded = True
+                for each in self._listeners.values():
+                    self._show_accepting(each)
                 return
             if accepted is None:
                 return
             socket, address = accepted
-            if len(listener.streams) >= listener.connections_max:
+            if len(listener.streams) + len(listener.handshakes) >= listener.connections_max:
                 self._count("streams_refused")
                 socket.close()
                 continue
-            self._last_id += 1
-            stream = _Stream(StreamId(self._last_id), socket, listener, self._awake_ms(now))
-            self._streams[stream.id] = listener.streams[stream.id] = stream
-            self._by_descriptor[socket.fileno()] = stream
-            self._epoll.register(socket.fileno(), _READ)
-            listener.handler.on_stream(stream.id, address, now)
+            self._take_in(listener, listener.entrance.let_in(socket, now.mono_ms), address, now)
 
-    def _set_accepting(self, *, accepting: bool) -> None:
-        self._crowded = not accepting
-        for descriptor in self._listeners:
-            self._epoll.modify(descriptor, _READ if accepting else 0)
+    def _take_in(
+        self, listener: _Listener, socket: StreamSocket | TlsSocket, address: str, now: Now
+    ) -> None:
+        self._last_id += 1
+        number = StreamId(self._last_id)
+        stream = _Stream(number, address, socket, listener, self._awake_ms(now))
+        self._streams[number] = stream
+        self._by_descriptor[socket.fileno()] = stream
+        self._epoll.register(socket.fileno(), _READ)
+        if socket.is_ready:
+            self._introduce(stream, now)
+        else:
+            listener.handshakes[number] = stream
+
+    def _introduce(self, stream: _Stream, now: Now) -> None:
+        """Tell of somebody who is let in."""
+        socket, listener = stream.socket, stream.listener
+        self._end_handshake(stream)
+        stream.heard_ms = self._awake_ms(now)
+        listener.streams[stream.id] = stream
+        stranger = Stranger(stream.address, socket.principal, socket.subject)
+        listener.handler.on_stream(stream.id, stranger, now)
+
+    def _end_handshake(self, stream: _Stream) -> None:
+        """It is let in, or has ended."""
+        listener = stream.listener
+        was_full = len(listener.handshakes) >= HANDSHAKES_MAX
+        listener.handshakes.pop(stream.id, None)
+        if was_full:
+            self._show_accepting(listener)
+
+    def _show_accepting(self, listener: _Listener) -> None:
+        accepts = not self._crowded and len(listener.handshakes) < HANDSHAKES_MAX
+        self._epoll.modify(listener.socket.socket.fileno(), _READ if accepts else 0)
 
     def _read(self, stream: _Stream, now: Now) -> int:
         """Hand over what can be read of one stream; returns how many bytes that was."""
@@ -232,24 +288,51 @@ class StreamBoard:
             return 0
         if (stream.paused or stream.full) and not stream.broken:
             return 0
-        data = None if stream.paused else stream.socket.receive(READ_BYTES_MAX)
-        handler = stream.listener.handler
-        if data:
+        data = None if stream.paused else self._receive(stream)
+        if stream.socket.is_ready and stream.id in stream.listener.handshakes:
+            self._introduce(stream, now)
+        if data and stream.id in self._streams:
             stream.heard_ms = self._awake_ms(now)
             stream.listener.streams.move_to_end(stream.id)
-            handler.on_bytes(stream.id, data, now)
-            return len(data)
-        if data == b"" or stream.broken:
-            self._forget(stream.id)
-            self._flush(stream)
-            self._part_from(stream)
-            handler.on_stream_end(stream.id, now)
-        return 0
+            stream.listener.handler.on_bytes(stream.id, data, now)
+        if stream.socket.ended or (stream.broken and data is None):
+            self._end(stream, now)
+        return len(data or b"")
+
+    def _receive(self, stream: _Stream) -> bytes | None:
+        socket = stream.socket
+        before = socket.unsent_bytes
+        data = socket.receive(READ_BYTES_MAX)
+        if socket.unsent_bytes != before:  # TLS itself has something to say
+            self._unsent_bytes += socket.unsent_bytes - before
+            self._unflushed[stream.id] = None
+        return data
+
+    def _end(self, stream: _Stream, now: Now) -> None:
+        """A stream has ended by itself, if its handler has not closed it meanwhile."""
+        listener, fault = stream.listener, stream.socket.fault
+        was_let_in = stream.id in listener.streams
+        if self._forget(stream.id) is None:
+            return
+        self._part_from(stream)
+        if was_let_in:
+            if fault:
+                self._count("tls_streams_broken")
+            listener.handler.on_stream_end(stream.id, now)
+        elif fault:
+            listener.entrance.turn_away(stream.address, "tls_handshakes_failed", fault)
 
     def _look_around(self, now: Now) -> None:
         """End who was silent for too long, and let in whom there was no descriptor for."""
         awake_ms = self._awake_ms(now)
         for listener in self._listeners.values():
+            while listener.handshakes:
+                stream = next(iter(listener.handshakes.values()))
+                if stream.heard_ms + HANDSHAKE_MAX_MS > awake_ms:
+                    break
+                self._forget(stream.id)
+                self._drop(stream)
+                listener.entrance.turn_away(stream.address, "tls_handshakes_late", LATE)
             while listener.streams:
                 stream = next(iter(listener.streams.values()))
                 if stream.heard_ms + listener.idle_max_ms > awake_ms:
@@ -266,7 +349,9 @@ class StreamBoard:
             if until_ms <= awake_ms:
                 self._drop(self._by_descriptor[descriptor])
         if self._crowded:
-            self._set_accepting(accepting=True)
+            self._crowded = False
+            for listener in self._listeners.values():
+                self._show_accepting(listener)
 
     # One stream
 
@@ -291,11 +376,14 @@ class StreamBoard:
         """From now on it is nobody's: nothing of it is handed over."""
         stream = self._streams.pop(number, None)
         if stream is not None:
-            del stream.listener.streams[number]
+            stream.listener.streams.pop(number, None)
+            self._end_handshake(stream)
         return stream
 
     def _part_from(self, stream: _Stream) -> None:
         """Close the socket of a forgotten stream, at the latest in a moment."""
+        stream.socket.end()
+        self._flush(stream)
         if stream.socket.unsent_bytes and not stream.broken:
             until_ms = monotonic_ns() // 1_000_000 - self._away_ms + CLOSE_MAX_MS
             self._closing[stream.socket.fileno()] = until_ms

@@ -72,25 +72,38 @@ class ListeningSocket:
 class StreamSocket:
     """One connection."""
 
+    is_ready = True
+    """What is received is for its reader: no handshake comes first."""
+    fault = ""
+    """Why it has ended, where that is the other end's fault."""
+    principal = ""
+    """Whom it proves the other end to be."""
+    subject = ""
+    """The same, as its certificate says it."""
+
     def __init__(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = accepted
         self._out: deque[Buffer] = deque()
         self.unsent_bytes = 0
+        self.ended = False
+        """Nothing comes any more."""
 
     def fileno(self) -> int:
         """Return its descriptor."""
         return self._socket.fileno()
 
     def receive(self, bytes_max: int) -> bytes | None:
-        """Return what has come; empty: it has ended; None: nothing now."""
+        """Return what has come; None: nothing, or nothing more (``ended``)."""
         try:
-            return self._socket.recv(bytes_max)
+            data = self._socket.recv(bytes_max)
         except BlockingIOError:
             return None
         except OSError:
-            return b""
+            data = b""
+        self.ended = not data
+        return data or None
 
     def queue(self, frames: Sequence[Buffer]) -> None:
         """Send these behind what is queued, at the next :meth:`flush`."""
@@ -125,6 +138,9 @@ class StreamSocket:
         """Send nothing of what is queued."""
         self._out.clear()
         self.unsent_bytes = 0
+
+    def end(self) -> None:
+        """Say, behind what is queued, that nothing comes any more: closing says it."""
 
     def close(self) -> None:
         """Close; what the kernel was given still leaves."""

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.table import translator
-from transport.driver.ports import StreamId
+from transport.driver.ports import Stranger, StreamId
 from transport.gateway.kafka.apis import APIS, ApiKey, conversation
 from transport.gateway.kafka.frames import (
     FrameReader,
@@ -56,11 +56,11 @@ _logger = logging.getLogger("odradek.broker")
 class Connection:
     """Of one client."""
 
-    def __init__(self, listener: KafkaListener, stream: StreamId, address: str) -> None:
+    def __init__(self, listener: KafkaListener, stream: StreamId, stranger: Stranger) -> None:
         self.listener = listener
         self.stream = stream
-        self.address = address
-        self.origin = listener.strangers.admit(address, self._on_reply)
+        self.address = stranger.address
+        self.origin = listener.strangers.admit(stranger, self._on_reply)
         self.soft_state: dict[str, Any] = {}
         """What a conversation keeps of this client, under its own name; gone with the connection."""
         self._frames = FrameReader(FRAME_BYTES_MAX)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from nodes.broker.context import BrokerContext
 from nodes.runtime.measures import Measure, gauge
-from nodes.runtime.strangers import Strangers
-from transport.driver.ports import Origin, StreamId
+from nodes.runtime.strangers import Strangers, tls_files
+from transport.driver.ports import Origin, Stranger, StreamId
 from transport.kernel import Now
 from transport.wire.codec import Envelope
 
@@ -46,9 +46,13 @@ class KafkaListener:
         """What the connections hold of requests that have not begun."""
 
     def start(self, endpoint: str) -> None:
-        """Listen; raises ``PortInUse``."""
+        """Listen; raises ``PortInUse``, and ``TlsError``."""
         self.context.ports.streams.listen(
-            endpoint, self, connections_max=CONNECTIONS_MAX, idle_max_ms=IDLE_MAX_MS
+            endpoint,
+            self,
+            connections_max=CONNECTIONS_MAX,
+            idle_max_ms=IDLE_MAX_MS,
+            tls=tls_files(self.context.config),
         )
 
     def measures(self) -> tuple[Measure, ...]:
@@ -69,12 +73,12 @@ class KafkaListener:
 
     # The stream port's calls
 
-    def on_stream(self, stream: StreamId, address: str, now: Now) -> None:
+    def on_stream(self, stream: StreamId, stranger: Stranger, now: Now) -> None:
         """Somebody has connected."""
         from nodes.broker.kafka.connection import Connection
 
         self.context.count("kafka_connections")
-        self._connections[stream] = Connection(self, stream, address)
+        self._connections[stream] = Connection(self, stream, stranger)
 
     def on_bytes(self, stream: StreamId, data: bytes, now: Now) -> None:
         """Take a piece of a connection's requests."""

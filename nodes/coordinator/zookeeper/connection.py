@@ -18,7 +18,7 @@ from nodes.coordinator.rewatching import set_watches
 from nodes.coordinator.zookeeper.handover import fence, is_of_another, writes_in_flight_max
 from nodes.coordinator.zookeeper.words import answer_word
 from nodes.core.znode.operations import WRITES
-from transport.driver.ports import StreamId
+from transport.driver.ports import Stranger, StreamId
 from transport.gateway.zookeeper.answers import (
     encode_connected,
     encode_error,
@@ -102,11 +102,11 @@ class _Flight(NamedTuple):
 class Connection:
     """One stream, and the session it asks for."""
 
-    def __init__(self, listener: Listener, stream: StreamId, address: str) -> None:
+    def __init__(self, listener: Listener, stream: StreamId, stranger: Stranger) -> None:
         self._listener = listener
         self._context = listener.context
         self._stream = stream
-        self._origin = listener.strangers.admit(address, self._on_reply)
+        self._origin = listener.strangers.admit(stranger, self._on_reply)
         limits = self._context.config.coordinator
         self._frames = Frames(limits.data_bytes_max + FRAME_SLACK_BYTES)
         self._writes_max = writes_in_flight_max(limits.outstanding_operations_max)
@@ -125,7 +125,7 @@ class Connection:
         self._correlation = 0
         self._paused = False
         self._opened = OpenSessionResponse(0)
-        self.address = address
+        self.address = stranger.address
         self.state = State.FRESH
         self.session_id = SessionId(0)
         self.identities = self._context.identities.of_connection(self._origin)

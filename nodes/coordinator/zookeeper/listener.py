@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from nodes.coordinator.context import CoordinatorContext
 from nodes.coordinator.lanes import Lanes
 from nodes.coordinator.quorum import Quorum
-from nodes.runtime.strangers import Strangers
-from transport.driver.ports import Origin, StreamId
+from nodes.runtime.strangers import Strangers, tls_files
+from transport.driver.ports import Origin, Stranger, StreamId
 from transport.kernel import Now
 from transport.wire.codec import Envelope
 from transport.wire.ids import SessionId
@@ -49,13 +49,14 @@ class Listener:
         """Connections that have ended, to be told to their lanes."""
 
     def open(self) -> None:
-        """Listen where the settings say. Raises ``PortInUse``."""
+        """Listen where the settings say. Raises ``PortInUse``, and ``TlsError``."""
         config = self.context.config
         self.context.ports.streams.listen(
             config.bound(config.endpoints().zookeeper),
             self,
             connections_max=CONNECTIONS_MAX,
             idle_max_ms=config.coordinator.session_timeout_max_ms,
+            tls=tls_files(config),
         )
 
     @property
@@ -65,12 +66,12 @@ class Listener:
 
     # A handler of streams
 
-    def on_stream(self, stream: StreamId, address: str, now: Now) -> None:
+    def on_stream(self, stream: StreamId, stranger: Stranger, now: Now) -> None:
         """Somebody has connected."""
         from nodes.coordinator.zookeeper.connection import Connection
 
         self.context.count("zookeeper_connections")
-        self._connections[stream] = Connection(self, stream, address)
+        self._connections[stream] = Connection(self, stream, stranger)
 
     def on_bytes(self, stream: StreamId, data: bytes, now: Now) -> None:
         """Bytes have come."""

@@ -1,7 +1,7 @@
 """Access control lists: which are legal, whom they allow what, and how an identity is proved.
 
 ZooKeeper's schemes (its Programmer's Guide, "ZooKeeper access control using ACLs"): ``world``,
-``auth``, ``digest``, ``ip``; and ``principal``.  An ACL belongs to one znode and is not inherited.  The empty ACL, as
+``auth``, ``digest``, ``ip``, ``x509``; and ``principal``.  An ACL belongs to one znode and is not inherited.  The empty ACL, as
 kept here, allows everything to everybody.  Knows no znodes.
 """
 
@@ -20,7 +20,12 @@ WORLD, AUTH, DIGEST, IP, SUPER = "world", "auth", "digest", "ip", "super"
 PRINCIPAL = "principal"
 """Whom the keys of a connection prove its client to be: what ZooKeeper's ``x509`` is to certificates."""
 PRINCIPAL_CHARACTERS_MAX = 256
+X509 = "x509"
+"""The distinguished name in a client's certificate, as RFC 2253 writes it."""
+SUBJECT_CHARACTERS_MAX = 1_024
 ANYONE = "anyone"
+_PROVED = (DIGEST, PRINCIPAL, X509)
+"""What an entry of ``auth`` becomes."""
 OPEN: tuple[Acl, ...] = ()
 """How the ACL that allows everything to everybody is kept."""
 OPEN_AS_SHOWN = (Acl(ALL_PERMISSIONS, WORLD, ANYONE),)
@@ -42,7 +47,7 @@ def normalized(acl: Acls, identities: Identities) -> Acls | None:
         if not 0 <= entry.permissions <= ALL_PERMISSIONS:
             return None
         if entry.scheme == AUTH:
-            proved = [each for each in identities if each.scheme in (DIGEST, PRINCIPAL)]
+            proved = [each for each in identities if each.scheme in _PROVED]
             if not proved:
                 return None
             entries.update((Acl(entry.permissions, each.scheme, each.id), None) for each in proved)
@@ -63,6 +68,8 @@ def _is_legal(entry: Acl) -> bool:
         return entry.id.count(":") == 1
     if entry.scheme == PRINCIPAL:
         return 0 < len(entry.id) <= PRINCIPAL_CHARACTERS_MAX
+    if entry.scheme == X509:
+        return 0 < len(entry.id) <= SUBJECT_CHARACTERS_MAX
     if entry.scheme == IP:
         try:
             ip_network(entry.id, strict=False)

@@ -11,7 +11,7 @@ from nodes.broker.kafka.listener import KafkaListener
 from nodes.core.controller.image import ClusterImage
 from nodes.runtime.strangers import Strangers
 from transport.driver.calls import response
-from transport.driver.ports import Origin, StreamId
+from transport.driver.ports import Origin, Stranger, StreamId
 from transport.gateway.kafka.apis import ApiKey, conversation
 from transport.gateway.kafka.fields import Struct
 from transport.gateway.kafka.reader import Reader
@@ -77,7 +77,9 @@ class Context:
         self.ports = ports
         self.id = NodeId(1)
         self.image = image()
-        self.config = type("Config", (), {"cluster_id": ClusterId("the-cluster")})
+        self.config = type(
+            "Config", (), {"cluster_id": ClusterId("the-cluster"), "tls_certificate": ""}
+        )
         self.figures: dict[str, int] = {}
         self.reports: list[str] = []
 
@@ -97,7 +99,7 @@ class Streams:
         self.calls: list[str] = []
         self.takes = True
 
-    def listen(self, endpoint: str, _handler: Any, **_bounds: int) -> str:
+    def listen(self, endpoint: str, _handler: Any, **_bounds: Any) -> str:
         self.calls.append(endpoint)
         return endpoint
 
@@ -138,7 +140,7 @@ class Bench:
             self.strangers,
             lambda origin, envelope, _now: self.asked.append((origin, envelope)),
         )
-        self.listener.on_stream(LAST, "10.9.9.9", NOW)
+        self.listener.on_stream(LAST, Stranger("10.9.9.9"), NOW)
         self._correlation = 0
         self._versions: dict[int, tuple[ApiKey, int]] = {}
 

@@ -8,6 +8,7 @@ import pytest
 
 from nodes.broker.kafka import connection, listener, table
 from tests.unit.broker.listener_bench import LAST, NOW, Bench
+from transport.driver.ports import Stranger
 from transport.gateway.kafka.apis import APIS, ApiKey
 from transport.gateway.kafka.messages.api_versions import ApiVersionsRequest
 from transport.gateway.kafka.messages.coordinators import FindCoordinatorRequest
@@ -184,7 +185,7 @@ def test_what_is_no_request_ends_its_connection_and_nothing_else(data: bytes) ->
 def test_the_log_names_only_so_many_of_them() -> None:
     bench = Bench()
     for _ in range(connection.REPORTED_MAX + 5):
-        bench.listener.on_stream(LAST, "10.9.9.9", NOW)
+        bench.listener.on_stream(LAST, Stranger("10.9.9.9"), NOW)
         bench.listener.on_bytes(LAST, b"\x7f\xff\xff\xff", NOW)
     assert bench.context.figures["kafka_frames_malformed"] == connection.REPORTED_MAX + 5
     assert len(bench.context.reports) == connection.REPORTED_MAX

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from transport.driver.ports import StreamHandler, StreamId
+from transport.driver.ports import Stranger, StreamHandler, StreamId
 from transport.gateway.zookeeper import jute
 from transport.gateway.zookeeper.jute import JuteReader
 from transport.wire.codec import Buffer
@@ -13,6 +13,7 @@ from transport.wire.codec import Buffer
 if TYPE_CHECKING:
     from tests.unit.coordinator.ensemble import Ensemble, Process
 
+NOBODY = Stranger("10.0.0.9")
 OPEN_ACL = jute.vector([jute.int32(31) + jute.string("world") + jute.string("anyone")])
 
 
@@ -26,9 +27,7 @@ class FakeStreams:
         self.closed: set[StreamId] = set()
         self.stuck: set[StreamId] = set()
 
-    def listen(
-        self, endpoint: str, handler: StreamHandler, *, connections_max: int, idle_max_ms: int
-    ) -> str:
+    def listen(self, endpoint: str, handler: StreamHandler, **_bounds: Any) -> str:
         self.handler = handler
         return endpoint
 
@@ -69,7 +68,7 @@ class Answer(NamedTuple):
 class ZooKeeperClient:
     """One connection, by bytes."""
 
-    def __init__(self, ensemble: Ensemble, number: int) -> None:
+    def __init__(self, ensemble: Ensemble, number: int, stranger: Stranger = NOBODY) -> None:
         process = ensemble.nodes[number].process
         assert process is not None
         self.ensemble = ensemble
@@ -80,10 +79,11 @@ class ZooKeeperClient:
         handler = self.streams.handler
         assert handler is not None, "nobody listens"
         self.handler: StreamHandler = handler
+        self.stranger = stranger
         self.session_id = 0
         self.password = bytes(16)
         self.timeout_ms = 0
-        process.posted.append(lambda now: handler.on_stream(self.stream, "10.0.0.9", now))
+        process.posted.append(lambda now: handler.on_stream(self.stream, self.stranger, now))
 
     @property
     def is_closed(self) -> bool:

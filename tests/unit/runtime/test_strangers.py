@@ -6,10 +6,11 @@ from random import Random
 from typing import Any
 
 from nodes.runtime.strangers import Strangers
-from transport.driver.ports import Door, Origin
+from transport.driver.ports import Door, Origin, Stranger
 from transport.wire.codec import Envelope, Kind
 from transport.wire.messages.cluster import HealthRequest
 
+STRANGER = Stranger("10.0.0.1")
 ENVELOPE = Envelope(Kind.RESPONSE, HealthRequest())
 
 
@@ -42,7 +43,7 @@ def test_a_strangers_answers_come_back_until_it_is_dismissed() -> None:
         told.append(envelope)
         return len(told) < 2
 
-    one, two = strangers.admit("10.0.0.1", take), strangers.admit("10.0.0.1", take)
+    one, two = strangers.admit(STRANGER, take), strangers.admit(STRANGER, take)
     assert one != two
     assert one.door is Door.CLIENTS
     assert one.address == "10.0.0.1"

@@ -12,8 +12,9 @@ import pytest
 
 from transport.driver import streams
 from transport.driver.loop import Loop
-from transport.driver.ports import LinkId, Origin, Ports, StreamId
+from transport.driver.ports import LinkId, Origin, Ports, Stranger, StreamId
 from transport.kernel import Now
+from transport.sockets.certificate import TlsFiles
 from transport.sockets.options import PortInUse
 from transport.wire.codec import Envelope
 
@@ -24,11 +25,18 @@ ANY_PORT = "tcp://127.0.0.1:0"
 class Server:
     """A program that listens, and does with what comes what the test says."""
 
-    def __init__(self, *, connections_max: int = 10, idle_max_ms: int = 60_000) -> None:
+    def __init__(
+        self,
+        *,
+        connections_max: int = 10,
+        idle_max_ms: int = 60_000,
+        tls: TlsFiles | None = None,
+    ) -> None:
+        self.tls = tls
         self.connections_max = connections_max
         self.idle_max_ms = idle_max_ms
         self.on_data: Callable[[StreamId, bytes], None] = self.echo
-        self.opened: list[tuple[StreamId, str]] = []
+        self.opened: list[tuple[StreamId, Stranger]] = []
         self.ended: list[StreamId] = []
         self.got: dict[StreamId, bytearray] = {}
         self.ports: Ports
@@ -39,11 +47,15 @@ class Server:
     def start(self, ports: Ports, now: Now) -> None:
         self.ports = ports
         self.endpoint = ports.streams.listen(
-            ANY_PORT, self, connections_max=self.connections_max, idle_max_ms=self.idle_max_ms
+            ANY_PORT,
+            self,
+            connections_max=self.connections_max,
+            idle_max_ms=self.idle_max_ms,
+            tls=self.tls,
         )
 
-    def on_stream(self, stream: StreamId, address: str, now: Now) -> None:
-        self.opened.append((stream, address))
+    def on_stream(self, stream: StreamId, stranger: Stranger, now: Now) -> None:
+        self.opened.append((stream, stranger))
         self.got[stream] = bytearray()
 
     def on_bytes(self, stream: StreamId, data: bytes, now: Now) -> None:
@@ -127,7 +139,7 @@ def test_bytes_come_and_go_in_order(server: Server) -> None:
         sender.start()
         assert read(client, len(sent)) == sent
         sender.join(WAIT_S)
-    assert [address for _, address in server.opened] == ["127.0.0.1"]
+    assert [stranger.address for _, stranger in server.opened] == ["127.0.0.1"]
     eventually(lambda: len(server.ended) == 1, "its end is told")
 
 
