@@ -203,10 +203,10 @@ class Fetcher:
         payload: tuple[Buffer, ...],
         now: Now,
     ) -> None:
-        if part.error == ErrorCode.OFFSET_OUT_OF_RANGE and part.log_start_offset > asked.offset:
-            start = part.log_start_offset
-            replica.step(OutOfRange(asked.leader_epoch, asked.offset, start), now)
-            return
+        if part.error == ErrorCode.OFFSET_OUT_OF_RANGE:
+            beyond = OutOfRange(asked.leader_epoch, asked.offset, part.log_start_offset)
+            if replica.take_fetched(beyond, (), now):
+                return
         if part.error != ErrorCode.NONE:
             self._context.count("partitions_not_fetched")
             self._pause(replica.key, now)

@@ -25,6 +25,7 @@ from nodes.core.partition.events import (
     Fetched,
     LetGo,
     LogFailed,
+    OutOfRange,
     PartitionEffects,
     PartitionEvent,
     Produce,
@@ -388,7 +389,9 @@ class Replica:
                 buffers, stamped = stamp_with_time(*place, batch, header, append_time_ms)
             self._append([(buffers, stamped)], now)
 
-    def take_fetched(self, event: Fetched, batches: Sequence[FetchedBatch], now: Now) -> bool:
+    def take_fetched(
+        self, event: Fetched | OutOfRange, batches: Sequence[FetchedBatch], now: Now
+    ) -> bool:
         """Step the core with the leader's answer; False: it did not fit, or was not written."""
         core = self.core
         if core is None:

@@ -102,9 +102,13 @@ class Upkeep:
         )
 
     def note_cut(self, replica: Replica) -> None:
-        """Write the recovery points before a log is written to beyond where it was cut."""
-        log = replica.log
-        if log is not None and log.recovery_point < self.recovery_point(replica.name):
+        """Write down, before a log is written to, that less of it is synced than was noted, or that it
+        begins earlier."""
+        log, name = replica.log, replica.name
+        if log is not None and (
+            log.recovery_point < self.recovery_point(name)
+            or log.log_start_offset < self.log_start_offset(name)
+        ):
             self.note_all(durable=True)
 
     def _note(self, name: str, written: Offsets, present: Offsets, durable: bool) -> Offsets:

@@ -164,7 +164,7 @@ class Fetched(msgspec.Struct, frozen=True):
 
 
 class OutOfRange(msgspec.Struct, frozen=True):
-    """The leader's log has nothing at ``offset`` any more: it begins at ``log_start_offset``."""
+    """The leader's log has nothing at ``offset``, or no more: it begins at ``log_start_offset``."""
 
     leader_epoch: LeaderEpoch
     offset: Offset

@@ -72,19 +72,20 @@ class Follower:
         """The leader's largest epoch not above ours ends at ``diverging.end_offset`` there.
 
         Where this log knows that epoch, both are equal up to the smaller end.  Where it does not,
-        only what is older can be common: cut to that, and the next fetch will tell.
+        only what is older can be common: cut to that, and the next fetch will tell.  Where this log
+        begins later, nothing is common (only an unclean election makes such a leader): begin anew.
         """
         log = self._log
         own = log.epochs.end_of(diverging.leader_epoch, log.log_end_offset)
         target = own.end_offset
         if own.leader_epoch == diverging.leader_epoch:
             target = min(target, diverging.end_offset)
-        target = max(target, log.log_start_offset)
-        if target >= log.log_end_offset:
+        if target < log.log_start_offset:
+            effects.reset_to = max(self._leader_start, Offset(0))
+        elif target >= log.log_end_offset:
             effects.refused = True
-            return
-        self._cutting_to = target
-        effects.truncate_to = target
+        else:
+            self._cutting_to = effects.truncate_to = target
 
     def _fits(self, batches: tuple[Batch, ...]) -> bool:
         offset, epoch = self._log.log_end_offset, self._log.last_epoch()
@@ -127,11 +128,15 @@ class Follower:
         self._log.begin_at(min(self._leader_start, self._log.high_watermark), effects)
 
     def out_of_range(self, event: OutOfRange, effects: PartitionEffects) -> None:
-        """Begin anew where the leader's log begins, if all that this log has is gone there."""
+        """Begin anew where the leader's log begins, if all that this log has is gone there; or if it
+        has nothing, and would leave out what the leader has before (after an unclean election)."""
         log = self._log
         if event.leader_epoch != self.record.leader_epoch or event.offset != log.log_end_offset:
             return
-        if event.log_start_offset > log.log_end_offset:
+        nothing = log.log_start_offset == log.log_end_offset
+        if event.log_start_offset > log.log_end_offset or (
+            nothing and 0 <= event.log_start_offset < log.log_end_offset
+        ):
             effects.reset_to = event.log_start_offset
         else:
             effects.refused = True

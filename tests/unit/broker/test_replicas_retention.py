@@ -197,3 +197,28 @@ def test_a_log_that_keeps_the_last_of_each_key_is_not_cut_short() -> None:
     fleet = make_fleet()
     key = fleet.create(configs={"cleanup.policy": "compact"})
     assert delete(fleet, key, 0).error == ErrorCode.POLICY_VIOLATION
+
+
+def test_a_replica_whose_log_begins_behind_an_unclean_leaders_end_gets_all_of_that() -> None:
+    fleet = PartitionFleet(2, min_insync_replicas=1, replica_lag_time_max_ms=2_000)
+    fleet.settle()
+    key = fleet.create(configs={"unclean.leader.election.enable": "true"})
+    fleet.write(key, b"a")
+    fleet.wait(lambda: fleet.in_step(key))
+    ahead = fleet.leader(key)
+    (behind,) = followers(fleet, key)
+    fleet.kill(behind)
+    fleet.wait(lambda: fleet.isr(key) == (ahead,))
+    for value in (b"b", b"c", b"d"):
+        fleet.write(key, value)
+    assert delete(fleet, key, 3).error == ErrorCode.NONE
+    fleet.kill(ahead)
+    fleet.start(behind)
+    fleet.settle()
+    fleet.wait(lambda: fleet.leader(key) == behind)
+    fleet.write(key, b"e")
+    fleet.start(ahead)
+    fleet.wait(lambda: len(fleet.isr(key)) == 2 and fleet.in_step(key))
+    assert starts(fleet, key) == [0, 0]
+    assert fleet.logs(key) == [[b"a", b"e"]] * 2
+    assert TopicPartition("t", 0) not in read_checkpoint(fleet.disks[ahead], LOG_STARTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.epochs import Epochs
@@ -17,6 +18,7 @@ from nodes.core.partition.events import (
     PartitionSettings,
     ProducersRebuilt,
     ReadVerdict,
+    Reset,
     Truncated,
 )
 from nodes.core.partition.producer_state import Producers
@@ -65,8 +67,11 @@ def make_batch(
     )
 
 
-def make_follower(end: int = 0, *epochs: tuple[int, int], high_watermark: int = 0) -> PartitionCore:
+def make_follower(
+    end: int = 0, *epochs: tuple[int, int], high_watermark: int = 0, start: int = 0
+) -> PartitionCore:
     facts = LogFacts(
+        log_start_offset=Offset(start),
         log_end_offset=Offset(end),
         high_watermark=Offset(high_watermark),
         epochs=tuple((LeaderEpoch(epoch), Offset(start)) for epoch, start in epochs),
@@ -113,6 +118,18 @@ def test_batches_are_taken_over_in_order() -> None:
     effects = take(core, fetched(0, make_batch(0, 4), make_batch(10, 5)))
     assert [batch.base_offset for batch in effects.append] == [0, 10]
     assert position(core) == (20, 5)
+
+
+@pytest.mark.parametrize("end", [100, 150])
+def test_a_log_that_begins_behind_all_that_its_leader_has_in_common_begins_anew(end: int) -> None:
+    """Its records before were deleted, and a replica was elected that lacks some: not cleanly."""
+    core = make_follower(end, (4, 30), high_watermark=100, start=100)
+    told = fetched(end, diverging=(4, 50))
+    effects = take(core, replace(told, log_start_offset=Offset(20)))
+    assert (effects.reset_to, effects.truncate_to, effects.refused) == (20, None, False)
+    core.step(Reset(Offset(20)), NOW)
+    core.check()
+    assert position(core) == (20, -1)
 
 
 def test_holes_that_compaction_left_are_followed() -> None:

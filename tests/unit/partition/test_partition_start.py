@@ -168,6 +168,18 @@ def test_a_follower_that_came_too_late_begins_anew() -> None:
     assert (position.offset, position.last_fetched_epoch) == (40, -1)
 
 
+def test_a_log_that_has_nothing_begins_anew_before_a_leader_that_ends_earlier() -> None:
+    core = make_follower(10, (1, 0), high_watermark=10)
+    position = core.fetch_position()
+    assert position is not None
+    take(core, OutOfRange(position.leader_epoch, position.offset, Offset(40)))
+    take(core, Reset(Offset(40)))
+    effects = take(core, OutOfRange(position.leader_epoch, Offset(40), Offset(0)))
+    assert (effects.reset_to, effects.refused) == (0, False), "it would leave out 0 to 39"
+    take(core, Reset(Offset(0)))
+    core.check()
+
+
 def test_it_does_not_for_another_leaders_word_or_for_what_it_has() -> None:
     core = make_follower(10, (1, 0), high_watermark=10)
     position = core.fetch_position()
