@@ -6,19 +6,23 @@ from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
-from nodes.core.controller.broker_configs import BROKER_CONFIGS, broker_config_complaint
+from nodes.core.controller.broker_configs import (
+    BROKER_CONFIGS,
+    BROKER_DEFAULT_OF,
+    broker_config_complaint,
+)
 from nodes.core.controller.elections import Elections
 from nodes.core.controller.events import Decision
 from nodes.core.controller.image import ClusterImage
 from nodes.core.topic_configs import (
     CLEANUP_POLICY,
     MIN_INSYNC_REPLICAS,
+    POLICY_DELETE,
     TOPIC_CONFIGS,
     UNCLEAN_LEADER_ELECTION,
     config_complaint,
 )
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import NodeId
 from transport.wire.messages.configs import (
     KIND_BROKER,
     RESOURCE_BROKER,
@@ -96,7 +100,9 @@ def _judge_topic(image: ClusterImage, altered: AlteredConfigs) -> Judged:
     topic = image.topic(altered.name)
     if topic is None:
         return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"there is no topic {altered.name[:80]!r}"
-    configs = _changed({} if altered.replace else topic.configs, altered.changes)
+    before = {} if altered.replace else topic.configs
+    default = image.cluster_config(BROKER_DEFAULT_OF[CLEANUP_POLICY], POLICY_DELETE)
+    configs = _changed(before, altered.changes, default)
     if isinstance(configs, tuple):
         return configs
     # Other configs of the topic may be of a later version: only what is changed is judged by name.
@@ -108,10 +114,12 @@ def _judge_topic(image: ClusterImage, altered: AlteredConfigs) -> Judged:
 
 def _judge_broker(image: ClusterImage, altered: AlteredConfigs) -> Judged:
     name = altered.name
-    if name and not (name.isascii() and name.isdigit() and NodeId(int(name)) in image.brokers):
+    if name and name not in map(str, image.brokers):
         return ErrorCode.INVALID_REQUEST, f"there is no broker {name[:80]!r}"
     before = {} if altered.replace else image.configs.get((KIND_BROKER, name), {})
-    configs = _changed(before, altered.changes)
+    own = BROKER_DEFAULT_OF[CLEANUP_POLICY]
+    default = image.cluster_config(own, POLICY_DELETE) if name else POLICY_DELETE
+    configs = _changed(before, altered.changes, default)
     if isinstance(configs, tuple):
         return configs
     judged = _judged(configs, altered.changes, BROKER_CONFIGS)
@@ -130,9 +138,12 @@ def _judged(
 
 
 def _changed(
-    configs: Mapping[str, str], changes: tuple[ConfigChange, ...]
+    configs: Mapping[str, str], changes: tuple[ConfigChange, ...], policy: str
 ) -> dict[str, str] | tuple[ErrorCode, str]:
-    """Return the configs after the changes, in order."""
+    """Return the configs after the changes, in order.
+
+    ``policy``: what the one list that there is, of cleanup policies, is where it is not set.
+    """
     after = dict(configs)
     if len({change.name for change in changes}) < len(changes):
         return ErrorCode.INVALID_REQUEST, "a config is named twice"
@@ -146,7 +157,7 @@ def _changed(
         elif change.name not in LISTS:
             return ErrorCode.INVALID_CONFIG, f"{change.name[:80]} is not a list; set it"
         else:
-            after[change.name] = _listed(after.get(change.name, ""), change)
+            after[change.name] = _listed(after.get(change.name, policy), change)
     return after
 
 

@@ -46,9 +46,9 @@ class Leaders:
         """Elect where it is asked for and possible; each partition gets an outcome of its own."""
         if request.kind not in (ELECT_PREFERRED, ELECT_UNCLEAN):
             return ElectLeadersResponse(ErrorCode.INVALID_REQUEST)
-        everywhere = request.partitions is None
+        asked = request.partitions
         outcomes: list[PartitionOutcome] = []
-        for name, number in request.partitions or list(_all_partitions(image)):
+        for name, number in list(_all_partitions(image)) if asked is None else asked:
             topic = image.topic(name)
             record = None if topic is None else image.partitions[topic.topic_id].get(number)
             judged: PartitionRecord | Refused
@@ -62,7 +62,7 @@ class Leaders:
             if not isinstance(judged, tuple):
                 yield judged
                 judged = ErrorCode.NONE, ""
-            if not (everywhere and judged[0] is ErrorCode.ELECTION_NOT_NEEDED):
+            if asked is not None or judged[0] is not ErrorCode.ELECTION_NOT_NEEDED:
                 outcomes.append(PartitionOutcome(name, number, *judged))
         return ElectLeadersResponse(ErrorCode.NONE, tuple(outcomes))
 

@@ -39,10 +39,28 @@ def test_a_topics_configs_change_one_by_one() -> None:
     assert cluster.image.topics[topic_id].configs == {"retention.ms": "6"}
     append = ConfigChange("cleanup.policy", ConfigOp.APPEND, "compact,delete")
     assert alter(cluster, RESOURCE_TOPIC, "t", append).error == ErrorCode.NONE
-    assert cluster.image.topics[topic_id].configs["cleanup.policy"] == "compact,delete"
+    assert cluster.image.topics[topic_id].configs["cleanup.policy"] == "delete,compact"
     less = ConfigChange("cleanup.policy", ConfigOp.SUBTRACT, "compact")
     assert alter(cluster, RESOURCE_TOPIC, "t", less).error == ErrorCode.NONE
     assert cluster.image.topics[topic_id].configs["cleanup.policy"] == "delete"
+
+
+def test_what_is_added_to_a_list_that_is_not_set_is_added_to_its_default() -> None:
+    cluster = three()
+    topic_id = cluster.create("t", 1, 1)
+    name = "log.cleanup.policy"
+    append = ConfigChange(name, ConfigOp.APPEND, "compact")
+    for resource in ("", "1"):
+        assert alter(cluster, RESOURCE_BROKER, resource, append).error == ErrorCode.NONE
+        assert cluster.image.configs["broker", resource] == {name: "delete,compact"}
+    less = ConfigChange("cleanup.policy", ConfigOp.SUBTRACT, "delete")
+    assert alter(cluster, RESOURCE_TOPIC, "t", less).error == ErrorCode.NONE
+    assert cluster.image.topics[topic_id].configs["cleanup.policy"] == "compact"
+
+
+def test_a_broker_has_one_name() -> None:
+    change = put("log.retention.ms", "1000")
+    assert alter(three(), RESOURCE_BROKER, "01", change).error == ErrorCode.INVALID_REQUEST
 
 
 def test_a_brokers_configs_stand_above_those_of_all() -> None:

@@ -202,6 +202,16 @@ def test_the_preferred_leader_is_elected_on_demand_when_it_is_in_sync() -> None:
     assert elect(cluster, ELECT_PREFERRED, 7)[0].error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
+def test_none_to_elect_is_not_all() -> None:
+    cluster = three()
+    topic_id = cluster.create("t", 1, 2)
+    cluster.live(broker(2), broker(3))
+    cluster.live(broker(1, 200), broker(2), broker(3))
+    propose(cluster, topic_id, 2, 1)
+    assert cluster.ask(ElectLeadersRequest(ELECT_PREFERRED, (), 1000)).partitions == ()
+    assert cluster.partition(topic_id).leader == 2
+
+
 def test_leaderships_go_back_in_time_unless_somebody_forbids_it() -> None:
     cluster = three()
     topic_id = cluster.create("t", 1, 2)
