@@ -201,16 +201,20 @@ class ZnodeMetadataStore:
 def record_writes(image: ClusterImage, delta: MetadataDelta, names: Names) -> list[Write]:
     """Return what writes each record to znodes that hold ``image``; ``names`` are of its topics.
 
-    The configs of a broker go with it, as they do in the image.
+    The configs of a broker go with it, as they do in the image; also those that the same delta sets.
     """
-    gone = [record.id for record in delta.records if isinstance(record, RemoveBrokerRecord)]
+    gone = {
+        (KIND_BROKER, str(record.id))
+        for record in delta.records
+        if isinstance(record, RemoveBrokerRecord)
+    }
     return [
-        *(_WRITES[type(record)](image, names, record) for record in delta.records),
         *(
-            Delete(znodes.config_path(KIND_BROKER, str(node)))
-            for node in gone
-            if (KIND_BROKER, str(node)) in image.configs
+            _WRITES[type(record)](image, names, record)
+            for record in delta.records
+            if not (isinstance(record, ConfigRecord) and (record.kind, record.name) in gone)
         ),
+        *(Delete(znodes.config_path(*key)) for key in sorted(gone) if key in image.configs),
     ]
 
 

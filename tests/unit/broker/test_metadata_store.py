@@ -212,6 +212,20 @@ def test_the_configs_of_a_broker_go_with_it() -> None:
     assert same(shelf.image(), author.image)
 
 
+@pytest.mark.parametrize("before", [{}, {"c": "d"}])
+@pytest.mark.parametrize("last", [{}, {"a": "b"}])
+def test_so_do_those_that_were_set_in_the_same_commit(
+    before: dict[str, str], last: dict[str, str]
+) -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    assert author.commit(broker(1), broker(2), ConfigRecord("broker", "2", before))
+    assert author.commit(ConfigRecord("broker", "2", last), RemoveBrokerRecord(NodeId(2)))
+    assert author.image.configs == {}
+    assert author.commit(broker(2, 6), ConfigRecord("broker", "2", {"e": "f"}))
+    assert same(shelf.image(), author.image)
+
+
 def test_what_the_caller_has_is_not_read_again() -> None:
     shelf = Shelf()
     author = Author(shelf)
