@@ -63,6 +63,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.failover --signal STOP
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.listeners
+	$(BIN)/python -m benchmarks.fetch_sessions
 
 SEED ?= 1
 N ?= 100

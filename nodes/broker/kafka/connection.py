@@ -63,6 +63,8 @@ class Connection:
         self.origin = listener.strangers.admit(stranger, self._on_reply)
         self.soft_state: dict[str, Any] = {}
         """What a conversation keeps of this client, under its own name; gone with the connection."""
+        self.farewell: Message | None = None
+        """To be asked for this client, without an answer, when it has gone."""
         self._frames = FrameReader(FRAME_BYTES_MAX)
         self._waiting: deque[memoryview] = deque()
         self._waiting_bytes = 0
@@ -218,6 +220,8 @@ class Connection:
         """Know the client no more: it has gone, or is being sent away."""
         self._open = False
         self.listener.strangers.dismiss(self.origin)
+        if self.farewell is not None:
+            self.listener.ask(self.origin, Envelope(Kind.REQUEST, self.farewell))
         self.listener.held_bytes -= self.held_bytes
         self.held_bytes = 0
         self._waiting.clear()

@@ -1,10 +1,12 @@
-"""Fetch: a long poll without a session of its own: every answer tells of every partition."""
+"""Fetch: a long poll. Its answer tells of every partition, or within a session of what is new."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nodes.broker.kafka import fetch_session
 from nodes.broker.kafka.exchange import UNKNOWN_TOPIC, Exchange
+from nodes.broker.kafka.fetch_session import Session
 from nodes.broker.kafka.leaders import Leaders
 from nodes.broker.kafka.outcomes import of_known
 from transport.gateway.kafka.codes import foreign_code
@@ -22,9 +24,6 @@ from transport.wire.ids import NO_NODE, BrokerEpoch, LeaderEpoch, NodeId, Offset
 from transport.wire.messages import Refusal
 from transport.wire.messages import fetch as native
 
-NO_SESSION_EPOCH = -1
-BEGINS_SESSION_EPOCH = 0
-
 Answer = native.FetchResponse | Refusal
 Told = Mapping[tuple[TopicId, int], native.FetchedPartition]
 
@@ -32,14 +31,46 @@ Told = Mapping[tuple[TopicId, int], native.FetchedPartition]
 def fetch(exchange: Exchange) -> None:
     """Hand over the partitions of topics that are known; with others, do not wait for records."""
     asked: FetchRequest = exchange.body
-    if asked.session_epoch not in (NO_SESSION_EPOCH, BEGINS_SESSION_EPOCH):
-        # None was ever given: whoever goes on with one took it for another broker's.
+    ids = exchange.topic_ids(asked.topics)
+    session = fetch_session.session_of(exchange)
+    goes_on = asked.session_epoch > fetch_session.BEGINS_EPOCH
+    if session is not None and not session.take(asked.topics, ids):
+        fetch_session.lose(exchange)
+        session = None
+    if session is None and goes_on:
         error = ErrorCode.FETCH_SESSION_ID_NOT_FOUND
         exchange.answer(FetchResponse(error_code=error, responses=()))
         return
-    ids = exchange.topic_ids(asked.topics)
-    replica = asked.replica_state.replica_id if asked.replica_state else asked.replica_id
-    question = native.FetchRequest(
+
+    def then(answer: Answer, payload: tuple[Buffer, ...]) -> None:
+        held = getattr(answer, "session_id", native.NO_FETCH_SESSION)
+        if held == native.NO_FETCH_SESSION:
+            fetch_session.lose(exchange)
+        leaders = Leaders(exchange)
+        if session is not None and goes_on:
+            topics = _news(session, asked, answer, payload, leaders)
+        else:
+            topics = _everything(ids, asked, answer, payload, leaders)
+        exchange.answer(
+            FetchResponse(
+                throttle_time_ms=getattr(answer, "throttle_time_ms", 0),
+                error_code=foreign_code(answer.error),
+                session_id=held,
+                responses=topics,
+                node_endpoints=leaders.endpoints(),
+            )
+        )
+
+    exchange.ask(_question(exchange, ids, session), then)
+
+
+def _question(
+    exchange: Exchange, ids: list[TopicId], session: Session | None
+) -> native.FetchRequest:
+    asked: FetchRequest = exchange.body
+    replica = fetch_session.replica_of(asked)
+    goes_on = asked.session_epoch > fetch_session.BEGINS_EPOCH
+    return native.FetchRequest(
         asked.max_wait_ms if all(ids) else 0,
         asked.min_bytes,
         asked.max_bytes,
@@ -57,23 +88,24 @@ def fetch(exchange: Exchange) -> None:
         BrokerEpoch(asked.replica_state.replica_epoch if asked.replica_state else -1),
         asked.rack_id,
         asked.isolation_level,
+        native.NO_FETCH_SESSION if session is None else session.id,
+        native.FULL_EPOCH if session is None else asked.session_epoch,
+        () if session is None else session.forgotten(asked.forgotten_topics_data),
         client_id=exchange.header.client_id,
-        whole=True,
+        whole=not goes_on,
     )
 
-    def then(answer: Answer, payload: tuple[Buffer, ...]) -> None:
-        exchange.answer(_told(exchange, ids, answer, payload))
 
-    exchange.ask(question, then)
-
-
-def _told(
-    exchange: Exchange, ids: list[TopicId], answer: Answer, payload: tuple[Buffer, ...]
-) -> FetchResponse:
-    asked: FetchRequest = exchange.body
+def _everything(
+    ids: list[TopicId],
+    asked: FetchRequest,
+    answer: Answer,
+    payload: tuple[Buffer, ...],
+    leaders: Leaders,
+) -> tuple[FetchedTopic, ...]:
+    """In the order of the request."""
     parts = answer.partitions if isinstance(answer, native.FetchResponse) else ()
     told: Told = {(part.topic_id, part.partition): part for part in parts}
-    leaders = Leaders(exchange)
     responses = []
     for topic, topic_id in zip(asked.topics, ids, strict=True):
         error = answer.error if topic_id else UNKNOWN_TOPIC
@@ -84,11 +116,26 @@ def _told(
             for one in topic.partitions
         )
         responses.append(FetchedTopic(topic=topic.topic, topic_id=topic.topic_id, partitions=found))
-    return FetchResponse(
-        throttle_time_ms=getattr(answer, "throttle_time_ms", 0),
-        error_code=foreign_code(answer.error),
-        responses=tuple(responses),
-        node_endpoints=leaders.endpoints(),
+    return tuple(responses)
+
+
+def _news(
+    session: Session,
+    asked: FetchRequest,
+    answer: Answer,
+    payload: tuple[Buffer, ...],
+    leaders: Leaders,
+) -> tuple[FetchedTopic, ...]:
+    """Of the whole session, by topic."""
+    by_topic: dict[TopicId, list[FetchedPartition]] = {}
+    for part in getattr(answer, "partitions", ()):
+        found = _partition(part, asked, payload, leaders)
+        by_topic.setdefault(part.topic_id, []).append(found)
+    return tuple(
+        FetchedTopic(
+            topic=session.names.get(topic_id, ""), topic_id=topic_id, partitions=tuple(parts)
+        )
+        for topic_id, parts in by_topic.items()
     )
 
 

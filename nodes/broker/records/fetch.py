@@ -17,18 +17,19 @@ from nodes.broker.context import BrokerContext, Request
 from nodes.broker.partitions.replica import Replica, ReplicaState
 from nodes.broker.quotas import ClientQuotas
 from nodes.broker.records.cold_reads import ColdReads
+from nodes.broker.records.held_sessions import HeldSessions
 from nodes.broker.records.near_readers import SOON_MS, NearReaders
 from nodes.broker.records.parked_fetch import Fetch, Gathered, Lane
 from nodes.broker.records.produce import FindReplica
-from nodes.core.fetch_session.leader import FetchSession, FetchSessions
+from nodes.core.fetch_session.leader import FetchSession
 from nodes.core.partition.events import NO_EPOCH, ReadVerdict, ReplicaFetched
 from nodes.storage.log_reading import Extent
-from transport.driver.ports import Origin
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import NO_NODE, NodeId, Offset, PartitionKey, TopicId
+from transport.wire.ids import NO_NODE, Offset, PartitionKey, TopicId
 from transport.wire.messages.fetch import (
     FULL_EPOCH,
+    NO_FETCH_SESSION,
     READ_COMMITTED,
     AbortedTransaction,
     FetchedPartition,
@@ -87,7 +88,7 @@ class Fetches:
         self._parked: dict[Lane, list[Fetch]] = {}
         self._of_session: dict[FetchSession, Fetch] = {}
         """The fetch in which a session waits now."""
-        self._sessions = FetchSessions()
+        self._sessions = HeldSessions(context)
         self._quotas = ClientQuotas(context, CONSUMER_BYTE_RATE)
         self._by_partition: dict[PartitionKey, dict[FetchSession, None]] = {}
         self._deadlines: list[tuple[int, int, Fetch]] = []
@@ -112,20 +113,23 @@ class Fetches:
             return
         is_follower = body.replica_id != NO_NODE
         throttle_ms = 0 if is_follower else self._quotas.wait_ms(request, body.client_id, now)
-        if throttle_ms:
-            nothing = FetchResponse(ErrorCode.NONE, throttle_time_ms=throttle_ms)
-            self._context.reply(request, nothing)
-            return
-        self._make_room(body.replica_id if is_follower else request.origin)
-        session = self._session_of(request, body, now) if is_follower else FetchSession()
+        self._make_room(request, body)
+        session, dropped = self._sessions.find(request, body, now)
+        self._end(dropped)
         if isinstance(session, ErrorCode):
             self._refuse(request, session)
             return
         wait_ms = max(0, min(body.max_wait_ms, WAIT_MAX_MS))
-        if session.is_held and body.session_epoch == FULL_EPOCH:
+        if is_follower and session.is_held and body.session_epoch == FULL_EPOCH:
             wait_ms = 0  # Once it knows that the session is held, the follower names the rest.
         fetch = Fetch(request, body, session, request.due_ms(now, wait_ms))
         self._take_named(fetch)
+        if throttle_ms:
+            nothing = FetchResponse(
+                ErrorCode.NONE, session_id=session.id, throttle_time_ms=throttle_ms
+            )
+            self._context.reply(request, nothing)
+            return
         if is_follower:
             if session.unsaid:
                 self._hasten(fetch, now)
@@ -152,20 +156,14 @@ class Fetches:
         self._context.count("fetches_refused")
         self._context.reply(request, FetchResponse(error))
 
-    def _make_room(self, lane: Lane) -> None:
-        """A newer fetch of a follower ends the one before: its assignment has changed."""
-        room = PARKED_PER_CONSUMER_MAX if isinstance(lane, Origin) else 1
-        parked = self._parked.get(lane, [])
+    def _make_room(self, request: Request, body: FetchRequest) -> None:
+        """A newer fetch of a session ends the one before: what it names has changed."""
+        is_follower = body.replica_id != NO_NODE
+        alone = is_follower or body.session_id != NO_FETCH_SESSION
+        room = 1 if alone else PARKED_PER_CONSUMER_MAX
+        parked = self._parked.get(body.replica_id if is_follower else request.origin, [])
         while len(parked) >= room:
             self._answer(parked[0], Gathered())
-
-    def _session_of(
-        self, request: Request, body: FetchRequest, now: Now
-    ) -> FetchSession | ErrorCode:
-        if body.session_epoch == FULL_EPOCH:
-            self._end(self._sessions.make_room(body.replica_id, now.mono_ms))
-        way = body.broker_epoch, request.origin
-        return self._sessions.find(body, way, now.mono_ms)
 
     def _take_named(self, fetch: Fetch) -> None:
         session = fetch.session
@@ -201,9 +199,9 @@ class Fetches:
         if replica.core.is_settled(body.replica_id):
             del fetch.session.unsettled[key]
 
-    def drop_session(self, replica: NodeId) -> None:
-        """Hold a follower's session no longer, if there is one: its next fetch hears of it."""
-        self._end(self._sessions.drop(replica))
+    def drop_session(self, lane: Lane) -> None:
+        """Hold a reader's session no longer, if there is one: its next fetch hears of it."""
+        self._end(self._sessions.drop(lane))
 
     def _end(self, dropped: Iterable[FetchSession]) -> None:
         for session in dropped:
@@ -242,9 +240,9 @@ class Fetches:
     ) -> bool:
         """Mark a partition for a reader that waits for it; True: there may be something to tell."""
         key = movement.replica.key
-        by_follower = session.is_held or (fetch is not None and fetch.is_follower)
+        by_follower = not session.of_consumer
+        session.behind[key] = None
         if by_follower:
-            session.behind[key] = None
             if movement.committed and session.told.get(key) != movement.replica.seen.ends:
                 session.unsaid = True
                 self._hasten(fetch, now)
@@ -472,7 +470,8 @@ class Fetches:
     def _add_ends(self, fetch: Fetch, gathered: Gathered) -> None:
         """Tell how far what cannot be read now is committed: to a follower, where that is news."""
         session = fetch.session
-        for key in list(session.behind if fetch.is_follower else session.parts):
+        remembers = fetch.is_follower or session.is_held
+        for key in list(session.behind if remembers else session.parts):
             if len(gathered.partitions) >= PARTITIONS_MAX:
                 break
             replica = self._find(key)
@@ -514,7 +513,7 @@ class Fetches:
         else:
             self._unwatch(session, session.answered(gathered.partitions.items()))
         if not self._context.reply(fetch.request, body, tuple(gathered.frames)):
-            self.drop_session(fetch.body.replica_id)
+            self.drop_session(fetch.lane)
 
     def check(self) -> None:
         """Assert the invariants of the sessions, and that whoever waits is known by partition."""

@@ -1,4 +1,4 @@
-"""Fetch sessions: a follower names to its leader only what is new (KIP-227).
+"""Fetch sessions: a follower, or a consumer, names to its leader only what is new (KIP-227).
 
 Purpose
     An idle partition costs nothing per fetch: neither a byte on the wire nor a look at either end.
@@ -19,8 +19,14 @@ Losing one
     leader does not say that it holds the session: it has no room, or knows of none.  The fetch that
     begins a session is answered at once, and no other one is sent before that.
 
+Consumers
+    Those of Kafka's clients keep to Kafka's rule: an answered partition stays in the session as it was
+    named.  They name it again when they go on behind what they got; if they have thrown that away
+    they do not, and get it again.  Of what they have heard of they are not told again.  Here the
+    number is chosen by the listener that they are connected to, whose session it is.
+
 Differences from Kafka
-    There the leader gives the number, and an answered partition stays in the session.
+    There the leader gives the number, and what a follower was answered stays in the session.
 
 Invariants (asserted by ``check``)
     F1  What a leader is to look at, to note or to tell is in the session.

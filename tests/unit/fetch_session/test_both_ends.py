@@ -46,7 +46,7 @@ class Pair:
         )
         if poll.session_epoch == 0:
             self.sessions.make_room(ME, 0)
-        session = self.sessions.find(request, WAY, 0)
+        session = self.sessions.find(request, ME, WAY, 0)
         if not isinstance(session, FetchSession):
             return None
         for key in poll.forgotten:

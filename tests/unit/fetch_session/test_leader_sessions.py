@@ -35,7 +35,7 @@ def request(
 
 def begin(sessions: FetchSessions, replica: int = 2, now_ms: int = 0) -> FetchSession:
     sessions.make_room(NodeId(replica), now_ms)
-    session = sessions.find(request(replica), WAY, now_ms)
+    session = sessions.find(request(replica), NodeId(replica), WAY, now_ms)
     assert isinstance(session, FetchSession)
     return session
 
@@ -51,22 +51,22 @@ def test_a_session_goes_on_by_its_number_and_the_next_epoch() -> None:
     sessions = FetchSessions()
     session = begin(sessions)
     assert session.is_held
-    assert sessions.find(request(epoch=1), WAY, 5) is session
-    assert sessions.find(request(epoch=2), WAY, 6) is session
+    assert sessions.find(request(epoch=1), NodeId(2), WAY, 5) is session
+    assert sessions.find(request(epoch=2), NodeId(2), WAY, 6) is session
     repeated, later = request(epoch=2), request(epoch=4)
-    assert sessions.find(repeated, WAY, 7) is ErrorCode.INVALID_FETCH_SESSION_EPOCH
-    assert sessions.find(later, WAY, 7) is ErrorCode.INVALID_FETCH_SESSION_EPOCH
+    assert sessions.find(repeated, NodeId(2), WAY, 7) is ErrorCode.INVALID_FETCH_SESSION_EPOCH
+    assert sessions.find(later, NodeId(2), WAY, 7) is ErrorCode.INVALID_FETCH_SESSION_EPOCH
 
 
 def test_a_session_is_of_one_follower_its_registration_and_connection() -> None:
     sessions = FetchSessions()
     begin(sessions)
     not_found = ErrorCode.FETCH_SESSION_ID_NOT_FOUND
-    assert sessions.find(request(epoch=1, session=8), WAY, 0) is not_found
-    assert sessions.find(request(3, epoch=1), WAY, 0) is not_found
-    assert sessions.find(request(epoch=1), ("another", "connection"), 0) is not_found
+    assert sessions.find(request(epoch=1, session=8), NodeId(2), WAY, 0) is not_found
+    assert sessions.find(request(3, epoch=1), NodeId(3), WAY, 0) is not_found
+    assert sessions.find(request(epoch=1), NodeId(2), ("another", "connection"), 0) is not_found
     sessions.drop(NodeId(2))
-    assert sessions.find(request(epoch=1), WAY, 0) is not_found
+    assert sessions.find(request(epoch=1), NodeId(2), WAY, 0) is not_found
 
 
 def test_a_follower_that_begins_anew_ends_its_session_before() -> None:
@@ -82,13 +82,16 @@ def test_sessions_are_bounded_and_unused_ones_make_room() -> None:
     begin(sessions, 3, now_ms=0)
     assert not begin(sessions, 4, now_ms=1_000).is_held, "there is no room"
     assert begin(sessions, 4, now_ms=IDLE_MAX_MS).is_held
-    assert sessions.find(request(3, epoch=1), WAY, 0) is ErrorCode.FETCH_SESSION_ID_NOT_FOUND
-    assert isinstance(sessions.find(request(2, epoch=1), WAY, 0), FetchSession)
+    assert (
+        sessions.find(request(3, epoch=1), NodeId(3), WAY, 0)
+        is ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+    )
+    assert isinstance(sessions.find(request(2, epoch=1), NodeId(2), WAY, 0), FetchSession)
 
 
 def test_a_session_without_a_number_ends_with_its_fetch() -> None:
     sessions = FetchSessions()
-    session = sessions.find(request(session=0), WAY, 0)
+    session = sessions.find(request(session=0), NodeId(2), WAY, 0)
     assert isinstance(session, FetchSession)
     assert not session.is_held
     assert list(sessions) == []
@@ -101,7 +104,7 @@ def test_a_session_holds_so_many_partitions(monkeypatch: pytest.MonkeyPatch) -> 
     session.name(part_at(0))
     session.name(part_at(1))
     beyond = request(2, part_at(2), epoch=1)
-    assert sessions.find(beyond, WAY, 0) is ErrorCode.INVALID_REQUEST
+    assert sessions.find(beyond, NodeId(2), WAY, 0) is ErrorCode.INVALID_REQUEST
 
 
 def test_what_an_answer_tells_takes_its_partition_out_unless_it_tells_of_ends_only() -> None:

@@ -53,8 +53,8 @@ class FetchRequest(Message, frozen=True, array_like=True, gc=False):
     """A long poll: answered when ``min_bytes`` are there or after ``max_wait_ms``.
 
     Within a session (KIP-227) it names only what is new, and asks for everything that the session
-    holds.  An answer with records, an error or a divergence takes its partition out of the session;
-    one that only tells how far it is committed leaves it in.
+    holds.  An answer with records, an error or a divergence takes its partition out of a follower's
+    session; one that only tells how far it is committed leaves it in.  A consumer's stays in.
     """
 
     api: ClassVar[Api] = Api.FETCH
@@ -71,7 +71,7 @@ class FetchRequest(Message, frozen=True, array_like=True, gc=False):
     """Of a consumer: where it stands; a replica there may serve it instead of the leader (KIP-392)."""
     isolation: int = READ_UNCOMMITTED
     session_id: int = NO_FETCH_SESSION
-    """Chosen by the follower; the leader holds one session of each."""
+    """Chosen by the reader; the leader holds one session of each follower or connection."""
     session_epoch: int = FULL_EPOCH
     """The number of this fetch in its session; another than the next one is refused with
     INVALID_FETCH_SESSION_EPOCH, and a session that is not held with FETCH_SESSION_ID_NOT_FOUND."""
