@@ -190,6 +190,7 @@ class Supervisor:
             self._pid,
             self.roster.is_ready(now.mono_ms),
             nodes,
+            bool(self._plan.settings.security.tls_certificate),
         )
 
     def _on_health(self, node: Node, health: HealthResponse, now: Now) -> None:

@@ -34,6 +34,7 @@ from supervisor.plan import ClusterPlan
 from supervisor.ports import assign_endpoints
 from supervisor.settings import KEYS_DIR, SHIPPED_OF_MODE, Settings, load_settings, new_cluster_id
 from supervisor.spawn import Children, end_orphans, last_line, node_command
+from transport.sockets.certificate import TlsError
 from transport.wire.ids import ClusterId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
@@ -133,8 +134,22 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
         raise ConfigError(
             f"[security] curve = true needs keys in {keys_dir}; make them: `odradek keys create`"
         )
+    _check_certificates(settings)
     data_dir.write_cluster(cluster._replace(keys=str(keys_dir or "")))
     return plan
+
+
+def _check_certificates(settings: Settings) -> None:
+    """Raise ConfigError where the listeners could not speak TLS with the files they are given."""
+    files = settings.security.tls_files()
+    if files is None:
+        return
+    from transport.sockets.tls import read_credentials
+
+    try:
+        read_credentials(files)
+    except TlsError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _made(launch: Launch, settings: Settings, data_dir: DataDir, before: Cluster | None) -> Cluster:

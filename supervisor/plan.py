@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nodes.config import ConfigError, NodeConfig, nearest
 from supervisor.settings import KEYS_DIR, Settings
+from transport.sockets.certificate import TlsFiles
 from transport.wire.ids import ClusterId, Incarnation
 from transport.wire.messages.cluster import NodeEndpoints
 
@@ -44,6 +45,7 @@ class ClusterPlan:
     def node_config(self, node: NodeEndpoints, supervisor_pid: int) -> NodeConfig:
         """Return what a node is started with, but for its incarnation."""
         settings = self.settings
+        tls = settings.security.tls_files() or TlsFiles("", "")
         return NodeConfig(
             name=node.name,
             id=node.id,
@@ -58,6 +60,9 @@ class ClusterPlan:
             supervisor_pid=supervisor_pid,
             supervisor_key=self.key,
             keys_dir=str(self.keys_dir() or ""),
+            tls_certificate=tls.certificate,
+            tls_key=tls.key,
+            tls_client_ca=tls.client_ca,
             authorizer=settings.security.curve and settings.security.authorizer,
             super_users=settings.security.above_all(),
             raft=settings.raft,

@@ -38,6 +38,7 @@ from supervisor.member import (
     NodePorts,
     number_in,
 )
+from transport.sockets.certificate import TlsFiles
 from transport.wire.ids import ClusterId, NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
@@ -130,6 +131,22 @@ class SecurityConfig:
     super_users: str = setting(
         "", "nobody but the cluster's own keys is above the ACLs; names with commas between them"
     )
+
+    tls_certificate: str = setting(
+        "", "the listeners speak no TLS; a PEM file, with the certificates that link it to its root"
+    )
+    tls_key: str = setting("", "goes with tls_certificate; a PEM file without a passphrase")
+    tls_client_ca: str = setting(
+        "",
+        "no certificates are asked for; a PEM file: who connects to a listener shows one signed by it",
+    )
+
+    def tls_files(self) -> TlsFiles | None:
+        """Return what the listeners speak TLS with; None: they speak none."""
+        if not self.tls_certificate:
+            return None
+        paths = (self.tls_certificate, self.tls_key, self.tls_client_ca)
+        return TlsFiles(*(str(Path(path).absolute()) if path else "" for path in paths))
 
     def above_all(self) -> tuple[str, ...]:
         """Return the names of ``super_users``."""
@@ -293,6 +310,10 @@ _OF_ONE_MODE = {
 """Mode -> settings of the other one -> what to write instead."""
 
 
+_PROOFS = {"kafka": ("tls_client_ca",), "zookeeper": ("tls_client_ca",)}
+"""Listener -> settings of ``[security]`` by one of which it asks who somebody is."""
+
+
 _SECTIONS: dict[str, type[Any]] = {
     "cluster": ClusterConfig,
     "supervisor": SupervisorConfig,
@@ -422,12 +443,30 @@ def _check_settings(settings: Settings) -> None:
 
 
 def _check_listeners(settings: Settings) -> None:
-    """Raise ConfigError where a listener would let in whom the keys are to keep out."""
+    """Raise ConfigError where a listener would let in whom the keys are to keep out, or the reverse."""
+    security = settings.security
+    if bool(security.tls_certificate) is not bool(security.tls_key):
+        there, missing = "tls_certificate", "tls_key"
+        if not security.tls_certificate:
+            there, missing = missing, there
+        raise ConfigError(f"[security] {there} is nothing without {missing}: set both, or none")
+    if security.tls_client_ca and not security.tls_certificate:
+        raise ConfigError(
+            "[security] tls_client_ca asks for certificates, which are shown by TLS alone: set "
+            "tls_certificate and tls_key"
+        )
+    if security.tls_client_ca and not security.curve:
+        raise ConfigError(
+            "[security] tls_client_ca guards the listeners, while this project's own clients come in "
+            "without keys: set curve = true, or leave tls_client_ca out (TLS needs neither)"
+        )
     for name in LISTENERS:
-        if settings.security.curve and getattr(settings.cluster, f"{name}_port"):
+        if not security.curve or not getattr(settings.cluster, f"{name}_port"):
+            continue
+        if not any(getattr(security, proof) for proof in _PROOFS[name]):
             raise ConfigError(
-                f"[cluster] {name}_port asks nobody for keys, and [security] curve = true lets "
-                f"nobody in without: set {name}_port = 0, or curve = false"
+                f"[cluster] {name}_port asks nobody who he is, and [security] curve = true lets nobody "
+                f"in without: set {' or '.join(_PROOFS[name])} in [security], or {name}_port = 0"
             )
 
 

@@ -16,6 +16,7 @@ def status_json(status: SupervisorStatusResponse) -> dict[str, Any]:
         "cluster": status.cluster,
         "mode": status.mode,
         "supervisor": {"pid": status.pid},
+        "tls": status.tls,
         "nodes": [
             {
                 "name": node.name,
@@ -101,7 +102,8 @@ def listeners_text(status: SupervisorStatusResponse) -> list[str]:
     for node in status.nodes:
         for name, endpoint in node.listeners.items():
             found.setdefault(name, []).append(endpoint.removeprefix("tcp://"))
-    return [f"{name}: {','.join(endpoints)}" for name, endpoints in sorted(found.items())]
+    spoken = " (TLS)" if status.tls else ""
+    return [f"{name}{spoken}: {','.join(endpoints)}" for name, endpoints in sorted(found.items())]
 
 
 def describe_ready(status: SupervisorStatusResponse, data_dir: Path, default_dir: Path) -> str:

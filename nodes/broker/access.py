@@ -70,6 +70,8 @@ class Parts(NamedTuple):
     """There is an outcome for every part, in the order of the request."""
     also: Mapping[str, Any] = {}
     """What else is changed where only some parts are left."""
+    alone: bool = True
+    """The answer tells of nothing but the parts: where none is left, nobody has to be asked."""
 
 
 class Sift(NamedTuple):
@@ -264,6 +266,7 @@ ROWS: Mapping[type[Message], Row] = {
             metadata.MetadataResponse,
             "topics",
             lambda name, error, text: metadata.TopicInfo(error, name, text=text),
+            alone=False,
         ),
         sift=Sift(metadata.MetadataResponse, "topics", _described),
     ),

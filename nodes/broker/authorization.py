@@ -108,7 +108,7 @@ class Authorizer:
             return replace(request, amend=amend)
         self._context.count("parts_unauthorized", len(refused))
         kept = tuple(part for place, part in enumerate(given) if place not in refused)
-        if kept:
+        if kept or not parts.alone:
             narrow = replace(body, **{parts.field: kept, **parts.also})
             envelope = replace(request.envelope, body=narrow)
             return replace(request, envelope=envelope, amend=amend)

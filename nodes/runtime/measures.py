@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from transport.driver.entrance import CERTIFICATE_EXPIRES
 from transport.driver.loop import Loop
 from transport.driver.meter import BOUNDS_MS, Histogram
 from transport.driver.ports import Program
@@ -115,7 +116,12 @@ def loop_measures(loop: Loop) -> Iterator[Measure]:
         },
         "counter",
     )
-    yield from counters(loop.figures)
+    figures = dict(loop.figures)
+    expires_s = figures.pop(CERTIFICATE_EXPIRES, None)
+    if expires_s is not None:
+        text = "When the listeners' certificate expires, in seconds since 1970."
+        yield gauge(CERTIFICATE_EXPIRES, text, expires_s)
+    yield from counters(figures)
 
 
 def exposition(measures: Iterable[Measure]) -> str:

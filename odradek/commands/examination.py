@@ -19,6 +19,8 @@ DISK_FREE_LEAST = 0.01
 DESCRIPTORS_MIN = 4_096
 DESCRIPTORS_USED_MAX = 0.8
 LATE_MEAN_MAX_MS = 50
+DAY_S = 86_400
+CERTIFICATE_DAYS_MIN = 14
 
 ERROR, WARNING = "error", "warning"
 
@@ -100,12 +102,26 @@ def _of_machine(report: Report) -> Iterator[Finding]:
     if 0 <= limit < DESCRIPTORS_MIN or used > DESCRIPTORS_USED_MAX * limit > 0:
         advice = "raise the hard limit (ulimit -Hn, or LimitNOFILE= of its service) and restart it"
         yield Finding(WARNING, name, f"uses {used} of {limit} descriptors", advice)
+    yield from _of_certificate(report, health["wall_ms"] / 1000)
     if report.metrics is not None:
         turns = report.metrics.total("loop_late_seconds_count")
         late_ms = 1000 * report.metrics.total("loop_late_seconds_sum") / max(1.0, turns)
         if late_ms > LATE_MEAN_MAX_MS:
             advice = "give it more CPU: sessions end when a loop is late by their time-out"
             yield Finding(WARNING, name, f"its loop is {late_ms:.0f} ms late on average", advice)
+
+
+def _of_certificate(report: Report, now_s: float) -> Iterator[Finding]:
+    for each in report.metrics.samples("tls_certificate_expires_seconds") if report.metrics else ():
+        days = (each.value - now_s) / DAY_S
+        advice = (
+            "write the new certificate and key over the old ones: they are read again by themselves"
+        )
+        if days < 0:
+            yield Finding(ERROR, report.node.name, "its listeners' certificate has expired", advice)
+        elif days < CERTIFICATE_DAYS_MIN:
+            what = f"its listeners' certificate expires in {days:.0f} days"
+            yield Finding(WARNING, report.node.name, what, advice)
 
 
 def _of_directories(report: Report) -> Iterator[Finding]:

@@ -429,14 +429,15 @@ def _spawn(
 def _sections(
     brokers: int, coordinators: int, mode: str, settings: Sections
 ) -> dict[str, dict[str, Any]]:
-    secure = settings.get("security", {}).get("curve", False)
+    security = settings.get("security", {})
+    guarded = not security.get("curve") or security.get("tls_client_ca")
     sections: dict[str, dict[str, Any]] = {
         "cluster": {
             "name": "test",
             "mode": mode,
             "brokers": brokers,
             "controllers" if mode == "kraft" else "coordinators": coordinators,
-            **({} if secure else dict.fromkeys(("kafka_port", "zookeeper_port"), ANY_FREE_PORT)),
+            **(dict.fromkeys(("kafka_port", "zookeeper_port"), ANY_FREE_PORT) if guarded else {}),
         },
         "broker": {
             "num_partitions": 3,
@@ -453,7 +454,7 @@ def _toml(sections: Sections) -> str:
     lines = []
     for name, content in sections.items():
         lines.append(f"[{name}]")
-        lines.extend(f"{key} = {json.dumps(value)}" for key, value in content.items())
+        lines.extend(f"{key} = {json.dumps(value, default=str)}" for key, value in content.items())
     return "\n".join(lines) + "\n"
 
 

@@ -69,11 +69,18 @@ def write_confluent(place: Place, rows: Iterable[Row], codec: str, **settings: A
         raise RuntimeError(f"{left} not written; {failed}")
 
 
-def read_confluent(place: Place, count: int) -> list[Row]:
+def read_confluent(place: Place, count: int, **settings: Any) -> list[Row]:
     from confluent_kafka import Consumer, TopicPartition
 
-    settings = {"bootstrap.servers": place.kafka, "group.id": "unused", "log_level": 2}
-    consumer = Consumer({**settings, "enable.auto.commit": False})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": place.kafka,
+            "group.id": "unused",
+            "log_level": 2,
+            "enable.auto.commit": False,
+            **{name.replace("_", "."): value for name, value in settings.items()},
+        }
+    )
     try:
         consumer.assign([TopicPartition(place.topic, 0, 0)])
         found: list[Any] = []
@@ -118,10 +125,12 @@ def write_kafka_python(place: Place, rows: Iterable[Row], codec: str, **settings
         producer.close()
 
 
-def read_kafka_python(place: Place, count: int) -> list[Row]:
+def read_kafka_python(place: Place, count: int, **settings: Any) -> list[Row]:
     kafka = imported("kafka")
     consumer = kafka.KafkaConsumer(
-        bootstrap_servers=place.kafka.split(","), consumer_timeout_ms=int(WAIT_S * 1000)
+        bootstrap_servers=place.kafka.split(","),
+        consumer_timeout_ms=int(WAIT_S * 1000),
+        **settings,
     )
     try:
         partition = kafka.TopicPartition(place.topic, 0)
@@ -166,10 +175,10 @@ def write_aiokafka(place: Place, rows: Iterable[Row], codec: str, **settings: An
     asyncio.run(write())
 
 
-def read_aiokafka(place: Place, count: int) -> list[Row]:
+def read_aiokafka(place: Place, count: int, **settings: Any) -> list[Row]:
     async def read() -> list[Any]:
         aiokafka = imported("aiokafka")
-        consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers=place.kafka)
+        consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers=place.kafka, **settings)
         await consumer.start()
         try:
             partition = aiokafka.TopicPartition(place.topic, 0)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # it comes with who asks for it
 
 NAMED_MAX = 100
 """So many who were not let in are named in the log; then they are only counted: it has an end."""
+CERTIFICATE_EXPIRES = "tls_certificate_expires_seconds"
+"""The one figure that is no count: when, in seconds since 1970."""
 _logger = logging.getLogger("odradek.streams")
 
 
@@ -65,7 +67,7 @@ class Entrance:
 
     def _tell_certificate(self) -> None:
         assert self._credentials is not None
-        self._figures["tls_certificate_expires_s"] = self._credentials.certificate.expires_s
+        self._figures[CERTIFICATE_EXPIRES] = self._credentials.certificate.expires_s
 
     def turn_away(self, address: str, figure: str, why: str) -> None:
         """Somebody was not let in."""

@@ -313,6 +313,13 @@ def test_metadata_tells_of_no_topic_that_may_not_be_described(fleet: PartitionFl
     assert shown(fleet, "alice", **make) == [("new", 0)]
 
 
+def test_who_may_know_no_topic_learns_where_the_brokers_are(fleet: PartitionFleet) -> None:
+    create(fleet, "other")
+    told = ask(fleet, "alice", 1, metadata.MetadataRequest(("other",)))
+    assert [info.error for info in told.topics] == [ErrorCode.TOPIC_AUTHORIZATION_FAILED]
+    assert [broker.id for broker in told.brokers] == [1, 2]
+
+
 def test_names_are_not_published_to_everybody(fleet: PartitionFleet) -> None:
     create(fleet, "t")
     grant(fleet, "alice", AclOperation.WRITE, "t")

@@ -517,7 +517,7 @@ def test_status_is_fresh_and_has_every_key_that_programs_rely_on(world: World) -
     [status] = world.command(SupervisorStatusRequest(KEY))
     assert isinstance(status, SupervisorStatusResponse)
     table = status_json(status)
-    assert list(table) == ["cluster", "mode", "supervisor", "nodes"]
+    assert list(table) == ["cluster", "mode", "supervisor", "tls", "nodes"]
     assert table["supervisor"] == {"pid": 77}
     assert table["nodes"][2] == {
         "name": "broker-1",

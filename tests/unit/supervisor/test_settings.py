@@ -11,6 +11,7 @@ from nodes.config import ConfigError, check_node_config
 from supervisor.member import PORTS_EACH, NodePorts
 from supervisor.plan import ClusterPlan
 from supervisor.settings import Settings, load_settings, read_settings, shipped_names
+from transport.sockets.certificate import TlsFiles
 from transport.wire.ids import ClusterId
 
 
@@ -281,7 +282,38 @@ def test_brokers_listen_for_kafkas_clients_at_ports_of_their_own() -> None:
 @pytest.mark.parametrize("name", ["zookeeper_port", "kafka_port"])
 def test_a_listener_that_asks_for_no_keys_is_refused_beside_curve(name: str) -> None:
     text = f"[cluster]\n{name} = 2181\n[security]\ncurve = true\n"
-    assert f"set {name} = 0, or curve = false" in refused(text)
+    assert f"set tls_client_ca in [security], or {name} = 0" in refused(text)
+    proof = "tls_certificate = 'a'\ntls_key = 'b'\ntls_client_ca = '/c'\n"
+    assert settings_of(text + proof).security.tls_files() == TlsFiles(
+        str(Path("a").absolute()), str(Path("b").absolute()), "/c"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tls_certificate = 'a'", "tls_certificate is nothing without tls_key"),
+        ("tls_key = 'a'", "tls_key is nothing without tls_certificate"),
+        (
+            "curve = true\ntls_client_ca = 'a'",
+            "shown by TLS alone: set tls_certificate and tls_key",
+        ),
+        (
+            "tls_certificate = 'a'\ntls_key = 'b'\ntls_client_ca = 'c'",
+            "set curve = true, or leave tls_client_ca out",
+        ),
+    ],
+)
+def test_what_of_tls_does_nothing_or_guards_half_is_refused(text: str, said: str) -> None:
+    assert said in refused(f"[security]\n{text}\n")
+
+
+def test_tls_by_itself_asks_for_nothing_else() -> None:
+    settings = settings_of(
+        "[cluster]\nkafka_port = -1\n[security]\ntls_certificate = '/a'\ntls_key = '/b'\n"
+    )
+    assert settings.security.tls_files() == TlsFiles("/a", "/b")
+    assert settings_of("").security.tls_files() is None
 
 
 def test_a_listeners_port_is_no_other_nodes() -> None:

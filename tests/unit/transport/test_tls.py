@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,10 +17,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.unit.transport.authority import Authority
+from tests.authority import Authority
 from tests.unit.transport.test_streams import WAIT_S, Server, eventually, read
 from transport.driver import streams
-from transport.driver.entrance import NAMED_MAX
+from transport.driver.entrance import CERTIFICATE_EXPIRES, NAMED_MAX
 from transport.driver.ports import Stranger, StreamId
 from transport.sockets import tls
 from transport.sockets.certificate import TlsError, TlsFiles
@@ -387,7 +389,7 @@ def test_what_a_session_has_proved_ends_with_the_certificate_and_with_the_files(
         later.setattr(time, "time", lambda: 1e11)  # a test's certificates live long
         with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
             resumed()
-    assert "it has expired" in caplog.text
+    eventually(lambda: "it has expired" in caplog.text, "the reason is in the log")
     resumed()
     assert resumed()
     signed.ca.touch()
@@ -416,7 +418,7 @@ def test_files_that_have_changed_are_read_again(
 
     try:
         first = shown(alice)
-        expires_s = figure(server, "tls_certificate_expires_s")
+        expires_s = figure(server, CERTIFICATE_EXPIRES)
         assert expires_s > time.time()
         key = Path(files.key).read_bytes()
         signed.listener()  # renewed
@@ -473,3 +475,24 @@ def test_files_that_cannot_be_used_are_named_by_their_setting(
             streams.StreamBoard({}).listen(
                 "tcp://127.0.0.1:0", server, connections_max=1, idle_max_ms=1, tls=files
             )
+
+
+def test_the_certificates_of_the_docs_do(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "listeners.md").read_text(encoding="utf-8")
+    (commands,) = re.findall(r"^```sh\n(new\(\).*?)^```", page, re.MULTILINE | re.DOTALL)
+    made = subprocess.run(
+        ["/bin/bash", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    names = ("listener.pem", "listener.key", "ca.pem")
+    server = Server(tls=TlsFiles(*(str(tmp_path / name) for name in names))).run()
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    context.load_cert_chain(tmp_path / "alice.pem", tmp_path / "alice.key")
+    try:
+        with connect(server, context) as client:
+            client.sendall(b"me")
+            assert read(client, 2) == b"me"
+        ((_, stranger),) = server.opened
+        assert (stranger.principal, stranger.subject) == ("alice", "CN=alice,O=Kitchen")
+    finally:
+        server.close()

@@ -66,6 +66,8 @@ class SupervisorStatusResponse(Message, frozen=True, array_like=True, gc=False):
     ready: bool = False
     """It accepts writes: every node serves, and a controller is active."""
     nodes: tuple[NodeStatus, ...] = ()
+    tls: bool = False
+    """The listeners speak TLS, and nothing else."""
 
 
 class SignalNodeRequest(Message, frozen=True, array_like=True, gc=False):

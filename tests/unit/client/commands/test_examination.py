@@ -35,6 +35,7 @@ def report(number: int, role: str = "broker", **values: float) -> Report:
     )
     health = {
         "version": "1",
+        "wall_ms": 1_700_000_000_000,
         "disk_free_bytes": 50,
         "disk_total_bytes": 100,
         "descriptors": 10,
@@ -125,6 +126,14 @@ def directory_offline(found: Report) -> None:
     found.metrics = Metrics('odradek_log_directory_offline{directory="/mnt/two/broker-2"} 1\n')
 
 
+def old_certificate(found: Report) -> None:
+    found.metrics = metrics(tls_certificate_expires_seconds=1_700_000_000 - 1)
+
+
+def late_certificate(found: Report) -> None:
+    found.metrics = metrics(tls_certificate_expires_seconds=1_700_000_000 + 3 * 86_400)
+
+
 def second_controller(found: Report) -> None:
     found.metrics = metrics(active_controller=1)
 
@@ -136,6 +145,8 @@ CASES: list[tuple[Callable[[Report], None], str, str, str]] = [
         "broker-2",
         "its log directory /mnt/two/broker-2 is offline",
     ),
+    (old_certificate, ERROR, "broker-2", "its listeners' certificate has expired"),
+    (late_certificate, WARNING, "broker-2", "its listeners' certificate expires in 3 days"),
     (all_silent, ERROR, "broker-2", "answers at no door"),
     (one_silent, ERROR, "broker-2", "does not answer at its peers door, tcp://p:1"),
     (wrong_node, ERROR, "broker-2", "leads to broker-9"),

@@ -19,6 +19,7 @@ class Authority:
         self.folder = folder
         self.folder.mkdir(exist_ok=True)
         self._ca = trustme.CA()
+        self._clients: dict[str | None, tuple[Path, Path]] = {}
         self.ca = self._written("ca.pem", self._ca.cert_pem.bytes())
 
     def _written(self, name: str, content: bytes) -> Path:
@@ -34,12 +35,14 @@ class Authority:
         certificate, key = self._write(name, made)
         return TlsFiles(str(certificate), str(key), str(self.ca) if asks else "")
 
-    def client(self, name: str | None, organization: str = "Kitchen") -> tuple[Path, Path]:
-        """Return the files of a client's certificate and key."""
-        made = self._ca.issue_cert(
-            "client@example.org", common_name=name, organization_name=organization
-        )
-        return self._write(f"client-{name}".replace(" ", "-"), made)
+    def client(self, name: str | None) -> tuple[Path, Path]:
+        """Return the files of a client's certificate and key, made when it is first asked for."""
+        if name not in self._clients:
+            made = self._ca.issue_cert(
+                "client@example.org", common_name=name, organization_name="Kitchen"
+            )
+            self._clients[name] = self._write(f"client-{len(self._clients)}", made)
+        return self._clients[name]
 
     def _write(self, name: str, made: trustme.LeafCert) -> tuple[Path, Path]:
         chain = b"".join(each.bytes() for each in made.cert_chain_pems)
