@@ -27,7 +27,7 @@ AGAIN_AFTER_MS = 300_000
 class _Pass:
     """One log being cleaned."""
 
-    __slots__ = ("cleaning", "generation", "log", "replica", "steps")
+    __slots__ = ("cleaning", "generation", "log", "replica", "steps", "swaps")
 
     def __init__(self, replica: Replica, log: PartitionLog, cleaning: Cleaning) -> None:
         self.replica = replica
@@ -35,6 +35,8 @@ class _Pass:
         self.generation = log.generation
         self.cleaning = cleaning
         self.steps: Iterator[Group | None] = cleaning.steps()
+        self.swaps = False
+        """Files of the log are being renamed: until that is durable a failure leaves it half done."""
 
     def step(self) -> tuple[Group | None, bool]:
         """In the pool: return a group whose place is to be taken, if any, and whether all is done."""
@@ -42,8 +44,10 @@ class _Pass:
             group = next(self.steps)
         except StopIteration:
             return None, True
-        if group is not None and not self.log.offer(group, self.generation):
-            raise _LogMovedOn("the log was cut, or let some of it go")
+        if group is not None:
+            self.swaps = True
+            if not self.log.offer(group, self.generation):
+                raise _LogMovedOn("the log was cut, or let some of it go")
         return group, False
 
     @property
@@ -171,6 +175,7 @@ class LogCleaner:
             if isinstance(result, BaseException):
                 self._give_up(work, result, now)
             else:
+                work.swaps = False
                 self._step(work, now)
 
         self._context.ports.pool.submit(lambda: self._settle(work.log, group, aside), done)
@@ -190,7 +195,9 @@ class LogCleaner:
         if not isinstance(error, StorageError):
             raise error
         if not isinstance(error, _LogMovedOn):
-            self._fail(work.replica, error, now)
+            # A log in whose folder some are renamed and others not is one that only a start mends.
+            is_its_log = work.replica.log is work.log
+            self._fail(work.replica, error, now, is_unusable=work.swaps and is_its_log)
         # The generator first: it may be the one that holds files open.
         work.steps = iter(())
 
@@ -200,7 +207,10 @@ class LogCleaner:
         self._again_ms[work.replica.key] = now.mono_ms + AGAIN_AFTER_MS
         self._context.ports.pool.submit(work.cleaning.give_up, done)
 
-    def _fail(self, replica: Replica, error: StorageError, now: Now) -> None:
+    def _fail(
+        self, replica: Replica, error: StorageError, now: Now, *, is_unusable: bool = False
+    ) -> None:
         self._context.report("cleanings_failed", f"{replica.name} is not cleaned: {error}")
-        if isinstance(error, Damaged) and replica.state is ReplicaState.ONLINE:
+        is_unusable = is_unusable or isinstance(error, Damaged)
+        if is_unusable and replica.state is ReplicaState.ONLINE:
             replica.fail(error, now)

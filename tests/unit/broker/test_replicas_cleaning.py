@@ -5,7 +5,10 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import pytest
+
 from nodes.config import LogConfig
+from nodes.storage.disk import StorageError
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from tests.unit.broker.test_replica_transactions import write_marker, write_own
 from tests.unit.broker.test_replicas_faults import followers, whole
@@ -168,6 +171,36 @@ def test_damage_found_by_the_cleaner_is_repaired_from_the_leader() -> None:
     whole(fleet, key)
     assert fleet.server(damaged).context.figures["logs_fetched_anew"] == 1
     assert living(read(fleet, damaged, key)) == living(last)
+
+
+@pytest.mark.parametrize("failing", ["a segment", "the swap", "a sync"])
+def test_a_log_that_cannot_be_put_in_its_place_is_read_no_more(failing: str) -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    last: Values = {}
+    write(fleet, key, last, 60, Random(8))
+    victim = followers(fleet, key)[0]
+    disk = fleet.disks[victim]
+    rename = disk.rename
+
+    def fail(old: str, new: str) -> None:
+        if failing == "a sync":
+            disk.failing_sync |= new.endswith(".swap")
+        is_later = old.endswith(".log") and not old.endswith("/00000000000000000000.log")
+        if (failing == "the swap" and old.endswith(".swap")) or (
+            failing == "a segment" and is_later
+        ):
+            raise StorageError(f"{old}: the device failed")
+        rename(old, new)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disk, "rename", fail)
+        fleet.world.run_for(3_000)
+        assert not fleet.processes[victim].alive, "it had no other directory"
+    disk.failing_sync = False
+    fleet.start(victim)
+    whole(fleet, key)
+    assert living(read(fleet, victim, key)) == living(last)
 
 
 def test_a_record_without_a_key_is_refused() -> None:
