@@ -28,6 +28,10 @@ class Bounds(NamedTuple):
     high: int | None = None
 
 
+INT_MAX = (1 << 31) - 1
+"""Of what Kafka keeps in 32 bits: times of 24 days, and sizes."""
+
+
 class Text(NamedTuple):
     """A setting that is text."""
 
@@ -35,29 +39,62 @@ class Text(NamedTuple):
     """None means that there is none."""
 
 
+class Truth(NamedTuple):
+    """A setting that is True or False."""
+
+    optional: bool = False
+    """None means that other settings decide."""
+
+
+Kind = Bounds | Text | Truth
+
+
 def check_settings(
     client: str,
     given: Mapping[str, object],
     known: Collection[str],
-    bounds: Mapping[str, Bounds | Text],
+    kinds: Mapping[str, Kind],
 ) -> None:
-    """Raise TypeError for a name that is not known, no number or no text; ValueError out of bounds."""
+    """Raise TypeError for a name that is not known or a value of another kind; ValueError for one
+    that is out of bounds."""
     for name in given:
         if name not in known:
             raise TypeError(f"{client} has no setting {name!r}; {_nearest(name, known)}")
-    for name, bound in bounds.items():
+    for name, kind in kinds.items():
         if name not in given:
             continue
-        if isinstance(bound, Text):
-            check_text(name, given[name], optional=bound.optional)
+        if isinstance(kind, Text):
+            check_text(name, given[name], optional=kind.optional)
+        elif isinstance(kind, Truth):
+            check_truth(name, given[name], optional=kind.optional)
         else:
-            check_number(name, given[name], bound)
+            check_number(name, given[name], kind)
 
 
 def check_text(name: str, value: object, *, optional: bool = False) -> None:
-    """Raise TypeError for what is no text."""
-    if not isinstance(value, str) and not (optional and value is None):
+    """Raise TypeError for what is no text, ValueError for text that has no UTF-8."""
+    if optional and value is None:
+        return
+    if not isinstance(value, str):
         raise TypeError(f"{name}={value!r} is not text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{name}={value!r} has no UTF-8: half of a surrogate pair is no character"
+        ) from None
+
+
+def check_truth(name: str, value: object, *, optional: bool = False) -> None:
+    """Raise TypeError for what is neither True nor False, as the text 'false', which counts as true."""
+    if not isinstance(value, bool) and not (optional and value is None):
+        raise TypeError(f"{name}={value!r} is neither True nor False")
+
+
+def check_function(name: str, value: object) -> None:
+    """Raise TypeError for what cannot be called; None is none."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name}={value!r} is no function")
 
 
 def check_number(name: str, value: object, bound: Bounds) -> None:

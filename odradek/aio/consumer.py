@@ -9,9 +9,10 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from functools import partial
 from typing import Any, Self, TypeVar
 
+from odradek.aio.waiting import on_a_thread
 from odradek.cluster.bootstrap import Hosts
 from odradek.cluster.committing import Committable, GroupMetadata, OffsetAndMetadata
 from odradek.consumer import client as blocking
@@ -19,9 +20,9 @@ from odradek.consumer.client import (
     MAX_POLL_RECORDS,
     QUESTION_TIMEOUT_MS,
     OffsetAndTimestamp,
-    Polled,
 )
 from odradek.consumer.deserialization import Deserializer
+from odradek.consumer.iteration import Polled
 from odradek.consumer.listener import ConsumerRebalanceListener
 from odradek.consumer.rebalancing import Change
 from odradek.measures import Metrics
@@ -63,29 +64,29 @@ class Consumer:
         )
         self._max_poll_records = max_poll_records
         self._consumer_timeout_ms = consumer_timeout_ms
-        self._taken: Future[Polled | Change] | None = None
 
     # Records
 
     async def poll(self, timeout_ms: float = 0, max_records: int | None = None) -> Polled:
         """Return the next records by partition, waiting up to ``timeout_ms`` for the first."""
-        left = self._consumer.take_polled()
+        records_max = self._consumer.records_max(max_records)
+        left = self._consumer.iteration.take(records_max)
         if left:
             return left
-        return await self._poll(max_records or self._max_poll_records, timeout_ms)
+        return await self._poll(records_max, timeout_ms)
 
     async def _poll(self, records_max: int, timeout_ms: float) -> Polled:
         while True:
-            taken, self._taken = self._taken, None
-            future = taken or self._consumer.begin_poll(records_max, timeout_ms)
+            future = self._consumer.begin_poll(records_max, timeout_ms)
             try:
                 polled = await asyncio.shield(asyncio.wrap_future(future))
-            except asyncio.CancelledError:
-                if not future.cancel():
-                    self._taken = future
+                if not isinstance(polled, Change):
+                    if self._consumer.gives_as_polled:
+                        return polled
+                    return await on_a_thread(partial(self._consumer.given, polled))
+            except BaseException:
+                self._consumer.give_back(future)
                 raise
-            if not isinstance(polled, Change):
-                return await self._call(self._consumer.given, polled)
             told = self._consumer.call_listener(polled)
             if inspect.isawaitable(told):
                 await told
@@ -95,11 +96,11 @@ class Consumer:
         return self
 
     async def __anext__(self) -> ConsumerRecord:
-        while (record := self._consumer.next_polled()) is None:
+        while (record := self._consumer.iteration.next()) is None:
             polled = await self._poll(self._max_poll_records, self._consumer_timeout_ms)
             if not polled and self._consumer_timeout_ms < blocking.WAIT_SLICE_MS:
                 raise StopAsyncIteration
-            self._consumer.keep_polled(polled)
+            self._consumer.iteration.keep(polled)
         return record
 
     # What is read

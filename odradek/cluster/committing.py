@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from odradek.arguments import OFFSETS, partition_of
+from odradek.arguments import LEADER_EPOCHS, OFFSETS, partition_of
 from odradek.cluster.coordinator_link import CoordinatorLink
 from odradek.cluster.errands import failure_of
 from odradek.cluster.metadata import ClusterView
@@ -73,9 +73,14 @@ def offsets_to_commit(given: Committable) -> dict[TopicPartition, OffsetAndMetad
         raise TypeError(f"offsets are a dict of TopicPartition to offset, not {given!r}")
     found: dict[TopicPartition, OffsetAndMetadata] = {}
     for key, one in given.items():
+        if isinstance(one, tuple) and not 1 <= len(one) <= len(OffsetAndMetadata._fields):
+            raise TypeError(
+                f"a commit is an offset or OffsetAndMetadata(offset, text), not {one!r}"
+            )
         commit = OffsetAndMetadata(*one) if isinstance(one, tuple) else OffsetAndMetadata(one)
         check_number(f"offset of {key}", commit.offset, OFFSETS)
         check_text(f"metadata of {key}", commit.metadata)
+        check_number(f"leader_epoch of {key}", commit.leader_epoch, LEADER_EPOCHS)
         found[partition_of(key)] = commit
     return found
 

@@ -187,10 +187,19 @@ class Engine:
         """As :meth:`call`, and wait; :class:`ClientTimeoutError` after ``timeout_s``."""
         return self.wait(self.call(fn), timeout_s)
 
+    @property
+    def on_loop(self) -> bool:
+        """True on the loop's own thread: where callbacks run."""
+        return threading.current_thread() is self._running.thread
+
+    def check_may_wait(self) -> None:
+        """Raise RuntimeError on the loop's own thread."""
+        if self.on_loop:
+            raise RuntimeError("a blocking call on the client's own loop would wait for itself")
+
     def wait(self, future: Future[T], timeout_s: float | None = None) -> T:
         """Wait for a future of this engine; never allowed on the loop's own thread."""
-        if threading.current_thread() is self._running.thread:
-            raise RuntimeError("a blocking call on the client's own loop would wait for itself")
+        self.check_may_wait()
         try:
             return future.result(timeout_s)
         except FutureTimeout as error:
@@ -209,7 +218,7 @@ class Engine:
             return True
         running.stop()
         assert running.thread is not None
-        if threading.current_thread() is running.thread:
+        if self.on_loop:
             return False
         running.thread.join(timeout_s)
         return not running.thread.is_alive()

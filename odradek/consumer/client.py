@@ -1,6 +1,6 @@
 """The blocking consumer: a thin, thread-safe facade over :mod:`odradek.consumer.engine`.
 
-Owns the iterator's place within what was polled, and calls the rebalance listener.
+Calls deserializers, interceptors and the rebalance listener on the program's own thread.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Self
@@ -20,7 +19,9 @@ from odradek.arguments import (
     partition_of,
     partitions_of,
     pattern_of,
+    topic_name,
     topic_names,
+    wait_ms,
 )
 from odradek.cluster.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.cluster.committing import (
@@ -34,14 +35,20 @@ from odradek.cluster.errands import failure_of
 from odradek.cluster.offsets import Found
 from odradek.consumer.deserialization import Deserializer, Deserializers
 from odradek.consumer.engine import ConsumerEngine
+from odradek.consumer.iteration import Iteration, Polled
 from odradek.consumer.listener import ConsumerRebalanceListener
 from odradek.consumer.rebalancing import ASSIGNED, REVOKED, Change
-from odradek.consumer.settings import BOUNDS, SETTINGS, consumer_settings
-from odradek.errors import OdradekError, RecordDeserializationError, topic_error
+from odradek.consumer.settings import KINDS, SETTINGS, consumer_settings
+from odradek.errors import (
+    ClientClosedError,
+    OdradekError,
+    RecordDeserializationError,
+    topic_error,
+)
 from odradek.interceptors import ConsumerInterceptor, checked, guarded
 from odradek.measures import Metrics
 from odradek.records import ConsumerRecord
-from odradek.settings import check_number, check_settings
+from odradek.settings import Bounds, check_function, check_number, check_settings
 from transport.driver.ports import SLEEP_MAX_MS
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
@@ -66,7 +73,7 @@ _NAMED = (
     "bootstrap_servers",
     "security",
 )
-Polled = dict[TopicPartition, Sequence[ConsumerRecord]]
+AT_LEAST_ONE = Bounds(1)
 
 
 class OffsetAndTimestamp(NamedTuple):
@@ -113,8 +120,10 @@ class Consumer:
         ``consumer_timeout_ms``: iteration ends when nothing has come for so long.
         """
         given = {"max_poll_records": max_poll_records, **settings}
-        check_settings("Consumer", given, SETTINGS | set(_NAMED), BOUNDS)
+        check_settings("Consumer", given, SETTINGS | set(_NAMED), KINDS)
         check_time("consumer_timeout_ms", consumer_timeout_ms)
+        check_function("key_deserializer", key_deserializer)
+        check_function("value_deserializer", value_deserializer)
         self._interceptors = checked(interceptors, ConsumerInterceptor)
         seeds = find_seeds(bootstrap_servers, security)
         self._max_poll_records = max_poll_records
@@ -122,11 +131,7 @@ class Consumer:
         self._deserializers = Deserializers(key_deserializer, value_deserializer)
         self._program = ConsumerEngine(consumer_settings(seeds, **settings))
         self._engine = Engine(self._program, name="odradek-consumer", keys=seeds.keys)
-        self._left: deque[tuple[TopicPartition, Sequence[ConsumerRecord]]] = deque()
-        self._current: Iterator[ConsumerRecord] = iter(())
-        self._current_key: TopicPartition | None = None
-        self._next_offset = 0
-        self._taken: Future[Polled | Change] | None = None
+        self.iteration = Iteration()
         self._listener: ConsumerRebalanceListener | None = None
         if topics:
             self.subscribe(topics)
@@ -148,12 +153,18 @@ class Consumer:
         if (pattern is None) != bool(names):
             raise ValueError("subscribe either to topics or to a pattern")
         compiled = None if pattern is None else pattern_of(pattern)
-        self._drop_polled()
+        self._leave_iteration()
         self._listen(listener)
         if compiled is None:
             self._engine.run(lambda now: self._program.subscribe(names, now))
         else:
             self._engine.run(lambda now: self._program.subscribe_pattern(compiled, now))
+
+    def _leave_iteration(self) -> None:
+        """Have the program stand where iteration does: what is read on goes on there."""
+        left = self.iteration.positions()
+        self._engine.run(lambda _now: self._program.go_back(left))
+        self.iteration.drop()
 
     def _listen(self, listener: ConsumerRebalanceListener | None) -> None:
         group = self._program.rebalancing
@@ -166,7 +177,7 @@ class Consumer:
     def assign(self, partitions: Iterable[TopicPartition | tuple[str, int]]) -> None:
         """Read exactly these partitions; those that were read before keep their place."""
         keys = partitions_of(partitions)
-        self._drop_polled()
+        self._leave_iteration()
         self._engine.run(lambda now: self._program.assign(keys, now))
 
     def unsubscribe(self) -> None:
@@ -182,8 +193,15 @@ class Consumer:
         return self._engine.run(lambda _now: set(self._program.subscription.assigned))
 
     def pause(self, *partitions: TopicPartition) -> None:
-        """Give nothing of these partitions until ``resume``."""
-        self._engine.run(lambda _now: self._program.pause(partitions, True))
+        """Give nothing of these partitions until ``resume``, in iteration neither."""
+        left = self.iteration.positions()
+
+        def pause(_now: Now) -> None:
+            self._program.pause(partitions, True)
+            self._program.go_back({key: left[key] for key in partitions if key in left})
+
+        self._engine.run(pause)
+        self.iteration.drop(partitions)
 
     def resume(self, *partitions: TopicPartition) -> None:
         """Give records of these partitions again."""
@@ -207,28 +225,49 @@ class Consumer:
         The sequences are lazy: batches are taken apart when they are touched.  Raises what keeps a
         partition from being read (:class:`OffsetOutOfRangeError`, …) when nothing else is left.
         """
-        records_max = self._max_poll_records if max_records is None else max_records
-        if records_max < 1:
-            raise ValueError("max_records must be at least 1")
-        left = self.take_polled()
+        records_max = self.records_max(max_records)
+        left = self.iteration.take(records_max)
         if left:
             return left
         return self._poll(records_max, timeout_ms)
 
+    def records_max(self, given: int | None) -> int:
+        """Return how many records a poll gives at most."""
+        if given is None:
+            return self._max_poll_records
+        check_number("max_records", given, AT_LEAST_ONE)
+        return given
+
     def _poll(self, records_max: int, timeout_ms: float) -> Polled:
         while True:
-            taken, self._taken = self._taken, None
-            future = taken or self.begin_poll(records_max, timeout_ms)
+            future = self.begin_poll(records_max, timeout_ms)
             try:
                 polled = self._engine.wait(future)
+                if not isinstance(polled, Change):
+                    return self.given(polled)
             except BaseException:
-                if not future.done() and not future.cancel():
-                    self._taken = future  # interrupted, and the records are taken: the next poll's
+                self.give_back(future)
                 raise
-            if not isinstance(polled, Change):
-                return self.given(polled)
             self.call_listener(polled)
             self.heard()
+
+    def give_back(self, future: Future[Polled | Change]) -> None:
+        """End a poll whose records nobody has got: the next one gives them, and none is committed.
+
+        That was Ctrl-C, or a cancelled task, or what a deserializer or an interceptor has raised.
+        """
+        if future.cancel() or future.exception() is not None:
+            return
+        polled = future.result()  # at once: records are taken and told in one turn of the loop
+        if not isinstance(polled, Change):
+            offsets = {key: records[0].offset for key, records in polled.items()}
+            with contextlib.suppress(ClientClosedError):
+                self._engine.post(lambda _now: self._program.go_back(offsets))
+
+    @property
+    def gives_as_polled(self) -> bool:
+        """True: ``given`` has nothing to do."""
+        return self._deserializers.are_none and not self._interceptors
 
     def given(self, polled: Polled) -> Polled:
         """Return what was polled as the program gets it: deserialized, and seen by interceptors.
@@ -265,37 +304,31 @@ class Consumer:
 
     def begin_poll(self, records_max: int, timeout_ms: float) -> Future[Polled | Change]:
         """Ask the loop for records; cancelled before any were taken, the future takes none."""
-        check_time("timeout_ms", timeout_ms)
-        wait_ms = int(min(timeout_ms, WAIT_SLICE_MS))
+        patience_ms = min(wait_ms("timeout_ms", timeout_ms), WAIT_SLICE_MS)
         began_s = time.monotonic()
         program = self._program
 
         def ask(future: Future[Polled | Change], now: Now) -> None:
             claim = future.set_running_or_notify_cancel
-            left_ms = max(0, wait_ms - int((time.monotonic() - began_s) * 1000))
+            left_ms = max(0, patience_ms - int((time.monotonic() - began_s) * 1000))
             program.poll(records_max, left_ms, settle(future), now, claim)
 
-        if wait_ms < SLEEP_MAX_MS:  # its end may come before the loop's next turn
+        if patience_ms < SLEEP_MAX_MS:  # its end may come before the loop's next turn
             return self._engine.ask(ask)
         return self._engine.ask(ask, has_time=lambda: program.has_nothing)
 
     def __iter__(self) -> Iterator[ConsumerRecord]:
+        iteration = self.iteration
         while True:
-            record = self.next_polled()
-            if record is None:
-                if not self._poll_for_iteration():
-                    return
-                continue
-            yield record
-            current = self._current
-            for following in current:  # without a call for each
-                self._next_offset = following.offset + 1
-                yield following
-                if current is not self._current:
-                    break  # the program has polled or sought meanwhile
+            record = iteration.next()
+            if record is not None:
+                yield record
+                yield from iteration.rest()
+            elif not self._poll_for_iteration():
+                return
 
     def __next__(self) -> ConsumerRecord:
-        while (record := self.next_polled()) is None:
+        while (record := self.iteration.next()) is None:
             if not self._poll_for_iteration():
                 raise StopIteration
         return record
@@ -303,40 +336,8 @@ class Consumer:
     def _poll_for_iteration(self) -> bool:
         """Wait for more records to iterate over; False: none have come for too long."""
         polled = self._poll(self._max_poll_records, self._consumer_timeout_ms)
-        self.keep_polled(polled)
+        self.iteration.keep(polled)
         return bool(polled) or self._consumer_timeout_ms >= WAIT_SLICE_MS
-
-    def next_polled(self) -> ConsumerRecord | None:
-        """Return the next of the records kept for iteration; None when there are no more."""
-        while True:
-            for record in self._current:
-                self._next_offset = record.offset + 1
-                return record
-            self._current_key = None
-            if not self._left:
-                return None
-            self._current_key, records = self._left.popleft()
-            self._current = iter(records)
-
-    def keep_polled(self, polled: Polled) -> None:
-        """Keep what was polled for iteration."""
-        self._left.extend(polled.items())
-
-    def take_polled(self) -> Polled:
-        """Return what the iteration was to give next."""
-        left: Polled = {}
-        if self._current_key is not None:
-            rest = list(self._current)
-            if rest:
-                left[self._current_key] = rest
-        left.update(self._left)
-        self._drop_polled()
-        return left
-
-    def _drop_polled(self, keys: Sequence[TopicPartition] | None = None) -> None:
-        if keys is None or self._current_key in keys:
-            self._current, self._current_key = iter(()), None
-        self._left = deque(one for one in self._left if keys is not None and one[0] not in keys)
 
     # Positions
 
@@ -345,7 +346,7 @@ class Consumer:
         if offset in (TIMESTAMP_EARLIEST, TIMESTAMP_LATEST):
             raise ValueError("an offset is at least 0; see seek_to_beginning and seek_to_end")
         check_number("offset", offset, OFFSETS)
-        self._drop_polled([partition])
+        self.iteration.drop([partition])
         self._engine.run(lambda _now: self._program.seek(partition, offset))
 
     def seek_to_beginning(self, *partitions: TopicPartition) -> None:
@@ -357,19 +358,18 @@ class Consumer:
         self._seek_to(partitions, TIMESTAMP_LATEST)
 
     def _seek_to(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> None:
-        self._drop_polled(partitions or None)
+        self.iteration.drop(partitions or None)
         self._engine.run(lambda _now: self._program.seek_to(partitions, timestamp_ms))
 
     def position(self, partition: TopicPartition, timeout_ms: int = QUESTION_TIMEOUT_MS) -> int:
         """Return the offset of the next record that will be given."""
-        if partition == self._current_key:
-            return self._next_offset
-        for key, records in self._left:
-            if key == partition:
-                return records[0].offset
+        left = self.iteration.positions().get(partition)
+        if left is not None:
+            return left
+        patience_ms = wait_ms("timeout_ms", timeout_ms)
 
         def ask(future: Future[int], now: Now) -> None:
-            self._program.position(partition, timeout_ms, settle(future), now)
+            self._program.position(partition, patience_ms, settle(future), now)
 
         return self._engine.wait(self._engine.ask(ask))
 
@@ -391,6 +391,8 @@ class Consumer:
         self, timestamps: dict[TopicPartition, int], timeout_ms: int = QUESTION_TIMEOUT_MS
     ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
         """Return the first record at or after each time (in milliseconds), or None."""
+        if not isinstance(timestamps, Mapping):
+            raise TypeError(f"times are a dict of TopicPartition to time, not {timestamps!r}")
         for timestamp_ms in timestamps.values():
             check_number("timestamp", timestamp_ms, TIMESTAMPS_MS)
         wanted = {partition_of(key): time_ms for key, time_ms in timestamps.items()}
@@ -403,8 +405,10 @@ class Consumer:
         }
 
     def _find(self, wanted: dict[TopicPartition, int], timeout_ms: int) -> Found:
+        patience_ms = wait_ms("timeout_ms", timeout_ms)
+
         def ask(future: Future[Found], now: Now) -> None:
-            self._program.offsets(wanted, timeout_ms, settle(future), now)
+            self._program.offsets(wanted, patience_ms, settle(future), now)
 
         return self._engine.wait(self._engine.ask(ask))
 
@@ -428,8 +432,10 @@ class Consumer:
     ) -> Future[None]:
         """Commit without waiting; ``callback(error or None)`` is called on the client's thread."""
         self._need_group()
+        check_function("callback", callback)
+        patience_ms = wait_ms("timeout_ms", timeout_ms)
         given = None if offsets is None else offsets_to_commit(offsets)
-        left = self._left_positions()
+        left = self.iteration.positions()
 
         def ask(future: Future[None], now: Now) -> None:
             wanted = self._standing(left) if given is None else given
@@ -439,7 +445,7 @@ class Consumer:
                     self._tell_commit(wanted)
                 settle(future)(error, now)
 
-            self._program.commit(wanted, timeout_ms, done, now)
+            self._program.commit(wanted, patience_ms, done, now)
 
         future = self._engine.ask(ask)
         if callback is not None:
@@ -464,9 +470,10 @@ class Consumer:
         """Return what the group has committed, with metadata; partitions without it are left out."""
         self._need_group()
         keys = partitions_of(partitions)
+        patience_ms = wait_ms("timeout_ms", timeout_ms)
 
         def ask(future: Future[dict[TopicPartition, OffsetAndMetadata]], now: Now) -> None:
-            self._program.committed(keys, timeout_ms, settle(future), now)
+            self._program.committed(keys, patience_ms, settle(future), now)
 
         return self._engine.wait(self._engine.ask(ask))
 
@@ -495,13 +502,6 @@ class Consumer:
         if self._program.rebalancing is None:
             raise ValueError("group_id: only a consumer with a group commits; give it one")
 
-    def _left_positions(self) -> dict[TopicPartition, int]:
-        """Return where iteration stands in what was polled: the loop is further."""
-        left = {key: records[0].offset for key, records in self._left if len(records)}
-        if self._current_key is not None:
-            left[self._current_key] = self._next_offset
-        return left
-
     def _standing(self, left: dict[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
         """Return where the program stands; on the loop's thread."""
         group = self._program.rebalancing
@@ -519,7 +519,7 @@ class Consumer:
 
     def partitions_for_topic(self, topic: str) -> set[int] | None:
         """Return the topic's partitions, or None if there is no such topic."""
-        told = self._metadata((topic,)).topics
+        told = self._metadata((topic_name(topic),)).topics
         if not told or told[0].error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
             return None
         if told[0].error != ErrorCode.NONE:
@@ -540,7 +540,7 @@ class Consumer:
         May be called again.
         """
         if not self._engine.closed and self._program.rebalancing is not None:
-            left = self._left_positions()
+            left = self.iteration.positions()
 
             def depart(future: Future[None], now: Now) -> None:
                 standing = self._standing(left) if autocommit else {}
@@ -548,7 +548,7 @@ class Consumer:
 
             with contextlib.suppress(OdradekError):  # nothing that close could do about it
                 self._engine.wait(self._engine.ask(depart), CLOSE_TIMEOUT_S)
-        self._drop_polled()
+        self.iteration.drop()
         if not self._engine.closed:
             for interceptor in self._interceptors:
                 guarded(interceptor.close)

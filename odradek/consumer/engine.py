@@ -256,6 +256,12 @@ class ConsumerEngine(ClientProgram):
         self.measures.records_consumed += sum(map(len, given.values()))
         return given
 
+    def go_back(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Stand again before records that were taken and not given, where they are still read."""
+        for key, offset in positions.items():
+            if key in self.subscription.assigned:
+                self.seek(key, offset)
+
     def metrics(self) -> Metrics:
         """Return what was counted, by Kafka's names."""
         assigned = self.subscription.assigned.values()

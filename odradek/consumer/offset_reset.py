@@ -26,7 +26,10 @@ _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?
 def reset_policy(given: str | timedelta) -> str:
     """Return the policy as text; ValueError for one that cannot be."""
     policy = f"{BY_DURATION}PT{given.total_seconds()}S" if isinstance(given, timedelta) else given
-    if policy not in _FIXED and duration_ms(policy.removeprefix(BY_DURATION)) is None:
+    known = isinstance(policy, str) and (
+        policy in _FIXED or duration_ms(policy.removeprefix(BY_DURATION)) is not None
+    )
+    if not known:
         raise ValueError(
             f"auto_offset_reset={given!r} is not possible; use 'earliest', 'latest', 'none', "
             "a timedelta or 'by_duration:PT1H'"

@@ -10,7 +10,7 @@ from odradek.cluster.bootstrap import Hosts, find_seeds
 from odradek.consumer.fetching import ConsumerSettings
 from odradek.consumer.membership import GroupSettings
 from odradek.consumer.offset_reset import reset_policy
-from odradek.settings import Bounds, Text
+from odradek.settings import INT_MAX, Bounds, Kind, Text, Truth
 
 
 def consumer_settings(  # noqa: PLR0913 - the arguments of Consumer
@@ -73,19 +73,22 @@ def consumer_settings(  # noqa: PLR0913 - the arguments of Consumer
 SETTINGS = frozenset(signature(consumer_settings).parameters) - {"bootstrap_servers"}
 """The names of what a consumer takes beside what its class names."""
 
-BOUNDS: dict[str, Bounds | Text] = {
+KINDS: dict[str, Kind] = {
     "group_id": Text(optional=True),
     "group_instance_id": Text(optional=True),
     "group_remote_assignor": Text(optional=True),
     "client_id": Text(),
     "client_rack": Text(),
-    "max_poll_records": Bounds(1),
-    "session_timeout_ms": Bounds(1),
-    "max_poll_interval_ms": Bounds(1),
-    "auto_commit_interval_ms": Bounds(0),
-    "fetch_max_bytes": Bounds(1),
-    "max_partition_fetch_bytes": Bounds(1),
-    "fetch_min_bytes": Bounds(0),
-    "fetch_max_wait_ms": Bounds(0),
+    "enable_auto_commit": Truth(),
+    "check_crcs": Truth(),
+    "allow_auto_create_topics": Truth(),
+    "max_poll_records": Bounds(1, INT_MAX),
+    "session_timeout_ms": Bounds(1, INT_MAX),
+    "max_poll_interval_ms": Bounds(1, INT_MAX),
+    "auto_commit_interval_ms": Bounds(0, INT_MAX),
+    "fetch_max_bytes": Bounds(1, INT_MAX),
+    "max_partition_fetch_bytes": Bounds(1, INT_MAX),
+    "fetch_min_bytes": Bounds(0, INT_MAX),
+    "fetch_max_wait_ms": Bounds(0, INT_MAX),
     "prefetch_bytes": Bounds(1),
 }

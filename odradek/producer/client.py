@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Self
 
-from odradek.arguments import check_record, check_time
+from odradek.arguments import check_record, headers_of, topic_name, wait_s
 from odradek.cluster.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.cluster.committing import Committable, GroupMetadata, offsets_to_commit
 from odradek.cluster.engine import Engine
@@ -40,10 +40,10 @@ from odradek.producer.serialization import (
     chunks_of,
     columns_of,
 )
-from odradek.producer.settings import BOUNDS, SETTINGS, producer_settings
+from odradek.producer.settings import KINDS, SETTINGS, producer_settings
 from odradek.producer.sheaf import RecordFuture
 from odradek.records import Headers, RecordMetadata
-from odradek.settings import check_settings
+from odradek.settings import check_function, check_settings
 from transport.kernel import Now
 
 _NAMED = (
@@ -86,7 +86,10 @@ class Producer:
         ``security`` names the file of keys (``odradek keys create``) that a secured cluster asks for;
         without it, ``$ODRADEK_KEYS`` counts.
         """
-        check_settings("Producer", settings, SETTINGS | set(_NAMED), BOUNDS)
+        check_settings("Producer", settings, SETTINGS | set(_NAMED), KINDS)
+        check_function("key_serializer", key_serializer)
+        check_function("value_serializer", value_serializer)
+        check_function("partitioner", partitioner)
         self._interceptors = checked(interceptors, ProducerInterceptor)
         seeds = find_seeds(bootstrap_servers, security)
         self._settings = producer_settings(seeds, **settings)
@@ -117,17 +120,20 @@ class Producer:
         :class:`BufferFullError`.  TypeError for what is not bytes and was not made so.
         """
         intercepted = self._interceptors
+        if headers is not None:
+            headers = headers_of(headers)
         if intercepted:
             record = ProducerRecord(topic, value, key, partition, headers or (), timestamp_ms)
             for interceptor in intercepted:
                 record = interceptor.on_send(record)
             topic, value, key, partition, headers, timestamp_ms = record
+            headers = headers_of(headers)
         if self._serializes:
             key, value = self._serializers.one(key, value)
         if type(value) is not bytes or (key is not None and type(key) is not bytes):
             check_bytes(key, value)
-        if headers or type(topic) is not str or not (partition is timestamp_ms is None):
-            check_record(topic, partition, timestamp_ms, headers or ())
+        if type(topic) is not str or not (partition is timestamp_ms is None):
+            check_record(topic, partition, timestamp_ms)
         if timestamp_ms is None:
             timestamp_ms = time.time_ns() // 1_000_000
         size_bytes = RECORD_OVERHEAD_BYTES
@@ -287,16 +293,19 @@ class Producer:
     def flush(self, timeout: float | None = None) -> None:
         """Wait until every record handed over before has met its end, well or not.
 
-        :class:`ClientTimeoutError` after ``timeout`` seconds.
+        :class:`ClientTimeoutError` after ``timeout`` seconds.  Not from a callback: what it would
+        wait for happens on the callback's own thread.
         """
-        check_time("timeout", timeout)
+        patience_s = wait_s("timeout", timeout)
+        self._engine.check_may_wait()
         flushed = threading.Event()
         self._inbox.put(FlushItem(flushed.set), self)
-        if not flushed.wait(timeout):
+        if not flushed.wait(patience_s):
             raise ClientTimeoutError(f"records were not acked within {timeout} s")
 
     def partitions_for(self, topic: str) -> set[int]:
         """Return the topic's partitions; the topic is created if the cluster does that."""
+        topic_name(topic)
 
         def ask(future: Future[set[int]], now: Now) -> None:
             def told(known: TopicView | OdradekError, _now: Now) -> None:
@@ -316,19 +325,20 @@ class Producer:
     def close(self, timeout: float | None = None) -> None:
         """Flush, at most for ``timeout`` seconds (for ever if None), and end the client's thread.
 
-        What was not acked by then fails with :class:`ClientClosedError`.  May be called again.
+        What was not acked by then fails with :class:`ClientClosedError`.  May be called again, and
+        from a callback: then it flushes nothing, and does not wait.
         """
-        check_time("timeout", timeout)
-        if self._closed:
-            return
-        self._closed = True
-        for interceptor in self._interceptors:
-            guarded(interceptor.close)
-        try:
-            self.flush(timeout)
-        except (ClientTimeoutError, ClientClosedError):
-            pass  # their futures say so, one by one
+        wait_s("timeout", timeout)
+        if not self.on_loop:
+            with suppress(
+                ClientTimeoutError, ClientClosedError
+            ):  # their futures say so, one by one
+                self.flush(timeout)
         self._engine.close()
+        if not self._closed:
+            self._closed = True
+            for interceptor in self._interceptors:  # they have heard of every record's end
+                guarded(interceptor.close)
 
     def __enter__(self) -> Self:
         return self
@@ -338,6 +348,11 @@ class Producer:
 
     def _program(self) -> ProducerEngine:
         return self._inbox.program
+
+    @property
+    def on_loop(self) -> bool:
+        """True on the client's own thread, as in a callback: nothing may wait for the client there."""
+        return self._engine.on_loop
 
     def wake(self) -> None:
         """Have the client's thread look for what was handed over: it does when it is needed."""

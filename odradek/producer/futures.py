@@ -12,8 +12,9 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from odradek.arguments import wait_s
 from odradek.errors import ClientTimeoutError, OdradekError
 from odradek.producer.accumulator import Outcome
 from odradek.producer.written_records import WrittenRecords
@@ -34,6 +35,17 @@ os.register_at_fork(after_in_child=_after_fork)
 _log = logging.getLogger("odradek")
 
 ResultT = TypeVar("ResultT")
+
+
+class Owner(Protocol):
+    """Whose records these are: held until each of them has ended."""
+
+    @property
+    def on_loop(self) -> bool:
+        """True on its own thread, where records end: nobody may wait for that there."""
+
+    def wake(self) -> None:
+        """Wake the loop; raises when it takes nothing any more."""
 
 
 class WatchedFuture(Future[ResultT], Generic[ResultT]):
@@ -94,7 +106,7 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
     def _call(self, callback: Callable[[Future[ResultT]], object]) -> None:
         try:
             callback(self)
-        except Exception:  # noqa: BLE001 - the callback is the user's; it must not end the loop
+        except BaseException:  # noqa: BLE001 - the callback is the user's; it must not end the loop
             _log.exception("a callback of a producer's future failed")
 
     # Future
@@ -128,15 +140,26 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
         return self._failure
 
     def _wait(self, timeout: float | None) -> None:
+        patience_s = wait_s("timeout", timeout)
         if self._state == FINISHED:
             return
+        owner = self._told_by()
+        if owner is not None and owner.on_loop:
+            raise RuntimeError("a callback cannot wait: records end on the thread that it runs on")
         with _shared_condition:
             self._watched = True
-            if not _shared_condition.wait_for(self.done, timeout):
+            if not _shared_condition.wait_for(self.done, patience_s):
                 raise ClientTimeoutError(f"not acked within {timeout} s; it may still be")
 
+    def _told_by(self) -> Owner | None:
+        """Return who has it end; None: it has ended."""
+        return None
+
     def add_done_callback(self, fn: Callable[[Future[ResultT]], object]) -> None:
-        """Call ``fn(self)`` at the end, on the client's thread; at once if it is over."""
+        """Call ``fn(self)`` at the end, on the client's thread; at once if it is over.
+
+        It may send, but wait for nothing of its producer: ``flush`` or another ``result``.
+        """
         with _shared_condition:
             self._watched = True
             if self._state != FINISHED:
@@ -187,7 +210,7 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
 class ManyFuture(WatchedFuture[Sequence[RecordMetadata]]):
     """The end of all records of one ``send_many``: known when each one's is; fails if any does."""
 
-    def __init__(self, topic: str, timestamp_ms: int, owner: object = None) -> None:
+    def __init__(self, topic: str, timestamp_ms: int, owner: Owner | None = None) -> None:
         self._written = WrittenRecords(topic, timestamp_ms)
         self._owner = owner
         self._expected: int | None = None
@@ -224,6 +247,9 @@ class ManyFuture(WatchedFuture[Sequence[RecordMetadata]]):
         if over:
             self._owner = None
             self._settled()
+
+    def _told_by(self) -> Owner | None:
+        return self._owner
 
     def _value(self) -> Sequence[RecordMetadata]:
         return self._written

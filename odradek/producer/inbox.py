@@ -15,11 +15,13 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from odradek.errors import BufferFullError, ClientClosedError, OdradekError
+from odradek.arguments import topic_name
+from odradek.errors import BufferFullError, ClientClosedError, ClientError, OdradekError
 from odradek.producer.accumulator import OnDone, Outcome
 from odradek.producer.engine import ProducerEngine
+from odradek.producer.futures import Owner
 from odradek.producer.sheaf import RecordFuture, Sheaf
 from odradek.records import Headers
 from transport.kernel import Now
@@ -81,13 +83,6 @@ class FlushItem(NamedTuple):
 Item = Sheaf | RunItem | FlushItem
 
 
-class Owner(Protocol):
-    """Whose records these are: held until each of them has ended."""
-
-    def wake(self) -> None:
-        """Wake the loop; raises when it takes nothing any more."""
-
-
 _alive: weakref.WeakSet[Inbox] = weakref.WeakSet()
 
 
@@ -136,11 +131,9 @@ class Inbox:
         owner: Owner,
     ) -> RecordFuture:
         """Leave one record of this size; waits and raises as :meth:`put`."""
-        lock = self._lock
-        lock.acquire()  # ``with`` takes twice the time, a tenth of all that a record takes here
-        try:
+        with self._lock:  # not acquire() and try: Ctrl-C may come between the two
             if self._bytes + self._held_bytes >= self._limit_bytes and self._full():
-                self._wait_for_room()
+                self._wait_for_room(owner)
             if not self._woken and not self._gathers(topic, partition, key):
                 self._wake(owner)
             sheaf = self._open.get(topic)
@@ -153,8 +146,6 @@ class Inbox:
                 sheaf = self._open_sheaf(topic, partition, headers, owner)
             self._bytes += size_bytes
             return sheaf.add(key, value, timestamp_ms, size_bytes)
-        finally:
-            lock.release()
 
     def put(self, item: Item, owner: Owner) -> None:
         """Leave ``item``; its ``owner`` is woken unless it was.
@@ -163,7 +154,7 @@ class Inbox:
         """
         with self._lock:
             if item.size_bytes and self._full():
-                self._wait_for_room()
+                self._wait_for_room(owner)
             if not self._woken:
                 self._wake(owner)
             self._open.clear()  # what comes after it comes after it
@@ -187,7 +178,7 @@ class Inbox:
     def _open_sheaf(
         self, topic: str, partition: int | None, headers: Headers, owner: Owner
     ) -> Sheaf:
-        sheaf = Sheaf(topic, partition, headers, owner)
+        sheaf = Sheaf(topic_name(topic), partition, headers, owner)
         self._leave(sheaf)
         self._open[topic] = sheaf
         if headers:
@@ -214,7 +205,11 @@ class Inbox:
         placed_bytes = 0
         while taken and placed_bytes < TURN_BYTES_MAX and self.program.has_room():
             item = taken.popleft()
-            item.place(self.program, now)
+            try:
+                item.place(self.program, now)
+            except Exception as error:
+                item.fail(ClientError(f"it could not be written: {error!r}"))
+                raise  # the loop ends, and with it all others
             placed_bytes += item.size_bytes
         with self._lock:
             self._bytes -= placed_bytes
@@ -249,7 +244,12 @@ class Inbox:
     def _full(self) -> bool:
         return self._bytes + self.program.buffered_bytes >= self._limit_bytes
 
-    def _wait_for_room(self) -> None:
+    def _wait_for_room(self, owner: Owner) -> None:
+        if owner.on_loop:
+            raise BufferFullError(
+                f"{self._limit_bytes} bytes of records are not acked, and a callback cannot wait: "
+                "they are acked on the thread that it runs on"
+            )
         deadline = time.monotonic() + self._block_ms / 1000
         self._waiting += 1
         try:

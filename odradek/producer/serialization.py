@@ -16,6 +16,7 @@ Serializer = Callable[[Any], bytes]
 
 CHUNK_RECORDS = 2048
 """Of ``send_many``, handed to the loop at once: some 200 KiB, so the first leave while the rest come."""
+PAIR = 2
 _ONLY_BYTES = frozenset((bytes,))
 _ONLY_NONE = frozenset((type(None),))
 _BYTES_OR_NONE = _ONLY_BYTES | _ONLY_NONE
@@ -52,7 +53,13 @@ def columns_of(pairs: Sequence[tuple[Any, Any]]) -> tuple[Parts, Parts, int]:
     """Return keys, values, and the bytes of all; TypeError for what is not bytes."""
     keys: Parts
     values: Parts
-    keys, values = zip(*pairs, strict=True)
+    try:
+        keys, values = zip(*pairs, strict=True)
+    except (TypeError, ValueError):
+        wrong = next(one for one in pairs if not isinstance(one, tuple | list) or len(one) != PAIR)
+        raise TypeError(
+            f"send_many takes pairs of key (or None) and value, not {wrong!r}"
+        ) from None
     key_kinds, value_kinds = set(map(type, keys)), set(map(type, values))
     if not key_kinds | value_kinds <= _BYTES_OR_NONE:
         for key, value in pairs:

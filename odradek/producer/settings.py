@@ -6,7 +6,7 @@ from inspect import signature
 
 from odradek.cluster.bootstrap import Hosts, find_seeds
 from odradek.producer.sender import BATCH_SIZE_BYTES, REQUEST_BYTES_MAX, ProducerSettings
-from odradek.settings import Bounds, Text
+from odradek.settings import INT_MAX, Bounds, Kind, Text, Truth
 from transport.wire.messages.produce import ACKS_ALL, ACKS_LEADER, ACKS_NONE
 from transport.wire.records import CODECS
 
@@ -32,9 +32,9 @@ def producer_settings(  # noqa: PLR0913 - the arguments of Producer
     client_id: str = "odradek-producer",
 ) -> ProducerSettings:
     """Return the settings that these arguments mean; ValueError for one that cannot be."""
-    if acks not in _ACKS:
+    if isinstance(acks, bool) or not isinstance(acks, str | int) or acks not in _ACKS:
         raise ValueError(f"acks={acks!r} is not possible; use 'all', 1 or 0")
-    codec = CODECS.get(compression_type or "none")
+    codec = CODECS.get("none" if compression_type in (None, "") else str(compression_type))
     if codec is None:
         names = ", ".join(sorted(CODECS))
         raise ValueError(f"compression_type={compression_type!r} is not known; use one of {names}")
@@ -61,16 +61,17 @@ def producer_settings(  # noqa: PLR0913 - the arguments of Producer
 SETTINGS = frozenset(signature(producer_settings).parameters) - {"bootstrap_servers"}
 """The names of what a producer takes beside what its class names."""
 
-BOUNDS: dict[str, Bounds | Text] = {
+KINDS: dict[str, Kind] = {
     "transactional_id": Text(optional=True),
     "client_id": Text(),
-    "linger_ms": Bounds(0),
-    "batch_size": Bounds(0),
-    "max_request_size": Bounds(1),
+    "enable_idempotence": Truth(optional=True),
+    "linger_ms": Bounds(0, INT_MAX),
+    "batch_size": Bounds(0, INT_MAX),
+    "max_request_size": Bounds(1, INT_MAX),
     "buffer_memory": Bounds(1),
-    "max_block_ms": Bounds(0),
-    "delivery_timeout_ms": Bounds(1),
-    "request_timeout_ms": Bounds(1),
+    "max_block_ms": Bounds(0, INT_MAX),
+    "delivery_timeout_ms": Bounds(1, INT_MAX),
+    "request_timeout_ms": Bounds(1, INT_MAX),
     "max_in_flight": Bounds(1),
-    "transaction_timeout_ms": Bounds(1),
+    "transaction_timeout_ms": Bounds(1, INT_MAX),
 }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from odradek.errors import OdradekError
 from odradek.producer.accumulator import Outcome
 from odradek.producer.engine import ProducerEngine
-from odradek.producer.futures import FINISHED, RUNNING, WatchedFuture
+from odradek.producer.futures import FINISHED, RUNNING, Owner, WatchedFuture
 from odradek.producer.placement import RECORD_OVERHEAD_BYTES, Single
 from odradek.records import Headers, RecordMetadata
 from transport.kernel import Now
@@ -74,6 +74,9 @@ class RecordFuture(WatchedFuture[RecordMetadata]):
             return super().result(timeout)
         return self._value()
 
+    def _told_by(self) -> Owner | None:
+        return self.sheaf.owner
+
     def _value(self) -> RecordMetadata:
         assert self._end is not None, "it has ended"
         outcome, rank = self._end
@@ -105,7 +108,7 @@ class Sheaf:
     )
 
     def __init__(
-        self, topic: str, partition: int | None, headers: Headers = (), owner: object = None
+        self, topic: str, partition: int | None, headers: Headers = (), owner: Owner | None = None
     ) -> None:
         self.topic = topic
         self.partition = partition

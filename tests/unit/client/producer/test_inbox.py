@@ -15,10 +15,13 @@ from odradek.producer.inbox import GATHERED_BYTES_MAX, FlushItem, Inbox, RunItem
 from odradek.producer.sender import ProducerSettings
 from odradek.producer.sheaf import RecordFuture
 from odradek.records import Headers
+from transport.kernel import Now
 
 
 class Owner:
     """Counts how often it is woken."""
+
+    on_loop = False
 
     def __init__(self) -> None:
         self.woken = 0
@@ -234,3 +237,28 @@ def test_a_partition_that_is_not_there_fails_each_record(cluster: Any) -> None:
         put(inbox, ends, number, partition=7)
     cluster.settle()
     assert set(ends.errors) == {0, 1, 2}
+
+
+def test_a_record_that_ends_the_loop_ends_itself(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, inbox = make(cluster)
+    ends = Ends()
+    put(inbox, ends, 0)
+
+    def broken(*_arguments: object, **_named: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(engine, "send_run", broken)
+    with pytest.raises(ZeroDivisionError):
+        inbox.drain(Now(0, 0))
+    assert "ZeroDivisionError" in str(ends.errors[0])
+
+
+def test_a_callback_does_not_wait_for_room(cluster: Any) -> None:
+    _, inbox = make(cluster, limit_bytes=10)
+    owner = Owner()
+    put(inbox, Ends(), 0, owner=owner)
+    owner.on_loop = True
+    with pytest.raises(BufferFullError, match="a callback cannot wait"):
+        put(inbox, Ends(), 1, owner=owner)

@@ -146,8 +146,15 @@ def test_each_record_of_a_sheaf_has_the_end_of_the_batch_it_was_in() -> None:
     assert futures[5].failed()
 
 
+class Owner:
+    on_loop = False
+
+    def wake(self) -> None:
+        """Nothing waits."""
+
+
 def test_a_sheaf_holds_its_owner_until_its_last_record_has_ended() -> None:
-    owner = Sheaf("any", None)
+    owner = Owner()
     sheaf = Sheaf("t", None, (), owner)
     for _ in range(3):
         sheaf.add(None, b"v", 0, 1)
