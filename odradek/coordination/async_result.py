@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Generic, TypeVar
 
+from odradek.arguments import wait_s
 from odradek.errors import ClientTimeoutError
 
 T = TypeVar("T")
@@ -91,13 +92,13 @@ class AsyncResult(Future[T], Generic[T]):
         """
         if not isinstance(block, bool):
             block, timeout = True, block
-        wait_s = timeout if block else 0
+        patience_s = wait_s("timeout", timeout) if block else 0
         try:
-            return self.result(wait_s)
+            return self.result(patience_s)
         except FutureTimeout as error:
             if self.done():
                 raise
-            raise ClientTimeoutError(f"not done within {wait_s} s") from error
+            raise ClientTimeoutError(f"not done within {patience_s} s") from error
 
     def get_nowait(self) -> T:
         """Return the value or raise the exception, without waiting."""
@@ -106,7 +107,7 @@ class AsyncResult(Future[T], Generic[T]):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait at most ``timeout`` seconds; says whether it is ready."""
         try:
-            self.exception(timeout)
+            self.exception(wait_s("timeout", timeout))
         except FutureTimeout:
             return False
         return True

@@ -12,7 +12,7 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any, NamedTuple, Self, TypeVar
 
 from odradek.acl import ACL
-from odradek.arguments import check_time
+from odradek.arguments import check_time, wait_s
 from odradek.cluster.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.cluster.engine import Engine, MakeLoop
 from odradek.coordination.async_result import AsyncResult, Dispatcher
@@ -45,6 +45,7 @@ from odradek.errors import (
     error_for,
 )
 from odradek.recipes.attachment import Recipes
+from odradek.settings import INT_MAX, check_text
 from transport.kernel import Now
 from transport.wire.messages import Refusal
 from transport.wire.messages.coordination import AddAuth, Result
@@ -63,6 +64,7 @@ __all__ = [
 T = TypeVar("T")
 
 START_TIMEOUT_S = 15.0
+SESSION_MAX_S = INT_MAX // 1000
 CLOSE_TIMEOUT_S = 5.0
 
 
@@ -120,11 +122,14 @@ class CoordinationClient(Recipes, PipelinedCalls):
         make_loop: MakeLoop | None = None,
     ) -> None:
         check_time("timeout", timeout)
-        if timeout <= 0:
-            raise ValueError("timeout is the session's, in seconds, and above 0")
+        if not 0 < timeout <= SESSION_MAX_S:
+            raise ValueError(
+                f"timeout is the session's, in seconds, above 0, up to {SESSION_MAX_S}"
+            )
+        check_text("client_name", client_name)
         self._hosts, self._chroot = split_chroot(hosts)
         self._timeout_ms = max(1, int(timeout * 1000))
-        self._operation_timeout_s = operation_timeout
+        self._operation_timeout_s = wait_s("operation_timeout", operation_timeout)
         self._client_name = client_name
         self.default_acl = None if default_acl is None else list(default_acl)
         self._auth = [

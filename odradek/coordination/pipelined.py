@@ -30,6 +30,7 @@ from odradek.coordination.znode_tasks import TreeDeletion, create_with_parents
 from odradek.coordination.znode_tasks import ensure_path as ensure_path_task
 from odradek.coordination.znode_transaction import Transaction, create_operation, last_of, stat_of
 from odradek.coordination.znode_values import ZnodeStat, acl_entries, check_value, check_version
+from odradek.settings import check_text
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import Zxid
@@ -359,6 +360,7 @@ def credential_bytes(scheme: str, credential: str | bytes) -> bytes:
     """Return a credential as bytes; TypeError for what cannot be one."""
     if not isinstance(scheme, str) or not isinstance(credential, str | bytes):
         raise TypeError("scheme is a string, and credential a string or bytes: 'user:password'")
+    check_text("scheme", scheme)
     return credential.encode() if isinstance(credential, str) else credential
 
 

@@ -70,6 +70,8 @@ class CoordinationProgram:
         self._was_connected = False
         self._stopping = False
         self._renew_ms: int | None = None
+        self._last_trouble = ""
+        """Of the session before the present one."""
         self._discovery = self._new_discovery()
         self.session = self._new_session()
 
@@ -111,7 +113,8 @@ class CoordinationProgram:
         """Say, for people, why there is no connection."""
         if self._discovery.active:
             return self._discovery.tried()
-        return self.session.trouble or "the cluster was found, but no session is open yet"
+        known = self.session.trouble or self._last_trouble
+        return known or "the cluster was found, but no session is open yet"
 
     # Program
 
@@ -197,6 +200,7 @@ class CoordinationProgram:
         dropped: list[OnEvent] = []
         if state is SessionState.LOST:
             dropped = self.session.drop_watches()
+            self._last_trouble = self.session.trouble
             self._started = False
             self.session = self._new_session()
             self._look_again(now)

@@ -110,7 +110,7 @@ class CoordinationSession:
         """The newest write whose effect this client may have seen in an answer."""
         self.timeout_ms = timeout_ms
         self.trouble = ""
-        """Why the last coordinator was left, for people."""
+        """Why the last coordinator was left, or the session lost, for people."""
         self._wanted_ms = timeout_ms
         self._owner = owner
         self._takes_read_only = read_only
@@ -540,6 +540,7 @@ class CoordinationSession:
             self._end(SessionState.CLOSED, ErrorCode.CONNECTION_LOSS, "closed", now)
 
     def _lose(self, text: str, now: Now, error: ErrorCode = ErrorCode.SESSION_EXPIRED) -> None:
+        self.trouble = text
         state = SessionState.LOST if self._close_ms is None else SessionState.CLOSED
         self._end(state, error, text, now)
 

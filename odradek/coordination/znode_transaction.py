@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from odradek.arguments import check_time
 from odradek.coordination.async_result import AsyncResult
 from odradek.coordination.chroot import Chroot
 from odradek.coordination.gathered import Gathered, Outcomes
@@ -99,6 +100,10 @@ class Transaction(Gathered[Step]):
         return True
 
 
+TTL_MAX_S = 0xFF_FFFF_FFFF // 1000
+"""ZooKeeper keeps it in 40 bits of milliseconds."""
+
+
 def create_operation(
     path: str,
     value: bytes,
@@ -117,8 +122,10 @@ def create_operation(
         raise BadArgumentsError("a container is neither ephemeral nor sequential and has no ttl")
     if ttl is not None and ephemeral:
         raise BadArgumentsError("an ephemeral znode has no ttl: it goes with its session")
-    if ttl is not None and ttl <= 0:
-        raise BadArgumentsError("ttl is in seconds and above 0")
+    if ttl is not None:
+        check_time("ttl", ttl)
+        if not 0 < ttl <= TTL_MAX_S:
+            raise BadArgumentsError(f"ttl is in seconds, above 0 and at most {TTL_MAX_S}")
     mode = (EPHEMERAL if ephemeral else 0) | (PERSISTENT_SEQUENTIAL if sequence else 0)
     if container:
         mode = CONTAINER

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from odradek.errors import BadArgumentsError
+from odradek.settings import INT_MAX, Bounds, check_number, check_text
 from transport.wire.messages.coordination import (
     NODE_CHILDREN_CHANGED,
     NODE_CREATED,
@@ -177,6 +178,8 @@ class ZnodeStat(NamedTuple):
         return self.numChildren
 
 
+VERSIONS = Bounds(-1, INT_MAX)
+PERMISSIONS = Bounds(0, INT_MAX)
 _ILLEGAL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff]")
 
 
@@ -216,9 +219,10 @@ def check_value(value: bytes | None) -> bytes:
 
 
 def check_version(version: int) -> int:
-    """Return the version that a znode must have (−1: any); TypeError for what is no number."""
+    """Return the version that a znode must have (−1: any); TypeError or ValueError for others."""
     if isinstance(version, bool) or not isinstance(version, int):
         raise TypeError(f"a version is a whole number (-1: any), not {version!r}")
+    check_number("version", version, VERSIONS)
     return version
 
 
@@ -233,7 +237,11 @@ def acl_entries(acl: Iterable[object] | None) -> tuple[Acl, ...]:
             continue
         try:
             who = entry.id  # type: ignore[attr-defined]
-            entries.append(Acl(int(entry.perms), str(who.scheme), str(who.id)))  # type: ignore[attr-defined]
+            made = Acl(int(entry.perms), str(who.scheme), str(who.id))  # type: ignore[attr-defined]
         except (AttributeError, TypeError, ValueError):
             raise TypeError(f"{entry!r} is not an ACL entry; use odradek.acl.ACL") from None
+        check_number("perms", made.permissions, PERMISSIONS)
+        check_text("scheme", made.scheme)
+        check_text("id", made.id)
+        entries.append(made)
     return tuple(entries)

@@ -182,19 +182,22 @@ class Line:
             self._waiter, self._held, self._place = waiter, False, None
             self.lost.clear()
             self._told = HoldState.FREE
-        self.client.add_listener(self._on_state)
-        held = False
+        held = told = False
         try:
+            self.client.add_listener(self._on_state)
             held = self._wait(waiter, blocking=blocking)
+            self._waiter = None
+            if held:
+                self._on_state()
+                told = True
         except LockTimeout:
             raise
         except ClientTimeoutError as error:
             raise LockTimeout(f"{self.folder}: not obtained in time") from error
         finally:
             self._waiter = None
-            if not held:
+            if not told:  # Ctrl-C in a listener included: who was not told cannot release
                 self._give_up()
-        self._on_state()
         return held
 
     def leave(self) -> bool:
@@ -203,13 +206,11 @@ class Line:
         Waits for the answer as long as the session is connected.  Without a coordinator the
         deletion is on its way: done before anything else of this session, or the session ends.
         """
-        with self._mutex:
-            place, held = self._place, self._held
-        self._give_up(keep_znode=True)
-        if place is None or not self._lives(place):
+        held = self._held
+        deleted = self._give_up()
+        if deleted is None:
             return False
         try:
-            deleted = self.client.delete_async(place.path)
             waiter = Waiter(self.client.waiting)
             deleted.add_done_callback(waiter.wake)
             self.client.add_listener(waiter.wake)
@@ -276,10 +277,10 @@ class Line:
         )
         try:
             path, stat = waiter.settle(made)
+            self._place = place = Place(path, stat.ephemeralOwner, stat.czxid)
         except BaseException:
             delete_when_made(self.client, made)
             raise
-        self._place = place = Place(path, stat.ephemeralOwner, stat.czxid)
         return place
 
     def _hold(self, place: Place) -> bool | None:
@@ -291,15 +292,21 @@ class Line:
             self._held, self._place = False, None
         return None
 
-    def _give_up(self, *, keep_znode: bool = False) -> None:
+    def _give_up(self) -> AsyncResult[bool] | None:
+        """Forget the place, and have its znode deleted before anybody is told, who may raise.
+
+        Returns the answer to come; None: there is nothing to delete any more.
+        """
         if self.state == HoldState.LOST:
             self.lost.set()
         with self._mutex:
             place, self._place, self._held = self._place, None, False
+        deleted = None
+        if place is not None and self._lives(place):
+            deleted = delete_quietly(self.client, place.path)
         self.client.remove_listener(self._on_state)
-        if place is not None and not keep_znode and self._lives(place):
-            delete_quietly(self.client, place.path)
         self._telling.run(self._tell)
+        return deleted
 
     def _lives(self, place: Place) -> bool:
         return session_of(self.client) == place.session_id

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
+from odradek.arguments import wait_s
 from odradek.coordination.async_result import AsyncResult
 from odradek.coordination.znode_transaction import Transaction
 from odradek.coordination.znode_values import CoordinationState, WatchedEvent, ZnodeStat
@@ -157,7 +158,8 @@ class Patience:
 
     def __init__(self, waiting: Waiting, timeout_s: float | None) -> None:
         self._waiting = waiting
-        self._end_s = None if timeout_s is None else waiting.now_s() + timeout_s
+        patience_s = wait_s("timeout", timeout_s)
+        self._end_s = None if patience_s is None else waiting.now_s() + patience_s
 
     def left_s(self) -> float | None:
         """Return the seconds left, 0 when it is over."""
@@ -340,9 +342,9 @@ def delete_when_made(client: Client, made: AsyncResult[tuple[str, ZnodeStat]]) -
     made.add_done_callback(late)
 
 
-def delete_quietly(client: Client, path: str) -> None:
-    """Have a znode deleted, without waiting. An answer that fails tells nobody."""
+def delete_quietly(client: Client, path: str) -> AsyncResult[bool] | None:
+    """Have a znode deleted, and return the answer to come. One that fails tells nobody."""
     try:
-        client.delete_async(path)
+        return client.delete_async(path)
     except OdradekError:
-        pass  # the client is closed: its session takes its ephemerals along
+        return None  # the client is closed: its session takes its ephemerals along

@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 
 from odradek import AdminClient, Consumer, CoordinationClient, Producer, aio
+from odradek.acl import ACL, Id
 from odradek.admin.client import NewTopic
-from odradek.errors import ClientClosedError, MessageSizeTooLargeError, SerializationError
+from odradek.errors import (
+    BadArgumentsError,
+    ClientClosedError,
+    MessageSizeTooLargeError,
+    SerializationError,
+)
 from odradek.settings import Bounds, check_number, check_settings
 from transport.wire.ids import TopicPartition
 
@@ -58,6 +64,14 @@ def test_a_consumers_setting_that_does_not_exist() -> None:
         ({"interceptors": [object()]}, TypeError),
         ({"client_id": None}, TypeError),
         ({"transactional_id": 7}, TypeError),
+        ({"client_id": "\ud800"}, ValueError),
+        ({"acks": True}, ValueError),
+        ({"acks": []}, ValueError),
+        ({"compression_type": []}, ValueError),
+        ({"enable_idempotence": "false"}, TypeError),
+        ({"request_timeout_ms": 1 << 70}, ValueError),
+        ({"key_serializer": "utf-8"}, TypeError),
+        ({"partitioner": 7}, TypeError),
     ],
 )
 def test_a_producers_setting_that_cannot_be(
@@ -84,12 +98,27 @@ def test_a_consumers_setting_of_another_type(settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "settings",
+    [{"enable_auto_commit": "false"}, {"check_crcs": 1}, {"value_deserializer": "utf-8"}],
+)
+def test_a_consumers_setting_that_would_be_taken_for_another(settings: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=f"{next(iter(settings))}=.* is (neither|no function)"):
+        Consumer("t", bootstrap_servers="h:1", **settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
     [
         {"max_poll_records": 0},
         {"session_timeout_ms": 0, "group_id": "g"},
         {"prefetch_bytes": -1},
         {"auto_offset_reset": "newest"},
         {"isolation_level": "serializable"},
+        {"auto_offset_reset": None},
+        {"consumer_timeout_ms": float("nan")},
+        {"fetch_max_wait_ms": 1 << 70},
+        {"max_partition_fetch_bytes": 1 << 40},
+        {"group_id": "\ud800"},
+        {"client_rack": "\ud800"},
     ],
 )
 def test_a_consumers_setting_that_cannot_be(settings: dict[str, Any]) -> None:
@@ -110,6 +139,12 @@ PLACE = TopicPartition("t", 0)
         (lambda producer: producer.send("t", b"x", timestamp_ms=-1), "timestamp_ms=-1 is not"),
         (lambda producer: producer.send("t", b"x", headers={"a": b"b"}), "headers are a list of"),
         (lambda producer: producer.send("t", b"x", headers=["ab"]), "a header is .* not 'ab'"),
+        (lambda producer: producer.send("\ud800", b"x"), "topic='.*' has no UTF-8"),
+        (lambda producer: producer.send("t", b"x", headers=[("\ud800", b"")]), "name=.* no UTF-8"),
+        (lambda producer: producer.send_many("t", [b"abc", b"de"]), "takes pairs .* not b'abc'"),
+        (lambda producer: producer.send_many("t", [(b"k", b"v", 1)]), "takes pairs .* not "),
+        (lambda producer: producer.partitions_for(None), "a topic's name must be str"),
+        (lambda producer: producer.close(float("nan")), "timeout=nan is no time"),
         (lambda producer: producer.send_many("t", [], partition="1"), "partition='1' is not"),
         (lambda producer: producer.flush("1"), "timeout='1' is not a number"),
         (
@@ -151,6 +186,21 @@ def test_what_a_producer_cannot_send_is_told_at_the_call(
         (lambda consumer: consumer.commit({PLACE: (3, b"note")}), "metadata of t-0=.* not text"),
         (lambda consumer: consumer.commit({"t": 3}), "a partition is .* not 't'"),
         (lambda consumer: consumer.poll("1"), "timeout_ms='1' is not a number"),
+        (lambda consumer: consumer.poll(None), "timeout_ms=None is not a number"),
+        (lambda consumer: consumer.poll(float("nan")), "timeout_ms=nan is no time"),
+        (lambda consumer: consumer.subscribe(None), "a list of topic names is needed"),
+        (lambda consumer: consumer.subscribe(["\ud800"]), "topic='.*' has no UTF-8"),
+        (lambda consumer: consumer.assign(None), "a list of partitions is needed"),
+        (lambda consumer: consumer.assign([("t", -1)]), "partition=-1 is not possible"),
+        (lambda consumer: consumer.assign([("\ud800", 0)]), "topic='.*' has no UTF-8"),
+        (lambda consumer: consumer.end_offsets([PLACE], float("nan")), "timeout_ms=nan is no"),
+        (lambda consumer: consumer.offsets_for_times([PLACE]), "times are a dict of"),
+        (lambda consumer: consumer.partitions_for_topic(None), "a topic's name must be str"),
+        (lambda consumer: consumer.commit({PLACE: (3, "\ud800")}), "metadata of t-0=.* no UTF-8"),
+        (lambda consumer: consumer.commit({PLACE: (3, "", "1")}), "leader_epoch of t-0='1' is"),
+        (lambda consumer: consumer.commit({PLACE: (3, "", 1, 1)}), "a commit is an offset or"),
+        (lambda consumer: consumer.commit({PLACE: 3}, timeout_ms=None), "timeout_ms=None is"),
+        (lambda consumer: consumer.commit_async({PLACE: 3}, 7), "callback=7 is no function"),
     ],
 )
 def test_what_a_consumer_cannot_do_is_told_at_the_call(
@@ -199,6 +249,42 @@ def test_a_version_is_a_whole_number(call: Callable[[CoordinationClient], object
         call(CoordinationClient("127.0.0.1:1"))
     with pytest.raises(TypeError, match="timeout='1' is not a number"):
         CoordinationClient("127.0.0.1:1", timeout="1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda znodes: znodes.set("/z", b"", version=1 << 40), "version=1099511627776 is not"),
+        (lambda znodes: znodes.create("/z", ttl=float("nan")), "ttl=nan is no time"),
+        (lambda znodes: znodes.create("/z", ttl="1"), "ttl='1' is not a number"),
+        (lambda znodes: znodes.create("/z", ttl=1e30), "ttl is in seconds, above 0 and at most"),
+        (
+            lambda znodes: znodes.create("/z", acl=[ACL(31, Id("world", "\ud800"))]),
+            "id='.*' has no",
+        ),
+        (lambda znodes: znodes.add_auth("\ud800", "a:b"), "scheme='.*' has no UTF-8"),
+    ],
+)
+def test_what_a_coordination_client_cannot_send_is_told_at_the_call(
+    call: Callable[[CoordinationClient], object], said: str
+) -> None:
+    with pytest.raises((TypeError, ValueError, BadArgumentsError), match=said):
+        call(CoordinationClient("127.0.0.1:1"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"timeout": float("nan")}, "timeout=nan is no time"),
+        ({"timeout": float("inf")}, "timeout is the session's"),
+        ({"timeout": None}, "timeout=None is not a number"),
+        ({"operation_timeout": "1"}, "operation_timeout='1' is not"),
+        ({"client_name": 7}, "client_name=7 is not text"),
+    ],
+)
+def test_a_coordination_clients_setting_that_cannot_be(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=said):
+        CoordinationClient("127.0.0.1:1", **settings)
 
 
 def test_a_number_has_bounds() -> None:

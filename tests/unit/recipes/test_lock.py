@@ -53,6 +53,35 @@ def test_a_lock_is_held_and_released(one: CoordinationClient) -> None:
         _ = lock.fencing_token
 
 
+@pytest.mark.parametrize("state", [HoldState.HELD, HoldState.FREE])
+def test_a_listener_that_ctrl_c_ends_leaves_no_ghost(one: CoordinationClient, state: str) -> None:
+    def interrupted(told: str) -> None:
+        if told == state:
+            lock.remove_listener(interrupted)
+            raise KeyboardInterrupt
+
+    lock = one.Lock("/locks/a", "me")
+    lock.add_listener(interrupted)
+    with pytest.raises(KeyboardInterrupt), lock:
+        pass
+    until(lambda: one.get_children("/locks/a") == [])
+    assert lock.acquire(timeout=WAIT_S)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12])
+def test_for_ever_may_be_said_by_a_number(
+    one: CoordinationClient, two: CoordinationClient, pool: ThreadPoolExecutor, timeout: float
+) -> None:
+    first, second = one.Lock("/locks/a", "first"), two.Lock("/locks/a", "second")
+    assert first.acquire(timeout=timeout)
+    waiting = pool.submit(second.acquire, timeout=timeout)
+    until(waiting_in_line(one, "/locks/a", 2))
+    first.release()
+    assert waiting.result(WAIT_S)
+    with pytest.raises(ValueError, match="timeout=nan is no time"):
+        first.acquire(timeout=float("nan"))
+
+
 def test_only_one_holds_and_tokens_grow(
     one: CoordinationClient, two: CoordinationClient, pool: ThreadPoolExecutor
 ) -> None:

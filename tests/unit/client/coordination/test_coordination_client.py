@@ -266,6 +266,12 @@ def test_a_call_gives_up_when_its_time_is_over() -> None:
         place.loop.cut(answering=True)
 
 
+def test_credentials_that_are_refused_are_why_there_is_no_session() -> None:
+    client = CoordinationClient("c:1", auth_data=[("foo", "x")], make_loop=InProcessLoop)
+    with pytest.raises(NoClusterError, match="Authentication failed"):
+        client.start(1)
+
+
 def test_no_cluster_is_an_error_that_says_what_was_tried() -> None:
     class Deaf(InProcessLoop):
         def send(self, link: LinkId, envelope: Envelope) -> bool:
