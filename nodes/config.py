@@ -265,6 +265,8 @@ class NodeConfig:
     """Whose signature the certificate of who connects to a listener must have; empty: none is asked for."""
     authorizer: bool = False
     """Requests are judged by ACLs."""
+    sasl: bool = False
+    """Kafka's clients prove who they are by a user's password."""
     super_users: tuple[str, ...] = ()
     """Principals who may do everything, beside the cluster's own."""
     raft: RaftConfig = field(default_factory=RaftConfig)

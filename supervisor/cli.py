@@ -24,6 +24,7 @@ CLIENT_COMMANDS = {
     "topic": "create, list, describe and delete topics",
     "config": "read and change the configs of topics, brokers and the cluster",
     "acl": "say who may do what to topics, groups and the cluster",
+    "user": "say who proves a password at Kafka's listener",
     "quota": "limit how many bytes a second clients write and read",
     "partition": "move replicas, and elect leaders",
     "produce": "write lines from standard input to a topic",

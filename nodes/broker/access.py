@@ -33,6 +33,7 @@ from transport.wire.messages import (
     reassignments,
     topics,
     transactions,
+    users,
 )
 from transport.wire.messages.acls import CLUSTER_NAME, AclOperation, ResourceType
 
@@ -372,6 +373,8 @@ ROWS: Mapping[type[Message], Row] = {
     acls.CreateAclsRequest: _on_cluster(ALTER),
     acls.DeleteAclsRequest: _on_cluster(ALTER),
     acls.DescribeAclsRequest: _on_cluster(DESCRIBE),
+    users.AlterUserScramCredentialsRequest: _on_cluster(ALTER),
+    users.DescribeUserScramCredentialsRequest: _on_cluster(DESCRIBE),
     coordinators.FindCoordinatorRequest: Row(
         parts=Parts(
             "keys",

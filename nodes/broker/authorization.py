@@ -28,6 +28,7 @@ from transport.wire.messages.acls import (
     ResourceType,
 )
 from transport.wire.messages.produce import ACKS_NONE, ProduceRequest
+from transport.wire.messages.users import AlterUserScramCredentialsRequest
 
 Refused = dict[int, Any]
 """Place among the parts -> its outcome, or None where it is left out."""
@@ -50,6 +51,10 @@ class Authorizer:
     def admit(self, request: Request) -> Request | None:
         """Return the request as it may be handled; None: it was refused, and answered."""
         body = request.envelope.body
+        if isinstance(body, AlterUserScramCredentialsRequest) and not self._context.config.sasl:
+            text = "nobody proves a password here: start with [security] sasl = true"
+            self._refuse(request, ErrorCode.SECURITY_DISABLED, text)
+            return None
         if not self._context.config.authorizer:
             if isinstance(body, ABOUT_ACLS):
                 text = "nobody is judged by ACLs here: start with [security] curve = true"

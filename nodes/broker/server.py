@@ -18,6 +18,7 @@ from nodes.broker.api.metadata import MetadataApi
 from nodes.broker.api.node import Condition, NodeApi
 from nodes.broker.api.quorum import QuorumApi
 from nodes.broker.api.reassignments import ReassignmentApi
+from nodes.broker.api.users import UserApi
 from nodes.broker.cluster.controller import Controller
 from nodes.broker.cluster.controller_channel import ControllerChannel
 from nodes.broker.cluster.departure import Departure
@@ -257,6 +258,7 @@ class BrokerServer:
             **ConfigApi(context).handlers,
             **AclApi(context).handlers,
             **QuotaApi(context).handlers,
+            **UserApi(context).handlers,
             **ReassignmentApi(context).handlers,
             **self.quorum_api.clients,
             **self.transactions.clients,

@@ -6,7 +6,7 @@ depends on the znodes alone, so every member reads them alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -24,7 +24,6 @@ from transport.wire.messages.coordination import Create, Delete, SetData
 from transport.wire.messages.metadata import (
     AclRecord,
     BrokerRecord,
-    ConfigRecord,
     MetadataDelta,
     MetadataRecord,
     PartitionRecord,
@@ -37,12 +36,12 @@ DIGEST_BYTES = 16
 Writes = Iterable[Write]
 """To be taken one by one, as each is done: the next is judged by the tree that the last has left."""
 
-_FOLDERS: dict[str, type[Any]] = {
-    znodes.REGISTERED: BrokerRecord,
-    znodes.CONFIGS: ConfigRecord,
-    znodes.ACLS: AclRecord,
+_FOLDERS: dict[str, Callable[[str], type[Any]]] = {
+    znodes.REGISTERED: lambda _name: BrokerRecord,
+    znodes.CONFIGS: znodes.config_kind,
+    znodes.ACLS: lambda _name: AclRecord,
 }
-"""Parents of znodes that are a record each."""
+"""Parents of znodes that are a record each, of a kind that their name tells."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -76,9 +75,9 @@ def image_in(tree: Tree) -> Held:
 
 
 def _records(tree: Tree) -> Iterator[MetadataRecord]:
-    for folder, kind in _FOLDERS.items():
+    for folder, kind_of in _FOLDERS.items():
         for name in tree.children(folder):
-            yield znodes.decode_record(kind, _data(tree, f"{folder}/{name}"))
+            yield znodes.decode_record(kind_of(name), _data(tree, f"{folder}/{name}"))
     yield znodes.decode_record(ProducerIdsRecord, _data(tree, znodes.PRODUCER_IDS))
     for name in _topics(tree, removed=False):
         topic = znodes.decode_record(TopicRecord, _data(tree, znodes.topic_path(name)))

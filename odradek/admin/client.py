@@ -26,6 +26,14 @@ from odradek.admin.group_administration import GroupAdministration
 from odradek.admin.partitions import OngoingReassignment
 from odradek.admin.quotas import QuotaEntity
 from odradek.admin.transaction_administration import TransactionAdministration
+from odradek.admin.users import (
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialAlteration,
+    UserScramCredentialDeletion,
+    UserScramCredentialUpsertion,
+    changes_of,
+)
 from odradek.arguments import partition_of, topic_name, topic_names
 from odradek.cluster.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.cluster.engine import Engine, settle
@@ -52,7 +60,12 @@ __all__ = [
     "OngoingReassignment",
     "PartitionDescription",
     "QuotaEntity",
+    "ScramCredentialInfo",
+    "ScramMechanism",
     "TopicDescription",
+    "UserScramCredentialAlteration",
+    "UserScramCredentialDeletion",
+    "UserScramCredentialUpsertion",
 ]
 
 TIMEOUT_MS = 30_000
@@ -277,6 +290,32 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         """
         limit_ms = self._limit_ms(timeout_ms)
         self._wait(lambda done, now: self._program.quotas.alter(quotas, limit_ms, done, now))
+
+    def describe_user_scram_credentials(
+        self, users: Iterable[str] | None = None
+    ) -> dict[str, list[ScramCredentialInfo]]:
+        """Return by which mechanisms the users of Kafka's listener prove a password.
+
+        ``users`` None: of all; one that is not there is left out.
+        """
+        found = self._wait(
+            lambda done, now: self._program.users.describe(self._timeout_ms, done, now),
+            dict[str, list[ScramCredentialInfo]],
+        )
+        wanted = found if users is None else set(users)
+        return {name: kept for name, kept in found.items() if name in wanted}
+
+    def alter_user_scram_credentials(
+        self, alterations: Iterable[UserScramCredentialAlteration], timeout_ms: int | None = None
+    ) -> None:
+        """Set and remove passwords; a user without any is gone, and its connections end.
+
+        A password stays here: what is sent is made of it, and of a salt. Raises the first user's
+        error; the others are changed all the same.
+        """
+        changes = changes_of(alterations)
+        limit_ms = self._limit_ms(timeout_ms)
+        self._wait(lambda done, now: self._program.users.alter(changes, limit_ms, done, now))
 
     def alter_partition_reassignments(
         self,

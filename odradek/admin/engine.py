@@ -19,6 +19,7 @@ from odradek.admin.questions import BrokerQuestions
 from odradek.admin.quotas import QuotaAdmin
 from odradek.admin.records import RecordAdmin
 from odradek.admin.transactions import TransactionAdmin
+from odradek.admin.users import UserAdmin
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import Errand, error_of, failure_of
 from odradek.errors import (
@@ -120,6 +121,7 @@ class AdminEngine(ClientProgram):
         self.configs = ConfigAdmin(self)
         self.acls = AclAdmin(self)
         self.quotas = QuotaAdmin(self)
+        self.users = UserAdmin(self)
         self.partitions = PartitionAdmin(self)
         self.questions = BrokerQuestions(self)
         self.records = RecordAdmin(self.questions)

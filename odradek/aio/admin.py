@@ -18,7 +18,9 @@ from odradek.admin.client import (
     NewTopic,
     OngoingReassignment,
     QuotaEntity,
+    ScramCredentialInfo,
     TopicDescription,
+    UserScramCredentialAlteration,
 )
 from odradek.admin.groups import GroupDescription, GroupListing, OffsetReset
 from odradek.admin.transactions import (
@@ -134,6 +136,18 @@ class AdminClient:
     ) -> None:
         """Change the quotas that are named; None: none any more."""
         await asyncio.to_thread(self._admin.alter_client_quotas, quotas, timeout_ms)
+
+    async def describe_user_scram_credentials(
+        self, users: Iterable[str] | None = None
+    ) -> dict[str, list[ScramCredentialInfo]]:
+        """Return by which mechanisms the users of Kafka's listener prove a password."""
+        return await asyncio.to_thread(self._admin.describe_user_scram_credentials, users)
+
+    async def alter_user_scram_credentials(
+        self, alterations: Iterable[UserScramCredentialAlteration], timeout_ms: int | None = None
+    ) -> None:
+        """Set and remove passwords."""
+        await asyncio.to_thread(self._admin.alter_user_scram_credentials, alterations, timeout_ms)
 
     async def delete_records(
         self, records_to_delete: Mapping[TopicPartition, int], timeout_ms: int | None = None

@@ -187,6 +187,10 @@ class KafkaStorageError(LogError, code=ErrorCode.KAFKA_STORAGE_ERROR):
     """The log directory is offline or full."""
 
 
+class SaslAuthenticationFailedError(LogError, code=ErrorCode.SASL_AUTHENTICATION_FAILED):
+    """The user, or its password, is not right."""
+
+
 class LogDirNotFoundError(LogError, code=ErrorCode.LOG_DIR_NOT_FOUND):
     """The broker has no such log directory."""
 
@@ -233,6 +237,14 @@ class ProducerFencedError(LogError, code=ErrorCode.PRODUCER_FENCED):
 
 class ResourceNotFoundError(LogError, code=ErrorCode.RESOURCE_NOT_FOUND):
     """There is none of that name."""
+
+
+class DuplicateResourceError(LogError, code=ErrorCode.DUPLICATE_RESOURCE):
+    """It is named twice in one request."""
+
+
+class UnacceptableCredentialError(LogError, code=ErrorCode.UNACCEPTABLE_CREDENTIAL):
+    """Nobody can have such a credential."""
 
 
 class MismatchedEndpointTypeError(LogError, code=ErrorCode.MISMATCHED_ENDPOINT_TYPE):

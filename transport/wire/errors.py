@@ -70,6 +70,7 @@ class ErrorCode(IntEnum):
     SECURITY_DISABLED = 54
     KAFKA_STORAGE_ERROR = 56
     LOG_DIR_NOT_FOUND = 57
+    SASL_AUTHENTICATION_FAILED = 58
     UNKNOWN_PRODUCER_ID = 59
     NON_EMPTY_GROUP = 68
     GROUP_ID_NOT_FOUND = 69
@@ -91,6 +92,8 @@ class ErrorCode(IntEnum):
     UNSTABLE_OFFSET_COMMIT = 88
     PRODUCER_FENCED = 90
     RESOURCE_NOT_FOUND = 91
+    DUPLICATE_RESOURCE = 92
+    UNACCEPTABLE_CREDENTIAL = 93
     INVALID_UPDATE_VERSION = 95
     UNKNOWN_TOPIC_ID = 100
     BROKER_ID_NOT_REGISTERED = 102
@@ -245,6 +248,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.SECURITY_DISABLED: Meaning("This cluster judges nobody by ACLs."),
     ErrorCode.KAFKA_STORAGE_ERROR: Meaning("The log directory is offline or full.", **_REFRESH),
     ErrorCode.LOG_DIR_NOT_FOUND: Meaning("The broker has no such log directory."),
+    ErrorCode.SASL_AUTHENTICATION_FAILED: Meaning("The user, or its password, is not right."),
     ErrorCode.UNKNOWN_PRODUCER_ID: Meaning("The partition remembers nothing of this producer."),
     ErrorCode.NON_EMPTY_GROUP: Meaning("The group has members; stop them first."),
     ErrorCode.GROUP_ID_NOT_FOUND: Meaning("No such group."),
@@ -279,6 +283,8 @@ MEANINGS: dict[ErrorCode, Meaning] = {
         "A newer producer has taken this transactional id.", **_FATAL
     ),
     ErrorCode.RESOURCE_NOT_FOUND: Meaning("There is none of that name."),
+    ErrorCode.DUPLICATE_RESOURCE: Meaning("It is named twice in one request."),
+    ErrorCode.UNACCEPTABLE_CREDENTIAL: Meaning("Nobody can have such a credential."),
     ErrorCode.TRANSACTIONAL_ID_NOT_FOUND: Meaning("No such transactional id."),
     ErrorCode.TRANSACTION_ABORTABLE: Meaning(
         "The transaction cannot be committed; abort it, then begin another."

@@ -101,6 +101,16 @@ _CONVERSATIONS: dict[Api, tuple[str, str, str | None]] = {
         "DescribeClientQuotasResponse",
     ),
     Api.ALTER_CLIENT_QUOTAS: ("quotas", "AlterClientQuotasRequest", "AlterClientQuotasResponse"),
+    Api.DESCRIBE_USER_SCRAM_CREDENTIALS: (
+        "users",
+        "DescribeUserScramCredentialsRequest",
+        "DescribeUserScramCredentialsResponse",
+    ),
+    Api.ALTER_USER_SCRAM_CREDENTIALS: (
+        "users",
+        "AlterUserScramCredentialsRequest",
+        "AlterUserScramCredentialsResponse",
+    ),
     Api.ALTER_PARTITION_REASSIGNMENTS: (
         "reassignments",
         "AlterReassignmentsRequest",

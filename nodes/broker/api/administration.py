@@ -31,6 +31,7 @@ from transport.wire.messages.topics import (
     CreateTopicsRequest,
     DeleteTopicsRequest,
 )
+from transport.wire.messages.users import AlterUserScramCredentialsRequest
 
 TIMEOUT_MAX_MS = 60_000
 SUBJECTS_MAX = 1_000
@@ -55,6 +56,7 @@ PASSED_ON: dict[type[Message], Callable[[Any], Iterable[str]]] = {
     ),
     CreateAclsRequest: lambda body: (binding.name for binding in body.acls),
     DeleteAclsRequest: lambda body: (wanted.name or "" for wanted in body.filters),
+    AlterUserScramCredentialsRequest: lambda body: (change.user for change in body.changes),
 }
 """What is passed on, and the names in it. Each has a ``timeout_ms``."""
 OF_TOPICS_ALONE = frozenset({CreateTopicsRequest, DeleteTopicsRequest, CreatePartitionsRequest})

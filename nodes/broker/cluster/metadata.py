@@ -45,14 +45,18 @@ from transport.wire.messages.metadata import (
     PartitionRecord,
     RemoveTopicRecord,
     TopicRecord,
+    UserRecord,
 )
+from transport.wire.messages.users import ScramCredential
 
 HISTORY_DELTAS = 1_000
 HISTORY_RECORDS = 20_000
 """Deltas kept for those who missed some; beyond either bound the oldest go."""
 WAITING_MAX = 10_000
-SECRET = (TopicRecord, ConfigRecord, AclRecord)
+JUDGED = (TopicRecord, ConfigRecord, AclRecord)
 """What is not published where clients are judged: whoever is let in hears all events."""
+SECRET = (UserRecord,)
+"""What is published nowhere."""
 
 OnApplied = Callable[[bool, Now], None]
 """True: this broker's image is at the version waited for. False: not within the time."""
@@ -249,7 +253,8 @@ class Metadata:
             self._follower.apply(changed, removed, now)
 
     def _publish(self, topic: bytes, delta: MetadataDelta) -> None:
-        if self._context.config.authorizer and any(isinstance(r, SECRET) for r in delta.records):
+        unheard = (*SECRET, *JUDGED) if self._context.config.authorizer else SECRET
+        if any(isinstance(record, unheard) for record in delta.records):
             delta = replace(delta, records=())
         envelope = Envelope(Kind.EVENT, delta, cluster_id=self._context.config.cluster_id)
         self._context.ports.wire.publish(topic, envelope)
@@ -298,7 +303,7 @@ class Metadata:
             self._context.reply(request, Refusal(ErrorCode.UNSUPPORTED_VERSION, text))
             return
         told = self._log_after(version) if body.own and version > 0 else self._image_after(version)
-        self._context.reply(request, told)
+        self._context.reply(request, _without_secrets(told) if body.own else told)
 
     def _log_after(self, version: MetadataVersion) -> FetchImageResponse:
         """Return the next deltas that are still to be had here, in memory or in the quorum's log."""
@@ -392,3 +397,23 @@ class Metadata:
 
 def _nobody(_brokers: Iterable[BrokerRecord], _now: Now) -> None:
     pass
+
+
+def _without_secrets(told: FetchImageResponse) -> FetchImageResponse:
+    """Return what people may be told of an image, or of deltas."""
+    return replace(
+        told,
+        records=tuple(map(_public, told.records)),
+        deltas=tuple(
+            replace(delta, records=tuple(map(_public, delta.records))) for delta in told.deltas
+        ),
+    )
+
+
+def _public(record: MetadataRecord) -> MetadataRecord:
+    if not isinstance(record, UserRecord):
+        return record
+    told = (
+        ScramCredential(one.mechanism, one.iterations, b"", b"", b"") for one in record.credentials
+    )
+    return UserRecord(record.name, tuple(told))

@@ -42,6 +42,7 @@ from transport.wire.messages.metadata import (
     RemoveBrokerRecord,
     RemoveTopicRecord,
     TopicRecord,
+    UserRecord,
 )
 
 DELETES_AT_ONCE = 1_000
@@ -129,8 +130,9 @@ class ZnodeMetadataStore:
             records.append(znodes.decode_record(BrokerRecord, found.data))
         records += yield from self._read_topics(topics.children)
         paths = [f"{znodes.CONFIGS}/{name}" for name in configs.children]
-        for found in (yield from in_batches([GetData(path) for path in paths])):
-            records.append(znodes.decode_record(ConfigRecord, found.data))
+        found_configs = yield from in_batches([GetData(path) for path in paths])
+        for name, found in zip(configs.children, found_configs, strict=True):
+            records.append(znodes.decode_record(znodes.config_kind(name), found.data))
         paths = [f"{znodes.ACLS}/{name}" for name in acls.children]
         for found in (yield from in_batches([GetData(path) for path in paths])):
             records.append(znodes.decode_record(AclRecord, found.data))
@@ -285,6 +287,14 @@ def _write_acl(image: ClusterImage, _names: Names, record: AclRecord) -> Write:
     return _upsert(path, znodes.encode_record(record), exists=exists)
 
 
+def _write_user(image: ClusterImage, _names: Names, record: UserRecord) -> Write:
+    path = znodes.user_path(record.name)
+    exists = record.name in image.users
+    if not record.credentials:
+        return Delete(path) if exists else Check(znodes.CONFIGS)
+    return _upsert(path, znodes.encode_record(record), exists=exists)
+
+
 def _upsert(path: str, data: bytes, *, exists: bool) -> Write:
     return SetData(path, data) if exists else Create(path, data)
 
@@ -298,4 +308,5 @@ _WRITES: dict[type, Callable[[ClusterImage, Names, Any], Write]] = {
     ProducerIdsRecord: _write_producer_ids,
     ConfigRecord: _write_config,
     AclRecord: _write_acl,
+    UserRecord: _write_user,
 }

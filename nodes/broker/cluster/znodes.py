@@ -33,6 +33,7 @@ from transport.wire.messages.metadata import (
     PartitionRecord,
     ProducerIdsRecord,
     TopicRecord,
+    UserRecord,
 )
 
 BROKERS = "/brokers"
@@ -46,11 +47,19 @@ METADATA_VERSION = "/metadata_version"
 CONTROLLER_EPOCH = "/controller_epoch"
 CONTROLLER = "/controller"
 
+_KIND_USER = "user"
+"""No kind of configs."""
 REMOVED_TOPIC = b'{"removed":true}'
 """Data of a deleted topic's znode until its children and itself are gone."""
 
 StoredRecord = (
-    BrokerRecord | TopicRecord | PartitionRecord | ProducerIdsRecord | ConfigRecord | AclRecord
+    BrokerRecord
+    | TopicRecord
+    | PartitionRecord
+    | ProducerIdsRecord
+    | ConfigRecord
+    | AclRecord
+    | UserRecord
 )
 RecordT = TypeVar(
     "RecordT",
@@ -60,6 +69,7 @@ RecordT = TypeVar(
     ProducerIdsRecord,
     ConfigRecord,
     AclRecord,
+    UserRecord,
 )
 
 
@@ -144,6 +154,16 @@ def acl_path(record: AclRecord) -> str:
     return f"{ACLS}/{kind}:{pattern_type}:{quote(record.name, safe='')}"
 
 
+def user_path(name: str) -> str:
+    """Return the path of a user's credentials: among the configs, as Kafka had them."""
+    return config_path(_KIND_USER, name)
+
+
+def config_kind(name: str) -> type[Any]:
+    """Return what the znode of that name below :data:`CONFIGS` is."""
+    return UserRecord if name.startswith(f"{_KIND_USER}:") else ConfigRecord
+
+
 def registered_path(node: NodeId) -> str:
     """Return the path of a broker's record as the controller keeps it."""
     return f"{REGISTERED}/{node}"
@@ -164,16 +184,17 @@ _fields_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 def decode_record(kind: type[RecordT], data: bytes | None) -> RecordT:
-    """Read a record; raises :class:`UnreadableZnode`."""
+    """Read a record; raises :class:`UnreadableZnode`. Of bytes only topic ids stand there as hex."""
     try:
         fields = _fields_decoder.decode(data or b"")
-        if isinstance(fields.get("topic_id"), str):
+        of_topic = isinstance(fields.get("topic_id"), str)
+        if of_topic:
             fields["topic_id"] = bytes.fromhex(fields["topic_id"])
         tag = kind.__struct_config__.tag
         values: list[Any] = [
             fields[name] for name in takewhile(fields.__contains__, kind.__struct_fields__)
         ]
-        return msgspec.convert([tag, *values], kind, builtin_types=(bytes,))
+        return msgspec.convert([tag, *values], kind, builtin_types=(bytes,) if of_topic else ())
     except (msgspec.DecodeError, ValueError) as error:
         raise UnreadableZnode(f"{kind.__name__}: {error}") from None
 

@@ -10,6 +10,7 @@ what it decides are records, and records become facts when the store has committ
 * ``names.py``      which topic names and configs are legal
 * ``configs.py``    changes of configs of topics and brokers
 * ``acls.py``       changes of ACLs
+* ``users.py``      changes of users
 * ``quotas.py``     changes of clients' quotas
 * ``broker_configs.py``  the configs of brokers that can change while they run
 * ``placement.py``  which brokers get the replicas of a new partition

@@ -34,6 +34,7 @@ from nodes.core.controller.partitions import decide_addition, is_explicit
 from nodes.core.controller.quotas import decide_quotas
 from nodes.core.controller.reassignments import Reassignments
 from nodes.core.controller.topics import Topics, decide_completion, decide_deletion
+from nodes.core.controller.users import decide_users
 from transport.kernel import Answer, Effects, Now, Tick
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
@@ -63,6 +64,7 @@ from transport.wire.messages.metadata import (
     ProducerIdsRecord,
     RemoveBrokerRecord,
     ReplicasFailedRequest,
+    UserRecord,
 )
 from transport.wire.messages.quotas import AlterClientQuotasRequest, AlterClientQuotasResponse
 from transport.wire.messages.reassignments import (
@@ -85,6 +87,10 @@ from transport.wire.messages.topics import (
     DeleteTopicsRequest,
     DeleteTopicsResponse,
 )
+from transport.wire.messages.users import (
+    AlterUserScramCredentialsRequest,
+    AlterUserScramCredentialsResponse,
+)
 
 ControllerEffects = Effects[MetadataDelta]
 """``append``: the one delta to commit now. ``publish``: deltas that have been committed."""
@@ -97,6 +103,7 @@ VERSIONED = (
     AlterClientQuotasResponse,
     CreateAclsResponse,
     DeleteAclsResponse,
+    AlterUserScramCredentialsResponse,
     AlterReassignmentsResponse,
     ElectLeadersResponse,
     ControlledShutdownResponse,
@@ -145,6 +152,8 @@ def _subject(record: MetadataRecord) -> object:
         return record.kind, record.name
     if isinstance(record, AclRecord):
         return record.resource_type, record.pattern_type, record.name
+    if isinstance(record, UserRecord):
+        return "user", record.name
     return type(record).__name__, record.topic_id
 
 
@@ -215,6 +224,7 @@ class ControllerCore:
             AlterClientQuotasRequest: decide_quotas,
             CreateAclsRequest: decide_acls,
             DeleteAclsRequest: decide_acl_removal,
+            AlterUserScramCredentialsRequest: decide_users,
             AlterReassignmentsRequest: Reassignments(self._elections).decide,
             ElectLeadersRequest: self._leaders.decide_election,
             ControlledShutdownRequest: self._leaders.decide_departure,

@@ -15,19 +15,29 @@ from nodes.core.controller.image import ClusterImage
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.acls import CreateAclsRequest
-from transport.wire.messages.metadata import FORMATS_ACLS, AclRecord, MetadataRecord
+from transport.wire.messages.metadata import (
+    FORMATS_ACLS,
+    FORMATS_USERS,
+    AclRecord,
+    MetadataRecord,
+    UserRecord,
+)
+from transport.wire.messages.users import AlterUserScramCredentialsRequest
 
-NEEDED: dict[type[Message], int] = {CreateAclsRequest: FORMATS_ACLS}
+NEEDED: dict[type[Message], int] = {
+    CreateAclsRequest: FORMATS_ACLS,
+    AlterUserScramCredentialsRequest: FORMATS_USERS,
+}
 """The formats that come of a request; of all others: those of the beginning."""
 
 
-OF_KINDS: dict[type[Any], int] = {AclRecord: FORMATS_ACLS}
+OF_KINDS: dict[type[Any], int] = {AclRecord: FORMATS_ACLS, UserRecord: FORMATS_USERS}
 """The formats of kinds of records; of all others: those of the beginning."""
 
 
 def formats_in(image: ClusterImage, coming: Iterable[MetadataRecord] = ()) -> int:
     """Return how far one must read to take in an image, and the records that are to change it."""
-    held = FORMATS_ACLS if image.acls else 0
+    held = FORMATS_USERS if image.users else FORMATS_ACLS if image.acls else 0
     return max((held, *(OF_KINDS.get(type(record), 0) for record in coming)))
 
 

@@ -31,7 +31,9 @@ from transport.wire.messages.metadata import (
     RemoveBrokerRecord,
     RemoveTopicRecord,
     TopicRecord,
+    UserRecord,
 )
+from transport.wire.messages.users import ScramCredential
 
 
 class ClusterImage:
@@ -42,6 +44,8 @@ class ClusterImage:
         """Grows with each change of :attr:`acls`."""
         self.quota_changes = 0
         """Grows with each change of :attr:`configs` of clients."""
+        self.user_changes = 0
+        """Grows with each change of :attr:`users`."""
         self._clear()
 
     def _clear(self) -> None:
@@ -54,8 +58,11 @@ class ClusterImage:
         self.configs: dict[tuple[str, str], dict[str, str]] = {}
         """(kind, name) -> dynamic configs, of those that have any."""
         self.acls: dict[Pattern, tuple[AclEntry, ...]] = {}
+        self.users: dict[str, tuple[ScramCredential, ...]] = {}
+        """By name; each has a credential."""
         self.acl_changes += 1
         self.quota_changes += 1
+        self.user_changes += 1
 
     def copied(self) -> ClusterImage:
         """Return another image of the same records, which are immutable: some dictionaries' work."""
@@ -95,6 +102,8 @@ class ClusterImage:
             yield ConfigRecord(kind, name, configs)
         for pattern, entries in self.acls.items():
             yield AclRecord(*pattern, entries)
+        for user, credentials in self.users.items():
+            yield UserRecord(user, credentials)
 
     def partition(self, key: PartitionKey) -> PartitionRecord | None:
         """Return a partition's record, or None."""
@@ -201,6 +210,12 @@ class ClusterImage:
             self.acls[pattern] = record.entries
         self.acl_changes += 1
 
+    def _apply_user(self, record: UserRecord) -> None:
+        self.users.pop(record.name, None)
+        if record.credentials:
+            self.users[record.name] = record.credentials
+        self.user_changes += 1
+
 
 _APPLY: dict[type, Callable[[ClusterImage, Any], None]] = {
     BrokerRecord: ClusterImage._apply_broker,
@@ -211,4 +226,5 @@ _APPLY: dict[type, Callable[[ClusterImage, Any], None]] = {
     ProducerIdsRecord: ClusterImage._apply_producer_ids,
     ConfigRecord: ClusterImage._apply_config,
     AclRecord: ClusterImage._apply_acl,
+    UserRecord: ClusterImage._apply_user,
 }

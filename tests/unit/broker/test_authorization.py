@@ -41,6 +41,7 @@ from transport.wire.messages import (
     reassignments,
     topics,
     transactions,
+    users,
 )
 from transport.wire.messages.acls import (
     CLUSTER_NAME,
@@ -70,7 +71,8 @@ LEFT_OUT = {topics.DescribeTopicsRequest}
 
 @pytest.fixture
 def fleet() -> PartitionFleet:
-    fleet = PartitionFleet(2, security={"authorizer": True, "super_users": ("root",)})
+    security = {"authorizer": True, "sasl": True, "super_users": ("root",)}
+    fleet = PartitionFleet(2, security=security)
     fleet.settle()
     return fleet
 
@@ -153,6 +155,8 @@ def one_of_each(key: PartitionKey) -> dict[type[Message], Message]:
         acls.CreateAclsRequest((binding,), 1_000),
         acls.DeleteAclsRequest((AclFilter(principal="mallory"),), 1_000),
         acls.DescribeAclsRequest(AclFilter()),
+        users.AlterUserScramCredentialsRequest((), 1_000),
+        users.DescribeUserScramCredentialsRequest(),
         coordinators.FindCoordinatorRequest(coordinators.KEY_GROUP, ("g",)),
         groups.ConsumerGroupHeartbeatRequest("g", member, member_epoch),
         groups.JoinGroupRequest("g", member, 1_000, 1_000, ()),

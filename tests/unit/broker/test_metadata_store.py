@@ -11,6 +11,7 @@ from nodes.broker.cluster.metadata_store import Loaded, Reign, ZnodeMetadataStor
 from nodes.core.controller.image import ClusterImage
 from tests.simulation.world import World
 from tests.unit.broker.stand_ins import Tree, TreeSession
+from tests.unit.controller.test_users import credential
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
@@ -46,7 +47,9 @@ from transport.wire.messages.metadata import (
     RemoveBrokerRecord,
     RemoveTopicRecord,
     TopicRecord,
+    UserRecord,
 )
+from transport.wire.messages.users import ScramMechanism
 
 NOW = Now(0, 0)
 TOPIC = TopicId(bytes(range(16)))
@@ -160,6 +163,7 @@ def same(one: ClusterImage, other: ClusterImage) -> bool:
         and one.next_producer_id == other.next_producer_id
         and one.configs == other.configs
         and one.acls == other.acls
+        and one.users == other.users
     )
 
 
@@ -183,6 +187,18 @@ def test_configs_come_and_go_whatever_their_names() -> None:
     assert author.commit(ConfigRecord("client", "never", {"a": "b"}))
     assert same(shelf.image(), author.image)
     assert ("client", "a/b") not in author.image.configs
+
+
+def test_users_come_and_go_whatever_their_names() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    kept = (credential(), credential(ScramMechanism.SCRAM_SHA_512))
+    assert author.commit(*(UserRecord(name, kept) for name in ("a/b", "a:b", "<default>", "ü%2F")))
+    assert author.commit(ConfigRecord("client", "a/b", {"a": "b"}))
+    assert author.commit(UserRecord("a/b"), UserRecord("a:b", kept[:1]), UserRecord("never"))
+    assert same(shelf.image(), author.image)
+    assert sorted(author.image.users) == ["<default>", "a:b", "ü%2F"]
+    assert author.image.users["a:b"] == kept[:1]
 
 
 def test_acls_come_and_go_whatever_their_names() -> None:

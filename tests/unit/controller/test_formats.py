@@ -10,7 +10,9 @@ from nodes.core.controller.elections import Elections
 from nodes.core.controller.events import ControllerSettings, LiveBrokers
 from nodes.core.controller.formats import NEEDED
 from tests.unit.controller.cluster import broker, three
+from tests.unit.controller.test_users import credential
 from transport.wire.errors import ErrorCode
+from transport.wire.ids import BrokerEpoch
 from transport.wire.messages import Refusal
 from transport.wire.messages.acls import (
     AclBinding,
@@ -24,10 +26,12 @@ from transport.wire.messages.acls import (
 from transport.wire.messages.metadata import (
     FORMATS,
     FORMATS_ACLS,
+    FORMATS_USERS,
     AclRecord,
     BrokerRecord,
     MetadataRecord,
 )
+from transport.wire.messages.users import AlterUserScramCredentialsRequest, UserChange
 
 ACL = AclBinding(
     ResourceType.TOPIC,
@@ -40,6 +44,7 @@ ACL = AclBinding(
 KINDS = {
     0: ["broker", "config", "partition", "producer_ids", "remove_broker", "remove_topic", "topic"],
     FORMATS_ACLS: ["acl"],
+    FORMATS_USERS: ["user"],
 }
 
 
@@ -64,6 +69,21 @@ def test_what_one_broker_cannot_read_waits_for_its_upgrade() -> None:
     cluster.live(broker(1), broker(2, epoch=300), broker(3))
     (outcome,) = cluster.ask(CreateAclsRequest((ACL,), 1_000)).outcomes
     assert outcome.error == ErrorCode.NONE
+
+
+def test_users_wait_for_a_broker_that_reads_acls_alone() -> None:
+    cluster = three()
+    old = msgspec.structs.replace(broker(2, epoch=200), formats=FORMATS_ACLS)
+    cluster.live(broker(1), old, broker(3))
+    assert cluster.ask(CreateAclsRequest((ACL,), 1_000)).error == ErrorCode.NONE
+    change = UserChange("alice", (credential(),))
+    answer = cluster.ask(AlterUserScramCredentialsRequest((change,), 1_000))
+    assert isinstance(answer, Refusal)
+    assert answer.error == ErrorCode.UNSUPPORTED_VERSION
+    cluster.live(broker(1), broker(2, epoch=300), broker(3))
+    assert cluster.ask(AlterUserScramCredentialsRequest((change,), 1_000)).error == ErrorCode.NONE
+    cluster.live(broker(1), msgspec.structs.replace(old, epoch=BrokerEpoch(400)), broker(3))
+    assert [one.id for one in cluster.image.live_brokers()] == [1, 3]
 
 
 def test_a_broker_that_is_away_counts_too() -> None:

@@ -11,6 +11,7 @@ from nodes.broker.cluster.znodes import UnreadableZnode
 from nodes.core.controller.image import ClusterImage
 from nodes.core.znode.core import ZnodeCore
 from nodes.kraft import mirror
+from tests.unit.controller.test_users import credential
 from tests.unit.znode.machine import ONE, Machine
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
@@ -54,6 +55,7 @@ from transport.wire.messages.metadata import (
     RemoveBrokerRecord,
     RemoveTopicRecord,
     TopicRecord,
+    UserRecord,
 )
 
 WALL_MS = 1_700_000_000_000
@@ -126,6 +128,8 @@ def test_every_kind_of_change_is_read_as_it_was_written() -> None:
         [AclRecord(ResourceType.TOPIC, PatternType.LITERAL, "a", (ENTRY, ENTRY))],
         [AclRecord(ResourceType.GROUP, PatternType.PREFIXED, "*", (ENTRY,))],
         [AclRecord(ResourceType.TOPIC, PatternType.LITERAL, "a")],
+        [UserRecord("alice", (credential(),)), UserRecord("b/o:b", (credential(),))],
+        [UserRecord("alice")],
         [RemoveBrokerRecord(NodeId(2))],
         [RemoveTopicRecord(ONE_TOPIC)],
         topic("a", TopicId(b"3" * 16), 1),
@@ -136,7 +140,7 @@ def test_every_kind_of_change_is_read_as_it_was_written() -> None:
     kinds = {type(record) for records in steps for record in records}
     assert kinds == set(metadata_store._WRITES), "no kind is left out"
     tree = mirrored.core.tree
-    assert tree.children(znodes.CONFIGS) == (), "a broker's configs go with it"
+    assert tree.children(znodes.CONFIGS) == ("user:b%2Fo%3Ab",), "a broker's configs go with it"
     assert tree.children(znodes.topic_path("a")) == ("0",)
     znode = tree.get(znodes.topic_path("a"))
     assert znode is not None

@@ -26,6 +26,7 @@ from transport.wire.ids import (
 )
 from transport.wire.messages import Message, Part
 from transport.wire.messages.acls import AclEntry
+from transport.wire.messages.users import ScramCredential
 
 EVENT_DELTA = b"delta"
 """PUB topic of the controller: for brokers."""
@@ -36,7 +37,9 @@ EVENT_BEAT = b"beat"
 
 FORMATS_ACLS = 1
 """Adds :class:`AclRecord`."""
-FORMATS = FORMATS_ACLS
+FORMATS_USERS = 2
+"""Adds :class:`UserRecord`."""
+FORMATS = FORMATS_USERS
 """How far this code reads: the newest kind of record, each numbered when it is added."""
 
 
@@ -139,6 +142,13 @@ class AclRecord(Part, frozen=True, array_like=True, gc=False, tag="acl"):
     entries: tuple[AclEntry, ...] = ()
 
 
+class UserRecord(Part, frozen=True, array_like=True, gc=False, tag="user"):
+    """A user who proves a password; no credentials: there is none of that name (any more)."""
+
+    name: str
+    credentials: tuple[ScramCredential, ...] = ()
+
+
 MetadataRecord = (
     BrokerRecord
     | TopicRecord
@@ -148,6 +158,7 @@ MetadataRecord = (
     | ConfigRecord
     | RemoveBrokerRecord
     | AclRecord
+    | UserRecord
 )
 
 
