@@ -155,6 +155,9 @@ class BrokerConfig:
         500, "a heartbeat waits at the coordinator, so less than Kafka's 6 s is no burden", low=50
     )
     group_session_timeout_max_ms: int = setting(1_800_000, "Kafka's", low=100)
+    connections_max_reauth_ms: int = setting(
+        0, "Kafka's: whoever has proved a password stays; a user who is removed does not", low=0
+    )
     group_members_max: int = setting(1_000, "bounds what a stuck deployment can take", low=1)
     transaction_timeout_max_ms: int = setting(
         900_000, "Kafka's: an open transaction holds readers of committed records up", low=1

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from nodes.broker.access import CODES, OPEN, ROWS, May, Parts, Row
 from nodes.broker.context import BrokerContext, Request
 from nodes.core.acls import AclJudge, Actor, Demand
-from transport.driver.ports import Door
+from transport.driver.ports import Door, Origin
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import CLUSTER_PRINCIPAL
 from transport.wire.messages import Message, Refusal
@@ -66,7 +66,7 @@ class Authorizer:
             text = f"{body.api.name} may be asked by nobody"
             self._refuse(request, ErrorCode.CLUSTER_AUTHORIZATION_FAILED, text)
             return None
-        may = self._of(request)
+        may = self._of(request.origin)
         if row is not OPEN and not self._knows_acls() and not may(EVERYTHING):
             text = f"{self._context.config.name} has not heard yet who may do what"
             self._refuse(request, ErrorCode.BROKER_NOT_AVAILABLE, text)
@@ -77,13 +77,17 @@ class Authorizer:
             return None
         return self._narrowed(request, row, may)
 
-    def _of(self, request: Request) -> May:
-        """Return what tells of one demand whether the request's sender may do it."""
+    def allows(self, origin: Origin, demand: Demand) -> bool:
+        """Tell whether whoever is there may do that; everybody may where nobody is judged."""
+        return not self._context.config.authorizer or self._of(origin)(demand)
+
+    def _of(self, origin: Origin) -> May:
+        """Return what tells of one demand whether whoever is there may do it."""
         image, judge = self._context.image, self._judge
         if self._seen != image.acl_changes:
             self._seen = image.acl_changes
             judge.use(image.acls)
-        actor = Actor(request.origin.principal, request.origin.address)
+        actor = Actor(origin.principal, origin.address)
 
         def may(demand: Demand) -> bool:
             if judge.allows(actor, demand):

@@ -40,6 +40,7 @@ class Dispatch:
         """``knows_acls``: the image is one of the cluster's present."""
         self._context = context
         self._authorizer = Authorizer(context, knows_acls)
+        self.allows = self._authorizer.allows
         self._clients, self._peers = clients, peers
         self._events = events
         self.handles = frozenset(clients) | frozenset(peers)

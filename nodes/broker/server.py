@@ -8,7 +8,8 @@ meet here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from nodes.broker.api.acls import AclApi
 from nodes.broker.api.administration import PASSED_ON, Administration
@@ -66,6 +67,9 @@ from transport.wire.messages.metadata import (
     ReplicasFailedRequest,
 )
 from transport.wire.messages.reassignments import ControlledShutdownRequest
+
+if TYPE_CHECKING:
+    from nodes.broker.kafka.doorkeeper import Doorkeeper
 
 STOP_MAX_MS = 500
 """A session that cannot be closed by then ends by its time-out."""
@@ -196,12 +200,23 @@ class BrokerServer:
         context.directories.settle()
         self._compose(context)
         if listens_at:
-            self.kafka = KafkaListener(context, strangers, self.dispatch.on_request)
+            doorkeeper = self._doorkeeper(context) if self._config.sasl else None
+            self.kafka = KafkaListener(
+                context, strangers, self.dispatch.on_request, doorkeeper, self.dispatch.allows
+            )
             self.kafka.start(self._config.bound(listens_at))
         self.peers.start()
         self.membership.start(now)
         self.beating.start(now)
         self._started = True
+
+    def _doorkeeper(self, context: BrokerContext) -> Doorkeeper:
+        """Return who asks Kafka's clients for a password; raises KeysError."""
+        from nodes.broker.kafka.doorkeeper import Doorkeeper
+        from transport.sockets.curve import cluster_secret
+
+        secret = cluster_secret(Path(self._config.keys_dir), "sasl")
+        return Doorkeeper(context, secret, lambda: self.metadata.is_known)
 
     def _compose(self, context: BrokerContext) -> None:
         self.peers = Peers(context)
@@ -319,6 +334,8 @@ class BrokerServer:
         self.context.count("loop_gaps")
         self.context.calls.delay(gap_ms)
         self.replicas.on_gap(gap_ms, now)
+        if self.kafka is not None:
+            self.kafka.on_gap(gap_ms)
         self.internal_topics.on_gap(gap_ms)
 
     def end_turn(self, now: Now) -> None:

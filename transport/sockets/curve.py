@@ -7,6 +7,7 @@ Source: ZeroMQ RFC 25 (ZMTP-CURVE), RFC 27 (ZAP).
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,6 +70,12 @@ def read_keys(path: Path) -> Keys:
             f"{path} holds a key of a wrong length; make it anew: `odradek keys create`"
         )
     return keys
+
+
+def cluster_secret(folder: Path, purpose: str) -> bytes:
+    """Return a secret that only the cluster's nodes know, the same at each. Raises KeysError."""
+    keys = read_keys(folder / CLUSTER_KEY_FILE)
+    return hmac.digest(keys.secret.encode(), purpose.encode(), "sha256")
 
 
 class Guard:

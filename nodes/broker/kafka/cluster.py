@@ -12,7 +12,7 @@ from transport.gateway.kafka.messages import cluster as foreign
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, NodeId
 from transport.wire.messages import Refusal
-from transport.wire.messages.acls import ResourceType
+from transport.wire.messages.acls import CLUSTER_NAME, ResourceType
 from transport.wire.messages.metadata import MetadataRequest
 from transport.wire.messages.reassignments import UnregisterBrokerRequest
 
@@ -34,7 +34,10 @@ def describe_cluster(exchange: Exchange) -> None:
                 controller_id=controller if controller in ids else exchange.context.id,
                 brokers=tuple(brokers),
                 cluster_authorized_operations=authorized_operations(
-                    ResourceType.CLUSTER, asked=asked.include_cluster_authorized_operations
+                    exchange,
+                    ResourceType.CLUSTER,
+                    CLUSTER_NAME,
+                    asked=asked.include_cluster_authorized_operations,
                 ),
             )
         )

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from nodes.broker.kafka.doorkeeper import STRANGER_BYTES_MAX, Proof
 from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.table import translator
 from transport.driver.ports import Stranger, StreamId
 from transport.gateway.kafka.apis import APIS, ApiKey, conversation
 from transport.gateway.kafka.frames import (
+    SIZE_BYTES,
     FrameReader,
     RequestHeader,
     UnspokenVersion,
@@ -65,7 +67,10 @@ class Connection:
         """What a conversation keeps of this client, under its own name; gone with the connection."""
         self.farewell: Message | None = None
         """To be asked for this client, without an answer, when it has gone."""
-        self._frames = FrameReader(FRAME_BYTES_MAX)
+        self.proof: Proof | None = None if listener.doorkeeper is None else Proof()
+        """How far it has come with proving who it is; None: nobody asks."""
+        self._bytes_max = FRAME_BYTES_MAX if self.proof is None else STRANGER_BYTES_MAX
+        self._frames = FrameReader(self._bytes_max)
         self._waiting: deque[memoryview] = deque()
         self._waiting_bytes = 0
         self._begun: deque[Exchange] = deque()
@@ -76,6 +81,16 @@ class Connection:
         self._paused = False
         self._open = True
         self.held_bytes = 0
+
+    @property
+    def is_open(self) -> bool:
+        """It has not ended."""
+        return self._open
+
+    def let_in(self, user: str) -> None:
+        """Be a user to the broker's handlers from the next request on, which may be a large one."""
+        self.become(user)
+        self._bytes_max = self._frames.bytes_max = FRAME_BYTES_MAX
 
     def become(self, principal: str) -> None:
         """Be this principal to the broker's handlers from the next request on."""
@@ -90,11 +105,13 @@ class Connection:
                 self._waiting.append(frame)
                 self._waiting_bytes += len(frame)
         except MalformedFrame as fault:
-            self._end("kafka_frames_malformed", str(fault))
+            self.end("kafka_frames_malformed", str(fault))
             return
         self.go_on(now)
+        if self._open and self.held_bytes > self._bytes_max + SIZE_BYTES and self._is_stranger:
+            self.end("kafka_strangers_over_budget", "it holds too much for one that proved nothing")
         if self._open and self.listener.is_over_budget:
-            self._end("kafka_connections_over_budget", "too much is held for all clients together")
+            self.end("kafka_connections_over_budget", "too much is held for all clients together")
 
     def go_on(self, now: Now) -> None:
         """Begin the requests whose turn it is, so many that others have theirs."""
@@ -128,15 +145,24 @@ class Connection:
         has_room = len(self._begun) < WRITES_MAX
         return writes and has_room and self._begun[-1].header.api_key == PRODUCE
 
+    @property
+    def _is_stranger(self) -> bool:
+        """It has still to prove who it is."""
+        return self.proof is not None and not self.proof.user
+
     def _begin(self, frame: memoryview, now: Now) -> None:
         self.listener.context.count("kafka_requests")
+        api_key = int.from_bytes(frame[:2], "big", signed=True)
+        if self.proof is not None and not self.proof.admits(api_key, now):
+            self.end("kafka_requests_unproved", f"API {api_key}, and no proof who asks")
+            return
         try:
             asked = read_request(frame)
         except UnspokenVersion as unspoken:
             self._refuse_version(unspoken)
             return
         except MalformedFrame as fault:
-            self._end("kafka_requests_malformed", str(fault))
+            self.end("kafka_requests_malformed", str(fault))
             return
         exchange = Exchange(self, asked, now)
         self._begun.append(exchange)
@@ -148,7 +174,7 @@ class Connection:
 
         header = unspoken.header
         if header.api_key != ApiKey.API_VERSIONS or self._begun:
-            self._end("kafka_versions_unspoken", str(unspoken))
+            self.end("kafka_versions_unspoken", str(unspoken))
             return
         oldest = conversation(header.api_key, APIS[ApiKey.API_VERSIONS].lowest)
         assert oldest is not None, "its lowest version is spoken"
@@ -189,7 +215,7 @@ class Connection:
 
     def _send(self, frame: Any) -> None:
         if not self.listener.context.ports.streams.send(self.stream, frame):
-            self._end("kafka_connections_stuck", "its answers are not taken")
+            self.end("kafka_connections_stuck", "its answers are not taken")
 
     # Ends
 
@@ -201,9 +227,10 @@ class Connection:
             if self._may_report(FAILED):
                 _logger.exception("a request of %s could not be translated", self.address)
             what = "" if exchange is None else f": {_named(exchange.header)}"
-            self._end(FAILED, f"our fault{what}; it is in the log")
+            self.end(FAILED, f"our fault{what}; it is in the log")
 
-    def _end(self, figure: str, text: str) -> None:
+    def end(self, figure: str, text: str) -> None:
+        """End the connection for a reason that is counted, and often enough named in the log."""
         if self._open:
             context = self.listener.context
             if self._may_report(figure):

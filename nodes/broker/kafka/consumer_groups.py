@@ -137,7 +137,10 @@ def _described(exchange: Exchange, group_id: str, answer: Any) -> ConsumerGroupD
         assignor_name=answer.assignor,
         members=tuple(_member(exchange, one) for one in answer.members),
         authorized_operations=authorized_operations(
-            ResourceType.GROUP, asked=exchange.body.include_authorized_operations
+            exchange,
+            ResourceType.GROUP,
+            group_id,
+            asked=exchange.body.include_authorized_operations,
         ),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nodes.broker.context import BrokerContext
+from nodes.core.acls import Demand
 from transport.gateway.kafka.fields import Struct
 from transport.gateway.kafka.frames import Asked, RequestHeader
 from transport.kernel import Now
@@ -13,6 +14,7 @@ from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, TopicId
 from transport.wire.messages import Message
+from transport.wire.messages.acls import AclOperation, ResourceType
 from transport.wire.messages.metadata import BrokerRecord
 
 if TYPE_CHECKING:
@@ -118,6 +120,12 @@ class Exchange:
         assert not self.is_done, "a request is answered once"
         self.is_done = True
         self.connection.answered()
+
+    def may(self, operation: AclOperation, resource_type: ResourceType, name: str) -> bool:
+        """Tell whether who asks may do that: for what is told beside the handlers' answers."""
+        connection = self.connection
+        demand = Demand(operation, resource_type, name)
+        return connection.listener.allows(connection.origin, demand)
 
     # Names
 

@@ -62,7 +62,10 @@ def _described(exchange: Exchange, group_id: str, answer: Any) -> DescribedGroup
         protocol_data=answer.assignor if answer.members else "",
         members=tuple(_member(exchange, answer.protocol, one) for one in answer.members),
         authorized_operations=authorized_operations(
-            ResourceType.GROUP, asked=exchange.body.include_authorized_operations
+            exchange,
+            ResourceType.GROUP,
+            group_id,
+            asked=exchange.body.include_authorized_operations,
         ),
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nodes.broker.context import BrokerContext
+from nodes.core.acls import Demand
 from nodes.runtime.measures import Measure, gauge
 from nodes.runtime.strangers import Strangers, tls_files
 from transport.driver.ports import Origin, Stranger, StreamId
@@ -19,6 +20,7 @@ from transport.wire.codec import Envelope
 
 if TYPE_CHECKING:
     from nodes.broker.kafka.connection import Connection
+    from nodes.broker.kafka.doorkeeper import Doorkeeper
 
 CONNECTIONS_MAX = 4_096
 IDLE_MAX_MS = 600_000
@@ -28,13 +30,25 @@ HELD_BYTES_MAX = 256 * 1024 * 1024
 
 Ask = Callable[[Origin, Envelope, Now], None]
 """Hands a request to the broker's dispatch."""
+Allows = Callable[[Origin, Demand], bool]
+"""Tells whether somebody may do that."""
 
 
 class KafkaListener:
     """Takes connections at an endpoint, from ``start`` on."""
 
-    def __init__(self, context: BrokerContext, strangers: Strangers, ask: Ask) -> None:
+    def __init__(
+        self,
+        context: BrokerContext,
+        strangers: Strangers,
+        ask: Ask,
+        doorkeeper: Doorkeeper | None = None,
+        allows: Allows = lambda _origin, _demand: True,
+    ) -> None:
+        """``doorkeeper`` None: nobody is asked for a password."""
         self.context = context
+        self.doorkeeper = doorkeeper
+        self.allows = allows
         self.strangers = strangers
         self._ask = ask
         self._connections: dict[StreamId, Connection] = {}
@@ -78,7 +92,9 @@ class KafkaListener:
         from nodes.broker.kafka.connection import Connection
 
         self.context.count("kafka_connections")
-        self._connections[stream] = Connection(self, stream, stranger)
+        connection = self._connections[stream] = Connection(self, stream, stranger)
+        if self.doorkeeper is not None:
+            self.doorkeeper.await_proof(connection, now)
 
     def on_bytes(self, stream: StreamId, data: bytes, now: Now) -> None:
         """Take a piece of a connection's requests."""
@@ -91,8 +107,7 @@ class KafkaListener:
         """A client has gone; what it asked for goes on, and is answered to nobody."""
         connection = self._connections.pop(stream, None)
         if connection is not None:
-            connection.forget()
-            self._held_up.pop(connection, None)
+            self._forget(connection)
 
     # The connections' calls
 
@@ -107,11 +122,21 @@ class KafkaListener:
     def close(self, connection: Connection) -> None:
         """End a connection, once what was sent has left."""
         if self._connections.pop(connection.stream, None) is not None:
-            connection.forget()
-            self._held_up.pop(connection, None)
+            self._forget(connection)
             self.context.ports.streams.close(connection.stream)
 
+    def _forget(self, connection: Connection) -> None:
+        connection.forget()
+        self._held_up.pop(connection, None)
+        if self.doorkeeper is not None:
+            self.doorkeeper.forget(connection)
+
     # Turns
+
+    def on_gap(self, gap_ms: int) -> None:
+        """This loop was away for so long."""
+        if self.doorkeeper is not None:
+            self.doorkeeper.on_gap(gap_ms)
 
     def end_turn(self, now: Now) -> None:
         """Go on with what answers have made room for."""
@@ -119,6 +144,8 @@ class KafkaListener:
         for connection in held_up:
             connection.go_on(now)
         self._ask_all(now)
+        if self.doorkeeper is not None:
+            self.doorkeeper.end_turn(now)
 
     def _ask_all(self, now: Now) -> None:
         while self._questions:
@@ -126,7 +153,9 @@ class KafkaListener:
 
     def next_deadline_ms(self) -> int | None:
         """Return when this wants a turn."""
-        return 0 if self._questions or self._held_up else None
+        if self._questions or self._held_up:
+            return 0
+        return None if self.doorkeeper is None else self.doorkeeper.next_deadline_ms()
 
     def check(self) -> None:
         """Assert that what is held is counted."""

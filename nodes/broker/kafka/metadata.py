@@ -19,7 +19,7 @@ from transport.gateway.kafka.messages.metadata import (
 from transport.wire import messages
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import metadata as native
-from transport.wire.messages.acls import ResourceType
+from transport.wire.messages.acls import CLUSTER_NAME, ResourceType
 
 CREATES_FROM = 4
 """Before that version every request makes the topics that it names."""
@@ -72,10 +72,7 @@ def _told(
             )
     alive = {broker.id for broker in image.live_brokers()}
     asked: MetadataRequest = exchange.body
-    of_topics = authorized_operations(
-        ResourceType.TOPIC, asked=asked.include_topic_authorized_operations
-    )
-    topics = [_topic(topic, alive, of_topics) for topic in answer.topics]
+    topics = [_topic(exchange, topic, alive) for topic in answer.topics]
     topics += [
         MetadataTopic(error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=one, partitions=())
         for one in unknown
@@ -88,19 +85,27 @@ def _told(
         controller_id=answer.controller_id if is_told else exchange.context.id,
         topics=tuple(topics),
         cluster_authorized_operations=authorized_operations(
-            ResourceType.CLUSTER, asked=asked.include_cluster_authorized_operations
+            exchange,
+            ResourceType.CLUSTER,
+            CLUSTER_NAME,
+            asked=asked.include_cluster_authorized_operations,
         ),
     )
 
 
-def _topic(topic: native.TopicInfo, alive: set[Any], operations: int) -> MetadataTopic:
+def _topic(exchange: Exchange, topic: native.TopicInfo, alive: set[Any]) -> MetadataTopic:
     return MetadataTopic(
         error_code=foreign_code(topic.error),
         name=topic.name,
         topic_id=topic.topic_id or NO_UUID,
         is_internal=is_internal(topic.name),
         partitions=tuple(_partition(one, alive) for one in topic.partitions),
-        topic_authorized_operations=operations,
+        topic_authorized_operations=authorized_operations(
+            exchange,
+            ResourceType.TOPIC,
+            topic.name,
+            asked=exchange.body.include_topic_authorized_operations and not topic.error,
+        ),
     )
 
 

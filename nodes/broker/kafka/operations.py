@@ -1,17 +1,18 @@
-"""What somebody may do to a resource, as Kafka tells it: a set of bits, one for each operation.
-
-A listener that knows nobody is there only where nobody is judged: everybody may do everything.
-"""
+"""What somebody may do to a resource, as Kafka tells it: a set of bits, one for each operation."""
 
 from __future__ import annotations
 
+from nodes.broker.kafka.exchange import Exchange
 from nodes.core.acls import OPERATIONS
 from transport.gateway.kafka.messages.metadata import NO_OPERATIONS
 from transport.wire.messages.acls import ResourceType
 
 
-def authorized_operations(resource_type: ResourceType, *, asked: bool = True) -> int:
-    """Return the operations on a resource of this type; what stands for none if nobody asked."""
+def authorized_operations(
+    exchange: Exchange, resource_type: ResourceType, name: str, *, asked: bool = True
+) -> int:
+    """Return what who asks may do to a resource; what stands for none if nobody wants to know."""
     if not asked:
         return NO_OPERATIONS
-    return sum(1 << operation for operation in OPERATIONS[resource_type])
+    known = OPERATIONS[resource_type]
+    return sum(1 << each for each in known if exchange.may(each, resource_type, name))

@@ -1,41 +1,145 @@
-"""How Kafka's clients would prove who they are: nobody can here, which is said clearly."""
+"""How Kafka's clients prove who they are, and what is kept of their passwords."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from nodes.broker.kafka.exchange import Exchange
+from nodes.broker.kafka.parts import TIMEOUT_MS, ask_parts, verdict
 from transport.gateway.kafka.messages import sasl as foreign
 from transport.wire.errors import ErrorCode, meaning
+from transport.wire.messages import Refusal
+from transport.wire.messages.users import (
+    AlterUserScramCredentialsRequest,
+    DescribeUserScramCredentialsRequest,
+    ScramCredential,
+    ScramMechanism,
+    UserChange,
+)
+from transport.wire.scram import KEY_BYTES, NAMES, credential_of
 
-UNKNOWN_HERE = "this listener knows nobody by a password; connect with security.protocol=PLAINTEXT"
+UNKNOWN_HERE = "this listener knows nobody by a password; connect without SASL"
+NO_HANDSHAKE = "no SASL handshake came before, or it was done"
+RAW_TOKENS = 0
+"""Behind a handshake of this version SASL's messages come without Kafka's frames around them."""
+
+# Proofs
 
 
 def sasl_handshake(exchange: Exchange) -> None:
-    """Offer no mechanism."""
-    error = ErrorCode.UNSUPPORTED_SASL_MECHANISM
-    exchange.answer(foreign.SaslHandshakeResponse(error_code=error, mechanisms=()))
+    """Tell which mechanisms are offered, and begin with the one that is wanted."""
+    connection = exchange.connection
+    doorkeeper, proof = connection.listener.doorkeeper, connection.proof
+    offered = () if doorkeeper is None else doorkeeper.mechanisms
+    error = ErrorCode.NONE
+    if doorkeeper is None or proof is None or exchange.body.mechanism not in offered:
+        error = ErrorCode.UNSUPPORTED_SASL_MECHANISM
+    elif exchange.version == RAW_TOKENS:
+        error = ErrorCode.UNSUPPORTED_VERSION
+    elif proof.user and not doorkeeper.session_max_ms:
+        error = ErrorCode.ILLEGAL_SASL_STATE
+    else:
+        proof.begin(exchange.body.mechanism)
+    exchange.answer(foreign.SaslHandshakeResponse(error_code=error, mechanisms=offered))
 
 
 def sasl_authenticate(exchange: Exchange) -> None:
-    """No handshake can have come before."""
-    exchange.answer(
-        foreign.SaslAuthenticateResponse(
-            error_code=ErrorCode.ILLEGAL_SASL_STATE, error_message=UNKNOWN_HERE
-        )
-    )
+    """Take the next message of the mechanism that was agreed upon."""
+    connection = exchange.connection
+    doorkeeper, proof = connection.listener.doorkeeper, connection.proof
+    if doorkeeper is not None and proof is not None and proof.mechanism:
+        doorkeeper.authenticate(exchange)
+        return
+    text = UNKNOWN_HERE if doorkeeper is None else NO_HANDSHAKE
+    error = ErrorCode.ILLEGAL_SASL_STATE
+    exchange.answer(foreign.SaslAuthenticateResponse(error_code=error, error_message=text))
+
+
+# Credentials
 
 
 def describe_user_scram_credentials(exchange: Exchange) -> None:
-    """Nobody has any."""
-    error = ErrorCode.RESOURCE_NOT_FOUND
-    exchange.answer(
-        foreign.DescribeUserScramCredentialsResponse(
-            error_code=ErrorCode.NONE,
-            error_message=None,
-            results=tuple(
-                foreign.DescribedScramUser(
-                    user=user.name, error_code=error, error_message=meaning(error).text
-                )
-                for user in exchange.body.users or ()
-            ),
+    """Tell by which mechanisms users prove a password: those that are named, or all."""
+    wanted = [user.name for user in exchange.body.users or ()]
+
+    def told(answer: Any, _payload: object) -> None:
+        code, text = verdict(answer)
+        users = {} if code else {user.name: user.credentials for user in answer.users}
+        exchange.answer(
+            foreign.DescribeUserScramCredentialsResponse(
+                error_code=code,
+                error_message=text,
+                results=()
+                if code
+                else tuple(
+                    _described(name, users, wanted) for name in dict.fromkeys(wanted or users)
+                ),
+            )
         )
+
+    exchange.ask(DescribeUserScramCredentialsRequest(), told)
+
+
+def _described(name: str, users: dict[str, Any], wanted: list[str]) -> foreign.DescribedScramUser:
+    error = ErrorCode.NONE
+    if wanted.count(name) > 1:
+        error = ErrorCode.DUPLICATE_RESOURCE
+    elif name not in users:
+        error = ErrorCode.RESOURCE_NOT_FOUND
+    if error:
+        return foreign.DescribedScramUser(
+            user=name, error_code=error, error_message=meaning(error).text
+        )
+    return foreign.DescribedScramUser(
+        user=name,
+        error_code=error,
+        error_message=None,
+        credential_infos=tuple(
+            foreign.ScramCredential(mechanism=one.mechanism, iterations=one.iterations)
+            for one in users[name]
+        ),
     )
+
+
+def alter_user_scram_credentials(exchange: Exchange) -> None:
+    """Set and remove credentials, of which Kafka's clients send the salted password."""
+    names = list(dict.fromkeys(one.name for one in _alterations(exchange.body)))
+    changes = [_change(name, exchange.body) for name in names]
+
+    def make(asked: tuple[UserChange, ...]) -> AlterUserScramCredentialsRequest:
+        return AlterUserScramCredentialsRequest(asked, TIMEOUT_MS)
+
+    def done(outcomes: list[Any]) -> None:
+        results = []
+        for name, outcome in zip(names, outcomes, strict=True):
+            code, text = verdict(outcome)
+            results.append(foreign.AlteredScramUser(user=name, error_code=code, error_message=text))
+        exchange.answer(foreign.AlterUserScramCredentialsResponse(results=tuple(results)))
+
+    ask_parts(exchange, changes, make, "outcomes", done)
+
+
+def _alterations(asked: foreign.AlterUserScramCredentialsRequest) -> Iterator[Any]:
+    yield from asked.deletions
+    yield from asked.upsertions
+
+
+def _change(name: str, asked: foreign.AlterUserScramCredentialsRequest) -> UserChange | Refusal:
+    upsertions = [one for one in asked.upsertions if one.name == name]
+    for one in _alterations(asked):
+        if one.name == name and one.mechanism not in NAMES:
+            text = f"there is no mechanism {one.mechanism}; known: {', '.join(NAMES.values())}"
+            return Refusal(ErrorCode.UNSUPPORTED_SASL_MECHANISM, text)
+    if any(
+        len(one.salted_password) != KEY_BYTES[ScramMechanism(one.mechanism)] for one in upsertions
+    ):
+        text = "a salted password has as many bytes as the mechanism's hash"
+        return Refusal(ErrorCode.UNACCEPTABLE_CREDENTIAL, text)
+    removed = tuple(one.mechanism for one in asked.deletions if one.name == name)
+    return UserChange(name, tuple(map(_credential, upsertions)), removed)
+
+
+def _credential(one: foreign.ScramUpsertion) -> ScramCredential:
+    mechanism = ScramMechanism(one.mechanism)
+    return credential_of(mechanism, bytes(one.salted_password), bytes(one.salt), one.iterations)

@@ -55,6 +55,7 @@ TRANSLATORS: dict[ApiKey, tuple[str, str]] = {
     ApiKey.DESCRIBE_CLIENT_QUOTAS: ("quotas", "describe_client_quotas"),
     ApiKey.ALTER_CLIENT_QUOTAS: ("quotas", "alter_client_quotas"),
     ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS: ("sasl", "describe_user_scram_credentials"),
+    ApiKey.ALTER_USER_SCRAM_CREDENTIALS: ("sasl", "alter_user_scram_credentials"),
     ApiKey.DESCRIBE_QUORUM: ("quorum", "describe_quorum"),
     ApiKey.DESCRIBE_CLUSTER: ("cluster", "describe_cluster"),
     ApiKey.DESCRIBE_PRODUCERS: ("transactions", "describe_producers"),

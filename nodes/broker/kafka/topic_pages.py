@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from transport.gateway.kafka.fields import NO_UUID
 from transport.gateway.kafka.messages import topics as foreign
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import PartitionKey
-from transport.wire.messages.acls import ResourceType
+from transport.wire.messages.acls import AclOperation, ResourceType
 from transport.wire.messages.metadata import MetadataRequest, PartitionInfo, TopicInfo
 
 PAGE_PARTITIONS_MAX = 2_000
@@ -50,7 +50,7 @@ def describe_topic_partitions(exchange: Exchange) -> None:
 def _on_page(exchange: Exchange) -> tuple[tuple[str, ...], str | None]:
     """Return the topics that can be on the page, in order, and the one that is next after them."""
     asked, image = exchange.body, exchange.context.image
-    wanted = sorted({one.name for one in asked.topics} or image.topic_ids)
+    wanted = sorted({one.name for one in asked.topics} or _known(exchange))
     if asked.cursor is not None:
         wanted = [name for name in wanted if name >= asked.cursor.topic_name]
     partitions = 0
@@ -61,6 +61,13 @@ def _on_page(exchange: Exchange) -> tuple[tuple[str, ...], str | None]:
         count = 0 if topic is None else topic.partition_count - _first(asked, name)
         partitions += max(count, 1)
     return tuple(wanted), None
+
+
+def _known(exchange: Exchange) -> Iterator[str]:
+    """Yield the names of all topics that who asks may know: a cursor, too, would tell of others."""
+    for name in exchange.context.image.topic_ids:
+        if exchange.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name):
+            yield name
 
 
 def _first(asked: foreign.DescribeTopicPartitionsRequest, name: str) -> int:
@@ -113,7 +120,9 @@ def _topic(
         topic_id=info.topic_id or NO_UUID,
         is_internal=is_internal(info.name),
         partitions=tuple(_partition(exchange, info, part) for part in parts),
-        topic_authorized_operations=authorized_operations(ResourceType.TOPIC),
+        topic_authorized_operations=authorized_operations(
+            exchange, ResourceType.TOPIC, info.name, asked=not code
+        ),
     )
 
 

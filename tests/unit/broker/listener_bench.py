@@ -139,10 +139,15 @@ class Bench:
             self.context,  # type: ignore[arg-type]
             self.strangers,
             lambda origin, envelope, _now: self.asked.append((origin, envelope)),
+            self.guard(self.context),
         )
         self.listener.on_stream(LAST, Stranger("10.9.9.9"), NOW)
         self._correlation = 0
         self._versions: dict[int, tuple[ApiKey, int]] = {}
+
+    def guard(self, _context: Any) -> Any:
+        """Return a doorkeeper, or None."""
+        return None
 
     def send(self, key: ApiKey, version: int, body: Struct, client_id: str = "me") -> int:
         """Send a request; returns its number."""

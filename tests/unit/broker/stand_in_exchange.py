@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from nodes.broker.kafka.exchange import Exchange
@@ -23,10 +24,14 @@ class StandInExchange:
         self.body, self.version = body, version
         self.answers: list[Any] = []
         self.now = Now(0, WALL_MS)
+        self.connection = SimpleNamespace(listener=SimpleNamespace(doorkeeper=None), proof=None)
         self._fleet, self._number = fleet, number
 
     def ask(self, body: Message, then: Callable[[Any, Any], None]) -> None:
         then(self._fleet.ask(self._number, body), ())
+
+    def may(self, *_what: object) -> bool:
+        return True
 
     def answer(self, response: Struct) -> None:
         self.answers.append(response)

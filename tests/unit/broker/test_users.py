@@ -6,8 +6,11 @@ from typing import Any
 
 import msgspec
 
+from nodes.broker.kafka import sasl
 from tests.unit.broker.partition_fleet import PartitionFleet
+from tests.unit.broker.stand_in_exchange import answered
 from tests.unit.controller.test_users import credential
+from transport.gateway.kafka.messages import sasl as foreign
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, MetadataVersion
 from transport.wire.messages.metadata import FetchImageRequest, MetadataDelta, UserRecord
@@ -16,8 +19,10 @@ from transport.wire.messages.users import (
     CredentialInfo,
     DescribedUser,
     DescribeUserScramCredentialsRequest,
+    ScramMechanism,
     UserChange,
 )
+from transport.wire.scram import is_password, salted_password
 
 KEPT = credential(key=b"K", salt=b"SALT")
 ADD = AlterUserScramCredentialsRequest((UserChange("alice", (KEPT,)),), 2_000)
@@ -62,3 +67,59 @@ def test_nobody_sets_a_password_where_none_is_asked_for() -> None:
     fleet.settle()
     assert fleet.ask(1, ADD).error == ErrorCode.SECURITY_DISABLED
     assert fleet.server(1).context.image.users == {}
+
+
+def upsertion(name: str, mechanism: int = 1, password: str = "pencil") -> Any:
+    known = ScramMechanism(mechanism) if mechanism in (1, 2) else ScramMechanism.SCRAM_SHA_256
+    salted = salted_password(known, password.encode(), b"salt", 4_096)
+    return foreign.ScramUpsertion(
+        name=name, mechanism=mechanism, iterations=4_096, salt=b"salt", salted_password=salted
+    )
+
+
+def alter(fleet: PartitionFleet, deletions: Any = (), upsertions: Any = ()) -> dict[str, int]:
+    request = foreign.AlterUserScramCredentialsRequest(
+        deletions=tuple(foreign.ScramDeletion(name=n, mechanism=m) for n, m in deletions),
+        upsertions=tuple(upsertions),
+    )
+    told = answered(fleet, sasl.alter_user_scram_credentials, request)
+    fleet.settle()
+    return {one.user: one.error_code for one in told.results}
+
+
+def describe(fleet: PartitionFleet, *names: str) -> dict[str, Any]:
+    users = tuple(foreign.ScramUser(name=name) for name in names) or None
+    request = foreign.DescribeUserScramCredentialsRequest(users=users)
+    told = answered(fleet, sasl.describe_user_scram_credentials, request)
+    return {
+        one.user: one.error_code or [(i.mechanism, i.iterations) for i in one.credential_infos]
+        for one in told.results
+    }
+
+
+def test_kafkas_administrators_set_and_remove_passwords() -> None:
+    fleet = PartitionFleet(1, security={"sasl": True})
+    fleet.settle()
+    wrong = upsertion("carol")
+    wrong.salted_password = b"short"
+    told = alter(
+        fleet,
+        [("dan", 1), ("eve", 1)],
+        [upsertion("alice"), upsertion("alice", 2), upsertion("bob", 3), wrong, upsertion("eve")],
+    )
+    assert told == {
+        "dan": ErrorCode.RESOURCE_NOT_FOUND,
+        "eve": ErrorCode.DUPLICATE_RESOURCE,
+        "alice": ErrorCode.NONE,
+        "bob": ErrorCode.UNSUPPORTED_SASL_MECHANISM,
+        "carol": ErrorCode.UNACCEPTABLE_CREDENTIAL,
+    }
+    users = fleet.server(1).context.image.users
+    assert [is_password(one, b"pencil") for one in users["alice"]] == [True, True]
+    assert describe(fleet) == {"alice": [(1, 4_096), (2, 4_096)]}
+    assert alter(fleet, [("alice", 1)], [upsertion("bob")]) == {"alice": 0, "bob": 0}
+    assert describe(fleet, "bob", "zoe") == {
+        "bob": [(1, 4_096)],
+        "zoe": ErrorCode.RESOURCE_NOT_FOUND,
+    }
+    assert describe(fleet, "bob", "bob") == {"bob": ErrorCode.DUPLICATE_RESOURCE}

@@ -60,6 +60,7 @@ class ApiKey(IntEnum):
     DESCRIBE_CLIENT_QUOTAS = 48
     ALTER_CLIENT_QUOTAS = 49
     DESCRIBE_USER_SCRAM_CREDENTIALS = 50
+    ALTER_USER_SCRAM_CREDENTIALS = 51
     DESCRIBE_QUORUM = 55
     DESCRIBE_CLUSTER = 60
     DESCRIBE_PRODUCERS = 61
@@ -135,6 +136,7 @@ APIS: dict[ApiKey, Spoken] = {
     ApiKey.DESCRIBE_CLIENT_QUOTAS: Spoken(0, 1, 1, "quotas", "DescribeClientQuotas"),
     ApiKey.ALTER_CLIENT_QUOTAS: Spoken(0, 1, 1, "quotas", "AlterClientQuotas"),
     ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS: Spoken(0, 0, 0, "sasl", "DescribeUserScramCredentials"),
+    ApiKey.ALTER_USER_SCRAM_CREDENTIALS: Spoken(0, 0, 0, "sasl", "AlterUserScramCredentials"),
     ApiKey.DESCRIBE_QUORUM: Spoken(0, 2, 0, "cluster", "DescribeQuorum"),
     ApiKey.DESCRIBE_CLUSTER: Spoken(0, 2, 0, "cluster", "DescribeCluster"),
     ApiKey.DESCRIBE_PRODUCERS: Spoken(0, 0, 0, "transactions", "DescribeProducers"),

@@ -21,7 +21,7 @@ class FrameReader:
     """Cuts a stream into frames; one that announces more than ``bytes_max`` ends it at once."""
 
     def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self._chunks: list[Buffer] = []
         self._gathered = 0
         self._size = -1
@@ -57,8 +57,8 @@ class FrameReader:
 
     def _judge(self, announced: memoryview) -> int:
         size = int.from_bytes(announced, "big", signed=True)
-        if not _HEADER.size <= size <= self._bytes_max:
-            raise MalformedFrame(f"a frame of {size} bytes; {self._bytes_max} are the most")
+        if not _HEADER.size <= size <= self.bytes_max:
+            raise MalformedFrame(f"a frame of {size} bytes; {self.bytes_max} are the most")
         return size
 
 

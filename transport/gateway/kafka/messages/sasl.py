@@ -1,4 +1,4 @@
-"""How a client would prove who it is; here nobody can, and no mechanism is offered."""
+"""How a client proves who it is, and what is kept of passwords (KIP-152, KIP-368, KIP-554)."""
 
 from __future__ import annotations
 
@@ -70,3 +70,42 @@ class DescribeUserScramCredentialsResponse(Struct, kw_only=True):
     error_code: Int16
     error_message: Text | None
     results: tuple[DescribedScramUser, ...]
+
+
+class ScramDeletion(Struct, kw_only=True):
+    """A user is to have no password for this mechanism."""
+
+    name: Text
+    mechanism: Int8
+
+
+class ScramUpsertion(Struct, kw_only=True):
+    """A user is to have this one: the client has salted it."""
+
+    name: Text
+    mechanism: Int8
+    iterations: Int32
+    salt: Bytes
+    salted_password: Bytes
+
+
+class AlterUserScramCredentialsRequest(Struct, kw_only=True):
+    """To any broker here."""
+
+    deletions: tuple[ScramDeletion, ...]
+    upsertions: tuple[ScramUpsertion, ...]
+
+
+class AlteredScramUser(Struct, kw_only=True):
+    """What became of one user."""
+
+    user: Text
+    error_code: Int16
+    error_message: Text | None
+
+
+class AlterUserScramCredentialsResponse(Struct, kw_only=True):
+    """One result per user."""
+
+    throttle_time_ms: Int32 = 0
+    results: tuple[AlteredScramUser, ...]

@@ -1,0 +1,341 @@
+"""Kafka's listener where a password is asked for: who is let in, as whom, and what nobody can learn."""
+
+from __future__ import annotations
+
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kafka.net.sasl.scram import ScramClient
+
+from nodes.broker.kafka import connection, doorkeeper
+from nodes.broker.kafka.doorkeeper import ADMITTED, Doorkeeper
+from tests.unit.broker.listener_bench import LAST, NOW, Bench
+from tests.unit.gateway.test_sasl import kept
+from transport.driver.ports import Stranger
+from transport.driver.timers import Timers
+from transport.gateway.kafka.apis import APIS, ApiKey
+from transport.gateway.kafka.messages.api_versions import ApiVersionsRequest
+from transport.gateway.kafka.messages.metadata import MetadataRequest
+from transport.gateway.kafka.messages.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
+from transport.kernel import Now
+from transport.wire.errors import ErrorCode
+from transport.wire.messages.metadata import UserRecord
+from transport.wire.messages.users import ScramMechanism
+
+METADATA = MetadataRequest(topics=None)
+SCRAM_256 = "SCRAM-SHA-256"
+SALT = b"some of the users' salts"
+ALICE = (
+    kept(ScramMechanism.SCRAM_SHA_256, "pencil", SALT),
+    kept(ScramMechanism.SCRAM_SHA_512, "pencil", SALT),
+)
+FAILED = ErrorCode.SASL_AUTHENTICATION_FAILED
+
+
+def later(by_ms: int) -> Now:
+    return Now(NOW.mono_ms + by_ms, NOW.wall_ms + by_ms)
+
+
+class Pool:
+    def __init__(self) -> None:
+        self.jobs: list[Any] = []
+
+    def submit(self, job: Any, done: Any) -> None:
+        self.jobs.append((job, done))
+
+    def work(self, now: Now) -> None:
+        job, done = self.jobs.pop(0)
+        done(job(), now)
+
+
+class GuardedBench(Bench):
+    """A listener with a doorkeeper, and a user ``alice``."""
+
+    def __init__(self, *, tls: bool = False, reauth_ms: int = 0, secret: bytes = b"secret") -> None:
+        self.knows = True
+        self.reauth_ms, self.secret, self.tls = reauth_ms, secret, tls
+        super().__init__()
+        self.set_user("alice", ALICE)
+        self.end_turn()
+
+    def guard(self, context: Any) -> Doorkeeper:
+        context.timers, context.ports.random, context.ports.pool = Timers(), Random(1), Pool()
+        context.config = SimpleNamespace(
+            name="broker-1",
+            incarnation=1,
+            cluster_id="the-cluster",
+            tls_certificate="here.pem" if self.tls else "",
+            broker=SimpleNamespace(connections_max_reauth_ms=self.reauth_ms),
+        )
+        return Doorkeeper(context, self.secret, lambda: self.knows)
+
+    @property
+    def pool(self) -> Pool:
+        pool: Pool = self.context.ports.pool
+        return pool
+
+    def set_user(self, name: str, credentials: Any = ()) -> None:
+        self.context.image.apply_record(UserRecord(name, credentials))
+
+    def is_open(self) -> bool:
+        return "close" not in self.streams.calls
+
+    def turn(self, by_ms: int) -> None:
+        self.listener.end_turn(later(by_ms))
+        self.context.timers.fire(later(by_ms))  # type: ignore[attr-defined]
+
+    def shake(self, mechanism: str = SCRAM_256, version: int = 1) -> Any:
+        self.send(ApiKey.SASL_HANDSHAKE, version, SaslHandshakeRequest(mechanism=mechanism))
+        ((_, told),) = self.answers()
+        return told
+
+    def step(self, message: bytes) -> Any:
+        """Send a message of the mechanism; returns the answer, None: there is none yet."""
+        body = SaslAuthenticateRequest(auth_bytes=message)
+        self.send(ApiKey.SASL_AUTHENTICATE, 2, body)
+        answers = self.answers()
+        return answers[0][1] if answers else None
+
+    def scram(self, user: str, password: str, mechanism: str = SCRAM_256) -> Any:
+        """Go through an exchange; returns the last answer, None: there is none yet."""
+        assert self.shake(mechanism).error_code == ErrorCode.NONE
+        client = ScramClient(user, password, mechanism)
+        told = self.step(client.first_message())
+        assert told.error_code == ErrorCode.NONE
+        client.process_server_first_message(told.auth_bytes)
+        told = self.step(client.final_message())
+        if told is not None:
+            client.process_server_final_message(told.auth_bytes)
+        return told
+
+    def figure(self, name: str) -> int:
+        return self.context.figures.get(f"kafka_{name}", 0)
+
+
+@pytest.mark.parametrize("key", sorted(set(APIS) - ADMITTED), ids=lambda key: key.name)
+def test_nothing_is_handled_before_a_proof(key: ApiKey) -> None:
+    bench = GuardedBench()
+    frame = key.to_bytes(2, "big") + APIS[key].highest.to_bytes(2, "big") + bytes(64)
+    bench.listener.on_bytes(LAST, len(frame).to_bytes(4, "big") + frame, NOW)
+    assert not bench.is_open()
+    assert (bench.asked, bench.answers()) == ([], [])
+    assert bench.figure("requests_unproved") == 1
+
+
+def test_what_is_spoken_is_told_to_everybody() -> None:
+    bench = GuardedBench()
+    bench.send(ApiKey.API_VERSIONS, 0, ApiVersionsRequest())
+    ((_, told),) = bench.answers()
+    assert told.error_code == ErrorCode.NONE
+    assert bench.shake("GSSAPI").error_code == ErrorCode.UNSUPPORTED_SASL_MECHANISM
+    assert bench.shake("PLAIN").mechanisms == (SCRAM_256, "SCRAM-SHA-512"), "there is no TLS"
+    assert bench.shake(version=0).error_code == ErrorCode.UNSUPPORTED_VERSION
+    assert bench.step(b"n,,n=alice,r=x").error_code == ErrorCode.ILLEGAL_SASL_STATE
+    assert bench.is_open()
+
+
+@pytest.mark.parametrize("mechanism", [SCRAM_256, "SCRAM-SHA-512"])
+def test_who_proves_a_password_is_that_user(mechanism: str) -> None:
+    bench = GuardedBench()
+    told = bench.scram("alice", "pencil", mechanism)
+    assert (told.error_code, told.session_lifetime_ms) == (ErrorCode.NONE, 0)
+    assert bench.figure("authentications") == 1
+    assert bench.shake().error_code == ErrorCode.ILLEGAL_SASL_STATE, "it need not prove it anew"
+    bench.send(ApiKey.METADATA, 1, METADATA)
+    ((origin, _),) = bench.asked
+    assert origin.principal == "alice"
+    bench.turn(doorkeeper.AUTHENTICATION_MAX_MS)
+    assert bench.is_open()
+
+
+@pytest.mark.parametrize(("user", "password"), [("alice", "pencli"), ("nobody", "pencil")])
+def test_what_is_wrong_is_told_late_and_alike(user: str, password: str) -> None:
+    bench = GuardedBench()
+    assert bench.scram(user, password) is None
+    bench.turn(doorkeeper.FAILURE_DELAY_MS - 1)
+    assert bench.is_open()
+    bench.turn(doorkeeper.FAILURE_DELAY_MS)
+    ((_, told),) = bench.answers()
+    assert told.error_code == FAILED
+    assert told.error_message == "the user, or its password, is not right"
+    assert not bench.is_open()
+    assert bench.figure("authentications_failed") == 1
+
+
+def challenge(bench: GuardedBench, user: str, mechanism: str = SCRAM_256) -> tuple[str, str]:
+    """Return the salt and the iterations that somebody is told."""
+    assert bench.shake(mechanism).error_code == ErrorCode.NONE
+    nonce, salt, iterations = bench.step(f"n,,n={user},r=x".encode()).auth_bytes.split(b",")
+    assert nonce.startswith(b"r=x")
+    return salt, iterations
+
+
+def test_a_name_that_nobody_has_looks_as_one_that_somebody_has() -> None:
+    one, other, foreign = GuardedBench(), GuardedBench(), GuardedBench(secret=b"another")
+    told = challenge(one, "nobody")
+    assert told == challenge(one, "nobody") == challenge(other, "nobody"), "always the same"
+    assert told[0] != challenge(one, "somebody")[0]
+    assert told[0] != challenge(foreign, "nobody")[0], "and to be foreseen by nobody"
+    assert told[0] != challenge(one, "nobody", "SCRAM-SHA-512")[0]
+    real = challenge(one, "alice")
+    assert (len(told[0]), told[1]) == (len(real[0]), real[1])
+    slow = (kept(ScramMechanism.SCRAM_SHA_256, "pencil", b"salt of another tool", 8_192),)
+    for number in range(20):
+        one.set_user(f"user-{number}", slow)
+    one.end_turn()
+    shapes = {(len(salt), i) for salt, i in (challenge(one, f"n{n}") for n in range(60))}
+    assert shapes == {(len(salt), i) for salt, i in (real, challenge(one, "user-0"))}
+
+
+def test_a_nonce_is_never_said_twice() -> None:
+    bench = GuardedBench()
+    nonces = set()
+    for _ in range(100):
+        bench.shake()
+        nonces.add(bench.step(b"n,,n=alice,r=x").auth_bytes.split(b",")[0])
+    assert len(nonces) == 100
+
+
+def test_who_has_proved_nothing_holds_little() -> None:
+    bench = GuardedBench()
+    size = doorkeeper.STRANGER_BYTES_MAX + 1
+    bench.listener.on_bytes(LAST, size.to_bytes(4, "big") + b"\0\x12", NOW)
+    assert (bench.is_open(), bench.figure("frames_malformed")) == (False, 1)
+    bench = GuardedBench()
+    bench.scram("alice", "pencli")  # its answer is late, and what comes meanwhile waits
+    frame = bench.encode(ApiKey.API_VERSIONS, 0, ApiVersionsRequest(), "x" * 1_000)
+    for _ in range(doorkeeper.STRANGER_BYTES_MAX // len(frame)):
+        bench.listener.on_bytes(LAST, frame, NOW)
+    assert bench.is_open()
+    bench.listener.on_bytes(LAST, frame * 2, NOW)
+    assert not bench.is_open()
+    assert bench.listener.held_bytes == 0
+
+
+def test_who_was_let_in_may_write_much() -> None:
+    bench = GuardedBench()
+    bench.scram("alice", "pencil")
+    size = connection.FRAME_BYTES_MAX
+    bench.listener.on_bytes(LAST, size.to_bytes(4, "big") + bytes(100_000), NOW)
+    assert bench.is_open()
+
+
+def test_a_proof_has_its_time() -> None:
+    bench = GuardedBench()
+    assert bench.listener.next_deadline_ms() == NOW.mono_ms + doorkeeper.AUTHENTICATION_MAX_MS
+    bench.listener.on_gap(5_000)
+    bench.turn(doorkeeper.AUTHENTICATION_MAX_MS + 4_999)
+    assert bench.is_open()
+    bench.turn(doorkeeper.AUTHENTICATION_MAX_MS + 5_000)
+    assert not bench.is_open()
+    assert bench.figure("authentications_late") == 1
+    assert bench.listener.next_deadline_ms() is None
+
+
+def test_another_password_leaves_a_user_and_a_removal_ends_it() -> None:
+    bench = GuardedBench()
+    bench.scram("alice", "pencil")
+    bench.set_user("alice", (kept(ScramMechanism.SCRAM_SHA_256, "rubber"),))
+    bench.set_user("bob", ALICE)
+    bench.turn(0)
+    assert bench.is_open()
+    bench.set_user("alice")
+    bench.knows = False
+    bench.turn(0)
+    assert bench.is_open(), "what the image says is old"
+    bench.knows = True
+    bench.turn(0)
+    assert not bench.is_open()
+    assert bench.figure("users_gone") == 1
+
+
+def test_a_user_who_is_removed_between_two_messages_is_not_let_in() -> None:
+    bench = GuardedBench()
+    bench.shake()
+    client = ScramClient("alice", "pencil", SCRAM_256)
+    client.process_server_first_message(bench.step(client.first_message()).auth_bytes)
+    bench.set_user("alice")
+    assert bench.step(client.final_message()) is None
+    bench.turn(doorkeeper.FAILURE_DELAY_MS)
+    assert [told.error_code for _, told in bench.answers()] == [FAILED]
+
+
+def test_who_is_let_in_for_a_time_proves_it_anew() -> None:
+    bench = GuardedBench(reauth_ms=60_000)
+    assert bench.scram("alice", "pencil").session_lifetime_ms == 60_000
+    assert bench.scram("alice", "pencil").session_lifetime_ms == 60_000
+    bench.set_user("bob", ALICE)
+    assert bench.scram("bob", "pencil") is None
+    bench.turn(doorkeeper.FAILURE_DELAY_MS)
+    assert [told.error_code for _, told in bench.answers()] == [FAILED], "it is alice's"
+    assert not bench.is_open()
+    bench = GuardedBench(reauth_ms=60_000)
+    bench.scram("alice", "pencil")
+    data = bench.encode(ApiKey.METADATA, 1, METADATA)
+    bench.listener.on_bytes(LAST, data, later(60_000))
+    assert (bench.asked, bench.is_open()) == ([], False)
+
+
+def test_a_broker_that_has_not_heard_of_users_calls_no_password_wrong() -> None:
+    bench = GuardedBench()
+    bench.knows = False
+    bench.shake()
+    assert bench.step(b"n,,n=alice,r=x") is None
+    assert not bench.is_open()
+    assert bench.figure("authentications_unjudged") == 1
+
+
+# PLAIN
+
+
+def test_a_plain_password_is_tried_elsewhere() -> None:
+    bench = GuardedBench(tls=True)
+    assert bench.shake("PLAIN").error_code == ErrorCode.NONE
+    assert bench.step(b"\0alice\0pencil") is None
+    bench.turn(0)
+    bench.pool.work(later(3))
+    ((_, told),) = bench.answers()
+    assert told.error_code == ErrorCode.NONE
+    bench.send(ApiKey.METADATA, 1, METADATA)
+    assert [origin.principal for origin, _ in bench.asked] == ["alice"]
+
+
+@pytest.mark.parametrize("message", [b"\0alice\0pencli", b"\0nobody\0pencil", b"alice"])
+def test_a_plain_password_that_is_wrong(message: bytes) -> None:
+    bench = GuardedBench(tls=True)
+    bench.shake("PLAIN")
+    assert bench.step(message) is None
+    bench.turn(0)
+    if bench.pool.jobs:
+        bench.pool.work(later(3))
+    bench.turn(doorkeeper.FAILURE_DELAY_MS - 1)
+    assert bench.answers() == []
+    bench.turn(doorkeeper.FAILURE_DELAY_MS)
+    assert [told.error_code for _, told in bench.answers()] == [FAILED]
+    assert not bench.is_open()
+
+
+def test_plain_passwords_are_tried_one_at_a_time_and_not_all_the_time() -> None:
+    bench = GuardedBench(tls=True)
+    for number in range(2, 5):
+        bench.listener.on_stream(type(LAST)(number), Stranger("10.9.9.8"), NOW)
+        for key, body in (
+            (ApiKey.SASL_HANDSHAKE, SaslHandshakeRequest(mechanism="PLAIN")),
+            (ApiKey.SASL_AUTHENTICATE, SaslAuthenticateRequest(auth_bytes=b"\0alice\0x")),
+        ):
+            bench.listener.on_bytes(type(LAST)(number), bench.encode(key, 1, body), NOW)
+    bench.turn(0)
+    assert len(bench.pool.jobs) == 1
+    bench.pool.work(later(1))
+    bench.turn(1)
+    assert bench.pool.jobs == []
+    pause_ms = 4_096 // doorkeeper.ITERATIONS_A_MS
+    assert bench.listener.next_deadline_ms() == later(1 + pause_ms).mono_ms
+    bench.listener.on_stream_end(type(LAST)(3), NOW)
+    bench.turn(1 + pause_ms)
+    assert len(bench.pool.jobs) == 1
+    bench.pool.work(later(9))
+    bench.turn(9 + pause_ms)
+    assert bench.pool.jobs == [], "who has gone is not tried"
