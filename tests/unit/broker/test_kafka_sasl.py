@@ -17,11 +17,14 @@ from transport.driver.ports import Stranger
 from transport.driver.timers import Timers
 from transport.gateway.kafka.apis import APIS, ApiKey
 from transport.gateway.kafka.messages.api_versions import ApiVersionsRequest
+from transport.gateway.kafka.messages.cluster import DescribeClusterRequest
 from transport.gateway.kafka.messages.metadata import MetadataRequest
 from transport.gateway.kafka.messages.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
+from transport.gateway.kafka.messages.topics import DescribeTopicPartitionsRequest
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.messages.metadata import UserRecord
+from transport.wire.messages.acls import CLUSTER_NAME, AclOperation
+from transport.wire.messages.metadata import MetadataResponse, UserRecord
 from transport.wire.messages.users import ScramMechanism
 
 METADATA = MetadataRequest(topics=None)
@@ -285,6 +288,33 @@ def test_a_broker_that_has_not_heard_of_users_calls_no_password_wrong() -> None:
     assert bench.step(b"n,,n=alice,r=x") is None
     assert not bench.is_open()
     assert bench.figure("authentications_unjudged") == 1
+
+
+def test_what_somebody_may_do_is_told_of_who_asks() -> None:
+    bench = GuardedBench()
+    bench.scram("alice", "pencil")
+    demands = []
+
+    def allows(origin: Any, demand: Any) -> bool:
+        demands.append(demand)
+        return bool(origin.principal == "alice" and demand.operation == AclOperation.DESCRIBE)
+
+    bench.listener.allows = allows
+    asked = DescribeClusterRequest(include_cluster_authorized_operations=True)
+    bench.send(ApiKey.DESCRIBE_CLUSTER, 0, asked)
+    bench.reply(MetadataResponse(ErrorCode.NONE))
+    ((_, told),) = bench.answers()
+    assert told.cluster_authorized_operations == 1 << AclOperation.DESCRIBE
+    assert {demand.name for demand in demands} == {CLUSTER_NAME}
+
+
+def test_a_page_of_topics_tells_of_none_that_may_not_be_known() -> None:
+    bench = GuardedBench()
+    bench.scram("alice", "pencil")
+    bench.listener.allows = lambda _origin, demand: demand.name != "orders"
+    asked = DescribeTopicPartitionsRequest(topics=(), response_partition_limit=1, cursor=None)
+    bench.send(ApiKey.DESCRIBE_TOPIC_PARTITIONS, 0, asked)
+    assert [question.topics for question in bench.questions()] == [()]
 
 
 # PLAIN
