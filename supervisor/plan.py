@@ -64,6 +64,7 @@ class ClusterPlan:
             tls_key=tls.key,
             tls_client_ca=tls.client_ca,
             authorizer=settings.security.curve and settings.security.authorizer,
+            sasl=settings.security.sasl,
             super_users=settings.security.above_all(),
             raft=settings.raft,
             coordinator=settings.coordinator,

@@ -141,6 +141,11 @@ class SecurityConfig:
         "no certificates are asked for; a PEM file: who connects to a listener shows one signed by it",
     )
 
+    sasl: bool = setting(
+        False,
+        "no passwords are asked for; Kafka's clients prove one, of users of `odradek user add`",
+    )
+
     def tls_files(self) -> TlsFiles | None:
         """Return what the listeners speak TLS with; None: they speak none."""
         if not self.tls_certificate:
@@ -310,7 +315,7 @@ _OF_ONE_MODE = {
 """Mode -> settings of the other one -> what to write instead."""
 
 
-_PROOFS = {"kafka": ("tls_client_ca",), "zookeeper": ("tls_client_ca",)}
+_PROOFS = {"kafka": ("sasl", "tls_client_ca"), "zookeeper": ("tls_client_ca",)}
 """Listener -> settings of ``[security]`` by one of which it asks who somebody is."""
 
 
@@ -459,6 +464,11 @@ def _check_listeners(settings: Settings) -> None:
         raise ConfigError(
             "[security] tls_client_ca guards the listeners, while this project's own clients come in "
             "without keys: set curve = true, or leave tls_client_ca out (TLS needs neither)"
+        )
+    if security.sasl and not security.curve:
+        raise ConfigError(
+            "[security] sasl guards Kafka's listener, while this project's own clients come in without "
+            "keys: set curve = true, or sasl = false"
         )
     for name in LISTENERS:
         if not security.curve or not getattr(settings.cluster, f"{name}_port"):

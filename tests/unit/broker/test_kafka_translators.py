@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from tests.unit.broker.listener_bench import ORDERS, Bench
 from transport.gateway.kafka.apis import ApiKey
@@ -349,22 +348,6 @@ def test_a_broker_that_knows_nothing_yet_says_so_of_every_topic() -> None:
     assert answer.error_code == ErrorCode.BROKER_NOT_AVAILABLE
     assert [one.error_code for one in answer.topics] == [ErrorCode.BROKER_NOT_AVAILABLE]
     assert answer.brokers == ()
-
-
-def test_brokers_are_told_also_where_every_topic_was_refused() -> None:
-    """Before any handler: then the answer knows nothing else, and clients would take it for none."""
-    bench = Bench()
-    named = (metadata.MetadataRequestTopic(name="a"),)
-    bench.send(ApiKey.METADATA, 12, metadata.MetadataRequest(topics=named))
-    refused = native_metadata.TopicInfo(ErrorCode.TOPIC_AUTHORIZATION_FAILED, "a")
-    bench.reply(native_metadata.MetadataResponse(ErrorCode.NONE, topics=(refused,)))
-    bench.end_turn()
-    assert bench.questions() == [native_metadata.MetadataRequest(())]
-    bench.reply(replace(described(bench), topics=()))
-    answer = only(bench)
-    assert [one.node_id for one in answer.brokers] == [1, 2]
-    (topic,) = answer.topics
-    assert (topic.name, topic.error_code) == ("a", ErrorCode.TOPIC_AUTHORIZATION_FAILED)
 
 
 @pytest.mark.parametrize("version", [0, 3, 4])

@@ -282,7 +282,8 @@ def test_brokers_listen_for_kafkas_clients_at_ports_of_their_own() -> None:
 @pytest.mark.parametrize("name", ["zookeeper_port", "kafka_port"])
 def test_a_listener_that_asks_for_no_keys_is_refused_beside_curve(name: str) -> None:
     text = f"[cluster]\n{name} = 2181\n[security]\ncurve = true\n"
-    assert f"set tls_client_ca in [security], or {name} = 0" in refused(text)
+    proofs = {"kafka_port": "sasl or tls_client_ca"}.get(name, "tls_client_ca")
+    assert f"set {proofs} in [security], or {name} = 0" in refused(text)
     proof = "tls_certificate = 'a'\ntls_key = 'b'\ntls_client_ca = '/c'\n"
     assert settings_of(text + proof).security.tls_files() == TlsFiles(
         str(Path("a").absolute()), str(Path("b").absolute()), "/c"
@@ -306,6 +307,18 @@ def test_a_listener_that_asks_for_no_keys_is_refused_beside_curve(name: str) -> 
 )
 def test_what_of_tls_does_nothing_or_guards_half_is_refused(text: str, said: str) -> None:
     assert said in refused(f"[security]\n{text}\n")
+
+
+def test_passwords_guard_kafkas_listener_and_no_other() -> None:
+    text = "[cluster]\nkafka_port = 9092\n[security]\nsasl = true\n"
+    assert "set curve = true, or sasl = false" in refused(text)
+    settings = settings_of(f"{text}curve = true\n")
+    plan = ClusterPlan(settings, ClusterId("c"), "key", Path("/nowhere"), ())
+    assert plan.settings.security.sasl
+    others = text.replace("kafka_port = 9092", "zookeeper_port = 2181")
+    assert "set tls_client_ca in [security], or zookeeper_port = 0" in refused(
+        f"{others}curve = true\n"
+    )
 
 
 def test_tls_by_itself_asks_for_nothing_else() -> None:
