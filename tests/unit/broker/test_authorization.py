@@ -116,13 +116,15 @@ def revoke(fleet: PartitionFleet, who: str) -> None:
     fleet.settle()
 
 
+DESCRIBE_USERS = users.DescribeUserScramCredentialsRequest()
+
+
 def one_of_each(key: PartitionKey) -> dict[type[Message], Message]:
     """A request of every kind that clients may send, about the topic ``t`` and others' things."""
     topic_id, number = key
     part = transactions.TransactionPartition(topic_id, number)
     offset = group_offsets.OffsetToCommit(topic_id, number, Offset(0))
-    epoch, producer = ProducerEpoch(0), ProducerId(0)
-    member, member_epoch = MemberId("m"), MemberEpoch(1)
+    epoch, producer, member = ProducerEpoch(0), ProducerId(0), MemberId("m")
     resource = configs.AlteredConfigs(configs.RESOURCE_TOPIC, "t", ())
     everything = entry("mallory", AclOperation.ALL)
     binding = AclBinding(ResourceType.TOPIC, PatternType.LITERAL, "t", everything)
@@ -155,10 +157,9 @@ def one_of_each(key: PartitionKey) -> dict[type[Message], Message]:
         acls.CreateAclsRequest((binding,), 1_000),
         acls.DeleteAclsRequest((AclFilter(principal="mallory"),), 1_000),
         acls.DescribeAclsRequest(AclFilter()),
-        users.AlterUserScramCredentialsRequest((), 1_000),
-        users.DescribeUserScramCredentialsRequest(),
+        *(users.AlterUserScramCredentialsRequest((), 1_000), DESCRIBE_USERS),
         coordinators.FindCoordinatorRequest(coordinators.KEY_GROUP, ("g",)),
-        groups.ConsumerGroupHeartbeatRequest("g", member, member_epoch),
+        groups.ConsumerGroupHeartbeatRequest("g", member, MemberEpoch(1)),
         groups.JoinGroupRequest("g", member, 1_000, 1_000, ()),
         groups.SyncGroupRequest("g", member, 1),
         groups.ClassicHeartbeatRequest("g", member, 1),
