@@ -183,6 +183,8 @@ def _heartbeat(
     yield Demand(READ, GROUP, body.group_id)
     for topic in body.topics or ():
         yield Demand(DESCRIBE, TOPIC, topic)
+    if body.pattern:  # it may find any
+        yield Demand(DESCRIBE, TOPIC, acls.WILDCARD)
 
 
 def _describe_topic(

@@ -51,7 +51,7 @@ is decided here.  This module must not know how errors travel or who raises them
           RebalanceInProgressError, NonEmptyGroupError, GroupIdNotFoundError,
           MemberIdRequiredError, GroupMaxSizeReachedError, FencedInstanceIdError,
           GroupSubscribedToTopicError, FencedMemberEpochError, UnreleasedInstanceIdError,
-          UnsupportedAssignorError, StaleMemberEpochError
+          UnsupportedAssignorError, StaleMemberEpochError, InvalidRegularExpressionError
         CoordinationError            ZooKeeper's codes; ZookeeperError is the same class
           RuntimeInconsistency, DataInconsistency, ConnectionLoss, MarshallingError,
           UnimplementedError, OperationTimeoutError, BadArgumentsError, UnknownSessionError,
@@ -139,6 +139,7 @@ from odradek.errors.groups import (
     IllegalGenerationError as IllegalGenerationError,
     InconsistentGroupProtocolError as InconsistentGroupProtocolError,
     InvalidGroupIdError as InvalidGroupIdError,
+    InvalidRegularExpressionError as InvalidRegularExpressionError,
     InvalidSessionTimeoutError as InvalidSessionTimeoutError,
     MemberIdRequiredError as MemberIdRequiredError,
     NonEmptyGroupError as NonEmptyGroupError,

@@ -75,3 +75,7 @@ class UnsupportedAssignorError(LogError, code=ErrorCode.UNSUPPORTED_ASSIGNOR):
 
 class StaleMemberEpochError(LogError, code=ErrorCode.STALE_MEMBER_EPOCH):
     """The member has lost the partition since."""
+
+
+class InvalidRegularExpressionError(LogError, code=ErrorCode.INVALID_REGULAR_EXPRESSION):
+    """The pattern is no regular expression of RE2."""

@@ -58,6 +58,7 @@ class Confluent:
             settings["heartbeat.interval.ms"] = HEARTBEAT_MS
         self.lost: list[int] = []
         self.got: list[bytes | None] = []
+        self.errors: list[confluent_kafka.KafkaError] = []
         self.consumer = confluent_kafka.Consumer(
             {
                 "bootstrap.servers": cluster.kafka_bootstrap,
@@ -75,8 +76,13 @@ class Confluent:
 
     def poll(self) -> None:
         message = self.consumer.poll(0.02)
-        if message is not None and message.error() is None:
+        if message is None:
+            return
+        error = message.error()
+        if error is None:
             self.got.append(message.value())
+        else:
+            self.errors.append(error)
 
     def has(self) -> set[int]:
         return {one.partition for one in self.consumer.assignment()}
@@ -320,6 +326,24 @@ def test_administrators_see_and_remove_groups(cluster: Cluster, topic: str) -> N
     admin.delete_consumer_groups([topic])[topic].result(WAIT_S)
     with AdminClient(bootstrap_servers=cluster.bootstrap) as ours:
         assert topic not in {group.group_id for group in ours.list_consumer_groups()}
+
+
+def test_topics_are_found_by_a_pattern_that_the_broker_searches_by(
+    cluster: Cluster, topic: str
+) -> None:
+    consumer = Confluent(cluster, f"^{topic}.*", **{"group.protocol": "consumer"})
+    settle(lambda: len(consumer.got) >= RECORDS, consumer)
+    later = f"{topic}-later"
+    with AdminClient(bootstrap_servers=cluster.bootstrap) as admin:
+        admin.create_topics([NewTopic(later, num_partitions=PARTITIONS, replication_factor=3)])
+    fill(cluster, later)
+    settle(lambda: len(consumer.got) >= 2 * RECORDS, consumer)
+    assert {one.topic for one in consumer.consumer.assignment()} == {topic, later}
+    consumer.close()
+    refused = Confluent(cluster, r"^(t)\1", **{"group.protocol": "consumer"})
+    settle(lambda: bool(refused.errors), refused)
+    assert "regular expression is not valid" in refused.errors[0].str()
+    refused.close()
 
 
 def test_two_members_of_aiokafka_share(cluster: Cluster, topic: str) -> None:

@@ -106,6 +106,7 @@ class ErrorCode(IntEnum):
     UNRELEASED_INSTANCE_ID = 111
     UNSUPPORTED_ASSIGNOR = 112
     STALE_MEMBER_EPOCH = 113
+    INVALID_REGULAR_EXPRESSION = 128
     MISMATCHED_ENDPOINT_TYPE = 114
     TRANSACTION_ABORTABLE = 120
 
@@ -301,6 +302,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ),
     ErrorCode.UNSUPPORTED_ASSIGNOR: Meaning("The broker has no such assignor."),
     ErrorCode.STALE_MEMBER_EPOCH: Meaning("The member has lost the partition since."),
+    ErrorCode.INVALID_REGULAR_EXPRESSION: Meaning("The pattern is no regular expression of RE2."),
     ErrorCode.MISMATCHED_ENDPOINT_TYPE: Meaning("This is a broker, not a controller."),
     ErrorCode.RUNTIME_INCONSISTENCY: Meaning(
         "Not tried: an operation of the multi before it failed."

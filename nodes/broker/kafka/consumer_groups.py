@@ -31,8 +31,6 @@ from transport.wire.messages.acls import ResourceType
 
 HEARTBEAT_INTERVAL_MS = 1_000
 """A member hears of what others do one interval later, at most."""
-INVALID_REGULAR_EXPRESSION = 128
-"""Kafka's for patterns: to search by a stranger's would take as long as the stranger likes."""
 CONSUMER_MEMBER = 1
 STATES = {
     "empty": "Empty",
@@ -47,13 +45,6 @@ STATES = {
 def consumer_group_heartbeat(exchange: Exchange) -> None:
     """Answered at once, with an assignment if the member has not been told it."""
     asked: ConsumerGroupHeartbeatRequest = exchange.body
-    if asked.subscribed_topic_regex:
-        text = "topics are not found by a pattern of the server's here: subscribe to them by name"
-        refusal = ConsumerGroupHeartbeatResponse(
-            error_code=INVALID_REGULAR_EXPRESSION, error_message=text
-        )
-        exchange.answer(refusal)
-        return
 
     def then(answer: Any, _payload: object) -> None:
         if answer.error:
@@ -84,6 +75,7 @@ def consumer_group_heartbeat(exchange: Exchange) -> None:
             asked.rebalance_timeout_ms,
             exchange.header.client_id or "",
             exchange.connection.address,
+            asked.subscribed_topic_regex,
         ),
         then,
     )
@@ -153,6 +145,7 @@ def _member(exchange: Exchange, one: groups.DescribedMember) -> ConsumerGroupDes
         client_id=one.client_id,
         client_host=one.client_host,
         subscribed_topic_names=one.topics,
+        subscribed_topic_regex=one.pattern or None,
         assignment=_assignment(exchange, one.assigned),
         target_assignment=_assignment(exchange, one.target),
         member_type=CONSUMER_MEMBER,

@@ -5,7 +5,7 @@ States and invariants are in the package's docstring; the contract is ``nodes/co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nodes.core.group import classic, offsets, reconciliation, transactional
@@ -95,17 +95,32 @@ class GroupCore:
         return self._groups.by_id.get(group_id)
 
     def _take_catalogue(self, step: Step, catalogue: Catalogue) -> None:
-        before, self._facts.catalogue = self._facts.catalogue, catalogue
+        before = self._facts.catalogue
         changed = {
             name
             for name in {*before.by_name, *catalogue.by_name}
             if before.by_name.get(name) != catalogue.by_name.get(name)
         }
-        for group in list(self._groups.by_id.values()):
+        # What a pattern has found is known by the topics there were.
+        read = {group_id for group_id in self._by_pattern() if self._reads(group_id, changed)}
+        self._facts.take(catalogue)
+        for group_id, group in list(self._groups.by_id.items()):
             offsets.forget_topics(step, group)
-            if any(group.is_read(name) for name in changed):
+            if group_id in read or self._reads(group_id, changed):
                 reconciliation.settle(step, group)
-            self._prune(group.group_id)
+            self._prune(group_id)
+
+    def _by_pattern(self) -> list[str]:
+        """Return the groups in which a member finds its topics by a pattern."""
+        return [
+            group_id
+            for group_id, group in self._groups.by_id.items()
+            if any(member.pattern for member in group.members.values())
+        ]
+
+    def _reads(self, group_id: str, topics: Iterable[str]) -> bool:
+        group = self._groups.by_id[group_id]
+        return any(self._facts.is_read(group, name) for name in topics)
 
     def _prune(self, group_id: str) -> None:
         """Drop what is known of a group that neither records nor members tell of."""

@@ -110,6 +110,7 @@ def _member(group: Group, member_id: MemberId) -> DescribedMember:
         owned_topics(group.revoking(member_id)),
         owned_topics(group.target(member_id)),
         client_host=value.client_host,
+        pattern=value.pattern,
     )
 
 

@@ -164,7 +164,7 @@ def on_delete(step: Step, token: object, body: OffsetDeleteRequest) -> None:
     for part in body.partitions:
         topic = step.facts.catalogue.by_id.get(part.topic_id)
         error = ErrorCode.NONE
-        if topic is not None and group.is_read(topic.name):
+        if topic is not None and step.facts.is_read(group, topic.name):
             error = ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC
         elif PartitionKey(part.topic_id, part.partition) in group.offsets:
             step.write(group, Kind.OFFSET, part.topic_id, part.partition, value=None)

@@ -72,17 +72,23 @@ def _refusal(step: Step, group: Group, body: Heartbeat) -> ConsumerGroupHeartbea
         return _refuse(ErrorCode.UNSUPPORTED_ASSIGNOR, text)
     if body.topics is not None and len(body.topics) > TOPICS_MAX:
         return _refuse(ErrorCode.INVALID_REQUEST, f"a member reads at most {TOPICS_MAX} topics")
-    names = (body.member_id, body.instance_id, body.client_id, *(body.topics or ()))
+    names = (
+        *(body.member_id, body.instance_id, body.client_id, body.pattern),
+        *(body.topics or ()),
+    )
     too_long = first_too_long(settings, names)
     if too_long is not None:
         return _refuse(ErrorCode.INVALID_REQUEST, too_long)
+    fault = step.facts.patterns.fault(body.pattern) if body.pattern else ""
+    if fault:
+        return _refuse(ErrorCode.INVALID_REGULAR_EXPRESSION, fault)
     timeout_ms = body.session_timeout_ms
     low, high = settings.session_timeout_min_ms, settings.session_timeout_max_ms
     if timeout_ms >= 0 and not low <= timeout_ms <= high:
         text = f"session_timeout_ms must be from {low} to {high}, not {timeout_ms}"
         return _refuse(ErrorCode.INVALID_SESSION_TIMEOUT, text)
     if body.member_epoch == JOIN_EPOCH and body.member_id not in group.members:
-        if body.topics is None:
+        if body.topics is None and not body.pattern:
             return _refuse(ErrorCode.INVALID_REQUEST, "topics: say what the member reads to join")
         if len(group.members) >= settings.members_max:
             return _refuse(ErrorCode.GROUP_MAX_SIZE_REACHED)
@@ -148,10 +154,15 @@ def _describe(step: Step, group: Group, body: Heartbeat) -> bool:
         _given(body.session_timeout_ms, before.session_timeout_ms),
         _given(body.rebalance_timeout_ms, before.rebalance_timeout_ms),
         body.client_host or before.client_host,
+        before.pattern if body.pattern is None else body.pattern,
     )
     if after != group.members.get(body.member_id):
         step.write(group, Kind.MEMBER, body.member_id, value=after)
-    return (before.topics, before.assignor) != (after.topics, after.assignor)
+    return _wanted(before) != _wanted(after)
+
+
+def _wanted(member: MemberValue) -> tuple[object, ...]:
+    return member.topics, member.pattern, member.assignor
 
 
 def _given(asked: int, before: int) -> int:
@@ -322,7 +333,9 @@ def _divide(step: Step, group: Group) -> dict[MemberId, set[PartitionKey]]:
         return {}
     topics = step.facts.catalogue.by_name
     readers = {
-        member_id: frozenset(topics[name].topic_id for name in member.topics if name in topics)
+        member_id: frozenset(
+            topics[name].topic_id for name in step.facts.topics_of(member) if name in topics
+        )
         for member_id, member in group.members.items()
     }
     partitions: dict[TopicId, int] = {
@@ -345,7 +358,7 @@ def _new_known(step: Step, group: Group) -> dict[TopicId, int]:
     known = dict(group.value.known) if group.value is not None else {}
     created_ms = group.value.created_ms if group.value is not None else step.now.wall_ms
     for topic in step.facts.catalogue.by_name.values():
-        if topic.topic_id not in known and group.is_read(topic.name):
+        if topic.topic_id not in known and step.facts.is_read(group, topic.name):
             known[topic.topic_id] = 0 if topic.born_ms > created_ms else topic.partitions
     return known
 

@@ -62,6 +62,8 @@ class MemberValue(_Value, frozen=True, array_like=True, gc=False):
     session_timeout_ms: int
     rebalance_timeout_ms: int
     client_host: str = ""
+    pattern: str = ""
+    """It reads the topics that this finds, too."""
 
 
 class TargetValue(_Value, frozen=True, array_like=True, gc=False):

@@ -126,10 +126,6 @@ class Group:
         """Return what a member is to let go."""
         return keys(self.owned_by(member).revoking)
 
-    def is_read(self, name: str) -> bool:
-        """Tell whether a member of the consumer protocol reads this topic."""
-        return any(name in member.topics for member in self.members.values())
-
 
 class Groups:
     """All groups of a shard."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
-from nodes.core.group.records import ClassicMember, Kind, Value, encode
+from nodes.core.group.patterns import Patterns
+from nodes.core.group.records import ClassicMember, Kind, MemberValue, Value, encode
 from nodes.core.group.state import Catalogue, Group, Groups, GroupSettings, Waiting
 from nodes.core.shard import ShardEffects
 from transport.kernel import Answer, Now
@@ -70,6 +71,7 @@ class Facts:
         self.new_id = new_id
         """Makes ids that are never made twice; the only source of chance."""
         self.catalogue = Catalogue()
+        self.patterns = Patterns()
         self.soft: dict[str, dict[MemberId, Soft]] = {}
         """By group and member, of either protocol."""
         self.rounds: dict[str, Round] = {}
@@ -77,6 +79,25 @@ class Facts:
         """Epochs of markers seen: what was vouched for before and comes after is late."""
         self._wakes: list[tuple[int, int, str, MemberId]] = []
         self._order = count()
+
+    def take(self, catalogue: Catalogue) -> None:
+        """Take over which topics there are."""
+        self.catalogue = catalogue
+        self.patterns.take(catalogue.by_name)
+
+    def topics_of(self, member: MemberValue) -> Collection[str]:
+        """Return what a member of the consumer protocol reads, of those there are at least."""
+        if not member.pattern:
+            return member.topics
+        return self.patterns.found(member.pattern).union(member.topics)
+
+    def is_read(self, group: Group, name: str) -> bool:
+        """Tell whether a member of the consumer protocol reads this topic."""
+        return any(
+            name in member.topics
+            or (member.pattern and name in self.patterns.found(member.pattern))
+            for member in group.members.values()
+        )
 
     def note_end(self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> None:
         """Remember a marker for longer than any request is under way; the oldest are forgotten."""

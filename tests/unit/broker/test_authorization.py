@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.broker.access import CODES, ROWS
 from tests.unit.broker.partition_fleet import PartitionFleet, fetch_request, make_batch
@@ -291,6 +292,44 @@ def test_a_grant_that_is_gone_counts_no_more_and_a_denial_wins(fleet: PartitionF
     assert produced(fleet, "alice", key) == [ErrorCode.NONE]
     grant(fleet, "alice", AclOperation.WRITE, "t", deny=True)
     assert produced(fleet, "alice", key) == [ErrorCode.TOPIC_AUTHORIZATION_FAILED]
+
+
+def test_a_fetch_session_ends_with_the_acls_that_it_was_begun_under() -> None:
+    fleet = PartitionFleet(1, security={"authorizer": True, "super_users": ("root",)})
+    fleet.settle()
+    told = ask(fleet, "root", 1, topics.CreateTopicsRequest((topics.NewTopic("t", 1, 1),), 2_000))
+    key = PartitionKey(told.topics[0].topic_id, 0)
+    fleet.leader(key)
+    grant(fleet, "alice", AclOperation.READ, "t")
+    named = fetch_request(key, Offset(0), max_wait_ms=0)
+
+    def fetched(epoch: int) -> Any:
+        parts = named.partitions if epoch == 0 else ()
+        body = replace(named, partitions=parts, session_id=7, session_epoch=epoch)
+        return ask(fleet, "alice", 1, body)
+
+    assert fetched(0).session_id == 7
+    assert fetched(1).session_id == 7
+    revoke(fleet, "alice")
+    assert fetched(2).error == ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+    answer = fetched(0)
+    assert [one.error for one in answer.partitions] == [ErrorCode.TOPIC_AUTHORIZATION_FAILED]
+    assert answer.session_id == fetch.NO_FETCH_SESSION
+
+
+def test_who_subscribes_by_a_pattern_must_be_allowed_to_know_every_topic(
+    fleet: PartitionFleet,
+) -> None:
+    grant(fleet, "alice", AclOperation.READ, "g", ResourceType.GROUP)
+    grant(fleet, "alice", AclOperation.DESCRIBE, "t")
+    member, epoch = MemberId("m"), MemberEpoch(0)
+    by_name = groups.ConsumerGroupHeartbeatRequest("g", member, epoch, topics=("t",))
+    by_pattern = replace(by_name, topics=(), pattern="t")
+    refused = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+    assert ask(fleet, "alice", 1, by_pattern).error == refused
+    assert ask(fleet, "alice", 1, by_name).error != refused
+    grant(fleet, "alice", AclOperation.DESCRIBE, "*")
+    assert ask(fleet, "alice", 1, by_pattern).error != refused
 
 
 def shown(fleet: PartitionFleet, who: str, **how: Any) -> list[tuple[str, int]]:

@@ -202,14 +202,17 @@ def test_a_heartbeat_that_names_everything_asks_afresh() -> None:
     )
 
 
-def test_a_pattern_of_the_server_is_refused_with_what_to_do() -> None:
+def test_a_pattern_is_the_coordinators_to_search_by() -> None:
+    def coordinator(_asked: object) -> Message:
+        error = ErrorCode.INVALID_REGULAR_EXPRESSION
+        return native.ConsumerGroupHeartbeatResponse(error, "missing )")
+
     beat = kip_848.ConsumerGroupHeartbeatRequest(
-        group_id="g", member_id="m", member_epoch=0, subscribed_topic_regex="(a+)+$"
+        group_id="g", member_id="m", member_epoch=0, subscribed_topic_regex="("
     )
-    exchange = exchanged(consumer_groups.consumer_group_heartbeat, 1, beat, Refusal)
-    assert exchange.asked == []
-    assert exchange.told.error_code == 128
-    assert "by name" in exchange.told.error_message
+    exchange = exchanged(consumer_groups.consumer_group_heartbeat, 1, beat, coordinator)
+    assert [asked.pattern for asked in exchange.asked] == ["("]
+    assert (exchange.told.error_code, exchange.told.error_message) == (128, "missing )")
 
 
 # Looking at groups

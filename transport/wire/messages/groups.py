@@ -68,6 +68,8 @@ class ConsumerGroupHeartbeatRequest(Message, frozen=True, array_like=True, gc=Fa
     rebalance_timeout_ms: int = -1
     client_id: str = ""
     client_host: str = ""
+    pattern: str | None = None
+    """Whatever it finds is read too, as RE2 understands it; empty: no more."""
 
 
 class ConsumerGroupHeartbeatResponse(Message, frozen=True, array_like=True, gc=False):
@@ -254,6 +256,8 @@ class DescribedMember(Part, frozen=True, array_like=True, gc=False):
     """Of a member of the classic protocol, as it has written it for its leader."""
     client_host: str = ""
     """Of a member that has come through a listener."""
+    pattern: str = ""
+    """It reads what this finds, too."""
 
 
 class Rebalance(Part, frozen=True, array_like=True, gc=False):
