@@ -29,6 +29,9 @@ NAME_CHARACTERS_MAX = 255
 VERDICTS_MAX = 20_000
 """Remembered; beyond it all are forgotten."""
 
+_UNNAMED = "\0"
+"""Stands in the name of no ACL: it cannot be printed."""
+
 READING = frozenset({AclOperation.READ, AclOperation.DESCRIBE})
 OPERATIONS: Mapping[ResourceType, frozenset[AclOperation]] = {
     ResourceType.TOPIC: READING
@@ -121,12 +124,12 @@ class AclJudge:
     def allows_anywhere(
         self, actor: Actor, operation: AclOperation, resource_type: ResourceType
     ) -> bool:
-        """Tell whether there is any pattern of resources on which ``actor`` may do that."""
+        """Tell whether there is any resource, of those that could be, on which ``actor`` may do that."""
         if actor.principal in self._above_all:
             return True
         return any(
             pattern.resource_type == resource_type
-            and self._judge(actor, Demand(operation, resource_type, pattern.name))
+            and self._judge(actor, Demand(operation, resource_type, _example(pattern)))
             for pattern in self._acls
         )
 
@@ -151,6 +154,11 @@ class AclJudge:
             yield from self._acls.get(Pattern(kind, PatternType.LITERAL, literal), ())
         for end in range(1, min(len(name), NAME_CHARACTERS_MAX) + 1):
             yield from self._acls.get(Pattern(kind, PatternType.PREFIXED, name[:end]), ())
+
+
+def _example(pattern: Pattern) -> str:
+    """Return a name that a pattern fits, and no ACL of a single resource."""
+    return pattern.name + _UNNAMED if pattern.pattern_type == PatternType.PREFIXED else pattern.name
 
 
 def complaint_about(binding: AclBinding) -> str | None:

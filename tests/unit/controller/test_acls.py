@@ -103,6 +103,15 @@ def test_whether_anything_of_a_kind_is_allowed() -> None:
     assert not judge((PREFIXED, "x", entry(READ))).allows_anywhere(ALICE, WRITE, TOPIC)
     denied = (LITERAL, "*", entry(WRITE, DENY)), (LITERAL, "t", entry(WRITE))
     assert not judge(*denied).allows_anywhere(ALICE, WRITE, TOPIC)
+    but_one = (PREFIXED, "t", entry(WRITE)), (LITERAL, "t", entry(WRITE, DENY))
+    assert judge(*but_one).allows_anywhere(ALICE, WRITE, TOPIC)
+    but_some = (PREFIXED, "t", entry(WRITE)), (PREFIXED, "ta", entry(WRITE, DENY))
+    assert judge(*but_some).allows_anywhere(ALICE, WRITE, TOPIC)
+    all_of_them = (PREFIXED, "ta", entry(WRITE)), (PREFIXED, "t", entry(WRITE, DENY))
+    assert not judge(*all_of_them).allows_anywhere(ALICE, WRITE, TOPIC)
+    long = "t" * 255
+    both = (PREFIXED, long, entry(WRITE)), (PREFIXED, long, entry(WRITE, DENY))
+    assert not judge(*both).allows_anywhere(ALICE, WRITE, TOPIC)
 
 
 def test_a_name_of_any_length_is_judged() -> None:
