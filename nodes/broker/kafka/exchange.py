@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nodes.broker.context import BrokerContext
 from nodes.core.acls import Demand
+from transport.gateway.kafka.apis import ApiKey
+from transport.gateway.kafka.codes import foreign_code
 from transport.gateway.kafka.fields import Struct
 from transport.gateway.kafka.frames import Asked, RequestHeader
 from transport.kernel import Now
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 NO_TOPIC_ID = TopicId(b"")
 UNKNOWN_TOPIC = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+_IDS_FROM = {int(ApiKey.PRODUCE): 13, int(ApiKey.FETCH): 13}
+"""The first versions that know topics by their ids, of the APIs that tell of partitions."""
 
 
 def _name_of(topic: Any) -> str:
@@ -126,6 +130,13 @@ class Exchange:
         connection = self.connection
         demand = Demand(operation, resource_type, name)
         return connection.listener.allows(connection.origin, demand)
+
+    def code(self, error: int) -> int:
+        """Return Kafka's number for one of our codes, as a client knows it that asks in this version."""
+        ids_from = _IDS_FROM.get(self.header.api_key)
+        if error == ErrorCode.UNKNOWN_TOPIC_ID and (ids_from is None or self.version < ids_from):
+            error = UNKNOWN_TOPIC
+        return foreign_code(error)
 
     # Names
 

@@ -9,7 +9,6 @@ from nodes.broker.kafka.exchange import UNKNOWN_TOPIC, Exchange
 from nodes.broker.kafka.fetch_session import Session
 from nodes.broker.kafka.leaders import Leaders
 from nodes.broker.kafka.outcomes import of_known
-from transport.gateway.kafka.codes import foreign_code
 from transport.gateway.kafka.messages.fetch import (
     AbortedTransaction,
     FetchedPartition,
@@ -48,13 +47,13 @@ def fetch(exchange: Exchange) -> None:
             fetch_session.lose(exchange)
         leaders = Leaders(exchange)
         if session is not None and goes_on:
-            topics = _news(session, asked, answer, payload, leaders)
+            topics = _news(session, exchange, answer, payload, leaders)
         else:
-            topics = _everything(ids, asked, answer, payload, leaders)
+            topics = _everything(ids, exchange, answer, payload, leaders)
         exchange.answer(
             FetchResponse(
                 throttle_time_ms=getattr(answer, "throttle_time_ms", 0),
-                error_code=foreign_code(answer.error),
+                error_code=exchange.code(answer.error),
                 session_id=held,
                 responses=topics,
                 node_endpoints=leaders.endpoints(),
@@ -98,21 +97,22 @@ def _question(
 
 def _everything(
     ids: list[TopicId],
-    asked: FetchRequest,
+    exchange: Exchange,
     answer: Answer,
     payload: tuple[Buffer, ...],
     leaders: Leaders,
 ) -> tuple[FetchedTopic, ...]:
     """In the order of the request."""
+    asked: FetchRequest = exchange.body
     parts = answer.partitions if isinstance(answer, native.FetchResponse) else ()
     told: Told = {(part.topic_id, part.partition): part for part in parts}
     responses = []
     for topic, topic_id in zip(asked.topics, ids, strict=True):
         error = answer.error if topic_id else UNKNOWN_TOPIC
         found = tuple(
-            _nothing(one, error, asked)
+            _nothing(one, error, exchange)
             if (part := told.get((topic_id, one.partition))) is None
-            else _partition(part, asked, payload, leaders)
+            else _partition(part, exchange, payload, leaders)
             for one in topic.partitions
         )
         responses.append(FetchedTopic(topic=topic.topic, topic_id=topic.topic_id, partitions=found))
@@ -121,7 +121,7 @@ def _everything(
 
 def _news(
     session: Session,
-    asked: FetchRequest,
+    exchange: Exchange,
     answer: Answer,
     payload: tuple[Buffer, ...],
     leaders: Leaders,
@@ -129,7 +129,7 @@ def _news(
     """Of the whole session, by topic."""
     by_topic: dict[TopicId, list[FetchedPartition]] = {}
     for part in getattr(answer, "partitions", ()):
-        found = _partition(part, asked, payload, leaders)
+        found = _partition(part, exchange, payload, leaders)
         by_topic.setdefault(part.topic_id, []).append(found)
     return tuple(
         FetchedTopic(
@@ -139,30 +139,30 @@ def _news(
     )
 
 
-def _nothing(one: FetchPartition, error: int, asked: FetchRequest) -> FetchedPartition:
+def _nothing(one: FetchPartition, error: int, exchange: Exchange) -> FetchedPartition:
     return FetchedPartition(
         partition_index=one.partition,
-        error_code=foreign_code(error),
+        error_code=exchange.code(error),
         high_watermark=-1,
-        aborted_transactions=_aborted((), asked),
+        aborted_transactions=_aborted((), exchange.body),
         records=b"",
     )
 
 
 def _partition(
     part: native.FetchedPartition,
-    asked: FetchRequest,
+    exchange: Exchange,
     payload: tuple[Buffer, ...],
     leaders: Leaders,
 ) -> FetchedPartition:
     return FetchedPartition(
         partition_index=part.partition,
-        error_code=foreign_code(part.error),
+        error_code=exchange.code(part.error),
         high_watermark=part.high_watermark,
         last_stable_offset=part.last_stable_offset,
         log_start_offset=part.log_start_offset,
         current_leader=leaders.of(part.topic_id, part.partition, part.error),
-        aborted_transactions=_aborted(part.aborted, asked),
+        aborted_transactions=_aborted(part.aborted, exchange.body),
         preferred_read_replica=part.preferred_replica,
         records=b"" if part.frame < 0 else payload[part.frame],
     )

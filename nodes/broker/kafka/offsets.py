@@ -6,7 +6,6 @@ from typing import Any
 
 from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.outcomes import by_topic, of_known
-from transport.gateway.kafka.codes import foreign_code
 from transport.gateway.kafka.messages.offsets import (
     EpochEnded,
     EpochTopicEnded,
@@ -45,7 +44,9 @@ def list_offsets(exchange: Exchange) -> None:
         topics = tuple(
             ListedTopic(
                 name=topic.name,
-                partitions=tuple(_listed(one.partition_index, found) for one, found in parts),
+                partitions=tuple(
+                    _listed(exchange, one.partition_index, found) for one, found in parts
+                ),
             )
             for topic, parts in by_topic(asked.topics, "partitions", ids, answer)
         )
@@ -54,12 +55,12 @@ def list_offsets(exchange: Exchange) -> None:
     exchange.ask(question, then)
 
 
-def _listed(index: int, found: Any) -> ListedPartition:
+def _listed(exchange: Exchange, index: int, found: Any) -> ListedPartition:
     if not isinstance(found, native.ListedOffset):
-        return ListedPartition(partition_index=index, error_code=foreign_code(found.error))
+        return ListedPartition(partition_index=index, error_code=exchange.code(found.error))
     return ListedPartition(
         partition_index=index,
-        error_code=foreign_code(found.error),
+        error_code=exchange.code(found.error),
         timestamp=found.timestamp_ms,
         offset=found.offset,
         leader_epoch=found.leader_epoch,
@@ -87,7 +88,7 @@ def offset_for_leader_epoch(exchange: Exchange) -> None:
         topics = tuple(
             EpochTopicEnded(
                 topic=topic.topic,
-                partitions=tuple(_ended(one.partition, found) for one, found in parts),
+                partitions=tuple(_ended(exchange, one.partition, found) for one, found in parts),
             )
             for topic, parts in by_topic(asked.topics, "partitions", ids, answer)
         )
@@ -96,12 +97,12 @@ def offset_for_leader_epoch(exchange: Exchange) -> None:
     exchange.ask(question, then)
 
 
-def _ended(partition: int, found: Any) -> EpochEnded:
+def _ended(exchange: Exchange, partition: int, found: Any) -> EpochEnded:
     if not isinstance(found, native.EpochEnded):
-        error = foreign_code(found.error)
+        error = exchange.code(found.error)
         return EpochEnded(error_code=error, partition=partition, end_offset=-1)
     return EpochEnded(
-        error_code=foreign_code(found.error),
+        error_code=exchange.code(found.error),
         partition=partition,
         leader_epoch=found.leader_epoch,
         end_offset=found.end_offset,

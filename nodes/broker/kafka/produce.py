@@ -7,7 +7,6 @@ from typing import Any
 from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.leaders import Leaders
 from nodes.broker.kafka.outcomes import by_topic, of_known
-from transport.gateway.kafka.codes import foreign_code
 from transport.gateway.kafka.messages.produce import (
     ProducedPartition,
     ProducedTopic,
@@ -80,11 +79,11 @@ def _partition(
     if not isinstance(outcome, native.ProducedPartition):
         text = getattr(outcome, "text", "") or meaning(error).text
         return ProducedPartition(
-            index=index, error_code=foreign_code(error), base_offset=-1, error_message=text
+            index=index, error_code=exchange.code(error), base_offset=-1, error_message=text
         )
     return ProducedPartition(
         index=index,
-        error_code=foreign_code(error),
+        error_code=exchange.code(error),
         base_offset=outcome.base_offset,
         log_append_time_ms=outcome.log_append_time_ms,
         log_start_offset=outcome.log_start_offset,

@@ -209,6 +209,36 @@ def test_topics_are_known_by_their_ids_where_these_are_given() -> None:
     assert asked == [ORDERS, TopicId(b"?" * 16)]  # the handlers know of the second one
 
 
+@pytest.mark.parametrize(("version", "code"), [(12, UNKNOWN), (13, ErrorCode.UNKNOWN_TOPIC_ID)])
+def test_who_knows_a_topic_by_its_name_is_not_told_of_its_id(version: int, code: int) -> None:
+    gone = ErrorCode.UNKNOWN_TOPIC_ID  # it was deleted while they waited
+    bench = Bench()
+    one = fetch.FetchPartition(partition=1, fetch_offset=5, partition_max_bytes=99)
+    topic = fetch.FetchTopic(topic="orders", topic_id=ORDERS, partitions=(one,))
+    wanted = fetch.FetchRequest(max_wait_ms=500, min_bytes=1, topics=(topic,))
+    bench.send(ApiKey.FETCH, version, wanted)
+    lost = native_fetch.FetchedPartition(ORDERS, 1, gone, Offset(-1), Offset(-1), -1)
+    bench.reply(native_fetch.FetchResponse(ErrorCode.NONE, (lost,)))
+    assert only(bench).responses[0].partitions[0].error_code == code
+    bench = Bench()
+    data = (produce.ProducePartition(index=1, records=b"1"),)
+    written = produce.ProduceTopic(name="orders", topic_id=ORDERS, partition_data=data)
+    write_there = produce.ProduceRequest(acks=-1, timeout_ms=1_500, topic_data=(written,))
+    bench.send(ApiKey.PRODUCE, version, write_there)
+    bench.reply(native_produce.ProduceResponse(ErrorCode.NONE, (wrote(1, gone),)))
+    assert only(bench).responses[0].partition_responses[0].error_code == code
+
+
+def test_offsets_are_listed_by_the_names_of_topics() -> None:
+    bench = Bench()
+    part = offsets.ListOffsetsPartition(partition_index=0, timestamp=777)
+    topics = (offsets.ListOffsetsTopic(name="orders", partitions=(part,)),)
+    bench.send(ApiKey.LIST_OFFSETS, 10, offsets.ListOffsetsRequest(replica_id=-1, topics=topics))
+    gone = native_fetch.ListedOffset(ORDERS, 0, ErrorCode.UNKNOWN_TOPIC_ID)
+    bench.reply(native_fetch.ListOffsetsResponse(ErrorCode.NONE, (gone,)))
+    assert only(bench).topics[0].partitions[0].error_code == UNKNOWN
+
+
 def test_a_client_cannot_read_as_a_replica() -> None:
     bench = Bench()
     bench.send(ApiKey.FETCH, 4, read(["orders"], replica_id=2))
