@@ -182,6 +182,13 @@ def test_what_is_no_request_ends_its_connection_and_nothing_else(data: bytes) ->
     assert "10.9.9.9" in bench.context.reports[0]
 
 
+def test_a_client_that_was_set_up_for_tls_is_told_apart() -> None:
+    bench = Bench()
+    bench.listener.on_bytes(LAST, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", NOW)
+    assert "this is TLS" in bench.context.reports[0]
+    assert bench.context.figures["kafka_frames_malformed"] == 1
+
+
 def test_the_log_names_only_so_many_of_them() -> None:
     bench = Bench()
     for _ in range(connection.REPORTED_MAX + 5):

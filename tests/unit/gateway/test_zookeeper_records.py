@@ -282,6 +282,13 @@ def test_frames_come_whole_however_they_were_cut() -> None:
         assert found == [bytes([number]) * number for number in range(50)]
 
 
+def test_who_was_set_up_for_tls_is_told_apart() -> None:
+    frames = Frames(100)
+    frames.feed(b"\x16\x03\x01\x02\x00")
+    with pytest.raises(MalformedJute, match="this is TLS"):
+        frames.next()
+
+
 @pytest.mark.parametrize("length", [101, -1, -(2**31), 2**31 - 1])
 def test_a_frame_is_judged_by_its_length_alone(length: int) -> None:
     frames = Frames(100)

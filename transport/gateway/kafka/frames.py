@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from struct import Struct as Layout
 from typing import NamedTuple
 
+from transport.gateway.greeting import greeting
 from transport.gateway.kafka.apis import Conversation, conversation
 from transport.gateway.kafka.fields import Struct
 from transport.gateway.kafka.reader import MalformedFrame, Reader
@@ -58,7 +59,8 @@ class FrameReader:
     def _judge(self, announced: memoryview) -> int:
         size = int.from_bytes(announced, "big", signed=True)
         if not _HEADER.size <= size <= self.bytes_max:
-            raise MalformedFrame(f"a frame of {size} bytes; {self.bytes_max} are the most")
+            why = greeting(bytes(announced)) or f"{self.bytes_max} are the most"
+            raise MalformedFrame(f"a frame of {size} bytes; {why}")
         return size
 
 

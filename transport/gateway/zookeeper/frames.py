@@ -5,6 +5,7 @@ Operators ask a server by four letters without a frame; as a length they would b
 
 from __future__ import annotations
 
+from transport.gateway.greeting import greeting
 from transport.gateway.zookeeper.jute import MalformedJute
 
 LENGTH_BYTES = 4
@@ -62,7 +63,8 @@ class Frames:
             return None
         size = int.from_bytes(data[:LENGTH_BYTES], "big", signed=True)
         if not 0 <= size <= self._bytes_max:
-            raise MalformedJute(f"a frame of {size} bytes")
+            why = greeting(bytes(data[:LENGTH_BYTES]))
+            raise MalformedJute(f"a frame of {size} bytes" + (why and f"; {why}"))
         end = LENGTH_BYTES + size
         if len(data) < end:
             return None
