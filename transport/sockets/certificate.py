@@ -33,6 +33,8 @@ _ENCODINGS = {
     0x1C: "utf-32-be",  # UniversalString
     0x1E: "utf-16-be",  # BMPString
 }
+_UNIVERSAL_STRING = 0x1C
+"""Written as its bytes too: so Java does."""
 _VERSION, _UTC_TIME = 0xA0, 0x17
 
 
@@ -130,14 +132,20 @@ def _text(tag: int, contents: bytes) -> str:
 def _written(attribute: tuple[str, _Value]) -> str:
     oid, (tag, contents) = attribute
     keyword = _KEYWORDS.get(oid)
-    if keyword is None or tag not in _ENCODINGS:
-        size = len(contents)
-        head = bytes((tag, size)) if size < 0x80 else bytes((tag, 0x82, *size.to_bytes(2, "big")))
-        return f"{keyword or oid}=#{(head + contents).hex()}"
+    if keyword is None or tag not in _ENCODINGS or tag == _UNIVERSAL_STRING:
+        return f"{keyword or oid}=#{_encoded(tag, contents).hex()}"
     text = "".join(f"\\{one}" if one in ',=+<>#;"\\' else one for one in _text(tag, contents))
     bare = text.strip(" ")
     before, after = len(text) - len(text.lstrip(" ")), len(text) - len(text.rstrip(" "))
     return f"{keyword}=" + ("\\ " * before + bare + "\\ " * after if bare else "\\ " * len(text))
+
+
+def _encoded(tag: int, contents: bytes) -> bytes:
+    size = len(contents)
+    if size < 0x80:
+        return bytes((tag, size)) + contents
+    digits = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(digits))) + digits + contents
 
 
 def _seconds(tag: int, text: str) -> int:

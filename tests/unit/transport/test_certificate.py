@@ -84,7 +84,15 @@ def test_what_has_no_keyword_is_written_as_its_bytes() -> None:
     assert read.subject == f"1.2.840.113549.1.9.1=#16{size}{address.encode().hex()}"
     assert read.common_names == ()
     long = read_certificate(certificate(rdn(name(NameOID.TITLE, "x" * 63 + "ü" * 65))))
-    assert long.subject.startswith("2.5.4.12=#0c8200c1")
+    assert long.subject.startswith("2.5.4.12=#0c81c1")
+
+
+def test_a_universal_string_is_read_as_text_and_written_as_its_bytes() -> None:
+    """As Java writes it, and with it ZooKeeper."""
+    read = read_certificate(
+        certificate(rdn(name(NameOID.COMMON_NAME, "日", Asn1Type.UniversalString)))
+    )
+    assert (read.subject, read.common_names) == ("CN=#1c04000065e5", ("日",))
 
 
 def test_names_in_other_alphabets_and_several_in_one() -> None:
