@@ -40,6 +40,7 @@ from transport.wire.messages.coordination import (
 )
 
 WAIT_S = 10.0
+SCHEMES = ("digest", "ip")
 NODE = NodeEndpoints(NodeId(1), NodeName("coordinator-1"), ("coordinator",), "", "tcp://c:1", "")
 
 
@@ -73,6 +74,8 @@ class Coordinator:
     def open(self, request: OpenSessionRequest) -> Message:
         self.opened.append(request)
         self.proofs = list(request.auth)
+        if any(proof.scheme not in SCHEMES for proof in request.auth):
+            return OpenSessionResponse(ErrorCode.AUTH_FAILED)
         if self.read_only:
             if not request.read_only:
                 return OpenSessionResponse(ErrorCode.NO_QUORUM)
