@@ -13,7 +13,12 @@ from typing import Any, Self, TypeVar
 
 from odradek.cluster.bootstrap import Hosts
 from odradek.cluster.committing import GroupMetadata, OffsetAndMetadata
-from odradek.errors import ClientTimeoutError, OdradekError, TransactionAbortableError
+from odradek.errors import (
+    ClientClosedError,
+    ClientTimeoutError,
+    OdradekError,
+    TransactionAbortableError,
+)
 from odradek.measures import Metrics
 from odradek.producer import client as blocking
 from odradek.producer.futures import WatchedFuture
@@ -187,6 +192,10 @@ class Producer:
                 self._backlog.popleft()
         finally:
             self._drain = None
+            while self._backlog:  # closed before their turn came
+                _, future = self._backlog.popleft()
+                if not future.done():
+                    future.set_exception(ClientClosedError("the producer was closed"))
 
 
 def _pass_on(source: asyncio.Future[Any], target: asyncio.Future[Any]) -> None:

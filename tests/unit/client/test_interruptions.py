@@ -284,3 +284,14 @@ def test_headers_are_taken_as_they_are_at_the_call(real_loop: Any) -> None:
     with reader(real_loop) as consumer:
         given = [list(next(consumer).headers) for _ in range(2)]
     assert given == [[("a", b"1"), ("b", b"2")]] * 2
+
+
+def test_what_waits_for_its_turn_fails_when_an_awaited_producer_is_closed() -> None:
+    async def use() -> None:
+        producer = aio.Producer("127.0.0.1:1", buffer_memory=1)
+        sends = [producer.send("t", b"x") for _ in range(4)]
+        await producer.close(0.01)
+        outcomes = await asyncio.gather(*sends, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [ClientClosedError] * 4
+
+    asyncio.run(asyncio.wait_for(use(), WAIT_S))
