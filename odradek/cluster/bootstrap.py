@@ -19,6 +19,7 @@ BOOTSTRAP_VARIABLE = "ODRADEK_BOOTSTRAP"
 DATA_DIR_VARIABLE = "ODRADEK_DATA_DIR"
 KEYS_VARIABLE = "ODRADEK_KEYS"
 CLUSTER_FILE = "cluster.json"
+TCP = "tcp://"
 CLUSTER_KEY_FILE = "cluster.key"
 NODE_LISTS = ("nodes", "elsewhere")
 """What in it lists nodes: those of this host, and those of others."""
@@ -87,7 +88,10 @@ def seeds_in(data_dir: Path) -> Seeds:
         ) from None
     except (OSError, ValueError) as error:
         raise NoClusterError(f"{path} cannot be read: {error}") from error
-    endpoints = tuple(_clients_doors(described))
+    try:
+        endpoints = tuple(_clients_doors(described))
+    except ValueError as error:
+        raise NoClusterError(f"{path}: {error}") from error
     if not endpoints:
         raise NoClusterError(f"{path} names no node that clients can reach")
     return Seeds(endpoints, str(path), owners_keys(described))
@@ -129,10 +133,11 @@ def addresses_of(hosts: str | Sequence[str]) -> list[str]:
 
 def to_endpoint(address: str) -> str:
     """Return ``host:port`` or ``[v6]:port`` as ``tcp://host:port``; endpoints stay as they are."""
-    address = address.strip()
-    if "://" in address:
-        return address
-    host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+    place = address.strip().removeprefix(TCP)
+    if "://" in place:
+        return place
+    host, colon, port = place.rpartition(":")
+    known = colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536
+    if not known:
         raise ValueError(f"{address!r} is not an address; write host:port, as 127.0.0.1:9092")
-    return f"tcp://{host}:{port}"
+    return f"{TCP}{host}:{port}"

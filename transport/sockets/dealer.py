@@ -27,7 +27,11 @@ class DealerSocket:
         """On the present connection: told to the peer with each request."""
         self.up = False
         self._coming_up = False
-        self.socket.connect(endpoint)
+        try:
+            self.socket.connect(endpoint)
+        except zmq.ZMQError:
+            self.close()  # the context waits for every socket that is open
+            raise
 
     def receive(self) -> list[bytes] | None:
         """Return the frames of the next message, or None."""

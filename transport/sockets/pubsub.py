@@ -47,7 +47,11 @@ class SubscriberSocket:
             self.socket.setsockopt(zmq.SUBSCRIBE, topic)
         secure_link(self.socket, keys)
         self.monitor = Monitor(self.socket)
-        self.socket.connect(endpoint)
+        try:
+            self.socket.connect(endpoint)
+        except zmq.ZMQError:
+            self.close()  # the context waits for every socket that is open
+            raise
 
     def receive(self) -> list[bytes] | None:
         """Return the frames of the next event without its topic, or None."""

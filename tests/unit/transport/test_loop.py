@@ -19,7 +19,9 @@ from transport.driver.pool import QUICK_IN_A_ROW
 from transport.driver.ports import SLEEP_MAX_MS, Door, LinkId, Origin, Ports
 from transport.kernel import Now
 from transport.sockets import router
+from transport.sockets.dealer import DealerSocket
 from transport.sockets.options import FRAME_BYTES_MAX, PortInUse
+from transport.sockets.pubsub import SubscriberSocket
 from transport.sockets.router import UNREAD_BYTES_MAX
 from transport.wire.codec import Envelope, Kind, decode, encode
 from transport.wire.errors import ErrorCode
@@ -151,6 +153,18 @@ def ask(client: Running, link: LinkId, timeout_ms: int = 5_000) -> SimpleQueue[M
 
     assert client.do(request), "the link is down"
     return answers
+
+
+@pytest.mark.parametrize("kind", [DealerSocket, SubscriberSocket])
+def test_a_socket_that_cannot_connect_holds_up_no_end(kind: type[DealerSocket]) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    arguments = () if kind is DealerSocket else ((b"",),)
+    with pytest.raises(zmq.ZMQError):
+        kind(context, "tcp://nowhere", *arguments)
+    ended = threading.Thread(target=context.term, daemon=True)
+    ended.start()
+    ended.join(WAIT_S)
+    assert not ended.is_alive()
 
 
 def test_a_request_is_answered(start: Start) -> None:

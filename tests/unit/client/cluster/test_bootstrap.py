@@ -30,7 +30,7 @@ def test_addresses_are_lists_or_comma_lists() -> None:
     assert parse_hosts(["a:1", "[::1]:2", "ipc:///x"]) == expected
 
 
-@pytest.mark.parametrize("wrong", ["a", ":1", "a:", "a:x", "a:0", "a:65536", "a:²"])
+@pytest.mark.parametrize("wrong", ["a", ":1", "a:", "a:x", "a:0", "a:65536", "a:²", "tcp://a"])
 def test_a_wrong_address_says_what_would_be_right(wrong: str) -> None:
     with pytest.raises(ValueError, match="write host:port"):
         to_endpoint(wrong)
@@ -59,7 +59,17 @@ def test_a_missing_cluster_says_where_it_was_looked_for(tmp_path: Path) -> None:
         find_seeds()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"nodes": 3}', '{"nodes": [{"clients": 3}]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"nodes": 3}',
+        '{"nodes": [{"clients": 3}]}',
+        '{"nodes": [{"clients": "tcp://a"}]}',
+    ],
+)
 def test_a_damaged_file_is_an_error_that_names_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
 ) -> None:
