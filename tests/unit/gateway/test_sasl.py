@@ -111,15 +111,16 @@ def test_a_first_message_that_is_none(first: bytes) -> None:
 
 def test_a_final_message_of_another_exchange() -> None:
     client = ScramClient("user", "pencil", "SCRAM-SHA-256")
+    first = client.first_message()
     recorded = server(nonce="one")
-    client.process_server_first_message(recorded.answer(client.first_message()))
+    client.process_server_first_message(recorded.answer(first))
     final = client.final_message()
     other = server(nonce="two")
-    other.answer(client.first_message())
+    other.answer(first)
     with pytest.raises(SaslFailure, match="another exchange"):
         other.answer(final)
     bound = server(nonce="one")
-    bound.answer(b"y,," + client.first_message()[3:])
+    bound.answer(b"y,," + first[3:])
     with pytest.raises(SaslFailure, match="another exchange"):
         bound.answer(final)
     recorded.answer(final)
