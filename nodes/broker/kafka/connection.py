@@ -152,10 +152,11 @@ class Connection:
 
     def _begin(self, frame: memoryview, now: Now) -> None:
         self.listener.context.count("kafka_requests")
-        api_key = int.from_bytes(frame[:2], "big", signed=True)
-        if self.proof is not None and not self.proof.admits(api_key, now):
-            self.end("kafka_requests_unproved", f"API {api_key}, and no proof who asks")
-            return
+        if self.proof is not None:
+            api_key = int.from_bytes(frame[:2], "big", signed=True)
+            if not self.proof.admits(api_key, now):
+                self.end("kafka_requests_unproved", f"API {api_key}, and no proof who asks")
+                return
         try:
             asked = read_request(frame)
         except UnspokenVersion as unspoken:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 from base64 import b64encode
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from nodes.broker.context import BrokerContext
@@ -265,6 +265,8 @@ class Doorkeeper:
         def tried(is_right: bool | BaseException, now: Now) -> None:
             self._is_trying = False
             self._next_trial_ms = now.mono_ms + credential.iterations // ITERATIONS_A_MS
+            if not trial.exchange.connection.is_open:
+                return
             if is_right is True:
                 self._let_in(trial.exchange, trial.user, credential)
             else:
@@ -276,3 +278,10 @@ class Doorkeeper:
         """Return when this wants a turn."""
         tries = self._next_trial_ms if self._trials and not self._is_trying else None
         return earliest(next(iter(self._awaited.values()), None), tries)
+
+    def check(self, connections: Collection[Connection]) -> None:
+        """Assert that each connection has proved something or is awaited, and no other is known."""
+        assert self._awaited.keys().isdisjoint(self._inside), "nobody is awaited who is in"
+        assert {*self._awaited, *self._inside} == set(connections), "A9: everybody is one of them"
+        for connection, user in self._inside.items():
+            assert connection.origin.principal == user, "A9: the principal is the user"

@@ -161,3 +161,5 @@ class KafkaListener:
         """Assert that what is held is counted."""
         held = sum(connection.held_bytes for connection in self._connections.values())
         assert held == self.held_bytes, "every byte held is counted once"
+        if self.doorkeeper is not None:
+            self.doorkeeper.check(self._connections.values())

@@ -369,3 +369,14 @@ def test_plain_passwords_are_tried_one_at_a_time_and_not_all_the_time() -> None:
     bench.pool.work(later(9))
     bench.turn(9 + pause_ms)
     assert bench.pool.jobs == [], "who has gone is not tried"
+
+
+def test_who_goes_while_its_password_is_tried_is_forgotten() -> None:
+    bench = GuardedBench(tls=True)
+    bench.shake("PLAIN")
+    bench.step(b"\0alice\0pencil")
+    bench.turn(0)
+    bench.listener.on_stream_end(LAST, NOW)
+    bench.pool.work(later(3))
+    bench.listener.check()
+    assert bench.figure("authentications") == 0
