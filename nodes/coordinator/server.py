@@ -336,7 +336,10 @@ class CoordinatorServer:
         """Return how this coordinator is, for whoever looks in from outside."""
         if not self._started:
             return Outlook("starting", False, False, ())
-        return self._introductions.outlook(now)
+        outlook = self._introductions.outlook(now)
+        if self._listener is None:
+            return outlook
+        return outlook._replace(measures=(*outlook.measures, *self._listener.measures()))
 
     # Requests
 

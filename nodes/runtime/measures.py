@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from transport.driver.entrance import CERTIFICATE_EXPIRES
 from transport.driver.loop import Loop
-from transport.driver.meter import BOUNDS_MS, Histogram
+from transport.driver.meter import BOUNDS_MS, Histogram, Times
 from transport.driver.ports import Program
 from transport.kernel import Now
 
@@ -53,6 +53,12 @@ class NodeProgram(Program, Protocol):
 def gauge(name: str, text: str, value: float) -> Measure:
     """Return a gauge without labels."""
     return Measure(name, text, {(): value})
+
+
+def listened(name: str, times: Times) -> Measure:
+    """Return how long the requests of a listener took, by what its clients call them."""
+    samples = {(("api", api),): each for api, each in sorted(times.latencies.items())}
+    return Measure(name, "From arrival to answer, waits included.", samples, "histogram")
 
 
 def counters(figures: Mapping[str, int]) -> Iterator[Measure]:

@@ -42,6 +42,21 @@ class Histogram:
         return sum(self.counts)
 
 
+class Times:
+    """How long requests took that do not come through a door: those of a listener, by its own names."""
+
+    def __init__(self, clock_ns: Callable[[], int] = monotonic_ns) -> None:
+        self.now_ns = clock_ns
+        self.latencies: dict[str, Histogram] = {}
+
+    def took(self, name: str, since_ns: int) -> None:
+        """Note that a request is answered which has come then."""
+        known = self.latencies.get(name)
+        if known is None:
+            known = self.latencies[name] = Histogram()
+        known.add((self.now_ns() - since_ns) / 1e6)
+
+
 class RequestMeter:
     """The requests of one program's doors."""
 

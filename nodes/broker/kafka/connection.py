@@ -71,7 +71,8 @@ class Connection:
         """How far it has come with proving who it is; None: nobody asks."""
         self._bytes_max = FRAME_BYTES_MAX if self.proof is None else STRANGER_BYTES_MAX
         self._frames = FrameReader(self._bytes_max)
-        self._waiting: deque[memoryview] = deque()
+        self._waiting: deque[tuple[memoryview, int]] = deque()
+        """Frames, and when they have come by the clock of ``listener.times``."""
         self._waiting_bytes = 0
         self._begun: deque[Exchange] = deque()
         """In the order of their requests; the first one is answered next."""
@@ -101,8 +102,9 @@ class Connection:
     def on_bytes(self, data: bytes, now: Now) -> None:
         """Cut what has come into requests, and begin those that may."""
         try:
+            since_ns = self.listener.times.now_ns()
             for frame in self._frames.feed(data):
-                self._waiting.append(frame)
+                self._waiting.append((frame, since_ns))
                 self._waiting_bytes += len(frame)
         except MalformedFrame as fault:
             self.end("kafka_frames_malformed", str(fault))
@@ -119,9 +121,9 @@ class Connection:
         for _ in range(BEGUN_A_TURN):
             if not self._has_next:
                 break
-            frame = self._waiting.popleft()
+            frame, since_ns = self._waiting.popleft()
             self._waiting_bytes -= len(frame)
-            self._begin(frame, now)
+            self._begin(frame, since_ns, now)
         self._beginning = False
         if self._open:
             if self._has_next:
@@ -140,7 +142,7 @@ class Connection:
             return False
         if not self._begun:
             return True
-        writes = int.from_bytes(self._waiting[0][:2], "big") == PRODUCE
+        writes = int.from_bytes(self._waiting[0][0][:2], "big") == PRODUCE
         # All that are begun are writes, if the last one is.
         has_room = len(self._begun) < WRITES_MAX
         return writes and has_room and self._begun[-1].header.api_key == PRODUCE
@@ -150,7 +152,7 @@ class Connection:
         """It has still to prove who it is."""
         return self.proof is not None and not self.proof.user
 
-    def _begin(self, frame: memoryview, now: Now) -> None:
+    def _begin(self, frame: memoryview, since_ns: int, now: Now) -> None:
         self.listener.context.count("kafka_requests")
         if self.proof is not None:
             api_key = int.from_bytes(frame[:2], "big", signed=True)
@@ -165,7 +167,7 @@ class Connection:
         except MalformedFrame as fault:
             self.end("kafka_requests_malformed", str(fault))
             return
-        exchange = Exchange(self, asked, now)
+        exchange = Exchange(self, asked, now, since_ns)
         self._begun.append(exchange)
         self._guard(exchange, lambda: translator(asked.header.api_key)(exchange))
 
@@ -208,9 +210,10 @@ class Connection:
     def answered(self) -> None:
         """Send what is next in order and has its answer."""
         while self._open and self._begun and self._begun[0].is_done:
-            frame = self._begun.popleft().frame
-            if frame is not None:
-                self._send(frame)
+            exchange = self._begun.popleft()
+            if exchange.frame is not None:
+                self._send(exchange.frame)
+            self.listener.times.took(ApiKey(exchange.header.api_key).name, exchange.since_ns)
         if self._has_next and not self._beginning:
             self.listener.hold_up(self)
 

@@ -48,9 +48,9 @@ class Place(NamedTuple):
 class Exchange:
     """Given to the translator of a request, which has it answered exactly once."""
 
-    __slots__ = ("_asked", "body", "connection", "context", "frame", "is_done", "now")
+    __slots__ = ("_asked", "body", "connection", "context", "frame", "is_done", "now", "since_ns")
 
-    def __init__(self, connection: Connection, asked: Asked, now: Now) -> None:
+    def __init__(self, connection: Connection, asked: Asked, now: Now, since_ns: int = 0) -> None:
         self._asked = asked
         self.connection = connection
         self.context: BrokerContext = connection.listener.context
@@ -58,6 +58,8 @@ class Exchange:
         self.body: Any = asked.body
         self.now = now
         """When the request began."""
+        self.since_ns = since_ns
+        """When it came, by the clock of the listener's times."""
         self.frame: Sequence[Buffer] | None = None
         self.is_done = False
 

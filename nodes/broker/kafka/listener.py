@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from nodes.broker.context import BrokerContext
 from nodes.core.acls import Demand
-from nodes.runtime.measures import Measure, gauge
+from nodes.runtime.measures import Measure, gauge, listened
 from nodes.runtime.strangers import Strangers, tls_files
+from transport.driver.meter import Times
 from transport.driver.ports import Origin, Stranger, StreamId
 from transport.kernel import Now
 from transport.wire.codec import Envelope
@@ -58,6 +59,7 @@ class KafkaListener:
         """They have requests that may begin now."""
         self.held_bytes = 0
         """What the connections hold of requests that have not begun."""
+        self.times = Times()
 
     def start(self, endpoint: str) -> None:
         """Listen; raises ``PortInUse``, and ``TlsError``."""
@@ -73,7 +75,7 @@ class KafkaListener:
         """Return what ``/metrics`` tells, beside the counters."""
         connected = gauge("kafka_clients", "Connected to the Kafka listener.", self.client_count)
         held = gauge("kafka_held_bytes", "Of requests that have not begun.", self.held_bytes)
-        return connected, held
+        return connected, held, listened("kafka_request_seconds", self.times)
 
     @property
     def client_count(self) -> int:

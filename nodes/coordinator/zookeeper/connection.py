@@ -91,11 +91,21 @@ class State(Enum):
     CLOSED = "closed"
 
 
+class _Came(NamedTuple):
+    """A request, as it has come."""
+
+    request: ClientRequest
+    size_bytes: int
+    """Of its frame."""
+    since_ns: int
+    """By the clock of the listener's times."""
+
+
 class _Flight(NamedTuple):
     """Requests that are one request of the lane."""
 
-    requests: Sequence[tuple[ClientRequest, int]]
-    """Each with the size of its frame; none: the fence."""
+    requests: Sequence[_Came]
+    """None: the fence."""
     writes: int
 
 
@@ -112,7 +122,7 @@ class Connection:
         self._writes_max = writes_in_flight_max(limits.outstanding_operations_max)
         self._reads_max = min(READS_IN_FLIGHT_MAX, max(1, limits.outstanding_operations_max // 2))
         self._asked: ConnectRequest | None = None
-        self._waiting: deque[tuple[ClientRequest, int]] = deque()
+        self._waiting: deque[_Came] = deque()
         self._flights: deque[_Flight] = deque()
         self._sent: dict[RequestId, Operation] = {}
         """Writes on their way, by number."""
@@ -178,7 +188,8 @@ class Connection:
             if type(request.body) is Ping:
                 self._ask(PingSessionRequest(self.session_id), now)
             else:
-                self._waiting.append((request, len(frame)))
+                since_ns = self._listener.times.now_ns()
+                self._waiting.append(_Came(request, len(frame), since_ns))
                 self._bytes += len(frame)
 
     def _is_full(self) -> bool:
@@ -259,7 +270,7 @@ class Connection:
 
     def _forward(self, now: Now) -> bool:
         """Send on or answer what is first. False: it has to wait."""
-        request, size_bytes = self._waiting[0]
+        request, size_bytes, since_ns = self._waiting[0]
         local = _LOCAL.get(type(request.body))
         if local is not None:
             if self._flights:
@@ -267,6 +278,7 @@ class Connection:
             self._waiting.popleft()
             self._bytes -= size_bytes
             local(self, request)
+            self._took(request, since_ns)
             return True
         is_write = type(request.body) in WRITES
         room = self._writes_max - len(self._sent)
@@ -282,20 +294,21 @@ class Connection:
         for _ in chosen:
             self._waiting.popleft()
         operations = tuple(
-            [self._numbered(cast("Operation", each.body), is_write=is_write) for each, _ in chosen]
+            [
+                self._numbered(cast("Operation", each.request.body), is_write=is_write)
+                for each in chosen
+            ]
         )
         self._operate(chosen, operations, now)
         return True
 
-    def _first_alike(
-        self, first: ClientRequest, count: int, *, is_write: bool
-    ) -> list[tuple[ClientRequest, int]]:
+    def _first_alike(self, first: ClientRequest, count: int, *, is_write: bool) -> list[_Came]:
         """Return as many of those that wait as can be one request of the lane."""
         if not is_write and type(first.body) not in _SMALL_READS:
             return [self._waiting[0]]
         chosen = []
         for each in islice(self._waiting, count):
-            kind = type(each[0].body)
+            kind = type(each.request.body)
             if not (kind in WRITES if is_write else kind in _SMALL_READS):
                 break
             chosen.append(each)
@@ -310,7 +323,7 @@ class Connection:
 
     def _operate(
         self,
-        requests: Sequence[tuple[ClientRequest, int]],
+        requests: Sequence[_Came],
         operations: tuple[SessionOperation, ...],
         now: Now,
     ) -> None:
@@ -357,8 +370,11 @@ class Connection:
         self._reads_in_flight -= len(flight.requests) - flight.writes
         written = []
         ends = False
-        for (request, size_bytes), result in zip(flight.requests, body.results, strict=True):
+        for (request, size_bytes, since_ns), result in zip(
+            flight.requests, body.results, strict=True
+        ):
             self._bytes -= size_bytes
+            self._took(request, since_ns)
             closes = type(request.body) is CloseSession
             if result.error == ErrorCode.SESSION_EXPIRED and not closes:
                 ends = True
@@ -367,6 +383,9 @@ class Connection:
             ends = ends or closes or self._has_failed_proof(request, result)
         self.answered += len(written)
         return self._send(*written) and not (ends and not self.close())
+
+    def _took(self, request: ClientRequest, since_ns: int) -> None:
+        self._listener.times.took(type(request.body).__name__, since_ns)
 
     def _has_failed_proof(self, request: ClientRequest, result: Result) -> bool:
         """Note whom a client has proved to be; who has proved nothing is sent away, as ZooKeeper does."""

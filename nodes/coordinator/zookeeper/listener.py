@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from nodes.coordinator.context import CoordinatorContext
 from nodes.coordinator.lanes import Lanes
 from nodes.coordinator.quorum import Quorum
+from nodes.runtime.measures import Measure, gauge, listened
 from nodes.runtime.strangers import Strangers, tls_files
+from transport.driver.meter import Times
 from transport.driver.ports import Origin, Stranger, StreamId
 from transport.kernel import Now
 from transport.wire.codec import Envelope
@@ -47,6 +49,7 @@ class Listener:
         self._awake: dict[Connection, None] = {}
         self._left: list[tuple[SessionId, Origin]] = []
         """Connections that have ended, to be told to their lanes."""
+        self.times = Times()
 
     def open(self) -> None:
         """Listen where the settings say. Raises ``PortInUse``, and ``TlsError``."""
@@ -57,6 +60,14 @@ class Listener:
             connections_max=CONNECTIONS_MAX,
             idle_max_ms=config.coordinator.session_timeout_max_ms,
             tls=tls_files(config),
+        )
+
+    def measures(self) -> tuple[Measure, ...]:
+        """Return what ``/metrics`` tells, beside the counters."""
+        connected = len(self._connections)
+        return (
+            gauge("zookeeper_clients", "Connected to the ZooKeeper listener.", connected),
+            listened("zookeeper_request_seconds", self.times),
         )
 
     @property

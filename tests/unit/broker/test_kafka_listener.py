@@ -88,6 +88,22 @@ def test_who_a_client_has_proved_to_be_is_the_principal_of_its_requests() -> Non
     assert numbers(bench) == [number]
 
 
+def test_a_requests_time_is_counted_from_its_arrival_by_its_api() -> None:
+    bench = Bench()
+    clock = iter(range(0, 10**12, 3_000_000))
+    bench.listener.times.now_ns = lambda: next(clock)
+    for _ in range(2):
+        bench.send(ApiKey.FIND_COORDINATOR, 0, FIND)
+    assert bench.listener.times.latencies == {}
+    for _ in range(2):  # they have come at 0 and 3 ms, and are answered at 6 and 9
+        bench.reply(FindCoordinatorResponse(ErrorCode.COORDINATOR_NOT_AVAILABLE))
+        bench.end_turn()
+    [(name, took)] = bench.listener.times.latencies.items()
+    assert (name, took.count, took.total_ms) == ("FIND_COORDINATOR", 2, 12)
+    [measure] = [one for one in bench.listener.measures() if one.name == "kafka_request_seconds"]
+    assert measure.samples == {(("api", "FIND_COORDINATOR"),): took}
+
+
 def test_writes_go_on_beside_each_other_and_are_answered_in_order() -> None:
     bench = Bench()
     sent = [bench.send(ApiKey.PRODUCE, 7, write()) for _ in range(3)]

@@ -17,6 +17,7 @@ from tests.unit.coordinator.zookeeper_client import (
     setting,
     watching,
 )
+from transport.driver.meter import Histogram
 from transport.driver.ports import Door, Origin
 from transport.gateway.zookeeper import jute
 from transport.gateway.zookeeper.jute import JuteReader
@@ -87,6 +88,22 @@ def test_answers_come_in_the_order_of_their_requests(ensemble: Ensemble) -> None
     zxids = [answer.zxid for answer in answers]
     assert zxids == sorted(zxids)
     assert one.ask(PING, xid=-2).error == 0
+
+
+def test_how_long_requests_take_is_told_by_what_they_are(ensemble: Ensemble) -> None:
+    number = ensemble.leader()
+    one = client(ensemble, number).connect()
+    one.ask(CREATE, *create("/n", b"0"))
+    for _ in range(2):
+        one.ask(GET, *watching("/n", watch=False))
+    one.ask(OpCode.WHO_AM_I)
+    outlook = ensemble.nodes[number].server.outlook(ensemble.now)
+    told = {measure.name: measure.samples for measure in outlook.measures}
+    took = told["zookeeper_request_seconds"].items()
+    counts = {labels: one.count for labels, one in took if isinstance(one, Histogram)}
+    apis = {"Create": 1, "GetData": 2, "WhoAmI": 1}
+    assert counts == {(("api", name),): count for name, count in apis.items()}
+    assert told["zookeeper_clients"] == {(): 1}
 
 
 def test_a_watch_is_told_after_it_is_set_and_before_what_it_saw_can_be_read(
