@@ -158,6 +158,9 @@ class BrokerConfig:
     connections_max_reauth_ms: int = setting(
         0, "Kafka's: whoever has proved a password stays; a user who is removed does not", low=0
     )
+    group_consumer_session_timeout_ms: int = setting(
+        45_000, "Kafka's, of KIP-848's members that name none: Kafka's clients cannot", low=3_000
+    )
     group_members_max: int = setting(1_000, "bounds what a stuck deployment can take", low=1)
     transaction_timeout_max_ms: int = setting(
         900_000, "Kafka's: an open transaction holds readers of committed records up", low=1

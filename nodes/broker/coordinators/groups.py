@@ -77,6 +77,7 @@ class GroupCoordinator:
         self._settings = GroupSettings(
             session_timeout_min_ms=broker.group_session_timeout_min_ms,
             session_timeout_max_ms=broker.group_session_timeout_max_ms,
+            session_timeout_ms=broker.group_consumer_session_timeout_ms,
             members_max=broker.group_members_max,
             offsets_retention_ms=broker.offsets_retention_minutes * 60_000,
         )

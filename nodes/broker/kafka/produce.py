@@ -22,6 +22,17 @@ from transport.wire.messages import produce as native
 ABORTABLE_FROM = 11
 """Older producers have no TRANSACTION_ABORTABLE: what they know of is the loss of their epoch."""
 
+_UNVERIFIED = frozenset(
+    {
+        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+        ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.NOT_COORDINATOR,
+        ErrorCode.CONCURRENT_TRANSACTIONS,
+    }
+)
+"""Why a transaction's coordinator has not vouched for a batch yet. No producer knows these as answers
+to Produce: they are told NOT_ENOUGH_REPLICAS, as by Kafka, and send the batch again."""
+
 Answer = native.ProduceResponse | Refusal
 
 
@@ -76,6 +87,8 @@ def _partition(
     error = outcome.error
     if error == ErrorCode.TRANSACTION_ABORTABLE and exchange.version < ABORTABLE_FROM:
         error = ErrorCode.INVALID_PRODUCER_EPOCH
+    elif error in _UNVERIFIED:
+        error = ErrorCode.NOT_ENOUGH_REPLICAS
     if not isinstance(outcome, native.ProducedPartition):
         text = getattr(outcome, "text", "") or meaning(error).text
         return ProducedPartition(

@@ -22,7 +22,7 @@ from nodes.core.transaction.events import (
     WriteMarkers,
 )
 from nodes.core.transaction.records import State, TransactionValue, decode, encode
-from nodes.core.transaction.requests import added, has_ended, judge, next_epoch
+from nodes.core.transaction.requests import added, goes_on_already, has_ended, judge, next_epoch
 from transport.kernel import Answer, Now, earliest
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import ProducerEpoch, ProducerId
@@ -155,6 +155,10 @@ class TransactionCore:
         if error is not ErrorCode.NONE:
             self._refuse(token, InitProducerIdResponse(error), "", effects)
             return
+        if before is not None and goes_on_already(before, body.producer_id, body.producer_epoch):
+            answer = InitProducerIdResponse(error, before.producer_id, before.producer_epoch)
+            self._reply(token, answer, effects)
+            return
         producer_id, epoch = body.fresh_id, ProducerEpoch(0)
         if before is not None:
             following = next_epoch(before, body.fresh_id)
@@ -162,6 +166,8 @@ class TransactionCore:
             producer_id, epoch = following
         timeout_ms = body.transaction_timeout_ms
         value = TransactionValue(producer_id, epoch, State.EMPTY, timeout_ms, now.wall_ms)
+        if body.producer_epoch != NO_EPOCH:
+            value = replace(value, ended_id=body.producer_id, ended_epoch=body.producer_epoch)
         self._become(transactional_id, value, effects)
         self._reply(token, InitProducerIdResponse(ErrorCode.NONE, producer_id, epoch), effects)
 

@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 from nodes.core.transaction.records import State, TransactionValue
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import ProducerEpoch, ProducerId, TopicId
-from transport.wire.messages.transactions import TransactionPartition
+from transport.wire.ids import NO_PRODUCER_ID, ProducerEpoch, ProducerId, TopicId
+from transport.wire.messages.transactions import NO_EPOCH, TransactionPartition
 
 EPOCH_MAX = 32_765
 """Of a transaction: the marker after the last one still has an epoch of 16 bits."""
 EPOCH_NEARLY_MAX = 32_000
+NOBODY = (NO_PRODUCER_ID, NO_EPOCH)
 PARTITIONS_MAX = 10_000
 """In one transaction."""
 
@@ -70,6 +71,18 @@ def has_ended(
     ended = (producer_id, producer_epoch) == (value.ended_id, value.ended_epoch)
     under_way = value.keeps_epoch and value.state is State.ONGOING
     return ended and not value.fenced and not under_way
+
+
+def goes_on_already(
+    value: TransactionValue, producer_id: ProducerId, producer_epoch: ProducerEpoch
+) -> bool:
+    """Tell whether this producer has asked to go on before, and has not begun anything since.
+
+    Then the answer was lost, and is given again: another epoch would fence out its own producer if
+    the first request were the one that comes late (KIP-360).
+    """
+    former = (value.ended_id, value.ended_epoch)
+    return value.state is State.EMPTY and former == (producer_id, producer_epoch) != NOBODY
 
 
 def added(

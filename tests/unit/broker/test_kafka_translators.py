@@ -115,6 +115,24 @@ def test_old_producers_are_told_what_they_know(version: int, told: int) -> None:
 
 
 @pytest.mark.parametrize(
+    "error",
+    [
+        ErrorCode.NOT_COORDINATOR,
+        ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+        ErrorCode.CONCURRENT_TRANSACTIONS,
+    ],
+)
+def test_who_is_not_vouched_for_yet_is_told_to_write_again(error: ErrorCode) -> None:
+    """Producers know of no coordinator in what they are answered to Produce."""
+    bench = Bench()
+    bench.send(ApiKey.PRODUCE, 9, write({"orders": [0]}, transaction="tx"))
+    bench.reply(native_produce.ProduceResponse(ErrorCode.NONE, (wrote(0, error),)))
+    told = only(bench).responses[0].partition_responses[0].error_code
+    assert told == ErrorCode.NOT_ENOUGH_REPLICAS
+
+
+@pytest.mark.parametrize(
     ("version", "told"), [(3, ErrorCode.INVALID_PRODUCER_EPOCH), (4, ErrorCode.PRODUCER_FENCED)]
 )
 def test_a_producers_id_is_asked_for_as_it_stands(version: int, told: int) -> None:

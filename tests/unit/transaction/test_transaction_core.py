@@ -204,8 +204,24 @@ def test_a_producer_goes_on_after_an_error_under_its_own_id() -> None:
     assert driven.init(who=who) == "CONCURRENT_TRANSACTIONS"
     driven.written()
     assert driven.init(who=who) == (101, 2)
-    assert driven.init(who=who) == "PRODUCER_FENCED"
     assert driven.init("unknown", who=who) == "INVALID_PRODUCER_ID_MAPPING"
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_who_asks_to_go_on_again_is_answered_as_before(restarts: bool) -> None:
+    """The answer was lost; a repetition that comes late fences nobody (KIP-360)."""
+    driven = Driven()
+    who = driven.begun()
+    going_on = driven.init(who=who)
+    assert going_on == (101, 1)
+    if restarts:
+        driven.restart()
+    assert driven.init(who=who) == going_on
+    assert driven.init(who=going_on) == (101, 2)
+    assert driven.init(who=who) == "PRODUCER_FENCED"
+    newer = driven.begun()
+    assert driven.init(who=going_on) == "PRODUCER_FENCED"
+    assert driven.add(newer) == "NONE"
 
 
 def test_the_time_of_a_transaction_ends_it() -> None:
