@@ -39,11 +39,14 @@ class Tongue(NamedTuple):
     """From 0, the lowest versions, to 1, the highest."""
     is_newer: bool = False
     """It begins with a version that its broker does not know."""
+    limits: tuple[tuple[ApiKey, int], ...] = ()
+    """The highest versions of some APIs that it speaks."""
 
     def version(self, key: ApiKey, told: dict[int, tuple[int, int]]) -> int:
         """Choose one of those told of; lower ones than have a declaration nobody is that old for."""
         low, high = told[key]
         low = max(low, APIS[key].lowest)
+        high = min(high, dict(self.limits).get(key, high))
         return low + round(self.age * (high - low))
 
 
@@ -122,6 +125,11 @@ class Connection:
         if not self._closed:
             self._stream.close()
             self._end(now)
+
+    def abandon(self) -> None:
+        """Its process is killed: nobody hears any more what comes."""
+        self._closed = True
+        self._stream.close()
 
     def do(self, action: Callable[[Now], object]) -> None:
         """Have the process take something that has come, unless it has closed this meanwhile."""

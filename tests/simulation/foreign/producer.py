@@ -98,19 +98,25 @@ class Lane:
     restarting: bool = False
     """A batch before those that were sent is missing for good: they need another identity."""
 
-    def number(self, batch: Batch, codec: int) -> None:
+    def number(self, batch: Batch, codec: int, *, transactional: bool = False) -> None:
         """Give a batch the next sequence."""
         assert self.identity is not None
         batch.sequence = self.next_sequence
         self.next_sequence += len(batch.values)
         producer_id, epoch = self.identity
         batch.data = batch.builder.build(
-            codec, ProducerId(producer_id), ProducerEpoch(epoch), batch.sequence
+            codec,
+            ProducerId(producer_id),
+            ProducerEpoch(epoch),
+            batch.sequence,
+            transactional=transactional,
         )
 
 
 class ForeignProducer(ForeignProgram):
     """Sends what it is given until it is acknowledged, or given up."""
+
+    transactional_id: str | None = None
 
     def __init__(
         self,
@@ -162,7 +168,7 @@ class ForeignProducer(ForeignProgram):
         if not lane.waiting or len(lane.sent) >= BATCHES_IN_FLIGHT_MAX:
             return None
         batch = _fill(lane.waiting, now)
-        lane.number(batch, self._codec)
+        lane.number(batch, self._codec, transactional=self.transactional_id is not None)
         lane.sent.append(batch)
         return batch
 
@@ -205,7 +211,12 @@ class ForeignProducer(ForeignProgram):
             ProducePartition(index=lane.partition, records=batch.data) for lane, batch in chosen
         )
         topic = ProduceTopic(name=self.topic, topic_id=self.topic_id, partition_data=parts)
-        body = ProduceRequest(acks=ACKS_ALL, timeout_ms=TIMEOUT_MS, topic_data=(topic,))
+        body = ProduceRequest(
+            transactional_id=self.transactional_id,
+            acks=ACKS_ALL,
+            timeout_ms=TIMEOUT_MS,
+            topic_data=(topic,),
+        )
         then = partial(self._answered, chosen)
         self.ask(endpoint, ApiKey.PRODUCE, body, then, now)
         if self.process.random.random() < STRAY_SHARE:

@@ -54,10 +54,12 @@ class ForeignProgram:
         self.process: SimulatedProcess
         self.timers = Timers()
         self.leaders: dict[int, Leader] = {}
+        self.brokers: dict[int, str] = {}
+        """Endpoints by broker id."""
         self._bootstrap = tuple(bootstrap)
         self._tongue = tongue
-        self._connections: dict[str, Connection] = {}
-        """By endpoint."""
+        self._connections: dict[tuple[str, str], Connection] = {}
+        """By endpoint and purpose."""
         self._refreshing = False
 
     # The loop's calls
@@ -83,6 +85,12 @@ class ForeignProgram:
     def stop(self, now: Now) -> None:
         self.process.exit(0)
 
+    def die(self) -> None:
+        """End at once, whatever it is doing; its kernel ends its connections."""
+        for connection in self._connections.values():
+            connection.abandon()
+        self.process.kill()
+
     def pump(self, now: Now) -> None:
         """Send all that may be sent now; called at the end of each turn."""
         raise NotImplementedError
@@ -93,17 +101,19 @@ class ForeignProgram:
         """Return the endpoint of some broker."""
         return self.process.random.choice(self._bootstrap)
 
-    def connection(self, endpoint: str, now: Now) -> Connection:
+    def connection(self, endpoint: str, now: Now, purpose: str = "") -> Connection:
         """Return the connection to a broker; it may have to be made."""
-        known = self._connections.get(endpoint)
+        known = self._connections.get((endpoint, purpose))
         if known is None:
             known = Connection(self.process, endpoint, self._tongue, self._forget, now)
-            self._connections[endpoint] = known
+            self._connections[endpoint, purpose] = known
         return known
 
-    def ask(self, endpoint: str, key: ApiKey, body: Struct, then: Then, now: Now) -> None:
-        """Ask a broker."""
-        self.connection(endpoint, now).ask(key, body, then, now)
+    def ask(
+        self, endpoint: str, key: ApiKey, body: Struct, then: Then, now: Now, purpose: str = ""
+    ) -> None:
+        """Ask a broker; what has another purpose goes by another connection, and waits for nothing."""
+        self.connection(endpoint, now, purpose).ask(key, body, then, now)
 
     def later(self, bounds_ms: tuple[int, int], now: Now) -> int:
         """Have a turn after a while, and return when that is."""
@@ -132,16 +142,16 @@ class ForeignProgram:
             return
         [topic] = response.topics
         assert topic.error_code in NOT_YET, f"Metadata told {topic.error_code} of {topic.name}"
-        places = {one.node_id: f"tcp://{one.host}:{one.port}" for one in response.brokers}
+        self.brokers = {one.node_id: f"tcp://{one.host}:{one.port}" for one in response.brokers}
         self.topic_id = topic.topic_id
-        known = [self._learn(one, places) for one in topic.partitions]
+        known = [self._learn(one) for one in topic.partitions]
         if topic.error_code or not all(known):
             self.refresh(now)
 
-    def _learn(self, told: MetadataPartition, places: dict[int, str]) -> bool:
+    def _learn(self, told: MetadataPartition) -> bool:
         """Take over who leads a partition; False: that is to be asked again."""
         known = self.leaders.get(told.partition_index)
-        endpoint = places.get(told.leader_id)
+        endpoint = self.brokers.get(told.leader_id)
         if endpoint is None:
             return False
         if known is None or told.leader_epoch >= known.epoch:
@@ -161,8 +171,9 @@ class ForeignProgram:
         self._look_later(now)
 
     def _forget(self, connection: Connection, now: Now) -> None:
-        if self._connections.get(connection.endpoint) is connection:
-            del self._connections[connection.endpoint]
+        for place, known in list(self._connections.items()):
+            if known is connection:
+                del self._connections[place]
         self.refresh(now)
 
 
