@@ -7,7 +7,7 @@ where logs begin is the business of ``log_starts``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from nodes.broker.context import BrokerContext
 from nodes.broker.logs.checkpoints import (
@@ -22,6 +22,7 @@ from nodes.broker.logs.checkpoints import (
 )
 from nodes.broker.partitions.log_starts import LogStarts
 from nodes.broker.partitions.replica import Replica, ReplicaState
+from nodes.broker.partitions.rounds import TURN_AFTER_MS, Rounds
 from nodes.storage.disk import StorageError
 from transport.kernel import Now
 from transport.wire.ids import Offset, TopicPartition
@@ -29,7 +30,25 @@ from transport.wire.ids import Offset, TopicPartition
 HIGH_WATERMARK_INTERVAL_MS = 5_000
 """Kafka's replica.high.watermark.checkpoint.interval.ms."""
 
+SYNCED_A_TURN = 500
+"""Logs that are looked at in one turn, whether anything of them is to be synced."""
+NOTED_AT_ONCE = 1_000
+"""With more partitions every checkpoint file is written in a turn of its own."""
+
 Offsets = dict[TopicPartition, Offset]
+
+
+def _high_watermark(replica: Replica) -> Offset | None:
+    core = replica.core if replica.state is ReplicaState.ONLINE else None
+    return None if core is None else core.high_watermark
+
+
+_PRESENT: dict[str, Callable[[Replica], Offset | None]] = {
+    CLEANED: lambda replica: None if replica.log is None else replica.log.cleaned_to,
+    HIGH_WATERMARKS: _high_watermark,
+    RECOVERY_POINTS: lambda replica: None if replica.log is None else replica.log.recovery_point,
+}
+"""By file: what is to be noted of a replica; None: its log is not open yet, or cannot be read."""
 
 
 class Upkeep:
@@ -42,13 +61,18 @@ class Upkeep:
         disk = context.disk
         self.was_clean = take_clean_stop(disk)
         """The last process has synced everything and written nothing since."""
-        self._high_watermarks = read_checkpoint(disk, HIGH_WATERMARKS)
-        self._recovery_points = read_checkpoint(disk, RECOVERY_POINTS)
-        self._cleaned = read_checkpoint(disk, CLEANED)
-        self._unmet = {*self._high_watermarks, *self._recovery_points, *self._cleaned}
+        self._written = {file: read_checkpoint(disk, file) for file in _PRESENT}
+        self._unmet = {name for written in self._written.values() for name in written}
         """Partitions that the last process had, and this one has not had yet: what is noted of them
         stays, for whoever stops, or writes a checkpoint, before it knows the cluster."""
         self.log_starts = LogStarts(context, replicas, self._unmet)
+        self._syncs = Rounds(
+            context,
+            replicas,
+            self._sync,
+            a_turn=SYNCED_A_TURN,
+            interval_ms=lambda: context.config.log.recovery_checkpoint_interval_ms,
+        )
         self._started = False
 
     def start(self, now: Now) -> None:
@@ -56,20 +80,17 @@ class Upkeep:
         if not self._started:
             self._started = True
             self._context.timers.after(now, HIGH_WATERMARK_INTERVAL_MS, self._on_checkpoint)
-            self._context.timers.after(now, self._sync_interval_ms(), self._on_sync)
-
-    def _sync_interval_ms(self) -> int:
-        return self._context.config.log.recovery_checkpoint_interval_ms
+            self._syncs.start(now)
 
     # What was written down
 
     def high_watermark(self, name: TopicPartition) -> Offset:
         """Return the high watermark noted for a partition, 0 when there is none."""
-        return self._high_watermarks.get(name, Offset(0))
+        return self._written[HIGH_WATERMARKS].get(name, Offset(0))
 
     def recovery_point(self, name: TopicPartition) -> Offset:
         """Return the offset noted as synced for a partition, 0 when there is none."""
-        return self._recovery_points.get(name, Offset(0))
+        return self._written[RECOVERY_POINTS].get(name, Offset(0))
 
     def log_start_offset(self, name: TopicPartition) -> Offset:
         """Return the offset noted as a partition's first, 0 when there is none."""
@@ -77,7 +98,7 @@ class Upkeep:
 
     def cleaned_to(self, name: TopicPartition) -> Offset:
         """Return the offset up to which a partition was noted as compacted, 0 when none is."""
-        return self._cleaned.get(name, Offset(0))
+        return self._written[CLEANED].get(name, Offset(0))
 
     def meet(self, name: TopicPartition) -> None:
         """A partition has its replica here: from now on that one says what is noted."""
@@ -93,13 +114,8 @@ class Upkeep:
         """Write the checkpoints that differ from what was written last."""
         if durable:
             self.log_starts.write_now()
-        self._cleaned = self._note(CLEANED, self._cleaned, self._present_cleaned(), durable)
-        self._high_watermarks = self._note(
-            HIGH_WATERMARKS, self._high_watermarks, self._present_high_watermarks(), durable
-        )
-        self._recovery_points = self._note(
-            RECOVERY_POINTS, self._recovery_points, self._present_recovery_points(), durable
-        )
+        for file in _PRESENT:
+            self._note(file, durable=durable)
 
     def note_cut(self, replica: Replica) -> None:
         """Write down, before a log is written to, that less of it is synced than was noted, or that it
@@ -111,41 +127,25 @@ class Upkeep:
         ):
             self.note_all(durable=True)
 
-    def _note(self, name: str, written: Offsets, present: Offsets, durable: bool) -> Offsets:
+    def _note(self, file: str, *, durable: bool = False) -> None:
+        written, present = self._written[file], self._present(file)
         if present == written:
-            return written
+            return
         try:
-            write_checkpoint(self._context.disk, name, present, durable=durable)
+            write_checkpoint(self._context.disk, file, present, durable=durable)
         except StorageError as error:
             self._context.report("checkpoints_failed", str(error))
-            return written
-        return present
+            return
+        self._written[file] = present
 
-    def _present_high_watermarks(self) -> Offsets:
+    def _present(self, file: str) -> Offsets:
         """Of a log that is not open yet, or cannot be read, what was noted stays."""
-        found = still_noted(self._high_watermarks, self._unmet)
+        written, offset_of = self._written[file], _PRESENT[file]
+        found = still_noted(written, self._unmet)
         for replica in self._replicas():
-            core = replica.core if replica.state is ReplicaState.ONLINE else None
-            noted = self.high_watermark(replica.name)
-            offset = noted if core is None else core.high_watermark
-            if offset > 0:
-                found[replica.name] = offset
-        return found
-
-    def _present_recovery_points(self) -> Offsets:
-        found = still_noted(self._recovery_points, self._unmet)
-        for replica in self._replicas():
-            noted = self.recovery_point(replica.name)
-            offset = noted if replica.log is None else replica.log.recovery_point
-            if offset > 0:
-                found[replica.name] = offset
-        return found
-
-    def _present_cleaned(self) -> Offsets:
-        found = still_noted(self._cleaned, self._unmet)
-        for replica in self._replicas():
-            log = replica.log
-            offset = self.cleaned_to(replica.name) if log is None else log.cleaned_to
+            offset = offset_of(replica)
+            if offset is None:
+                offset = written.get(replica.name, Offset(0))
             if offset > 0:
                 found[replica.name] = offset
         return found
@@ -153,13 +153,22 @@ class Upkeep:
     # Time
 
     def _on_checkpoint(self, now: Now) -> None:
-        self.note_all()
+        self._note_next(list(_PRESENT), now)
         self._context.timers.after(now, HIGH_WATERMARK_INTERVAL_MS, self._on_checkpoint)
 
-    def _on_sync(self, now: Now) -> None:
-        for replica in self._replicas():
+    def _note_next(self, files: list[str], now: Now) -> None:
+        """Each file is of one moment; that they are of several does no harm."""
+        while files:
+            self._note(files.pop(0))
+            if files and len(self._written[HIGH_WATERMARKS]) > NOTED_AT_ONCE:
+                self._context.timers.after(
+                    now, TURN_AFTER_MS, lambda later: self._note_next(files, later)
+                )
+                return
+
+    def _sync(self, replicas: Sequence[Replica], now: Now) -> None:
+        for replica in replicas:
             replica.checkpoint(now)
-        self._context.timers.after(now, self._sync_interval_ms(), self._on_sync)
 
     def stop(self, *, opened_all: bool) -> None:
         """Sync and close every log, note everything, and mark the stop as clean if all went well.

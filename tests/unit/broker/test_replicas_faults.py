@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 from typing import Any
 
@@ -12,12 +13,15 @@ from nodes.broker.logs.checkpoints import (
     HIGH_WATERMARKS,
     RECOVERY_POINTS,
     read_checkpoint,
+    write_checkpoint,
 )
 from nodes.broker.logs.identity import META_FILE
-from nodes.broker.partitions.replica import ReplicaState
+from nodes.broker.partitions import upkeep
+from nodes.broker.partitions.replica import Replica, ReplicaState
 from nodes.config import LogConfig
-from nodes.storage.disk import Damaged
+from nodes.storage.disk import Damaged, Disk
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
+from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, Offset, PartitionKey, TopicPartition
 from transport.wire.messages.configs import (
@@ -339,6 +343,39 @@ def test_a_restarted_broker_keeps_its_log_and_its_high_watermark(fleet: Partitio
     assert fleet.write(key, b"c").base_offset == 2
     whole(fleet, key)
     assert fleet.logs(key) == [[b"a", b"b", b"c"]] * 3
+
+
+def test_many_logs_are_synced_and_noted_in_many_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "SYNCED_A_TURN", 2)
+    monkeypatch.setattr(upkeep, "NOTED_AT_ONCE", 3)
+    written: list[tuple[str, int]] = []
+    synced: list[int] = []
+    fleet = PartitionFleet(1, log=LogConfig(recovery_checkpoint_interval_ms=1_000))
+    fleet.settle()
+    checkpoint = Replica.checkpoint
+
+    def write(disk: Disk, name: str, offsets: Any, *, durable: bool) -> None:
+        written.append((name, fleet.world.now_us))
+        write_checkpoint(disk, name, offsets, durable=durable)
+
+    def look(replica: Replica, now: Now) -> None:
+        synced.append(fleet.world.now_us)
+        checkpoint(replica, now)
+
+    monkeypatch.setattr(upkeep, "write_checkpoint", write)
+    monkeypatch.setattr(Replica, "checkpoint", look)
+    first = fleet.create("t", 4)
+    keys = [first._replace(partition=number) for number in range(4)]
+    noted = {TopicPartition("t", number): 1 for number in range(4)}
+    for key in keys:
+        fleet.write(key, b"a")
+    fleet.world.run_for(12_000)
+    disk = fleet.disks[1]
+    assert read_checkpoint(disk, HIGH_WATERMARKS) == read_checkpoint(disk, RECOVERY_POINTS) == noted
+    assert max(Counter(synced).values()) == 2
+    assert {name for name, _ in written} == {HIGH_WATERMARKS, RECOVERY_POINTS}
+    moments = [at_us for _, at_us in written]
+    assert len(set(moments)) == len(moments)
 
 
 def test_producers_are_remembered_across_a_restart_of_all(fleet: PartitionFleet) -> None:
