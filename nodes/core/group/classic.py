@@ -104,6 +104,8 @@ def on_join(step: Step, token: object, body: JoinGroupRequest) -> None:
         if before.join is not None:
             step.reply(before.join, _refuse_join(ErrorCode.REBALANCE_IN_PROGRESS))
         before.join = token
+        if returns:
+            _write_successor(step, group, value)
     _hear(step, group, member_id)
     _begin(step, group, reason, member_id)
     _complete(step, group)
@@ -350,6 +352,24 @@ def _write_division(step: Step, group: Group) -> None:
     members = tuple(one.value for one in present.members.values())
     division = ClassicValue(present.protocol_type, present.protocol, present.leader, members)
     step.write(group, Kind.CLASSIC, value=division if members else None)
+
+
+def _write_successor(step: Step, group: Group, member: ClassicMember) -> None:
+    """Log by which id a static member is back before it is told: the last division stays what it is.
+
+    Whoever coordinates next goes by that division, and would take it for a predecessor of its own.
+    """
+    known = group.classic
+    former = None
+    for one in () if known is None else known.members:
+        if one.instance_id == member.instance_id and one.member_id != member.member_id:
+            former = one
+    if known is None or former is None:
+        return
+    back = replace(former, member_id=member.member_id)
+    members = tuple(back if one is former else one for one in known.members)
+    leader = back.member_id if known.leader == former.member_id else known.leader
+    step.write(group, Kind.CLASSIC, value=replace(known, leader=leader, members=members))
 
 
 def on_heartbeat(step: Step, token: object, body: ClassicHeartbeatRequest) -> None:

@@ -236,6 +236,28 @@ def test_a_static_member_that_comes_back_keeps_its_place(
     assert (second if leads else first).beaten() == ErrorCode.NONE
 
 
+def test_a_static_member_that_is_back_before_the_division_is_not_fenced_by_the_next_coordinator(
+    bench: Bench,
+) -> None:
+    """It has been told its new id, and the division that its coordinator has logged is an older one."""
+    first = Classic(bench, instance_id="one").join()
+    first.joined()
+    divide(first)
+    second = Classic(bench, instance_id="two").join()
+    first.join().joined()
+    second.joined()
+    assert described(bench).state == "syncing"
+    back = Classic(bench, instance_id="one").join()
+    second.join().joined()
+    assert back.joined().member_id != first.member_id
+    bench.crash()
+    assert back.beaten() == ErrorCode.ILLEGAL_GENERATION
+    assert first.beaten() == ErrorCode.FENCED_INSTANCE_ID
+    assert back.join().joined().generation > 1
+    divide(back)
+    assert back.beaten() == ErrorCode.NONE
+
+
 def test_members_must_have_something_in_common(bench: Bench) -> None:
     Classic(bench, "range", "roundrobin").join().joined()
     stranger = Classic(bench, "sticky").join()
