@@ -25,6 +25,7 @@ from nodes.core.transaction.events import (
     MarkersWritten,
     WriteMarkers,
 )
+from nodes.core.transaction.records import TransactionValue
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import PartitionKey, ProducerId
@@ -185,6 +186,7 @@ class Transactions:
             for transactional_id, value in core.values().items()
             if not body.states or value.state.title in body.states
             if not body.producer_ids or value.producer_id in body.producer_ids
+            if body.open_for_ms < 0 or _is_open_for(value, body.open_for_ms, now)
         ]
         loading = self._shards.is_loading()
         error = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS if loading else ErrorCode.NONE
@@ -226,3 +228,7 @@ class Transactions:
     def next_deadline_ms(self) -> int | None:
         """Return when markers are due that came after the last turn's."""
         return 0 if self._sender.has_news else None
+
+
+def _is_open_for(value: TransactionValue, longer_than_ms: int, now: Now) -> bool:
+    return value.started_ms >= 0 and now.wall_ms - value.started_ms > longer_than_ms

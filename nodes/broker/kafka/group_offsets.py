@@ -150,7 +150,11 @@ def offset_fetch(exchange: Exchange) -> None:
 
     def question(group: OffsetFetchRequestGroup) -> Message:
         return group_offsets.OffsetFetchRequest(
-            group.group_id, _partitions(exchange, group.topics), asked.require_stable
+            group.group_id,
+            _partitions(exchange, group.topics),
+            asked.require_stable,
+            MemberId(group.member_id or ""),
+            MemberEpoch(group.member_epoch),
         )
 
     def then(answers: list[tuple[OffsetFetchRequestGroup, Any]]) -> None:

@@ -186,7 +186,10 @@ def list_transactions(exchange: Exchange) -> None:
         )
 
     producer_ids = tuple(map(ProducerId, asked.producer_id_filters))
-    exchange.ask(transactions.ListTransactionsRequest(asked.state_filters, producer_ids), then)
+    question = transactions.ListTransactionsRequest(
+        asked.state_filters, producer_ids, asked.duration_filter
+    )
+    exchange.ask(question, then)
 
 
 def describe_transactions(exchange: Exchange) -> None:
@@ -264,6 +267,7 @@ def _producers(number: int, error: int, one: Any) -> PartitionResponse:
                 producer_id=producer.producer_id,
                 producer_epoch=producer.producer_epoch,
                 last_sequence=producer.last_sequence,
+                last_timestamp=producer.last_timestamp_ms,
                 coordinator_epoch=producer.coordinator_epoch,
                 current_txn_start_offset=producer.transaction_start_offset,
             )

@@ -201,6 +201,7 @@ def batch_of(header: BatchHeader, body: Buffer = b"") -> Batch:
         header.base_sequence,
         header.is_transactional,
         read_marker(body) if header.is_control else None,
+        header.max_timestamp_ms,
     )
 
 

@@ -152,6 +152,7 @@ class Offsets:
                 entry.batches[-1].last_sequence if entry.batches else -1,
                 entry.coordinator_epoch,
                 core.producers.transactions.open_ones().get(producer_id, NO_OFFSET),
+                entry.last_timestamp_ms,
             )
             for producer_id, entry in core.producers.entries().items()
         )

@@ -256,6 +256,8 @@ class Produces:
         token = _Part(self, waiting, one.place, append_time_ms)
         leader_epoch = body.partitions[one.place].leader_epoch
         batch = unplaced(one.header)
+        if stamps_time:
+            batch = replace(batch, timestamp_ms=append_time_ms)
         event = Produce(token, batch, body.acks, leader_epoch, due_ms, verified=verified)
         replica.produce(event, one.header, one.buffer, now, append_time_ms=append_time_ms)
 

@@ -117,6 +117,10 @@ def judge_offset(
 def on_fetch(step: Step, token: object, body: OffsetFetchRequest) -> None:
     """Tell what is committed."""
     group = step.groups.find(body.group_id)
+    error = _refusal_of_reader(group, body)
+    if error is not ErrorCode.NONE:
+        step.reply(token, OffsetFetchResponse(error, meaning(error).text))
+        return
     asked = body.partitions
     if asked is None:
         asked = tuple(GroupPartition(*key) for key in sorted(group.offsets))
@@ -147,6 +151,18 @@ def on_fetch(step: Step, token: object, body: OffsetFetchRequest) -> None:
                 )
             )
     step.reply(token, OffsetFetchResponse(ErrorCode.NONE, "", tuple(found)))
+
+
+def _refusal_of_reader(group: Group, body: OffsetFetchRequest) -> ErrorCode:
+    """Judge who asks as a member where the coordinator divides; everybody else may know."""
+    consumes = group.value is not None and group.value.protocol == CONSUMER
+    if not consumes or (not body.member_id and body.member_epoch < 0):
+        return ErrorCode.NONE
+    if body.member_id not in group.members:
+        return ErrorCode.UNKNOWN_MEMBER_ID
+    owned = group.owned_by(body.member_id)
+    known = body.member_epoch in (owned.epoch, owned.previous_epoch)
+    return ErrorCode.NONE if known else ErrorCode.STALE_MEMBER_EPOCH
 
 
 def on_delete(step: Step, token: object, body: OffsetDeleteRequest) -> None:

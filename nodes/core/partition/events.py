@@ -37,6 +37,8 @@ class Batch(msgspec.Struct, frozen=True):
     transactional: bool = False
     marker: Marker | None = None
     """It is the end of this producer's transaction here."""
+    timestamp_ms: int = -1
+    """The largest of its records."""
 
     @property
     def length(self) -> int:

@@ -23,6 +23,7 @@ class _Producer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     marker_offset: Offset
     whole: bool
     batches: list[WrittenBatch]
+    last_timestamp_ms: int = -1
 
 
 class _Snapshot(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -51,6 +52,7 @@ def encode_producers(producers: Producers) -> bytes:
                     entry.marker_offset,
                     entry.whole,
                     list(entry.batches),
+                    entry.last_timestamp_ms,
                 )
                 for producer_id, entry in producers.entries().items()
             ],
@@ -76,6 +78,7 @@ def decode_producers(data: bytes) -> Producers | None:
     for one in found.producers:
         entries[one.producer_id] = entry = ProducerEntry(one.epoch, one.batches, whole=one.whole)
         entry.coordinator_epoch, entry.marker_offset = one.coordinator_epoch, one.marker_offset
+        entry.last_timestamp_ms = one.last_timestamp_ms
     producers.restore(entries, forgot=found.forgot)
     producers.transactions = Transactions()
     producers.transactions.restore(dict(found.open), found.ended, found.last_marker, columns)

@@ -41,7 +41,14 @@ class WrittenBatch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class ProducerEntry:
     """One producer: its epoch and its last batches."""
 
-    __slots__ = ("batches", "coordinator_epoch", "epoch", "marker_offset", "whole")
+    __slots__ = (
+        "batches",
+        "coordinator_epoch",
+        "epoch",
+        "last_timestamp_ms",
+        "marker_offset",
+        "whole",
+    )
 
     def __init__(
         self, epoch: ProducerEpoch, batches: Iterable[WrittenBatch] = (), *, whole: bool = True
@@ -54,6 +61,8 @@ class ProducerEntry:
         """The largest that a marker of this producer bore."""
         self.marker_offset = NO_OFFSET
         """Of the newest marker, while nothing was written after it."""
+        self.last_timestamp_ms = -1
+        """Of what was written last, a marker too; −1: that was cut off."""
 
 
 class Judgement(NamedTuple):
@@ -177,6 +186,7 @@ class Producers:
             batch.first_sequence, _last_sequence(batch), batch.base_offset, batch.last_offset
         )
         entry.batches.append(written)
+        entry.last_timestamp_ms = batch.timestamp_ms
         if len(entry.batches) > BATCHES_KEPT:
             del entry.batches[0]
             entry.whole = False
@@ -191,6 +201,7 @@ class Producers:
             entry.coordinator_epoch = before.coordinator_epoch
         entry.coordinator_epoch = max(entry.coordinator_epoch, marker.coordinator_epoch)
         entry.marker_offset = batch.base_offset
+        entry.last_timestamp_ms = batch.timestamp_ms
         self._keep(batch.producer_id, entry)
 
     def _keep(self, producer_id: ProducerId, entry: ProducerEntry) -> None:
@@ -223,6 +234,7 @@ class Producers:
             if last < end:
                 continue
             entry.batches = [batch for batch in entry.batches if batch.last_offset < end]
+            entry.last_timestamp_ms = -1
             if not entry.batches:
                 del self._entries[producer_id]
                 rebuild = rebuild or not entry.whole

@@ -354,6 +354,20 @@ def _fetch(version: int, coordinator: Callable[[Any], Message], topics: Any) -> 
     return told.groups[0] if version >= 8 else told
 
 
+def test_a_member_that_asks_by_its_epoch_is_named() -> None:
+    group = offsets.OffsetFetchRequestGroup(
+        group_id="g", member_id="m", member_epoch=4, topics=None
+    )
+    body = offsets.OffsetFetchRequest(groups=(group,), require_stable=True)
+
+    def coordinator(asked: native_offsets.OffsetFetchRequest) -> Message:
+        assert (asked.member_id, asked.member_epoch) == ("m", 4)
+        return native_offsets.OffsetFetchResponse(ErrorCode.STALE_MEMBER_EPOCH)
+
+    told = exchanged(group_offsets.offset_fetch, 9, body, coordinator).told
+    assert told.groups[0].error_code == ErrorCode.STALE_MEMBER_EPOCH
+
+
 @pytest.mark.parametrize("version", [5, 9])
 def test_what_is_committed_is_told_by_partition(version: int) -> None:
     def coordinator(_asked: native_offsets.OffsetFetchRequest) -> Message:

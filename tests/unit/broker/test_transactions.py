@@ -238,6 +238,44 @@ def test_a_transaction_without_its_producer_is_aborted_in_time(fleet: PartitionF
     assert committed_offsets(fleet, key) == [2]
 
 
+def test_transactions_are_listed_by_how_long_they_are_open(fleet: PartitionFleet) -> None:
+    producer = Transactional(fleet)
+    producer.init()
+    assert producer.send(fleet.create(), b"a") is ErrorCode.NONE
+    fleet.world.run_for(1_000)
+
+    def listed(open_for_ms: int) -> list[str]:
+        answer = fleet.ask(producer.coordinator(), ListTransactionsRequest(open_for_ms=open_for_ms))
+        assert isinstance(answer, ListTransactionsResponse)
+        return [one.transactional_id for one in answer.transactions]
+
+    assert (listed(-1), listed(900), listed(60_000)) == (["txn"], ["txn"], [])
+    assert producer.end(committed=True) is ErrorCode.NONE
+    assert (listed(-1), listed(0)) == (["txn"], [])
+
+
+def test_when_a_producer_has_written_last_is_known_to_the_next_leader_too(
+    fleet: PartitionFleet,
+) -> None:
+    key = fleet.create()
+    producer = Transactional(fleet)
+    producer.init()
+    assert producer.send(key, b"a") is ErrorCode.NONE
+
+    def last_ms() -> int:
+        asked = DescribeProducersRequest((TransactionPartition(*key),))
+        answer = fleet.ask(fleet.leader(key), asked)
+        assert isinstance(answer, DescribeProducersResponse)
+        [one] = answer.partitions[0].producers
+        return one.last_timestamp_ms
+
+    assert last_ms() == 1
+    fleet.kill(fleet.leader(key))
+    assert last_ms() == 1
+    assert producer.end(committed=True) is ErrorCode.NONE
+    assert last_ms() > 1, "its marker counts, too"
+
+
 @pytest.mark.parametrize("declares", [False, True])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_decision_outlives_its_coordinator_and_the_partitions_leader(

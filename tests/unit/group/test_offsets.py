@@ -161,3 +161,23 @@ def test_offsets_that_members_read_from_are_not_deleted(bench: Bench) -> None:
     assert bench.committed(("t", 0), ("u", 0)) == [5, -1]
     answer = bench.ask(OffsetDeleteRequest("nobody", parts))
     assert answer.error == ErrorCode.GROUP_ID_NOT_FOUND
+
+
+def test_who_asks_as_a_member_must_be_one_and_under_its_epoch(bench: Bench) -> None:
+    first = Reader(bench, "a", "t").join()
+    settle(first, Reader(bench, "b", "t").join())
+
+    def asked(member: str = "", epoch: int = -1) -> int:
+        who = MemberId(member), MemberEpoch(epoch)
+        error: int = bench.ask(OffsetFetchRequest("g", (), False, *who)).error
+        return error
+
+    assert asked() == ErrorCode.NONE, "from outside everybody may know"
+    assert asked("a", first.epoch) == ErrorCode.NONE
+    assert asked("a", first.epoch + 1) == ErrorCode.STALE_MEMBER_EPOCH
+    assert asked("x", first.epoch) == ErrorCode.UNKNOWN_MEMBER_ID
+
+
+def test_members_of_the_classic_protocol_ask_without_an_epoch_that_counts(bench: Bench) -> None:
+    answer = bench.ask(OffsetFetchRequest("g", (), False, MemberId("m"), MemberEpoch(7)))
+    assert answer.error == ErrorCode.NONE

@@ -101,6 +101,10 @@ class OffsetFetchRequest(Message, frozen=True, array_like=True, gc=False):
     partitions: tuple[GroupPartition, ...] | None = None
     require_stable: bool = False
     """UNSTABLE_OFFSET_COMMIT while a transaction that commits one of them has not ended."""
+    member_id: MemberId = NO_MEMBER
+    """Of who asks as a member of the consumer protocol, under its epoch: else UNKNOWN_MEMBER_ID, or
+    STALE_MEMBER_EPOCH."""
+    member_epoch: MemberEpoch = NO_MEMBER_EPOCH
 
 
 class CommittedOffset(Part, frozen=True, array_like=True, gc=False):

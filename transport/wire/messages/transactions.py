@@ -102,12 +102,16 @@ class WriteTxnMarkersResponse(Message, frozen=True, array_like=True, gc=False):
 
 
 class ListTransactionsRequest(Message, frozen=True, array_like=True, gc=False):
-    """The transactions that the broker asked coordinates; empty filters let all pass."""
+    """The transactions that the broker asked coordinates; empty filters let all pass.
+
+    ``open_for_ms`` from 0 on: only those that have been open for longer.
+    """
 
     api: ClassVar[Api] = Api.LIST_TRANSACTIONS
 
     states: tuple[str, ...] = ()
     producer_ids: tuple[ProducerId, ...] = ()
+    open_for_ms: int = -1
 
 
 class ListedTransaction(Part, frozen=True, array_like=True, gc=False):
@@ -167,6 +171,8 @@ class ActiveProducer(Part, frozen=True, array_like=True, gc=False):
     coordinator_epoch: int
     transaction_start_offset: Offset
     """−1: no open transaction here."""
+    last_timestamp_ms: int = -1
+    """Of what it has written last, its marker included; −1: not known."""
 
 
 class DescribedProducers(Part, frozen=True, array_like=True, gc=False):

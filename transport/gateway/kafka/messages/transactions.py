@@ -83,6 +83,7 @@ class ListTransactionsRequest(Struct, kw_only=True):
 
     state_filters: tuple[Text, ...]
     producer_id_filters: tuple[Int64, ...]
+    duration_filter: Annotated[Int64, Versions(1)] = -1
 
 
 class ListTransactionsState(Struct, kw_only=True):
