@@ -26,8 +26,10 @@ FAREWELL = native.FetchRequest(0, 0, 0, ())
 class Session:
     """The one of a connection."""
 
-    def __init__(self, session_id: int) -> None:
+    def __init__(self, session_id: int, acl_changes: int) -> None:
         self.id = session_id
+        self.acl_changes = acl_changes
+        """Of the image by which what it holds was judged: its fetches name none of that again."""
         self.names: dict[TopicId, str] = {}
         """As its client knows them, which may be by their ids alone."""
         self._ids: dict[str, TopicId] = {}
@@ -59,14 +61,18 @@ def session_of(exchange: Exchange) -> Session | None:
     if replica_of(asked) >= 0:
         return None  # What followers have is no stranger's to replace.
     if asked.session_epoch == BEGINS_EPOCH:
-        kept[_KEPT] = Session(1 + exchange.connection.stream % _IDS)
+        acl_changes = exchange.context.image.acl_changes
+        kept[_KEPT] = Session(1 + exchange.connection.stream % _IDS, acl_changes)
         exchange.connection.farewell = FAREWELL
     elif asked.session_epoch == CLOSES_EPOCH:
         kept.pop(_KEPT, None)
     found: Session | None = kept.get(_KEPT)
-    if found is not None and asked.session_epoch > BEGINS_EPOCH and found.id != asked.session_id:
+    if found is None or asked.session_epoch <= BEGINS_EPOCH:
+        return found
+    if found.acl_changes != exchange.context.image.acl_changes:
+        lose(exchange)  # Its client names everything anew, and everything is judged.
         return None
-    return found
+    return found if found.id == asked.session_id else None
 
 
 def replica_of(asked: FetchRequest) -> int:

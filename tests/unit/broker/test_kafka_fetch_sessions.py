@@ -14,7 +14,8 @@ from transport.gateway.kafka.messages import fetch
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, Offset, PartitionKey, TopicId
 from transport.wire.messages import fetch as native
-from transport.wire.messages.metadata import RemoveTopicRecord
+from transport.wire.messages.acls import PatternType, ResourceType
+from transport.wire.messages.metadata import AclRecord, RemoveTopicRecord
 
 NOT_FOUND = ErrorCode.FETCH_SESSION_ID_NOT_FOUND
 BY_ID = 13
@@ -105,6 +106,16 @@ def test_a_session_of_another_number_is_not_found() -> None:
     session_id = begun(bench)
     ask(bench, session_id=session_id + 1, session_epoch=1)
     assert (only(bench).error_code, bench.asked) == (NOT_FOUND, [])
+
+
+def test_a_session_is_begun_anew_when_others_may_read_what_it_holds() -> None:
+    bench = Bench()
+    session_id = begun(bench)
+    acl = AclRecord(ResourceType.TOPIC, PatternType.LITERAL, "orders")
+    bench.context.image.apply_record(acl)
+    ask(bench, session_id=session_id, session_epoch=1)
+    assert (only(bench).error_code, bench.asked) == (NOT_FOUND, [])
+    assert begun(bench) == session_id
 
 
 def test_a_session_that_is_refused_is_told_so_as_a_whole() -> None:
