@@ -28,7 +28,8 @@ _IDS_FROM = {int(ApiKey.PRODUCE): 13, int(ApiKey.FETCH): 13}
 """The first versions that know topics by their ids, of the APIs that tell of partitions."""
 
 
-def _name_of(topic: Any) -> str:
+def name_of(topic: Any) -> str:
+    """Return the name by which a request is about a topic; empty where it has its id alone."""
     name: str = topic.topic if hasattr(topic, "topic") else topic.name
     return name
 
@@ -152,9 +153,15 @@ class Exchange:
         Empty for one that is not known by its name: UNKNOWN_TOPIC.
         """
         return [
-            self.topic_id(name) if (name := _name_of(topic)) else TopicId(_id_of(topic))
+            self.topic_id(name) if (name := name_of(topic)) else TopicId(_id_of(topic))
             for topic in topics
         ]
+
+    def unknown(self, name: str) -> ErrorCode:
+        """Return what is said of a topic that is not there: to who may not know of any of that name
+        what would be said if it were."""
+        told = not name or self.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name)
+        return UNKNOWN_TOPIC if told else ErrorCode.TOPIC_AUTHORIZATION_FAILED
 
     def topic_name(self, topic_id: bytes) -> str | None:
         """Return a topic's name; None if there is no such topic."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nodes.broker.kafka import fetch_session
-from nodes.broker.kafka.exchange import UNKNOWN_TOPIC, Exchange
+from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.fetch_session import Session
 from nodes.broker.kafka.leaders import Leaders
 from nodes.broker.kafka.outcomes import of_known
@@ -108,7 +108,7 @@ def _everything(
     told: Told = {(part.topic_id, part.partition): part for part in parts}
     responses = []
     for topic, topic_id in zip(asked.topics, ids, strict=True):
-        error = answer.error if topic_id else UNKNOWN_TOPIC
+        error = answer.error if topic_id else exchange.unknown(topic.topic)
         found = tuple(
             _nothing(one, error, exchange)
             if (part := told.get((topic_id, one.partition))) is None

@@ -120,7 +120,6 @@ def _outcomes(
         (one.topic_id, one.partition): code_of(told(one.error))
         for one in getattr(answer, "outcomes", ())
     }
-    unknown = int(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     refused = code_of(told(answer.error)) if answer.error else None
     return tuple(
         OffsetCommitResponseTopic(
@@ -129,7 +128,10 @@ def _outcomes(
                 OffsetCommitResponsePartition(
                     partition_index=part.partition_index,
                     error_code=refused
-                    or codes.get((exchange.topic_id(topic.name), part.partition_index), unknown),
+                    or codes.get(
+                        (exchange.topic_id(topic.name), part.partition_index),
+                        int(exchange.unknown(topic.name)),
+                    ),
                 )
                 for part in topic.partitions
             ),

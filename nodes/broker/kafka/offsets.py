@@ -48,7 +48,7 @@ def list_offsets(exchange: Exchange) -> None:
                     _listed(exchange, one.partition_index, found) for one, found in parts
                 ),
             )
-            for topic, parts in by_topic(asked.topics, "partitions", ids, answer)
+            for topic, parts in by_topic(exchange, asked.topics, "partitions", ids, answer)
         )
         exchange.answer(ListOffsetsResponse(topics=topics))
 
@@ -90,7 +90,7 @@ def offset_for_leader_epoch(exchange: Exchange) -> None:
                 topic=topic.topic,
                 partitions=tuple(_ended(exchange, one.partition, found) for one, found in parts),
             )
-            for topic, parts in by_topic(asked.topics, "partitions", ids, answer)
+            for topic, parts in by_topic(exchange, asked.topics, "partitions", ids, answer)
         )
         exchange.answer(OffsetForLeaderEpochResponse(topics=topics))
 

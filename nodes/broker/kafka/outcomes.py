@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Any
 
-from nodes.broker.kafka.exchange import UNKNOWN_TOPIC
+from nodes.broker.kafka.exchange import Exchange, name_of
 from transport.wire.errors import meaning
 from transport.wire.ids import TopicId
 from transport.wire.messages import Refusal
-
-_UNKNOWN = Refusal(UNKNOWN_TOPIC, meaning(UNKNOWN_TOPIC).text)
 
 
 def of_known(
@@ -23,7 +22,7 @@ def of_known(
 
 
 def by_topic(
-    topics: Iterable[Any], parts: str, ids: Iterable[TopicId], answer: Any
+    exchange: Exchange, topics: Iterable[Any], parts: str, ids: Iterable[TopicId], answer: Any
 ) -> Iterator[tuple[Any, list[tuple[Any, Any]]]]:
     """Yield every topic of a request with its parts (the field of that name), each with its outcome.
 
@@ -32,10 +31,10 @@ def by_topic(
     """
     outcomes = iter(getattr(answer, "partitions", ()))
     for topic, topic_id in zip(topics, ids, strict=True):
-        yield (
-            topic,
-            [
-                (part, next(outcomes, answer) if topic_id else _UNKNOWN)
-                for part in getattr(topic, parts)
-            ],
-        )
+        there = outcomes if topic_id else repeat(_unknown(exchange, topic))
+        yield topic, [(part, next(there, answer)) for part in getattr(topic, parts)]
+
+
+def _unknown(exchange: Exchange, topic: Any) -> Refusal:
+    error = exchange.unknown(name_of(topic))
+    return Refusal(error, meaning(error).text)

@@ -72,7 +72,7 @@ def _told(exchange: Exchange, ids: list[TopicId], answer: Answer) -> ProduceResp
                 _partition(exchange, one.index, outcome, leaders) for one, outcome in parts
             ),
         )
-        for topic, parts in by_topic(asked.topic_data, "partition_data", ids, answer)
+        for topic, parts in by_topic(exchange, asked.topic_data, "partition_data", ids, answer)
     )
     return ProduceResponse(
         responses=responses,

@@ -29,7 +29,7 @@ def delete_records(exchange: Exchange) -> None:
                 name=topic.name,
                 partitions=tuple(_deleted(part.partition_index, one) for part, one in parts),
             )
-            for topic, parts in by_topic(asked.topics, "partitions", ids, answer)
+            for topic, parts in by_topic(exchange, asked.topics, "partitions", ids, answer)
         )
         exchange.answer(foreign.DeleteRecordsResponse(topics=results))
 

@@ -85,8 +85,7 @@ def add_partitions_to_txn(exchange: Exchange) -> None:
         exchange.answer(AddPartitionsToTxnResponse(results_by_topic_v3_and_below=results))
 
     if unknown:
-        error = int(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-        finish(dict.fromkeys(unknown, error), OPERATION_NOT_ATTEMPTED)
+        finish({name: int(exchange.unknown(name)) for name in unknown}, OPERATION_NOT_ATTEMPTED)
         return
 
     def then(answer: Any, _payload: object) -> None:

@@ -10,6 +10,7 @@ from nodes.broker.kafka.exchange import Exchange
 from tests.unit.broker.partition_fleet import PartitionFleet
 from transport.gateway.kafka.fields import Struct
 from transport.kernel import Now
+from transport.wire.errors import ErrorCode
 from transport.wire.ids import TopicId
 from transport.wire.messages import Message
 
@@ -32,6 +33,9 @@ class StandInExchange:
 
     def may(self, *_what: object) -> bool:
         return True
+
+    def unknown(self, _name: str) -> ErrorCode:
+        return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
     def answer(self, response: Struct) -> None:
         self.answers.append(response)

@@ -71,6 +71,9 @@ class Exchanged:
     def may(self, *_what: object) -> bool:
         return True
 
+    def unknown(self, _name: str) -> ErrorCode:
+        return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
     def answer(self, response: Any) -> None:
         assert self.told is None, "answered twice"
         self.told = response

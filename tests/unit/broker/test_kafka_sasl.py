@@ -18,13 +18,22 @@ from transport.driver.timers import Timers
 from transport.gateway.kafka.apis import APIS, ApiKey
 from transport.gateway.kafka.messages.api_versions import ApiVersionsRequest
 from transport.gateway.kafka.messages.cluster import DescribeClusterRequest
+from transport.gateway.kafka.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from transport.gateway.kafka.messages.metadata import MetadataRequest
+from transport.gateway.kafka.messages.produce import (
+    ProducePartition,
+    ProduceRequest,
+    ProduceTopic,
+)
 from transport.gateway.kafka.messages.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 from transport.gateway.kafka.messages.topics import DescribeTopicPartitionsRequest
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.messages.acls import CLUSTER_NAME, AclOperation
+from transport.wire.messages.fetch import FetchRequest as NativeFetch
+from transport.wire.messages.fetch import FetchResponse
 from transport.wire.messages.metadata import MetadataResponse, UserRecord
+from transport.wire.messages.produce import ProduceResponse
 from transport.wire.messages.users import ScramMechanism
 
 METADATA = MetadataRequest(topics=None)
@@ -315,6 +324,59 @@ def test_a_page_of_topics_tells_of_none_that_may_not_be_known() -> None:
     asked = DescribeTopicPartitionsRequest(topics=(), response_partition_limit=1, cursor=None)
     bench.send(ApiKey.DESCRIBE_TOPIC_PARTITIONS, 0, asked)
     assert [question.topics for question in bench.questions()] == [()]
+
+
+@pytest.mark.parametrize(
+    ("key", "version", "body", "parts"),
+    [
+        (
+            ApiKey.PRODUCE,
+            9,
+            ProduceRequest(
+                acks=-1,
+                timeout_ms=1_000,
+                topic_data=(
+                    ProduceTopic(
+                        name="no", partition_data=(ProducePartition(index=0, records=b""),)
+                    ),
+                ),
+            ),
+            lambda told: told.responses[0].partition_responses,
+        ),
+        (
+            ApiKey.FETCH,
+            12,
+            FetchRequest(
+                max_wait_ms=1,
+                min_bytes=1,
+                topics=(
+                    FetchTopic(
+                        topic="no",
+                        partitions=(
+                            FetchPartition(partition=0, fetch_offset=0, partition_max_bytes=9),
+                        ),
+                    ),
+                ),
+            ),
+            lambda told: told.responses[0].partitions,
+        ),
+    ],
+    ids=["produce", "fetch"],
+)
+@pytest.mark.parametrize("may", [True, False])
+def test_a_topic_that_is_not_there_is_refused_to_who_may_not_know_of_it(
+    key: ApiKey, version: int, body: Any, parts: Any, may: bool
+) -> None:
+    bench = GuardedBench()
+    bench.scram("alice", "pencil")
+    bench.listener.allows = lambda _origin, _demand: may
+    bench.send(key, version, body)
+    for question in bench.questions():
+        answer = FetchResponse if isinstance(question, NativeFetch) else ProduceResponse
+        bench.reply(answer(ErrorCode.NONE))
+    ((_, told),) = bench.answers()
+    refused = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if may else ErrorCode.TOPIC_AUTHORIZATION_FAILED
+    assert [part.error_code for part in parts(told)] == [refused]
 
 
 # PLAIN
