@@ -17,7 +17,8 @@ if TYPE_CHECKING:  # it comes with who asks for it
     from transport.sockets.tls import TlsSocket
 
 NAMED_MAX = 100
-"""So many who were not let in are named in the log; then they are only counted: it has an end."""
+"""So many who were not let in are named in the log, each once for each reason: one that tries again and
+again hides no other.  Then they are only counted: a log has an end."""
 CERTIFICATE_EXPIRES = "tls_certificate_expires_seconds"
 """The one figure that is no count: when, in seconds since 1970."""
 _logger = logging.getLogger("odradek.streams")
@@ -37,7 +38,7 @@ class Entrance:
         self._endpoint = endpoint
         self._figures = figures
         self._count = count
-        self._named = 0
+        self._named: set[tuple[str, str]] = set()
         self._credentials = None
         if tls is not None:
             from transport.sockets.tls import Credentials
@@ -72,6 +73,6 @@ class Entrance:
     def turn_away(self, address: str, figure: str, why: str) -> None:
         """Somebody was not let in."""
         self._count(figure)
-        if self._named < NAMED_MAX:
-            self._named += 1
+        if len(self._named) < NAMED_MAX and (address, why) not in self._named:
+            self._named.add((address, why))
             _logger.warning("a client at %s was not let in at %s: %s", address, self._endpoint, why)

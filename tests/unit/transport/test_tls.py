@@ -9,9 +9,10 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -24,6 +25,7 @@ from transport.driver.entrance import CERTIFICATE_EXPIRES, NAMED_MAX
 from transport.driver.ports import Stranger, StreamId
 from transport.sockets import tls
 from transport.sockets.certificate import TlsError, TlsFiles
+from transport.sockets.stream import StreamSocket
 from transport.wire.ids import CLUSTER_PRINCIPAL
 
 
@@ -209,6 +211,49 @@ def test_a_stream_with_too_much_unsent_takes_no_more(
         read(client, sent * 100_000)
 
 
+class Pipe:
+    """A connection whose other end takes everything at once."""
+
+    def __init__(self, arrived: ssl.MemoryBIO, leaving: ssl.MemoryBIO) -> None:
+        self.unsent_bytes = 0
+        self.ended = False
+        self.taken_bytes = 0
+        self._arrived, self._leaving = arrived, leaving
+
+    def receive(self, bytes_max: int) -> bytes | None:
+        return self._leaving.read(bytes_max) or None
+
+    def queue(self, frames: Sequence[bytes]) -> None:
+        for frame in frames:
+            self.taken_bytes += len(frame)
+            self._arrived.write(frame)
+
+    def flush(self) -> None: ...
+
+
+def test_no_more_is_encrypted_in_a_turn_than_its_bound(
+    open_files: TlsFiles, signed: Authority
+) -> None:
+    arrived, leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = settings(signed).wrap_bio(arrived, leaving, server_hostname="localhost")
+    pipe = Pipe(arrived, leaving)
+    stream = tls.Credentials(open_files).wrap(cast("StreamSocket", pipe))
+    while not stream.is_ready:
+        with suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        stream.receive(65_536)
+    before = pipe.taken_bytes
+    stream.queue([b"x" * 1_000_000])
+    stream.flush()
+    assert stream.unsent_bytes == 1_000_000 - tls.ENCRYPTED_AT_ONCE_BYTES
+    assert (
+        tls.ENCRYPTED_AT_ONCE_BYTES < pipe.taken_bytes - before < tls.ENCRYPTED_AT_ONCE_BYTES * 1.01
+    )
+    for _ in range(3):
+        stream.flush()
+    assert stream.unsent_bytes == 0
+
+
 # Who is let in
 
 
@@ -283,13 +328,20 @@ def test_a_probe_that_says_nothing_is_no_failure(server: Server) -> None:
     eventually(lambda: not board._by_descriptor, "both are forgotten")
 
 
-def test_the_log_names_only_so_many(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_names_only_so_many_and_each_once(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.WARNING)
-    for _ in range(NAMED_MAX + 5):
-        with server.connect() as client:
-            client.sendall(b"ruok")
-            assert client.recv(1) == b""
-    eventually(lambda: figure(server, "tls_handshakes_failed") == NAMED_MAX + 5, "all are counted")
+    server.do(lambda: None)
+    (listener,) = server.loop._board.streams._listeners.values()
+
+    def turn_away(count: int) -> None:
+        for number in range(count):
+            listener.entrance.turn_away(f"10.0.0.{number}", "tls_handshakes_failed", tls.PLAIN_TEXT)
+
+    server.do(lambda: turn_away(NAMED_MAX - 5))
+    server.do(lambda: turn_away(NAMED_MAX + 5))
+    assert figure(server, "tls_handshakes_failed") == 2 * NAMED_MAX
     assert caplog.text.count(tls.PLAIN_TEXT) == NAMED_MAX
 
 
