@@ -34,6 +34,8 @@ ASK_MAX_MS = 5_000
 RESTART_MAX_MS = 70_000
 LOG_TAIL_LINES = 40
 ANY_FREE_PORT = -1
+LISTENERS = {"kafka_port": ("sasl", "tls_client_ca"), "zookeeper_port": ("tls_client_ca",)}
+"""Setting of a listener -> those by one of which it asks who somebody is, as it has to with CURVE."""
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -80,7 +82,8 @@ class Cluster:
 
         ``coordinators`` is the size of the quorum: in mode ``kraft`` of its controllers, which are
         brokers too as far as there are so many (``settings={"cluster": {"separate": True}}``: not).
-        ``settings`` are the sections of a config, such as ``{"broker": {"num_partitions": 1}}``.
+        ``settings`` are the sections of a config, such as ``{"broker": {"num_partitions": 1}}``, or
+        ``{"security": {"tls_certificate": …, "tls_key": …}}`` for listeners that speak TLS.
         ``wait``: return when it accepts writes. Raises ClusterError when it cannot start.
         """
         owned = None
@@ -430,14 +433,18 @@ def _sections(
     brokers: int, coordinators: int, mode: str, settings: Sections
 ) -> dict[str, dict[str, Any]]:
     security = settings.get("security", {})
-    guarded = not security.get("curve") or security.get("tls_client_ca")
+    listening = {
+        port: ANY_FREE_PORT
+        for port, proofs in LISTENERS.items()
+        if not security.get("curve") or any(security.get(name) for name in proofs)
+    }
     sections: dict[str, dict[str, Any]] = {
         "cluster": {
             "name": "test",
             "mode": mode,
             "brokers": brokers,
             "controllers" if mode == "kraft" else "coordinators": coordinators,
-            **(dict.fromkeys(("kafka_port", "zookeeper_port"), ANY_FREE_PORT) if guarded else {}),
+            **listening,
         },
         "broker": {
             "num_partitions": 3,

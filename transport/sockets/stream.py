@@ -10,6 +10,7 @@ import errno
 import socket
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 
 from transport.sockets.options import Buffer, PortInUse
@@ -104,6 +105,16 @@ class StreamSocket:
             data = b""
         self.ended = not data
         return data or None
+
+    def acknowledge(self) -> None:
+        """Have the kernel say at once that what has come is here, where it can be asked to.
+
+        It waits some 40 ms for an answer to say it with, and so long a client without TCP_NODELAY
+        sends no more.
+        """
+        if hasattr(socket, "TCP_QUICKACK"):
+            with suppress(OSError):  # it has ended: that is told by reading
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def queue(self, frames: Sequence[Buffer]) -> None:
         """Send these behind what is queued, at the next :meth:`flush`."""

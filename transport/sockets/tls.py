@@ -223,6 +223,7 @@ class TlsSocket:
             if not self.is_ready:
                 self._tls.do_handshake()
                 self._judge_certificate()
+                self._stream.acknowledge()  # the handshake's last word, which nobody answers
             return self._decrypt()
         except ssl.SSLWantReadError:
             return b""

@@ -177,8 +177,9 @@ def test_a_stranger_hears_nothing_of_what_is_the_brokers() -> None:
     assert paths == [["/ours"], ["/brokers", "/ours", "/brokers"]]
 
 
-def test_whom_the_config_names_is_above_all() -> None:
-    origin = Origin(Door.CLIENTS, b"", "10.0.0.1", "root")
+@pytest.fixture
+def identities() -> Identities:
+    """Of a coordinator above whose ACLs root is."""
     config = NodeConfig(
         name=NodeName("coordinator-1"),
         id=NodeId(1),
@@ -190,6 +191,19 @@ def test_whom_the_config_names_is_above_all() -> None:
         nodes=(),
         super_users=("root",),
     )
-    identities = Identities(config)
+    return Identities(config)
+
+
+def test_whom_the_config_names_is_above_all(identities: Identities) -> None:
+    origin = Origin(Door.CLIENTS, b"", "10.0.0.1", "root")
     assert Identity("super", "") in identities.of_connection(origin)
     assert Identity("super", "") not in identities.of_connection(replace(origin, principal="roo"))
+
+
+def test_a_certificate_proves_its_common_name_and_its_whole_name(identities: Identities) -> None:
+    shown = Origin(Door.CLIENTS, b"", "10.0.0.1", "alice", "CN=alice,O=Kitchen")
+    assert identities.of_connection(shown) == (
+        Identity("ip", "10.0.0.1"),
+        Identity("principal", "alice"),
+        Identity("x509", "CN=alice,O=Kitchen"),
+    )

@@ -218,6 +218,7 @@ class Pipe:
         self.unsent_bytes = 0
         self.ended = False
         self.taken_bytes = 0
+        self.acknowledged = 0
         self._arrived, self._leaving = arrived, leaving
 
     def receive(self, bytes_max: int) -> bytes | None:
@@ -227,6 +228,9 @@ class Pipe:
         for frame in frames:
             self.taken_bytes += len(frame)
             self._arrived.write(frame)
+
+    def acknowledge(self) -> None:
+        self.acknowledged += 1
 
     def flush(self) -> None: ...
 
@@ -242,6 +246,7 @@ def test_no_more_is_encrypted_in_a_turn_than_its_bound(
         with suppress(ssl.SSLWantReadError):
             client.do_handshake()
         stream.receive(65_536)
+    assert pipe.acknowledged == 1  # who ends a handshake is answered by nobody else
     before = pipe.taken_bytes
     stream.queue([b"x" * 1_000_000])
     stream.flush()
@@ -407,6 +412,7 @@ def test_bytes_that_are_not_what_was_sent_end_the_stream(server: Server, signed:
         client.sendall(b"me")
         assert read(client, 2) == b"me"
         raw = socket.socket(fileno=client.detach())
+        raw.settimeout(WAIT_S)
         with raw:
             raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
             while raw.recv(1_000):

@@ -37,6 +37,7 @@ E = ErrorCode
 ALICE = Identity("digest", digest_of(b"alice:a"))
 BOB = Identity("digest", digest_of(b"bob:b"))
 PRINCIPAL = Identity("principal", "alice")
+SUBJECT = Identity("x509", "CN=alice,O=Kitchen")
 SUPER = Identity("super", "")
 EVERYBODY = (Acl(31, "world", "anyone"),)
 
@@ -62,6 +63,9 @@ def test_the_digest_is_zookeepers() -> None:
         ((Acl(1, "ip", "::1"),), (), (Acl(1, "ip", "::1"),)),
         ((Acl(1, "principal", "alice"),), (), (Acl(1, "principal", "alice"),)),
         ((Acl(1, "auth", ""),), (PRINCIPAL,), (Acl(1, "principal", "alice"),)),
+        ((Acl(1, "auth", ""),), (PRINCIPAL, SUBJECT), only(PRINCIPAL, 1) + only(SUBJECT, 1)),
+        ((Acl(1, "x509", ""),), (), None),
+        ((Acl(1, "x509", "x" * 1_025),), (), None),
         ((Acl(1, "principal", ""),), (), None),
         ((), (), None),
         ((Acl(1, "auth", ""),), (), None),
@@ -96,6 +100,9 @@ def test_legal_acls(
         ((Acl(READ, "principal", "alice"),), (PRINCIPAL,), True),
         ((Acl(READ, "principal", "bob"),), (PRINCIPAL,), False),
         ((Acl(READ, "digest", "alice"),), (PRINCIPAL,), False),
+        (only(SUBJECT), (PRINCIPAL, SUBJECT), True),
+        (only(SUBJECT), (PRINCIPAL,), False),
+        (only(SUBJECT), (Identity("x509", "CN=alice,O=Cellar"),), False),
         ((Acl(READ, "ip", "10.0.0.0/8"),), (Identity("ip", "10.1.2.3"),), True),
         ((Acl(READ, "ip", "10.0.0.0/8"),), (Identity("ip", "11.1.2.3"),), False),
         ((Acl(READ, "ip", "10.0.0.0/8"),), (Identity("digest", "10.1.2.3"),), False),
