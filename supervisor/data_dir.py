@@ -19,7 +19,8 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,8 @@ KEY_FILE = "supervisor.key"
 CLUSTER_FILE = "cluster.json"
 SUPERVISOR_LOG = "supervisor.log"
 PROCESS_FILE = "process.json"
+IDENTITY_FILE = "meta.json"
+"""What a broker keeps in its data: whose they are."""
 
 
 class Cluster(NamedTuple):
@@ -202,10 +205,12 @@ class DataDir:
 
     def read_supervisor(self) -> SupervisorRecord | None:
         """Return where the supervisor takes commands; it may be gone."""
-        table = _read_table(self.path / SUPERVISOR_FILE)
+        path = self.path / SUPERVISOR_FILE
+        table = _read_table(path)
         if table is None:
             return None
-        return SupervisorRecord(int(table.get("pid", 0)), str(table.get("control", "")))
+        with _numbers_of(path):
+            return SupervisorRecord(int(table.get("pid", 0)), str(table.get("control", "")))
 
     def write_supervisor(self, record: SupervisorRecord) -> None:
         """Say where this supervisor takes commands."""
@@ -225,12 +230,14 @@ class DataDir:
 
     def read_process(self, name: str) -> ProcessRecord:
         """Return what was last started for this node."""
-        table = _read_table(self.node_dir(name) / PROCESS_FILE) or {}
-        return ProcessRecord(
-            Incarnation(int(table.get("incarnation", 0))),
-            int(table.get("pid", 0)),
-            float(table.get("created_s", 0.0)),
-        )
+        path = self.node_dir(name) / PROCESS_FILE
+        table = _read_table(path) or {}
+        with _numbers_of(path):
+            return ProcessRecord(
+                Incarnation(int(table.get("incarnation", 0))),
+                int(table.get("pid", 0)),
+                float(table.get("created_s", 0.0)),
+            )
 
     def write_incarnation(self, name: str, incarnation: Incarnation) -> None:
         """Note which start of a node comes next; it is durable before the process is there.
@@ -255,7 +262,17 @@ class DataDir:
     def recorded_nodes(self) -> list[str]:
         """Return the names of all nodes that ever ran here."""
         folder = self.path / "nodes"
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        if not folder.is_dir():
+            return []
+        return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+    def cluster_of_nodes(self) -> str:
+        """Return the id of the cluster that the data of nodes here belong to; empty: there are none."""
+        for name in self.recorded_nodes():
+            table = _read_table(self.node_dir(name) / "data" / IDENTITY_FILE)
+            if table is not None:
+                return str(table.get("cluster_id", ""))
+        return ""
 
 
 def _take_lock(descriptor: int) -> bool:
@@ -329,6 +346,15 @@ def _read_table(path: Path) -> dict[str, Any] | None:
     if not isinstance(table, dict):
         raise ConfigError(f"{path} is damaged; restore or remove it")
     return table
+
+
+@contextmanager
+def _numbers_of(path: Path) -> Iterator[None]:
+    """Raise ConfigError naming the file for a value in it that is no number."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{path} is damaged ({error}); restore or remove it") from None
 
 
 def _dump(table: Mapping[str, Any]) -> bytes:

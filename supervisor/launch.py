@@ -157,6 +157,7 @@ def _made(launch: Launch, settings: Settings, data_dir: DataDir, before: Cluster
     wanted = as_they_were(before, settings.members())
     mine, elsewhere = settings.placed(launch.here, wanted)
     if before is None:
+        _check_nothing_is_left(settings, data_dir)
         made_id = ClusterId(settings.cluster.id) if settings.cluster.id else new_cluster_id()
         before = Cluster(settings.cluster.name, made_id, settings.cluster.mode, ())
     else:
@@ -164,6 +165,16 @@ def _made(launch: Launch, settings: Settings, data_dir: DataDir, before: Cluster
     members = members_kept(before, mine, settings)
     nodes = assign_endpoints(members, named(before.nodes), settings.cluster.bind)
     return before._replace(nodes=nodes, elsewhere=elsewhere)
+
+
+def _check_nothing_is_left(settings: Settings, data_dir: DataDir) -> None:
+    """Refuse to make a cluster anew on what is left of another, or of itself."""
+    left = data_dir.cluster_of_nodes()
+    if left and left != settings.cluster.id:
+        raise ConfigError(
+            f"{data_dir} has data of cluster {left}, and its cluster.json is gone; restore that, "
+            f'give the config `id = "{left}"` under [cluster], or name another --data-dir'
+        )
 
 
 def _joined(

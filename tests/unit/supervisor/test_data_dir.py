@@ -126,6 +126,32 @@ def test_a_damaged_cluster_file_is_named(data_dir: DataDir, text: str) -> None:
         data_dir.read_cluster()
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"pid": "x"}'])
+def test_a_damaged_note_of_a_process_is_named(data_dir: DataDir, text: str) -> None:
+    data_dir.node_dir("broker-1").mkdir()
+    (data_dir.node_dir("broker-1") / "process.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"broker-1/process\.json.* restore or remove it"):
+        data_dir.read_process("broker-1")
+    (data_dir.path / "supervisor.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"supervisor\.json.* restore or remove it"):
+        data_dir.read_supervisor()
+
+
+def test_a_stray_file_among_the_nodes_is_none(data_dir: DataDir) -> None:
+    data_dir.node_dir("broker-1").mkdir()
+    (data_dir.path / "nodes" / ".DS_Store").touch()
+    assert data_dir.recorded_nodes() == ["broker-1"]
+
+
+def test_the_data_of_nodes_tell_their_cluster(data_dir: DataDir) -> None:
+    assert data_dir.cluster_of_nodes() == ""
+    data_dir.node_dir("coordinator-1").mkdir()
+    data = data_dir.node_dir("broker-1") / "data"
+    data.mkdir(parents=True)
+    (data / "meta.json").write_text('{"cluster_id": "abc", "name": "broker-1"}')
+    assert data_dir.cluster_of_nodes() == "abc"
+
+
 def test_processes_and_the_supervisor_are_remembered(data_dir: DataDir) -> None:
     assert data_dir.read_process("broker-1") == ProcessRecord(Incarnation(0), 0, 0.0)
     data_dir.node_dir("broker-1").mkdir()

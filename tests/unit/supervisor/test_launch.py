@@ -227,6 +227,20 @@ def test_another_cluster_is_not_started_on_the_data_of_this_one(
     assert running_in(data_dir) == []
 
 
+def test_a_cluster_is_not_made_anew_beside_the_data_of_its_nodes(tmp_path: Path) -> None:
+    data_dir, config = DataDir(tmp_path / "data"), tmp_path / "c.toml"
+    config.write_text(SMALL)
+    data = data_dir.node_dir("broker-1") / "data"
+    data.mkdir(parents=True)
+    (data / "meta.json").write_text('{"cluster_id": "abc", "name": "broker-1"}')
+    with pytest.raises(ConfigError, match=r'its cluster\.json is gone; .* `id = "abc"` under'):
+        prepare(Launch(str(config), data_dir.path), data_dir)
+    data_dir.unlock()
+    config.write_text(SMALL.replace("[cluster]", '[cluster]\nid = "abc"'))
+    assert prepare(Launch(str(config), data_dir.path), data_dir).cluster_id == "abc"
+    data_dir.unlock()
+
+
 @pytest.mark.parametrize(
     ("before", "after", "text"),
     [
