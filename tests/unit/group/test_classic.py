@@ -212,17 +212,23 @@ def test_a_static_member_takes_its_own_place_and_fences_its_predecessor(bench: B
     assert answer.error == ErrorCode.FENCED_INSTANCE_ID
 
 
-@pytest.mark.parametrize("may_skip", [False, True])
-@pytest.mark.parametrize("leads", [False, True])
-def test_a_static_member_that_comes_back_keeps_its_place(
-    bench: Bench, leads: bool, may_skip: bool
-) -> None:
+def static_pair(bench: Bench) -> tuple[Classic, Classic]:
+    """Two static members that have joined, the first of them leading, before it has divided."""
     first = Classic(bench, instance_id="one").join()
     first.joined()
     divide(first)
     second = Classic(bench, instance_id="two").join()
     first.join().joined()
     second.joined()
+    return first, second
+
+
+@pytest.mark.parametrize("may_skip", [False, True])
+@pytest.mark.parametrize("leads", [False, True])
+def test_a_static_member_that_comes_back_keeps_its_place(
+    bench: Bench, leads: bool, may_skip: bool
+) -> None:
+    first, second = static_pair(bench)
     divide(first)
     back = Classic(bench, instance_id="one" if leads else "two")
     back.token = bench.post(replace(back._request(), may_skip=may_skip))
@@ -240,12 +246,7 @@ def test_a_static_member_that_is_back_before_the_division_is_not_fenced_by_the_n
     bench: Bench,
 ) -> None:
     """It has been told its new id, and the division that its coordinator has logged is an older one."""
-    first = Classic(bench, instance_id="one").join()
-    first.joined()
-    divide(first)
-    second = Classic(bench, instance_id="two").join()
-    first.join().joined()
-    second.joined()
+    first, second = static_pair(bench)
     assert described(bench).state == "syncing"
     back = Classic(bench, instance_id="one").join()
     second.join().joined()

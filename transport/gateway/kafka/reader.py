@@ -57,6 +57,9 @@ class Reader:
         """Return an unsigned varint of at most 32 bits."""
         value = shift = 0
         data, position = self.data, self.position
+        if position < len(data) and data[position] < 0x80:
+            self.position = position + 1
+            return data[position]
         for byte in data[position : position + UVARINT_BYTES_MAX]:
             value |= (byte & 0x7F) << shift
             position += 1

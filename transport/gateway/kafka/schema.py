@@ -14,11 +14,10 @@ import msgspec
 
 from transport.gateway.kafka.fields import Kind, Struct, Tagged, Versions
 from transport.gateway.kafka.reader import MalformedFrame, Reader
+from transport.gateway.kafka.source import Read, ReaderSource, ReadTags
 from transport.gateway.kafka.writer import Writer
 
-Read = Callable[[Reader], Any]
 Write = Callable[[Writer, Any], None]
-Step = Callable[[Reader, dict[str, Any]], None]
 
 _INT16, _INT32 = Layout(">h"), Layout(">i")
 _PRESENT, _ABSENT = b"\x01", b"\xff"
@@ -53,7 +52,7 @@ def compile_message(declared: type[Struct], version: int, flexible: bool) -> Cod
     """Return the codec of a message, or of a part of one; ``flexible``: as KIP-482 has it."""
     fields = [field for field in _fields(declared) if field.is_in(version)]
     plain = [field for field in fields if field.tagged is None]
-    steps: list[Step] = []
+    source = ReaderSource(declared)
     writers: list[Callable[[Writer, Any], None]] = []
     bytes_min = int(flexible)
     for fixed, group in groupby(plain, key=_is_fixed):
@@ -61,13 +60,13 @@ def compile_message(declared: type[Struct], version: int, flexible: bool) -> Cod
         if fixed:
             layout = Layout(">" + "".join(field.kind.value for field in run))
             names = tuple(field.name for field in run)
-            steps.append(_fixed_step(names, layout))
+            source.take_fixed(names, layout)
             writers.append(_fixed_writer(names, layout))
             bytes_min += layout.size
             continue
         for field in run:
             codec = _codec(field, version, flexible)
-            steps.append(_step(field.name, codec.read))
+            source.take(field.name, codec.read)
             writers.append(_writer(field.name, codec.write))
             bytes_min += codec.bytes_min
     if flexible:
@@ -76,20 +75,14 @@ def compile_message(declared: type[Struct], version: int, flexible: bool) -> Cod
             for field in fields
             if field.tagged is not None
         }
-        steps.append(_tags_step(tags))
+        source.take_tags(_tags_reader(tags))
         writers.append(_tags_writer(tags))
-
-    def read(reader: Reader) -> Struct:
-        values: dict[str, Any] = {}
-        for step in steps:
-            step(reader, values)
-        return declared(**values)
 
     def write(writer: Writer, value: Any) -> None:
         for one in writers:
             one(writer, value)
 
-    return Codec(read, write, bytes_min)
+    return Codec(source.function(), write, bytes_min)
 
 
 # Declarations
@@ -131,13 +124,6 @@ def _is_fixed(field: _Field) -> bool:
 # The parts of a struct
 
 
-def _fixed_step(names: tuple[str, ...], layout: Layout) -> Step:
-    def step(reader: Reader, values: dict[str, Any]) -> None:
-        values.update(zip(names, reader.fixed(layout), strict=True))
-
-    return step
-
-
 def _fixed_writer(names: tuple[str, ...], layout: Layout) -> Write:
     get, pack = attrgetter(*names), layout.pack
     if len(names) == 1:
@@ -153,13 +139,6 @@ def _fixed_writer(names: tuple[str, ...], layout: Layout) -> Write:
     return write
 
 
-def _step(name: str, read: Read) -> Step:
-    def step(reader: Reader, values: dict[str, Any]) -> None:
-        values[name] = read(reader)
-
-    return step
-
-
 def _writer(name: str, write_field: Write) -> Write:
     get = attrgetter(name)
 
@@ -169,9 +148,10 @@ def _writer(name: str, write_field: Write) -> Write:
     return write
 
 
-def _tags_step(tags: dict[int, tuple[_Field, Codec]]) -> Step:
-    def step(reader: Reader, values: dict[str, Any]) -> None:
-        for _ in range(reader.uvarint()):
+def _tags_reader(tags: dict[int, tuple[_Field, Codec]]) -> ReadTags:
+    def read(reader: Reader, count: int) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for _ in range(count):
             known = tags.get(reader.uvarint())
             data = reader.take(reader.uvarint())
             if known is not None:
@@ -180,8 +160,9 @@ def _tags_step(tags: dict[int, tuple[_Field, Codec]]) -> Step:
                 inner.elements_left = reader.elements_left
                 values[field.name] = codec.read(inner)
                 reader.elements_left = inner.elements_left
+        return values
 
-    return step
+    return read
 
 
 def _tags_writer(tags: dict[int, tuple[_Field, Codec]]) -> Write:
