@@ -30,10 +30,13 @@ STRANGER_BYTES_MAX = 16 * 1024
 """Held of a connection that has proved nothing: with that of all others, a quarter of what may be."""
 AUTHENTICATION_MAX_MS = 10_000
 """From the connection to the proof; TLS has come before."""
+AWAITED_MAX = 1_024
+"""Connections that have proved nothing; with more, the one that has had the longest time for it goes, so
+that strangers cannot take all the connections there may be."""
 FAILURE_DELAY_MS = 100
 """From a request to the answer that it proved nothing; Kafka's connection.failed.authentication.delay.ms."""
 ITERATIONS_A_MS = 1_024
-"""How fast passwords of PLAIN are tried, one at a time: a quarter of a core at the most, roughly."""
+"""Passwords of PLAIN are tried one at a time, with pauses by this: they last longer than the tries."""
 ADMITTED = frozenset((ApiKey.API_VERSIONS, ApiKey.SASL_HANDSHAKE, ApiKey.SASL_AUTHENTICATE))
 """What anybody may ask."""
 
@@ -102,6 +105,9 @@ class Doorkeeper:
     def await_proof(self, connection: Connection, now: Now) -> None:
         """Somebody has connected."""
         self._awaited[connection] = now.mono_ms + AUTHENTICATION_MAX_MS
+        if len(self._awaited) > AWAITED_MAX:
+            eldest = next(iter(self._awaited))
+            eldest.end("kafka_strangers_over_number", "too many others have to prove who they are")
 
     def forget(self, connection: Connection) -> None:
         """A connection has ended."""

@@ -246,6 +246,20 @@ def test_a_proof_has_its_time() -> None:
     assert bench.listener.next_deadline_ms() is None
 
 
+def test_strangers_take_no_more_than_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorkeeper, "AWAITED_MAX", 2)
+    bench = GuardedBench()
+    bench.scram("alice", "pencil")
+    streams = [type(LAST)(number) for number in range(2, 6)]
+    for stream in streams:
+        bench.listener.on_stream(stream, Stranger("10.9.9.8"), NOW)
+    bench.listener.check()
+    assert bench.listener.client_count == 3, "alice, and the two that came last"
+    assert bench.figure("strangers_over_number") == 2
+    bench.send(ApiKey.METADATA, 1, METADATA)
+    assert len(bench.asked) == 1
+
+
 def test_another_password_leaves_a_user_and_a_removal_ends_it() -> None:
     bench = GuardedBench()
     bench.scram("alice", "pencil")
