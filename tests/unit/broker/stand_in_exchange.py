@@ -8,6 +8,7 @@ from typing import Any
 
 from nodes.broker.kafka.exchange import Exchange
 from tests.unit.broker.partition_fleet import PartitionFleet
+from transport.gateway.kafka.codes import foreign_code
 from transport.gateway.kafka.fields import Struct
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
@@ -42,6 +43,9 @@ class StandInExchange:
 
     def topic_id(self, name: str) -> TopicId:
         return self.context.image.topic_ids.get(name, TopicId(b""))
+
+    def code(self, error: int) -> int:
+        return foreign_code(error)
 
     def topic_ids(self, topics: Iterable[Any]) -> list[TopicId]:
         return [self.topic_id(topic.name) for topic in topics]

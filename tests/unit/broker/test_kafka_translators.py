@@ -8,12 +8,20 @@ import pytest
 
 from tests.unit.broker.listener_bench import ORDERS, Bench
 from transport.gateway.kafka.apis import ApiKey
-from transport.gateway.kafka.messages import coordinators, fetch, metadata, offsets, produce
+from transport.gateway.kafka.messages import (
+    coordinators,
+    fetch,
+    metadata,
+    offsets,
+    produce,
+    record_deletion,
+)
 from transport.gateway.kafka.messages.producer_ids import InitProducerIdRequest
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, Offset, ProducerEpoch, ProducerId, TopicId
 from transport.wire.messages import Refusal
 from transport.wire.messages import coordinators as native_coordinators
+from transport.wire.messages import deletion as native_deletion
 from transport.wire.messages import fetch as native_fetch
 from transport.wire.messages import metadata as native_metadata
 from transport.wire.messages import produce as native_produce
@@ -255,6 +263,24 @@ def test_offsets_are_listed_by_the_names_of_topics() -> None:
     gone = native_fetch.ListedOffset(ORDERS, 0, ErrorCode.UNKNOWN_TOPIC_ID)
     bench.reply(native_fetch.ListOffsetsResponse(ErrorCode.NONE, (gone,)))
     assert only(bench).topics[0].partitions[0].error_code == UNKNOWN
+
+
+def test_records_are_deleted_by_the_names_of_topics() -> None:
+    bench = Bench()
+    part = record_deletion.DeleteRecordsPartition(partition_index=0, offset=7)
+    topics = tuple(
+        record_deletion.DeleteRecordsTopic(name=name, partitions=(part,))
+        for name in ("nowhere", "orders")
+    )
+    request = record_deletion.DeleteRecordsRequest(topics=topics, timeout_ms=900)
+    bench.send(ApiKey.DELETE_RECORDS, 2, request)
+    [question] = bench.questions()
+    doomed = native_deletion.DeleteRecordsPartition(ORDERS, 0, Offset(7))
+    assert question == native_deletion.DeleteRecordsRequest((doomed,), 900)
+    gone = native_deletion.DeletedRecords(ORDERS, 0, ErrorCode.UNKNOWN_TOPIC_ID)
+    bench.reply(native_deletion.DeleteRecordsResponse(ErrorCode.NONE, (gone,)))
+    told = [one for topic in only(bench).topics for one in topic.partitions]
+    assert [(one.error_code, one.low_watermark) for one in told] == [(UNKNOWN, -1)] * 2
 
 
 def test_a_client_cannot_read_as_a_replica() -> None:
