@@ -1,17 +1,20 @@
 """Other systems' clients by TLS: their certificates say who they are, and ACLs what they may.
 
-One cluster of one node, which is broker and controller: both listeners are its.
+Clusters of one node, which is broker and controller: both listeners are its.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from odradek import AdminClient, CoordinationClient
+from odradek import AdminClient, CoordinationClient, NewTopic
+from odradek.admin.acls import AclBinding, AclOperation, ResourceType
+from odradek.admin.client import ScramMechanism, UserScramCredentialUpsertion
 from odradek.testing import Cluster
 from supervisor.keys import create
 from tests.authority import Authority
@@ -20,6 +23,7 @@ from transport.sockets.certificate import read_certificate
 
 ROWS = [Row(b"k%d" % number, b"v" * number, (), 1_700_000_000_000) for number in range(1, 200)]
 WAIT_S = 30.0
+PASSWORD = "pencil"
 FOREIGN = ("confluent-kafka", "kafka-python", "aiokafka")
 
 
@@ -78,10 +82,8 @@ class Secured(NamedTuple):
         return read_certificate(ssl.PEM_cert_to_DER_cert(leaf)).subject
 
 
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """ACLs let alice write and read the topics whose names begin with hers."""
-    folder = tmp_path_factory.mktemp("secured")
+def started(folder: Path, **more: Any) -> Iterator[Secured]:
+    """Start a cluster whose listeners ask for certificates."""
     authority = Authority(folder / "certificates")
     for names in ([], ["alice"]):
         create(folder / "data" / "keys", names)
@@ -92,6 +94,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         "tls_key": files.key,
         "tls_client_ca": files.client_ca,
         "super_users": "root",
+        **more,
     }
     with Cluster.start(
         mode="kraft",
@@ -103,7 +106,30 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         yield Secured(cluster, authority)
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """ACLs let alice write and read the topics whose names begin with hers."""
+    yield from started(tmp_path_factory.mktemp("secured"))
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """One that asks for a password as well: of alice, who may do everything with ``shared``, and of bob."""
+    for one in started(tmp_path_factory.mktemp("both"), sasl=True):
+        with AdminClient(one.cluster.bootstrap, security=one.cluster.keys) as admin:
+            admin.alter_user_scram_credentials(
+                UserScramCredentialUpsertion(name, ScramMechanism.SCRAM_SHA_256, PASSWORD)
+                for name in ("alice", "bob")
+            )
+            admin.create_topics([NewTopic("shared", 1, 1)])
+            admin.create_acls(
+                AclBinding("alice", AclOperation.ALL, kind, name)
+                for kind, name in ((ResourceType.TOPIC, "shared"), (ResourceType.GROUP, "unused"))
+            )
+        yield one
+
+
+@pytest.fixture(scope="module")
 def _allowed(secured: Secured) -> None:
     """By the listener too: root, who is above all ACLs, makes the topics and says who may what."""
     ck = imported("confluent_kafka.admin")
@@ -139,6 +165,7 @@ def _allowed(secured: Secured) -> None:
         allowed.result(WAIT_S)
 
 
+@pytest.mark.usefixtures("_allowed")
 @pytest.mark.parametrize("client", FOREIGN)
 def test_who_is_allowed_writes_and_reads(secured: Secured, client: str) -> None:
     settings = secured.settings(client, "alice")
@@ -147,6 +174,7 @@ def test_who_is_allowed_writes_and_reads(secured: Secured, client: str) -> None:
     assert READERS[client](place, len(ROWS), **settings) == ROWS
 
 
+@pytest.mark.usefixtures("_allowed")
 @pytest.mark.parametrize("client", FOREIGN)
 def test_who_is_not_allowed_is_refused_by_name(secured: Secured, client: str) -> None:
     settings = secured.settings(client, "bob")
@@ -154,6 +182,7 @@ def test_who_is_not_allowed_is_refused_by_name(secured: Secured, client: str) ->
         WRITERS[client](secured.place(f"alice-{client}"), ROWS[:1], "none", **settings)
 
 
+@pytest.mark.usefixtures("_allowed")
 def test_topics_of_others_are_not_told_of(secured: Secured) -> None:
     from confluent_kafka.admin import AdminClient as Admin
 
@@ -171,9 +200,42 @@ def test_who_shows_nothing_is_not_let_in_and_the_log_says_why(secured: Secured) 
     for said, settings in reasons.items():
         consumer = Consumer({**settings, "group.id": "unused"})
         with pytest.raises(KafkaException):
-            consumer.list_topics(timeout=2)
+            consumer.list_topics(timeout=1)
         consumer.close()
         assert said in "".join(secured.cluster.logs().values())
+
+
+def as_user(settings: dict[str, Any], client: str, user: str, mechanism: str) -> dict[str, Any]:
+    """Return settings of a client that shows a certificate with those that prove it is this user."""
+    found = {**settings, "security_protocol": "SASL_SSL", "sasl_mechanism": mechanism}
+    prefix = "sasl" if client == "confluent-kafka" else "sasl_plain"
+    return {**found, f"{prefix}_username": user, f"{prefix}_password": PASSWORD}
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+@pytest.mark.parametrize("client", FOREIGN)
+def test_who_proves_both_is_the_user(both: Secured, client: str, mechanism: str) -> None:
+    place = both.place("shared")
+    settings = as_user(both.settings(client, "machine-1"), client, "alice", mechanism)
+    WRITERS[client](place, ROWS, "none", **settings)
+    assert READERS[client](place, len(ROWS), **settings)[0] == ROWS[0]
+    other = as_user(both.settings(client, "alice"), client, "bob", mechanism)
+    with pytest.raises(Exception, match=r"(?i)topic.?authorization"):
+        WRITERS[client](place, ROWS[:1], "none", **other)
+
+
+def test_one_of_both_is_not_enough(both: Secured) -> None:
+    from confluent_kafka import Consumer, KafkaException
+
+    certificate = both.settings("confluent-kafka", "alice")
+    password = as_user(both.settings("confluent-kafka", None), "confluent-kafka", "alice", "PLAIN")
+    for settings in (certificate, password):
+        named = {name.replace("_", "."): value for name, value in settings.items()}
+        kafka = both.cluster.kafka_bootstrap
+        consumer = Consumer({**named, "bootstrap.servers": kafka, "log_level": 0, "group.id": "g"})
+        with pytest.raises(KafkaException):
+            consumer.list_topics(timeout=1)
+        consumer.close()
 
 
 def test_znodes_know_certificates(secured: Secured) -> None:
@@ -212,6 +274,6 @@ def test_no_session_without_a_certificate(secured: Secured) -> None:
 
     client = secured.kazoo(None)
     with pytest.raises(KazooTimeoutError):
-        client.start(timeout=2)
+        client.start(timeout=1)
     client.stop()
     client.close()

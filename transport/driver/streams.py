@@ -196,8 +196,9 @@ class StreamBoard:
 
     def close_all(self) -> None:
         """End everything; what the kernel does not take at once is lost."""
-        self.flush()
         for stream in self._by_descriptor.values():
+            stream.socket.end()
+            stream.socket.flush()
             stream.socket.close()
         for listener in self._listeners.values():
             listener.socket.close()

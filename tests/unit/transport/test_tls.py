@@ -396,6 +396,16 @@ def test_only_so_many_handshakes_at_a_time(
         assert talking == [b"in"]
 
 
+def test_whoever_stops_says_so(open_files: TlsFiles, signed: Authority) -> None:
+    server = Server(tls=open_files).run()
+    with connect(server, settings(signed)) as client:
+        client.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+        client.sendall(b"me")
+        assert read(client, 2) == b"me"
+        server.close()
+        assert client.recv(1) == b""
+
+
 def test_above_the_bound_nobody_is_let_in(open_files: TlsFiles, signed: Authority) -> None:
     server = Server(connections_max=2, tls=open_files).run()
     try:
