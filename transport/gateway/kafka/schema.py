@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from itertools import groupby
-from operator import attrgetter
 from struct import Struct as Layout
 from types import NoneType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
@@ -14,10 +13,8 @@ import msgspec
 
 from transport.gateway.kafka.fields import Kind, Struct, Tagged, Versions
 from transport.gateway.kafka.reader import MalformedFrame, Reader
-from transport.gateway.kafka.source import Read, ReaderSource, ReadTags
+from transport.gateway.kafka.source import CodecSource, Read, ReadTags, Write
 from transport.gateway.kafka.writer import Writer
-
-Write = Callable[[Writer, Any], None]
 
 _INT16, _INT32 = Layout(">h"), Layout(">i")
 _PRESENT, _ABSENT = b"\x01", b"\xff"
@@ -52,22 +49,18 @@ def compile_message(declared: type[Struct], version: int, flexible: bool) -> Cod
     """Return the codec of a message, or of a part of one; ``flexible``: as KIP-482 has it."""
     fields = [field for field in _fields(declared) if field.is_in(version)]
     plain = [field for field in fields if field.tagged is None]
-    source = ReaderSource(declared)
-    writers: list[Callable[[Writer, Any], None]] = []
+    source = CodecSource(declared)
     bytes_min = int(flexible)
     for fixed, group in groupby(plain, key=_is_fixed):
         run = list(group)
         if fixed:
             layout = Layout(">" + "".join(field.kind.value for field in run))
-            names = tuple(field.name for field in run)
-            source.take_fixed(names, layout)
-            writers.append(_fixed_writer(names, layout))
+            source.add_fixed([field.name for field in run], layout)
             bytes_min += layout.size
             continue
         for field in run:
             codec = _codec(field, version, flexible)
-            source.take(field.name, codec.read)
-            writers.append(_writer(field.name, codec.write))
+            source.add(field.name, codec.read, codec.write)
             bytes_min += codec.bytes_min
     if flexible:
         tags = {
@@ -75,14 +68,9 @@ def compile_message(declared: type[Struct], version: int, flexible: bool) -> Cod
             for field in fields
             if field.tagged is not None
         }
-        source.take_tags(_tags_reader(tags))
-        writers.append(_tags_writer(tags))
-
-    def write(writer: Writer, value: Any) -> None:
-        for one in writers:
-            one(writer, value)
-
-    return Codec(source.function(), write, bytes_min)
+        defaults = {field.name: field.default for field, _ in tags.values()}
+        source.end_with_tags(defaults, _tags_reader(tags), _tags_writer(tags))
+    return Codec(*source.functions(), bytes_min)
 
 
 # Declarations
@@ -122,30 +110,6 @@ def _is_fixed(field: _Field) -> bool:
 
 
 # The parts of a struct
-
-
-def _fixed_writer(names: tuple[str, ...], layout: Layout) -> Write:
-    get, pack = attrgetter(*names), layout.pack
-    if len(names) == 1:
-
-        def write_one(writer: Writer, value: Any) -> None:
-            writer.buffer += pack(get(value))
-
-        return write_one
-
-    def write(writer: Writer, value: Any) -> None:
-        writer.buffer += pack(*get(value))
-
-    return write
-
-
-def _writer(name: str, write_field: Write) -> Write:
-    get = attrgetter(name)
-
-    def write(writer: Writer, value: Any) -> None:
-        write_field(writer, get(value))
-
-    return write
 
 
 def _tags_reader(tags: dict[int, tuple[_Field, Codec]]) -> ReadTags:
