@@ -9,6 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 from odradek.aio.waiting import OnLoop, on_a_thread
 from odradek.recipes.election import Election as BlockingElection
 from odradek.recipes.lock import Hold as BlockingHold
+from odradek.recipes.lock import HoldState
 from odradek.recipes.semaphore import Semaphore as BlockingSemaphore
 
 T = TypeVar("T")
@@ -90,10 +91,14 @@ class Election(Hold[BlockingElection]):
         """
         await self.acquire()
         task = asyncio.ensure_future(function(*arguments))
-        self.on_lost(task.cancel)
+        follow = OnLoop(lambda state: task.cancel() if state == HoldState.LOST else None)
+        self._inner.add_listener(follow)
+        if self._inner.lost.is_set():
+            task.cancel()  # lost before it was listened for
         try:
             return await task
         finally:
+            self._inner.remove_listener(follow)
             task.cancel()
             await self.release()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import Future
 from functools import partial
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from odradek.recipes.waiting import (
     Flag,
     Waiter,
     children_of,
+    delete_quietly,
     joined,
     read,
     session_of,
@@ -147,11 +149,22 @@ class LockingQueue:
         transaction = self._client.transaction()
         transaction.create(joined(self._taken, name), ephemeral=True)
         transaction.set_data(path, value, stat.version)
-        if not _all_done(self._commit(transaction)):
+        committed = transaction.commit_async()
+        try:
+            outcomes = settle(self._client, committed)
+        except BaseException:
+            committed.add_done_callback(partial(self._give_back, name))
+            raise
+        if not _all_done(outcomes):
             return None
         if session_id != session_of(self._client):
             raise SessionExpiredError
         return _Item(name, value, stat.version + 1, session_id)
+
+    def _give_back(self, name: str, committed: Future[Outcomes]) -> None:
+        """Free an item whose taker waits no more, if it comes to be taken."""
+        if committed.exception() is None and _all_done(committed.result()):
+            delete_quietly(self._client, joined(self._taken, name))
 
     def _commit(self, transaction: Transaction) -> Outcomes:
         return settle(self._client, transaction.commit_async())

@@ -55,7 +55,9 @@ class Presence:
         try:
             while True:
                 try:
-                    self._take(waiter.settle(self._make()))
+                    made = self._make()
+                    waiter.settle(made)
+                    self._take(made)
                 except SessionExpiredError:
                     continue
                 return
@@ -116,17 +118,17 @@ class Presence:
 
     def _was_made(self, made: AsyncResult[tuple[str, ZnodeStat]]) -> None:
         try:
-            self._take(made.get_nowait())
+            self._take(made)
         except SessionExpiredError:
             if self._session_id:  # else ``begin`` sees to it
                 self._make_again()
         except OdradekError as error:
             _log.warning("%s could not be made again: %s", self._prefix, error)
 
-    def _take(self, made: tuple[str, ZnodeStat]) -> None:
-        path, stat = made
+    def _take(self, made: AsyncResult[tuple[str, ZnodeStat]]) -> None:
+        path, stat = made.get_nowait()
         with self._mutex:
-            if self._wanted:
+            if self._wanted and made is self._made:  # not what an earlier begin had asked for
                 self._path, self._session_id = path, stat.ephemeralOwner
                 return
         delete_quietly(self._client, path)

@@ -5,6 +5,7 @@ In both modes; what the mode has no part in is tried in one.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -253,22 +254,29 @@ def test_a_user_goes_on_when_a_leader_dies(cluster: Cluster, admin: AdminClient)
     assert READERS["confluent-kafka"](there, len(ROWS), **proof) == ROWS
 
 
+def printed(cluster: Cluster, command: str, folder: Path) -> str:
+    """Return what a command prints that is run in a folder, with the password to be read."""
+    done = subprocess.run(
+        [*Cluster.command, *shlex.split(command), "--data-dir", str(cluster.data_dir)],
+        input=PASSWORD,
+        cwd=folder,
+        capture_output=True,
+        timeout=WAIT_S,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, f"$ odradek {command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
 @in_one_mode
 def test_the_commands_that_are_printed_work(cluster: Cluster, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "listeners.md").read_text()
     commands = re.findall(r"^odradek ((?:user|acl) .*)$", text, re.MULTILINE)
     assert len(commands) == 5
     (tmp_path / "reports.password").write_text(PASSWORD)
-    for command in commands:
-        done = subprocess.run(
-            [*Cluster.command, *shlex.split(command), "--data-dir", str(cluster.data_dir)],
-            input=PASSWORD,
-            cwd=tmp_path,
-            capture_output=True,
-            timeout=WAIT_S,
-            check=False,
-            text=True,
-        )
-        assert done.returncode == 0, f"$ odradek {command}\n{done.stdout}{done.stderr}"
-        if command == "user list":
-            assert "reports  SCRAM-SHA-256, SCRAM-SHA-512" in done.stdout
+    told = {command: printed(cluster, command, tmp_path) for command in commands}
+    assert "reports  SCRAM-SHA-256, SCRAM-SHA-512" in told["user list"]
+    records = map(json.loads, printed(cluster, "metadata snapshot --json", tmp_path).splitlines())
+    (reports,) = (one for one in records if one["record"] == "user" and one["name"] == "reports")
+    assert reports["credentials"] == [[1, 4_096, "", "", ""], [2, 4_096, "", "", ""]]
