@@ -53,13 +53,24 @@ def newest(segments: Sequence[Segment], start: Offset, up_to: Offset) -> TimedOf
         cut = segment.next_offset > up_to or segment.base_offset < start
         if cut and newest_ms > best:
             within = (
-                header
-                for _, header in segment.headers(segment.position_of(start))
+                _newest_ms(segment, at, header, start)
+                for at, header in segment.headers(segment.position_of(start))
                 if header.next_offset <= up_to
             )
-            newest_ms = max((header.max_timestamp_ms for header in within), default=-1)
+            newest_ms = max(within, default=-1)
         best = max(best, newest_ms)
     return first_not_older(segments, best, start, up_to) if best >= 0 else None
+
+
+def _newest_ms(segment: Segment, position: int, header: BatchHeader, start: Offset) -> int:
+    """Return the largest timestamp in a batch of the records from ``start`` on."""
+    if header.base_offset >= start:
+        return header.max_timestamp_ms
+    try:
+        rows = decode_rows(segment.file().read(position, header.size_bytes))
+    except RecordError:
+        return header.max_timestamp_ms
+    return max((row[1] for row in rows if row[0] >= start), default=-1)
 
 
 def _within(

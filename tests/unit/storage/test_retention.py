@@ -10,8 +10,9 @@ from nodes.storage.disk import RealDisk
 from nodes.storage.log_settings import LogSettings
 from nodes.storage.partition_log import OffsetOutOfRange, PartitionLog
 from nodes.storage.retention import Retention
-from tests.unit.storage.test_partition_log import FOLDER, batch_at, keep_open
-from transport.wire.ids import Offset
+from tests.unit.storage.test_partition_log import FOLDER, Made, batch_at, keep_open, open_log, put
+from transport.wire.ids import LeaderEpoch, Offset
+from transport.wire.records import BatchBuilder, read_header, stamp
 
 DAY_MS = 86_400_000
 KEEP_ALL = Retention()
@@ -96,6 +97,19 @@ def test_a_log_that_begins_later_is_not_read_before(tmp_path: Path) -> None:
     assert found is not None
     assert found.offset == 4
     assert log.max_timestamp(log.log_end_offset) is not None
+
+
+def test_the_newest_record_is_one_that_is_still_there(tmp_path: Path) -> None:
+    builder = BatchBuilder()
+    for timestamp_ms in (30, 10, 20):
+        builder.append(None, b"v", (), timestamp_ms)
+    head, rest = stamp(Offset(0), LeaderEpoch(0), builder.build())
+    data = head + bytes(rest)
+    log = open_log(tmp_path)
+    put(log, Made(data, read_header(data)))
+    assert log.max_timestamp(log.log_end_offset) == (0, 30, 0)
+    log.start_at(Offset(1))
+    assert log.max_timestamp(log.log_end_offset) == (2, 20, 0)
 
 
 def test_files_before_the_start_are_set_aside_and_gone_after_a_restart(tmp_path: Path) -> None:
