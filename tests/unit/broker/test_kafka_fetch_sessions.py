@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
 
 from nodes.broker.kafka import fetch_session
 from tests.unit.broker.listener_bench import LAST, NOW, ORDERS, Bench
-from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
+from tests.unit.broker.partition_fleet import PartitionFleet, make_batch, values_of
 from transport.gateway.kafka.apis import ApiKey
 from transport.gateway.kafka.messages import fetch
 from transport.wire.errors import ErrorCode
@@ -283,3 +284,73 @@ def test_a_fetch_out_of_order_is_refused_and_one_without_a_session_ends_it(
     fleet.ask(reader.leader, fetch_session.FAREWELL)
     reader.epoch = 0
     assert reader.fetch().error == NOT_FOUND
+
+
+class Whimsical:
+    """A consumer by Kafka's rule that pauses, throws away and begins anew as chance has it."""
+
+    def __init__(self, fleet: PartitionFleet, keys: list[PartitionKey], random: Random) -> None:
+        self.fleet, self.random = fleet, random
+        self.positions = dict.fromkeys(keys, 0)
+        self.named: dict[PartitionKey, int] = {}
+        """In the session, as its broker knows it."""
+        self.epoch = -1
+        self.read: dict[PartitionKey, list[bytes | None]] = {key: [] for key in keys}
+        self.whims = 0.2
+
+    def poll(self) -> None:
+        wanted = {
+            key: offset for key, offset in self.positions.items() if not self._has_a_whim()
+        } or dict(self.positions)
+        begins = self.epoch < 0 or self.random.random() < self.whims / 4
+        if begins:
+            self.epoch, self.named = 0, {}
+        named = {key: at for key, at in wanted.items() if self.named.get(key) != at}
+        forgotten = tuple(key for key in self.named if key not in wanted)
+        parts = tuple(
+            native.FetchPartition(*key, LeaderEpoch(-1), Offset(offset), 300)
+            for key, offset in named.items()
+        )
+        body = native.FetchRequest(
+            *(0, 1, 500, parts),
+            session_id=7,
+            session_epoch=self.epoch,
+            forgotten=forgotten,
+            whole=begins,
+        )
+        answer, payload = self.fleet.ask_whole(1, body)
+        assert isinstance(answer, native.FetchResponse)
+        assert (answer.error, answer.session_id) == (ErrorCode.NONE, 7)
+        self.named, self.epoch = wanted, self.epoch + 1
+        for part in answer.partitions:
+            key = PartitionKey(part.topic_id, part.partition)
+            assert key in wanted, "it is told of what it has named"
+            if part.frame >= 0 and not self._has_a_whim():
+                found = values_of(payload[part.frame])
+                self.read[key] += found
+                self.positions[key] += len(found)
+
+    def _has_a_whim(self) -> bool:
+        return self.random.random() < self.whims
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_everything_is_read_once_and_in_order_whatever_its_reader_does(
+    fleet: PartitionFleet, seed: int
+) -> None:
+    random = Random(seed)
+    first = fleet.create("t", 5)
+    keys = [first._replace(partition=number) for number in range(5)]
+    reader = Whimsical(fleet, keys, random)
+    written: dict[PartitionKey, list[bytes]] = {key: [] for key in keys}
+    for number in range(60):
+        key = random.choice(keys)
+        written[key].append(b"%d" % number)
+        fleet.produce(1, key, make_batch(written[key][-1]))
+        if random.random() < 0.7:
+            reader.poll()
+    reader.whims = 0
+    for _ in range(60):
+        reader.poll()
+    assert reader.read == written
+    fleet.server(1).replicas.check()
