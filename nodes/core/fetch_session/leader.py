@@ -27,7 +27,7 @@ IDLE_MAX_MS = 120_000
 PARTITIONS_MAX = 200_000
 """In one session."""
 CONSUMERS_PARTITIONS_MAX = 100_000
-"""In the sessions of all consumers together: some 70 MB."""
+"""In the sessions of all consumers together: some 80 MB."""
 COUNTED_EVERY_MS = 1_000
 """So often these are counted: in that time nobody names many more."""
 NOTE_AGAIN_MS = 500
