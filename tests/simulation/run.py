@@ -14,6 +14,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.health import brokers_are_whole, quorum_is_whole
 from tests.simulation.shape import (
     Shape,
+    draw_foreign_kind,
     draw_foreigners,
     draw_judged,
     draw_log_dirs,
@@ -119,6 +120,7 @@ def _draw(world: World, seed: int, mode: str) -> Shape:
         "pipelines": draw_pipelines(seed),
         "shelvers": draw_shelvers(seed),
         "foreigners": draw_foreigners(seed),
+        **draw_foreign_kind(seed),
     }
     return replace(
         shape,

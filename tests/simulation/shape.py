@@ -56,6 +56,19 @@ class Mix:
     paths: int = 2
 
 
+ZOOKEEPER_KIND = "zookeeper_setters"
+KAFKA_KINDS: dict[str, tuple[int, ...]] = {
+    "foreign_administrators": (1, 2),
+    "foreign_groups": (2, 3, 4),
+    "foreign_ledgers": (1, 2, 3),
+    "foreign_pipelines": (2, 3),
+}
+"""Clients of Kafka's protocol that do more than write and read: how many there are of each."""
+FOREIGN_KINDS = {**KAFKA_KINDS, ZOOKEEPER_KIND: (2, 3, 4)}
+FOREIGN_SHARE = 0.2
+"""Of all seeds: those in which one of these kinds is."""
+FOREIGN_SESSION_MS = 3_000
+"""Of members that cannot say theirs; as short as a broker allows."""
 KRAFT_SHARE = 0.4
 """Of all seeds."""
 SEPARATE_SHARE = 0.3
@@ -100,6 +113,7 @@ class Shape:
             min_insync_replicas=2,
             offsets_topic_partitions=2,
             transaction_state_partitions=2,
+            group_consumer_session_timeout_ms=FOREIGN_SESSION_MS,
         )
     )
     log: LogConfig = field(default_factory=LogConfig)
@@ -109,7 +123,7 @@ class Shape:
     @property
     def has_listeners(self) -> bool:
         """Brokers listen for Kafka's clients: only where there are some."""
-        return bool(self.mix.clients.get("foreigners"))
+        return any(map(self.mix.clients.get, ("foreigners", *KAFKA_KINDS)))
 
     def describe(self) -> str:
         """Return it in a line, for the trace."""
@@ -196,6 +210,15 @@ def draw_foreigners(seed: int) -> int:
     return Random(f"foreigners of {seed}").choice((*(0,) * 8, 1, 1, 1, 2))
 
 
+def draw_foreign_kind(seed: int) -> dict[str, int]:
+    """Draw which other kind of foreign clients there is, if any, from a generator of its own as well."""
+    random = Random(f"foreign kinds of {seed}")
+    if random.random() >= FOREIGN_SHARE:
+        return {}
+    kind = random.choice(sorted(FOREIGN_KINDS))
+    return {kind: random.choice(FOREIGN_KINDS[kind])}
+
+
 def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:
     """Draw a cluster: mostly 3 + 3, always one that can lose what the guarantees allow.
 
@@ -227,6 +250,7 @@ def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:
             producer_id_block=random.choice((1, 10, 1_000)),
             offsets_topic_partitions=random.choice(SHARDS),
             transaction_state_partitions=random.choice(SHARDS),
+            group_consumer_session_timeout_ms=FOREIGN_SESSION_MS,
         ),
         log=LogConfig(
             segment_bytes=random.choice((4_096, 16_384, 1024 * 1024, 1024 * 1024 * 1024)),

@@ -14,6 +14,10 @@ class WatchBeforeRead:
         self._name = name
         self._armed: dict[str, int] = {}
 
+    def held(self) -> dict[str, int]:
+        """Return the watches whose events are awaited, each with the zxid at which it was set."""
+        return dict(self._armed)
+
     def armed(self, path: str, mzxid: int) -> None:
         """A read that set a watch was answered: the znode was last changed under ``mzxid``."""
         self._armed.setdefault(path, mzxid)

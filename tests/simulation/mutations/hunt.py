@@ -18,6 +18,7 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
 from tests.simulation.mutations import (
     control,
+    foreigners,
     groups,
     kraft,
     listeners,
@@ -31,9 +32,20 @@ from tests.simulation.mutations.aimed import AIMED
 from tests.simulation.mutations.registry import LIVENESS, MUTATIONS, Mutation, patched
 from tests.simulation.parallel import prepare
 from tests.simulation.run import Failed, run, run_until
-from tests.simulation.shape import MOVING, USUAL, Mix, Shape, judged, moving
+from tests.simulation.shape import FOREIGN_SESSION_MS, MOVING, USUAL, Mix, Shape, judged, moving
 
-PLANTED = (raft, znodes, partitions, control, logs, groups, transactions, kraft, listeners)
+PLANTED = (
+    raft,
+    znodes,
+    partitions,
+    control,
+    logs,
+    groups,
+    transactions,
+    kraft,
+    listeners,
+    foreigners,
+)
 """The modules that register mutations when they are imported."""
 SAFETY_MS = 5_000
 LONGER_US = 500_000
@@ -84,6 +96,7 @@ def short_shape(seed: int, mutation: Mutation) -> Shape:
             controller_piece_records=mutation.piece_records,
             offsets_topic_partitions=2,
             transaction_state_partitions=2,
+            group_consumer_session_timeout_ms=FOREIGN_SESSION_MS,
         ),
         log=LogConfig(
             message_bytes_max=random.choice((1_024, 1024 * 1024)),

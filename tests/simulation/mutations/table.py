@@ -1,7 +1,8 @@
 """The table of planted bugs in docs/testing.md, and the seeds it is made of.
 
 ``python -m tests.simulation.mutations.table`` prints it.  ``--record`` hunts every bug from seed 1
-on and writes both anew, ``caught.py`` and the table; it changes nothing where a bug goes unseen.
+on, or those that it names, and writes both anew, ``caught.py`` and the table; it changes nothing
+where a bug goes unseen.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from tests.simulation.mutations import caught
@@ -32,10 +33,10 @@ def table(seeds: Mapping[str, int]) -> str:
     return HEAD + "".join(rows)
 
 
-def record() -> int:
-    """Hunt them all, those that take long first; 1 if one went unseen, or its run fails without it."""
-    names = sorted(MUTATIONS, key=lambda name: -caught.CAUGHT.get(name, SEEDS_MAX))
-    seeds: dict[str, int] = {}
+def record(wanted: Collection[str] = ()) -> int:
+    """Hunt these or all, those that take long first; 1 if one went unseen, or its run fails without it."""
+    names = sorted(wanted or MUTATIONS, key=lambda name: -caught.CAUGHT.get(name, SEEDS_MAX))
+    seeds = {name: seed for name, seed in caught.CAUGHT.items() if name not in names}
     for name, found, without in prove_all([(name, 1) for name in names], SEEDS_MAX):
         if found is None:
             sys.stdout.write(f"{name}: not seen by {MUTATIONS[name].number}\n")
@@ -45,7 +46,7 @@ def record() -> int:
             sys.stdout.write(f"{name}: seed {found.seed}\n")
             seeds[name] = found.seed
         sys.stdout.flush()
-    if len(seeds) < len(MUTATIONS):
+    if not seeds.keys() >= set(names):
         return 1
     lines = "".join(f'    "{name}": {seed},\n' for name, seed in sorted(seeds.items()))
     _replace(Path(caught.__file__), OLD_SEEDS, f"CAUGHT: dict[str, int] = {{\n{lines}}}\n")
@@ -64,9 +65,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.simulation.mutations.table", description=__doc__
     )
-    parser.add_argument("--record", action="store_true", help="hunt every bug from seed 1 on")
-    if parser.parse_args().record:
-        return record()
+    text = "hunt these bugs from seed 1 on; without a name, every one"
+    parser.add_argument("--record", nargs="*", choices=sorted(MUTATIONS), metavar="BUG", help=text)
+    wanted = parser.parse_args().record
+    if wanted is not None:
+        return record(wanted)
     sys.stdout.write(table(caught.CAUGHT))
     return 0
 

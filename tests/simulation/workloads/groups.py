@@ -6,7 +6,8 @@ checkers of readers too, a life for each time that a partition is taken over.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from nodes.core.controller.names import CONSUMER_OFFSETS
 from odradek.cluster.committing import OffsetAndMetadata, OnCommitted, Who
@@ -24,9 +25,14 @@ from tests.simulation.checkers.one_owner import note_told
 from tests.simulation.workloads.producers import TOPIC
 from tests.simulation.workloads.workload import Stage, Workload
 from transport.kernel import Now
+from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, Offset, TopicPartition
 from transport.wire.messages import Message
-from transport.wire.messages.group_offsets import OffsetCommitRequest, OffsetToCommit
+from transport.wire.messages.group_offsets import (
+    OffsetCommitRequest,
+    OffsetCommitResponse,
+    OffsetToCommit,
+)
 
 POLL_MS = 150
 PAUSE_US = 30_000
@@ -38,12 +44,37 @@ SLACK_MS = 100
 """For clocks that drift, and a loop that has not had its turn yet."""
 TIMEOUT_MS = 3_000
 
+OnError = Callable[[int], None]
+"""Told the error of one partition's commit, 0 for none."""
+
 
 def read_on(engine: ConsumerEngine) -> None:
     """Go on from where it stands, as a program does that was told of damage: it may be mended."""
     for key, one in engine.subscription.assigned.items():
         if one.error is not None and one.position is not None:
             engine.seek(key, one.position)
+
+
+class AnyMember(Protocol):
+    """A process in a place of the group, whatever it speaks."""
+
+    name: str
+
+    def reads(self, key: TopicPartition) -> bool:
+        """Tell whether it still may give records of a partition to its program."""
+        ...
+
+    def commit_as(self, who: Who, key: TopicPartition, on_error: OnError) -> None:
+        """Commit the beginning of a partition as somebody else, once."""
+        ...
+
+    def kill(self) -> None:
+        """End at once, whatever it is doing."""
+        ...
+
+    def leave(self) -> None:
+        """End in order: what was given is committed."""
+        ...
 
 
 class Member:
@@ -77,7 +108,7 @@ class Member:
         on_told, commit = part.on_told, part.commit
 
         def told(assignment: Assignment, now: Now) -> None:
-            self.groups.on_told(self, assignment)
+            self.groups.on_told(self, self.who, assignment)
             on_told(assignment, now)
 
         def noted(
@@ -136,6 +167,25 @@ class Member:
             groups.stage.history.note_read(life, partition, record.offset, record.value)
             groups.history.given[partition][record.offset] = record.value
 
+    def commit_as(self, who: Who, key: TopicPartition, on_error: OnError) -> None:
+        """Commit the beginning of a partition as somebody else, once."""
+        topic = self.engine.view.topics.get(key.topic)
+        link = self.engine._link
+        if topic is None or not topic.topic_id or link is None:
+            return
+        old = OffsetToCommit(topic.topic_id, key.partition, Offset(0), LeaderEpoch(-1), "old")
+        request = OffsetCommitRequest(self.group.group_id, (old,), who.member_id, who.epoch)
+
+        def answered(body: Message, _now: Now) -> None:
+            if isinstance(body, OffsetCommitResponse) and body.error == ErrorCode.NONE:
+                on_error(body.outcomes[0].error)
+
+        self.process.do(lambda now: link.ask(request, answered, now, timeout_ms=TIMEOUT_MS))
+
+    def kill(self) -> None:
+        """End at once, whatever it is doing."""
+        self.process.kill()
+
     def leave(self) -> None:
         """End in order: what was given is committed."""
 
@@ -148,6 +198,10 @@ class Member:
 class Groups(Workload):
     """The places of one group, and an auditor that reads what it has committed."""
 
+    group_id = "pipeline"
+    names = ""
+    """What the names of its members begin with."""
+
     def __init__(self, stage: Stage, count: int) -> None:
         super().__init__(stage)
         random = self.world.random
@@ -156,7 +210,7 @@ class Groups(Workload):
         self.history = GroupHistory(survivors.is_excused)
         self._offsets_excused = survivors.is_excused
         self.settings = GroupSettings(
-            group_id="pipeline",
+            group_id=self.group_id,
             protocol=random.choice(("consumer", "consumer", "consumer", "classic")),
             strategies=random.choice((("cooperative-sticky",), ("range",))),
             session_timeout_ms=random.choice((1_000, 2_000)),
@@ -164,8 +218,8 @@ class Groups(Workload):
         )
         self.records_max = random.choice((3, 500))
         self._numbers = 0
-        self._last: dict[TopicPartition, tuple[Member, Who]] = {}
-        self._places = [self._fill() for _ in range(count)]
+        self._last: dict[TopicPartition, tuple[AnyMember, Who]] = {}
+        self._places = [self._fill(place) for place in range(count)]
         for place in range(count):
             self._end_later(place)
         self._auditor = ConsumerEngine(
@@ -178,9 +232,9 @@ class Groups(Workload):
 
     # Lives
 
-    def _fill(self) -> Member:
+    def _fill(self, _place: int) -> AnyMember:
         self._numbers += 1
-        return Member(self, f"{self.settings.protocol}-member-{self._numbers}")
+        return Member(self, f"{self.names}{self.settings.protocol}-member-{self._numbers}")
 
     def _end_later(self, place: int) -> None:
         def end() -> None:
@@ -190,17 +244,19 @@ class Groups(Workload):
             if self.world.random.random() < LEAVES:
                 member.leave()
             else:
-                member.process.kill()
-            self._places[place] = self._fill()
+                member.kill()
+            self._places[place] = self._fill(place)
             self._end_later(place)
 
         self.world.after(self.world.between(LIFE_US), end)
 
     # What members note
 
-    def on_told(self, member: Member, assignment: Assignment) -> None:
-        """Judge an assignment, and let each former owner try to commit."""
-        who = member.who
+    def on_told(self, member: AnyMember, who: Who, assignment: Iterable[TopicPartition]) -> None:
+        """Judge an assignment, and let each former owner try to commit.
+
+        A static member that is back is told under another id what it has owned before.
+        """
         for key in assignment:
             former = self._last.get(key)
             changed = former is None or former[1].member_id != who.member_id
@@ -208,29 +264,19 @@ class Groups(Workload):
             if former is not None and changed and former[0] is not member:
                 reading = former[0].name if former[0].reads(key) else ""
             partition = (key.topic, key.partition)
-            note_told(self.history, partition, who.epoch, who.member_id, reading)
+            owner = who.instance_id or who.member_id
+            note_told(self.history, partition, who.epoch, owner, reading)
             self._last[key] = (member, who)
             if former is not None and changed:
                 self._commit_as(former[1], member, key)
 
-    def _commit_as(self, who: Who, by: Member, key: TopicPartition) -> None:
+    def _commit_as(self, who: Who, by: AnyMember, key: TopicPartition) -> None:
         """Commit as a former owner would whose words were long under way."""
-        topic = by.engine.view.topics.get(key.topic)
-        link = by.engine._link
-        if topic is None or not topic.topic_id or link is None:
-            return
-        old = OffsetToCommit(topic.topic_id, key.partition, Offset(0), LeaderEpoch(-1), "old")
-        request = OffsetCommitRequest("pipeline", (old,), who.member_id, who.epoch)
 
-        def answered(body: Message, _now: Now) -> None:
-            check_refused((key.topic, key.partition), who.member_id, body)
+        def answered(error: int) -> None:
+            check_refused((key.topic, key.partition), who.member_id, error)
 
-        self.world.after(
-            1_000,
-            lambda: by.process.do(
-                lambda now: link.ask(request, answered, now, timeout_ms=TIMEOUT_MS)
-            ),
-        )
+        self.world.after(1_000, by.commit_as, who, key, answered)
 
     def note_committed(self, partition: Partition, offset: int) -> None:
         """A commit was answered."""

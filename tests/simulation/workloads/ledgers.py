@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Protocol
 
 from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer
@@ -42,7 +43,7 @@ class Ledger:
     def __init__(self, workload: Ledgers, number: int) -> None:
         self._workload = workload
         self._world = workload.world
-        self._number = number
+        self._name = f"{workload.topic}-{number}"
         self._lives = 0
         self._count = 0
         self.at_work = False
@@ -54,13 +55,13 @@ class Ledger:
         cluster = self._workload.cluster
         settings = ProducerSettings(
             bootstrap=tuple(cluster.bootstrap),
-            transactional_id=f"ledger-{self._number}",
+            transactional_id=self._name,
             transaction_timeout_ms=TIMEOUT_MS,
             max_block_ms=10_000,
             delivery_timeout_ms=5_000,
         )
         self._engine = ProducerEngine(settings)
-        self._process = cluster.add_client(self._engine, f"ledger-{self._number}")
+        self._process = cluster.add_client(self._engine, self._name)
         self._later(self._init)
 
     def _later(self, step: object) -> None:
@@ -80,14 +81,14 @@ class Ledger:
     def _transact(self, now: Now) -> None:
         random = self._world.random
         self._count += 1
-        told = Told(f"ledger-{self._number}.{self._lives}.{self._count}")
+        told = Told(f"{self._name}.{self._lives}.{self._count}")
         self._workload.history.transactions.append(told)
         self._engine.begin_transaction()
         for number in range(random.choice(RECORDS)):
             partition = random.randrange(self._workload.partitions)
             value = f"{told.name}-{number}".encode()
-            told.values.append(((TOPIC, partition), value))
-            self._engine.send(TOPIC, partition, None, value, _ignore, now)
+            told.values.append(((self._workload.topic, partition), value))
+            self._engine.send(self._workload.topic, partition, None, value, _ignore, now)
         if random.random() < REPLACED:
             self._workload.history.given_up.update(value for _, value in told.values)
             self._begin_life()  # This one's transaction stays open, and is nobody's.
@@ -122,16 +123,27 @@ class Ledger:
         self._engine.end_transaction(ended, now, committed=committed)
 
 
+class AnyLedger(Protocol):
+    """A transactional producer, whatever it speaks."""
+
+    at_work: bool
+
+
 class Ledgers(Workload):
     """All of them, and readers of committed records."""
+
+    topic = TOPIC
 
     def __init__(self, stage: Stage, count: int) -> None:
         super().__init__(stage)
         self._stage = stage
         self.partitions = self.cluster.shape.broker.num_partitions
         self.history = LedgerHistory()
-        self._ledgers = [Ledger(self, number) for number in range(count)]
-        self._read("ledger-reader")
+        self._ledgers = [self._begin(number) for number in range(count)]
+        self._read(f"{self.topic}-reader")
+
+    def _begin(self, number: int) -> AnyLedger:
+        return Ledger(self, number)
 
     def unsettled(self) -> str:
         """Say who is at work, or what transaction has not ended though its time is up."""
@@ -146,13 +158,16 @@ class Ledgers(Workload):
 
     def unread(self) -> str:
         """Say what the last reader has not read of what was committed."""
+        return self._unread_by(LAST_READER)
+
+    def _unread_by(self, reader: str) -> str:
         excused = self._stage.history.is_excused
-        read = self.history.read.get(LAST_READER, {})
+        read = self.history.read.get(reader, {})
         found = {value for values in read.values() for value in values}
         for one in self.history.transactions:
             for partition, value in one.values:
                 if one.committed and value not in found and not excused(partition):
-                    return f"{LAST_READER} has not read {value!r} of {partition}"
+                    return f"{reader} has not read {value!r} of {partition}"
         return ""
 
     def check(self) -> None:
@@ -169,7 +184,7 @@ class Ledgers(Workload):
             assert isinstance(server.replicas, Replicas)
             for replica in server.replicas._all():
                 core = replica.core
-                if replica.name.topic != TOPIC or core is None or not core.is_leader:
+                if replica.name.topic != self.topic or core is None or not core.is_leader:
                     continue
                 if core.last_stable_offset < core.log_end_offset:
                     return f"{replica.name} is stable up to {core.last_stable_offset} only"
@@ -199,7 +214,7 @@ class Ledgers(Workload):
                     self.history.note_read(name, (key.topic, key.partition), record.value)
             process.do(poll)
 
-        process.do(lambda now: engine.subscribe([TOPIC], now))
+        process.do(lambda now: engine.subscribe([self.topic], now))
         process.do(poll)
 
 

@@ -9,6 +9,10 @@ from tests.simulation.checkers.log_history import LogHistory
 from tests.simulation.checkers.observer import Observer
 from tests.simulation.cluster import Cluster
 from tests.simulation.workloads.administrators import Administrators
+from tests.simulation.workloads.foreign_administrators import ForeignAdministrators
+from tests.simulation.workloads.foreign_groups import ForeignGroups
+from tests.simulation.workloads.foreign_ledgers import ForeignLedgers
+from tests.simulation.workloads.foreign_pipelines import ForeignPipelines
 from tests.simulation.workloads.foreigners import Foreigners
 from tests.simulation.workloads.foresters import Foresters
 from tests.simulation.workloads.grantees import Grantees
@@ -48,6 +52,10 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "pipelines": Pipelines,
     "shelvers": Shelvers,
     "foreigners": Foreigners,
+    "foreign_administrators": ForeignAdministrators,
+    "foreign_groups": ForeignGroups,
+    "foreign_ledgers": ForeignLedgers,
+    "foreign_pipelines": ForeignPipelines,
     "zookeeper_setters": ZooKeeperSetters,
 }
 """What each kind of client is; how many there are of it is drawn in ``shape.py``."""

@@ -7,6 +7,7 @@ together.  Whatever a transaction comes to, the reading goes on where the group 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from nodes.core.controller.names import CONSUMER_OFFSETS, TRANSACTION_STATE
 from odradek.cluster.committing import GroupMetadata, OffsetAndMetadata
@@ -42,7 +43,7 @@ class Pipeline:
     def __init__(self, pipelines: Pipelines, place: int, life: int) -> None:
         self._pipelines = pipelines
         self._world = pipelines.world
-        self._name = f"pipeline-{place}.{life}"
+        self._name = f"{pipelines.names}-{place}.{life}"
         bootstrap = tuple(pipelines.cluster.bootstrap)
         self._consumer = ConsumerEngine(
             ConsumerSettings(
@@ -59,7 +60,7 @@ class Pipeline:
         self._producer = ProducerEngine(
             ProducerSettings(
                 bootstrap=bootstrap,
-                transactional_id=f"pipeline-{place}",
+                transactional_id=f"{pipelines.names}-{place}",
                 transaction_timeout_ms=TIMEOUT_MS,
                 max_block_ms=5_000,
                 delivery_timeout_ms=5_000,
@@ -102,7 +103,7 @@ class Pipeline:
             self._world.note(f"{self._name}: {given}")
             read_on(self._consumer)
         elif given:
-            who = GroupMetadata(GROUP, self._part.who)
+            who = GroupMetadata(self._pipelines.group, self._part.who)
             ends: Offsets = {}
             derived: list[tuple[int, bytes]] = []
             for key, records in given.items():
@@ -155,7 +156,7 @@ class Pipeline:
     ) -> None:
         self._producer.begin_transaction()
         for partition, value in derived:
-            self._producer.send(DERIVED, partition, None, value, _ignore, now)
+            self._producer.send(self._pipelines.derived, partition, None, value, _ignore, now)
 
         def sent(error: OdradekError | None, now: Now) -> None:
             self._end(now, committed=error is None)
@@ -176,22 +177,38 @@ class Pipeline:
         self._producer.end_transaction(ended, now, committed=committed)
 
 
+class AnyPipeline(Protocol):
+    """One life of one place, whatever it speaks."""
+
+    def kill(self) -> None:
+        """End it at once, whatever it is doing."""
+        ...
+
+
 class Pipelines(Workload):
     """The places of the group, and in the end a reader of all that was derived."""
+
+    group = GROUP
+    derived = DERIVED
+    names = "pipeline"
+    """What the names of pipelines, and their transactional ids, begin with."""
 
     def __init__(self, stage: Stage, count: int) -> None:
         super().__init__(stage)
         self.stage = stage
-        self.settings = GroupSettings(group_id=GROUP, session_timeout_ms=1_500, auto_commit=False)
-        self._lives = 0
+        self.settings = GroupSettings(
+            group_id=self.group, session_timeout_ms=1_500, auto_commit=False
+        )
+        self.lives = 0
+        """How many pipelines there have been."""
         self._places = [self._fill(place) for place in range(count)]
         self._derived: list[bytes] = []
         for place in range(count):
             self._end_later(place)
 
-    def _fill(self, place: int) -> Pipeline:
-        self._lives += 1
-        return Pipeline(self, place, self._lives)
+    def _fill(self, place: int) -> AnyPipeline:
+        self.lives += 1
+        return Pipeline(self, place, self.lives)
 
     def _end_later(self, place: int) -> None:
         def end() -> None:
@@ -205,7 +222,7 @@ class Pipelines(Workload):
         self._places[place].kill()
         self._places[place] = self._fill(place)
 
-    def replace(self, pipeline: Pipeline) -> None:
+    def replace(self, pipeline: AnyPipeline) -> None:
         """One that was fenced ends; another takes its place, unless one has."""
         if pipeline in self._places:
             self._renew(self._places.index(pipeline))
@@ -221,7 +238,7 @@ class Pipelines(Workload):
                 isolation_level="read_committed",
             )
         )
-        process = self.cluster.add_client(engine, "derived-reader")
+        process = self.cluster.add_client(engine, f"{self.derived}-reader")
 
         def poll(now: Now) -> None:
             engine.poll(500, POLL_MS, given, now)
@@ -231,7 +248,7 @@ class Pipelines(Workload):
                 self._derived += [one.value for records in told.values() for one in records]
             self.world.after(PAUSE_US, process.do, poll)
 
-        process.do(lambda now: engine.subscribe([DERIVED], now))
+        process.do(lambda now: engine.subscribe([self.derived], now))
         process.do(poll)
 
     def unread(self) -> str:
@@ -256,7 +273,7 @@ class Pipelines(Workload):
             for topic, count in (
                 (CONSUMER_OFFSETS, broker.offsets_topic_partitions),
                 (TRANSACTION_STATE, broker.transaction_state_partitions),
-                (DERIVED, broker.num_partitions),
+                (self.derived, broker.num_partitions),
             )
             for number in range(count)
         )

@@ -12,6 +12,7 @@ from tests.simulation.checkers.ephemerals import check_dead_are_gone, check_own_
 from tests.simulation.checkers.linearizable import UNKNOWN, Operation, check_register
 from tests.simulation.checkers.session_order import SessionOrder, check_expected
 from tests.simulation.checkers.watch_before_read import WatchBeforeRead
+from tests.simulation.checkers.watch_fired import check_fired, unheard
 from tests.simulation.health import live_coordinators
 from tests.simulation.workloads.workload import Stage, Workload
 from tests.simulation.zookeeper_wire import OPEN_ACL, Answer, WireClient
@@ -90,8 +91,24 @@ class ZooKeeperSetters(Workload):
         left = [each.name for each in self._setters if each.asked or not each.client.ready]
         return f"{', '.join(left)} wait for answers" if left else ""
 
+    def unread(self) -> str:
+        """Say which watches are still to fire."""
+        left = [f"{each.name} of {path}" for each in self._setters for path in self._left(each)]
+        return f"events have not come: {', '.join(left)}" if left else ""
+
+    def _left(self, setter: _Setter) -> list[str]:
+        changed = {
+            path: znode.mzxid
+            for server in live_coordinators(self.cluster).values()
+            for path in PATHS
+            if (znode := server.tree.get(path)) is not None
+        }
+        return unheard(setter.seen.held(), changed)
+
     def check(self) -> None:
         """Assert that each znode's history is linearizable, and nothing is left of lost sessions."""
+        for setter in self._setters:
+            check_fired(setter.name, self._left(setter))
         for path, history in self._history.items():
             pending = [one for where, one in self._under_way.values() if where == path]
             check_register(path, [*history, *pending])
