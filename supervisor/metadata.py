@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -80,8 +81,9 @@ def add_parser(
 
 def snapshot(data_dir: DataDir, name: str, *, as_json: bool) -> int:
     """Print every record that a node holds."""
-    holder = _find(_holders(data_dir), name)
-    image = _ask(holder, MetadataVersion(0))
+    keys = data_dir.keys_file()
+    holder = _find(_holders(data_dir), name, keys)
+    image = _ask(holder, MetadataVersion(0), keys)
     if not as_json:
         print(f"{holder.name} holds {_position(image)}")
     for record in image.records:
@@ -91,10 +93,11 @@ def snapshot(data_dir: DataDir, name: str, *, as_json: bool) -> int:
 
 def log(data_dir: DataDir, name: str, after: int, *, as_json: bool) -> int:
     """Print the changes after a version that a node still has."""
-    holder = _find(_holders(data_dir), name)
+    keys = data_dir.keys_file()
+    holder = _find(_holders(data_dir), name, keys)
     told = MetadataVersion(max(1, after))
     while True:
-        answer = _ask(holder, told)
+        answer = _ask(holder, told, keys)
         for delta in answer.deltas:
             _print_delta(delta, as_json=as_json)
         if not answer.deltas:
@@ -120,9 +123,9 @@ def _print_delta(delta: MetadataDelta, *, as_json: bool) -> None:
 
 def diff(data_dir: DataDir, one: str, other: str) -> int:
     """Print what differs between two nodes; 1 if anything does."""
-    holders = _holders(data_dir)
-    nodes = (_find(holders, one), _find(holders, other))
-    images = [_ask(node, MetadataVersion(0)) for node in nodes]
+    holders, keys = _holders(data_dir), data_dir.keys_file()
+    nodes = (_find(holders, one, keys), _find(holders, other, keys))
+    images = [_ask(node, MetadataVersion(0), keys) for node in nodes]
     lines = [{_line(record) for record in image.records} for image in images]
     for node, image, mine, others in zip(nodes, images, lines, reversed(lines), strict=True):
         print(f"{node.name} holds {_position(image)}; it alone has {len(mine - others)} records")
@@ -138,9 +141,9 @@ def _holders(data_dir: DataDir) -> list[NodeEndpoints]:
     return [node for node in cluster.everywhere if not HOLDERS.isdisjoint(node.roles)]
 
 
-def _find(holders: list[NodeEndpoints], name: str) -> NodeEndpoints:
+def _find(holders: list[NodeEndpoints], name: str, keys: Path | None) -> NodeEndpoints:
     if not name:
-        return _controller(holders)
+        return _controller(holders, keys)
     for holder in holders:
         if holder.name == name:
             return holder
@@ -148,21 +151,22 @@ def _find(holders: list[NodeEndpoints], name: str) -> NodeEndpoints:
     raise ConfigError(f"{name!r} holds no image; {nearest(name, known)}")
 
 
-def _controller(holders: list[NodeEndpoints]) -> NodeEndpoints:
+def _controller(holders: list[NodeEndpoints], keys: Path | None) -> NodeEndpoints:
     from odradek.cluster.question import ask_all
 
-    words = ask_all([one.peers for one in holders], HealthRequest(), timeout_ms=ASK_MAX_MS // 10)
+    doors = [one.peers for one in holders]
+    words = ask_all(doors, HealthRequest(), timeout_ms=ASK_MAX_MS // 10, keys=keys)
     for holder, word in zip(holders, words, strict=True):
         if isinstance(word, HealthResponse) and word.controller:
             return holder
     raise ConfigError("no controller is active now; name a node, or see `odradek status`")
 
 
-def _ask(holder: NodeEndpoints, after: MetadataVersion) -> FetchImageResponse:
+def _ask(holder: NodeEndpoints, after: MetadataVersion, keys: Path | None) -> FetchImageResponse:
     from odradek.cluster.question import ask_one
 
     question = FetchImageRequest(NO_NODE, after, own=True)
-    answer = ask_one(holder.peers, question, timeout_ms=ASK_MAX_MS)
+    answer = ask_one(holder.peers, question, timeout_ms=ASK_MAX_MS, keys=keys)
     if not isinstance(answer, FetchImageResponse) or answer.error != ErrorCode.NONE:
         raise ConfigError(f"{holder.name} does not answer; see `odradek status`")
     return answer
