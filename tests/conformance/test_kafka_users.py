@@ -209,18 +209,18 @@ def test_kafkas_administrators_change_users(cluster: Cluster, admin: AdminClient
     info = rd.ScramCredentialInfo(rd.ScramMechanism.SCRAM_SHA_512, 5_000)
     added = rd.UserScramCredentialUpsertion("dave", info, b"pencil", b"a salt of its own")
 
-    def is_added() -> bool:  # once the broker that is asked has heard of the ACLs
+    def is_done(ask: Callable[[], Any]) -> bool:
+        """Once the broker that is asked has heard of the ACLs, and of the user."""
         try:
-            client.alter_user_scram_credentials([added])["dave"].result(WAIT_S)
+            ask().result(WAIT_S)
         except KafkaException:
             return False
         return True
 
-    wait(is_added)
-    assert admin.describe_user_scram_credentials(["dave"]) == {
-        "dave": [(ScramMechanism.SCRAM_SHA_512, 5_000)]
-    }
-    wait(lambda: "dave" in client.describe_user_scram_credentials().result(WAIT_S))
+    wait(lambda: is_done(lambda: client.alter_user_scram_credentials([added])["dave"]))
+    kept = {"dave": [(ScramMechanism.SCRAM_SHA_512, 5_000)]}
+    wait(lambda: admin.describe_user_scram_credentials(["dave"]) == kept)  # whichever is asked
+    wait(lambda: is_done(lambda: client.describe_user_scram_credentials(["dave"])["dave"]))
     proof = settings("kafka-python", "dave", "pencil", MECHANISMS[1])
     kafka = imported("kafka")
 
@@ -233,7 +233,7 @@ def test_kafkas_administrators_change_users(cluster: Cluster, admin: AdminClient
 
     wait(proves_it)
     removed = rd.UserScramCredentialDeletion("dave", rd.ScramMechanism.SCRAM_SHA_512)
-    client.alter_user_scram_credentials([removed])["dave"].result(WAIT_S)
+    wait(lambda: is_done(lambda: client.alter_user_scram_credentials([removed])["dave"]))
     wait(lambda: "dave" not in admin.describe_user_scram_credentials())
 
 
@@ -241,6 +241,7 @@ def test_a_user_goes_on_when_a_leader_dies(cluster: Cluster, admin: AdminClient)
     proof = settings("confluent-kafka", "alice")
     there = place(cluster, "by-the-living")
     WRITERS["confluent-kafka"](there, ROWS[:1], "none", **proof)
+    wait(lambda: there.topic in admin.list_topics())
     leader = admin.describe_topics([there.topic])[0].partitions[0].leader
     assert leader is not None
 
