@@ -84,6 +84,7 @@ def test_a_leader_that_loses_its_session_is_cancelled(
             return 42
 
         assert await election.run(answer) == 42
+        assert election._inner._line._listeners == [], "one for each run, for ever"
 
     asyncio.run(scenario())
 

@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from odradek.coordination.async_result import AsyncResult
 from odradek.coordination.client import CoordinationClient
+from odradek.errors import ClientTimeoutError
 from odradek.recipes import LockTimeout
+from odradek.recipes.presence import Presence
+from odradek.recipes.waiting import settle
 
 WAIT_S = 10.0
 
@@ -159,3 +163,49 @@ def test_who_is_lost_counts_no_more_at_a_double_barrier(
     until(lambda: not leaves.done())
     ensemble.expire(two)
     leaves.result(WAIT_S)
+
+
+def test_an_item_whose_taker_is_interrupted_is_free_again(
+    one: CoordinationClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = one.LockingQueue("/jobs")
+    queue.put(b"job")
+    wait = settle
+    waits = iter(range(100))
+
+    def interrupted(*arguments: Any) -> Any:
+        found = wait(*arguments)
+        if next(waits) == 1:  # the first one reads the item, the second one takes it
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr("odradek.recipes.locking_queue.settle", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        queue.get(WAIT_S)
+    assert queue.get(WAIT_S) == b"job"
+    assert queue.consume()
+
+
+def test_a_member_that_gave_up_joining_and_joins_again_is_there_once(
+    one: CoordinationClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, late = one.create_async, list[AsyncResult[Any]]()
+
+    def answered_late_at_first(*arguments: Any, **named: Any) -> AsyncResult[Any]:
+        made = create(*arguments, **named)
+        if late:
+            return made
+        made.result(WAIT_S)
+        late.append(AsyncResult(one._dispatcher()))
+        return late[0]
+
+    monkeypatch.setattr(one, "create_async", answered_late_at_first)
+    presence = Presence(one, "/party/member-", b"me")
+    with pytest.raises(ClientTimeoutError):
+        presence.begin(0)
+    [first] = one.get_children("/party")
+    presence.begin(WAIT_S)
+    late[0].set_result((f"/party/{first}", one.exists(f"/party/{first}")))
+    until(lambda: len(one.get_children("/party")) == 1)
+    assert one.get_children("/party") == [presence.name]
+    assert presence.name != first
