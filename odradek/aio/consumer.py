@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -77,8 +78,9 @@ class Consumer:
 
     async def _poll(self, records_max: int, timeout_ms: float) -> Polled:
         while True:
-            future = self._consumer.begin_poll(records_max, timeout_ms)
+            future: Future[Polled | Change] = Future()
             try:
+                self._consumer.begin_poll(future, records_max, timeout_ms)
                 polled = await asyncio.shield(asyncio.wrap_future(future))
                 if not isinstance(polled, Change):
                     if self._consumer.gives_as_polled:

@@ -240,8 +240,9 @@ class Consumer:
 
     def _poll(self, records_max: int, timeout_ms: float) -> Polled:
         while True:
-            future = self.begin_poll(records_max, timeout_ms)
+            future: Future[Polled | Change] = Future()  # ours before the loop has it
             try:
+                self.begin_poll(future, records_max, timeout_ms)
                 polled = self._engine.wait(future)
                 if not isinstance(polled, Change):
                     return self.given(polled)
@@ -302,7 +303,9 @@ class Consumer:
             return listener.on_partitions_assigned(change.partitions)
         return listener.on_partitions_lost(change.partitions)
 
-    def begin_poll(self, records_max: int, timeout_ms: float) -> Future[Polled | Change]:
+    def begin_poll(
+        self, future: Future[Polled | Change], records_max: int, timeout_ms: float
+    ) -> None:
         """Ask the loop for records; cancelled before any were taken, the future takes none."""
         patience_ms = min(wait_ms("timeout_ms", timeout_ms), WAIT_SLICE_MS)
         began_s = time.monotonic()
@@ -314,8 +317,9 @@ class Consumer:
             program.poll(records_max, left_ms, settle(future), now, claim)
 
         if patience_ms < SLEEP_MAX_MS:  # its end may come before the loop's next turn
-            return self._engine.ask(ask)
-        return self._engine.ask(ask, has_time=lambda: program.has_nothing)
+            self._engine.ask(ask, future)
+        else:
+            self._engine.ask(ask, future, has_time=lambda: program.has_nothing)
 
     def __iter__(self) -> Iterator[ConsumerRecord]:
         iteration = self.iteration

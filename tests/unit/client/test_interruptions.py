@@ -58,6 +58,25 @@ def test_a_poll_that_ctrl_c_ends_with_its_records_taken(
         assert numbers(consumer.poll(POLL_MS)) == list(range(10))
 
 
+def test_a_poll_that_ctrl_c_ends_before_it_is_waited_for(
+    filled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reader(filled) as consumer:
+        ask = consumer._engine.ask
+
+        def interrupted(*arguments: Any, **named: Any) -> Any:
+            taken = ask(*arguments, **named)
+            assert taken.result(WAIT_S)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(consumer._engine, "ask", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            consumer.poll(POLL_MS, max_records=4)
+        monkeypatch.undo()
+        assert consumer.position(T0) == 0
+        assert numbers(consumer.poll(POLL_MS)) == list(range(10))
+
+
 def test_a_deserializer_that_ctrl_c_ends(filled: Any) -> None:
     tries = iter(range(100))
 
@@ -126,9 +145,9 @@ def test_an_awaited_poll_that_is_cancelled_with_its_records_taken(filled: Any) -
             begin = consumer._consumer.begin_poll
             polls: list[Any] = []
 
-            def noted(records_max: int, timeout_ms: float) -> Any:
-                polls.append(begin(records_max, timeout_ms))
-                return polls[-1]
+            def noted(future: Any, records_max: int, timeout_ms: float) -> None:
+                polls.append(future)
+                begin(future, records_max, timeout_ms)
 
             consumer._consumer.begin_poll = noted  # type: ignore[method-assign]
             poll = asyncio.create_task(consumer.poll(POLL_MS))
