@@ -65,6 +65,8 @@ class Consumer:
         )
         self._max_poll_records = max_poll_records
         self._consumer_timeout_ms = consumer_timeout_ms
+        self._came = False
+        """The latest poll has had records, though interceptors may have kept all of them."""
 
     # Records
 
@@ -83,6 +85,7 @@ class Consumer:
                 self._consumer.begin_poll(future, records_max, timeout_ms)
                 polled = await asyncio.shield(asyncio.wrap_future(future))
                 if not isinstance(polled, Change):
+                    self._came = bool(polled)
                     if self._consumer.gives_as_polled:
                         return polled
                     return await on_a_thread(partial(self._consumer.given, polled))
@@ -100,7 +103,7 @@ class Consumer:
     async def __anext__(self) -> ConsumerRecord:
         while (record := self._consumer.iteration.next()) is None:
             polled = await self._poll(self._max_poll_records, self._consumer_timeout_ms)
-            if not polled and self._consumer_timeout_ms < blocking.WAIT_SLICE_MS:
+            if not self._came and self._consumer_timeout_ms < blocking.WAIT_SLICE_MS:
                 raise StopAsyncIteration
             self._consumer.iteration.keep(polled)
         return record

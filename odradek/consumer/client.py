@@ -132,6 +132,8 @@ class Consumer:
         self._program = ConsumerEngine(consumer_settings(seeds, **settings))
         self._engine = Engine(self._program, name="odradek-consumer", keys=seeds.keys)
         self.iteration = Iteration()
+        self._came = False
+        """The latest poll has had records, though interceptors may have kept all of them."""
         self._listener: ConsumerRebalanceListener | None = None
         if topics:
             self.subscribe(topics)
@@ -238,14 +240,18 @@ class Consumer:
         check_number("max_records", given, AT_LEAST_ONE)
         return given
 
-    def _poll(self, records_max: int, timeout_ms: float) -> Polled:
+    def _poll(self, records_max: int, timeout_ms: float, *, iterates: bool = False) -> Polled:
         while True:
             future: Future[Polled | Change] = Future()  # ours before the loop has it
             try:
                 self.begin_poll(future, records_max, timeout_ms)
                 polled = self._engine.wait(future)
                 if not isinstance(polled, Change):
-                    return self.given(polled)
+                    self._came = bool(polled)
+                    found = self.given(polled)
+                    if iterates:
+                        self.iteration.keep(found)
+                    return found
             except BaseException:
                 self.give_back(future)
                 raise
@@ -262,6 +268,7 @@ class Consumer:
         polled = future.result()  # at once: records are taken and told in one turn of the loop
         if not isinstance(polled, Change):
             offsets = {key: records[0].offset for key, records in polled.items()}
+            self.iteration.drop(offsets)
             with contextlib.suppress(ClientClosedError):
                 self._engine.post(lambda _now: self._program.go_back(offsets))
 
@@ -339,9 +346,8 @@ class Consumer:
 
     def _poll_for_iteration(self) -> bool:
         """Wait for more records to iterate over; False: none have come for too long."""
-        polled = self._poll(self._max_poll_records, self._consumer_timeout_ms)
-        self.iteration.keep(polled)
-        return bool(polled) or self._consumer_timeout_ms >= WAIT_SLICE_MS
+        self._poll(self._max_poll_records, self._consumer_timeout_ms, iterates=True)
+        return self._came or self._consumer_timeout_ms >= WAIT_SLICE_MS
 
     # Positions
 

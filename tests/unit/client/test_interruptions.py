@@ -110,6 +110,30 @@ def test_an_interceptor_that_raises_keeps_nothing(filled: Any) -> None:
         assert numbers(consumer.poll(POLL_MS)) == list(range(10))
 
 
+def test_iteration_goes_on_over_records_that_an_interceptor_keeps(filled: Any) -> None:
+    class Last(ConsumerInterceptor):
+        def on_consume(
+            self, records: Mapping[TopicPartition, Sequence[ConsumerRecord]]
+        ) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]:
+            return {key: some for key, some in records.items() if some[-1].value == b"9"}
+
+    settings: dict[str, Any] = {"interceptors": [Last()], "consumer_timeout_ms": 500}
+    with reader(filled, max_poll_records=3, **settings) as consumer:
+        assert [int(record.value) for record in consumer] == [9]
+
+    async def use() -> None:
+        async with aio.Consumer(
+            "t",
+            bootstrap_servers=filled.bootstrap,
+            auto_offset_reset="earliest",
+            max_poll_records=3,
+            **settings,
+        ) as consumer:
+            assert [int(record.value) async for record in consumer] == [9]
+
+    asyncio.run(asyncio.wait_for(use(), WAIT_S))
+
+
 def test_an_awaited_poll_that_is_cancelled_while_it_deserializes(filled: Any) -> None:
     begun, may_go_on = threading.Event(), threading.Event()
 
@@ -271,20 +295,22 @@ def test_ctrl_c_in_the_middle_of_send_leaves_no_lock_behind(real_loop: Any) -> N
     def interrupt(_number: int, _frame: object) -> None:
         raise Interrupted
 
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before = signal.signal(signal.SIGVTALRM, interrupt)  # the other alarm ends tests that hang
     try:
         with Producer(real_loop.bootstrap, acks=0) as producer:
             for _ in range(100):
                 try:
-                    signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.0004))
+                    first_s = chance.uniform(0.0001, 0.0004)
+                    signal.setitimer(signal.ITIMER_VIRTUAL, first_s, 0.01)  # a finalizer takes some
                     while True:
                         producer.send("t", b"x")
                 except Interrupted:
+                    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
                     assert producer._inbox._lock.acquire(timeout=WAIT_S), "left locked"
                     producer._inbox._lock.release()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def test_headers_are_taken_as_they_are_at_the_call(real_loop: Any) -> None:
