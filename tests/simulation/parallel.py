@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -36,14 +36,19 @@ class Outcome(NamedTuple):
     virtual_s: float
 
 
+NICENESS = 5
+
+
 def prepare() -> None:
-    """Make this process one that only simulates: without logs, seldom looking for garbage."""
+    """Make this process one that only simulates: without logs, seldom looking for garbage, and
+    after whoever needs the core now."""
+    os.nice(NICENESS)
     logging.disable()  # the nodes' own words of what is done to them, thousands of times
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
 
 
-def attempt_all(tasks: Iterable[Task]) -> Iterator[Outcome]:
+def attempt_all(tasks: Iterable[Task]) -> Generator[Outcome]:
     """Run them in as many processes as there are cores; yield outcomes as they come."""
     with get_context("spawn").Pool(
         os.cpu_count(), prepare, maxtasksperchild=SEEDS_PER_PROCESS

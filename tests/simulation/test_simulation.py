@@ -9,23 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.parallel import Task, attempt_all
+from tests.simulation.beforehand import KNOWN, MANY, Beforehand
+from tests.simulation.parallel import Outcome, Task
 from tests.simulation.run import run
-from tests.simulation.seeds import known_seeds
 from tests.simulation.shape import MODES, Shape, moving
 
 ROOT = Path(__file__).parents[2]
 
 
-KNOWN = [Task(one.seed, one.short, one.mode) for one in known_seeds()]
-MANY = [Task(seed, short=True) for seed in range(1, 201)]
-
-
 @pytest.fixture(scope="module")
-def failures() -> dict[Task, str]:
-    """What breaks in which of all seeds, the long ones first."""
-    tasks = sorted(KNOWN, key=lambda task: task.short) + MANY
-    return {outcome.task: outcome.failure for outcome in attempt_all(tasks) if outcome.failure}
+def failures(outcomes: Beforehand[Outcome]) -> dict[Task, str]:
+    """What breaks in which of all seeds."""
+    return {outcome.task: outcome.failure for outcome in outcomes.all() if outcome.failure}
 
 
 @pytest.mark.parametrize("shape", [Shape(), Shape(mode="kraft"), moving(Shape())], ids=MODES)

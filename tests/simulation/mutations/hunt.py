@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 from multiprocessing import get_context
@@ -162,7 +162,7 @@ def prove(name: str, first: int, count: int) -> Proof:
     return Proof(name, caught, attempt_without(name, caught.seed, until_us))
 
 
-def prove_all(wanted: Iterable[tuple[str, int]], count: int) -> Iterator[Proof]:
+def prove_all(wanted: Iterable[tuple[str, int]], count: int) -> Generator[Proof]:
     """Prove several, each from its own seed on, in as many processes as there are cores."""
     tasks = [(name, first, count) for name, first in wanted]
     with get_context("spawn").Pool(os.cpu_count(), prepare) as pool:

@@ -11,15 +11,16 @@ from inspect import getattr_static, isfunction, signature
 
 import pytest
 
+from tests.simulation.beforehand import Beforehand
 from tests.simulation.mutations.caught import CAUGHT
-from tests.simulation.mutations.hunt import SEEDS_MAX, Proof, prove_all
+from tests.simulation.mutations.hunt import SEEDS_MAX, Proof
 from tests.simulation.mutations.registry import MUTATIONS
 from tests.simulation.mutations.table import DOCS, table
 
 
 @pytest.fixture(scope="module")
-def proofs() -> dict[str, Proof]:
-    return {proof.name: proof for proof in prove_all(CAUGHT.items(), SEEDS_MAX)}
+def proven(proofs: Beforehand[Proof]) -> dict[str, Proof]:
+    return {proof.name: proof for proof in proofs.all()}
 
 
 def test_every_planted_bug_has_its_seed() -> None:
@@ -56,13 +57,13 @@ def takes(function: Callable[..., object], count: int) -> bool:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", sorted(CAUGHT))
-def test_a_planted_bug_is_caught_by_its_checker(name: str, proofs: dict[str, Proof]) -> None:
+def test_a_planted_bug_is_caught_by_its_checker(name: str, proven: dict[str, Proof]) -> None:
     number = MUTATIONS[name].number
-    assert proofs[name].caught is not None, f"{name} went unseen by {number} for {SEEDS_MAX} seeds"
+    assert proven[name].caught is not None, f"{name} went unseen by {number} for {SEEDS_MAX} seeds"
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", sorted(CAUGHT))
-def test_without_the_bug_the_same_run_passes(name: str, proofs: dict[str, Proof]) -> None:
+def test_without_the_bug_the_same_run_passes(name: str, proven: dict[str, Proof]) -> None:
     """As far as the moment at which the bug was seen, and a little further."""
-    assert proofs[name].without is None, proofs[name].without
+    assert proven[name].without is None, proven[name].without

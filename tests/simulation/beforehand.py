@@ -1,0 +1,61 @@
+"""What the tests simulate, begun before they ask for it: other tests need one core, and there are more."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from threading import Event
+from typing import Generic, TypeVar
+
+from tests.simulation.mutations.caught import CAUGHT
+from tests.simulation.mutations.hunt import SEEDS_MAX, Proof, prove_all
+from tests.simulation.parallel import Outcome, Task, attempt_all
+from tests.simulation.seeds import known_seeds
+
+KNOWN = [Task(one.seed, one.short, one.mode) for one in known_seeds()]
+MANY = [Task(seed, short=True) for seed in range(1, 201)]
+
+T = TypeVar("T")
+
+
+class Beforehand(Generic[T]):
+    """Results that come from other processes while somebody does something else."""
+
+    def __init__(self, coming: Future[list[T]]) -> None:
+        self._coming = coming
+
+    def all(self) -> list[T]:
+        """Wait for the last one."""
+        return self._coming.result()
+
+
+def outcomes() -> Generator[Outcome]:
+    """Run the known seeds, long ones first, and then many."""
+    return attempt_all(sorted(KNOWN, key=lambda task: task.short) + MANY)
+
+
+def proofs() -> Generator[Proof]:
+    """Plant each bug in the seed that was recorded for it."""
+    return prove_all(CAUGHT.items(), SEEDS_MAX)
+
+
+@contextmanager
+def begun(results: Generator[T]) -> Iterator[Beforehand[T]]:
+    """Begin now; what is not done at the end is given up."""
+    given_up = Event()
+
+    def collect() -> list[T]:
+        collected = []
+        with closing(results):
+            for result in results:
+                collected.append(result)
+                if given_up.is_set():
+                    break
+        return collected
+
+    with ThreadPoolExecutor(1) as executor:
+        try:
+            yield Beforehand(executor.submit(collect))
+        finally:
+            given_up.set()
