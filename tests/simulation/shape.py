@@ -65,7 +65,7 @@ KAFKA_KINDS: dict[str, tuple[int, ...]] = {
 }
 """Clients of Kafka's protocol that do more than write and read: how many there are of each."""
 FOREIGN_KINDS = {**KAFKA_KINDS, ZOOKEEPER_KIND: (2, 3, 4)}
-FOREIGN_SHARE = 0.2
+FOREIGN_SHARE = 0.125
 """Of all seeds: those in which one of these kinds is."""
 FOREIGN_SESSION_MS = 3_000
 """Of members that cannot say theirs; as short as a broker allows."""
