@@ -8,10 +8,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from odradek.records import Headers
 from odradek.settings import INT_MAX, Bounds, check_number, check_text
 from transport.wire.ids import TopicPartition
+
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
 
 OFFSETS = Bounds(0, (1 << 63) - 1)
 """Records are counted in signed 64-bit numbers."""
@@ -66,6 +70,13 @@ def partitions_of(given: Iterable[object]) -> list[TopicPartition]:
     if isinstance(given, str | TopicPartition) or not isinstance(given, Iterable):
         raise TypeError(f"a list of partitions is needed, not {given!r}; write [TopicPartition(…)]")
     return [partition_of(one) for one in given]
+
+
+def mapping_of(given: Mapping[KeyT, ValueT]) -> Mapping[KeyT, ValueT]:
+    """Return the mapping; TypeError for what is none."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"a dict is needed, not {given!r}")
+    return given
 
 
 def check_time(name: str, given: object) -> None:

@@ -34,11 +34,18 @@ from odradek.admin.users import (
     UserScramCredentialUpsertion,
     changes_of,
 )
-from odradek.arguments import partition_of, topic_name, topic_names
+from odradek.arguments import (
+    OFFSETS,
+    mapping_of,
+    partition_of,
+    topic_name,
+    topic_names,
+    wait_ms,
+)
 from odradek.cluster.bootstrap import Hosts, KeysFile, find_seeds
 from odradek.cluster.engine import Engine, settle
 from odradek.errors import OdradekError
-from odradek.settings import Bounds, check_number, check_text
+from odradek.settings import INT_MAX, Bounds, check_number, check_text
 from transport.kernel import Now
 from transport.wire.ids import NodeId, TopicPartition
 from transport.wire.messages import topics as wire
@@ -69,7 +76,9 @@ __all__ = [
 ]
 
 TIMEOUT_MS = 30_000
-COUNTS = Bounds(-1)
+COUNTS = Bounds(-1, INT_MAX)
+OFFSETS_TO_DELETE = Bounds(-1, OFFSETS.high)
+"""−1: all that is committed."""
 """−1: as many as the cluster makes by default."""
 T = TypeVar("T")
 
@@ -114,7 +123,7 @@ class NewPartitions(NamedTuple):
 
     def on_the_wire(self, topic: str) -> wire.NewPartitions:
         """Return it as it is asked for."""
-        check_number(f"total_count of {topic!r}", self.total_count, COUNTS)
+        check_number(f"total_count of {topic_name(topic)!r}", self.total_count, COUNTS)
         return wire.NewPartitions(topic, self.total_count, _assignments(self.new_assignments or ()))
 
 
@@ -182,7 +191,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         """
         wanted = [
             (one if isinstance(one, NewPartitions) else NewPartitions(one)).on_the_wire(name)
-            for name, one in topic_partitions.items()
+            for name, one in mapping_of(topic_partitions).items()
         ]
         limit_ms = self._limit_ms(timeout_ms)
         self._wait(
@@ -401,7 +410,11 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         :class:`PolicyViolationError` for a topic that is only compacted,
         :class:`ClientTimeoutError` when a replica does not follow in time.
         """
-        wanted = {partition_of(key): offset for key, offset in records_to_delete.items()}
+        wanted = {
+            partition_of(key): offset for key, offset in mapping_of(records_to_delete).items()
+        }
+        for key, offset in wanted.items():
+            check_number(f"offset of {key}", offset, OFFSETS_TO_DELETE)
         limit_ms = self._limit_ms(timeout_ms)
         return self._wait(
             lambda done, now: self._program.records.delete(wanted, limit_ms, done, now),
@@ -432,7 +445,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         the others have begun all the same.
         """
         limit_ms = self._limit_ms(timeout_ms)
-        placed = {partition_of(key): path for key, path in replica_log_dirs.items()}
+        placed = {partition_of(key): path for key, path in mapping_of(replica_log_dirs).items()}
         for key, path in placed.items():
             if not isinstance(path, str):
                 raise TypeError(f"the directory of {key} must be a path, not {path!r}")
@@ -458,7 +471,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         self.close()
 
     def _limit_ms(self, timeout_ms: int | None) -> int:
-        return self._timeout_ms if timeout_ms is None else timeout_ms
+        return self._timeout_ms if timeout_ms is None else wait_ms("timeout_ms", timeout_ms)
 
     def _wait(
         self, ask: Callable[[Callable[[Any, Now], None], Now], None], _kind: type[T] | None = None

@@ -26,6 +26,7 @@ from odradek.cluster.committing import (
 )
 from odradek.cluster.offsets import Found
 from odradek.errors import GroupIdNotFoundError, NonEmptyGroupError, OdradekError
+from odradek.settings import check_text
 from transport.kernel import Now
 from transport.wire.ids import LeaderEpoch, Offset, TopicId, TopicPartition
 from transport.wire.messages import Message
@@ -267,6 +268,7 @@ class GroupAdministration:
         return answer
 
     def _send(self, group_id: str, body: Message) -> Message:
+        check_text("group_id", group_id)
         answer = self._wait_for(
             lambda done, now: self._groups.ask(group_id, body, self._group_timeout_ms, done, now)
         )

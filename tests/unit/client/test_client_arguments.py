@@ -226,12 +226,18 @@ def test_what_a_consumer_cannot_do_is_told_at_the_call(
         (lambda admin: admin.delete_topics("t"), "a list of topic names is needed"),
         (lambda admin: admin.delete_topics([7]), "a topic's name must be str, not int"),
         (lambda admin: admin.delete_records({"t": 7}), "a partition is .* not 't'"),
+        (lambda admin: admin.delete_records([PLACE]), "a dict is needed"),
+        (lambda admin: admin.delete_records({PLACE: 1 << 70}), "offset of t-0=.* is not possible"),
+        (lambda admin: admin.create_partitions({"t": 1 << 40}), "total_count of 't'=1099511627776"),
+        (lambda admin: admin.create_partitions({"\ud800": 2}), "topic='.*' has no UTF-8"),
+        (lambda admin: admin.delete_topics(["t"], timeout_ms=float("nan")), "timeout_ms=nan is no"),
+        (lambda admin: admin.delete_consumer_groups([None]), "group_id=None is not text"),
     ],
 )
 def test_what_an_admin_client_cannot_ask_is_told_at_the_call(
     call: Callable[[AdminClient], object], said: str
 ) -> None:
-    with AdminClient("127.0.0.1:1") as admin, pytest.raises(TypeError, match=said):
+    with AdminClient("127.0.0.1:1") as admin, pytest.raises((TypeError, ValueError), match=said):
         call(admin)
 
 
