@@ -166,12 +166,14 @@ class Line:
     def enter(self, *, blocking: bool, timeout_s: float | None) -> bool:
         """Take a place and wait until nobody has to be waited for.
 
-        False: not blocking, and somebody is ahead.  LockTimeout, Cancelled, and what the client
-        raises: then the place is given up.  A session lost meanwhile costs the place in the line,
+        False: not blocking, and somebody is ahead.  With no time at all (0) it looks once, too, and
+        then LockTimeout says so.  LockTimeout, Cancelled, and what the client raises: then the place
+        is given up.  A session lost meanwhile costs the place in the line,
         not the attempt.  RuntimeError: it is held already, or another thread is waiting with it.
         """
-        if not blocking and timeout_s is None:
-            timeout_s = ANSWER_S
+        once = not blocking or timeout_s == 0
+        if once and not timeout_s:
+            timeout_s = ANSWER_S  # it waits for answers, and for nobody ahead
         waiter = Waiter(self.client.waiting, timeout_s)
         self._on_state()  # a loss that was not noticed yet is told before it is forgotten
         with self._mutex:
@@ -185,7 +187,9 @@ class Line:
         held = told = False
         try:
             self.client.add_listener(self._on_state)
-            held = self._wait(waiter, blocking=blocking)
+            held = self._wait(waiter, blocking=not once)
+            if blocking and not held:
+                raise LockTimeout(f"{self.folder}: somebody else has it")
             self._waiter = None
             if held:
                 self._on_state()

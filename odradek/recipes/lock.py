@@ -33,7 +33,8 @@ class Hold:
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         """Wait for it, at most ``timeout`` seconds; True when it is held.
 
-        False: not ``blocking``, and somebody else has it.  LockTimeout: ``timeout`` is over.
+        False: not ``blocking``, and somebody else has it.  LockTimeout: ``timeout`` is over; 0 is
+        enough for what is free.
         Cancelled: :meth:`cancel` was called.  RuntimeError: this object holds it, or waits in
         another thread.  After a loss it may be acquired anew.
         """

@@ -68,6 +68,17 @@ def test_a_listener_that_ctrl_c_ends_leaves_no_ghost(one: CoordinationClient, st
     assert lock.acquire(timeout=WAIT_S)
 
 
+def test_no_time_at_all_is_enough_for_a_lock_that_is_free(
+    one: CoordinationClient, two: CoordinationClient
+) -> None:
+    with one.Lock("/locks/a") as held:
+        with pytest.raises(LockTimeout, match="somebody else has it"):
+            two.Lock("/locks/a").acquire(timeout=0)
+        until(waiting_in_line(one, "/locks/a", 1))
+        assert held.is_held
+    assert two.Lock("/locks/a").acquire(timeout=0)
+
+
 @pytest.mark.parametrize("timeout", [float("inf"), 1e12])
 def test_for_ever_may_be_said_by_a_number(
     one: CoordinationClient, two: CoordinationClient, pool: ThreadPoolExecutor, timeout: float
