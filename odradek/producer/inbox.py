@@ -179,10 +179,10 @@ class Inbox:
         self, topic: str, partition: int | None, headers: Headers, owner: Owner
     ) -> Sheaf:
         sheaf = Sheaf(topic_name(topic), partition, headers, owner)
+        self._open.pop(topic, None)  # what comes after it comes after it
         self._leave(sheaf)
-        self._open[topic] = sheaf
-        if headers:
-            del self._open[topic]
+        if not headers:
+            self._open[topic] = sheaf
         return sheaf
 
     def _leave(self, item: Item) -> None:

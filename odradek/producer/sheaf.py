@@ -137,9 +137,14 @@ class Sheaf:
         future.sheaf = self
         future.place = len(self._values)
         future._end = None
-        self._keys.append(key)
-        self._values.append(value)
-        self.timestamps_ms.append(timestamp_ms)
+        try:
+            self._keys.append(key)
+            self._values.append(value)
+            self.timestamps_ms.append(timestamp_ms)
+        except BaseException:  # Ctrl-C may come between two columns
+            for column in (self._keys, self._values, self.timestamps_ms):
+                del column[future.place :]
+            raise
         self.size_bytes += size_bytes
         return future
 
@@ -153,6 +158,8 @@ class Sheaf:
         keys, values = self._keys, self._values
         self._forget()
         times = self.timestamps_ms
+        if not times:
+            return  # whoever opened it was interrupted
         if self.headers:
             record = Single(self.partition, keys[0], values[0], self.headers, times[0], self.settle)
             program.take(self.topic, record, now)

@@ -22,16 +22,16 @@ from transport.wire.messages import produce as native
 ABORTABLE_FROM = 11
 """Older producers have no TRANSACTION_ABORTABLE: what they know of is the loss of their epoch."""
 
-_UNVERIFIED = frozenset(
-    {
-        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
-        ErrorCode.COORDINATOR_NOT_AVAILABLE,
-        ErrorCode.NOT_COORDINATOR,
-        ErrorCode.CONCURRENT_TRANSACTIONS,
-    }
-)
-"""Why a transaction's coordinator has not vouched for a batch yet. No producer knows these as answers
-to Produce: they are told NOT_ENOUGH_REPLICAS, as by Kafka, and send the batch again."""
+_IN_KAFKAS_WORDS: dict[int, int] = {
+    ErrorCode.UNKNOWN_LEADER_EPOCH: ErrorCode.NOT_LEADER_OR_FOLLOWER,
+    ErrorCode.COORDINATOR_LOAD_IN_PROGRESS: ErrorCode.NOT_ENOUGH_REPLICAS,
+    ErrorCode.COORDINATOR_NOT_AVAILABLE: ErrorCode.NOT_ENOUGH_REPLICAS,
+    ErrorCode.NOT_COORDINATOR: ErrorCode.NOT_ENOUGH_REPLICAS,
+    ErrorCode.CONCURRENT_TRANSACTIONS: ErrorCode.NOT_ENOUGH_REPLICAS,
+}
+"""No producer knows these as answers to Produce, and some give up at what they do not know: that this
+broker has yet to take the partition over, and that a transaction's coordinator has not vouched for a
+batch yet. Told what Kafka tells in their place, they send the batch again."""
 
 Answer = native.ProduceResponse | Refusal
 
@@ -84,11 +84,9 @@ def _told(exchange: Exchange, ids: list[TopicId], answer: Answer) -> ProduceResp
 def _partition(
     exchange: Exchange, index: int, outcome: native.ProducedPartition | Answer, leaders: Leaders
 ) -> ProducedPartition:
-    error = outcome.error
+    error = _IN_KAFKAS_WORDS.get(outcome.error, outcome.error)
     if error == ErrorCode.TRANSACTION_ABORTABLE and exchange.version < ABORTABLE_FROM:
         error = ErrorCode.INVALID_PRODUCER_EPOCH
-    elif error in _UNVERIFIED:
-        error = ErrorCode.NOT_ENOUGH_REPLICAS
     if not isinstance(outcome, native.ProducedPartition):
         text = getattr(outcome, "text", "") or meaning(error).text
         return ProducedPartition(

@@ -122,6 +122,16 @@ def test_old_producers_are_told_what_they_know(version: int, told: int) -> None:
     assert only(bench).responses[0].partition_responses[0].error_code == told
 
 
+def test_who_writes_before_a_broker_has_taken_over_is_told_to_look_for_the_leader() -> None:
+    """Seed 7035: a producer that does not know the error gives up the batch."""
+    bench = Bench()
+    bench.send(ApiKey.PRODUCE, 9, write({"orders": [0]}))
+    outcome = wrote(0, ErrorCode.UNKNOWN_LEADER_EPOCH)
+    bench.reply(native_produce.ProduceResponse(ErrorCode.NONE, (outcome,)))
+    told = only(bench).responses[0].partition_responses[0].error_code
+    assert told == ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -13,9 +13,10 @@ from odradek.producer.accumulator import Outcome
 from odradek.producer.engine import ProducerEngine
 from odradek.producer.inbox import GATHERED_BYTES_MAX, FlushItem, Inbox, RunItem
 from odradek.producer.sender import ProducerSettings
-from odradek.producer.sheaf import RecordFuture
+from odradek.producer.sheaf import RecordFuture, Sheaf
 from odradek.records import Headers
 from transport.kernel import Now
+from transport.wire.records import decode_batch
 
 
 class Owner:
@@ -108,6 +109,65 @@ def test_order_is_kept_whether_records_go_together_or_not(cluster: Any) -> None:
     for number in range(300):
         written = values(cluster, number // 40 % 2)
         assert written[ends.offsets[number]] == number
+
+
+class Interrupted(list[Any]):
+    """A column whose next value is taken, and no more: Ctrl-C comes then."""
+
+    def append(self, value: Any) -> None:
+        super().append(value)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("column", ["_keys", "_values", "timestamps_ms"])
+@pytest.mark.parametrize("before", [0, 1])
+def test_what_is_interrupted_while_it_is_left_is_not_there_and_shifts_no_other(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch, column: str, before: int
+) -> None:
+    _, inbox = make(cluster)
+    ends = Ends()
+    for number in range(before):
+        put(inbox, ends, number, key=b"%d" % number)
+    opened = Sheaf.__init__
+
+    def interrupted(sheaf: Sheaf, *given: Any) -> None:
+        opened(sheaf, *given)
+        setattr(sheaf, column, Interrupted())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sheaf, "__init__", interrupted)
+        if before:
+            inbox._open.clear()  # so that another one is opened
+        with pytest.raises(KeyboardInterrupt):
+            put(inbox, ends, 7, key=b"7")
+    (sheaf,) = inbox._open.values()
+    setattr(sheaf, column, list(getattr(sheaf, column)))
+    put(inbox, ends, 8, key=b"8")
+    cluster.settle()
+    assert values(cluster, 0) == [*range(before), 8]
+    assert ends.offsets == {number: at for at, number in enumerate(values(cluster, 0))}
+    batch = cluster.topics["t"].partitions[0].batches[-1]
+    assert [record.key for record in decode_batch(batch)][-1] == b"8"
+
+
+def test_whoever_is_interrupted_before_the_first_record_leaves_nothing_to_place(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, inbox = make(cluster)
+    ends = Ends()
+
+    def interrupted(*_given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sheaf, "add", interrupted)
+        for headers in ((), (("h", b""),)):
+            with pytest.raises(KeyboardInterrupt):
+                put(inbox, ends, 7, headers=headers)
+    cluster.settle()
+    put(inbox, ends, 8)
+    cluster.settle()
+    assert values(cluster, 0) == [8]
 
 
 def test_records_of_one_millisecond_keep_their_own_timestamp(cluster: Any) -> None:
