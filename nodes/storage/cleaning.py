@@ -17,15 +17,15 @@ Source: Apache Kafka, LogCleaner; KIP-98 (transactions), KIP-534 (delete horizon
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from nodes.storage.disk import Damaged, Disk, File
 from nodes.storage.key_map import KeyMap
 from nodes.storage.segment import NO_LEADER_EPOCH, Segment, walk_headers
 from transport.wire.batch import BatchHeader, RecordError, check_batches
-from transport.wire.batch_filter import RawRecord, filtered, raw_records
+from transport.wire.batch_filter import RECORDS_OPENED_MAX, RawRecord, filtered, raw_records
 from transport.wire.control import Marker, read_marker
-from transport.wire.errors import ErrorCode
 from transport.wire.ids import Offset, ProducerId
 from transport.wire.messages.fetch import AbortedTransaction
 
@@ -195,12 +195,12 @@ class Cleaning:
                     yield None
 
     def _records(self, file: File, position: int, header: BatchHeader) -> Iterator[RawRecord]:
-        """Give the records of a batch; none of one that only its producer could have opened."""
-        try:
-            yield from raw_records(file.read(position, header.size_bytes))
-        except RecordError as error:
-            if error.error is ErrorCode.CORRUPT_MESSAGE:
-                raise Damaged(f"{file.path} at position {position}: {error.text}") from None
+        """Give the records of a batch; none of one that cannot be opened, or has too many."""
+        batch = file.read(position, header.size_bytes)
+        _check_undamaged(batch, file, position)
+        if header.record_count <= RECORDS_OPENED_MAX:
+            with suppress(RecordError):
+                yield from raw_records(batch, check_crc=False)
 
     # Writing
 
@@ -263,11 +263,12 @@ class Cleaning:
     ) -> tuple[list[RawRecord] | None, int | None]:
         if header.base_offset >= self._keys.end_offset:
             return None, None
+        _check_undamaged(batch, file, position)
+        if header.record_count > RECORDS_OPENED_MAX:
+            return None, None
         try:
-            records = list(raw_records(batch))
-        except RecordError as error:
-            if error.error is ErrorCode.CORRUPT_MESSAGE:
-                raise Damaged(f"{file.path} at position {position}: {error.text}") from None
+            records = list(raw_records(batch, check_crc=False))
+        except RecordError:
             return None, None
         kept = [record for record in records if self._stays(record, header)]
         horizon_ms = None
@@ -302,6 +303,17 @@ class Cleaning:
                 return None, None
             return records, self._plan.now_ms + self._plan.delete_retention_ms
         return ([] if self._has_passed(horizon_ms) else None), None
+
+
+def _check_undamaged(batch: bytes, file: File, position: int) -> None:
+    """Raise Damaged where a batch is no more what it was when it was written.
+
+    What a producer has written that nobody can open is its fault, and not the disk's.
+    """
+    try:
+        check_batches(batch)
+    except RecordError as error:
+        raise Damaged(f"{file.path} at position {position}: {error.text}") from None
 
 
 def _marker_in(file: File, position: int, header: BatchHeader) -> Marker | None:

@@ -34,6 +34,10 @@ from transport.wire.errors import ErrorCode
 from transport.wire.ids import Offset
 from transport.wire.varint import VARLONG_BYTES_MAX
 
+RECORDS_OPENED_MAX = 100_000
+"""Of one batch. A few kilobytes can say that they are millions, and would take a minute; a batch of so
+many is not taken into a compacted log, and stays as it is in one that was not compacted before."""
+
 
 class RawRecord(NamedTuple):
     """One record as it lies in the uncompressed bytes."""
@@ -50,7 +54,11 @@ class RawRecord(NamedTuple):
 
 def raw_records(batch: Buffer, *, check_crc: bool = True) -> Iterator[RawRecord]:
     """Give the records of a whole batch; raises RecordError as ``decode_batch``."""
-    header, data, position = open_batch(batch, check_crc=check_crc)
+    yield from records_of(*open_batch(batch, check_crc=check_crc))
+
+
+def records_of(header: BatchHeader, data: bytes, position: int) -> Iterator[RawRecord]:
+    """Give the records of a batch that :func:`open_batch` has opened; raises INVALID_RECORD."""
     try:
         for _ in range(header.record_count):
             record, position = _read(header, data, position)

@@ -24,8 +24,10 @@ from nodes.core.partition.events import NO_OFFSET, Batch, Produce, Produced
 from nodes.core.topic_configs import LOG_APPEND_TIME, POLICY_COMPACT
 from transport.kernel import Now
 from transport.wire.batch import NO_TIMESTAMP_MS
-from transport.wire.batch_filter import raw_records
+from transport.wire.batch_filter import RECORDS_OPENED_MAX, records_of
+from transport.wire.batch_reader import open_batch
 from transport.wire.codec import Buffer
+from transport.wire.compression import DECOMPRESSED_BYTES_MAX
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import LeaderEpoch, Offset, PartitionKey, ProducerEpoch, ProducerId
 from transport.wire.messages.produce import (
@@ -43,6 +45,9 @@ from transport.wire.records import BatchHeader, RecordError, check_batch, read_h
 
 LOGS_BEGUN_A_TURN = 20
 """The first record of a log makes a folder and files: a millisecond and more on some file systems."""
+RECORDS_OPENED_AS_A_LOG = 1_000
+BYTES_OPENED_AS_A_LOG = 1024 * 1024
+"""To look into so many records, or to decompress so much, takes as long as to begin a log."""
 TIMEOUT_MAX_MS = 300_000
 """Nobody waits longer, whatever is asked."""
 WAITING_MAX = 20_000
@@ -289,8 +294,7 @@ class Produces:
             question = AddPartitionsToTxnRequest(transactional_id, producer_id, epoch, parts)
             self.verify(question, on_verdict, now)
 
-    @staticmethod
-    def _check(replica: Replica, buffer: Buffer, now: Now) -> BatchHeader:
+    def _check(self, replica: Replica, buffer: Buffer, now: Now) -> BatchHeader:
         if is_internal(replica.name.topic):
             text = f"{replica.name.topic} is written by coordinators only"
             raise RecordError(ErrorCode.INVALID_TOPIC, text)
@@ -302,8 +306,27 @@ class Produces:
         if settings.timestamp_type != LOG_APPEND_TIME:
             _check_times(header, settings, now)
         if POLICY_COMPACT in settings.cleanup_policy.split(","):
-            _check_keys(buffer)
+            self._check_keys(header, buffer)
         return header
+
+    def _check_keys(self, header: BatchHeader, buffer: Buffer) -> None:
+        """Open a batch for a compacted log, which could not keep a record without a key."""
+        if header.record_count > RECORDS_OPENED_MAX:
+            # A producer that is told so divides its batch.
+            text = f"a batch of {header.record_count} records; a compacted topic takes"
+            raise RecordError(ErrorCode.MESSAGE_TOO_LARGE, f"{text} {RECORDS_OPENED_MAX}")
+        try:
+            _, data, _ = opened = open_batch(
+                buffer, check_crc=False, decompressed_bytes_max=DECOMPRESSED_BYTES_MAX
+            )
+        except RecordError:
+            self._room = 0  # it may have been decompressed up to the bound
+            raise
+        self._room -= header.record_count // RECORDS_OPENED_AS_A_LOG
+        self._room -= len(data) // BYTES_OPENED_AS_A_LOG
+        if any(record.key is None for record in records_of(*opened)):
+            text = "a record without a key, which a compacted topic cannot keep"
+            raise RecordError(ErrorCode.INVALID_RECORD, text)
 
     def on_produced(
         self,
@@ -386,13 +409,6 @@ def _check_times(header: BatchHeader, settings: LogConfig, now: Now) -> None:
     if header.base_timestamp_ms > NO_TIMESTAMP_MS and behind_ms > settings.timestamp_before_max_ms:
         text = f"a record's time is {behind_ms} ms behind the broker's"
         raise RecordError(ErrorCode.INVALID_TIMESTAMP, text)
-
-
-def _check_keys(buffer: Buffer) -> None:
-    """Open a batch for a compacted log, which could not keep a record without a key."""
-    if any(record.key is None for record in raw_records(buffer, check_crc=False)):
-        text = "a record without a key, which a compacted topic cannot keep"
-        raise RecordError(ErrorCode.INVALID_RECORD, text)
 
 
 def _check_transactional(header: BatchHeader, body: ProduceRequest) -> None:

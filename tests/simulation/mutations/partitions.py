@@ -163,10 +163,10 @@ def refused_batch_written() -> list[Patch]:
     check, end = Produces._check, Produces._end
     refused: list[RecordError] = []
 
-    def check_late(replica: Any, buffer: Any, now: Any) -> Any:
+    def check_late(self: Produces, replica: Any, buffer: Any, now: Any) -> Any:
         refused.clear()
         try:
-            return check(replica, buffer, now)
+            return check(self, replica, buffer, now)
         except RecordError as error:
             refused.append(error)
             return check_batch(buffer, size_bytes_max=len(buffer))
@@ -183,7 +183,7 @@ def refused_batch_written() -> list[Patch]:
 
     original = Produces._produce
     return [
-        (Produces, "_check", staticmethod(check_late)),
+        (Produces, "_check", check_late),
         (Produces, "_produce", produce),
         (Produces, "_end", end_once),
     ]

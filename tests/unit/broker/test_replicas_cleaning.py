@@ -6,15 +6,20 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from nodes.broker.records import produce
 from nodes.config import LogConfig
 from nodes.storage.disk import StorageError
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from tests.unit.broker.test_replica_transactions import write_marker, write_own
 from tests.unit.broker.test_replicas_faults import followers, whole
-from transport.wire.compression import NONE
+from transport.wire.batch import CRC_FROM, HEADER_BYTES, BatchHeader, encode_header
+from transport.wire.checksum import crc32c
+from transport.wire.compression import NONE, ZSTD, compress
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import Offset, PartitionKey, ProducerEpoch, ProducerId
+from transport.wire.ids import LeaderEpoch, Offset, PartitionKey, ProducerEpoch, ProducerId
+from transport.wire.messages.produce import ProducePartition, ProduceRequest
 from transport.wire.records import BatchBuilder, decode_rows, iterate_headers
 
 COMPACT = {
@@ -209,6 +214,79 @@ def test_a_record_without_a_key_is_refused() -> None:
     outcome = fleet.produce(fleet.leader(key), key, make_batch(b"v"))
     assert outcome.error == ErrorCode.INVALID_RECORD
     assert "without a key" in outcome.text
+
+
+def many(count: int, codec: int = NONE) -> bytes:
+    """A batch of so many records of the same few bytes."""
+    records = bytes((16, 0, 0, 0, 2)) + b"k" + bytes((2,)) + b"v" + bytes((0,))
+    data = compress(codec, records * count)
+    header = BatchHeader(
+        Offset(0),
+        HEADER_BYTES + len(data),
+        LeaderEpoch(0),
+        2,
+        0,
+        codec,
+        count - 1,
+        0,
+        0,
+        ProducerId(-1),
+        ProducerEpoch(-1),
+        -1,
+        count,
+    )
+    crc = crc32c(data, crc32c(encode_header(header)[CRC_FROM:]))
+    return encode_header(replace(header, crc=crc)) + data
+
+
+def test_a_few_kilobytes_that_say_they_are_millions_of_records_are_refused_unopened() -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    leader = fleet.leader(key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(produce, "open_batch", None)
+        outcome = fleet.produce(leader, key, many(100_001, ZSTD))
+    assert outcome.error == ErrorCode.MESSAGE_TOO_LARGE
+    assert "100001 records; a compacted topic takes 100000" in outcome.text
+    assert fleet.produce(leader, key, many(400, ZSTD)).error == ErrorCode.NONE
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_batches_that_take_long_to_open_have_a_turn_each(
+    bad: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    leader = fleet.leader(key)
+    fleet.produce(leader, key, many(1))  # the log is made
+    monkeypatch.setattr(produce, "RECORDS_OPENED_AS_A_LOG", 10)
+    monkeypatch.setattr(produce, "DECOMPRESSED_BYTES_MAX", 100 if bad else 10_000)
+    opened: list[int] = []
+    check = produce.Produces._check_keys
+
+    def counted(self: produce.Produces, *batch: Any) -> None:
+        opened.append(turns)
+        check(self, *batch)
+
+    monkeypatch.setattr(produce.Produces, "_check_keys", counted)
+    replicas: Any = fleet.server(leader).replicas
+    produces = replicas._produces
+    end_turn, turns = produces.end_turn, 0
+
+    def next_turn(now: Any) -> None:
+        nonlocal turns
+        turns += 1
+        end_turn(now)
+
+    monkeypatch.setattr(produces, "end_turn", next_turn)
+    batches = [many(300, ZSTD)] * 3
+    parts = tuple(
+        ProducePartition(key.topic_id, key.partition, LeaderEpoch(-1), frame) for frame in range(3)
+    )
+    answer = fleet.ask(leader, ProduceRequest(-1, 5_000, parts), payload=tuple(batches))
+    error = ErrorCode.MESSAGE_TOO_LARGE if bad else ErrorCode.NONE
+    assert [part.error for part in answer.partitions] == [error] * 3
+    assert len(opened) == len(set(opened)) == 3, "one in a turn"
 
 
 def test_old_records_are_compacted_though_little_is_dirty() -> None:

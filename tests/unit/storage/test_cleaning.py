@@ -9,13 +9,15 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from nodes.storage import cleaning
 from nodes.storage.cleaning import Cleaning, CleaningPlan, Group
 from nodes.storage.compaction import Compaction, Dirt, dirt_of
 from nodes.storage.disk import Damaged
 from nodes.storage.log_settings import LogSettings
 from nodes.storage.partition_log import PartitionLog
 from tests.simulation.disk import SimulatedDisk
-from transport.wire.batch import HEADER_BYTES
+from transport.wire.batch import CRC_FROM, HEADER_BYTES, encode_header
+from transport.wire.checksum import crc32c
 from transport.wire.compression import CODECS
 from transport.wire.control import Marker, build_marker
 from transport.wire.ids import LeaderEpoch, Offset, ProducerEpoch, ProducerId
@@ -356,11 +358,44 @@ def test_damage_ends_the_pass_and_changes_nothing(disk: SimulatedDisk, position:
     put(log, (b"k", b"w"))
     roll(log)
     disk.flip(f"{FOLDER}/00000000000000000000.log", position, 3)
-    cleaning = Cleaning(disk, plan_for(log))
+    damaged = Cleaning(disk, plan_for(log))
     with pytest.raises(Damaged, match="position 0"):
-        list(cleaning.steps())
-    cleaning.give_up()
+        list(damaged.steps())
+    damaged.give_up()
     assert not disk.files(FOLDER, ".cleaned")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_what_its_producer_has_made_unreadable_stays_and_is_no_damage(
+    disk: SimulatedDisk, codec: str
+) -> None:
+    log = open_log(disk)
+    put(log, (b"k", b"v" * 50))
+    builder = BatchBuilder()
+    builder.append(b"k", b"w" * 50, (), 1)
+    whole = bytearray(builder.build(CODECS[codec]))
+    whole[HEADER_BYTES:] = bytes(len(whole) - HEADER_BYTES)
+    header = read_header(whole)
+    crc = crc32c(memoryview(whole)[CRC_FROM:])
+    whole[:HEADER_BYTES] = encode_header(replace(header, crc=crc))
+    append(log, bytes(whole))
+    put(log, (b"k", b"x"))
+    roll(log)
+    clean(disk, log, plan_for(log))
+    assert [one.record_count for one in headers(log)] == [0, 1, 1], "the first one is superseded"
+
+
+def test_a_batch_of_too_many_records_is_not_opened(
+    disk: SimulatedDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log(disk)
+    put(log, (b"k", b"1"), (b"k", b"2"), (b"k", b"3"))
+    put(log, (b"k", b"4"), (b"k", b"5"))
+    roll(log)
+    put(log, (b"tail", b""))
+    monkeypatch.setattr(cleaning, "RECORDS_OPENED_MAX", 2)
+    clean(disk, log, plan_for(log))
+    assert [kept.offset for kept in content(log)] == [0, 1, 2, 4, 5]
 
 
 def test_a_log_that_was_cut_takes_nothing_over(disk: SimulatedDisk) -> None:
