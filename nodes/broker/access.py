@@ -162,6 +162,8 @@ def _add_to_transaction(
     body: transactions.AddPartitionsToTxnRequest, image: ClusterImage
 ) -> Iterable[Demand]:
     yield Demand(WRITE, TRANSACTIONAL_ID, body.transactional_id)
+    if body.group_id:  # its offsets are to be committed
+        yield Demand(READ, GROUP, body.group_id)
     yield from _on_topics(WRITE, (part.topic_id for part in body.partitions), image)
 
 

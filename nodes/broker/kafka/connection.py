@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 FRAME_BYTES_MAX = 100 * 1024 * 1024
 """As Kafka's socket.request.max.bytes."""
 WRITES_MAX = 64
-"""That go on beside each other."""
+WRITES_BYTES_MAX = 16 * 1024 * 1024
+"""That go on beside each other; with more, the next one waits, however small."""
 BEGUN_A_TURN = 64
 """A quarter of a megabyte can be ten thousand requests, each answered at once."""
 WAITING_MAX = 64
@@ -76,6 +77,7 @@ class Connection:
         self._waiting_bytes = 0
         self._begun: deque[Exchange] = deque()
         """In the order of their requests; the first one is answered next."""
+        self._begun_bytes = 0
         self._asked: dict[int, Then] = {}
         self._last_question = 0
         self._beginning = False
@@ -144,7 +146,7 @@ class Connection:
             return True
         writes = int.from_bytes(self._waiting[0][0][:2], "big") == PRODUCE
         # All that are begun are writes, if the last one is.
-        has_room = len(self._begun) < WRITES_MAX
+        has_room = len(self._begun) < WRITES_MAX and self._begun_bytes < WRITES_BYTES_MAX
         return writes and has_room and self._begun[-1].header.api_key == PRODUCE
 
     @property
@@ -167,8 +169,9 @@ class Connection:
         except MalformedFrame as fault:
             self.end("kafka_requests_malformed", str(fault))
             return
-        exchange = Exchange(self, asked, now, since_ns)
+        exchange = Exchange(self, asked, now, since_ns, len(frame))
         self._begun.append(exchange)
+        self._begun_bytes += exchange.size_bytes
         self._guard(exchange, lambda: translator(asked.header.api_key)(exchange))
 
     def _refuse_version(self, unspoken: UnspokenVersion) -> None:
@@ -211,6 +214,7 @@ class Connection:
         """Send what is next in order and has its answer."""
         while self._open and self._begun and self._begun[0].is_done:
             exchange = self._begun.popleft()
+            self._begun_bytes -= exchange.size_bytes
             if exchange.frame is not None:
                 self._send(exchange.frame)
             self.listener.times.took(ApiKey(exchange.header.api_key).name, exchange.since_ns)

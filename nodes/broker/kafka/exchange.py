@@ -49,9 +49,26 @@ class Place(NamedTuple):
 class Exchange:
     """Given to the translator of a request, which has it answered exactly once."""
 
-    __slots__ = ("_asked", "body", "connection", "context", "frame", "is_done", "now", "since_ns")
+    __slots__ = (
+        "_asked",
+        "body",
+        "connection",
+        "context",
+        "frame",
+        "is_done",
+        "now",
+        "since_ns",
+        "size_bytes",
+    )
 
-    def __init__(self, connection: Connection, asked: Asked, now: Now, since_ns: int = 0) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        asked: Asked,
+        now: Now,
+        since_ns: int = 0,
+        size_bytes: int = 0,
+    ) -> None:
         self._asked = asked
         self.connection = connection
         self.context: BrokerContext = connection.listener.context
@@ -61,6 +78,8 @@ class Exchange:
         """When the request began."""
         self.since_ns = since_ns
         """When it came, by the clock of the listener's times."""
+        self.size_bytes = size_bytes
+        """Of its frame."""
         self.frame: Sequence[Buffer] | None = None
         self.is_done = False
 

@@ -35,6 +35,7 @@ from transport.wire.ids import (
     TopicId,
 )
 from transport.wire.messages import Message, group_offsets
+from transport.wire.messages.acls import AclOperation, ResourceType
 
 FETCHES_MANY_FROM = 8
 NO_TOPIC = TopicId(b"")
@@ -149,18 +150,20 @@ def offset_fetch(exchange: Exchange) -> None:
     groups: tuple[OffsetFetchRequestGroup, ...] = asked.groups
     if exchange.version < FETCHES_MANY_FROM:
         groups = (OffsetFetchRequestGroup(group_id=asked.group_id, topics=asked.topics),)
+    # Judged once: what was not asked must not be told as what has nothing committed.
+    forbidden = _forbidden(exchange, groups)
 
     def question(group: OffsetFetchRequestGroup) -> Message:
         return group_offsets.OffsetFetchRequest(
             group.group_id,
-            _partitions(exchange, group.topics),
+            _partitions(exchange, group.topics, forbidden),
             asked.require_stable,
             MemberId(group.member_id or ""),
             MemberEpoch(group.member_epoch),
         )
 
     def then(answers: list[tuple[OffsetFetchRequestGroup, Any]]) -> None:
-        found = tuple(_fetched(exchange, *one) for one in answers)
+        found = tuple(_fetched(exchange, *one, forbidden) for one in answers)
         if exchange.version >= FETCHES_MANY_FROM:
             exchange.answer(OffsetFetchResponse(groups=found))
             return
@@ -170,21 +173,31 @@ def offset_fetch(exchange: Exchange) -> None:
     ask_each(exchange, groups, question, then)
 
 
+def _forbidden(exchange: Exchange, groups: Sequence[OffsetFetchRequestGroup]) -> frozenset[str]:
+    """Return the topics that may not be known: of the others is told what is committed."""
+    names = {topic.name for group in groups for topic in group.topics or ()}
+    return frozenset(
+        name for name in names if not exchange.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name)
+    )
+
+
 def _partitions(
-    exchange: Exchange, topics: Sequence[OffsetFetchRequestTopic] | None
+    exchange: Exchange,
+    topics: Sequence[OffsetFetchRequestTopic] | None,
+    forbidden: frozenset[str],
 ) -> tuple[group_offsets.GroupPartition, ...] | None:
     if topics is None:
         return None
     return tuple(
         group_offsets.GroupPartition(topic_id, partition)
         for topic in topics
-        if (topic_id := exchange.topic_id(topic.name))
+        if (topic_id := exchange.topic_id(topic.name)) and topic.name not in forbidden
         for partition in topic.partition_indexes
     )
 
 
 def _fetched(
-    exchange: Exchange, group: OffsetFetchRequestGroup, answer: Any
+    exchange: Exchange, group: OffsetFetchRequestGroup, answer: Any, forbidden: frozenset[str]
 ) -> OffsetFetchResponseGroup:
     """A topic that nobody knows has nothing committed; an unstable offset is one of its partition."""
     error = code_of(answer.error)
@@ -192,11 +205,16 @@ def _fetched(
         topics = _all_of(exchange, answer)
         return OffsetFetchResponseGroup(group_id=group.group_id, topics=topics, error_code=error)
     found = {(one.topic_id, one.partition): one for one in getattr(answer, "offsets", ())}
+    refused = error or int(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
     topics = tuple(
         OffsetFetchResponseTopic(
             name=topic.name,
             partitions=tuple(
-                _committed(partition, found.get((exchange.topic_id(topic.name), partition)), error)
+                _committed(
+                    partition,
+                    found.get((exchange.topic_id(topic.name), partition)),
+                    refused if topic.name in forbidden else error,
+                )
                 for partition in topic.partition_indexes
             ),
         )

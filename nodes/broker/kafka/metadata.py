@@ -19,16 +19,16 @@ from transport.gateway.kafka.messages.metadata import (
 from transport.wire import messages
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import metadata as native
-from transport.wire.messages.acls import CLUSTER_NAME, ResourceType
+from transport.wire.messages.acls import CLUSTER_NAME, AclOperation, ResourceType
 
 CREATES_FROM = 4
 """Before that version every request makes the topics that it names."""
 
 
 def metadata(exchange: Exchange) -> None:
-    """Ask for the topics that are named; those named by an id that nobody has are unknown."""
+    """Ask for the topics that are named; those of an id that tells who asks no name are answered here."""
     asked: MetadataRequest = exchange.body
-    names, unknown = _named(exchange, asked)
+    names, nameless = _named(exchange, asked)
     creates = asked.allow_auto_topic_creation or exchange.version < CREATES_FROM
     question = native.MetadataRequest(names, creates, include_internal=names is None)
 
@@ -36,30 +36,33 @@ def metadata(exchange: Exchange) -> None:
         if isinstance(answer, messages.Refusal) or answer.error:
             exchange.answer(_refused(exchange, names or (), answer.error))
         else:
-            exchange.answer(_told(exchange, answer, unknown))
+            exchange.answer(_told(exchange, answer, nameless))
 
     exchange.ask(question, then)
 
 
 def _named(
     exchange: Exchange, asked: MetadataRequest
-) -> tuple[tuple[str, ...] | None, tuple[bytes, ...]]:
-    """Return the names asked for (None: all topics), and the ids that have none."""
+) -> tuple[tuple[str, ...] | None, dict[bytes, ErrorCode]]:
+    """Return the names asked for (None: all topics), and why the ids without a name have none."""
     if asked.topics is None or (exchange.version == 0 and not asked.topics):
-        return None, ()
-    names, unknown = [], []
+        return None, {}
+    names: list[str] = []
+    nameless: dict[bytes, ErrorCode] = {}
     for topic in asked.topics:
         by_id = topic.name is None or topic.topic_id != NO_UUID
         name = exchange.topic_name(topic.topic_id) if by_id else topic.name
         if name is None:
-            unknown.append(topic.topic_id)
+            nameless[topic.topic_id] = ErrorCode.UNKNOWN_TOPIC_ID
+        elif by_id and not exchange.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name):
+            nameless[topic.topic_id] = ErrorCode.TOPIC_AUTHORIZATION_FAILED
         else:
             names.append(name)
-    return tuple(names), tuple(unknown)
+    return tuple(names), nameless
 
 
 def _told(
-    exchange: Exchange, answer: native.MetadataResponse, unknown: tuple[bytes, ...]
+    exchange: Exchange, answer: native.MetadataResponse, nameless: dict[bytes, ErrorCode]
 ) -> MetadataResponse:
     image = exchange.context.image
     brokers = []
@@ -74,8 +77,8 @@ def _told(
     asked: MetadataRequest = exchange.body
     topics = [_topic(exchange, topic, alive) for topic in answer.topics]
     topics += [
-        MetadataTopic(error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=one, partitions=())
-        for one in unknown
+        MetadataTopic(error_code=error, name=None, topic_id=one, partitions=())
+        for one, error in nameless.items()
     ]
     # A controller that is no broker has no listener for this protocol; every broker passes on.
     is_told = any(broker.node_id == answer.controller_id for broker in brokers)

@@ -46,6 +46,9 @@ def produce(exchange: Exchange) -> None:
         frame = len(payload)
         parts.append(native.ProducePartition(topic_id, one.index, LeaderEpoch(-1), frame))
         payload.append(b"" if one.records is None else one.records)
+        one.records = (
+            None  # It is in the log while the answer waits, and need not be in memory too.
+        )
     acks, client_id = asked.acks, exchange.header.client_id
     question = native.ProduceRequest(
         acks, asked.timeout_ms, tuple(parts), asked.transactional_id, client_id

@@ -12,6 +12,7 @@ from transport.gateway.kafka.messages import topics as foreign
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, TopicId
 from transport.wire.messages import Refusal
+from transport.wire.messages.acls import AclOperation, ResourceType
 from transport.wire.messages.configs import (
     RESOURCE_TOPIC,
     ConfigResource,
@@ -150,7 +151,11 @@ def _doomed(exchange: Exchange, state: foreign.DeleteTopicState) -> str | Refusa
     if state.name is not None:
         return state.name
     name = exchange.topic_name(TopicId(state.topic_id))
-    return Refusal(ErrorCode.UNKNOWN_TOPIC_ID) if name is None else name
+    if name is None:
+        return Refusal(ErrorCode.UNKNOWN_TOPIC_ID)
+    if exchange.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name):
+        return name
+    return Refusal(ErrorCode.TOPIC_AUTHORIZATION_FAILED)  # The other answer would tell its name.
 
 
 def _deleted(

@@ -52,6 +52,8 @@ TIMEOUT_MAX_MS = 300_000
 """Nobody waits longer, whatever is asked."""
 WAITING_MAX = 20_000
 """Requests that may wait at once, of a kilobyte or two each: what they brought is in the log."""
+BACKLOG_BYTES_MAX = 256 * 1024 * 1024
+"""Of requests that were not taken apart yet; who wants no answer (acks=0) could send them without end."""
 UNVERIFIED_BYTES_MAX = 64 * 1024 * 1024
 """Of batches that are not in the log yet, as a transaction's coordinator is asked about them."""
 
@@ -89,6 +91,7 @@ class _Work(NamedTuple):
     waiting: _Waiting
     due_ms: int
     places: Iterator[int]
+    size_bytes: int
 
 
 class _Checked(NamedTuple):
@@ -158,6 +161,7 @@ class Produces:
         self._unverified_bytes = 0
         self._quotas = ClientQuotas(context, PRODUCER_BYTE_RATE)
         self._backlog: deque[_Work] = deque()
+        self._backlog_bytes = 0
         self._room = LOGS_BEGUN_A_TURN
         self.verify: Verify = nobody_to_ask
 
@@ -175,14 +179,17 @@ class Produces:
         waiting = _Waiting(request, len(body.partitions), throttle_ms)
         self._waiting += 1
         error = _refusal(body)
-        if error is ErrorCode.NONE and self._waiting > WAITING_MAX:
+        full = self._waiting > WAITING_MAX or self._backlog_bytes > BACKLOG_BYTES_MAX
+        if error is ErrorCode.NONE and full:
             error = ErrorCode.OVERLOADED
         if error is not ErrorCode.NONE or not body.partitions:
             self._finish(waiting, error)
             return
         due_ms = request.due_ms(now, min(body.timeout_ms, TIMEOUT_MAX_MS))
         # Behind those that are not through: a producer's batches keep their order.
-        self._backlog.append(_Work(waiting, due_ms, iter(range(len(body.partitions)))))
+        places = iter(range(len(body.partitions)))
+        self._backlog.append(_Work(waiting, due_ms, places, size_bytes))
+        self._backlog_bytes += size_bytes
         self._go_on(now)
 
     def end_turn(self, now: Now) -> None:
@@ -196,7 +203,7 @@ class Produces:
 
     def _go_on(self, now: Now) -> None:
         while self._backlog and self._room > 0:
-            waiting, due_ms, places = self._backlog[0]
+            waiting, due_ms, places, size_bytes = self._backlog[0]
             body = waiting.request.envelope.body
             assert isinstance(body, ProduceRequest), "by the dispatch table"
             for place in places:
@@ -205,6 +212,7 @@ class Produces:
                     break
             else:
                 self._backlog.popleft()
+                self._backlog_bytes -= size_bytes
                 # What is written is not kept in memory as well, however long its answer may take.
                 waiting.forget_payload()
                 if waiting.unverified:

@@ -332,6 +332,20 @@ def test_who_subscribes_by_a_pattern_must_be_allowed_to_know_every_topic(
     assert ask(fleet, "alice", 1, by_pattern).error != refused
 
 
+def test_offsets_are_added_to_a_transaction_by_who_may_read_in_the_group(
+    fleet: PartitionFleet,
+) -> None:
+    request = transactions.AddPartitionsToTxnRequest(
+        "x", ProducerId(0), ProducerEpoch(0), (), declared=True, group_id="g"
+    )
+    grant(fleet, "alice", AclOperation.WRITE, "x", ResourceType.TRANSACTIONAL_ID)
+    grant(fleet, "alice", AclOperation.DESCRIBE, "g", ResourceType.GROUP)
+    refused = ErrorCode.GROUP_AUTHORIZATION_FAILED
+    assert ask(fleet, "alice", 1, request).error == refused
+    grant(fleet, "alice", AclOperation.READ, "g", ResourceType.GROUP)
+    assert ask(fleet, "alice", 1, request).error != refused
+
+
 def shown(fleet: PartitionFleet, who: str, **how: Any) -> list[tuple[str, int]]:
     answer = ask(fleet, who, 1, metadata.MetadataRequest(**how))
     return [(info.name, info.error) for info in answer.topics]

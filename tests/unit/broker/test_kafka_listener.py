@@ -9,6 +9,7 @@ import pytest
 from nodes.broker.kafka import connection, listener, table
 from tests.unit.broker.listener_bench import LAST, NOW, Bench
 from transport.driver.ports import Stranger
+from transport.gateway.kafka import apis
 from transport.gateway.kafka.apis import APIS, ApiKey
 from transport.gateway.kafka.messages.api_versions import ApiVersionsRequest
 from transport.gateway.kafka.messages.coordinators import FindCoordinatorRequest
@@ -117,6 +118,42 @@ def test_writes_go_on_beside_each_other_and_are_answered_in_order() -> None:
     bench.end_turn()
     bench.reply(FindCoordinatorResponse(ErrorCode.NONE))
     assert numbers(bench) == [behind]
+
+
+def test_a_write_is_not_kept_in_memory_while_its_answer_waits() -> None:
+    bench = Bench()
+    bench.send(ApiKey.PRODUCE, 9, write(records=bytes(100_000)))
+    [(_, envelope)] = bench.asked
+    assert [len(frame) for frame in envelope.payload] == [100_000]
+    (connected,) = bench.listener._connections.values()
+    (exchange,) = connected._begun
+    assert exchange.body.topic_data[0].partition_data[0].records is None
+
+
+def test_only_so_many_bytes_of_writes_go_on_beside_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "WRITES_BYTES_MAX", 20_000)
+    bench = Bench()
+    sent = [bench.send(ApiKey.PRODUCE, 7, write(records=bytes(8_000))) for _ in range(5)]
+    assert len(bench.asked) == 3
+    for _ in sent:
+        bench.reply(ProduceResponse(ErrorCode.NONE))
+        bench.end_turn()
+    assert numbers(bench) == sent
+
+
+def test_what_is_not_spoken_is_not_remembered() -> None:
+    bench = Bench()
+    remembered = apis._conversation.cache_info().currsize
+    for version in range(200, 300):
+        bench._versions.clear()
+        data = bytearray(bench.encode(ApiKey.API_VERSIONS, 0, ApiVersionsRequest()))
+        data[6:8] = version.to_bytes(2, "big")
+        bench.listener.on_bytes(LAST, bytes(data), NOW)
+    assert bench.streams.calls == []
+    assert apis.conversation(999, 7) is None
+    assert apis._conversation.cache_info().currsize <= remembered + 1
 
 
 def test_a_write_waits_for_what_is_no_write() -> None:

@@ -289,6 +289,28 @@ def test_batches_that_take_long_to_open_have_a_turn_each(
     assert len(opened) == len(set(opened)) == 3, "one in a turn"
 
 
+def test_what_waits_for_its_turn_to_be_written_is_bounded_in_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    leader = fleet.leader(key)
+    fleet.produce(leader, key, many(1))
+    monkeypatch.setattr(produce, "BACKLOG_BYTES_MAX", 100)
+    monkeypatch.setattr(produce, "LOGS_BEGUN_A_TURN", 0)
+    fleet.world.run_for(100)
+    part = ProducePartition(key.topic_id, key.partition, LeaderEpoch(-1), 0)
+    request = ProduceRequest(-1, 5_000, (part,))
+    waits: list[Any] = []
+    fleet.post(leader, request, waits.append, payload=(many(30),))
+    fleet.world.run_for(100)
+    assert fleet.ask(leader, request, payload=(many(1),)).error == ErrorCode.OVERLOADED
+    monkeypatch.setattr(produce, "LOGS_BEGUN_A_TURN", 20)
+    fleet.wait(lambda: bool(waits))
+    assert waits[0].partitions[0].error == ErrorCode.NONE
+    assert fleet.produce(leader, key, many(1)).error == ErrorCode.NONE
+
+
 def test_old_records_are_compacted_though_little_is_dirty() -> None:
     fleet = make_fleet()
     late = {**COMPACT, "min.cleanable.dirty.ratio": "1", "max.compaction.lag.ms": "1"}

@@ -161,12 +161,16 @@ class Conversation(NamedTuple):
     """As above; never that of ApiVersions, whose reader does not know yet what is spoken."""
 
 
-@cache
 def conversation(key: int, version: int) -> Conversation | None:
     """Return how ``key`` is spoken in ``version``; None: it is not."""
     spoken = APIS.get(key)  # type: ignore[call-overload]
     if spoken is None or not spoken.lowest <= version <= spoken.highest:
-        return None
+        return None  # Not remembered: there are four thousand million such pairs to be asked for.
+    return _conversation(spoken, version)
+
+
+@cache
+def _conversation(spoken: Spoken, version: int) -> Conversation:
     module = import_module(f"{_PACKAGE}.{spoken.module}")
     flexible = version >= spoken.flexible_from
     request: type[Struct] = getattr(module, f"{spoken.name}Request")
@@ -175,5 +179,5 @@ def conversation(key: int, version: int) -> Conversation | None:
         compile_message(request, version, flexible),
         compile_message(response, version, flexible),
         flexible,
-        flexible and key != ApiKey.API_VERSIONS,
+        flexible and spoken is not APIS[ApiKey.API_VERSIONS],
     )
