@@ -116,16 +116,23 @@ class GroupCoordinator:
         self._topics.ask(KEY_GROUP, body.group_id, body, on_reply, now)
 
     def _on_transactional(self, request: Request, now: Now) -> None:
-        """Have the transaction's coordinator take the group's shard into it, then ask the shard."""
+        """Have the transaction's coordinator take the group's shard into it, then ask the shard.
+
+        Who has not kept the shard all the time has not heard whether the transaction ended in between.
+        """
         body = request.envelope.body
         assert isinstance(body, TxnOffsetCommitRequest), "by the dispatch table"
         place = self._topics.place(KEY_GROUP, body.group_id)
         if place is None:
             self._on_request(request, now)
             return
+        kept_under = self._shards.leader_epoch(place.partition)
 
         def on_verdict(error: ErrorCode, text: str, now: Now) -> None:
-            if error is ErrorCode.NONE:
+            if self._shards.leader_epoch(place.partition) != kept_under:
+                error = ErrorCode.NOT_COORDINATOR
+                self._context.reply(request, Refusal(error, meaning(error).text))
+            elif error is ErrorCode.NONE:
                 self._on_request(request, now)
             elif meaning(error).retriable:
                 self._context.reply(request, Refusal(error, text))

@@ -20,7 +20,7 @@ from nodes.broker.partitions.replica import ProduceToken, Replica
 from nodes.broker.quotas import ClientQuotas
 from nodes.config import LogConfig
 from nodes.core.controller.names import is_internal
-from nodes.core.partition.events import NO_OFFSET, Batch, Produce, Produced
+from nodes.core.partition.events import NO_EPOCH, NO_OFFSET, Batch, Produce, Produced
 from nodes.core.topic_configs import LOG_APPEND_TIME, POLICY_COMPACT
 from transport.kernel import Now
 from transport.wire.batch import NO_TIMESTAMP_MS
@@ -101,6 +101,8 @@ class _Checked(NamedTuple):
     key: PartitionKey
     header: BatchHeader
     buffer: Buffer
+    led_under: LeaderEpoch
+    """Under which this broker led when it was checked; −1: it did not lead."""
 
 
 class _Part(ProduceToken):
@@ -240,7 +242,7 @@ class Produces:
             self._context.count("batches_refused")
             self._end(waiting, place, refused.error, text=refused.text)
             return
-        one = _Checked(place, replica.key, header, buffer)
+        one = _Checked(place, replica.key, header, buffer, _epoch_of(replica))
         core = replica.core
         begins = core is not None and core.must_verify(header.producer_id, header.producer_epoch)
         if header.is_transactional and begins:
@@ -277,7 +279,8 @@ class Produces:
     def _verify(self, waiting: _Waiting, body: ProduceRequest, due_ms: int, now: Now) -> None:
         """Have the coordinator take the partitions into the transaction, then write.
 
-        Batches of one partition that come meanwhile ask too, and are answered after these.
+        Batches of one partition that come meanwhile ask too, and are answered after these.  Who has not
+        led all the time has not heard whether the transaction ended in between.
         """
         transactional_id = body.transactional_id
         assert transactional_id is not None, "its batches are transactional"
@@ -296,6 +299,8 @@ class Produces:
                         self._end(waiting, one.place, error, text=text)
                     elif isinstance(replica, ErrorCode):
                         self._end(waiting, one.place, replica)
+                    elif _epoch_of(replica) != one.led_under:
+                        self._end(waiting, one.place, ErrorCode.NOT_LEADER_OR_FOLLOWER)
                     else:
                         self._append(waiting, one, replica, due_ms, now, verified=True)
 
@@ -423,6 +428,11 @@ def _check_transactional(header: BatchHeader, body: ProduceRequest) -> None:
     if header.is_transactional != (body.transactional_id is not None):
         text = "the transactional bit of a batch and the request's transactional_id go together"
         raise RecordError(ErrorCode.INVALID_RECORD, text)
+
+
+def _epoch_of(replica: Replica) -> LeaderEpoch:
+    record = replica.core.record if replica.core is not None and replica.is_leader else None
+    return NO_EPOCH if record is None else record.leader_epoch
 
 
 def _writer(one: _Checked) -> tuple[ProducerId, ProducerEpoch]:
