@@ -20,6 +20,8 @@ ValueT = TypeVar("ValueT")
 OFFSETS = Bounds(0, (1 << 63) - 1)
 """Records are counted in signed 64-bit numbers."""
 PARTITIONS = Bounds(0, INT_MAX)
+BROKERS = Bounds(0, INT_MAX)
+PRODUCERS = Bounds(0, (1 << 63) - 1)
 LEADER_EPOCHS = Bounds(-1, INT_MAX)
 """−1: it is not known."""
 FOREVER_S = 1e9
@@ -41,6 +43,26 @@ def topic_names(given: Iterable[str]) -> list[str]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise TypeError(f"a list of topic names is needed; write [{given!r}]")
     return [topic_name(name) for name in given]
+
+
+def texts_of(name: str, given: Iterable[str]) -> list[str]:
+    """Return the texts; TypeError for a single one, or for what is none; ValueError without UTF-8."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"{name}: a list of texts is needed; write [{given!r}]")
+    texts = list(given)
+    for text in texts:
+        check_text(name, text)
+    return texts
+
+
+def brokers_of(name: str, given: Iterable[int]) -> list[int]:
+    """Return the ids of brokers; TypeError or ValueError for what is none."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise TypeError(f"{name}: a list of broker ids is needed, not {given!r}")
+    ids = list(given)
+    for one in ids:
+        check_number(name, one, BROKERS)
+    return ids
 
 
 def pattern_of(given: object) -> re.Pattern[str]:

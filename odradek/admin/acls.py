@@ -5,12 +5,14 @@ It must not know of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import IntEnum
+from typing import NamedTuple, TypeVar
 
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of, failure_of, first_failure
 from odradek.errors import OdradekError
+from odradek.settings import check_text
 from transport.kernel import Now
 from transport.wire.messages import Message
 from transport.wire.messages import acls as wire
@@ -34,6 +36,8 @@ __all__ = [
     "PatternType",
     "ResourceType",
 ]
+
+T = TypeVar("T")
 
 
 class AclBinding(NamedTuple):
@@ -81,6 +85,49 @@ class AclFilter(NamedTuple):
             self.operation or ANY,
             self.permission or ANY,
         )
+
+
+_KINDS: dict[str, type[IntEnum]] = {
+    "operation": AclOperation,
+    "resource_type": ResourceType,
+    "pattern_type": PatternType,
+    "permission": AclPermission,
+}
+
+
+def bindings_of(given: Iterable[AclBinding]) -> list[AclBinding]:
+    """Return the bindings; TypeError or ValueError for one alone, and for what is none."""
+    bindings = _all_of(AclBinding, given)
+    for one in bindings:
+        _check(one._asdict(), optional=False)
+    return bindings
+
+
+def filters_of(given: Iterable[AclFilter]) -> list[AclFilter]:
+    """Return the filters; TypeError or ValueError for one alone, and for what is none."""
+    filters = _all_of(AclFilter, given)
+    for one in filters:
+        _check(one._asdict(), optional=True)
+    return filters
+
+
+def _all_of(kind: type[T], given: Iterable[T]) -> list[T]:
+    if isinstance(given, kind | str) or not isinstance(given, Iterable):
+        raise TypeError(f"a list of {kind.__name__} is needed; write [{given!r}]")
+    ones = list(given)
+    for one in ones:
+        if not isinstance(one, kind):
+            raise TypeError(f"a list of {kind.__name__} is needed, not of {one!r}")
+    return ones
+
+
+def _check(fields: Mapping[str, object], *, optional: bool) -> None:
+    for name, value in fields.items():
+        kind = _KINDS.get(name)
+        if kind is None:
+            check_text(name, value, optional=optional)
+        elif not (optional and value is None) and value not in tuple(kind):
+            raise ValueError(f"{name}={value!r} is no {kind.__name__}")
 
 
 OnDone = Callable[[OdradekError | None, Now], None]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Self, TypeVar
 
-from odradek.admin.acls import AclBinding, AclFilter
+from odradek.admin.acls import AclBinding, AclFilter, bindings_of, filters_of
 from odradek.admin.configs import (
     ConfigDescription,
     ConfigEntry,
@@ -14,6 +14,7 @@ from odradek.admin.configs import (
     ConfigResourceType,
     ConfigSource,
     as_text,
+    resources_of,
 )
 from odradek.admin.directories import FutureLog, LogDirDescription
 from odradek.admin.engine import (
@@ -24,7 +25,7 @@ from odradek.admin.engine import (
 )
 from odradek.admin.group_administration import GroupAdministration
 from odradek.admin.partitions import OngoingReassignment
-from odradek.admin.quotas import QuotaEntity
+from odradek.admin.quotas import QuotaEntity, quotas_of
 from odradek.admin.transaction_administration import TransactionAdministration
 from odradek.admin.users import (
     ScramCredentialInfo,
@@ -35,9 +36,13 @@ from odradek.admin.users import (
     changes_of,
 )
 from odradek.arguments import (
+    BROKERS,
     OFFSETS,
+    brokers_of,
     mapping_of,
     partition_of,
+    partitions_of,
+    texts_of,
     topic_name,
     topic_names,
     wait_ms,
@@ -77,9 +82,10 @@ __all__ = [
 
 TIMEOUT_MS = 30_000
 COUNTS = Bounds(-1, INT_MAX)
+"""−1: as many as the cluster makes by default."""
 OFFSETS_TO_DELETE = Bounds(-1, OFFSETS.high)
 """−1: all that is committed."""
-"""−1: as many as the cluster makes by default."""
+TIMEOUTS_MS = Bounds(0, INT_MAX)
 T = TypeVar("T")
 
 
@@ -98,10 +104,13 @@ class NewTopic(NamedTuple):
 
     def on_the_wire(self) -> wire.NewTopic:
         """Return it as it is asked for; a config's value is sent as text, booleans in lower case."""
+        topic_name(self.name)
         check_number(f"num_partitions of {self.name!r}", self.num_partitions, COUNTS)
         check_number(f"replication_factor of {self.name!r}", self.replication_factor, COUNTS)
-        configs = {name: as_text(value) for name, value in (self.topic_configs or {}).items()}
-        placed = self.replica_assignments or {}
+        given = mapping_of(self.topic_configs or {}).items()
+        texts_of(f"topic_configs of {self.name!r}", [name for name, _ in given])
+        configs = {name: as_text(value) for name, value in given}
+        placed = mapping_of(self.replica_assignments or {})
         if sorted(placed) != list(range(len(placed))):
             raise ValueError(
                 f"replica_assignments of {self.name!r} must name partitions 0 to n − 1, each once"
@@ -128,7 +137,9 @@ class NewPartitions(NamedTuple):
 
 
 def _assignments(placed: Iterable[Sequence[int]]) -> tuple[wire.Assignment, ...]:
-    return tuple(tuple(NodeId(node) for node in replicas) for replicas in placed)
+    return tuple(
+        tuple(NodeId(node) for node in brokers_of("assignments", replicas)) for replicas in placed
+    )
 
 
 class AdminClient(GroupAdministration, TransactionAdministration):
@@ -148,6 +159,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         without it, ``$ODRADEK_KEYS`` counts.
         """
         check_text("client_id", client_id)
+        check_number("request_timeout_ms", request_timeout_ms, TIMEOUTS_MS)
         seeds = find_seeds(bootstrap_servers, security)
         self._timeout_ms = request_timeout_ms
         self._program = AdminEngine(seeds.endpoints, client_id=client_id)
@@ -224,7 +236,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         self, config_resources: Iterable[ConfigResource]
     ) -> list[ConfigDescription]:
         """Describe the configs of topics and brokers: each value, and where it comes from."""
-        resources = list(config_resources)
+        resources = resources_of(config_resources)
         return self._wait(
             lambda done, now: self._program.configs.describe(
                 resources, self._timeout_ms, done, now
@@ -244,7 +256,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         A value of None lets a config have its default again. Raises the first resource's error
         (:class:`InvalidConfigurationError`, …); each resource is changed as a whole or not at all.
         """
-        resources = list(config_resources)
+        resources = resources_of(config_resources)
         limit_ms = self._limit_ms(timeout_ms)
         self._wait(
             lambda done, now: self._program.configs.alter(
@@ -258,13 +270,13 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         Raises the first binding's error; the others are added all the same. Adding what is there
         changes nothing.
         """
-        bindings = list(acls)
+        bindings = bindings_of(acls)
         limit_ms = self._limit_ms(timeout_ms)
         self._wait(lambda done, now: self._program.acls.create(bindings, limit_ms, done, now))
 
     def describe_acls(self, acl_filter: AclFilter | None = None) -> list[AclBinding]:
         """Return the bindings that a filter means, or all, sorted."""
-        wanted = acl_filter or AclFilter()
+        (wanted,) = filters_of([AclFilter() if acl_filter is None else acl_filter])
         return self._wait(
             lambda done, now: self._program.acls.describe(wanted, self._timeout_ms, done, now),
             list[AclBinding],
@@ -274,7 +286,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         self, filters: Iterable[AclFilter], timeout_ms: int | None = None
     ) -> list[AclBinding]:
         """Remove the bindings that any of the filters means; return them."""
-        wanted = list(filters)
+        wanted = filters_of(filters)
         limit_ms = self._limit_ms(timeout_ms)
         return self._wait(
             lambda done, now: self._program.acls.delete(wanted, limit_ms, done, now),
@@ -298,7 +310,8 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         In bytes per second and broker; None: none any more. Raises the first entity's error.
         """
         limit_ms = self._limit_ms(timeout_ms)
-        self._wait(lambda done, now: self._program.quotas.alter(quotas, limit_ms, done, now))
+        entries = quotas_of(quotas)
+        self._wait(lambda done, now: self._program.quotas.alter(entries, limit_ms, done, now))
 
     def describe_user_scram_credentials(
         self, users: Iterable[str] | None = None
@@ -307,12 +320,12 @@ class AdminClient(GroupAdministration, TransactionAdministration):
 
         ``users`` None: of all; one that is not there is left out.
         """
+        named = None if users is None else set(texts_of("users", users))
         found = self._wait(
             lambda done, now: self._program.users.describe(self._timeout_ms, done, now),
             dict[str, list[ScramCredentialInfo]],
         )
-        wanted = found if users is None else set(users)
-        return {name: kept for name, kept in found.items() if name in wanted}
+        return {name: kept for name, kept in found.items() if named is None or name in named}
 
     def alter_user_scram_credentials(
         self, alterations: Iterable[UserScramCredentialAlteration], timeout_ms: int | None = None
@@ -337,8 +350,12 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         ended. Raises the first partition's error; the others have begun all the same.
         """
         limit_ms = self._limit_ms(timeout_ms)
+        targets = {
+            partition_of(key): None if nodes is None else brokers_of(f"replicas of {key}", nodes)
+            for key, nodes in mapping_of(reassignments).items()
+        }
         outcomes = self._wait(
-            lambda done, now: self._program.partitions.reassign(reassignments, limit_ms, done, now),
+            lambda done, now: self._program.partitions.reassign(targets, limit_ms, done, now),
             dict[TopicPartition, OdradekError | None],
         )
         for error in outcomes.values():
@@ -371,7 +388,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
                 f"election_type={election_type!r} is neither 'preferred' nor 'unclean'"
             )
         limit_ms = self._limit_ms(timeout_ms)
-        named = None if topic_partitions is None else list(topic_partitions)
+        named = None if topic_partitions is None else partitions_of(topic_partitions)
         return self._wait(
             lambda done, now: self._program.partitions.elect(
                 named, limit_ms, done, now, unclean=election_type == "unclean"
@@ -386,6 +403,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
 
         Its replicas stay until they are reassigned.
         """
+        check_number("broker_id", broker_id, BROKERS)
         limit_ms = self._limit_ms(timeout_ms)
         self._wait(
             lambda done, now: self._program.partitions.drain(
@@ -395,6 +413,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
 
     def unregister_broker(self, broker_id: int, timeout_ms: int | None = None) -> None:
         """Forget a broker that is stopped and has no replicas."""
+        check_number("broker_id", broker_id, BROKERS)
         limit_ms = self._limit_ms(timeout_ms)
         self._wait(
             lambda done, now: self._program.partitions.unregister(broker_id, limit_ms, done, now)
@@ -425,6 +444,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         self, broker_id: int, timeout_ms: int | None = None
     ) -> list[LogDirDescription]:
         """Return the log directories of a broker: what each holds, and why one is offline."""
+        check_number("broker_id", broker_id, BROKERS)
         limit_ms = self._limit_ms(timeout_ms)
         return self._wait(
             lambda done, now: self._program.directories.describe(broker_id, limit_ms, done, now),
@@ -444,11 +464,13 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         (:class:`LogDirNotFoundError`, :class:`ReplicaNotAvailableError`, :class:`KafkaStorageError`);
         the others have begun all the same.
         """
+        check_number("broker_id", broker_id, BROKERS)
         limit_ms = self._limit_ms(timeout_ms)
         placed = {partition_of(key): path for key, path in mapping_of(replica_log_dirs).items()}
         for key, path in placed.items():
             if not isinstance(path, str):
                 raise TypeError(f"the directory of {key} must be a path, not {path!r}")
+            check_text(f"the directory of {key}", path)
         self._wait(
             lambda done, now: self._program.directories.move(broker_id, placed, limit_ms, done, now)
         )

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from odradek.arguments import texts_of
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of, failure_of
 from odradek.errors import OdradekError, error_for
+from odradek.settings import check_text
 from transport.driver.ports import LinkId
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode, meaning
@@ -89,6 +91,23 @@ class ConfigDescription(NamedTuple):
 
 OnDescribed = Callable[[list[ConfigDescription] | OdradekError, Now], None]
 OnDone = Callable[[OdradekError | None, Now], None]
+
+
+def resources_of(given: Iterable[ConfigResource]) -> list[ConfigResource]:
+    """Return the resources; TypeError or ValueError for one alone, and for what is none."""
+    if isinstance(given, ConfigResource | str) or not isinstance(given, Iterable):
+        raise TypeError(f"a list of resources is needed; write [{given!r}]")
+    resources = list(given)
+    for one in resources:
+        if not isinstance(one, ConfigResource):
+            raise TypeError(f"a resource is ConfigResource(type, name), not {one!r}")
+        if one.resource_type not in tuple(ConfigResourceType):
+            raise ValueError(f"resource_type={one.resource_type!r} has no configs")
+        if not isinstance(one.name, int):
+            check_text("a resource's name", one.name)
+        if one.configs is not None:
+            texts_of(f"configs of {one.name!r}", one.configs)
+    return resources
 
 
 def as_text(value: object) -> str:

@@ -5,6 +5,7 @@ Puts the answers of coordinators and leaders together, by the names that people 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -16,7 +17,7 @@ from odradek.admin.groups import (
     description_of,
     told,
 )
-from odradek.arguments import partitions_of
+from odradek.arguments import OFFSETS, TIMESTAMPS_MS, partitions_of, texts_of, topic_names
 from odradek.cluster.committing import (
     NOBODY,
     Committable,
@@ -26,7 +27,7 @@ from odradek.cluster.committing import (
 )
 from odradek.cluster.offsets import Found
 from odradek.errors import GroupIdNotFoundError, NonEmptyGroupError, OdradekError
-from odradek.settings import check_text
+from odradek.settings import check_number, check_text
 from transport.kernel import Now
 from transport.wire.ids import LeaderEpoch, Offset, TopicId, TopicPartition
 from transport.wire.messages import Message
@@ -48,6 +49,8 @@ from transport.wire.messages.groups import (
 from transport.wire.messages.metadata import MetadataResponse
 
 T = TypeVar("T")
+TO_TIME = "timestamp:"
+BY_SHIFT = "shift:"
 Wait = Callable[[Callable[[Callable[[Any, Now], None], Now], None]], Any]
 """Runs ``ask(done, now)`` on the loop and waits for what ``done`` is given."""
 
@@ -72,9 +75,10 @@ class GroupAdministration:
 
         Raises :class:`GroupIdNotFoundError` for the first that does not exist.
         """
+        wanted = texts_of("group_ids", group_ids)
         names = {topic.topic_id: topic.name for topic in self._topics().topics}
         found = []
-        for group_id in group_ids:
+        for group_id in wanted:
             body = self._ask(group_id, DescribeGroupRequest(group_id))
             assert isinstance(body, DescribeGroupResponse), "no error"
             found.append(description_of(body, names))
@@ -82,18 +86,20 @@ class GroupAdministration:
 
     def delete_consumer_groups(self, group_ids: Iterable[str]) -> None:
         """Delete groups and their offsets; :class:`NonEmptyGroupError` for one with members."""
-        for group_id in group_ids:
+        for group_id in texts_of("group_ids", group_ids):
             self._ask(group_id, DeleteGroupRequest(group_id))
 
     def list_consumer_group_offsets(
         self, group_id: str, partitions: Iterable[TopicPartition] | None = None
     ) -> dict[TopicPartition, OffsetAndMetadata]:
         """Return what a group has committed; partitions without a commit are left out."""
+        check_text("group_id", group_id)
+        wanted = None if partitions is None else partitions_of(partitions)
         topics = self._topics().topics
         names = {topic.topic_id: topic.name for topic in topics}
         asked = None
-        if partitions is not None:
-            asked = self._keys(partitions, {topic.name: topic.topic_id for topic in topics})
+        if wanted is not None:
+            asked = self._keys(wanted, {topic.name: topic.topic_id for topic in topics})
         body = self._ask(group_id, OffsetFetchRequest(group_id, asked))
         assert isinstance(body, OffsetFetchResponse), "no error"
         return {
@@ -106,8 +112,9 @@ class GroupAdministration:
 
     def alter_consumer_group_offsets(self, group_id: str, offsets: Committable) -> None:
         """Set where a group without members goes on; :class:`NonEmptyGroupError` for another."""
-        ids = {topic.name: topic.topic_id for topic in self._topics().topics}
+        check_text("group_id", group_id)
         given = offsets_to_commit(offsets)
+        ids = {topic.name: topic.topic_id for topic in self._topics().topics}
         keys = self._keys(given, ids)
         parts = tuple(
             OffsetToCommit(
@@ -129,8 +136,9 @@ class GroupAdministration:
         self, group_id: str, partitions: Iterable[TopicPartition]
     ) -> None:
         """Forget what a group has committed for partitions that none of its members reads."""
-        ids = {topic.name: topic.topic_id for topic in self._topics().topics}
+        check_text("group_id", group_id)
         wanted = partitions_of(partitions)
+        ids = {topic.name: topic.topic_id for topic in self._topics().topics}
         request = OffsetDeleteRequest(group_id, self._keys(wanted, ids))
         body = self._ask(group_id, request)
         assert isinstance(body, OffsetDeleteResponse), "no error"
@@ -153,8 +161,11 @@ class GroupAdministration:
         ``shift:`` and a number of offsets, or an offset (brought within the log).  Of these topics
         or partitions; without either, of all that the group has committed for.
         """
+        names = None if topics is None else topic_names(topics)
+        keys = None if partitions is None else partitions_of(partitions)
+        check_goal(to)
         committed = self.list_consumer_group_offsets(group_id)
-        wanted = self._partitions(topics, partitions, committed)
+        wanted = self._partitions(names, keys, committed)
         resets = self._resets(wanted, committed, to)
         if not dry_run:
             self.alter_consumer_group_offsets(
@@ -174,11 +185,11 @@ class GroupAdministration:
 
     def _partitions(
         self,
-        topics: Iterable[str] | None,
-        partitions: Iterable[TopicPartition] | None,
+        topics: list[str] | None,
+        partitions: list[TopicPartition] | None,
         committed: Mapping[TopicPartition, object],
     ) -> list[TopicPartition]:
-        wanted = partitions_of(partitions or ())
+        wanted = list(partitions or ())
         known = {topic.name: topic for topic in self._topics().topics}
         for name in topics or ():
             if name not in known:
@@ -205,17 +216,15 @@ class GroupAdministration:
             goal = end
         elif isinstance(to, int):
             goal = dict.fromkeys(wanted, to)
-        elif to.startswith("timestamp:"):
-            found = self._find(dict.fromkeys(wanted, int(to.removeprefix("timestamp:"))))
+        elif to.startswith(TO_TIME):
+            found = self._find(dict.fromkeys(wanted, int(to.removeprefix(TO_TIME))))
             goal = {key: offset if offset >= 0 else end[key] for key, offset in found.items()}
-        elif to.startswith("shift:"):
-            by = int(to.removeprefix("shift:"))
+        else:
+            by = int(to.removeprefix(BY_SHIFT))
             missing = [key for key in wanted if key not in committed]
             if missing:
                 raise ValueError(f"nothing is committed for {missing[0]}, to be shifted")
             goal = {key: committed[key].offset + by for key in wanted}
-        else:
-            raise ValueError(f"to={to!r} is not possible; see the method's description")
         return [
             OffsetReset(
                 key,
@@ -273,6 +282,20 @@ class GroupAdministration:
             lambda done, now: self._groups.ask(group_id, body, self._group_timeout_ms, done, now)
         )
         return cast("Message", answer)
+
+
+def check_goal(to: object) -> None:
+    """Raise ValueError or TypeError for where no group can be told to go on."""
+    if isinstance(to, str):
+        number = to.removeprefix(TO_TIME) if to.startswith(TO_TIME) else to.removeprefix(BY_SHIFT)
+        if to in ("earliest", "latest"):
+            return
+        if number == to or not re.fullmatch(r"[+-]?[0-9]{1,18}", number):
+            raise ValueError(f"to={to!r} is not possible; see the method's description")
+        if to.startswith(TO_TIME):
+            check_number("to: the timestamp", int(number), TIMESTAMPS_MS)
+    else:
+        check_number("to", to, OFFSETS)
 
 
 __all__ = ["GroupAdministration", "OdradekError"]

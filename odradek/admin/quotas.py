@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from odradek.arguments import mapping_of
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of, failure_of, first_failure
 from odradek.errors import OdradekError
+from odradek.settings import Bounds, check_number, check_text
 from transport.kernel import Now
 from transport.wire.messages import Message
 from transport.wire.messages import quotas as wire
@@ -39,9 +41,28 @@ class QuotaEntity(NamedTuple):
     client_id: str | None = None
 
 
+RATES = Bounds(0, (1 << 63) - 1)
 Quotas = dict[QuotaEntity, dict[str, int]]
 OnDone = Callable[[OdradekError | None, Now], None]
 OnQuotas = Callable[[Quotas | OdradekError, Now], None]
+
+
+def quotas_of(
+    given: Mapping[QuotaEntity, Mapping[str, int | None]],
+) -> dict[QuotaEntity, dict[str, int | None]]:
+    """Return the quotas; TypeError or ValueError for what is no entity, no name or no rate."""
+    quotas = {}
+    for entity, values in mapping_of(given).items():
+        if not isinstance(entity, QuotaEntity):
+            raise TypeError(f"whose quota is QuotaEntity(user, client_id), not {entity!r}")
+        check_text("user", entity.user, optional=True)
+        check_text("client_id", entity.client_id, optional=True)
+        for name, value in mapping_of(values).items():
+            check_text("a quota's name", name)
+            if value is not None:
+                check_number(name, value, RATES)
+        quotas[entity] = dict(values)
+    return quotas
 
 
 class QuotaAdmin:

@@ -18,8 +18,9 @@ from odradek.admin.transactions import (
     TransactionDescription,
     TransactionListing,
 )
-from odradek.arguments import partition_of, partitions_of
+from odradek.arguments import PRODUCERS, partition_of, partitions_of, texts_of, topic_names
 from odradek.errors import CoordinatorNotAvailableError, InvalidTxnStateError, OdradekError
+from odradek.settings import check_number, check_text
 from transport.kernel import Now
 from transport.wire.ids import TopicPartition
 from transport.wire.messages import Message
@@ -50,7 +51,9 @@ class TransactionAdministration:
 
         States: Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit, CompleteAbort.
         """
-        chosen, ids = list(states), list(producer_ids)
+        chosen, ids = texts_of("states", states), list(producer_ids)
+        for producer_id in ids:
+            check_number("producer_ids", producer_id, PRODUCERS)
         for state in chosen:
             if state not in STATES:
                 raise ValueError(f"states: there is no {state!r}; there are {', '.join(STATES)}")
@@ -65,9 +68,10 @@ class TransactionAdministration:
         self, transactional_ids: Iterable[str]
     ) -> list[TransactionDescription]:
         """Describe transactional ids; :class:`TransactionalIdNotFoundError` for the first unknown."""
+        wanted = texts_of("transactional_ids", transactional_ids)
         names = {topic.topic_id: topic.name for topic in self._metadata().topics}
         found = []
-        for transactional_id in transactional_ids:
+        for transactional_id in wanted:
             body = self._describe(transactional_id)
             found.append(
                 TransactionDescription(
@@ -99,6 +103,7 @@ class TransactionAdministration:
 
         Returns once the abort can be seen everywhere. Raises :class:`TransactionalIdNotFoundError`.
         """
+        check_text("transactional_id", transactional_id)
         known = self._describe(transactional_id)
         request = InitProducerIdRequest(transactional_id, transaction_timeout_ms=known.timeout_ms)
         self._ask_its_coordinator(transactional_id, request)
@@ -111,7 +116,7 @@ class TransactionAdministration:
         The brokers' time limit ends every transaction that its coordinator knows. Only one whose
         record was lost with ``__transaction_state`` can hang.
         """
-        chosen = None if topics is None else set(topics)
+        chosen = None if topics is None else set(topic_names(topics))
         keys = [
             TopicPartition(topic.name, part.partition)
             for topic in self._metadata().topics
@@ -127,6 +132,7 @@ class TransactionAdministration:
         knows of it and will end it (:meth:`force_terminate_transaction` does so at once).
         """
         key = partition_of(partition)
+        check_number("producer_id", producer_id, PRODUCERS)
         ours = {one.producer_id: one for one in self._open_ones([key])}
         if producer_id not in ours:
             raise InvalidTxnStateError(

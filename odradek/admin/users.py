@@ -13,7 +13,7 @@ from typing import NamedTuple
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of, failure_of, first_failure
 from odradek.errors import OdradekError
-from odradek.settings import Bounds, check_number
+from odradek.settings import Bounds, check_number, check_text
 from transport.kernel import Now
 from transport.wire.messages import Message
 from transport.wire.messages import users as wire
@@ -64,6 +64,8 @@ class UserScramCredentialUpsertion(NamedTuple):
 
         ValueError: such a password some clients would send otherwise than others.
         """
+        if not isinstance(self.password, str):
+            raise TypeError("a password is text")  # and is not shown
         check_number(f"iterations of {self.user!r}", self.iterations, _ITERATIONS)
         password = self.password.encode()
         if not 0 < len(password) <= PASSWORD_BYTES_MAX:
@@ -92,9 +94,14 @@ OnUsers = Callable[[Users | OdradekError, Now], None]
 
 
 def changes_of(alterations: Iterable[UserScramCredentialAlteration]) -> tuple[wire.UserChange, ...]:
-    """Return them as they are asked for, in one change for each user."""
+    """Return them as they are asked for, in one change for each user; TypeError or ValueError."""
     by_user: dict[str, list[UserScramCredentialAlteration]] = {}
     for one in alterations:
+        if not isinstance(one, UserScramCredentialAlteration):
+            raise TypeError(f"a change of a user is an upsertion or a deletion, not {one!r}")
+        check_text("user", one.user)
+        if one.mechanism not in tuple(ScramMechanism):
+            raise ValueError(f"mechanism={one.mechanism!r} is no ScramMechanism")
         by_user.setdefault(one.user, []).append(one)
     return tuple(
         wire.UserChange(

@@ -162,13 +162,14 @@ class CoordinatorLink:
 
         def found(body: Message, now: Now) -> None:
             self._finding = False
+            if isinstance(body, Refusal):
+                self._not_found(body, now)
+                return
             if not isinstance(body, FindCoordinatorResponse) or len(body.coordinators) != 1:
                 return
             (one,) = body.coordinators
             if one.error != ErrorCode.NONE:
-                if not meaning(one.error).retriable:  # nor will it be found by looking again
-                    for question in list(self._open):
-                        self._end(question, Refusal(one.error, one.text), now)
+                self._not_found(Refusal(one.error, one.text), now)
                 return
             self._node = one.node
             if one.node not in self._view.brokers:
@@ -178,3 +179,9 @@ class CoordinatorLink:
 
         request = FindCoordinatorRequest(self._key_type, (self._key,))
         self._errands.ask(request, found, now, timeout_ms=FIND_TIMEOUT_MS)
+
+    def _not_found(self, why: Refusal, now: Now) -> None:
+        if meaning(why.error).retriable:
+            return
+        for question in list(self._open):  # nor will it be found by looking again
+            self._end(question, why, now)

@@ -8,7 +8,8 @@ not know what the client does with topics.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from odradek.cluster.announcements import Announcements
@@ -45,6 +46,9 @@ METADATA_AGE_MAX_MS = 60_000
 """Asked again even when nothing tells of a change, should the events be blocked on their way."""
 REFRESH_MIN_MS = 20
 REFRESH_MAX_MS = 1_000
+NAMES_AT_ONCE = 2_000
+"""Topics asked about in one request; who watches more asks one request after the other. Brokers
+refuse 10,000 and more."""
 NOWHERE_MS = 3_000
 """Without any broker's answer for this long, the seeds are asked again where the cluster is."""
 AVOID_MS = 2_000
@@ -86,6 +90,12 @@ class ClusterView:
         self._due_ms: int | None = None
         self._asking = False
         self._again = False
+        self._left: deque[MetadataRequest] = deque()
+        """What of a look at all topics is still to be asked."""
+        self._newest_told = True
+        """All that was told in this look so far is as new as what is announced."""
+        self._told_before = False
+        """Something was told in this look."""
         self._answered_ms = 0
         self._map = TopicMap()
 
@@ -271,18 +281,33 @@ class ClusterView:
         def answered(body: Message, _payload: object, now: Now) -> None:
             self._answered(node, body, now)
 
-        missing = [
-            topic for topic in self.topics.values() if not topic.usable and not topic.removed
-        ]
-        request = MetadataRequest(tuple(self.topics), self._auto_create and bool(missing))
+        if not self._left:
+            self._left.extend(self._requests())
+            self._newest_told, self._told_before = True, False
         self._asking = self._calls.request(
-            link, request, answered, now, timeout_ms=METADATA_TIMEOUT_MS
+            link, self._left[0], answered, now, timeout_ms=METADATA_TIMEOUT_MS
         )
         if not self._asking:
             self.links.refused(link, now)
             self._nobody(now)
 
+    def _requests(self) -> Iterator[MetadataRequest]:
+        """Give what asks for all topics that are watched; at least one, for the brokers."""
+        missing = {
+            name for name, topic in self.topics.items() if not topic.usable and not topic.removed
+        }
+        creates = self._auto_create and bool(missing)
+        # What was deleted is not made again by a look for something else.
+        apart = {name for name, topic in self.topics.items() if creates and topic.removed}
+        names = tuple(name for name in self.topics if name not in apart)
+        for start in range(0, max(1, len(names)), NAMES_AT_ONCE):
+            some = names[start : start + NAMES_AT_ONCE]
+            yield MetadataRequest(some, creates and not missing.isdisjoint(some))
+        if apart:
+            yield MetadataRequest(tuple(apart)[:NAMES_AT_ONCE])
+
     def _nobody(self, now: Now) -> None:
+        self._left.clear()  # by the time of the next look, what was told may be old
         if now.mono_ms >= self._answered_ms + NOWHERE_MS:
             self._answered_ms = now.mono_ms
             self._discover(now)
@@ -299,7 +324,12 @@ class ClusterView:
         self.fetched = True
         self._answered_ms = now.mono_ms
         self._due_ms = now.mono_ms + METADATA_AGE_MAX_MS
-        complete = self._apply(body, now)
+        self._newest_told = self._apply(body, now) and self._newest_told
+        self._left.popleft()
+        if self._left:
+            self._ask(now)
+            return
+        complete = self._newest_told and self._map.complete()
         again, self._again = self._again, False
         if again and complete:
             self.refresh(now)
@@ -310,9 +340,12 @@ class ClusterView:
             self.refresh_later(now)
 
     def _apply(self, told: MetadataResponse, now: Now) -> bool:
-        """Take an answer; False: it leaves something open, so ask again after a pause."""
+        """Take an answer; False: there is a newer one to be had, so ask again after a pause."""
         position = MetadataPosition(told.controller_epoch, told.version)
         behind = position < self.position
+        if position > self.position and self._told_before:
+            self._newest_told = False  # what was told before may have changed since
+        self._told_before = True
         if not behind:
             self.position = position
             self.controller_id = told.controller_id
@@ -320,12 +353,7 @@ class ClusterView:
         for info in told.topics:
             self._map.take(info, behind=behind)
         self.generation += 1
-        known = all(
-            topic.removed
-            or (topic.usable and all(p.leader >= 0 for p in topic.partitions.values()))
-            for topic in self.topics.values()
-        )
-        return known and not behind and self.position >= self._newest
+        return not behind and self.position >= self._newest
 
     # Events
 

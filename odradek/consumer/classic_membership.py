@@ -24,6 +24,7 @@ from odradek.cluster.metadata import ClusterView
 from odradek.consumer.classic_protocol import COOPERATIVE, divide
 from odradek.consumer.membership import (
     HEARTBEATS_PER_SESSION,
+    JOIN_TIME_MIN_MS,
     LEAVE_TIMEOUT_MS,
     PAUSE_MS,
     GroupPart,
@@ -201,7 +202,7 @@ class ClassicMembership:
                 self._under_way = False
                 on_answer(answer, now)
 
-        timeout_ms = self._settings.session_timeout_ms + wait_ms
+        timeout_ms = max(JOIN_TIME_MIN_MS, self._settings.session_timeout_ms + wait_ms)
         self._link.ask(body, answered, now, timeout_ms=timeout_ms, wait_ms=wait_ms)
 
     def _join(self, now: Now) -> None:

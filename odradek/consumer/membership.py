@@ -35,6 +35,9 @@ from transport.wire.messages.groups import (
 HEARTBEATS_PER_SESSION = 3
 PAUSE_MS = 500
 """Before a member that was refused for the time being tries again."""
+JOIN_TIME_MIN_MS = 1_000
+"""For the answer to a join, however short a session is asked for: brokers refuse one that is too
+short, and no answer is heard in a millisecond."""
 REJOIN = frozenset({ErrorCode.UNKNOWN_MEMBER_ID, ErrorCode.FENCED_MEMBER_EPOCH})
 GROUP_PROTOCOLS = ("consumer", "classic")
 
@@ -283,6 +286,8 @@ class ConsumerMembership:
                 self._answered(body, sent_ms, now)
 
         timeout_ms = settings.session_timeout_ms + wait_ms
+        if self._epoch == JOIN_EPOCH:
+            timeout_ms = max(timeout_ms, JOIN_TIME_MIN_MS)
         self._link.ask(request, answered, now, timeout_ms=timeout_ms, wait_ms=wait_ms)
 
     def _wait_ms(self) -> int:

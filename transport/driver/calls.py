@@ -1,7 +1,8 @@
 """Requests in flight: numbers, deadlines, answers. Pure; one per program.
 
 A request ends in exactly one call of its ``on_answer``: with the last response, or with a
-:class:`Refusal` (the peer's, or our own DISCONNECTED or REQUEST_TIMED_OUT).  Where a response says
+:class:`Refusal` (the peer's, or our own DISCONNECTED, REQUEST_TIMED_OUT, or INVALID_REQUEST for what
+cannot be encoded).  Where a response says
 that it is not the last (``Message.is_last``) it is called for that one, too.
 """
 
@@ -21,6 +22,7 @@ from transport.wire.codec import (
     Buffer,
     Envelope,
     Kind,
+    Unsendable,
 )
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import ClusterId, Incarnation, NodeName
@@ -36,6 +38,8 @@ _LATE = Refusal(ErrorCode.REQUEST_TIMED_OUT, "no answer in time")
 class _Call(msgspec.Struct):
     link: LinkId
     on_answer: OnAnswer
+    late: Refusal = _LATE
+    """What it is told when its time is up."""
 
 
 class Calls:
@@ -73,7 +77,11 @@ class Calls:
         incarnation: Incarnation = ANY_INCARNATION,
         cause_id: str = "",
     ) -> bool:
-        """Send a request. False: the link is down or full; nothing was sent, nothing will come."""
+        """Send a request. False: the link is down or full; nothing was sent, nothing will come.
+
+        What cannot be encoded fails in the next turn, as an answer would: its asker has noted by then
+        that it waits, and what else the program does goes on.
+        """
         assert self._wire is not None, "attach() first"
         number = self._next_id
         envelope = Envelope(
@@ -88,12 +96,16 @@ class Calls:
             timeout_ms,
             cause_id,
         )
-        if not self._wire.send(link, envelope):
-            return False
+        late, due_ms = _LATE, now.mono_ms + timeout_ms
+        try:
+            if not self._wire.send(link, envelope):
+                return False
+        except Unsendable as error:
+            late, due_ms = Refusal(ErrorCode.INVALID_REQUEST, str(error)), now.mono_ms
         self._next_id += 1
-        self._calls[number] = _Call(link, on_answer)
+        self._calls[number] = _Call(link, on_answer, late)
         self._by_link.setdefault(link, set()).add(number)
-        heapq.heappush(self._deadlines, (now.mono_ms + timeout_ms, number))
+        heapq.heappush(self._deadlines, (due_ms, number))
         return True
 
     def on_message(self, link: LinkId, envelope: Envelope, now: Now) -> bool:
@@ -115,10 +127,13 @@ class Calls:
             self._fail(number, refusal, now)
 
     def expire(self, now: Now) -> None:
-        """Fail the requests whose time is up."""
+        """Fail the requests whose time is up; those that are made for it wait for the next turn."""
+        due: list[int] = []
         while self._deadlines and self._deadlines[0][0] <= now.mono_ms:
-            _, number = heapq.heappop(self._deadlines)
-            self._fail(number, _LATE, now)
+            due.append(heapq.heappop(self._deadlines)[1])
+        for number in due:
+            if number in self._calls:
+                self._fail(number, self._calls[number].late, now)
 
     def next_deadline_ms(self) -> int | None:
         """Return when the next request in flight times out."""

@@ -83,6 +83,10 @@ class Malformed(Exception):
         """Of the request to refuse, where the header could be read that far."""
 
 
+class Unsendable(Exception):
+    """A message of our own cannot be made into bytes: something in it is not what its type says."""
+
+
 _pack = msgpack.Packer().pack
 """``packb`` makes a packer for each call; this one keeps the room that its largest header took."""
 PACKED_BYTES_MAX = 64 * 1024
@@ -116,25 +120,29 @@ def encode(envelope: Envelope, received_bytes: int = 0, cause_id: str = "") -> l
     """Return the frames of ``envelope``.
 
     ``received_bytes`` is the credit its sender gives, ``cause_id`` takes the place of an empty one.
+    Raises :class:`Unsendable`.
     """
-    body = _encode_body(envelope.body)
-    pack = _pack if len(body) <= PACKED_BYTES_MAX else msgpack.packb
-    header = pack(
-        (
-            WIRE_VERSION,
-            int(envelope.kind),
-            int(envelope.body.api),
-            envelope.api_version,
-            envelope.correlation_id,
-            envelope.cluster_id,
-            envelope.destination,
-            envelope.incarnation,
-            envelope.deadline_ms,
-            envelope.cause_id or cause_id,
-            received_bytes,
-            body,
+    try:
+        body = _encode_body(envelope.body)
+        pack = _pack if len(body) <= PACKED_BYTES_MAX else msgpack.packb
+        header = pack(
+            (
+                WIRE_VERSION,
+                int(envelope.kind),
+                int(envelope.body.api),
+                envelope.api_version,
+                envelope.correlation_id,
+                envelope.cluster_id,
+                envelope.destination,
+                envelope.incarnation,
+                envelope.deadline_ms,
+                envelope.cause_id or cause_id,
+                received_bytes,
+                body,
+            )
         )
-    )
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise Unsendable(f"{envelope.body.api.name} cannot be encoded: {error}") from error
     return [header, *envelope.payload]
 
 

@@ -1,7 +1,8 @@
 """METADATA of clients: what this broker has applied; and topics made on first use.
 
 A request that names topics which do not exist, and may make them, waits for their creation: a
-bounded time, after which it is answered with what there is.
+bounded time, after which it is answered with what there is.  So many are made at once and no more;
+those that are left over are unknown until they are asked for again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from nodes.broker.api.administration import SUBJECTS_MAX
 from nodes.broker.cluster.controller_channel import ControllerChannel
 from nodes.broker.cluster.metadata import Metadata
 from nodes.broker.context import BrokerContext, Request
@@ -31,8 +33,13 @@ from transport.wire.messages.metadata import (
 from transport.wire.messages.topics import CreateTopicsRequest, CreateTopicsResponse, NewTopic
 
 NAMES_MAX = 10_000
+MAKING_MAX = SUBJECTS_MAX
+"""Topics in the making at once; a request for more is refused by the controller."""
 WAITING_MAX = 1_000
 """Requests that may wait for topics to be made; further ones are answered at once."""
+
+
+_PUT_OFF = f"not made yet: {MAKING_MAX} topics at once are made on first use; ask for it again"
 
 
 @dataclass(slots=True)
@@ -41,6 +48,8 @@ class _Waiting:
 
     request: Request
     missing: set[str]
+    put_off: frozenset[str]
+    """Those for which there was no room among those in the making."""
     timer: Timer | None = field(default=None)
 
 
@@ -77,7 +86,7 @@ class MetadataApi:
 
     # Answers
 
-    def _answer(self, request: Request) -> None:
+    def _answer(self, request: Request, put_off: frozenset[str] = frozenset()) -> None:
         body = request.envelope.body
         assert isinstance(body, MetadataRequest)
         image = self._context.image
@@ -104,17 +113,17 @@ class MetadataApi:
             image.position.controller_epoch,
             image.position.version,
             brokers,
-            tuple(self._topic(name) for name in names),
+            tuple(self._topic(name, put_off) for name in names),
         )
         self._context.reply(request, answer)
 
-    def _topic(self, name: str) -> TopicInfo:
+    def _topic(self, name: str, put_off: frozenset[str]) -> TopicInfo:
         image = self._context.image
         topic = image.topic(name)
         if topic is None:
             illegal = topic_name_complaint(name) is not None
             error = ErrorCode.INVALID_TOPIC if illegal else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-            return TopicInfo(error, name)
+            return TopicInfo(error, name, text=_PUT_OFF if name in put_off else "")
         if not is_complete(image, topic):
             return TopicInfo(ErrorCode.LEADER_NOT_AVAILABLE, name, topic.topic_id)
         return self._described(topic)
@@ -143,12 +152,17 @@ class MetadataApi:
         patience_ms = request.due_ms(now, self._context.config.broker.request_timeout_ms)
         patience_ms -= now.mono_ms
         due_ms = now.mono_ms + patience_ms * 3 // 4  # an answer at the last moment comes too late
-        waiting = _Waiting(request, set(missing))
+        new = [name for name in missing if name not in self._making]
+        room = max(0, MAKING_MAX - len(self._making))
+        put_off = frozenset(new[room:])
+        waiting = _Waiting(request, set(missing) - put_off, put_off)
+        if not waiting.missing:
+            self._answer(request, put_off)
+            return
         self._waiting.append(waiting)
         waiting.timer = self._context.timers.at(due_ms, lambda _now: self._end(waiting))
-        new = [name for name in missing if name not in self._making]
-        if new:
-            self._make(new, now)
+        if new[:room]:
+            self._make(new[:room], now)
 
     def _make(self, names: list[str], now: Now) -> None:
         self._making.update(dict.fromkeys(names))
@@ -180,4 +194,4 @@ class MetadataApi:
         if waiting.timer is not None:
             waiting.timer.cancel()
         self._waiting.remove(waiting)
-        self._answer(waiting.request)
+        self._answer(waiting.request, waiting.put_off)

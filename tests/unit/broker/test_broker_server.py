@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nodes.broker.api.metadata import MAKING_MAX
 from nodes.broker.cluster.controller_channel import ASK_AGAIN_MS
 from nodes.broker.logs.checkpoints import mark_clean_stop
 from nodes.broker.logs.identity import note_boot, settle_loss
@@ -478,6 +479,23 @@ def test_many_first_users_make_a_topic_once(fleet: Fleet) -> None:
     fleet.wait(lambda: len(answers) == 6)
     assert {answer.topics[0].error for answer in answers} == {0}
     assert len({answer.topics[0].topic_id for answer in answers}) == 1
+
+
+def test_so_many_topics_are_made_at_once_on_first_use_and_the_others_are_put_off() -> None:
+    fleet = Fleet(1, num_partitions=1, default_replication_factor=1)
+    fleet.settle()
+    names = tuple(f"t{number:04}" for number in range(MAKING_MAX + 2))
+    made: list[int] = []
+    texts: set[str] = set()
+    for _ in range(3):
+        answer = fleet.ask(1, MetadataRequest(names, True), timeout_ms=8_000)
+        made.append(sum(topic.error == ErrorCode.NONE for topic in answer.topics))
+        texts |= {topic.text for topic in answer.topics if topic.error}
+        errors = {topic.error for topic in answer.topics}
+        assert errors <= {ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION}
+    assert made == [MAKING_MAX, len(names), len(names)]
+    (text,) = texts
+    assert text == "not made yet: 1000 topics at once are made on first use; ask for it again"
 
 
 def test_no_topic_is_made_unasked() -> None:

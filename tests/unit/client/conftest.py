@@ -15,7 +15,7 @@ from tests.unit.client.coordinator import Place
 from transport.driver.calls import response
 from transport.driver.ports import LinkId
 from transport.kernel import Now
-from transport.wire.codec import Buffer, Envelope, Kind
+from transport.wire.codec import Buffer, Envelope, Kind, encode
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
     NO_NODE,
@@ -233,6 +233,7 @@ class ScriptedCluster:
         node, is_sub = self._links.get(link, (NodeId(0), True))
         if is_sub or not self.brokers.get(node, False):
             return False
+        encode(envelope)  # as the real wire does: Unsendable
         self._queue.append((link, envelope))
         return True
 

@@ -11,7 +11,8 @@ import pytest
 
 from odradek import AdminClient, Consumer, CoordinationClient, Producer, aio
 from odradek.acl import ACL, Id
-from odradek.admin.client import NewTopic
+from odradek.admin.acls import AclBinding, AclFilter, AclOperation, ResourceType
+from odradek.admin.client import ConfigResource, ConfigResourceType, NewTopic, QuotaEntity
 from odradek.errors import (
     BadArgumentsError,
     ClientClosedError,
@@ -213,6 +214,12 @@ def test_what_a_consumer_cannot_do_is_told_at_the_call(
         call(consumer)
 
 
+MADE: Any = NewTopic
+FILTER: Any = AclFilter
+TOPIC: Any = ConfigResource(ConfigResourceType.TOPIC, "t", {})
+BINDING: Any = AclBinding("User:u", AclOperation.READ, ResourceType.TOPIC, "t")
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -231,7 +238,67 @@ def test_what_a_consumer_cannot_do_is_told_at_the_call(
         (lambda admin: admin.create_partitions({"t": 1 << 40}), "total_count of 't'=1099511627776"),
         (lambda admin: admin.create_partitions({"\ud800": 2}), "topic='.*' has no UTF-8"),
         (lambda admin: admin.delete_topics(["t"], timeout_ms=float("nan")), "timeout_ms=nan is no"),
-        (lambda admin: admin.delete_consumer_groups([None]), "group_id=None is not text"),
+        (lambda admin: admin.delete_consumer_groups([None]), "group_ids=None is not text"),
+        (lambda admin: admin.delete_consumer_groups("g"), r"group_ids: a list .* write \['g'\]"),
+        (lambda admin: admin.describe_consumer_groups([7]), "group_ids=7 is not text"),
+        (lambda admin: admin.list_consumer_group_offsets(7), "group_id=7 is not text"),
+        (lambda admin: admin.list_consumer_group_offsets("g", PLACE), "a list of partitions is"),
+        (lambda admin: admin.alter_consumer_group_offsets(7, {PLACE: 1}), "group_id=7 is not text"),
+        (lambda admin: admin.alter_consumer_group_offsets("g", {PLACE: "1"}), "offset of t-0='1'"),
+        (lambda admin: admin.delete_consumer_group_offsets(b"g", [PLACE]), "group_id=b'g' is not"),
+        (lambda admin: admin.delete_consumer_group_offsets("g", ["t"]), "a partition is .* not"),
+        (lambda admin: admin.reset_consumer_group_offsets("g", "t"), "a list of topic names is"),
+        (lambda admin: admin.reset_consumer_group_offsets("g", to="now"), "to='now' is not"),
+        (
+            lambda admin: admin.reset_consumer_group_offsets("g", to="shift:x"),
+            "to='shift:x' is not",
+        ),
+        (lambda admin: admin.reset_consumer_group_offsets("g", to=1.5), "to=1.5 is not a whole"),
+        (lambda admin: admin.reset_consumer_group_offsets("g", to=-1), "to=-1 is not possible"),
+        (lambda admin: admin.reset_consumer_group_offsets("g", to="timestamp:-1"), "timestamp=-1"),
+        (lambda admin: admin.consumer_group_lag(7), "group_id=7 is not text"),
+        (lambda admin: admin.describe_transactions([7]), "transactional_ids=7 is not text"),
+        (lambda admin: admin.describe_transactions("t"), r"transactional_ids: .* write \['t'\]"),
+        (lambda admin: admin.describe_transactions([object()]), "transactional_ids=.* is not text"),
+        (lambda admin: admin.force_terminate_transaction("\ud800"), "transactional_id=.* no UTF-8"),
+        (lambda admin: admin.list_transactions("Ongoing"), r"states: .* write \['Ongoing'\]"),
+        (lambda admin: admin.list_transactions([], ["1"]), "producer_ids='1' is not a whole"),
+        (lambda admin: admin.find_hanging_transactions("t"), "a list of topic names is needed"),
+        (lambda admin: admin.describe_producers(PLACE), "a list of partitions is needed"),
+        (lambda admin: admin.abort_transaction(PLACE, "1"), "producer_id='1' is not a whole"),
+        (lambda admin: admin.create_topics([MADE(7)]), "a topic's name must be str, not int"),
+        (
+            lambda admin: admin.create_topics([MADE("t", topic_configs={7: 1})]),
+            "topic_configs of 't'=7 is not text",
+        ),
+        (
+            lambda admin: admin.create_topics([MADE("t", replica_assignments={0: ["1"]})]),
+            "assignments='1' is not a whole number",
+        ),
+        (lambda admin: admin.describe_configs(TOPIC), "a list of resources is needed; write"),
+        (lambda admin: admin.describe_configs([("t",)]), "a resource is ConfigResource"),
+        (lambda admin: admin.alter_configs([TOPIC._replace(name=b"t")]), "a resource's name=b't'"),
+        (lambda admin: admin.alter_configs([TOPIC._replace(configs={7: 1})]), "configs of 't'=7"),
+        (lambda admin: admin.describe_configs([TOPIC._replace(resource_type=9)]), "=9 has no conf"),
+        (lambda admin: admin.create_acls(BINDING), "a list of AclBinding is needed; write"),
+        (lambda admin: admin.create_acls([BINDING._replace(principal=7)]), "principal=7 is not"),
+        (lambda admin: admin.create_acls([BINDING._replace(operation=99)]), "operation=99 is no A"),
+        (lambda admin: admin.delete_acls([BINDING]), "a list of AclFilter is needed, not of Acl"),
+        (lambda admin: admin.describe_acls(FILTER(host=7)), "host=7 is not text"),
+        (lambda admin: admin.alter_client_quotas({"u": {}}), "whose quota is QuotaEntity"),
+        (
+            lambda admin: admin.alter_client_quotas({QuotaEntity("u"): {"rate": "1"}}),
+            "rate='1' is not a whole number",
+        ),
+        (lambda admin: admin.describe_user_scram_credentials("bob"), r"users: .* write \['bob'\]"),
+        (lambda admin: admin.alter_user_scram_credentials([7]), "a change of a user is .* not 7"),
+        (lambda admin: admin.alter_partition_reassignments({PLACE: "12"}), "replicas of .*'12'"),
+        (lambda admin: admin.alter_partition_reassignments({PLACE: ["1"]}), "replicas of .*='1'"),
+        (lambda admin: admin.perform_leader_election("preferred", PLACE), "a list of partitions"),
+        (lambda admin: admin.drain_broker("1"), "broker_id='1' is not a whole number"),
+        (lambda admin: admin.unregister_broker(-1), "broker_id=-1 is not possible"),
+        (lambda admin: admin.describe_log_dirs(None), "broker_id=None is not a whole number"),
+        (lambda admin: admin.alter_replica_log_dirs(1.0, {}), "broker_id=1.0 is not a whole"),
     ],
 )
 def test_what_an_admin_client_cannot_ask_is_told_at_the_call(
@@ -239,6 +306,11 @@ def test_what_an_admin_client_cannot_ask_is_told_at_the_call(
 ) -> None:
     with AdminClient("127.0.0.1:1") as admin, pytest.raises((TypeError, ValueError), match=said):
         call(admin)
+
+
+def test_an_admin_clients_patience_is_a_number() -> None:
+    with pytest.raises(TypeError, match="request_timeout_ms='1' is not a whole number"):
+        AdminClient("127.0.0.1:1", request_timeout_ms="1")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -491,6 +491,32 @@ def test_a_call_is_open_until_its_last_answer() -> None:
     assert not calls.on_message(link, response(sink.asked, answers[0]), Now(1, 1)), "too late"
 
 
+def test_a_call_that_cannot_be_encoded_fails_alone_and_in_the_next_turn() -> None:
+    class Sink:
+        def send(self, _link: LinkId, envelope: Envelope) -> bool:
+            return bool(encode(envelope))
+
+    calls, link = Calls(), LinkId(1)
+    calls.attach(Sink())  # type: ignore[arg-type]
+    heard: list[object] = []
+
+    def ask(name: object) -> None:
+        request = DescribeNodeRequest(name)  # type: ignore[arg-type]
+        assert calls.request(
+            link, request, lambda body, _payload, _now: heard.append(body), now, timeout_ms=100
+        )
+
+    now = Now(5, 0)
+    for name in (object(), 1 << 70, "\ud800", "well"):
+        ask(name)
+    assert not heard, "whoever asks has yet to note that he waits"
+    assert calls.next_deadline_ms() == 5
+    calls.expire(now)
+    assert [getattr(body, "error", None) for body in heard] == [ErrorCode.INVALID_REQUEST] * 3
+    assert "DESCRIBE_NODE cannot be encoded" in getattr(heard[0], "text", "")
+    assert len(calls) == calls.in_flight(link) == 1
+
+
 def test_calls_expire_in_order_and_answer_exactly_once() -> None:
     class Sink:
         def send(self, _link: LinkId, _envelope: Envelope) -> bool:

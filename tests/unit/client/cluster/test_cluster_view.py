@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from odradek.cluster.client_program import ClientProgram
+from odradek.cluster.metadata import NAMES_AT_ONCE
+from tests.unit.client.conftest import ScriptedTopic
+from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId
 from transport.wire.messages.cluster import DescribeNodeRequest
@@ -182,6 +185,60 @@ def test_a_deleted_topic_is_not_made_again_by_looking(cluster: Any) -> None:
     program.view.watch("t", cluster.now)
     cluster.settle()
     assert "t" in cluster.topics
+
+
+def test_a_deleted_topic_is_not_made_again_by_looking_for_another(cluster: Any) -> None:
+    cluster.auto_create = 1
+    program = make(cluster, "t", "u", auto_create=True)
+    cluster.drop("t")
+    cluster.settle()
+    program.view.watch("v", cluster.now)
+    cluster.settle()
+    assert set(cluster.topics) == {"u", "v"}
+    cluster.topic("t")
+    cluster.advance(1_000)
+    assert program.view.topic("t") is not None, "by somebody else it is"
+
+
+def test_who_watches_more_topics_than_a_broker_tells_of_at_once_asks_in_pieces(
+    cluster: Any,
+) -> None:
+    names = [f"t{number}" for number in range(12_000)]
+    cluster.topics = {
+        name: ScriptedTopic(name, 1 + at, 1, [NodeId(1)]) for at, name in enumerate(names)
+    }
+    program = ClientProgram(cluster.bootstrap, auto_create=False)
+    cluster.start(program)
+    for name in names:
+        program.view.watch(name, cluster.now)
+    cluster.settle()
+    asked = [body.topics or () for _, body in cluster.asked if isinstance(body, MetadataRequest)]
+    assert max(map(len, asked)) <= NAMES_AT_ONCE
+    assert [name for some in asked for name in some] == names, "each is asked for once"
+    assert all(program.view.topic(name) is not None for name in names)
+
+
+def test_a_look_in_pieces_that_is_overtaken_by_a_change_begins_anew(cluster: Any) -> None:
+    names = tuple(f"t{number}" for number in range(NAMES_AT_ONCE + 1))
+    cluster.topics = {
+        name: ScriptedTopic(name, 1 + at, 1, [NodeId(1)]) for at, name in enumerate(names)
+    }
+    program = ClientProgram(cluster.bootstrap, auto_create=False)
+    cluster.start(program)
+    for name in names:
+        program.view.watch(name, cluster.now)
+    moved: list[int] = []
+
+    def move(_node: NodeId, asked: Envelope) -> None:
+        body = asked.body
+        if not moved and isinstance(body, MetadataRequest) and body.topics == names[-1:]:
+            moved.append(1)  # between two pieces, and nobody hears of it
+            cluster.elect(names[0], 0, 2, lost=True)
+
+    cluster.before.append(move)
+    cluster.advance(500)
+    assert moved
+    assert leader(program, cluster, names[0]) == 2
 
 
 def test_a_cluster_that_has_moved_is_found_by_the_seeds(cluster: Any) -> None:

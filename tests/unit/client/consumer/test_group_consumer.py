@@ -12,7 +12,12 @@ from odradek.consumer.engine import ConsumerEngine, Given
 from odradek.consumer.fetching import ConsumerSettings
 from odradek.consumer.membership import GroupSettings
 from odradek.consumer.rebalancing import ASSIGNED, LOST, REVOKED, Change
-from odradek.errors import FencedInstanceIdError, OdradekError, UnsupportedAssignorError
+from odradek.errors import (
+    FencedInstanceIdError,
+    InvalidSessionTimeoutError,
+    OdradekError,
+    UnsupportedAssignorError,
+)
 from tests.simulation.process import SimulatedProcess
 from tests.unit.broker.partition_fleet import PartitionFleet
 from transport.kernel import Now
@@ -186,7 +191,7 @@ def test_nothing_is_given_up_between_polls(fleet: PartitionFleet, topic: Partiti
 def test_who_does_not_poll_for_too_long_leaves_and_comes_back(
     fleet: PartitionFleet, topic: PartitionKey
 ) -> None:
-    first = Member(fleet, "first", max_poll_interval_ms=1_000).subscribe("t", listens=True)
+    first = Member(fleet, "first", max_poll_interval_ms=10).subscribe("t", listens=True)
     settle(fleet, first)
     second = Member(fleet, "second").subscribe("t")
     settle(fleet, first, second)
@@ -353,3 +358,19 @@ def test_a_classic_group_outlives_its_coordinator_and_hears_of_new_partitions(
     fleet.write(made, b"x")
     key = TopicPartition("later", 0)
     fleet.wait(lambda: any((key, 0) in member.seen for member in members), 20_000)
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+@pytest.mark.parametrize("session_ms", [1, 499])
+def test_a_session_shorter_than_brokers_allow_is_told(
+    fleet: PartitionFleet, topic: PartitionKey, protocol: str, session_ms: int
+) -> None:
+    member = Member(
+        fleet, "m", protocol=protocol, session_timeout_ms=session_ms, max_poll_interval_ms=10
+    )
+    member.subscribe("t")
+    fleet.wait(lambda: bool(member.errors), 15_000)
+    assert isinstance(member.errors[0], InvalidSessionTimeoutError)
+    assert f"session_timeout_ms must be from 500 to 1800000, not {session_ms}" in str(
+        member.errors[0]
+    )
