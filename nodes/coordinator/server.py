@@ -155,6 +155,8 @@ class CoordinatorServer:
         """This process was away for a while."""
         self._presence.on_gap(gap_ms)
         self._quorum.on_gap(gap_ms, now)
+        if self._listener is not None:
+            self._listener.on_gap(gap_ms)
 
     def end_turn(self, now: Now) -> None:
         """Everything of this turn was delivered: judge, ask, propose, sync."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Callable
+from math import inf
 from time import monotonic_ns
+from typing import NamedTuple
 
 from transport.driver.ports import Origin
 from transport.wire.apis import Api
@@ -25,21 +27,33 @@ _logger = logging.getLogger("odradek.requests")
 class Histogram:
     """How many took how long, by the bounds of BOUNDS_MS; the last count is of all above."""
 
-    __slots__ = ("counts", "total_ms")
+    __slots__ = ("counts", "longest_ms", "shortest_ms", "total_ms")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDS_MS) + 1)
         self.total_ms = 0.0
+        self.shortest_ms = inf
+        self.longest_ms = 0.0
 
     def add(self, took_ms: float) -> None:
         """Take one."""
         self.counts[bisect_left(BOUNDS_MS, took_ms)] += 1
         self.total_ms += took_ms
+        self.shortest_ms = min(self.shortest_ms, took_ms)
+        self.longest_ms = max(self.longest_ms, took_ms)
 
     @property
     def count(self) -> int:
         """Return how many there were."""
         return sum(self.counts)
+
+
+class Latency(NamedTuple):
+    """Of many requests, in milliseconds; zeros where there was none."""
+
+    shortest_ms: float
+    average_ms: float
+    longest_ms: float
 
 
 class Times:
@@ -55,6 +69,18 @@ class Times:
         if known is None:
             known = self.latencies[name] = Histogram()
         known.add((self.now_ns() - since_ns) / 1e6)
+
+    def latency(self) -> Latency:
+        """Return that of all requests."""
+        told = self.latencies.values()
+        count = sum(each.count for each in told)
+        if not count:
+            return Latency(0.0, 0.0, 0.0)
+        return Latency(
+            min(each.shortest_ms for each in told),
+            sum(each.total_ms for each in told) / count,
+            max(each.longest_ms for each in told),
+        )
 
 
 class RequestMeter:

@@ -69,6 +69,8 @@ if TYPE_CHECKING:
 
 FRAME_SLACK_BYTES = 64 * 1024
 """A frame above the data limit is answered, so that its client learns why; above this it is not."""
+FIRST_FRAME_BYTES_MAX = 1_024
+"""A ConnectRequest has 45 bytes; nobody needs room for more who has asked for nothing yet."""
 WAITING_MAX = 1_000
 """Requests of one connection that are not sent on yet; then it is not read from."""
 WAITING_BYTES_MAX = 4 * 1024 * 1024
@@ -118,7 +120,7 @@ class Connection:
         self._stream = stream
         self._origin = listener.strangers.admit(stranger, self._on_reply)
         limits = self._context.config.coordinator
-        self._frames = Frames(limits.data_bytes_max + FRAME_SLACK_BYTES)
+        self._frames = Frames(FIRST_FRAME_BYTES_MAX)
         self._writes_max = writes_in_flight_max(limits.outstanding_operations_max)
         self._reads_max = min(READS_IN_FLIGHT_MAX, max(1, limits.outstanding_operations_max // 2))
         self._asked: ConnectRequest | None = None
@@ -143,6 +145,8 @@ class Connection:
         """Requests."""
         self.answered = 0
         """Of those; both for people."""
+        self.held_bytes = 0
+        """Of frames that are not whole, or not answered."""
 
     @property
     def outstanding(self) -> int:
@@ -174,6 +178,11 @@ class Connection:
             self.close()
         if self.state is not State.CLOSED:
             self._throttle()
+            self._count_held()
+            if self._listener.is_over_budget:
+                self._context.count("zookeeper_connections_over_budget")
+                self._listener.note(f"{self.address}: too much is held for all clients together")
+                self.close()
 
     def _take_frames(self, now: Now) -> None:
         while self.state in (State.FRESH, State.SERVED) and not self._is_full():
@@ -195,6 +204,11 @@ class Connection:
     def _is_full(self) -> bool:
         return len(self._waiting) >= WAITING_MAX or self._bytes >= WAITING_BYTES_MAX
 
+    def _count_held(self) -> None:
+        held = 0 if self.state is State.CLOSED else self._bytes + self._frames.held_bytes
+        self._listener.held_bytes += held - self.held_bytes
+        self.held_bytes = held
+
     def _throttle(self) -> None:
         """Read from it only while there is room for what comes, and somebody to whom it can go."""
         waits = self.state in (State.OPENING, State.TAKING_OVER) or self._is_full()
@@ -208,6 +222,9 @@ class Connection:
     def _open(self, asked: ConnectRequest, now: Now) -> None:
         self._asked = asked
         self.state = State.OPENING
+        self._listener.has_spoken(self)
+        limits = self._context.config.coordinator
+        self._frames.bytes_max = limits.data_bytes_max + FRAME_SLACK_BYTES
         self._ask(
             OpenSessionRequest(
                 max(0, asked.timeout_ms),
@@ -382,6 +399,7 @@ class Connection:
             written.append(encode_result(request, result))
             ends = ends or closes or self._has_failed_proof(request, result)
         self.answered += len(written)
+        self._count_held()
         return self._send(*written) and not (ends and not self.close())
 
     def _took(self, request: ClientRequest, since_ns: int) -> None:
@@ -403,6 +421,7 @@ class Connection:
         """End the connection, once what was answered has left. Returns False: nothing more is taken."""
         if self.state is not State.CLOSED:
             self.state = State.CLOSED
+            self._count_held()
             self._context.ports.streams.close(self._stream)
             self._listener.strangers.dismiss(self._origin)
             self._listener.has_closed(self._stream, self, self._origin)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:  # they, and the tongue itself, come with the first connection
 
 CONNECTIONS_MAX = 4_096
 """As of a door."""
+SILENT_MAX_MS = 10_000
+"""From the connection to its first request; ZooKeeper's nio.sessionlessCnxnTimeout."""
+HELD_BYTES_MAX = 256 * 1024 * 1024
+"""Of requests that are not whole, or not answered, of all connections together."""
 _logger = logging.getLogger("odradek.zookeeper")
 
 
@@ -49,6 +53,12 @@ class Listener:
         self._awake: dict[Connection, None] = {}
         self._left: list[tuple[SessionId, Origin]] = []
         """Connections that have ended, to be told to their lanes."""
+        self._silent: dict[Connection, int] = {}
+        """They have asked for nothing yet -> until when they must; in that order."""
+        self._gone_received = self._gone_answered = 0
+        """By connections that have ended."""
+        self.held_bytes = 0
+        """What the connections hold."""
         self.times = Times()
 
     def open(self) -> None:
@@ -65,8 +75,10 @@ class Listener:
     def measures(self) -> tuple[Measure, ...]:
         """Return what ``/metrics`` tells, beside the counters."""
         connected = len(self._connections)
+        held = gauge("zookeeper_held_bytes", "Of requests not answered.", self.held_bytes)
         return (
             gauge("zookeeper_clients", "Connected to the ZooKeeper listener.", connected),
+            held,
             listened("zookeeper_request_seconds", self.times),
         )
 
@@ -75,6 +87,21 @@ class Listener:
         """All that are open."""
         return self._connections.values()
 
+    @property
+    def received(self) -> int:
+        """How many requests have come since the start."""
+        return self._gone_received + sum(each.received for each in self.connections)
+
+    @property
+    def answered(self) -> int:
+        """Of those."""
+        return self._gone_answered + sum(each.answered for each in self.connections)
+
+    @property
+    def is_over_budget(self) -> bool:
+        """More is held for all clients together than may be."""
+        return self.held_bytes > HELD_BYTES_MAX
+
     # A handler of streams
 
     def on_stream(self, stream: StreamId, stranger: Stranger, now: Now) -> None:
@@ -82,7 +109,8 @@ class Listener:
         from nodes.coordinator.zookeeper.connection import Connection
 
         self.context.count("zookeeper_connections")
-        self._connections[stream] = Connection(self, stream, stranger)
+        connection = self._connections[stream] = Connection(self, stream, stranger)
+        self._silent[connection] = now.mono_ms + SILENT_MAX_MS
 
     def on_bytes(self, stream: StreamId, data: bytes, now: Now) -> None:
         """Bytes have come."""
@@ -97,6 +125,10 @@ class Listener:
             connection.close()
 
     # From the connections
+
+    def has_spoken(self, connection: Connection) -> None:
+        """It has asked for something."""
+        self._silent.pop(connection, None)
 
     def serves(self, connection: Connection) -> None:
         """A session is served by this connection from now on, and by no earlier one."""
@@ -113,6 +145,9 @@ class Listener:
         """It has ended."""
         self._connections.pop(stream, None)
         self._awake.pop(connection, None)
+        self._silent.pop(connection, None)
+        self._gone_received += connection.received
+        self._gone_answered += connection.answered
         session_id = connection.session_id
         if session_id:
             self._left.append((session_id, origin))
@@ -137,8 +172,15 @@ class Listener:
         if connection is not None:
             connection.close()
 
+    def on_gap(self, gap_ms: int) -> None:
+        """This loop was away for so long."""
+        self._silent = {one: due_ms + gap_ms for one, due_ms in self._silent.items()}
+
     def end_turn(self, now: Now) -> None:
         """Go on with whatever can; take leave of the lanes of those that have ended."""
+        for connection in [one for one, due_ms in self._silent.items() if due_ms <= now.mono_ms]:
+            self.context.count("zookeeper_connections_silent")
+            connection.close()
         if self.context.stopping:
             for connection in list(self._connections.values()):
                 connection.close()
@@ -150,8 +192,8 @@ class Listener:
             connection.go_on(now)
 
     def next_deadline_ms(self) -> int | None:
-        """Return a moment that has passed while somebody can go on."""
-        return 0 if self._awake or self._left else None
+        """Return when this wants a turn: at once while somebody can go on."""
+        return 0 if self._awake or self._left else next(iter(self._silent.values()), None)
 
     def check(self) -> None:
         """Assert Z11: every session has one connection at most, an open one, with few enough writes."""
@@ -161,3 +203,6 @@ class Listener:
         for session_id, connection in self._by_session.items():
             assert connection in open_ones
             assert connection.session_id == session_id
+        held = sum(connection.held_bytes for connection in open_ones)
+        assert held == self.held_bytes, "every byte held is counted once"
+        assert open_ones.issuperset(self._silent)

@@ -53,9 +53,9 @@ def _of_server(listener: Listener) -> list[str]:
     connections = list(listener.connections)
     return [
         f"Zookeeper version: {_version()}",
-        "Latency min/avg/max: 0/0.0/0",
-        f"Received: {sum(each.received for each in connections)}",
-        f"Sent: {sum(each.answered for each in connections)}",
+        "Latency min/avg/max: " + "/".join(_latency(listener)),
+        f"Received: {listener.received}",
+        f"Sent: {listener.answered}",
         f"Connections: {len(connections)}",
         f"Outstanding: {sum(each.outstanding for each in connections)}",
         f"Zxid: {context.core.zxid:#x}",
@@ -64,17 +64,27 @@ def _of_server(listener: Listener) -> list[str]:
     ]
 
 
+def _latency(listener: Listener) -> tuple[str, str, str]:
+    """Return the shortest, average and longest time of a request since the start, as ZooKeeper writes them."""
+    shortest_ms, average_ms, longest_ms = listener.times.latency()
+    return str(int(shortest_ms)), str(round(average_ms, 4)), str(int(longest_ms))
+
+
 def _mntr(listener: Listener, now: Now) -> str:
     if not listener.quorum.hears_leader(now):
         return NOT_SERVING
     context = listener.context
     connections = list(listener.connections)
     core = context.core
+    shortest, average, longest = _latency(listener)
     rows: dict[str, object] = {
         "zk_version": _version(),
         "zk_server_state": _mode(listener),
-        "zk_packets_received": sum(each.received for each in connections),
-        "zk_packets_sent": sum(each.answered for each in connections),
+        "zk_avg_latency": average,
+        "zk_max_latency": longest,
+        "zk_min_latency": shortest,
+        "zk_packets_received": listener.received,
+        "zk_packets_sent": listener.answered,
         "zk_num_alive_connections": len(connections),
         "zk_outstanding_requests": sum(each.outstanding for each in connections),
         "zk_znode_count": len(core.tree),

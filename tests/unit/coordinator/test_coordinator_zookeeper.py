@@ -9,6 +9,7 @@ import pytest
 
 from nodes.config import CoordinatorConfig
 from nodes.coordinator.zookeeper import connection, handover
+from nodes.coordinator.zookeeper import listener as zookeeper_listener
 from tests.unit.coordinator.ensemble import Ensemble
 from tests.unit.coordinator.zookeeper_client import (
     OPEN_ACL,
@@ -414,6 +415,84 @@ def test_words_are_answered_as_the_settings_let_them() -> None:
     assert "zookeeper.version=3.9.0-odradek" in told["envi"]
     assert told["cons"] == "cons is not offered.\n"
     assert "not in the whitelist" in told["dump"]
+
+
+def test_words_tell_how_long_requests_took_and_how_many_there_were() -> None:
+    ensemble = Ensemble(listening=True)
+    number = ensemble.leader()
+
+    def told(word: str) -> dict[str, str]:
+        asks = client(ensemble, number)
+        asks.write(word.encode())
+        lines = asks.take().decode().splitlines()
+        return dict(line.split("\t" if word == "mntr" else ": ", 1) for line in lines)
+
+    assert told("srvr")["Latency min/avg/max"] == "0/0.0/0"
+    one = client(ensemble, number).connect()
+    listener = ensemble.nodes[number].server._listener
+    assert listener is not None
+    # Asked for when a request has come, and when it is answered.
+    clock_ns = iter((0, 3_900_000, 10_000_000, 11_250_000, 20_000_000, 27_750_000))
+    listener.times.now_ns = lambda: next(clock_ns)
+    for path in ("/a", "/b", "/c"):
+        one.ask(EXISTS, *watching(path))
+    one.end()
+    assert told("srvr")["Latency min/avg/max"] == "1/4.3/7"
+    mntr = told("mntr")
+    assert [mntr[f"zk_{which}_latency"] for which in ("min", "avg", "max")] == ["1", "4.3", "7"]
+    assert (mntr["zk_packets_received"], mntr["zk_packets_sent"]) == ("3", "3"), "of who has gone"
+
+
+def test_who_asks_for_nothing_is_ended_however_slowly_it_speaks(ensemble: Ensemble) -> None:
+    silent, slow, word, good = (client(ensemble) for _ in range(4))
+    good.hello(timeout_ms=40_000)
+    word.write(b"ruo")
+    for byte in b"\0\0\0\x2d\0\0\0\0\0":
+        slow.write(bytes([byte]))
+        ensemble.run(1_000)
+    assert [one.is_closed for one in (silent, slow, word, good)] == [False] * 4
+    ensemble.run(1_001)
+    assert [one.is_closed for one in (silent, slow, word, good)] == [True] * 3 + [False]
+
+
+def test_a_loop_that_was_away_ends_nobody_for_its_own_silence(ensemble: Ensemble) -> None:
+    number = ensemble.followers()[0]
+    late = client(ensemble, number)
+    ensemble.settle()
+    process = ensemble.nodes[number].process
+    assert process is not None
+    process.posted.append(lambda now: process.server.on_gap(5_000, now))
+    ensemble.run(12_000)
+    assert not late.is_closed
+    late.connect()
+    assert late.timeout_ms == 4_000
+
+
+def test_a_first_frame_has_no_room_for_more_than_a_session_takes(ensemble: Ensemble) -> None:
+    one = client(ensemble)
+    one.write(jute.int32(1_025))
+    ensemble.settle()
+    assert one.is_closed
+
+
+def test_all_connections_together_hold_only_so_much(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zookeeper_listener, "HELD_BYTES_MAX", 100_000)
+    first, second, third = (client(ensemble).connect() for _ in range(3))
+    for one in (first, second):
+        one.write(jute.int32(90_000) + bytes(45_000))
+    assert third.ask(EXISTS, *watching("/")).error == 0
+    assert [one.is_closed for one in (first, second, third)] == [False] * 3
+    third.write(jute.int32(90_000) + bytes(45_000))
+    ensemble.settle()
+    assert [one.is_closed for one in (first, second, third)] == [False, False, True]
+    first.end()
+    assert client(ensemble).connect().ask(CREATE, *create("/n", bytes(40_000))).error == 0
+    second.end()
+    listener = second.process.server._listener
+    assert listener is not None
+    assert listener.held_bytes == 0
 
 
 def test_nothing_of_the_tongue_is_loaded_before_somebody_speaks_it() -> None:

@@ -37,13 +37,18 @@ WORDS = frozenset(
 class Frames:
     """What one connection has sent and nobody has taken yet."""
 
-    __slots__ = ("_begun", "_bytes_max", "_data")
+    __slots__ = ("_begun", "_data", "bytes_max")
 
     def __init__(self, bytes_max: int) -> None:
         """``bytes_max``: of one frame, without its length."""
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self._data = bytearray()
         self._begun = False
+
+    @property
+    def held_bytes(self) -> int:
+        """What has come and was not taken."""
+        return len(self._data)
 
     def feed(self, data: bytes) -> None:
         """Take bytes in the order they came."""
@@ -62,7 +67,7 @@ class Frames:
         if len(data) < LENGTH_BYTES:
             return None
         size = int.from_bytes(data[:LENGTH_BYTES], "big", signed=True)
-        if not 0 <= size <= self._bytes_max:
+        if not 0 <= size <= self.bytes_max:
             why = greeting(bytes(data[:LENGTH_BYTES]))
             raise MalformedJute(f"a frame of {size} bytes" + (why and f"; {why}"))
         end = LENGTH_BYTES + size
