@@ -124,14 +124,14 @@ def _refusal(step: Step, group: Group, body: JoinGroupRequest) -> JoinGroupRespo
         text = f"session_timeout_ms must be from {low} to {high}, not {body.session_timeout_ms}"
         return JoinGroupResponse(ErrorCode.INVALID_SESSION_TIMEOUT, text)
     present = step.facts.rounds.get(group.group_id)
-    others = [] if present is None else [*present.members.values()]
-    known = body.member_id in ({} if present is None else present.members)
-    if not known and len(others) >= settings.members_max:
+    members = {} if present is None else present.members
+    place = _place_of(present, body)
+    rest = [one for member_id, one in members.items() if member_id != place]
+    if place not in members and len(rest) >= settings.members_max:
         return _refuse_join(ErrorCode.GROUP_MAX_SIZE_REACHED)
     if present is None and len(step.facts.rounds) >= settings.groups_max:
         return JoinGroupResponse(ErrorCode.OVERLOADED, "this coordinator keeps no more groups")
     offered = {protocol.name for protocol in body.protocols}
-    rest = [one for one in others if one.value.member_id != body.member_id]
     size_bytes = sum(len(protocol.metadata) for protocol in body.protocols)
     size_bytes += sum(len(metadata) for one in rest for _, metadata in one.value.protocols)
     if size_bytes > settings.classic_bytes_max:
@@ -143,6 +143,13 @@ def _refusal(step: Step, group: Group, body: JoinGroupRequest) -> JoinGroupRespo
     if group.members or not offered or other_type:
         return _refuse_join(ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
     return None
+
+
+def _place_of(present: Round | None, body: JoinGroupRequest) -> MemberId | None:
+    """Return whose place the member takes: its own, or a static one's that it succeeds."""
+    if body.member_id or present is None or body.instance_id is None:
+        return body.member_id
+    return _holder_of_instance(present, body.instance_id)
 
 
 def _identify(step: Step, present: Round, token: object, body: JoinGroupRequest) -> MemberId | None:

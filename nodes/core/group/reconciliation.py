@@ -90,7 +90,8 @@ def _refusal(step: Step, group: Group, body: Heartbeat) -> ConsumerGroupHeartbea
     if body.member_epoch == JOIN_EPOCH and body.member_id not in group.members:
         if body.topics is None and not body.pattern:
             return _refuse(ErrorCode.INVALID_REQUEST, "topics: say what the member reads to join")
-        if len(group.members) >= settings.members_max:
+        succeeds = _holder_of_instance(group, body.instance_id) is not None
+        if len(group.members) >= settings.members_max and not succeeds:
             return _refuse(ErrorCode.GROUP_MAX_SIZE_REACHED)
         if group.value is None and len(step.groups.by_id) >= settings.groups_max:
             return _refuse(ErrorCode.OVERLOADED, "this coordinator keeps no more groups")

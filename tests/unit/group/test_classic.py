@@ -259,6 +259,20 @@ def test_a_static_member_that_is_back_before_the_division_is_not_fenced_by_the_n
     assert back.beaten() == ErrorCode.NONE
 
 
+def test_a_static_member_that_comes_back_counts_once() -> None:
+    """Its successor may be all that the group has room for, and speak of other protocols."""
+    bench = Bench(topic("t", 4), members_max=1, classic_bytes_max=20)
+    first = Classic(bench, "range", "sticky", "own", instance_id="one").join()  # 18 bytes.
+    first.joined()
+    divide(first)
+    back = Classic(bench, "cooperative", "a", "b", instance_id="one").join()
+    answer = back.joined()
+    assert (answer.error, answer.protocol) == (ErrorCode.NONE, "cooperative")
+    assert Classic(bench, "cooperative", instance_id="two").join().joined().error == (
+        ErrorCode.GROUP_MAX_SIZE_REACHED
+    )
+
+
 def test_members_must_have_something_in_common(bench: Bench) -> None:
     Classic(bench, "range", "roundrobin").join().joined()
     stranger = Classic(bench, "sticky").join()

@@ -236,6 +236,16 @@ def test_a_group_has_a_bound() -> None:
     assert Reader(bench, "c", "t").join().error == ErrorCode.GROUP_MAX_SIZE_REACHED
 
 
+def test_a_static_member_that_comes_back_to_a_full_group_is_taken_in() -> None:
+    bench = Bench(topic("t", 4), members_max=1)
+    Reader(bench, "a", "t", instance_id="one").join().leave(-2)
+    assert Reader(bench, "b", "t", instance_id="two").join().error == (
+        ErrorCode.GROUP_MAX_SIZE_REACHED
+    )
+    back = Reader(bench, "b", "t", instance_id="one").join()
+    assert (back.error, back.has()) == (0, (0, 1, 2, 3))
+
+
 def test_the_range_assignor_is_used_when_most_ask_for_it() -> None:
     bench = Bench(topic("t", 3), topic("u", 3))
     readers = [Reader(bench, name, "t", "u", assignor="range").join() for name in "abc"]
