@@ -348,6 +348,7 @@ class Replicas:
             if replica.is_damaged:
                 self._on_unusable(replica, now)
         moved, self._moved = self._moved, {}
+        self._upkeep.moved(moved)
         return moved
 
     def _movement(self, replica: Replica) -> Movement | None:
@@ -399,5 +400,6 @@ class Replicas:
         if not self._moved and not self._assignments:
             leading = {replica for replica in self._all() if replica.is_leader}
             assert leading == self._led, "what is led here is counted"
+            self._upkeep.check()
         self._fetches.check()
         self._fetchers.check()

@@ -187,7 +187,7 @@ class LogCleaner:
 
     def _finish(self, work: _Pass, now: Now) -> None:
         if work.is_current:
-            work.log.cleaned_to = max(work.log.cleaned_to, work.cleaning.cleaned_to)
+            work.replica.cleaned(work.cleaning.cleaned_to)
             self._context.count("logs_cleaned")
         self._on_round(now)
 

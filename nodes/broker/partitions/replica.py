@@ -353,6 +353,12 @@ class Replica:
                 self.fail(error, now)
             return []
 
+    def cleaned(self, to: Offset) -> None:
+        """Note that the log is compacted up to there."""
+        assert self._log is not None, "it has been compacted"
+        self._log.cleaned_to = max(self._log.cleaned_to, to)
+        self._host.on_moved(self)
+
     # Steps
 
     def step(self, event: PartitionEvent, now: Now) -> None:

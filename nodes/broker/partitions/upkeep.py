@@ -65,6 +65,12 @@ class Upkeep:
         self._unmet = {name for written in self._written.values() for name in written}
         """Partitions that the last process had, and this one has not had yet: what is noted of them
         stays, for whoever stops, or writes a checkpoint, before it knows the cluster."""
+        self._moved: set[Replica] = set()
+        """What may be noted of no other than these has changed since the last checkpoint."""
+        self._look_at_all = True
+        """Replicas have come or gone since, or something could not be written."""
+        self._noting = False
+        """Some files of a checkpoint are written, others will be in a moment."""
         self.log_starts = LogStarts(context, replicas, self._unmet)
         self._syncs = Rounds(
             context,
@@ -103,6 +109,11 @@ class Upkeep:
     def meet(self, name: TopicPartition) -> None:
         """A partition has its replica here: from now on that one says what is noted."""
         self._unmet.discard(name)
+        self._look_at_all = True
+
+    def moved(self, replicas: Iterable[Replica]) -> None:
+        """What is to be noted of these may have changed."""
+        self._moved.update(replicas)
 
     def unmet(self) -> list[TopicPartition]:
         """Return the partitions that something was noted of, and that had no replica here yet."""
@@ -115,7 +126,7 @@ class Upkeep:
         if durable:
             self.log_starts.write_now()
         for file in _PRESENT:
-            self._note(file, durable=durable)
+            self._note(file, self._all_of(file), durable=durable)
 
     def note_cut(self, replica: Replica) -> None:
         """Write down, before a log is written to, that less of it is synced than was noted, or that it
@@ -127,18 +138,18 @@ class Upkeep:
         ):
             self.note_all(durable=True)
 
-    def _note(self, file: str, *, durable: bool = False) -> None:
-        written, present = self._written[file], self._present(file)
-        if present == written:
+    def _note(self, file: str, present: Offsets, *, durable: bool = False) -> None:
+        if present == self._written[file]:
             return
         try:
             write_checkpoint(self._context.disk, file, present, durable=durable)
         except StorageError as error:
             self._context.report("checkpoints_failed", str(error))
+            self._look_at_all = True
             return
         self._written[file] = present
 
-    def _present(self, file: str) -> Offsets:
+    def _all_of(self, file: str) -> Offsets:
         """Of a log that is not open yet, or cannot be read, what was noted stays."""
         written, offset_of = self._written[file], _PRESENT[file]
         found = still_noted(written, self._unmet)
@@ -150,19 +161,38 @@ class Upkeep:
                 found[replica.name] = offset
         return found
 
+    def _with(self, file: str, moved: Iterable[Replica]) -> Offsets:
+        """Return what was noted, and what has become of these."""
+        written, offset_of = self._written[file], _PRESENT[file]
+        present = dict(written)
+        for replica in moved:
+            offset = offset_of(replica)
+            if offset:
+                present[replica.name] = offset
+            elif offset == 0:
+                present.pop(replica.name, None)
+        return present
+
     # Time
 
     def _on_checkpoint(self, now: Now) -> None:
-        self._note_next(list(_PRESENT), now)
+        moved, self._moved = self._moved, set()
+        look_at_all, self._look_at_all = self._look_at_all, False
+        if look_at_all or any(one.state is not ReplicaState.ONLINE for one in moved):
+            self._note_next(list(_PRESENT), self._all_of, now)
+        elif moved:
+            self._note_next(list(_PRESENT), lambda file: self._with(file, moved), now)
         self._context.timers.after(now, HIGH_WATERMARK_INTERVAL_MS, self._on_checkpoint)
 
-    def _note_next(self, files: list[str], now: Now) -> None:
+    def _note_next(self, files: list[str], present: Callable[[str], Offsets], now: Now) -> None:
         """Each file is of one moment; that they are of several does no harm."""
         while files:
-            self._note(files.pop(0))
+            file = files.pop(0)
+            self._note(file, present(file))
+            self._noting = bool(files)
             if files and len(self._written[HIGH_WATERMARKS]) > NOTED_AT_ONCE:
                 self._context.timers.after(
-                    now, TURN_AFTER_MS, lambda later: self._note_next(files, later)
+                    now, TURN_AFTER_MS, lambda later: self._note_next(files, present, later)
                 )
                 return
 
@@ -191,3 +221,17 @@ class Upkeep:
                 mark_clean_stop(self._context.disk)
         except StorageError as error:
             self._context.report("checkpoints_failed", str(error))
+
+    def check(self) -> None:
+        """Assert that nothing to be noted has changed of a replica that was not said to have moved."""
+        if self._look_at_all or self._noting:
+            return
+        for replica in self._replicas():
+            if (
+                replica in self._moved or replica.is_syncing
+            ):  # a sync tells of itself when it has ended
+                continue
+            for file, offset_of in _PRESENT.items():
+                offset = offset_of(replica)
+                noted = self._written[file].get(replica.name, Offset(0))
+                assert offset in (None, noted), f"{file} does not hear of {replica.name}"
