@@ -123,5 +123,12 @@ class Markers:
                     on_end = partial(writing.note, row, place)
                     self._end_offsets(part.partition, marker, on_end, now)
                     continue
-                event = Produce(token, unplaced(header, batch), ACKS_ALL, NO_EPOCH, due_ms)
+                event = Produce(
+                    token,
+                    unplaced(header, batch),
+                    ACKS_ALL,
+                    NO_EPOCH,
+                    due_ms,
+                    keeps_epoch=marker.keeps_epoch,
+                )
                 replica.produce(event, header, batch, now)

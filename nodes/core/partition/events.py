@@ -93,6 +93,8 @@ class Produce(msgspec.Struct, frozen=True):
     verified: bool = False
     """The transaction coordinator has vouched for it: the partition is in the producer's ongoing
     transaction of this very producer epoch."""
+    keeps_epoch: bool = False
+    """Of a marker: it bears the epoch of the very transaction that it ends, which the next one has too."""
 
 
 class DeleteRecords(msgspec.Struct, frozen=True):

@@ -117,7 +117,10 @@ class Leader:
         error = self._refusal(event)
         if error is ErrorCode.NONE:
             judged = self._log.producers.judge(
-                event.batch, whole_log=self._log.is_whole, verified=event.verified
+                event.batch,
+                whole_log=self._log.is_whole,
+                verified=event.verified,
+                keeps_epoch=event.keeps_epoch,
             )
             if judged.base_offset != NO_OFFSET:
                 self._answer_duplicate(event, judged, effects)

@@ -114,18 +114,26 @@ class Producers:
         known = entry is not None and entry.epoch == producer_epoch
         return not (known and self.transactions.is_open(producer_id))
 
-    def judge(self, batch: Batch, *, whole_log: bool, verified: bool = False) -> Judgement:
+    def judge(
+        self,
+        batch: Batch,
+        *,
+        whole_log: bool,
+        verified: bool = False,
+        keeps_epoch: bool = False,
+    ) -> Judgement:
         """Tell whether ``batch`` is new, a duplicate (and where it stands), or refused.
 
         ``whole_log``: nothing was ever deleted from the log's start, so a producer that is not
         known has written nothing, and must begin with sequence 0.  DUPLICATE_SEQUENCE_NUMBER comes
         with the offsets up to which everything must be committed for it to be true.
         ``verified``: the transaction coordinator has vouched for a batch that begins a transaction.
+        ``keeps_epoch``: a marker bears the epoch of the transaction that it ends.
         """
         if batch.producer_id == NO_PRODUCER_ID:
             return NEW
         if batch.marker is not None:
-            return self._judge_marker(batch, batch.marker)
+            return self._judge_marker(batch, batch.marker, keeps_epoch=keeps_epoch)
         if batch.first_sequence < 0:
             return Judgement(ErrorCode.INVALID_RECORD)
         judged = self._judge_sequence(batch, whole_log=whole_log)
@@ -151,7 +159,13 @@ class Producers:
         entry = self._entries.get(batch.producer_id)
         return batch.transactional and (entry is None or entry.epoch == batch.producer_epoch)
 
-    def _judge_marker(self, batch: Batch, marker: Marker) -> Judgement:
+    def _judge_marker(self, batch: Batch, marker: Marker, *, keeps_epoch: bool) -> Judgement:
+        """A coordinator that has not heard that a marker is there sends it again, be it late.
+
+        What was written since under its epoch is of the next transaction, which it must not end.
+        Where that epoch is the marker's own transaction's too, a successor writes it anew: from then
+        on the coordinator before is fenced.
+        """
         entry = self._entries.get(batch.producer_id)
         if entry is None:
             return NEW
@@ -159,9 +173,14 @@ class Producers:
             return Judgement(ErrorCode.TRANSACTION_COORDINATOR_FENCED)
         if batch.producer_epoch < entry.epoch:
             return Judgement(ErrorCode.INVALID_PRODUCER_EPOCH)
-        if batch.producer_epoch == entry.epoch and entry.marker_offset != NO_OFFSET:
+        if batch.producer_epoch > entry.epoch:
+            return NEW
+        there = entry.marker_offset != NO_OFFSET
+        if keeps_epoch and (not there or marker.coordinator_epoch > entry.coordinator_epoch):
+            return NEW
+        if there:
             return Judgement(ErrorCode.NONE, entry.marker_offset, entry.marker_offset)
-        return NEW
+        return Judgement(ErrorCode.INVALID_PRODUCER_EPOCH)
 
     def record(self, batch: Batch) -> None:
         """Take over a batch that is in the log now."""

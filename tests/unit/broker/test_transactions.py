@@ -198,6 +198,25 @@ def test_a_late_write_of_an_ended_transaction_is_refused(fleet: PartitionFleet) 
     assert producer.send(two, b"b") is ErrorCode.NONE
 
 
+def test_a_late_marker_does_not_tear_the_next_transaction(fleet: PartitionFleet) -> None:
+    """Its connection was slow, its coordinator sent it again by another, and the producer went on."""
+    key = fleet.create()
+    producer = Transactional(fleet)
+    producer.init()
+    producer.send(key, b"a")
+    sent: list[TransactionMarker] = []
+    for number in fleet.alive():
+        fleet.server(number).transactions._sender._here.heed = sent.extend
+    producer.end(committed=False)
+    producer.send(key, b"b")
+    late = fleet.ask(fleet.leader(key), WriteTxnMarkersRequest(tuple(sent[:1])))
+    assert isinstance(late, WriteTxnMarkersResponse)
+    assert late.outcomes == ((ErrorCode.INVALID_PRODUCER_EPOCH,),)
+    producer.send(key, b"c")
+    assert producer.end(committed=True) is ErrorCode.NONE
+    assert committed_offsets(fleet, key) == [2, 3]
+
+
 def test_a_producer_that_declares_its_partitions_goes_on_under_its_epoch(
     fleet: PartitionFleet,
 ) -> None:

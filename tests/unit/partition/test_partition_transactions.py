@@ -87,10 +87,12 @@ class Led:
         self.core.step(Assigned(record, PartitionSettings(2)), NOW)
         self.answers: dict[object, tuple[ErrorCode, int]] = {}
 
-    def produce(self, batch: Batch, *, verified: bool = False) -> ErrorCode | None:
+    def produce(
+        self, batch: Batch, *, verified: bool = False, keeps_epoch: bool = False
+    ) -> ErrorCode | None:
         """Return how it was answered at once; None: it waits for the follower."""
         token = object()
-        event = Produce(token, batch, ACKS_ALL, LeaderEpoch(-1), 9_999, verified)
+        event = Produce(token, batch, ACKS_ALL, LeaderEpoch(-1), 9_999, verified, keeps_epoch)
         effects = self.core.step(event, NOW)
         self._note(effects)
         if effects.append:
@@ -180,6 +182,32 @@ def test_a_repeated_marker_is_recognised_and_waits_as_the_first_one_does() -> No
     assert led.core.log_end_offset == 11
     led.replicate()
     assert sorted(led.answers.values()) == [(0, 0), (0, 10), (0, 10)]
+
+
+def test_a_marker_that_is_repeated_late_does_not_end_the_next_transaction() -> None:
+    """It bears the epoch of that one: a coordinator that has not heard of its answer sends it again."""
+    led = Led()
+    led.produce(make_batch(0), verified=True)
+    led.produce(make_marker())
+    led.produce(make_batch(0, epoch=1), verified=True)
+    assert led.produce(make_marker()) is ErrorCode.INVALID_PRODUCER_EPOCH
+    assert led.core.producers.transactions.is_open(ProducerId(7))
+    assert led.produce(make_marker(epoch=2)) is None
+
+
+def test_a_coordinator_that_was_succeeded_ends_no_transaction_that_keeps_its_epoch() -> None:
+    """Nothing but the coordinator's own epoch tells its repeated marker from that of the next one."""
+    led = Led()
+    for sequence in (0, 10):
+        led.produce(make_batch(sequence), verified=True)
+        assert led.produce(make_marker(epoch=0, coordinator=3), keeps_epoch=True) is None
+    assert led.produce(make_marker(epoch=0, coordinator=3), keeps_epoch=True) is None
+    assert led.core.log_end_offset == 22
+    assert led.produce(make_marker(epoch=0, coordinator=4), keeps_epoch=True) is None
+    led.produce(make_batch(20), verified=True)
+    fenced = ErrorCode.TRANSACTION_COORDINATOR_FENCED
+    assert led.produce(make_marker(epoch=0, coordinator=3), keeps_epoch=True) is fenced
+    assert led.core.producers.transactions.is_open(ProducerId(7))
 
 
 def test_markers_of_the_past_are_refused() -> None:
