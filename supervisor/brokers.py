@@ -29,10 +29,16 @@ FAILED = 1
 _EXAMPLES = """\
 examples:
   odradek broker list
+  odradek broker describe 2 --json
   odradek broker add
   odradek broker add --rack cellar
-  odradek broker move 2 words-0 --to /mnt/two/broker-2
+  odradek broker move 2 words-0 words-1 --to /mnt/two/broker-2
+  odradek broker move 2 words-0 --to logs --throttle 10000000
+  odradek broker move 2 words-0 --cancel
   odradek broker drain 2 --plan
+  odradek broker drain 2 --yes
+  odradek broker undrain 2
+  odradek broker remove 4 --plan
   odradek broker remove 4 --yes
 """
 
@@ -57,7 +63,6 @@ def add_parser(tree: Any, data_dir: Callable[[argparse.Namespace], DataDir]) -> 
         help="start one more broker on this host; returns when it serves",
         description="Start one more broker on this host. It has no replicas yet: "
         "`odradek partition reassign --balance` gives it its share.",
-        epilog="examples:\n  odradek broker add\n  odradek broker add --rack cellar\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     added.add_argument("--rack", default="", metavar="R", help="where it stands (default: unknown)")
@@ -68,12 +73,13 @@ def add_parser(tree: Any, data_dir: Callable[[argparse.Namespace], DataDir]) -> 
         help="move everything away from a broker, then end it for good",
         description="Move everything away from a broker, by a plan that is shown first, then end "
         "it for good. Its data directory stays.",
-        epilog="examples:\n  odradek broker remove 4 --plan\n  odradek broker remove 4 --yes\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     removed.add_argument("id", type=whole, metavar="ID")
     add_addresses(removed)
-    removed.add_argument("--timeout", type=seconds, default=30.0, metavar="S")
+    removed.add_argument(
+        "--timeout", type=seconds, default=30.0, metavar="S", help="seconds to wait (default: 30)"
+    )
     add_going(removed)
     removed.set_defaults(run=lambda given: remove(given, data_dir(given)))
 

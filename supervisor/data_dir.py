@@ -121,10 +121,13 @@ class DataDir:
         self.write_lock_owner()
 
     def write_lock_owner(self) -> None:
-        """Note this process in the lock it holds (again, after a fork)."""
+        """Note this process in the lock it holds (again, after a fork); ConfigError if it cannot."""
         assert self._lock is not None, "lock() first"
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise _cannot_write(self.path / LOCK_FILE, error) from None
 
     def unlock(self) -> None:
         """Give the directory to the next; last thing of all, when every node has ended."""
@@ -305,9 +308,11 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644, durable: boo
         if durable:
             _sync_folder(path.parent)
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {path}: {error.strerror}; free it, or use another --data-dir"
-        ) from None
+        raise _cannot_write(path, error) from None
+
+
+def _cannot_write(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot write {path}: {error.strerror}; free it, or use another --data-dir")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.config import ConfigError
+from odradek.commands import arguments
 from supervisor.data_dir import DataDir, write_atomically
 from supervisor.settings import KEYS_DIR
 
@@ -52,7 +53,10 @@ def add_parser(
     for parser in (made, shown):
         add_data_dir(parser)
         parser.add_argument(
-            "--dir", type=Path, metavar="DIR", help="the folder of keys (default: DATA_DIR/keys)"
+            "--dir",
+            type=arguments.folder,
+            metavar="DIR",
+            help="the folder of keys (default: DATA_DIR/keys)",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from transport.wire.messages.supervision import NodeStatus, SupervisorStatusResponse
@@ -116,5 +117,5 @@ def describe_ready(status: SupervisorStatusResponse, data_dir: Path, default_dir
         *listeners_text(status),
     ]
     if data_dir.absolute() != default_dir.absolute():
-        lines.append(f"for commands elsewhere: export ODRADEK_DATA_DIR={data_dir}")
+        lines.append(f"for commands elsewhere: export ODRADEK_DATA_DIR={quote(str(data_dir))}")
     return "\n".join(lines)

@@ -29,7 +29,7 @@ class Seeds(NamedTuple):
     """The nodes to ask first."""
 
     endpoints: tuple[str, ...]
-    """ZeroMQ endpoints of clients' doors, such as ``tcp://127.0.0.1:9092``."""
+    """ZeroMQ endpoints of clients' doors, such as ``tcp://127.0.0.1:9001``."""
     source: str
     """Where they were found, for people."""
     keys: Path | None = None
@@ -139,5 +139,5 @@ def to_endpoint(address: str) -> str:
     host, colon, port = place.rpartition(":")
     known = colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536
     if not known:
-        raise ValueError(f"{address!r} is not an address; write host:port, as 127.0.0.1:9092")
+        raise ValueError(f"{address!r} is not an address; write host:port, as 127.0.0.1:9001")
     return f"{TCP}{host}:{port}"

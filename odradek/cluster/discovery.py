@@ -23,6 +23,9 @@ HEDGE_MS = 50
 PAUSE_MIN_MS = 50
 PAUSE_MAX_MS = 1_000
 
+_LISTENERS = (":9092", ":9093", ":9094", ":2181", ":2182", ":2183")
+"""Ports of the shipped configs for Kafka's clients and for ZooKeeper's, which take no others."""
+
 OnFound = Callable[[DescribeNodeResponse, Now], None]
 
 
@@ -70,6 +73,11 @@ class Discovery:
     def tried(self) -> str:
         """Say which seeds were tried and why each failed, for the text of NoClusterError."""
         said = [f"{seed}: {self._failures.get(seed, 'no answer yet')}" for seed in self._seeds]
+        if any(seed.endswith(_LISTENERS) for seed in self._seeds):
+            said.append(
+                "as shipped, Kafka's and ZooKeeper's own clients connect there; these connect to "
+                "what `odradek status` shows under CLIENTS"
+            )
         return "; ".join(said)
 
     def on_link(self, link: LinkId, up: bool, now: Now) -> bool:

@@ -1,7 +1,7 @@
 """The frame of the commands that an admin client carries out: parsers, the client, tables.
 
-Owns how a noun (``topic``) and its verbs (``create``) are mounted, with the examples that each help
-shows.  It must not know what a verb does.
+Owns how a noun (``topic``) and its verbs (``create``) are mounted; the command line gives each verb
+those of the noun's examples that are about it.  It must not know what a verb does.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ Handler = Callable[[argparse.Namespace, AdminClient], None]
 class Verbs:
     """The commands about one noun of the command line, as ``topic``."""
 
-    def __init__(self, noun: str, tree: Any, examples: str) -> None:
+    def __init__(self, noun: str, tree: Any) -> None:
         self._noun = noun
         self._tree = tree
-        self._examples = examples
 
     def add(
         self, verb: str, handler: Handler, text: str, *, prints: str = ""
@@ -31,13 +30,9 @@ class Verbs:
 
         ``prints``: what it prints with ``--json``, as ``a JSON list``; empty: nothing to be read.
         """
-        words = ["odradek", self._noun, verb]
-        examples = [line for line in self._examples.splitlines() if line.split()[:3] == words]
         parser: argparse.ArgumentParser = self._tree.add_parser(
             verb,
             help=text,
-            description=_sentence(text),
-            epilog="\n".join(["examples:", *examples]),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if prints:
@@ -65,7 +60,7 @@ def mount(subparsers: Any, noun: str, text: str, examples: str, description: str
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     tree = parser.add_subparsers(dest=f"{noun}_command", metavar="COMMAND", required=True)
-    return Verbs(noun, tree, examples)
+    return Verbs(noun, tree)
 
 
 def run(name: str, given: argparse.Namespace, handler: Handler) -> int:

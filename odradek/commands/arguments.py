@@ -65,7 +65,7 @@ def add_addresses(parser: argparse.ArgumentParser) -> None:
         help="any node's client address (default: $ODRADEK_BOOTSTRAP, else the data directory's)",
     )
     parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="where the cluster lives on this machine"
+        "--data-dir", type=folder, metavar="DIR", help="where the cluster lives on this machine"
     )
     parser.add_argument(
         "--keys",
@@ -99,6 +99,13 @@ def guarded(name: str, command: Callable[[], int]) -> int:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
+
+
+def folder(text: str) -> Path:
+    """Read a folder, for argparse; an empty word, as of a variable that is not set, is none."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty word names no folder; write . for this one")
+    return Path(text)
 
 
 def positive(text: str) -> int:

@@ -20,22 +20,10 @@ from odradek.errors import ClientTimeoutError
 
 FORGET_MAX_S = 20.0
 
-_EXAMPLES = """\
-examples:
-  odradek broker list
-  odradek broker describe 2 --json
-  odradek broker move 2 words-0 words-1 --to /mnt/two/broker-2
-  odradek broker move 2 words-0 --to logs --throttle 10000000
-  odradek broker move 2 words-0 --cancel
-  odradek broker drain 2 --plan
-  odradek broker drain 2 --yes
-  odradek broker undrain 2
-"""
-
 
 def add_commands(tree: Any) -> None:
     """Add the commands to a tree that may have others."""
-    verbs = Verbs("broker", tree, _EXAMPLES)
+    verbs = Verbs("broker", tree)
     verbs.add("list", _list, "print every live broker and what it has", prints="a JSON list")
     describe = verbs.add("describe", _describe, "print what one broker has", prints="a JSON object")
     describe.add_argument("id", type=whole, metavar="ID")

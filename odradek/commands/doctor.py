@@ -31,7 +31,7 @@ from transport.wire.messages.cluster import (
 _EXAMPLES = """\
 examples:
   odradek doctor
-  odradek doctor --bootstrap broker-1.example:9092 --json
+  odradek doctor --bootstrap 10.0.0.1:9001 --json
 """
 
 
@@ -144,4 +144,5 @@ def _show(cluster: DescribeNodeResponse, findings: list[Finding]) -> None:
         subject = f"{each.node} {each.what}" if each.node else each.what
         print(f"{each.severity}: {subject}\n  {each.advice}")
     if not findings:
-        print(f"all is well: {len(cluster.nodes)} nodes, every door open")
+        count = len(cluster.nodes)
+        print(f"all is well: {count} node{'s' * (count != 1)}, every door open")

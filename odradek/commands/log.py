@@ -59,7 +59,6 @@ def _add(tree: Any, name: str, text: str) -> argparse.ArgumentParser:
         name,
         help=text,
         description=f"{text[0].upper()}{text[1:]}. Exit status 1: something is wrong in it.",
-        epilog="\n".join(line for line in _EXAMPLES.splitlines() if f"log {name}" in line),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

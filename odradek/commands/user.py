@@ -81,7 +81,8 @@ def password_of(given: argparse.Namespace) -> str:
         try:
             lines = given.password_file.read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:
-            raise ValueError(f"--password-file {given.password_file}: {error}") from None
+            told = (error.strerror if isinstance(error, OSError) else "") or error
+            raise ValueError(f"--password-file {given.password_file}: {told}") from None
         password = lines[0] if lines else ""
     elif sys.stdin.isatty():
         password = getpass(f"password of {given.name}: ")

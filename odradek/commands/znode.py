@@ -32,6 +32,7 @@ examples:
   odradek znode ls -R /
   odradek znode stat /app/config --json
   odradek znode watch /app --recursive --count 1
+  odradek znode acl get /app/config
   odradek znode acl set /app/config world:anyone:r digest-password:me:secret:cdrwa
   printf 'check /app/config 1\\nset /app/config 2\\n' | odradek znode multi
   odradek znode delete /app --recursive
@@ -105,7 +106,7 @@ def _add(
     tree: Any, name: str, handler: Handler, text: str, *, path: str | None = None
 ) -> argparse.ArgumentParser:
     """Add a command; ``path`` is its default, None if one must be given, empty if it takes none."""
-    parser: argparse.ArgumentParser = tree.add_parser(name, help=text, description=text)
+    parser: argparse.ArgumentParser = tree.add_parser(name, help=text)
     if path is None:
         parser.add_argument("path", help="the znode, as /app/config")
     elif path:

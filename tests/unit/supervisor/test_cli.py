@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+import re
+import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from supervisor.cli import CLIENT_COMMANDS, main
+from supervisor.cli import main
+from supervisor.command_tree import CLIENT_COMMANDS, build_parser
 from supervisor.commands import signal_number
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = re.compile(r"(?:^|\| )(odradek [^|<>]*)", re.MULTILINE)
+INTERRUPTED_WHILE_IMPORTING = """
+import os, signal, sys
+from supervisor import cli
+
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == "supervisor.command_tree":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+sys.exit(cli.main(["--version"]))
+"""
 
 
 def run(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -33,6 +54,8 @@ def run(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
         (["start", "no/such/file.toml"], "no/such/file.toml"),
         (["kill", "broker-1", "--signal", "KIL"], "did you mean 'SIGKILL'?"),
         (["logs", "broker-1"], "no node has run in"),
+        (["status", "--data-dir", ""], "an empty word names no folder"),
+        (["topic", "list", "--data-dir", ""], "an empty word names no folder"),
     ],
 )
 def test_a_wrong_word_gets_one_line_with_what_would_be_right(
@@ -117,9 +140,100 @@ def test_help_shows_every_command_and_examples(capsys: pytest.CaptureFixture[str
     assert "--ready-fd" not in run(["start", "--help"], capsys)[1]
 
 
+def commands_below(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    trees = [item for item in parser._actions if isinstance(item, argparse._SubParsersAction)]
+    for tree in trees:
+        for child in tree.choices.values():
+            yield from commands_below(child)
+    if not trees:
+        yield parser
+
+
+def examples_of(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the commands among the examples, without the remark behind them."""
+    lines = [line.strip() for line in (parser.epilog or "").splitlines()]
+    commands = [line.removeprefix("example:").strip() for line in lines]
+    found = [match.group(1) for line in commands for match in EXAMPLE.finditer(line)]
+    return [command.split("   ")[0].strip() for command in found]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("start", "status", "stop", "kill", "restart", "logs", "ensemble", "quorum", "broker"),
+        *("keys", "metadata", "migrate", *CLIENT_COMMANDS),
+    ],
+)
+def test_every_command_says_what_it_does_and_has_examples_that_it_takes(name: str) -> None:
+    (tree,) = build_parser([name])._subparsers._group_actions  # type: ignore[union-attr]
+    for parser in commands_below(tree.choices[name]):  # type: ignore[index]
+        assert parser.description, parser.prog
+        about = [each for each in examples_of(parser) if f"{each} ".startswith(f"{parser.prog} ")]
+        assert about, parser.prog
+    for command in examples_of(tree.choices[name]):  # type: ignore[index]
+        words = shlex.split(command)[1:]
+        build_parser(words).parse_args(words)
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    odradek = f'odradek() {{ {shlex.quote(sys.executable)} -m odradek "$@"; }}; '
+    return subprocess.run(
+        ["/bin/sh", "-c", odradek + command],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "", **environment},
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_the_package_is_the_command() -> None:
+    assert shell("odradek --version").stdout.startswith(b"odradek ")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_done_without(closed: str, tmp_path: Path) -> None:
+    done = shell(f"odradek stop --data-dir {tmp_path} {closed}")
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = shell(f"odradek produce words --data-dir {tmp_path} {closed}")
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+
+
+def test_what_the_output_cannot_say_is_escaped() -> None:
+    done = shell("odradek start --help", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"HOST:PORT,\\u2026" in done.stdout
+
+
+def test_a_reader_that_has_gone_ends_a_help_in_silence() -> None:
+    done = shell("(sleep 0.1; odradek --help; echo $? >&2) | :")
+    assert done.stderr == b"0\n"
+
+
+def test_ctrl_c_while_a_command_is_imported_ends_it_in_silence() -> None:
+    command = [sys.executable, "-c", INTERRUPTED_WHILE_IMPORTING]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+    ignoring = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
+    done = subprocess.run(ignoring, cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_ctrl_c_is_an_exception_again_once_a_command_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert run(["stop", "--data-dir", str(tmp_path)], capsys)[0] == 0
+        assert run(["--version"], capsys)[0] == 0
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 def test_help_and_start_import_no_client_and_no_zmq() -> None:
     code = (
-        "import sys; from supervisor.cli import build_parser; build_parser(['start']);"
+        "import sys; from supervisor.command_tree import build_parser; build_parser(['start']);"
         "import supervisor.launch;"
         "heavy = {'zmq', 'rich', 'asyncio', 'odradek.producer.client'} & set(sys.modules);"
         "sys.exit(', '.join(sorted(heavy)) or 0)"

@@ -154,6 +154,7 @@ def test_the_status_table_is_aligned_and_says_why_a_node_is_down() -> None:
 
 def test_the_data_directory_is_named_only_where_commands_would_not_find_it() -> None:
     assert "ODRADEK_DATA_DIR=/a" in describe_ready(STATUS, Path("/a"), Path("/b"))
+    assert "ODRADEK_DATA_DIR='/a b'" in describe_ready(STATUS, Path("/a b"), Path("/b"))
     assert "ODRADEK_DATA_DIR" not in describe_ready(STATUS, Path("/a"), Path("/a"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -69,6 +70,18 @@ def test_a_second_supervisor_is_refused_by_the_pid_of_the_first(data_dir: DataDi
         holder.wait()
     assert data_dir.owner_pid() is None
     data_dir.lock()
+    data_dir.unlock()
+
+
+def test_a_lock_that_the_disk_has_no_room_for_is_named_with_the_fix(
+    data_dir: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(ConfigError, match=r"supervisor\.lock: No space left on device; free it"):
+        data_dir.lock()
     data_dir.unlock()
 
 

@@ -19,7 +19,7 @@ from transport.wire.messages import Message, Part
 
 
 class NodeEndpoints(Part, frozen=True, array_like=True, gc=False):
-    """Where a node listens: ZeroMQ endpoints such as ``tcp://127.0.0.1:9092``."""
+    """Where a node listens: ZeroMQ endpoints such as ``tcp://127.0.0.1:9001``."""
 
     id: NodeId
     name: NodeName

@@ -101,6 +101,11 @@ def test_seeds_that_fail_are_passed_over_at_once_and_named_with_their_reason() -
         assert reason in tried
 
 
+def test_a_port_that_is_a_listeners_as_shipped_is_told_to_be_another_s_door() -> None:
+    assert "`odradek status`" in World("tcp://127.0.0.1:9092").discovery.tried()
+    assert "`odradek status`" not in World("tcp://127.0.0.1:19092").discovery.tried()
+
+
 def test_a_silent_seed_does_not_hold_up_the_next_one() -> None:
     world = World("a", "b", "c")
     world.link_up()
