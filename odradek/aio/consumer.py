@@ -95,7 +95,7 @@ class Consumer:
             told = self._consumer.call_listener(polled)
             if inspect.isawaitable(told):
                 await told
-            await self._call(self._consumer.heard)
+            await self._call(self._consumer.heard, polled)
 
     def __aiter__(self) -> Consumer:
         return self

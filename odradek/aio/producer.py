@@ -6,11 +6,13 @@ Owns what waits for room, so that the event loop is never blocked.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeVar
 
+from odradek.arguments import wait_s
 from odradek.cluster.bootstrap import Hosts
 from odradek.cluster.committing import GroupMetadata, OffsetAndMetadata
 from odradek.errors import (
@@ -151,10 +153,14 @@ class Producer:
 
     async def close(self, timeout: float | None = None) -> None:
         """Flush, at most for ``timeout`` seconds, and end the client's thread."""
-        if self._drain is not None:
-            await asyncio.wait([self._drain], timeout=timeout)
-            self._drain.cancel()
-        await asyncio.to_thread(self._producer.close, timeout)
+        left_s, began_s = wait_s("timeout", timeout), time.monotonic()
+        drain = self._drain
+        if drain is not None:
+            await asyncio.wait([drain], timeout=left_s)
+            drain.cancel()
+            if left_s is not None:
+                left_s = max(0.0, left_s - (time.monotonic() - began_s))
+        await asyncio.to_thread(self._producer.close, left_s)
 
     async def __aenter__(self) -> Self:
         return self

@@ -35,6 +35,7 @@ from odradek.cluster.errands import failure_of
 from odradek.cluster.offsets import Found
 from odradek.consumer.deserialization import Deserializer, Deserializers
 from odradek.consumer.engine import ConsumerEngine
+from odradek.consumer.fetched_records import first_offset
 from odradek.consumer.iteration import Iteration, Polled
 from odradek.consumer.listener import ConsumerRebalanceListener
 from odradek.consumer.rebalancing import ASSIGNED, REVOKED, Change
@@ -256,7 +257,7 @@ class Consumer:
                 self.give_back(future)
                 raise
             self.call_listener(polled)
-            self.heard()
+            self.heard(polled)
 
     def give_back(self, future: Future[Polled | Change]) -> None:
         """End a poll whose records nobody has got: the next one gives them, and none is committed.
@@ -267,7 +268,7 @@ class Consumer:
             return
         polled = future.result()  # at once: records are taken and told in one turn of the loop
         if not isinstance(polled, Change):
-            offsets = {key: records[0].offset for key, records in polled.items()}
+            offsets = {key: first_offset(records) for key, records in polled.items()}
             self.iteration.drop(offsets)
             with contextlib.suppress(ClientClosedError):
                 self._engine.post(lambda _now: self._program.go_back(offsets))
@@ -295,9 +296,9 @@ class Consumer:
             found = dict(interceptor.on_consume(found))
         return found
 
-    def heard(self) -> None:
+    def heard(self, change: Change) -> None:
         """The listener has returned: its change goes on."""
-        self._engine.run(self._program.heard)
+        self._engine.run(lambda now: self._program.heard(change, now))
 
     def call_listener(self, change: Change) -> object:
         """Tell the listener; return what its method returns."""

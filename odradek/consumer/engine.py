@@ -169,11 +169,13 @@ class ConsumerEngine(ClientProgram):
 
         With a group, new ones begin at what it has committed.
         """
+        wanted = dict.fromkeys(partitions)
         self.subscription.topics = {}
         self._pattern = None
         if self.rebalancing is not None and self.rebalancing.taking_part:
-            self.rebalancing.depart(self.rebalancing.positions(), lambda _now: None, now)
-        added = self.subscription.assign(partitions)
+            positions = self.rebalancing.positions()
+            self.rebalancing.depart(positions, lambda _now: None, now, wanted)
+        added = self.subscription.assign(wanted)
         for one in added:
             self.view.watch(one.key.topic, now)
         if self.offsets_of_group is None:
@@ -274,10 +276,10 @@ class ConsumerEngine(ClientProgram):
             self.subscription.buffered_bytes,
         )
 
-    def heard(self, now: Now) -> None:
-        """The listener has heard of the Change that a poll has given."""
+    def heard(self, change: Change, now: Now) -> None:
+        """The listener has heard of this Change that a poll has given."""
         assert self.rebalancing is not None, "only groups change"
-        self.rebalancing.told(now)
+        self.rebalancing.told(change, now)
 
     def commit(
         self,

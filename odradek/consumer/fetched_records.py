@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
-from odradek.errors import error_for
+from odradek.errors import OdradekError, error_for
 from odradek.records import CREATE_TIME, LOG_APPEND_TIME, ConsumerRecord
 from transport.wire.records import RecordBatchView, RecordError, Row
 
@@ -46,6 +46,20 @@ class FetchedBatch:
             raise error_for(error.error, text) from None
         return self._make_all(view, rows)
 
+    def offset_at(self, index: int) -> int:
+        """Return the offset of a record; if that cannot be read, the first that it may have."""
+        view = self._view
+        if view is None:
+            return self._records[index].offset
+        header = view.header
+        first = max(header.base_offset, view.from_offset)
+        if header.record_count == header.last_offset_delta + 1:
+            return first + index
+        try:
+            return self.records()[index].offset  # compacted: only its records know
+        except OdradekError:
+            return first
+
     def _make_all(self, view: RecordBatchView, rows: list[Row]) -> list[ConsumerRecord]:
         topic, partition = self.topic, self.partition
         kind = LOG_APPEND_TIME if view.header.is_log_append_time else CREATE_TIME
@@ -78,6 +92,14 @@ class FetchedRecords(Sequence[ConsumerRecord]):
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def first_offset(self) -> int:
+        """The offset of the first record, which is not taken apart for it."""
+        if self._records is not None:
+            return self._records[0].offset
+        batch, start, _ = self._pieces[0]
+        return batch.offset_at(start)
+
     def _all(self) -> list[ConsumerRecord]:
         if self._records is None:
             records: list[ConsumerRecord] = []
@@ -100,6 +122,11 @@ class FetchedRecords(Sequence[ConsumerRecord]):
 
     def __repr__(self) -> str:
         return f"FetchedRecords({self._count} records)"
+
+
+def first_offset(records: Sequence[ConsumerRecord]) -> int:
+    """Return the offset of the first of some records, also where it cannot be taken apart."""
+    return records.first_offset if isinstance(records, FetchedRecords) else records[0].offset
 
 
 def _by_batch(pieces: Sequence[Piece]) -> Iterator[ConsumerRecord]:

@@ -246,6 +246,9 @@ class Fetcher:
         return found
 
     def _out_of_range(self, one: Assigned, offset: int, now: Now) -> None:
+        if one.buffer:  # it is given first: the position is still before it
+            self._pause(one, now)
+            return
         timestamp_ms = reset_timestamp_ms(self._settings.auto_offset_reset, now)
         if timestamp_ms is None:
             text = f"{one.key}: offset {offset} is not in the log, and auto_offset_reset is 'none'"
@@ -285,6 +288,11 @@ class Fetcher:
         # A broker that does not offer the check is read from all the same.
         one.leader_epoch = flight.epoch
         if code != ErrorCode.NONE or end_offset < 0 or end_offset >= flight.offset:
+            return
+        assert one.position is not None, "of what is read"
+        if one.position <= end_offset:  # what was given stands; what was fetched is fetched anew
+            one.resume(one.position, one.taken_epoch)
+            one.leader_epoch = flight.epoch
             return
         if reset_timestamp_ms(self._settings.auto_offset_reset, now) is None:
             text = f"{one.key}: the log was cut at {end_offset}, below what was read already"
@@ -433,8 +441,10 @@ class Fetcher:
             if view.header.base_offset in void:
                 continue
             batch = FetchedBatch(one.key.topic, one.key.partition, view)
+            if not batch.count:
+                continue  # compacted away: nothing that a poll could give
             one.add(Buffered(batch, view, batch.count, view.header.size_bytes))
-        # What was aborted, and what only brokers read, such as a transaction's end, is passed over.
+        # What was aborted, compacted away, or only brokers read, as a transaction's end, is passed over.
         last = -1
         for _, header in iterate_headers(frame):
             last = header.next_offset

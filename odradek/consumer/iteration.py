@@ -9,10 +9,36 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from odradek.consumer.fetched_records import FetchedRecords, first_offset
+from odradek.errors import OdradekError
 from odradek.records import ConsumerRecord
 from transport.wire.ids import TopicPartition
 
 Polled = dict[TopicPartition, Sequence[ConsumerRecord]]
+
+
+class _Damaged(FetchedRecords):
+    """What is left of a partition whose next record cannot be taken apart: raised until a seek."""
+
+    __slots__ = ("_error", "_offset")
+
+    def __init__(self, offset: int, error: OdradekError) -> None:
+        super().__init__(())
+        self._offset = offset
+        self._error = error
+
+    def __len__(self) -> int:
+        return 1
+
+    def _all(self) -> list[ConsumerRecord]:
+        raise self._error
+
+    def __iter__(self) -> Iterator[ConsumerRecord]:
+        raise self._error
+
+    @property
+    def first_offset(self) -> int:
+        return self._offset
 
 
 class Iteration:
@@ -31,35 +57,62 @@ class Iteration:
     def next(self) -> ConsumerRecord | None:
         """Return the next record; None when there are no more."""
         while True:
-            for record in self._current:
-                self._next_offset = record.offset + 1
-                return record
-            self._current_key = None
-            if not self._left:
-                return None
-            self._current_key, records = self._left.popleft()
-            self._current = iter(records)
+            try:
+                for record in self._current:
+                    self._next_offset = record.offset + 1
+                    return record
+                self._current_key = None
+                if not self._left:
+                    return None
+                self._current_key, records = self._left.popleft()
+                self._next_offset = first_offset(records)
+                self._current = iter(records)
+            except OdradekError as error:
+                self._stand_at(error)
+                raise
 
     def rest(self) -> Iterator[ConsumerRecord]:
         """Give those of the present partition, without a call for each."""
         current = self._current
-        for record in current:
-            self._next_offset = record.offset + 1
-            yield record
-            if current is not self._current:
-                return  # the program has polled or sought meanwhile
+        try:
+            for record in current:
+                self._next_offset = record.offset + 1
+                yield record
+                if current is not self._current:
+                    return  # the program has polled or sought meanwhile
+        except OdradekError as error:
+            self._stand_at(error)
+            raise
+
+    def _stand_at(self, error: OdradekError) -> None:
+        """Keep what cannot be taken apart, to be raised again: it is neither given nor passed over."""
+        assert self._current_key is not None, "its partition"
+        self._left.appendleft((self._current_key, _Damaged(self._next_offset, error)))
+        self._current, self._current_key = iter(()), None
 
     def take(self, records_max: int) -> Polled:
         """Return what would be given next, up to ``records_max`` records."""
         if self._current_key is not None:
-            self._left.appendleft((self._current_key, list(self._current)))
+            key, given = self._current_key, self._next_offset
+            rest: list[ConsumerRecord] = []
+            try:
+                rest.extend(self._current)
+            except OdradekError as error:
+                self._left.appendleft(
+                    (key, _Damaged(rest[-1].offset + 1 if rest else given, error))
+                )
+            self._left.appendleft((key, rest))
             self._current, self._current_key = iter(()), None
         taken: Polled = {}
         while self._left and records_max > 0:
-            key, records = self._left.popleft()
+            key, records = self._left[0]
+            if key in taken:
+                break  # what cannot be taken apart, behind what can
             if len(records) > records_max:
-                self._left.appendleft((key, records[records_max:]))
+                self._left[0] = key, records[records_max:]
                 records = records[:records_max]
+            else:
+                self._left.popleft()
             if len(records):
                 taken[key] = records
                 records_max -= len(records)
@@ -73,7 +126,10 @@ class Iteration:
 
     def positions(self) -> dict[TopicPartition, int]:
         """Return the offset of the next record to be given, of each partition with some left."""
-        found = {key: records[0].offset for key, records in self._left if len(records)}
+        found: dict[TopicPartition, int] = {}
+        for key, records in self._left:
+            if len(records):
+                found.setdefault(key, first_offset(records))
         if self._current_key is not None:
             found[self._current_key] = self._next_offset
         return found

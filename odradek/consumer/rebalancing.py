@@ -12,7 +12,7 @@ Must not know how members and coordinators agree (``membership``), nor how recor
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from odradek.cluster.committing import NOBODY, GroupOffsets, OffsetAndMetadata, OnCommitted, Who
@@ -65,8 +65,14 @@ class Rebalancing:
         self.has_listener = False
         self.changes: deque[Change] = deque()
         """For the listener, in order; the next one waits until ``told`` says that it has heard."""
+        self._left: list[Callable[[Now], None]] = []
+        """Told when the group has been left."""
         self.error: OdradekError | None = None
         self._topics: tuple[str, ...] = ()
+        self._reading = False
+        """Topics are read as a member, though none may match their pattern at present."""
+        self._leaving = False
+        """What was read is being committed, then the group is left; who reads on joins after that."""
         self._told: Assignment = {}
         self._taking: set[TopicPartition] = set()
         """Their commits are being fetched."""
@@ -82,33 +88,34 @@ class Rebalancing:
     @property
     def who(self) -> Who:
         """As whom to commit now."""
-        return NOBODY if self.membership is None or not self._topics else self.membership.who
+        return NOBODY if self.membership is None or not self._reading else self.membership.who
 
     @property
     def taking_part(self) -> bool:
         """Tell whether topics are read as a member."""
-        return bool(self._topics)
+        return self._reading
 
     # Orders
 
     def read(self, topics: Iterable[str], now: Now) -> None:
         """Read these topics as a member."""
         assert self.membership is not None, "made with one"
-        if not self._topics:
+        if not self._reading:
             self._polled_ms = now.mono_ms
             self._commit_due_ms = now.mono_ms + self._settings.auto_commit_interval_ms
-        self._topics = tuple(topics)
+        self._topics, self._reading = tuple(topics), True
         self.error = None
-        if not self._away:
+        if not self._away and not self._leaving:
             self.membership.read(self._topics, now)
 
     def entered(self, now: Now) -> None:
         """The program polls: what earlier polls have given is dealt with."""
         self._polled_ms = now.mono_ms
-        if self._away and self._topics:
+        if self._away and self._reading:
             self._away = False
             assert self.membership is not None, "made with one"
-            self.membership.read(self._topics, now)
+            if not self._leaving:
+                self.membership.read(self._topics, now)
         if self._settings.auto_commit and now.mono_ms >= self._commit_due_ms:
             self._commit_due_ms = now.mono_ms + self._settings.auto_commit_interval_ms
             self.commit(self.positions(), _whatever, now)
@@ -140,25 +147,45 @@ class Rebalancing:
         positions: dict[TopicPartition, OffsetAndMetadata],
         on_done: Callable[[Now], None],
         now: Now,
+        kept: Collection[TopicPartition] = (),
     ) -> None:
-        """Commit (with auto commit) and leave; ``on_done`` is called once, in bounded time."""
+        """Commit (with auto commit) and leave; ``on_done`` is called once, in bounded time.
 
-        def leave(_error: OdradekError | None, now: Now) -> None:
-            was_member, self._topics = bool(self._topics), ()
-            self._drop_all()
-            if self.membership is None or not was_member:
+        Nothing is read any more but what is ``kept``: that is read on by hand.
+        """
+        who, leaves = self.who, self._is_member
+        self._reading = self._away = False
+        self._topics = ()
+        self._drop_all(kept)
+        self._leaving = self._leaving or leaves
+
+        def committed(_error: OdradekError | None, now: Now) -> None:
+            if not self._leaving:
                 on_done(now)
-            else:
-                self.membership.leave(on_done, now)
+                return
+            self._left.append(on_done)
+            if leaves:
+                assert self.membership is not None, "it was read with"
+                self.membership.leave(self._on_left, now)
 
         if self._settings.auto_commit and positions:
-            self.commit(positions, leave, now)
+            self._offsets.commit(positions, who, committed, now, timeout_ms=COMMIT_TIMEOUT_MS)
         else:
-            leave(None, now)
+            committed(None, now)
 
-    def told(self, now: Now) -> None:
-        """The listener has heard the first of the changes."""
-        change = self.changes.popleft()
+    def _on_left(self, now: Now) -> None:
+        self._leaving = False
+        if self._reading and self.membership is not None:
+            self.membership.read(self._topics, now)
+        told, self._left = self._left, []
+        for on_done in told:
+            on_done(now)
+
+    def told(self, change: Change, now: Now) -> None:
+        """The listener has heard of this change; nothing is to be done if that is void by now."""
+        if not self.changes or self.changes[0] is not change:
+            return
+        self.changes.popleft()
         if change.kind == REVOKED:
             self._drop(now)
         elif change.kind == ASSIGNED:
@@ -171,11 +198,14 @@ class Rebalancing:
 
     def on_told(self, assignment: Assignment, now: Now) -> None:
         """As GroupPart."""
-        self._told = assignment
-        self._take_over(now)
+        if self._is_member:
+            self._told = assignment
+            self._take_over(now)
 
     def on_lost(self, now: Now) -> None:
         """As GroupPart."""
+        if not self._is_member:
+            return
         lost = tuple(self._subscription.assigned)
         self._drop_all()
         if lost and self.has_listener:
@@ -183,21 +213,30 @@ class Rebalancing:
 
     def on_failed(self, error: OdradekError) -> None:
         """As GroupPart."""
-        self.error = error
+        if self._is_member:
+            self.error = error
 
-    def _drop_all(self) -> None:
+    @property
+    def _is_member(self) -> bool:
+        """What is assigned is the group's: not what is read by hand while the group is left."""
+        return self._reading and not self._leaving
+
+    def _drop_all(self, kept: Collection[TopicPartition] = ()) -> None:
         self._generation += 1
         self._told = {}
         self._taking.clear()
         self._giving_up = ()
         self.changes.clear()
-        self._subscription.assign(())
+        assigned = self._subscription.assigned
+        self._subscription.assign([key for key in assigned if key in kept])
+        for one in assigned.values():
+            one.held = False
 
     # Turns
 
     def end_turn(self, *, in_poll: bool, now: Now) -> None:
         """Give up what is to be given up, if the program is in a poll; leave if it never is."""
-        if not self._topics or self.membership is None:
+        if not self._is_member or self.membership is None:
             return
         if in_poll:
             self._polled_ms = now.mono_ms
@@ -213,7 +252,7 @@ class Rebalancing:
 
     def next_deadline_ms(self) -> int | None:
         """Return when the program has not polled for too long."""
-        return self._poll_due_ms() if self._topics and not self._away else None
+        return self._poll_due_ms() if self._is_member and not self._away else None
 
     # Giving up
 

@@ -151,7 +151,7 @@ class Member:
             for key in given.partitions:
                 self._taken += 1
                 self._lives[key] = self._taken
-            self.engine.heard(now)
+            self.engine.heard(given, now)
         else:
             for key, records in given.items():
                 self._note(key, records)

@@ -98,7 +98,7 @@ class Pipeline:
     def _given(self, given: Given | Change | OdradekError, now: Now) -> None:
         if isinstance(given, Change):
             self._begin_lives(given.partitions)
-            self._consumer.heard(now)
+            self._consumer.heard(given, now)
         elif isinstance(given, OdradekError):
             self._world.note(f"{self._name}: {given}")
             read_on(self._consumer)

@@ -344,3 +344,13 @@ def test_what_waits_for_its_turn_fails_when_an_awaited_producer_is_closed() -> N
         assert [type(outcome) for outcome in outcomes] == [ClientClosedError] * 4
 
     asyncio.run(asyncio.wait_for(use(), WAIT_S))
+
+
+def test_records_handed_over_right_before_the_end_are_written(filled: Any) -> None:
+    async def run() -> None:
+        producer = aio.Producer(filled.bootstrap)
+        many = producer.send_many("t", [(None, b"%d" % n) for n in range(10, 20)])
+        await producer.close()
+        assert [one.offset for one in await many] == list(range(10, 20))
+
+    asyncio.run(run())

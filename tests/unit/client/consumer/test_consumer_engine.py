@@ -16,6 +16,7 @@ from odradek.errors import (
 )
 from transport.driver.calls import response
 from transport.wire.batch import CONTROL
+from transport.wire.batch_filter import filtered
 from transport.wire.checksum import crc32c
 from transport.wire.codec import Buffer, Envelope
 from transport.wire.control import Marker, build_marker
@@ -287,6 +288,66 @@ def test_a_log_that_was_cut_is_noticed(cluster: Any) -> None:
     write(cluster, 7)
     assert poll(engine, cluster, 500) == {T0: [7]}
     assert position(engine, cluster) == 2
+
+
+@pytest.mark.parametrize("policy", ["latest", "earliest", "none"])
+def test_a_cut_above_what_was_given_passes_over_nothing(cluster: Any, policy: str) -> None:
+    cluster.topic("t")
+    for number in range(4):
+        write(cluster, number)
+    engine = make(cluster, "t", auto_offset_reset=policy)
+    engine.seek(T0, 0)
+    cluster.settle()
+    assert poll(engine, cluster, 100, records_max=1) == {T0: [0]}
+    state = cluster.topics["t"].partitions[0]
+    del state.batches[3:]
+    state.end = 3  # 1 and 2 were fetched, not given, and are there yet
+    cluster.elect("t", 0, 2)
+    cluster.settle()
+    write(cluster, 7)
+    given = [poll(engine, cluster, 500) for _ in range(3)]
+    assert [number for one in given for number in one.get(T0, [])] == [1, 2, 7]
+
+
+@pytest.mark.parametrize("policy", ["latest", "none"])
+def test_what_was_fetched_is_given_before_its_end_is_out_of_range(
+    cluster: Any, policy: str
+) -> None:
+    cluster.topic("t")
+    write(cluster, 0, 1)
+    engine = make(cluster, "t", auto_offset_reset=policy)
+    engine.seek(T0, 0)
+    cluster.settle()
+    state = cluster.topics["t"].partitions[0]
+    state.start = state.end = 50  # retention has passed by
+    write(cluster, 50)
+    cluster.advance(100)
+    assert poll(engine, cluster) == {T0: [0, 1]}
+    cluster.advance(1_000)
+    if policy == "none":
+        with pytest.raises(OffsetOutOfRangeError, match="offset 2 is not in the log"):
+            poll(engine, cluster)
+    else:
+        assert position(engine, cluster) == 51
+
+
+def test_a_batch_that_was_compacted_away_ends_no_poll(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0)
+    engine = make(cluster, "t")
+    assert poll(engine, cluster, 100) == {T0: [0]}
+    state = cluster.topics["t"].partitions[0]
+    empty, _ = filtered(read_header(state.batches[0]), ())
+    told: list[Any] = []
+    engine.poll(500, 500, lambda given, _now: told.append(given), cluster.now)
+    state._write(read_header(empty), empty)
+    state.end += 1
+    cluster.release()
+    cluster.advance(100)
+    assert not told, "there may be a record yet"
+    write(cluster, 7)
+    cluster.advance(100)
+    assert [int(record.value) for record in told[0][T0]] == [7]
 
 
 def test_new_partitions_are_read_from_their_beginning(cluster: Any) -> None:

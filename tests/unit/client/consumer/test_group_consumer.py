@@ -76,7 +76,7 @@ class Member:
             return
         if isinstance(given, Change):
             self.changes.append(given)
-            self.engine.heard(now)
+            self.engine.heard(given, now)
         else:
             for key, records in given.items():
                 self.seen += [(key, record.offset) for record in records]
@@ -374,3 +374,101 @@ def test_a_session_shorter_than_brokers_allow_is_told(
     assert f"session_timeout_ms must be from 500 to 1800000, not {session_ms}" in str(
         member.errors[0]
     )
+
+
+def read_all(fleet: PartitionFleet, member: Member) -> None:
+    """Have it read the twelve records there are, and poll on: their commit is due."""
+    fleet.wait(lambda: len(member.seen) == 12)
+
+
+def test_what_is_assigned_by_hand_stays_when_the_group_has_been_left(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m", auto_commit_interval_ms=60_000).subscribe("t")
+    read_all(fleet, member)
+    by_hand = [TopicPartition("t", 1)]
+    member.process.do(lambda now: member.engine.assign(by_hand, now))
+    fleet.wait(lambda: member.committed(0, 1, 2, 3) == [3, 3, 3, 3], 10_000)
+    fleet.world.run_until(lambda: False, limit_ms=1_000)
+    assert member.owns() == [1]
+    fill(fleet, topic, 1, b"d")
+    fleet.wait(lambda: len(member.seen) > 12)
+    assert member.seen[12:] == [(by_hand[0], 3)], "it goes on where it was"
+    other = Member(fleet, "n", reset="latest").subscribe("t")
+    fleet.wait(lambda: other.owns() == [0, 1, 2, 3], 10_000)
+
+
+def test_who_subscribes_anew_while_the_group_is_left_joins_again(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m", auto_commit_interval_ms=60_000).subscribe("t")
+    read_all(fleet, member)
+
+    def again(now: Now) -> None:
+        member.engine.assign((), now)
+        member.engine.subscribe(["t"], now)
+
+    member.process.do(again)
+    fleet.wait(lambda: member.owns() == [])
+    fleet.wait(lambda: member.owns() == [0, 1, 2, 3], 10_000)
+    assert len(member.seen) == 12, "what was read had been committed before"
+
+
+def test_who_closes_while_the_group_is_left_waits_for_that(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m", auto_commit_interval_ms=60_000).subscribe("t")
+    read_all(fleet, member)
+    member.process.do(lambda now: member.engine.assign((), now))
+    member.leave()
+    member.process.kill()
+    other = Member(fleet, "n", session_timeout_ms=30_000).subscribe("t")
+    fleet.wait(lambda: other.owns() == [0, 1, 2, 3], 2_000)
+    assert other.committed(0, 1, 2, 3) == [3, 3, 3, 3]
+
+
+def test_a_listener_may_end_the_subscription_that_it_hears_of(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m")
+
+    def given(change: Any, now: Now) -> None:
+        member.polls = False
+        member.changes.append(change)
+        member.engine.assign((), now)
+        member.engine.heard(change, now)
+
+    member._given = given  # type: ignore[assignment, method-assign]
+    member.subscribe("t", listens=True)
+    fleet.wait(lambda: bool(member.changes))
+    assert member.owns() == []
+
+
+def test_a_loss_while_a_listener_hears_of_something_else_is_told(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m").subscribe("t", listens=True)
+    settle(fleet, member)
+    group = member.group
+    member.polling = False
+    asked = Change(REVOKED, tuple(member.engine.subscription.assigned))
+    group.changes.append(asked)
+
+    def lose(now: Now) -> None:
+        group.on_lost(now)
+        member.engine.heard(asked, now)
+
+    member.process.do(lose)
+    fleet.wait(lambda: not member.owns())
+    assert [change.kind for change in group.changes] == [LOST]
+
+
+def test_a_pattern_that_matches_nothing_any_more_is_a_member_that_reads_nothing(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m")
+    member.process.do(lambda now: member.engine.subscribe_pattern(re.compile("none"), now))
+    member.process.do(member._poll)
+    fleet.wait(lambda: member.group.who.epoch > 0)
+    member.leave()
+    assert member.group.membership.next_deadline_ms() is None, "it is no member any more"
