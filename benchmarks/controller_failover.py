@@ -15,12 +15,17 @@ import time
 from collections.abc import Callable
 from itertools import count
 
+import psutil
+
 from benchmarks.machine import describe
 from odradek import AdminClient, ConfigResource, ConfigResourceType, NewTopic
 from odradek.testing import Cluster
 
 WAIT_S = 120.0
 LOOK_AGAIN_S = 0.1
+QUIET_S, QUIET_SHARE = 0.6, 0.3
+"""Nothing is under way when all nodes together take less than this share of one core for so long:
+longer than a follower's poll waits, by whose answer it hears of what became of its partitions."""
 TOPIC_PARTITIONS = 1_000
 """Of each topic of the load, and what one request may ask for."""
 CHANGED, CHANGED_PARTITIONS = "changed", 10
@@ -75,6 +80,19 @@ def settle(cluster: Cluster, admin: AdminClient, topics: list[str]) -> None:
         )
 
     await_true(followed, "each preferred leader is followed by all")
+    nodes = [psutil.Process(node.pid) for node in cluster.status().nodes]
+
+    def quiet() -> bool:
+        before_s = busy_s(nodes)
+        time.sleep(QUIET_S)
+        return busy_s(nodes) - before_s < QUIET_S * QUIET_SHARE
+
+    await_true(quiet, "no node is busy any more")
+
+
+def busy_s(nodes: list[psutil.Process]) -> float:
+    """Return the seconds of processor that these have taken so far."""
+    return sum(sum(node.cpu_times()[:2]) for node in nodes)
 
 
 def unsettle(cluster: Cluster) -> None:
