@@ -197,7 +197,8 @@ class Replication:
         progress = self._contact(message.sender, message.term, message.round)
         if progress is None:
             return
-        self._note_rebuilding(progress, message.rebuilding)
+        if not self._note_rebuilding(progress, message.rebuilding, message.match_index):
+            return
         if not 0 <= message.match_index <= member.log.last_index and message.success:
             member.rejected_messages += 1
             return
@@ -220,10 +221,16 @@ class Replication:
         for peer, progress in self.progress.items():
             self._feed(peer, progress)
 
-    def _note_rebuilding(self, progress: Progress, loss: int) -> None:
-        """A follower lost its disk, or has made good for that (see ``rebuild.py``)."""
+    def _note_rebuilding(self, progress: Progress, loss: int, holds: LogIndex) -> bool:
+        """A follower lost its disk, or has made good for that (see ``rebuild.py``).
+
+        False: it is whole, but does not hold what it is whole by. That it has said before the loss.
+        """
         if loss == progress.rebuilding:
-            return
+            return True
+        if not loss and holds < progress.rejoin_index:
+            self._member.rejected_messages += 1
+            return False
         progress.rebuilding, progress.rejoin_index = loss, LogIndex(0)
         self._moved = True
         if loss:
@@ -232,6 +239,7 @@ class Replication:
             member.append([Entry(member.term, progress.rejoin_index, ENTRY_NOOP, b"")])
             for peer, each in self.progress.items():
                 self._feed(peer, each)
+        return True
 
     def _back_up(self, progress: Progress, message: AppendResponse) -> None:
         """The logs differ below ``next_index``: go back to where they may agree."""
@@ -314,7 +322,9 @@ class Replication:
         progress = self._contact(message.sender, message.term, message.round)
         if progress is None:
             return
-        self._note_rebuilding(progress, message.rebuilding)
+        holds = message.last_index if message.installed else LogIndex(0)
+        if not self._note_rebuilding(progress, message.rebuilding, holds):
+            return
         if progress.pace is not Pace.SNAPSHOT:
             return
         if message.installed:
