@@ -181,10 +181,16 @@ class Replicas:
                 self._remove(change, ErrorCode.UNKNOWN_TOPIC_ID, now)
             else:
                 self._assign(change, now)
+        self._note_directories()
+
+    def _note_directories(self) -> bool:
+        """Note where logs are, if that has changed; False: the disk refuses."""
         try:
             self._context.directories.note()
         except StorageError as error:
             self._context.report("checkpoints_failed", str(error))
+            return False
+        return True
 
     def _cost_of(self, change: Change) -> int:
         if isinstance(change, Replica):
@@ -263,6 +269,10 @@ class Replicas:
         """As ReplicaHost."""
         self._upkeep.note_cut(replica)
         self._moves.on_cut(replica)
+
+    def may_append(self) -> bool:
+        """As ReplicaHost."""
+        return self._upkeep.settle() and self._note_directories()
 
     def on_begun_later(self, replica: Replica) -> None:
         """As ReplicaHost."""

@@ -64,7 +64,10 @@ class File(Protocol):
         ...
 
     def sync(self) -> None:
-        """Make everything appended before this call durable (fdatasync); StorageError if it fails."""
+        """Make everything appended before this call durable (fdatasync).
+
+        StorageError if it fails, for want of space too, and never DiskFull: what it was to save is lost.
+        """
         ...
 
     def close(self) -> None:
@@ -112,7 +115,7 @@ class Disk(Protocol):
         ...
 
     def sync_folder(self, path: str) -> None:
-        """Make creations, renames and removals in a folder durable."""
+        """Make creations, renames and removals in a folder durable; raises as ``File.sync``."""
         ...
 
     def free_bytes(self, path: str = "") -> int:
@@ -377,7 +380,7 @@ class RealDisk:
 
     def sync_folder(self, path: str) -> None:
         """As Disk."""
-        with _reported("syncing the folder", path):
+        with _reported(_SYNCING, f"the folder {path}"):
             fd = os.open(self._root / path, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(fd)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from nodes.storage import log_times
 from nodes.storage.cleaning import Group
-from nodes.storage.disk import Buffer, Disk, DiskFull, StorageError
+from nodes.storage.disk import Buffer, Disk, DiskFull, File, StorageError
 from nodes.storage.log_files import SWAP_SUFFIX, EpochEntry
 from nodes.storage.log_notes import LogNotes, Note
 from nodes.storage.log_opening import Opened, open_segments
@@ -32,7 +32,6 @@ from transport.wire.ids import LeaderEpoch, Offset, TopicId
 
 RESTS = 2
 """The first call of ``rest`` after a use tells nothing of how long ago that was."""
-
 _BEGINNING = Offset(0)
 
 
@@ -198,8 +197,7 @@ class PartitionLog:
     def append_all(self, batches: Sequence[Batch], now_ms: int) -> None:
         """Append stamped batches in order, all or none; raises as ``append``."""
         self._rests_left = RESTS
-        if self._fault:
-            raise StorageError(f"{self.folder} takes no more after this: {self._fault}")
+        self._refuse_after_fault()
         before = self.log_end_offset
         waiting: list[Batch] = []
         try:
@@ -436,9 +434,8 @@ class PartitionLog:
     def sync(self) -> Offset:
         """Make everything appended so far durable, move and return ``recovery_point``.
 
-        May run in another thread while appends go on; a second one waits.  Raises StorageError, after
-        which the log takes no more: what a failed sync has lost no later one can bring back.
-        """
+        In any thread, while appends go on.  Raises StorageError, after which the log takes no more: what a
+        failed sync has lost no later one can bring back."""
         with self._one_sync:
             self._syncing = True
             try:
@@ -452,23 +449,34 @@ class PartitionLog:
             generation, end = self._generation, self.log_end_offset
             if self._closed:
                 return
+            self._refuse_after_fault()
         try:
             with self._lock:
                 dirty = [segment for segment in self._segments.all if segment.is_dirty]
                 handles = [segment.open_for_sync() for segment in dirty]
             for segment, handle in zip(dirty, handles, strict=True):
-                segment.sync(handle)
+                self._sync_segment(segment, handle)
             self._sync_folder()
             with self._lock:
                 if self._generation == generation:
                     self._finish_sync(end)
         except StorageError as error:
-            # After a cut, what was being synced may be gone: that is no fault of the disk.  And
-            # what did not fit on it are caches: nothing was lost, the next sync may do better.
-            if self._generation == generation:
-                if not isinstance(error, DiskFull):
-                    self._fault = str(error)
+            if not isinstance(error, DiskFull):  # What did not fit are caches: nothing was lost.
+                self._fault = str(error)
+            if not self._closed:
                 raise
+
+    def _sync_segment(self, segment: Segment, handle: File) -> None:
+        try:
+            segment.sync(handle)
+        except StorageError:
+            # One that was cut off or let go meanwhile is closed: no fault.
+            if segment in self._segments.all:
+                raise
+
+    def _refuse_after_fault(self) -> None:
+        if self._fault:
+            raise StorageError(f"{self.folder} takes no more after this: {self._fault}")
 
     def _finish_sync(self, end: Offset) -> None:
         self._notes.settle_name()
@@ -584,5 +592,9 @@ class PartitionLog:
     def _sync_folder(self) -> None:
         if self._folder_dirty:
             self._folder_dirty = False
-            self._disk.sync_folder(self.folder)
-            self._disk.sync_folder(self.folder.rpartition("/")[0])
+            try:
+                self._disk.sync_folder(self.folder)
+                self._disk.sync_folder(self.folder.rpartition("/")[0])
+            except StorageError as error:
+                self._fault = str(error)  # The next sync would find nothing to do.
+                raise

@@ -193,10 +193,14 @@ class Segment:
             self._file = None
 
     def set_aside(self) -> list[str]:
-        """Rename its files so that nobody takes them for a segment; return the new names."""
+        """Rename its files so that nobody takes them for a segment; return the new names.
+
+        The log last: until then it is a segment still, also where the disk refuses in between.
+        """
         self.close()
+        self._kept, self.index_dirty = (0, 0), True
         aside = []
-        for path in (self.path, self._stem + INDEX, self._stem + TIME_INDEX):
+        for path in (self._stem + TIME_INDEX, self._stem + INDEX, self.path):
             if self._disk.exists(path):
                 self._disk.rename(path, path + DELETED_SUFFIX)
                 aside.append(path + DELETED_SUFFIX)

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from nodes.storage.cleaning import Group
+from nodes.storage.disk import StorageError
 from nodes.storage.segment import Segment
 from transport.wire.ids import Offset
 
@@ -59,13 +60,17 @@ class SegmentRow:
 
     def set_aside_before(self, start: Offset) -> list[str]:
         """Take out what lies wholly before an offset, but never the last; return the files."""
-        gone = 0
-        while gone + 1 < len(self.all) and self._bases[gone + 1] <= start:
-            gone += 1
         # The oldest first: whatever of it a crash keeps, what is left has no hole.
-        aside = [path for segment in self.all[:gone] for path in segment.set_aside()]
-        del self.all[:gone]
-        del self._bases[:gone]
+        aside: list[str] = []
+        while len(self.all) > 1 and self._bases[1] <= start:
+            try:
+                aside += self.all[0].set_aside()
+            except StorageError:
+                if not aside:
+                    raise
+                break  # What is aside must be removed; the rest is for the next time.
+            del self.all[0]
+            del self._bases[0]
         return aside
 
     def replace(self, group: Group) -> list[str]:

@@ -114,6 +114,7 @@ class Cluster:
         node = next(node for node in self.nodes if node.name == name)
         self.incarnations[name] = self.incarnations.get(name, 0) + 1
         self._without_power.discard(name)
+        self.disks[name].write_back()
         self.world.note(f"{name} starts as incarnation {self.incarnations[name]}")
         program = self._program(node)
         process = SimulatedProcess(

@@ -2,7 +2,8 @@
 
 A process that is killed loses nothing; a power loss keeps what was synced, and of what was not
 synced any prefix of the bytes (a torn write) and any part of the folder changes.  Bits may flip at
-rest, space may run out, syncs may fail or be slow: faults set these, the disk keeps them.
+rest, space may run out, syncs may fail or be slow, a single call may fail (``hiccup.py``): faults set
+these, the disk keeps them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from random import Random
 
 from nodes.storage.disk import Buffer, DiskFull, File, StorageError
+from tests.simulation.hiccup import Call, Hiccups
 
 WARM_BYTES = 4_096
 WARM_MAX = 16
@@ -26,8 +28,12 @@ class _Bytes:
         self.rewritten = False
         """Cut back since the last sync: the durable bytes are no prefix of the cached ones."""
         self.flipped = False
+        self.unsaved = False
+        """A sync has failed: the kernel takes it for written, and no later one saves it."""
 
     def sync(self) -> None:
+        if self.unsaved:
+            return
         if self.rewritten:
             self.durable = bytearray(self.cached)
             self.rewritten = False
@@ -39,7 +45,7 @@ class _Bytes:
             kept = random.randint(len(self.durable), len(self.cached))
             self.durable += self.cached[len(self.durable) : kept]
         self.cached = bytearray(self.durable)
-        self.rewritten = False
+        self.rewritten = self.unsaved = False
 
 
 class _Folder:
@@ -90,7 +96,7 @@ class SimulatedFile:
 
     def sync(self) -> None:
         self._disk.before_sync(self._path)
-        self._content.sync()
+        self._disk.sync_once(self._path, self._content)
 
     def close(self) -> None:
         pass
@@ -110,6 +116,10 @@ class SimulatedDisk:
         """What was read last, the oldest first: the rest is not in memory."""
         self.failed_folder = ""
         """On a device of its own that is gone: whatever touches what is in it fails."""
+        self.hiccups = Hiccups()
+        self._unsaved_names: dict[str, _Node | None] = {}
+        """What the failed sync of a folder was to make durable; None: that a name is gone."""
+        self._unsaved: list[_Bytes] = []
 
     # The port
 
@@ -150,6 +160,9 @@ class SimulatedDisk:
         path = self.before(path)
         if _parent(path) not in self._names:
             raise StorageError(f"{path}: no such folder")
+        if durable:
+            self.hiccups.meet(Call.SYNC, path)
+        self.hiccups.meet(Call.RENAME, path)
         self.take_space(len(data), path)
         content = _Bytes()
         content.cached += data
@@ -160,11 +173,13 @@ class SimulatedDisk:
         if durable:
             self.before_sync(path)
             content.sync()
+            self._sync_names(_parent(path), [path])
             self._keep_folders(path)
             self._durable_names[path] = content
 
     def rename(self, old: str, new: str) -> None:
         old, new = self.before(old), self.before(new)
+        self.hiccups.meet(Call.RENAME, old)
         for name in [name for name in self._names if name == old or name.startswith(old + "/")]:
             self._names[new + name[len(old) :]] = self._names.pop(name)
 
@@ -178,15 +193,43 @@ class SimulatedDisk:
     def sync_folder(self, path: str) -> None:
         folder = _clean(path)
         self.before_sync(folder)
-        self._keep_folders(folder + "/x" if folder else "x")
         inside = [name for name in self._names if name and _parent(name) == folder]
+        before = [name for name in self._durable_names if name and _parent(name) == folder]
+        gone = [name for name in before if name not in self._names]
+        self._sync_names(folder, inside + gone)
+        self._keep_folders(folder + "/x" if folder else "x")
         there = list(self._durable_names.values())
         # What was renamed first: it leaves its old name to others.
         for name in sorted(inside, key=lambda name: self._names[name] not in there):
-            self._keep(name, self._names[name])
-        for name in [name for name in self._durable_names if name and _parent(name) == folder]:
-            if name not in self._names:
+            if not self._is_unsaved(name):
+                self._keep(name, self._names[name])
+        for name in gone:
+            if not self._is_unsaved(name):
                 _drop(self._durable_names, name)
+
+    def _sync_names(self, folder: str, names: Sequence[str]) -> None:
+        """The names in a folder are about to be made durable; StorageError: they are not, and stay so."""
+        try:
+            self.hiccups.meet(Call.FOLDER_SYNC, folder)
+        except StorageError:
+            for name in names:
+                if self._durable_names.get(name) is not self._names.get(name):
+                    self._unsaved_names[name] = self._names.get(name)
+            raise
+
+    def _is_unsaved(self, name: str) -> bool:
+        unsaved = self._unsaved_names
+        return name in unsaved and unsaved[name] is self._names.get(name)
+
+    def sync_once(self, path: str, content: _Bytes) -> None:
+        """Make a file's content durable, unless this is the call that fails."""
+        try:
+            self.hiccups.meet(Call.SYNC, path)
+        except StorageError:
+            content.unsaved = True
+            self._unsaved.append(content)
+            raise
+        content.sync()
 
     def _keep(self, name: str, node: _Node) -> None:
         """A name is durable now; a folder that was elsewhere takes all in it along."""
@@ -209,6 +252,13 @@ class SimulatedDisk:
         return self._free_bytes
 
     # Faults
+
+    def write_back(self) -> None:
+        """In its own time the kernel has written what failed syncs have not: a process may begin."""
+        for content in self._unsaved:
+            content.unsaved = False
+        self._unsaved.clear()
+        self._unsaved_names.clear()
 
     def lose_power(self, random: Random) -> None:
         """Forget what was not synced."""
@@ -253,6 +303,18 @@ class SimulatedDisk:
         """Tell whether the file that is there is one in which a bit has flipped."""
         content = self._names.get(_clean(path))
         return isinstance(content, _Bytes) and content.flipped
+
+    def durable(self, path: str) -> bytearray | None:
+        """Return what a power loss would leave of the file that is there; None: not even its name.
+
+        To be read only; another object once the file was cut and synced.
+        """
+        path = _clean(path)
+        content, names = self._names.get(path), self._durable_names
+        if not isinstance(content, _Bytes):
+            return None
+        kept = names.get(path) is content or any(node is content for node in names.values())
+        return content.durable if kept else None
 
     def wipe(self, folder: str = "") -> None:
         """Forget everything below a folder, as a new disk would."""

@@ -12,6 +12,7 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.losses import Losses
 from tests.simulation.network import USUAL_DELAY_US
 from tests.simulation.process import JOB_US, TURN_US
+from tests.simulation.shape import draw_hiccups
 from tests.simulation.wires import Cut
 
 PAUSE_MS = (150, 2_500)
@@ -56,6 +57,8 @@ class Faults:
         ]
         self._kinds = random.sample(kinds, random.randint(1, len(kinds)))
         """A swarm: each seed has its own mix of faults."""
+        if draw_hiccups(self.world.seed):
+            self._kinds.append(self.losses.fail_once)
         names = ", ".join(kind.__name__.strip("_") for kind in self._kinds)
         self.world.note(f"faults: {names}, intensity {self._intensity}")
         self._next()

@@ -12,6 +12,7 @@
   The operator has it rebuilt from the others.
 * Disks that fill up, and syncs that fail, for a while; or the device of one log directory, of a
   broker that has several.  A broker whose logs have failed is restarted.
+* In some runs single calls that fail: a rename, or a sync of a file or of a folder.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ from nodes.config import REBUILD_MARK
 from nodes.storage.disk import StorageError
 from tests.simulation.cluster import Cluster
 from tests.simulation.health import brokers_are_whole, has_failed_logs, quorum_is_whole
+from tests.simulation.hiccup import Call
 from transport.wire.ids import NO_NODE
 
 FULL_MS = (200, 5_000)
 FAILING_MS = (50, 2_000)
 RECOVERY_MAX_MS = 20_000
 LATENT_MS = (0, 3_000)
+PASSES = (0, 0, 0, 1, 3)
+"""So many calls of its kind go well before one fails."""
 LOOK_MS = 250
 TEND_MS = 2_000
 PLENTY_BYTES = 1 << 40
@@ -88,6 +92,7 @@ class Losses:
             disk.set_free_bytes(PLENTY_BYTES)
             disk.failing_sync = False
             disk.failed_folder = ""
+            disk.hiccups.forget()
 
     # Power
 
@@ -266,6 +271,15 @@ class Losses:
             disk.failing_sync = False
 
         self._later(FAILING_MS, mend)
+
+    def fail_once(self) -> None:
+        """Let one call to a disk fail, and nothing after it."""
+        random = self.world.random
+        name, call = random.choice(self.cluster.names()), random.choice(list(Call))
+        full, passes = random.random() < 0.5, random.choice(PASSES)
+        why = "for want of space, " if full else ""
+        self.world.note(f"a {call.value} of {name} is to fail, {why}after {passes} others")
+        self.cluster.disks[name].hiccups.expect(call, full=full, passes=passes)
 
     def fail_directory(self, name: str) -> None:
         """Let the device of one log directory be gone, and come back with all that was on it."""

@@ -78,6 +78,8 @@ MOVING_SHARE = 0.15
 """Of all seeds: clusters that move from mode ``zookeeper`` to ``kraft``, and back."""
 JUDGED_SHARE = 0.15
 """Of all seeds."""
+HICCUPS_SHARE = 0.25
+"""Of all seeds: those in which single calls to disks fail."""
 MODES = (*QUORUM_ROLES, MOVING)
 """What the mode of a run may be."""
 SHARDS = (1, 2, 3, 8)
@@ -217,6 +219,11 @@ def draw_foreign_kind(seed: int) -> dict[str, int]:
         return {}
     kind = random.choice(sorted(FOREIGN_KINDS))
     return {kind: random.choice(FOREIGN_KINDS[kind])}
+
+
+def draw_hiccups(seed: int) -> bool:
+    """Draw whether single calls to disks fail, from a generator of its own as well."""
+    return Random(f"hiccups of {seed}").random() < HICCUPS_SHARE
 
 
 def draw_shape(random: Random, mode: str = "zookeeper") -> Shape:

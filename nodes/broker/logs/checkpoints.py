@@ -58,11 +58,12 @@ def still_noted(
 
 def take_clean_stop(disk: Disk) -> bool:
     """Tell whether the last stop was an orderly one, and take the mark away for good."""
-    if not disk.exists(CLEAN_STOP):
-        return False
-    disk.remove(CLEAN_STOP)
+    is_there = disk.exists(CLEAN_STOP)
+    if is_there:
+        disk.remove(CLEAN_STOP)
+    # Also where a process before this one has removed it, and could not sync that.
     disk.sync_folder("")
-    return True
+    return is_there
 
 
 def mark_clean_stop(disk: Disk) -> None:

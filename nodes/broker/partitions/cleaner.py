@@ -13,7 +13,7 @@ from nodes.broker.partitions.replica import Replica, ReplicaState
 from nodes.core.partition.events import MarkersCleaned
 from nodes.storage.cleaning import Cleaning, CleaningPlan, Group
 from nodes.storage.compaction import Dirt, dirt_of
-from nodes.storage.disk import Damaged, StorageError
+from nodes.storage.disk import Damaged, DiskFull, StorageError
 from nodes.storage.partition_log import PartitionLog
 from transport.kernel import Now
 from transport.wire.ids import PartitionKey
@@ -113,7 +113,8 @@ class LogCleaner:
             up_to = core.last_stable_offset
             return dirt_of(log.segments, compaction, log.cleaned_to, up_to, now.wall_ms)
         except StorageError as error:
-            self._fail(replica, error, now)
+            # To begin a segment, files are synced; and nobody else would tell that it failed.
+            self._fail(replica, error, now, is_unusable=not isinstance(error, DiskFull))
             return None
 
     # A pass

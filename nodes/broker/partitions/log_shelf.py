@@ -134,7 +134,7 @@ class LogShelf:
             or upkeep.log_start_offset(name) > log.log_start_offset
         ):
             # Of an earlier log of this name: it must not be believed of this one after a crash.
-            self._upkeep.note_all(durable=True)
+            self._upkeep.note_all()
 
     def _failed(self, replica: Replica, error: BaseException, now: Now) -> None:
         if replica.state is not ReplicaState.OPENING:

@@ -78,16 +78,18 @@ class LogStarts:
 
         self._context.ports.pool.submit(lambda: self._write(present, turn), done)
 
-    def write_now(self) -> None:
-        """Write what differs from what was written, in this thread."""
+    def write_now(self) -> bool:
+        """Write what differs from what was written, in this thread; False: the disk refuses."""
         present = self._present()
         if present == self._written:
-            return
+            return True
         self._turn += 1
         try:
             self._write(present, self._turn)
         except StorageError as error:
             self._context.report("checkpoints_failed", str(error))
+            return False
+        return True
 
     def _write(self, present: Mapping[TopicPartition, Offset], turn: int) -> None:
         with self._lock:

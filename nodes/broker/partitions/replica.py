@@ -119,6 +119,10 @@ class ReplicaHost(Protocol):
         """The log was cut: a recovery point noted above its end is wrong before the next append."""
         ...
 
+    def may_append(self) -> bool:
+        """Tell whether all is noted that must be before an append; tries what the disk has refused."""
+        ...
+
     def on_begun_later(self, replica: Replica) -> None:
         """The log begins later than before: that must be noted before anybody relies on it."""
         ...
@@ -415,6 +419,8 @@ class Replica:
         self._context.appended_ms = now.mono_ms
         self._context.appended_bytes += sum(header.size_bytes for _, header in batches)
         try:
+            if not self._host.may_append():
+                raise DiskFull(f"{self.name}: what must be noted before could not be")
             log.append_all(batches, now.wall_ms)
         except StorageError as error:
             self._context.count("appends_failed")

@@ -80,6 +80,8 @@ class Upkeep:
             interval_ms=lambda: context.config.log.recovery_checkpoint_interval_ms,
         )
         self._started = False
+        self._is_settled = True
+        """Nothing is due to be durable that the disk has refused."""
 
     def start(self, now: Now) -> None:
         """Begin to keep time; again does nothing."""
@@ -121,12 +123,22 @@ class Upkeep:
 
     # Writing it down
 
-    def note_all(self, *, durable: bool = False) -> None:
-        """Write the checkpoints that differ from what was written last."""
-        if durable:
-            self.log_starts.write_now()
-        for file in _PRESENT:
-            self._note(file, self._all_of(file), durable=durable)
+    def note_all(self) -> None:
+        """Write the checkpoints that differ from what was written last, durably.
+
+        Where the disk refuses, nothing may be appended before ``settle`` has made up for it.
+        """
+        again = not self._is_settled
+        noted = [
+            self._note(file, self._all_of(file), durable=True, again=again) for file in _PRESENT
+        ]
+        self._is_settled = self.log_starts.write_now() and all(noted)
+
+    def settle(self) -> bool:
+        """Have everything durable that must be before an append; False: the disk refuses still."""
+        if not self._is_settled:
+            self.note_all()
+        return self._is_settled
 
     def note_cut(self, replica: Replica) -> None:
         """Write down, before a log is written to, that less of it is synced than was noted, or that it
@@ -136,18 +148,22 @@ class Upkeep:
             log.recovery_point < self.recovery_point(name)
             or log.log_start_offset < self.log_start_offset(name)
         ):
-            self.note_all(durable=True)
+            self.note_all()
 
-    def _note(self, file: str, present: Offsets, *, durable: bool = False) -> None:
-        if present == self._written[file]:
-            return
+    def _note(
+        self, file: str, present: Offsets, *, durable: bool = False, again: bool = False
+    ) -> bool:
+        """Write a checkpoint, also one that is written already if ``again``; False: the disk refuses."""
+        if present == self._written[file] and not again:
+            return True
         try:
             write_checkpoint(self._context.disk, file, present, durable=durable)
         except StorageError as error:
             self._context.report("checkpoints_failed", str(error))
             self._look_at_all = True
-            return
+            return False
         self._written[file] = present
+        return True
 
     def _all_of(self, file: str) -> Offsets:
         """Of a log that is not open yet, or cannot be read, what was noted stays."""
@@ -213,7 +229,7 @@ class Upkeep:
                 clean = False
             elif replica.log is not None:
                 clean = replica.flush() and clean
-        self.note_all(durable=True)
+        self.note_all()
         for replica in self._replicas():
             replica.close()
         try:

@@ -29,6 +29,7 @@ from tests.simulation.checkers.replicas_equal import check_replicas_equal
 from tests.simulation.checkers.sound_isr import SoundIsr, check_settled
 from tests.simulation.checkers.sound_reassignment import Reassigned
 from tests.simulation.checkers.survivors import Survivors
+from tests.simulation.checkers.truly_synced import TrulySynced
 from tests.simulation.checkers.watermarks import Watermarks
 from tests.simulation.cluster import Cluster, broker_of
 from tests.simulation.process import SimulatedProcess
@@ -38,8 +39,9 @@ from transport.wire.ids import MetadataPosition, NodeId, PartitionKey
 class BrokerWatch:
     """All that is checked of the brokers."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, synced: TrulySynced) -> None:
         self._cluster = cluster
+        self._synced = synced
         self.survivors = Survivors()
         self.watermarks = Watermarks()
         self._images = ImageChain()
@@ -80,6 +82,7 @@ class BrokerWatch:
             if seen.get(replica) == state:
                 continue
             seen[replica] = state
+            self._synced.look_at_log(host, replica)
             if leader is not None:
                 self._look_at_leader(host, server, replica, leader)
             else:
@@ -311,7 +314,7 @@ def _replicas(server: BrokerServer) -> Iterator[Replica]:
 def _state(core: PartitionCore) -> tuple[object, ...]:
     """Return all that is looked at of a replica."""
     log, leader = core._log, core._leader
-    ends = (log.log_start_offset, log.high_watermark, log.log_end_offset)
+    ends = (log.log_start_offset, log.high_watermark, log.log_end_offset, log.durable_offset)
     if leader is None:
         return ends
     return (*ends, leader, leader.record, leader.settings, leader.isr.members)

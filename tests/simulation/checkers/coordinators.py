@@ -22,6 +22,7 @@ from tests.simulation.checkers.session_grace import check_grace
 from tests.simulation.checkers.session_model import SessionModel
 from tests.simulation.checkers.swept import check_forest
 from tests.simulation.checkers.terms_forward import TermsForward
+from tests.simulation.checkers.truly_synced import TrulySynced
 from tests.simulation.checkers.voters import VotersDecide
 from tests.simulation.cluster import coordinator_of
 from tests.simulation.process import SimulatedProcess
@@ -33,8 +34,9 @@ from transport.wire.messages.raft import Entry
 class CoordinatorWatch:
     """All that is checked of the coordinators."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, synced: TrulySynced) -> None:
         self._world = world
+        self._synced = synced
         self._leaders = OneLeaderPerTerm()
         self._terms = TermsForward()
         self._voters = VotersDecide()
@@ -60,6 +62,7 @@ class CoordinatorWatch:
         if self._processes.get(host) is not process:
             self._processes[host] = process
             self._restarted(host, member)
+        self._synced.look_at_journal(host, server._quorum)
         self._members[member.node] = member
         self._hosts[member.node] = host
         self._voters.look(member)

@@ -7,7 +7,9 @@ from nodes.coordinator.server import CoordinatorServer
 from nodes.kraft.server import KraftServer
 from tests.simulation.checkers.brokers import BrokerWatch
 from tests.simulation.checkers.coordinators import CoordinatorWatch
+from tests.simulation.checkers.failed_sync import FailedSyncs
 from tests.simulation.checkers.mirrors import Mirrors
+from tests.simulation.checkers.truly_synced import TrulySynced
 from tests.simulation.cluster import Cluster
 from tests.simulation.process import Inputs, SimulatedProcess
 
@@ -16,9 +18,11 @@ class Observer:
     """Raises a Violation in the very turn that breaks a promise."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self.coordinators = CoordinatorWatch(cluster.world)
-        self.brokers = BrokerWatch(cluster)
+        synced = TrulySynced(cluster.disks)
+        self.coordinators = CoordinatorWatch(cluster.world, synced)
+        self.brokers = BrokerWatch(cluster, synced)
         self._mirrors = Mirrors()
+        self._failed_syncs = FailedSyncs(cluster.disks)
         for process in cluster.processes.values():
             self._attach(process)
         start = cluster.start
@@ -41,6 +45,7 @@ class Observer:
         process.on_turn = look
 
     def _look(self, process: SimulatedProcess) -> None:
+        self._failed_syncs.look(process)
         program = process.program
         if isinstance(program, BrokerServer):
             self.brokers.look(process, program)
@@ -63,3 +68,4 @@ class Observer:
         """Assert what must hold once everything has healed and come to rest."""
         self.coordinators.finish()
         self.brokers.finish()
+        self._failed_syncs.finish()

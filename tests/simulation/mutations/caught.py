@@ -33,6 +33,8 @@ CAUGHT: dict[str, int] = {
     "duplicate-batch-not-recognised": 2,
     "ephemeral-kept-after-its-session": 1,
     "epochs-begin-anew": 2,
+    "failed-snapshot-passed-over": 5,
+    "failed-sync-taken-for-done": 1,
     "folder-left-behind": 4,
     "gap-in-sequences-accepted": 1,
     "given-before-it-was-let-go": 1,

@@ -18,6 +18,7 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
 from tests.simulation.mutations import (
     control,
+    disks,
     foreigners,
     groups,
     kraft,
@@ -45,6 +46,7 @@ PLANTED = (
     kraft,
     listeners,
     foreigners,
+    disks,
 )
 """The modules that register mutations when they are imported."""
 SAFETY_MS = 5_000
@@ -211,6 +213,8 @@ def _kind(faults: Faults, name: str) -> Callable[[], None]:
         return partial(AIMED[name], faults)
     if name == "fill_disk":
         return faults.losses._fill_disk
+    if name == "fail_once":
+        return faults.losses.fail_once
     return cast("Callable[[], None]", getattr(faults, name))
 
 

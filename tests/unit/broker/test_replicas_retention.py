@@ -165,10 +165,10 @@ def test_what_is_noted_of_a_log_stays_until_its_replica_is_met() -> None:
     delete(fleet, key, 1)
     context, name = fleet.server(1).context, TopicPartition("t", 0)
     upkeep = Upkeep(context, lambda: ())
-    upkeep.note_all(durable=True)
+    upkeep.note_all()
     assert read_checkpoint(context.disk, LOG_STARTS) == {name: 1}
     upkeep.meet(name)
-    upkeep.note_all(durable=True)
+    upkeep.note_all()
     assert read_checkpoint(context.disk, LOG_STARTS) == {}
 
 

@@ -108,6 +108,25 @@ def test_no_space_has_an_error_of_its_own(disk: Disk, monkeypatch: pytest.Monkey
     file.close()
 
 
+def test_a_sync_for_which_there_is_no_space_is_no_refusal(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was to save is lost, of a folder as of a file: nobody may just try again later."""
+    file = disk.open("a")
+
+    def full(_fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        patched.setattr("nodes.storage.disk._sync_data", full)
+        for sync in (file.sync, lambda: disk.sync_folder("")):
+            with pytest.raises(StorageError, match="No space left") as caught:
+                sync()
+            assert not isinstance(caught.value, DiskFull)
+    file.close()
+
+
 def test_a_partial_write_is_finished(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     file = disk.open("a")
     whole = os.pwritev
