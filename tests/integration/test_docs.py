@@ -121,3 +121,17 @@ def test_the_commands_of_a_document_work_as_printed(document: str, shell: dict[s
             if output and "…" not in output:
                 assert printed.strip() == output.strip(), f"$ {command}"
     assert ran >= 4
+
+
+def test_the_tests_that_are_printed_pass(tmp_path: Path) -> None:
+    ((_, program),) = [block for block in blocks("docs/testing.md") if block[0] == "python"]
+    (tmp_path / "test_printed.py").write_text(program, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "."],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=COMMAND_MAX_S,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
