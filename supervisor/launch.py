@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -139,17 +140,23 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
     return plan
 
 
-def _check_certificates(settings: Settings) -> None:
-    """Raise ConfigError where the listeners could not speak TLS with the files they are given."""
+def _check_certificates(settings: Settings) -> str:
+    """Raise ConfigError where the listeners could not speak TLS with the files they are given.
+
+    Returns what is wrong with the certificate itself; empty: nothing.  One that has expired stops no
+    start: it is the listeners' clients that refuse it, and the nodes and all others need none.
+    """
     files = settings.security.tls_files()
     if files is None:
-        return
+        return ""
     from transport.sockets.tls import read_credentials
 
     try:
-        read_credentials(files)
+        _, own = read_credentials(files)
     except TlsError as error:
         raise ConfigError(str(error)) from None
+    trouble = own.trouble(time.time())
+    return trouble and f"[security] tls_certificate = {files.certificate!r}: {trouble}"
 
 
 def _made(launch: Launch, settings: Settings, data_dir: DataDir, before: Cluster | None) -> Cluster:
@@ -304,6 +311,9 @@ def _supervise(
     from transport.sockets.curve import Guard, KeysError
 
     console.open(plan, outcome)
+    trouble = _check_certificates(plan.settings)
+    if trouble:
+        console.say(f"warning: {trouble}")
     engine = Supervisor(
         plan,
         children,

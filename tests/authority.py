@@ -29,9 +29,18 @@ class Authority:
         part.write_bytes(content)
         return part.replace(path)
 
-    def listener(self, name: str = "listener", *, asks: bool = False) -> TlsFiles:
-        """Make a certificate for this machine; ``asks``: clients have to show one of ours."""
-        made = self._ca.issue_cert("localhost", "127.0.0.1", common_name=name)
+    def listener(
+        self, name: str = "listener", *, asks: bool = False, days: tuple[int, int] = (-1, 365)
+    ) -> TlsFiles:
+        """Make a certificate for this machine; ``asks``: clients have to show one of ours.
+
+        ``days``: from today, between which it is good.
+        """
+        now = datetime.datetime.now(datetime.UTC)
+        begins, ends = (now + datetime.timedelta(days=each) for each in days)
+        made = self._ca.issue_cert(
+            "localhost", "127.0.0.1", common_name=name, not_before=begins, not_after=ends
+        )
         certificate, key = self._write(name, made)
         return TlsFiles(str(certificate), str(key), str(self.ca) if asks else "")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from odradek.cluster.node_window import Metrics
+from transport.sockets.certificate import EXPIRES_SOON_S
 from transport.wire.messages.cluster import HealthResponse, NodeEndpoints
 
 CLOCK_SPREAD_MAX_MS = 1_000
@@ -20,7 +21,6 @@ DESCRIPTORS_MIN = 4_096
 DESCRIPTORS_USED_MAX = 0.8
 LATE_MEAN_MAX_MS = 50
 DAY_S = 86_400
-CERTIFICATE_DAYS_MIN = 14
 
 ERROR, WARNING = "error", "warning"
 
@@ -119,7 +119,7 @@ def _of_certificate(report: Report, now_s: float) -> Iterator[Finding]:
         )
         if days < 0:
             yield Finding(ERROR, report.node.name, "its listeners' certificate has expired", advice)
-        elif days < CERTIFICATE_DAYS_MIN:
+        elif days * DAY_S < EXPIRES_SOON_S:
             what = f"its listeners' certificate expires in {days:.0f} days"
             yield Finding(WARNING, report.node.name, what, advice)
 

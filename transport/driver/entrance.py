@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from time import time
 from typing import TYPE_CHECKING
 
 from transport.sockets.certificate import TlsError, TlsFiles
@@ -68,7 +69,11 @@ class Entrance:
 
     def _tell_certificate(self) -> None:
         assert self._credentials is not None
-        self._figures[CERTIFICATE_EXPIRES] = self._credentials.certificate.expires_s
+        certificate = self._credentials.certificate
+        self._figures[CERTIFICATE_EXPIRES] = certificate.expires_s
+        trouble = certificate.trouble(time())
+        if trouble:
+            _logger.warning("the certificate of %s: %s", self._endpoint, trouble)
 
     def turn_away(self, address: str, figure: str, why: str) -> None:
         """Somebody was not let in."""

@@ -36,6 +36,8 @@ _ENCODINGS = {
 _UNIVERSAL_STRING = 0x1C
 """Written as its bytes too: so Java does."""
 _VERSION, _UTC_TIME = 0xA0, 0x17
+EXPIRES_SOON_S = 14 * 86_400
+"""So long before, whoever has to renew a listener's certificate is warned."""
 
 
 class TlsFiles(NamedTuple):
@@ -54,8 +56,19 @@ class Certificate(NamedTuple):
     subject: str
     """The distinguished name as RFC 2253 has it, and as ZooKeeper's scheme ``x509`` writes it."""
     common_names: tuple[str, ...]
+    begins_s: int
     expires_s: int
-    """Seconds since 1970."""
+    """From when and until when it is good, in seconds since 1970."""
+
+    def trouble(self, now_s: float) -> str:
+        """Return what its owner has to hear at once; empty: nothing."""
+        if self.expires_s <= now_s:
+            return f"it has expired, on {_date(self.expires_s)}: clients refuse it"
+        if self.begins_s > now_s:
+            return f"it is good from {_date(self.begins_s)} on: clients refuse it until then"
+        if self.expires_s <= now_s + EXPIRES_SOON_S:
+            return f"it expires soon, on {_date(self.expires_s)}"
+        return ""
 
 
 class TlsError(Exception):
@@ -77,7 +90,7 @@ def read_certificate(der: bytes) -> Certificate:
         next(fields)  # by whom
         _, validity = next(fields)
         _, subject = next(fields)
-        *_, (time_tag, expires) = _inside(validity)
+        begins, expires = _inside(validity)
         names = [
             [_attribute(one) for _, one in _inside(several)] for _, several in _inside(subject)
         ]
@@ -86,7 +99,8 @@ def read_certificate(der: bytes) -> Certificate:
             tuple(
                 _text(*value) for several in names for oid, value in several if oid == COMMON_NAME
             ),
-            _seconds(time_tag, expires.decode("ascii")),
+            _seconds(*begins),
+            _seconds(*expires),
         )
     except (IndexError, KeyError, StopIteration, ValueError) as error:
         raise MalformedCertificate(f"a certificate cannot be read ({error!r})") from None
@@ -148,8 +162,13 @@ def _encoded(tag: int, contents: bytes) -> bytes:
     return bytes((tag, 0x80 | len(digits))) + digits + contents
 
 
-def _seconds(tag: int, text: str) -> int:
+def _seconds(tag: int, contents: bytes) -> int:
+    text = contents.decode("ascii")
     # Two digits of a year are of the years 1950 to 2049 (RFC 5280, 4.1.2.5.1).
     if tag == _UTC_TIME:
         text = ("19" if text[0] >= "5" else "20") + text
     return calendar.timegm(time.strptime(text, "%Y%m%d%H%M%SZ"))
+
+
+def _date(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

@@ -16,8 +16,9 @@ import pytest
 
 from nodes.config import ConfigError
 from odradek.testing import Cluster, ClusterError, wait_until
-from supervisor.data_dir import DataDir
+from supervisor.data_dir import SUPERVISOR_LOG, DataDir
 from supervisor.launch import Launch, find_namesake, prepare
+from tests.authority import Authority
 
 STAND_IN = (sys.executable, "-P", str(Path(__file__).with_name("stand_in_supervisor.py")))
 SMALL = "[cluster]\nname = 'small'\nbrokers = 1\ncoordinators = 1\n"
@@ -286,6 +287,20 @@ def test_a_cluster_for_tests_ends_with_the_process_that_started_it(tmp_path: Pat
     done = subprocess.run([sys.executable, "-c", code], check=False, timeout=50)
     assert done.returncode == 7
     wait_until(lambda: running_in(tmp_path) == [], "everything has ended")
+
+
+def test_a_start_says_that_the_listeners_certificate_has_expired(
+    tmp_path: Path, small: Path
+) -> None:
+    files = Authority(tmp_path / "signed").listener(days=(-9, -1))
+    security = f"[security]\ntls_certificate = '{files.certificate}'\ntls_key = '{files.key}'\n"
+    small.write_text(SMALL + security)
+    data_dir = tmp_path / "data"
+    started = odradek(data_dir, "start", str(small), "--detach")
+    said = (data_dir / SUPERVISOR_LOG).read_text()
+    assert odradek(data_dir, "stop").returncode == 0
+    assert (started.returncode, started.stderr) == (0, "")
+    assert f"warning: [security] tls_certificate = '{files.certificate}': it has expired" in said
 
 
 def test_the_unrelated_distribution_of_our_name_is_found(tmp_path: Path) -> None:

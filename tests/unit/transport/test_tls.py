@@ -545,6 +545,29 @@ def test_files_that_cannot_be_used_are_named_by_their_setting(
             )
 
 
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        ((-9, -1), "it has expired, on [-0-9]+ [:0-9]+ UTC: clients refuse it"),
+        ((1, 9), "it is good from [-0-9]+ [:0-9]+ UTC on: clients refuse it until then"),
+        ((-9, 13), "it expires soon, on [-0-9]+ [:0-9]+ UTC"),
+        ((-9, 15), ""),
+    ],
+)
+def test_an_own_certificate_that_is_not_good_stops_no_start_and_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, days: tuple[int, int], said: str
+) -> None:
+    files = Authority(tmp_path).listener(days=days)
+    with caplog.at_level(logging.WARNING):
+        server = Server(tls=files).run()
+    try:
+        told = [record.getMessage() for record in caplog.records]
+        assert len(told) == bool(said)
+        assert all(re.fullmatch(f"the certificate of tcp://.*: {said}", text) for text in told)
+    finally:
+        server.close()
+
+
 def test_the_certificates_of_the_docs_do(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "listeners.md").read_text(encoding="utf-8")
     (commands,) = re.findall(r"^```sh\n(new\(\).*?)^```", page, re.MULTILINE | re.DOTALL)
