@@ -17,7 +17,7 @@ from nodes.core.shard import Asked, ShardEffects, ShardEvent, ShardRecord, Told
 from transport.kernel import Now, earliest
 from transport.wire.assignors import DEFAULT_ASSIGNOR
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import PartitionKey
+from transport.wire.ids import MemberId, PartitionKey
 from transport.wire.messages.group_offsets import (
     OffsetCommitRequest,
     OffsetDeleteRequest,
@@ -41,6 +41,10 @@ from transport.wire.messages.transactions import WriteTxnMarkersRequest
 
 RETENTION_INTERVAL_MS = 60_000
 """Between two looks for offsets that are old enough to be forgotten."""
+FORGOTTEN_AT_ONCE = 500
+"""Offsets: a few milliseconds of work for whoever waits behind it."""
+
+_Forget = Callable[[Step, Group, int], bool]
 
 
 class GroupCore:
@@ -50,6 +54,8 @@ class GroupCore:
         self._groups = Groups()
         self._facts = Facts(settings, new_id)
         self._look_ms: int | None = None
+        self._to_forget: dict[tuple[_Forget, str], None] = {}
+        """In which groups offsets may have to be forgotten, and why."""
 
     def apply(self, record: ShardRecord) -> None:
         """Take over one record of the log."""
@@ -88,7 +94,8 @@ class GroupCore:
     def next_deadline_ms(self) -> int | None:
         """Return when a member is due, a round ends, or old offsets are looked for."""
         rounds = (one.due_ms for one in self._facts.rounds.values())
-        return earliest(self._look_ms, self._facts.next_wake_ms(), *rounds)
+        forget_ms = 0 if self._to_forget else self._look_ms
+        return earliest(forget_ms, self._facts.next_wake_ms(), *rounds)
 
     def group(self, group_id: str) -> Group | None:
         """Return a group, for tests and descriptions; to be read only."""
@@ -104,10 +111,20 @@ class GroupCore:
         # What a pattern has found is known by the topics there were.
         read = {group_id for group_id in self._by_pattern() if self._reads(group_id, changed)}
         self._facts.take(catalogue)
-        for group_id, group in list(self._groups.by_id.items()):
-            offsets.forget_topics(step, group)
+        for group_id, group in self._groups.by_id.items():
+            self._to_forget[offsets.forget_topics, group_id] = None
             if group_id in read or self._reads(group_id, changed):
                 reconciliation.settle(step, group)
+        self._forget(step)
+
+    def _forget(self, step: Step) -> None:
+        """Forget what is to be forgotten, as much as one step may: a topic or a group can have very
+        many offsets, and all of a step is one batch."""
+        while self._to_forget and (room := FORGOTTEN_AT_ONCE - len(step.effects.append)) > 0:
+            forget, group_id = next(iter(self._to_forget))
+            group = self._groups.by_id.get(group_id)
+            if group is None or forget(step, group, room):
+                del self._to_forget[forget, group_id]
             self._prune(group_id)
 
     def _by_pattern(self) -> list[str]:
@@ -130,22 +147,27 @@ class GroupCore:
 
     def _tick(self, step: Step) -> None:
         now_ms = step.now.mono_ms
+        ending: dict[str, dict[MemberId, str]] = {}
         for group_id, member_id in self._facts.due(now_ms):
             group = self._groups.by_id.get(group_id)
             if group is None:
                 self._facts.soft.pop(group_id, None)
             elif member_id in group.members:
-                reconciliation.look_at(step, group, member_id)
+                reason = reconciliation.look_at(step, group, member_id)
+                if reason:
+                    ending.setdefault(group_id, {})[member_id] = reason
             elif group_id in self._facts.rounds:
                 classic.look_at(step, group, member_id)
+        for group_id, reasons in ending.items():
+            reconciliation.remove(step, self._groups.by_id[group_id], reasons)
         for group_id, one in list(self._facts.rounds.items()):
             if one.due_ms is not None and one.due_ms <= now_ms:
                 classic.go_on_without(step, self._groups.find(group_id))
         if self._look_ms is not None and self._look_ms <= now_ms:
             self._look_ms = now_ms + RETENTION_INTERVAL_MS
-            for group in list(self._groups.by_id.values()):
-                offsets.forget_old(step, group)
-                self._prune(group.group_id)
+            for group_id in self._groups.by_id:
+                self._to_forget[offsets.forget_old, group_id] = None
+        self._forget(step)
 
     def check(self) -> None:
         """Assert N1 to N6."""

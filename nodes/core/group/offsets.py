@@ -188,23 +188,32 @@ def on_delete(step: Step, token: object, body: OffsetDeleteRequest) -> None:
     step.reply(token, OffsetDeleteResponse(ErrorCode.NONE, "", tuple(outcomes)))
 
 
-def forget_topics(step: Step, group: Group) -> None:
-    """Forget what was committed for topics that are no more."""
+def forget_topics(step: Step, group: Group, most: int) -> bool:
+    """Forget what was committed for topics that are no more; False: there is more than ``most``."""
     topics = step.facts.catalogue.by_id
-    for key in [key for key in group.offsets if key.topic_id not in topics]:
+    gone = [key for key in group.offsets if key.topic_id not in topics]
+    for key in gone[:most]:
         step.write(group, Kind.OFFSET, *key, value=None)
+    return len(gone) <= most
 
 
-def forget_old(step: Step, group: Group) -> None:
-    """Forget offsets, and then the group, once it has been without members for long enough."""
+def forget_old(step: Step, group: Group, most: int) -> bool:
+    """Forget offsets, and then the group, once it has been without members for long enough.
+
+    False: there are more than ``most``.
+    """
     if group.members or step.facts.is_classic(group.group_id):
-        return
+        return True
     retention_ms = step.facts.settings.offsets_retention_ms
     empty_since_ms = -1 if group.value is None else group.value.empty_since_ms
-    for key, value in list(group.offsets.items()):
-        since_ms = max(empty_since_ms, value.commit_ms)
-        if step.now.wall_ms - since_ms >= retention_ms:
-            step.write(group, Kind.OFFSET, *key, value=None)
+    old = [
+        key
+        for key, value in group.offsets.items()
+        if step.now.wall_ms - max(empty_since_ms, value.commit_ms) >= retention_ms
+    ]
+    for key in old[:most]:
+        step.write(group, Kind.OFFSET, *key, value=None)
     is_old = group.value is not None and step.now.wall_ms - empty_since_ms >= retention_ms
     if is_old and not group.offsets:
         step.write(group, Kind.GROUP, value=None)
+    return len(old) <= most

@@ -107,6 +107,26 @@ def test_offsets_of_a_topic_that_is_gone_are_gone(bench: Bench) -> None:
     assert bench.committed(("t", 0), ("u", 0)) == [-1, 6]
 
 
+def test_what_many_have_committed_is_forgotten_in_pieces(bench: Bench) -> None:
+    """All of a step is one batch, and whoever asks meanwhile waits for it."""
+    bench.tell(topic("t", 900), topic("u", 1))
+    commits = {("t", number): 5 for number in range(900)}
+    bench.commit({**commits, ("u", 0): 6})
+    bench.written.clear()
+    bench.tell(topic("u", 1))
+    assert bench.committed(("u", 0)) == [6]
+    bench.wait(0)
+    assert bench.written == [500, 0, 400]
+    assert bench.committed(("t", 0), ("t", 899), ("u", 0)) == [-1, -1, 6]
+    bench.tell(topic("t", 900), topic("u", 1))
+    bench.commit(commits)
+    bench.written.clear()
+    bench.wait(8 * DAY_MS)
+    assert max(bench.written) <= 500
+    assert bench.core.group("g") is None
+    assert bench.log == {}
+
+
 def test_offsets_are_kept_while_there_are_members_and_a_week_longer(bench: Bench) -> None:
     reader = Reader(bench, "a", "t", session_timeout_ms=1_000_000_000)
     bench = Bench(topic("t", 4), session_timeout_max_ms=2_000_000_000)

@@ -97,6 +97,21 @@ def test_a_member_that_waits_is_told_nothing_new_in_time(bench: Bench) -> None:
     assert (first.token, first.error) == (None, 0)
 
 
+def test_those_that_are_silent_together_end_together() -> None:
+    """The rest divides anew once: where hundreds end, each time would hold up the others' heartbeats."""
+    bench = Bench(topic("t", 6))
+    kept = Reader(bench, "kept", "t", session_timeout_ms=60_000).join()
+    others = [Reader(bench, f"m{number}", "t").join() for number in range(5)]
+    settle(kept, *others)
+    epoch = described(bench).epoch
+    bench.wait(3_000)
+    settle(kept)
+    assert kept.has() == (0, 1, 2, 3, 4, 5)
+    assert described(bench).epoch == epoch + 1
+    others[0].beat()
+    assert others[0].error == ErrorCode.UNKNOWN_MEMBER_ID
+
+
 def test_who_does_not_let_go_in_time_is_ended(bench: Bench) -> None:
     first = Reader(bench, "a", "t", rebalance_timeout_ms=5_000).join()
     first.beat()
