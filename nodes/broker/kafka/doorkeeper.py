@@ -99,6 +99,8 @@ class Doorkeeper:
         """They have proved which user they are."""
         self._seen = -1
         self._shapes: dict[ScramMechanism, list[tuple[int, int]]] = {}
+        self._tried: list[ScramMechanism] = []
+        """By which each user's password is tried that PLAIN sends."""
 
     # Connections
 
@@ -216,25 +218,39 @@ class Doorkeeper:
         place = int.from_bytes(drawn("shape", 8), "big") % len(shapes)
         iterations, salt_bytes = shapes[place]
         size = KEY_BYTES[mechanism]
+        # Another shape has another salt, as another password has: users who come may change it.
         return ScramCredential(
             mechanism,
             iterations,
-            drawn("salt", salt_bytes),
+            drawn(f"salt {iterations} {salt_bytes}", salt_bytes),
             drawn("stored key", size),
             drawn("server key", size),
         )
 
+    def _made_up_to_try(self, user: str) -> ScramCredential:
+        """Return one for a password that PLAIN sends: to try it takes as long as that of a user."""
+        self._learn_shapes()
+        mechanisms = self._tried or [ScramMechanism.SCRAM_SHA_256]
+        drawn = hmac.digest(self._secret, f"tried\0{user}".encode(errors="surrogatepass"), "sha512")
+        return self._made_up(mechanisms[int.from_bytes(drawn[:8], "big") % len(mechanisms)], user)
+
     def _shapes_of(self, mechanism: ScramMechanism) -> list[tuple[int, int]]:
         """Return the iterations, and the sizes of salts, among which those of nobody do not stand out."""
-        if not self._shapes:
-            self._shapes = {each: [] for each in ScramMechanism}
-            for kept in self._context.image.users.values():
-                for one in kept:
-                    shape = one.iterations, len(one.salt)
-                    self._shapes[ScramMechanism(one.mechanism)].append(shape)
-            for shapes in self._shapes.values():
-                shapes.sort()
+        self._learn_shapes()
         return self._shapes[mechanism] or [(ITERATIONS_DEFAULT, SALT_BYTES)]
+
+    def _learn_shapes(self) -> None:
+        if self._shapes:
+            return
+        self._shapes = {each: [] for each in ScramMechanism}
+        users = [kept for kept in self._context.image.users.values() if kept]
+        self._tried = sorted(ScramMechanism(kept[0].mechanism) for kept in users)
+        for kept in users:
+            for one in kept:
+                shape = one.iterations, len(one.salt)
+                self._shapes[ScramMechanism(one.mechanism)].append(shape)
+        for shapes in self._shapes.values():
+            shapes.sort()
 
     def _nonce(self) -> str:
         """Return what was never said before, and nobody can foresee who has not the secret."""
@@ -265,7 +281,7 @@ class Doorkeeper:
 
     def _try(self, trial: _Trial) -> None:
         kept = self._context.image.users.get(trial.user, ())
-        credential = kept[0] if kept else self._made_up(ScramMechanism.SCRAM_SHA_256, trial.user)
+        credential = kept[0] if kept else self._made_up_to_try(trial.user)
         self._is_trying = True
 
         def tried(is_right: bool | BaseException, now: Now) -> None:

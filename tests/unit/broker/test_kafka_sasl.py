@@ -423,6 +423,45 @@ def test_a_plain_password_that_is_wrong(message: bytes) -> None:
     assert not bench.is_open()
 
 
+def test_to_try_a_password_takes_as_long_whether_there_is_such_a_user_or_not() -> None:
+    """Or else whoever sends many at once learns by the time that they take together who is there."""
+    bench = GuardedBench(tls=True)
+    lasting = kept(ScramMechanism.SCRAM_SHA_512, "pencil", SALT, 8_192)
+    bench.set_user("alice", (lasting,))
+    bench.set_user("bob", (lasting,))
+    bench.end_turn()
+    tried = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(doorkeeper, "is_password", lambda credential, _: tried.append(credential))
+        for number, user in enumerate((b"alice", b"nobody", b"carol"), 2):
+            bench.listener.on_stream(type(LAST)(number), Stranger("10.9.9.8"), NOW)
+            for key, body in (
+                (ApiKey.SASL_HANDSHAKE, SaslHandshakeRequest(mechanism="PLAIN")),
+                (ApiKey.SASL_AUTHENTICATE, SaslAuthenticateRequest(auth_bytes=b"\0%b\0x" % user)),
+            ):
+                bench.listener.on_bytes(type(LAST)(number), bench.encode(key, 1, body), NOW)
+            bench.turn(20 * number)
+            bench.pool.work(later(20 * number))
+    assert [(one.mechanism, one.iterations) for one in tried] == [
+        (ScramMechanism.SCRAM_SHA_512, 8_192)
+    ] * 3
+
+
+def test_of_nobody_another_salt_is_told_where_other_iterations_are() -> None:
+    bench = GuardedBench()
+    (known,) = bench.listener._connections.values()
+    door = known.listener.doorkeeper
+    assert door is not None
+    told = [door.credential(ScramMechanism.SCRAM_SHA_256, f"nobody-{n}") for n in range(20)]
+    bench.set_user("bob", (kept(ScramMechanism.SCRAM_SHA_256, "pencil", SALT + b"!", 8_192),))
+    bench.end_turn()
+    now = [door.credential(ScramMechanism.SCRAM_SHA_256, f"nobody-{n}") for n in range(20)]
+    assert {one.iterations for one in now} == {4_096, 8_192}
+    for before, after in zip(told, now, strict=True):
+        assert (after.salt == before.salt) is (after.iterations == before.iterations)
+        assert not after.salt.startswith(before.salt) or after.salt == before.salt
+
+
 def test_plain_passwords_are_tried_one_at_a_time_and_not_all_the_time() -> None:
     bench = GuardedBench(tls=True)
     for number in range(2, 5):
