@@ -305,10 +305,10 @@ class ProducerEngine(ClientProgram):
         self._end_flushes(now)
 
     def _drop_all(self, error: OdradekError, now: Now) -> None:
-        for queue in list(self._parked.values()):
-            while queue:
-                self._release(queue.popleft(), error, now)
-        self._parked.clear()
+        queues, self._parked = list(self._parked.values()), {}
+        for queue in queues:  # a flush among them finds nothing parked to wait for
+            for parked in queue:
+                self._release(parked, error, now)
         self._sender.fail_all(error)
 
     def check(self) -> None:

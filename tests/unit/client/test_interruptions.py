@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from odradek import Consumer, Producer, RecordMetadata, TopicPartition, aio
-from odradek.errors import ClientClosedError
+from odradek.errors import ClientClosedError, ClientTimeoutError
 from odradek.interceptors import ConsumerInterceptor, ProducerInterceptor
 from odradek.records import ConsumerRecord
 
@@ -354,3 +354,19 @@ def test_records_handed_over_right_before_the_end_are_written(filled: Any) -> No
         assert [one.offset for one in await many] == list(range(10, 20))
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("flushes", [1, 2])
+def test_a_producer_ends_whose_flush_waits_for_a_topic(real_loop: Any, flushes: int) -> None:
+    producer = Producer(real_loop.bootstrap)
+    sent = producer.send("missing", b"x")
+    for _ in range(flushes):
+        with pytest.raises(ClientTimeoutError):
+            producer.flush(0.001)
+    producer._engine.close()
+    with pytest.raises(ClientClosedError, match="closed before the record was acked"):
+        sent.result(WAIT_S)
+    thread = producer._engine._running.thread
+    assert thread is not None
+    assert not thread.is_alive(), "it goes on and on"
+    assert producer._engine._running.failure is None
