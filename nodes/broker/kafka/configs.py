@@ -9,6 +9,7 @@ from nodes.broker.kafka.parts import TIMEOUT_MS, ask_parts, verdict
 from transport.gateway.kafka.messages import configs as foreign
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Refusal
+from transport.wire.messages.acls import CLUSTER_NAME, AclOperation, ResourceType
 from transport.wire.messages.configs import (
     RESOURCE_BROKER,
     RESOURCE_TOPIC,
@@ -157,6 +158,12 @@ def _alter(
 def list_config_resources(exchange: Exchange) -> None:
     """Tell the topics and the brokers. Before version 1 only client metrics are meant; there are none."""
     types = exchange.body.resource_types or (RESOURCE_TOPIC, RESOURCE_BROKER)
+    if not exchange.may(AclOperation.DESCRIBE_CONFIGS, ResourceType.CLUSTER, CLUSTER_NAME):
+        refused = ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+        exchange.answer(
+            foreign.ListConfigResourcesResponse(error_code=refused, config_resources=())
+        )
+        return
     if exchange.version < 1:
         exchange.answer(foreign.ListConfigResourcesResponse(error_code=0, config_resources=()))
         return

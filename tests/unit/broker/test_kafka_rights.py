@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from nodes.core.acls import Demand
 from tests.unit.broker.listener_bench import ORDERS, Bench
 from transport.gateway.kafka.apis import ApiKey
+from transport.gateway.kafka.messages.configs import ListConfigResourcesRequest
 from transport.gateway.kafka.messages.group_offsets import (
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
@@ -17,11 +19,12 @@ from transport.gateway.kafka.messages.metadata import MetadataRequest, MetadataR
 from transport.gateway.kafka.messages.topics import DeleteTopicsRequest, DeleteTopicState
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import Offset, TopicId
-from transport.wire.messages.acls import AclOperation
+from transport.wire.messages.acls import CLUSTER_NAME, AclOperation, ResourceType
 from transport.wire.messages.group_offsets import CommittedOffset, OffsetFetchResponse
 from transport.wire.messages.metadata import MetadataResponse, TopicRecord
 from transport.wire.messages.topics import DeleteTopicsResponse, TopicOutcome
 
+DESCRIBE_CONFIGS = Demand(AclOperation.DESCRIBE_CONFIGS, ResourceType.CLUSTER, CLUSTER_NAME)
 REFUSED = ErrorCode.TOPIC_AUTHORIZATION_FAILED
 MENU = TopicId(b"menu".ljust(16, b"."))
 
@@ -89,3 +92,14 @@ def test_a_topic_that_may_not_be_known_hides_no_other_groups_offsets(version: in
     orders, menu = [topic.partitions[0] for topic in found.topics]
     assert (orders.error_code, orders.committed_offset) == (REFUSED, -1)
     assert (menu.error_code, menu.committed_offset) == (0, 5)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_what_has_configs_is_told_to_who_may_describe_those_of_the_cluster(version: int) -> None:
+    made = Bench()
+    made.listener.allows = lambda _origin, demand: demand != DESCRIBE_CONFIGS
+    made.send(ApiKey.LIST_CONFIG_RESOURCES, version, ListConfigResourcesRequest())
+    assert made.asked == []
+    answer = told(made)
+    assert answer.error_code == ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+    assert answer.config_resources == ()
