@@ -64,8 +64,8 @@ def guarded(call: Callable[..., object], *arguments: object) -> None:
     """Call what must not raise on the client's own thread, or while it closes; say so if it does."""
     try:
         call(*arguments)
-    except Exception:  # noqa: BLE001 - it is the user's; it must not end the loop
-        _log.exception("an interceptor failed")
+    except (Exception, SystemExit):  # noqa: BLE001 - it is the user's; it must not end the loop
+        _log.exception("an interceptor or a callback failed")
 
 
 def checked(

@@ -92,9 +92,13 @@ class Consumer:
             except BaseException:
                 self._consumer.give_back(future)
                 raise
-            told = self._consumer.call_listener(polled)
-            if inspect.isawaitable(told):
-                await told
+            self._consumer.telling = True
+            try:
+                told = self._consumer.call_listener(polled)
+                if inspect.isawaitable(told):
+                    await told
+            finally:
+                self._consumer.telling = False
             await self._call(self._consumer.heard, polled)
 
     def __aiter__(self) -> Consumer:

@@ -9,7 +9,8 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 from odradek.arguments import (
@@ -136,6 +137,8 @@ class Consumer:
         self._came = False
         """The latest poll has had records, though interceptors may have kept all of them."""
         self._listener: ConsumerRebalanceListener | None = None
+        self.telling = False
+        """The listener is being called."""
         if topics:
             self.subscribe(topics)
 
@@ -256,7 +259,11 @@ class Consumer:
             except BaseException:
                 self.give_back(future)
                 raise
-            self.call_listener(polled)
+            self.telling = True
+            try:
+                self.call_listener(polled)
+            finally:
+                self.telling = False
             self.heard(polled)
 
     def give_back(self, future: Future[Polled | Change]) -> None:
@@ -315,6 +322,8 @@ class Consumer:
         self, future: Future[Polled | Change], records_max: int, timeout_ms: float
     ) -> None:
         """Ask the loop for records; cancelled before any were taken, the future takes none."""
+        if self.telling:
+            raise RuntimeError("a rebalance listener cannot poll: the poll that calls it goes on")
         patience_ms = min(wait_ms("timeout_ms", timeout_ms), WAIT_SLICE_MS)
         began_s = time.monotonic()
         program = self._program
@@ -460,7 +469,7 @@ class Consumer:
 
         future = self._engine.ask(ask)
         if callback is not None:
-            future.add_done_callback(lambda done: callback(done.exception()))
+            future.add_done_callback(partial(_tell_end, callback))
         return future
 
     def _tell_commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
@@ -570,6 +579,11 @@ class Consumer:
 
     def __exit__(self, *raised: object) -> None:
         self.close()
+
+
+def _tell_end(callback: Callable[[BaseException | None], object], done: Future[None]) -> None:
+    error = CancelledError() if done.cancelled() else done.exception()
+    guarded(callback, error)
 
 
 def metadata_told(answer: Message) -> MetadataResponse:

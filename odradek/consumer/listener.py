@@ -8,7 +8,7 @@ from transport.wire.ids import TopicPartition
 
 
 class ConsumerRebalanceListener:
-    """To be extended; each method is called within ``poll``, on the thread that polls.
+    """To be extended; each method is called within ``poll``, on the thread that polls, and may not poll.
 
     With :mod:`odradek.aio` the methods may be coroutines.
     """

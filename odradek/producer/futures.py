@@ -23,12 +23,14 @@ from odradek.records import RecordMetadata
 RUNNING = "RUNNING"
 FINISHED = "FINISHED"
 _shared_condition = threading.Condition()
+_forked = False
+"""This process is the child of a fork: what the parent's loops have yet to end never ends here."""
 
 
 def _after_fork() -> None:
     """Whoever held the lock is a thread of the parent."""
-    global _shared_condition  # noqa: PLW0603 - the one of this process
-    _shared_condition = threading.Condition()
+    global _shared_condition, _forked
+    _shared_condition, _forked = threading.Condition(), True
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -146,6 +148,8 @@ class WatchedFuture(Future[ResultT], Generic[ResultT]):
         owner = self._told_by()
         if owner is not None and owner.on_loop:
             raise RuntimeError("a callback cannot wait: records end on the thread that it runs on")
+        if owner is not None and _forked:
+            owner.wake()  # raises for one of before the fork
         with _shared_condition:
             self._watched = True
             if not _shared_condition.wait_for(self.done, patience_s):

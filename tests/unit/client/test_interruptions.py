@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
 import signal
 import threading
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from odradek import Consumer, Producer, RecordMetadata, TopicPartition, aio
+from odradek.consumer.listener import ConsumerRebalanceListener
+from odradek.consumer.rebalancing import ASSIGNED, Change
 from odradek.errors import ClientClosedError, ClientTimeoutError
 from odradek.interceptors import ConsumerInterceptor, ProducerInterceptor
 from odradek.records import ConsumerRecord
@@ -370,3 +373,61 @@ def test_a_producer_ends_whose_flush_waits_for_a_topic(real_loop: Any, flushes: 
     assert thread is not None
     assert not thread.is_alive(), "it goes on and on"
     assert producer._engine._running.failure is None
+
+
+def test_a_callback_of_a_commit_that_exits_ends_no_loop(filled: Any) -> None:
+    heard: list[BaseException | None] = []
+
+    def leave(error: BaseException | None) -> None:
+        heard.append(error)
+        raise SystemExit
+
+    with Consumer(bootstrap_servers=filled.bootstrap, group_id="g") as consumer:
+        consumer.commit_async({}, leave).result(WAIT_S)
+        assert consumer.assignment() == set()
+    assert heard == [None]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_listener_that_polls_is_told_that_it_cannot(filled: Any, asynchronous: bool) -> None:
+    polls: list[Callable[[], object]] = []
+
+    class Listener(ConsumerRebalanceListener):
+        def on_partitions_assigned(self, _assigned: object) -> object:
+            return polls[0]()
+
+    async def run() -> None:
+        async with aio.Consumer(bootstrap_servers=filled.bootstrap, group_id="g") as consumer:
+            polls.append(consumer.poll)
+            consumer._consumer._listener = Listener()
+            consumer._consumer._program.rebalancing.changes.append(told)  # type: ignore[union-attr]
+            with pytest.raises(RuntimeError, match="a rebalance listener cannot poll"):
+                await consumer.poll()
+
+    told = Change(ASSIGNED, (T0,))
+    if asynchronous:
+        asyncio.run(run())
+        return
+    with Consumer(bootstrap_servers=filled.bootstrap, group_id="g") as consumer:
+        polls.append(consumer.poll)
+        consumer._listener = Listener()
+        consumer._program.rebalancing.changes.append(told)  # type: ignore[union-attr]
+        with pytest.raises(RuntimeError, match="a rebalance listener cannot poll"):
+            consumer.poll()
+
+
+def test_a_record_of_before_a_fork_is_not_waited_for_after_it(real_loop: Any) -> None:
+    producer = Producer(real_loop.bootstrap)
+    sent = producer.send("missing", b"x")
+    many = producer.send_many("missing", [(None, b"x")])
+    child = os.fork()
+    if child == 0:
+        told = 0
+        for future in (sent, many):
+            try:
+                future.result(WAIT_S)
+            except ClientClosedError:
+                told += 1
+        os._exit(told)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+    producer._engine.close()
