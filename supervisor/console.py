@@ -62,7 +62,9 @@ class PlainConsole:
         """Say what is being started."""
         self._outcome = outcome
         self._data_dir = plan.data_dir
-        self.say(f"starting {len(plan.nodes)} nodes of cluster {plan.settings.cluster.name!r}")
+        count = len(plan.nodes)
+        text = f"starting {count} node{'s' * (count != 1)}"
+        self.say(f"{text} of cluster {plan.settings.cluster.name!r}")
 
     def close(self) -> None:
         """Nothing to put back."""

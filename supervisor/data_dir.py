@@ -136,11 +136,14 @@ class DataDir:
             self._lock = None
 
     def owner_pid(self) -> int | None:
-        """Return the pid of the supervisor that runs here, or None."""
+        """Return the pid of the supervisor that runs here, or None; ConfigError: we may not know."""
+        path = self.path / LOCK_FILE
         try:
-            descriptor = os.open(self.path / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise _cannot_read(path, error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -159,8 +162,12 @@ class DataDir:
             key = secrets.token_hex(32)
             write_atomically(path, f"{key}\n".encode(), mode=0o600, durable=True)
             return key
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"cannot read {path}: {error}; give yourself read access") from None
+        except OSError as error:
+            raise _cannot_read(path, error) from None
+        except ValueError:
+            raise ConfigError(
+                f"{path} is damaged; remove it: the next start makes another"
+            ) from None
 
     def read_cluster(self) -> Cluster | None:
         """Return the cluster that lives here, or None in a new directory."""
@@ -311,6 +318,10 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644, durable: boo
         raise _cannot_write(path, error) from None
 
 
+def _cannot_read(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot read {path}: {error.strerror}; give yourself read access")
+
+
 def _cannot_write(path: Path, error: OSError) -> ConfigError:
     return ConfigError(f"cannot write {path}: {error.strerror}; free it, or use another --data-dir")
 
@@ -346,7 +357,9 @@ def _read_table(path: Path) -> dict[str, Any] | None:
         table = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise _cannot_read(path, error) from None
+    except ValueError as error:
         raise ConfigError(f"cannot read {path}: {error}; restore or remove it") from None
     if not isinstance(table, dict):
         raise ConfigError(f"{path} is damaged; restore or remove it")

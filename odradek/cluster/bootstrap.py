@@ -87,7 +87,8 @@ def seeds_in(data_dir: Path) -> Seeds:
             f"{path} does not exist; start a cluster with `odradek start`, or name one"
         ) from None
     except (OSError, ValueError) as error:
-        raise NoClusterError(f"{path} cannot be read: {error}") from error
+        told = (error.strerror if isinstance(error, OSError) else "") or error
+        raise NoClusterError(f"{path} cannot be read: {told}") from error
     try:
         endpoints = tuple(_clients_doors(described))
     except ValueError as error:

@@ -73,6 +73,19 @@ def test_a_second_supervisor_is_refused_by_the_pid_of_the_first(data_dir: DataDi
     data_dir.unlock()
 
 
+def test_a_directory_that_may_not_be_read_is_not_taken_to_have_no_supervisor(
+    data_dir: DataDir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert DataDir(tmp_path / "nothing").owner_pid() is None
+
+    def forbidden(path: Path, *_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "open", forbidden)
+    with pytest.raises(ConfigError, match=r"supervisor\.lock: Permission denied; give yourself"):
+        data_dir.owner_pid()
+
+
 def test_a_lock_that_the_disk_has_no_room_for_is_named_with_the_fix(
     data_dir: DataDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
