@@ -117,6 +117,27 @@ def test_what_a_marker_in_a_later_segment_aborts_supersedes_nothing() -> None:
         assert b"large" not in found
 
 
+def test_what_is_written_in_an_open_transaction_supersedes_nothing_yet() -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    fleet.produce(fleet.leader(key), key, make_keyed(b"k", b"committed"))
+    builder = BatchBuilder()
+    builder.append(b"k", b"open", (), 1)
+    builder.append(b"large", bytes(3_800), (), 1)
+    first = ProducerEpoch(0)
+    write_own(fleet, key, builder.build(NONE, ProducerId(7), first, 0, transactional=True))
+    for number in range(3):
+        fleet.produce(fleet.leader(key), key, make_keyed(b"%d" % number, bytes(3_000)))
+    fleet.world.run_for(3_000)
+    write_marker(fleet, key, committed=False)
+    fleet.produce(fleet.leader(key), key, make_keyed(b"last", bytes(3_000)))
+    fleet.world.run_for(3_000)
+    for number in fleet.numbers:
+        found = read(fleet, number, key)
+        assert found[b"k"] == (0, b"committed")
+        assert b"large" not in found
+
+
 def test_a_replica_on_a_new_disk_follows_a_compacted_log_with_its_holes() -> None:
     fleet = make_fleet()
     key = fleet.create(configs=COMPACT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.broker.coordinators.shards import Shards
 from nodes.broker.partitions.replica import Replica
@@ -13,7 +14,7 @@ from nodes.storage.disk import DiskFull
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.kernel import Answer, Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import LeaderEpoch, PartitionKey
+from transport.wire.ids import LeaderEpoch, PartitionEpoch, PartitionKey
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.coordinators import (
     KEY_GROUP,
@@ -180,6 +181,29 @@ def test_what_is_no_key_is_refused(fleet: ShardFleet) -> None:
         assert answer.error == ErrorCode.INVALID_REQUEST
 
 
+def test_nothing_is_told_of_what_the_last_leader_left_before_it_is_committed(
+    fleet: ShardFleet,
+) -> None:
+    leader = fleet.find()
+    assert fleet.told(leader, "add g") == ["NONE 1"]
+    key = fleet.partition()
+    last, away = others(fleet, leader)
+    fleet.wait(lambda: fleet.in_step(key))
+    fleet.kill(away)
+    fleet.say(leader, "add g")
+    core = fleet.replica(last, key).core
+    assert core is not None
+    fleet.wait(lambda: core.log_end_offset > core.high_watermark)
+    fleet.kill(leader)
+    fleet.wait(lambda: bool(fleet.shards[last].partitions()), 20_000)
+    fleet.world.run_for(1_000)
+    (told,) = fleet.told(last, "add g")
+    assert told.startswith("COORDINATOR_LOAD_IN_PROGRESS")
+    fleet.start(away)
+    fleet.wait(lambda: not fleet.shards[last].is_loading(), 20_000)
+    assert fleet.told(last, "add g") == ["NONE 3"]
+
+
 def test_internal_topics_are_not_for_users(fleet: ShardFleet) -> None:
     leader = fleet.find()
     listed = fleet.ask(1, MetadataRequest(None))
@@ -239,6 +263,31 @@ def test_a_new_leader_has_everything_that_was_answered(fleet: ShardFleet) -> Non
     assert waiting.answers == []  # its broker is dead: nobody is there to say anything
     assert fleet.told(successor, "get a", "get b", "add a") == ["NONE 7", "NONE 7", "NONE 8"]
     assert all(core.grace_from_ms >= 0 for core in fleet.cores(successor))
+
+
+def test_a_leader_that_leads_on_under_another_epoch_begins_anew(fleet: ShardFleet) -> None:
+    """It may have missed that another led in between: what it writes by the epoch before is refused."""
+    leader = fleet.find()
+    assert fleet.told(leader, "add g") == ["NONE 1"]
+    key = fleet.partition()
+    replica, known = fleet.replica(leader, key), fleet.shards[leader]._shards[key.partition].core
+    waiting = fleet.say(leader, "wait g")
+    fleet.world.run_for(50)
+
+    def led_anew(now: Now) -> None:
+        record = replica.record
+        later = replace(
+            record,
+            leader_epoch=LeaderEpoch(record.leader_epoch + 2),
+            partition_epoch=PartitionEpoch(record.partition_epoch + 2),
+        )
+        replica.assign(later, replica.settings, now)
+
+    fleet.processes[leader].do(led_anew)
+    fleet.wait(lambda: bool(waiting.answers))
+    assert waiting.answers[0].startswith("NOT_COORDINATOR")
+    fleet.wait(lambda: not fleet.shards[leader].is_loading())
+    assert fleet.shards[leader]._shards[key.partition].core is not known
 
 
 def test_whoever_waits_at_a_leader_of_the_past_is_told_so(fleet: ShardFleet) -> None:

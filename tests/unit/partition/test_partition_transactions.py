@@ -13,6 +13,7 @@ from nodes.core.partition.events import (
     Appended,
     Assigned,
     Batch,
+    DeleteRecords,
     LogFacts,
     PartitionEffects,
     PartitionSettings,
@@ -130,6 +131,19 @@ def test_readers_of_committed_records_stop_where_a_transaction_is_open() -> None
     assert led.readable() == (10, 20)
     led.replicate()
     assert led.readable() == (21, 21)
+
+
+def test_a_log_that_begins_within_an_open_transaction_is_stable_up_to_there() -> None:
+    led = Led()
+    led.produce(make_batch(0), verified=True)
+    led.produce(make_batch(-1, producer=-1, epoch=-1, transactional=False))
+    led.replicate()
+    led.core.step(DeleteRecords(object(), Offset(15), 9_999), NOW)
+    led.core.check()
+    assert (led.core.last_stable_offset, led.core.high_watermark) == (15, 20)
+    led.produce(make_marker())
+    led.replicate()
+    assert (led.core.last_stable_offset, led.core.high_watermark) == (21, 21)
 
 
 def test_the_end_of_a_transaction_counts_once_it_is_committed() -> None:

@@ -29,6 +29,7 @@ from transport.kernel import TICK, Now
 from transport.wire.ids import NO_NODE, LogIndex, NodeId, Term
 from transport.wire.messages.raft import (
     ENTRY_DATA,
+    ENTRY_VOTERS,
     NO_ROUND,
     AppendRequest,
     AppendResponse,
@@ -41,6 +42,7 @@ from transport.wire.messages.raft import (
     TimeoutNow,
     VoteRequest,
     VoteResponse,
+    encode_voters,
 )
 
 CONFIG = RaftConfig(append_bytes_max=1024, appends_in_flight_max=2)
@@ -427,6 +429,20 @@ def test_a_snapshot_is_gathered_in_order_and_installed_once() -> None:
     ]
     assert member.core.commit_index == member.core.last_index == 10
     assert member.core.term_at(LogIndex(10)) == 2
+
+
+def test_a_change_that_is_cut_off_leaves_the_voters_of_the_snapshot() -> None:
+    member = Member()
+    member.hear(snapshot(b"all", 0, done=True))
+    voters: tuple[NodeId, ...] = (ONE, TWO, THREE, NodeId(4))
+    member.step(SnapshotInstalled(LogIndex(10), Term(2), voters))
+    assert (member.core.voters, member.core.voters_at(LogIndex(10))) == (voters, voters)
+    fewer: tuple[NodeId, ...] = (ONE, THREE, NodeId(4))
+    change = Entry(Term(3), LogIndex(11), ENTRY_VOTERS, encode_voters(fewer))
+    member.hear(append(3, (2, 10), change, commit=10))
+    assert member.core.voters == fewer
+    member.hear(append(4, (2, 10), entry(4, 11), commit=10, sender=THREE))
+    assert member.core.voters == voters
 
 
 def test_a_snapshot_of_what_is_in_the_log_takes_nothing_away() -> None:
