@@ -351,7 +351,7 @@ def shipped_names() -> list[str]:
 def load_settings(config: str) -> Settings:
     """Read a config by its path, or by the name of a shipped one. Raises ConfigError."""
     path = Path(config)
-    if path.suffix != SHIPPED_SUFFIX and not path.exists():
+    if path.suffix != SHIPPED_SUFFIX and (not path.exists() or path.is_dir()):
         path = shipped_configs_dir() / f"{config}{SHIPPED_SUFFIX}"
         if not path.exists():
             names = shipped_names()

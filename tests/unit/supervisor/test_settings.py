@@ -28,6 +28,17 @@ def refused(text: str) -> str:
     return message
 
 
+def test_a_folder_does_not_stand_in_the_way_of_a_shipped_config_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("kraft", "mine"):
+        Path(name).mkdir()
+    assert load_settings("kraft").cluster.mode == "kraft"
+    with pytest.raises(ConfigError, match="'mine' is neither a file nor a shipped config"):
+        load_settings("mine")
+
+
 def test_every_shipped_config_loads_and_makes_nodes_that_can_start() -> None:
     assert "local" in shipped_names()
     for name in shipped_names():
