@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -74,7 +75,7 @@ class _Running:
             self.ended = True
             waiting, self.pending = list(self.pending), {}
         for future in waiting:
-            _give_end(future, error=self.closed_error())
+            give_end(future, error=self.closed_error())
 
     def closed_error(self) -> ClientClosedError:
         if self.failure is None:
@@ -99,6 +100,7 @@ class _Running:
         self.loop.post(self.program.stop)
 
 
+_log = logging.getLogger("odradek")
 _alive: weakref.WeakSet[_Running] = weakref.WeakSet()
 
 
@@ -143,7 +145,7 @@ class Engine:
         """Run ``fn(now)`` on the loop's thread; the future has what it returns or raises."""
 
         def settle(future: Future[T], now: Now) -> None:
-            _give_end(future, result=fn(now))
+            give_end(future, result=fn(now))
 
         return self.ask(settle)
 
@@ -168,7 +170,7 @@ class Engine:
             try:
                 fn(open_future, now)
             except Exception as error:  # noqa: BLE001 - it is the caller's
-                _give_end(open_future, error=error)
+                give_end(open_future, error=error)
 
         self._check()
         running = self._running
@@ -249,15 +251,19 @@ def _secured_loop(keys: Path, program: Program) -> LoopLike:
         raise NoClusterError(str(error)) from None
 
 
-def _give_end(
+def give_end(
     future: Future[Any], *, result: object = None, error: BaseException | None = None
 ) -> None:
     """Give a future its end, unless its owner has cancelled it or it has one."""
-    with contextlib.suppress(InvalidStateError):
+    try:
         if error is not None:
             future.set_exception(error)
         else:
             future.set_result(result)
+    except InvalidStateError:
+        pass
+    except SystemExit:  # futures pass on what is no Exception; it must not end the loop
+        _log.exception("a callback of a future wanted to exit")
 
 
 def settle(future: Future[Any]) -> Callable[[Any, Now], None]:
@@ -265,9 +271,9 @@ def settle(future: Future[Any]) -> Callable[[Any, Now], None]:
 
     def done(result: Any, _now: Now) -> None:
         if isinstance(result, OdradekError):
-            _give_end(future, error=result)
+            give_end(future, error=result)
         else:
-            _give_end(future, result=result)
+            give_end(future, result=result)
 
     return done
 

@@ -60,7 +60,7 @@ def _run_callbacks(
         callback, arguments = item
         try:
             callback(*arguments)
-        except Exception:  # noqa: BLE001 - whatever a user's callback raises is the user's
+        except BaseException:  # noqa: BLE001 - the user's; other callbacks are to be called yet
             _log.exception("a callback of the user failed: %r", callback)
 
 

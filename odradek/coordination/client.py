@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from typing import Any, NamedTuple, Self, TypeVar
 
 from odradek.acl import ACL
 from odradek.arguments import check_time, wait_s
 from odradek.cluster.bootstrap import Hosts, KeysFile, find_seeds
-from odradek.cluster.engine import Engine, MakeLoop
+from odradek.cluster.engine import Engine, MakeLoop, give_end
 from odradek.coordination.async_result import AsyncResult, Dispatcher
 from odradek.coordination.changes import Changes
 from odradek.coordination.chroot import split_chroot
@@ -460,12 +460,12 @@ class CoordinationClient(Recipes, PipelinedCalls):
 
 def _settle(future: Future[T], outcome: Sequence[Result] | Refusal, value_of: Values[T]) -> None:
     """Give a future its value or exception, unless its owner has cancelled it."""
+    if isinstance(outcome, Refusal):
+        give_end(future, error=error_for(outcome.error, outcome.text))
+        return
     try:
-        if isinstance(outcome, Refusal):
-            future.set_exception(error_for(outcome.error, outcome.text))
-        else:
-            future.set_result(value_of(outcome))
-    except InvalidStateError:
-        pass  # cancelled: nobody waits
+        value = value_of(outcome)
     except Exception as error:  # noqa: BLE001 - it is the caller's
-        future.set_exception(error)
+        give_end(future, error=error)
+    else:
+        give_end(future, result=value)

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from odradek.cluster.engine import Engine
+from odradek.cluster.client_program import ClientProgram
+from odradek.cluster.engine import Engine, settle
+from odradek.coordination.async_result import Dispatcher
 from odradek.errors import ClientClosedError, ClientTimeoutError
 from transport.driver.ports import LinkId, Origin, Ports, Program
 from transport.kernel import Now
@@ -226,3 +228,30 @@ def test_futures_settled_by_their_owner_are_left_alone() -> None:
 
     assert engine.ask(settle).result(WAIT_S) == "mine"
     engine.close(WAIT_S)
+
+
+def test_a_callback_that_exits_ends_no_loop(real_loop: Any) -> None:
+    engine = Engine(ClientProgram(real_loop.bootstrap))
+    held = threading.Event()
+
+    def answer(future: Future[int], now: Now) -> None:
+        held.wait(WAIT_S)
+        settle(future)(7, now)
+
+    def leave(_future: Future[int]) -> None:
+        raise SystemExit
+
+    future: Future[int] = engine.ask(answer)
+    future.add_done_callback(leave)
+    held.set()
+    assert future.result(WAIT_S) == 7
+    assert engine.run(lambda _now: 8, WAIT_S) == 8
+    assert engine.close()
+
+
+def test_a_callback_that_exits_is_not_the_last_one() -> None:
+    dispatcher, heard = Dispatcher(), threading.Event()
+    dispatcher.put(sys.exit)
+    dispatcher.put(heard.set)
+    assert heard.wait(WAIT_S)
+    dispatcher.close()
