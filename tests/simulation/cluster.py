@@ -8,6 +8,8 @@ from itertools import starmap
 
 from msgspec.structs import replace
 
+from nodes.broker.context import BrokerContext
+from nodes.broker.kafka.doorkeeper import Doorkeeper
 from nodes.broker.server import BrokerServer
 from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, QUORUM_ROLES, NodeConfig
 from nodes.coordinator.server import CoordinatorServer
@@ -15,6 +17,7 @@ from nodes.kraft.server import KraftServer
 from supervisor.member import OBSERVER_ID_BASE
 from tests.simulation.clock import HostClock
 from tests.simulation.disk import SimulatedDisk
+from tests.simulation.foreign.login import USERS
 from tests.simulation.network import Network
 from tests.simulation.process import Inputs, SimulatedProcess
 from tests.simulation.shape import Shape
@@ -34,6 +37,7 @@ from transport.wire.messages.cluster import NodeEndpoints
 
 CLUSTER_ID = ClusterId("simulated-cluster")
 SUPERVISOR_KEY = "a secret of the simulation"
+SASL_SECRET = b"another one"
 NOBODY = ""
 """The principal of most clients: they prove nothing, and are above the ACLs of brokers."""
 RESTART_MS = 300
@@ -229,15 +233,29 @@ class Cluster:
             broker=self.shape.broker,
             log=self.shape.log,
             authorizer=self.shape.judged,
-            super_users=(NOBODY,),
+            super_users=(NOBODY, *USERS),
+            sasl=self.shape.asks_passwords,
         )
         boot = hashlib.sha256(f"{node.name} {self.boots.get(node.name, 0)}".encode()).hexdigest()
         plain = "coordinator" in node.roles and node.name not in self.prepared
         if "controller" in node.roles and not plain:
-            return KraftServer(config, disk, boot)
+            server = KraftServer(config, disk, boot)
+            if isinstance(server.broker, BrokerServer):
+                _keep_secret(server.broker)
+            return server
         if "coordinator" in node.roles:
             return CoordinatorServer(config, disk)
-        return BrokerServer(config, disk, boot)
+        return _keep_secret(BrokerServer(config, disk, boot))
+
+
+def _keep_secret(server: BrokerServer) -> BrokerServer:
+    """Give a broker the cluster's secret, which a real one has in a file."""
+
+    def doorkeeper(context: BrokerContext) -> Doorkeeper:
+        return Doorkeeper(context, SASL_SECRET, lambda: server.metadata.is_known)
+
+    server._doorkeeper = doorkeeper  # type: ignore[method-assign]
+    return server
 
 
 def broker_of(process: SimulatedProcess) -> BrokerServer | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from tests.simulation.foreign.login import Logins
 from tests.simulation.streams import StreamNetwork
 from tests.simulation.wires import QUEUED_MAX, Cut, Held, Link, Pipe, Way
 from transport.driver.ports import LinkId, Origin
@@ -63,6 +64,7 @@ class Network:
         """What a host that lost its power knows nothing of any more."""
         self._numbers: dict[str, int] = {}
         """Of hosts, for their addresses."""
+        self.logins = Logins()
         self.principals: dict[str, str] = {}
         """Host -> whom the keys of its connections prove; others prove nothing."""
         self._last_link = 0

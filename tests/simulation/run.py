@@ -17,6 +17,7 @@ from tests.simulation.shape import (
     draw_foreign_kind,
     draw_foreigners,
     draw_judged,
+    draw_lodgers,
     draw_log_dirs,
     draw_mode,
     draw_move_piece_bytes,
@@ -122,9 +123,12 @@ def _draw(world: World, seed: int, mode: str) -> Shape:
         "foreigners": draw_foreigners(seed),
         **draw_foreign_kind(seed),
     }
+    mix = replace(shape.mix, clients=clients)
+    if replace(shape, mix=mix).has_listeners and (lodgers := draw_lodgers(seed)):
+        mix = replace(mix, clients={**clients, "lodgers": lodgers})
     return replace(
         shape,
-        mix=replace(shape.mix, clients=clients),
+        mix=mix,
         broker=replace(
             shape.broker,
             log_dirs=draw_log_dirs(seed),

@@ -78,6 +78,8 @@ MOVING_SHARE = 0.15
 """Of all seeds: clusters that move from mode ``zookeeper`` to ``kraft``, and back."""
 JUDGED_SHARE = 0.15
 """Of all seeds."""
+PASSWORDS_SHARE = 0.25
+"""Of the seeds with clients of Kafka's protocol."""
 HICCUPS_SHARE = 0.25
 """Of all seeds: those in which single calls to disks fail."""
 MODES = (*QUORUM_ROLES, MOVING)
@@ -125,7 +127,12 @@ class Shape:
     @property
     def has_listeners(self) -> bool:
         """Brokers listen for Kafka's clients: only where there are some."""
-        return any(map(self.mix.clients.get, ("foreigners", *KAFKA_KINDS)))
+        return any(map(self.mix.clients.get, ("foreigners", "lodgers", *KAFKA_KINDS)))
+
+    @property
+    def asks_passwords(self) -> bool:
+        """Listeners ask for passwords: only where somebody keeps users."""
+        return bool(self.mix.clients.get("lodgers"))
 
     def describe(self) -> str:
         """Return it in a line, for the trace."""
@@ -219,6 +226,11 @@ def draw_foreign_kind(seed: int) -> dict[str, int]:
         return {}
     kind = random.choice(sorted(FOREIGN_KINDS))
     return {kind: random.choice(FOREIGN_KINDS[kind])}
+
+
+def draw_lodgers(seed: int) -> int:
+    """Draw whether listeners, where there are any, ask for passwords, from a generator of its own as well."""
+    return int(Random(f"passwords of {seed}").random() < PASSWORDS_SHARE)
 
 
 def draw_hiccups(seed: int) -> bool:

@@ -11,11 +11,19 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tests.simulation.checkers.answered_in_order import check_answered_in_order
+from tests.simulation.foreign.login import NAME as SCRAM_NAME
+from tests.simulation.foreign.login import ScramExchange
 from tests.simulation.process import SimulatedProcess
 from transport.gateway.kafka.apis import APIS, ApiKey, conversation
 from transport.gateway.kafka.fields import Struct
 from transport.gateway.kafka.frames import FrameReader
 from transport.gateway.kafka.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
+from transport.gateway.kafka.messages.sasl import (
+    SaslAuthenticateRequest,
+    SaslAuthenticateResponse,
+    SaslHandshakeRequest,
+    SaslHandshakeResponse,
+)
 from transport.gateway.kafka.reader import Reader
 from transport.gateway.kafka.writer import Writer
 from transport.kernel import Now
@@ -25,6 +33,8 @@ PATIENCE_MS = 4_000
 """A connection on which nothing is answered for so long is given up, as request.timeout.ms has it."""
 RESPONSE_BYTES_MAX = 64 * 1024 * 1024
 NUMBER_BYTES = 4
+HANDSHAKE_VERSION = 1
+"""The one that frames what follows it."""
 TO_COME = 99
 """A version that nobody speaks yet."""
 
@@ -94,8 +104,14 @@ class Connection:
         """Until the broker has told what it speaks."""
         self._asked: dict[int, tuple[_Asked, int]] = {}
         """By their numbers, with the versions that they were sent in."""
+        self._sent_us: dict[int, int] = {}
+        """When what a user asks for was sent, by its number."""
         self._last = 0
         self._closed = False
+        self._login = process.network.logins.of(process.host)
+        """Who it is; None: nobody asks."""
+        self._is_in = self._login is None
+        """It may ask what it likes."""
         self._stream = process.network.streams.dial(process.host, endpoint, _Peer(self))
 
     @property
@@ -106,7 +122,7 @@ class Connection:
     def ask(self, key: ApiKey, body: Struct, then: Then, now: Now) -> None:
         """Send a request, or keep it until it may be sent."""
         asked = _Asked(key, body, then, now.mono_ms)
-        if self._versions:
+        if self._versions and self._is_in:
             self._send(asked, self._tongue.version(key, self._versions))
         else:
             self._unsent.append(asked)
@@ -155,9 +171,58 @@ class Connection:
             self._greet(told[ApiKey.API_VERSIONS][1], now)
             return
         self._versions = told
+        if self._is_in:
+            self._send_unsent()
+        else:
+            self._log_in(now)
+
+    def _send_unsent(self) -> None:
         while self._unsent:
             asked = self._unsent.popleft()
-            self._send(asked, self._tongue.version(asked.key, told))
+            self._send(asked, self._tongue.version(asked.key, self._versions))
+
+    def _log_in(self, now: Now) -> None:
+        """Prove a password before anything else is asked; refused, it ends."""
+        login, random, world = self._login, self._process.random, self._process.world
+        assert login is not None, "somebody asks"
+        password = random.choice(login.passwords)
+        exchange = ScramExchange(login.user, password, f"{random.getrandbits(64):x}")
+        sent_us = 0
+
+        def step(message: bytes, then: Then, now: Now) -> None:
+            version = self._tongue.version(ApiKey.SASL_AUTHENTICATE, self._versions)
+            body = SaslAuthenticateRequest(auth_bytes=message)
+            asked = _Asked(ApiKey.SASL_AUTHENTICATE, body, then, now.mono_ms)
+            self._send(asked, version)
+
+        def shaken(response: SaslHandshakeResponse | None, now: Now) -> None:
+            if response is not None:
+                assert response.error_code == ErrorCode.NONE, f"told {response.error_code}"
+                step(exchange.first(), challenged, now)
+
+        def challenged(response: SaslAuthenticateResponse | None, now: Now) -> None:
+            nonlocal sent_us
+            if response is not None and self._is_well(response, now):
+                sent_us = world.now_us
+                step(exchange.final(response.auth_bytes), judged, now)
+
+        def judged(response: SaslAuthenticateResponse | None, now: Now) -> None:
+            if response is not None and self._is_well(response, now):
+                exchange.check(response.auth_bytes)
+                self._process.network.logins.on_answered(self.endpoint, login, sent_us, password)
+                self._is_in = True
+                self._send_unsent()
+
+        body = SaslHandshakeRequest(mechanism=SCRAM_NAME)
+        asked = _Asked(ApiKey.SASL_HANDSHAKE, body, shaken, now.mono_ms)
+        self._send(asked, HANDSHAKE_VERSION)
+
+    def _is_well(self, response: SaslAuthenticateResponse, now: Now) -> bool:
+        if response.error_code == ErrorCode.NONE:
+            return True
+        assert response.error_code == ErrorCode.SASL_AUTHENTICATION_FAILED, response.error_code
+        self.close(now)
+        return False
 
     def _send(self, asked: _Asked, version: int, announced: int | None = None) -> None:
         self._last += 1
@@ -166,6 +231,8 @@ class Connection:
             frame = frame[:6] + announced.to_bytes(2, "big") + frame[8:]
             version = 0  # as who does not know a version answers
         self._asked[self._last] = asked, version
+        if self._login is not None and self._is_in:
+            self._sent_us[self._last] = self._process.world.now_us
         self._open.append(self._last)
         self._stream.send(frame)
 
@@ -182,6 +249,10 @@ class Connection:
                 assert reader.uvarint() == 0, "no tagged fields in the header"
             response = spoken.response.read(reader)
             assert reader.left == 0, f"{reader.left} bytes behind the end of {asked.key.name}"
+            if number in self._sent_us:
+                assert self._login is not None
+                sent_us, logins = self._sent_us.pop(number), self._process.network.logins
+                logins.on_answered(self.endpoint, self._login, sent_us, None)
             asked.then(response, now)
             if self._closed:
                 return

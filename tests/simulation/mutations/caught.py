@@ -73,6 +73,7 @@ CAUGHT: dict[str, int] = {
     "refused-batch-written": 3,
     "refused-writes-told-as-done": 2,
     "registered-while-behind": 5,
+    "removed-user-stays": 1,
     "repeated-write-takes-a-zxid": 4,
     "retention-beyond-the-watermark": 1,
     "sequence-number-reused": 1,

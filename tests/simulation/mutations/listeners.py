@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from nodes.broker.kafka import produce
 from nodes.broker.kafka.connection import Connection
+from nodes.broker.kafka.doorkeeper import Doorkeeper
 from nodes.broker.kafka.exchange import Exchange
 from nodes.coordinator.zookeeper.connection import Connection as ZooKeeperConnection
 from nodes.coordinator.zookeeper.connection import State
@@ -18,6 +19,18 @@ from transport.wire.messages.produce import ACKS_LEADER, ProduceRequest
 
 FOREIGNERS = {"foreigners": 2}
 ZOOKEEPER_SETTERS = {"zookeeper_setters": 4}
+
+
+@mutation("S68", clients={"lodgers": 1})
+def removed_user_stays() -> list[Patch]:
+    """A listener goes on to answer who has come in as a user that was removed since."""
+    honest = Doorkeeper.end_turn
+
+    def end_turn(self: Doorkeeper, now: Now) -> None:
+        self._seen = self._context.image.user_changes
+        honest(self, now)
+
+    return [(Doorkeeper, "end_turn", end_turn)]
 
 
 @mutation("S62", victims="broker", clients=FOREIGNERS)

@@ -33,6 +33,7 @@ AGES = (0.0, 0.3, 0.6, 1.0, 1.0)
 BAD = (
     "kafka_frames_malformed",
     "kafka_requests_malformed",
+    "kafka_requests_unproved",
     "kafka_versions_unspoken",
     "kafka_translations_failed",
     "kafka_connections_stuck",

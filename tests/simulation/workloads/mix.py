@@ -20,6 +20,7 @@ from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.guards import Guards
 from tests.simulation.workloads.keepers import Keepers
 from tests.simulation.workloads.ledgers import Ledgers
+from tests.simulation.workloads.lodgers import Lodgers
 from tests.simulation.workloads.movers import Movers
 from tests.simulation.workloads.operators import Operators
 from tests.simulation.workloads.pipelines import Pipelines
@@ -51,6 +52,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "grantees": Grantees,
     "pipelines": Pipelines,
     "shelvers": Shelvers,
+    "lodgers": Lodgers,
     "foreigners": Foreigners,
     "foreign_administrators": ForeignAdministrators,
     "foreign_groups": ForeignGroups,
