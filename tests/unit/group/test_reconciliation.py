@@ -112,12 +112,16 @@ def test_those_that_are_silent_together_end_together() -> None:
     assert others[0].error == ErrorCode.UNKNOWN_MEMBER_ID
 
 
-def test_who_does_not_let_go_in_time_is_ended(bench: Bench) -> None:
+@pytest.mark.parametrize("moves", [False, True])
+def test_who_does_not_let_go_in_time_is_ended(bench: Bench, moves: bool) -> None:
     first = Reader(bench, "a", "t", rebalance_timeout_ms=5_000).join()
     first.beat()
     second = Reader(bench, "b", "t").join()
     assert first.take()
     first.owned = {topic_id("t"): (0, 1, 2, 3)}  # it goes on reading all the same
+    if moves:
+        bench.crash()
+        first.token = second.token = None
     for _ in range(7):
         bench.wait(800)
         for reader in (first, second):
@@ -199,6 +203,14 @@ def test_a_static_member_comes_back_for_what_was_its_own(bench: Bench) -> None:
     assert Reader(bench, "d", "t", instance_id="one").join().error == (
         ErrorCode.UNRELEASED_INSTANCE_ID
     )
+
+
+def test_a_static_member_that_has_left_for_now_is_fenced_until_it_joins(bench: Bench) -> None:
+    member = Reader(bench, "a", "t", instance_id="one").join()
+    member.leave(-2)
+    member.beat()
+    assert member.error == ErrorCode.FENCED_INSTANCE_ID
+    assert member.join().has() == (0, 1, 2, 3)
 
 
 def test_a_static_member_that_stays_away_ends_with_its_session(bench: Bench) -> None:
