@@ -198,8 +198,8 @@ def producers_not_rebuilt() -> list[Patch]:
         init(self, node, log, *args)
         log.producers.rebuild(())
 
-    def lenient(self: Producers, batch: Any, *, whole_log: bool, verified: bool = False) -> Any:
-        return judge(self, batch, whole_log=False, verified=verified)
+    def lenient(self: Producers, batch: Any, *, whole_log: bool, **how: bool) -> Any:
+        return judge(self, batch, whole_log=False, **how)
 
     return [(Leader, "__init__", forgetful), (Producers, "judge", lenient)]
 
