@@ -14,6 +14,7 @@ from odradek.records import Headers
 from odradek.settings import INT_MAX, Bounds, check_number, check_text
 from transport.wire.ids import TopicPartition
 
+T = TypeVar("T")
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
@@ -53,6 +54,17 @@ def texts_of(name: str, given: Iterable[str]) -> list[str]:
     for text in texts:
         check_text(name, text)
     return texts
+
+
+def all_of(kind: type[T], given: Iterable[T]) -> list[T]:
+    """Return them; TypeError for a single one, or where one is of another kind."""
+    if isinstance(given, kind | str) or not isinstance(given, Iterable):
+        raise TypeError(f"a list of {kind.__name__} is needed; write [{given!r}]")
+    ones = list(given)
+    for one in ones:
+        if not isinstance(one, kind):
+            raise TypeError(f"a list of {kind.__name__} is needed, not of {one!r}")
+    return ones
 
 
 def brokers_of(name: str, given: Iterable[int]) -> list[int]:

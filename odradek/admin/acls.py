@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
+from odradek.arguments import all_of
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of, failure_of, first_failure
 from odradek.errors import OdradekError
@@ -36,8 +37,6 @@ __all__ = [
     "PatternType",
     "ResourceType",
 ]
-
-T = TypeVar("T")
 
 
 class AclBinding(NamedTuple):
@@ -97,7 +96,7 @@ _KINDS: dict[str, type[IntEnum]] = {
 
 def bindings_of(given: Iterable[AclBinding]) -> list[AclBinding]:
     """Return the bindings; TypeError or ValueError for one alone, and for what is none."""
-    bindings = _all_of(AclBinding, given)
+    bindings = all_of(AclBinding, given)
     for one in bindings:
         _check(one._asdict(), optional=False)
     return bindings
@@ -105,20 +104,10 @@ def bindings_of(given: Iterable[AclBinding]) -> list[AclBinding]:
 
 def filters_of(given: Iterable[AclFilter]) -> list[AclFilter]:
     """Return the filters; TypeError or ValueError for one alone, and for what is none."""
-    filters = _all_of(AclFilter, given)
+    filters = all_of(AclFilter, given)
     for one in filters:
         _check(one._asdict(), optional=True)
     return filters
-
-
-def _all_of(kind: type[T], given: Iterable[T]) -> list[T]:
-    if isinstance(given, kind | str) or not isinstance(given, Iterable):
-        raise TypeError(f"a list of {kind.__name__} is needed; write [{given!r}]")
-    ones = list(given)
-    for one in ones:
-        if not isinstance(one, kind):
-            raise TypeError(f"a list of {kind.__name__} is needed, not of {one!r}")
-    return ones
 
 
 def _check(fields: Mapping[str, object], *, optional: bool) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from odradek.arguments import texts_of
+from odradek.arguments import all_of, texts_of
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of, failure_of
 from odradek.errors import OdradekError, error_for
@@ -95,12 +95,8 @@ OnDone = Callable[[OdradekError | None, Now], None]
 
 def resources_of(given: Iterable[ConfigResource]) -> list[ConfigResource]:
     """Return the resources; TypeError or ValueError for one alone, and for what is none."""
-    if isinstance(given, ConfigResource | str) or not isinstance(given, Iterable):
-        raise TypeError(f"a list of resources is needed; write [{given!r}]")
-    resources = list(given)
+    resources = all_of(ConfigResource, given)
     for one in resources:
-        if not isinstance(one, ConfigResource):
-            raise TypeError(f"a resource is ConfigResource(type, name), not {one!r}")
         if one.resource_type not in tuple(ConfigResourceType):
             raise ValueError(f"resource_type={one.resource_type!r} has no configs")
         if not isinstance(one.name, int):

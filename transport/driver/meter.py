@@ -27,20 +27,16 @@ _logger = logging.getLogger("odradek.requests")
 class Histogram:
     """How many took how long, by the bounds of BOUNDS_MS; the last count is of all above."""
 
-    __slots__ = ("counts", "longest_ms", "shortest_ms", "total_ms")
+    __slots__ = ("counts", "total_ms")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDS_MS) + 1)
         self.total_ms = 0.0
-        self.shortest_ms = inf
-        self.longest_ms = 0.0
 
     def add(self, took_ms: float) -> None:
         """Take one."""
         self.counts[bisect_left(BOUNDS_MS, took_ms)] += 1
         self.total_ms += took_ms
-        self.shortest_ms = min(self.shortest_ms, took_ms)
-        self.longest_ms = max(self.longest_ms, took_ms)
 
     @property
     def count(self) -> int:
@@ -62,13 +58,17 @@ class Times:
     def __init__(self, clock_ns: Callable[[], int] = monotonic_ns) -> None:
         self.now_ns = clock_ns
         self.latencies: dict[str, Histogram] = {}
+        self._shortest_ms, self._longest_ms = inf, 0.0
 
     def took(self, name: str, since_ns: int) -> None:
         """Note that a request is answered which has come then."""
         known = self.latencies.get(name)
         if known is None:
             known = self.latencies[name] = Histogram()
-        known.add((self.now_ns() - since_ns) / 1e6)
+        took_ms = (self.now_ns() - since_ns) / 1e6
+        known.add(took_ms)
+        self._shortest_ms = min(self._shortest_ms, took_ms)
+        self._longest_ms = max(self._longest_ms, took_ms)
 
     def latency(self) -> Latency:
         """Return that of all requests."""
@@ -76,11 +76,8 @@ class Times:
         count = sum(each.count for each in told)
         if not count:
             return Latency(0.0, 0.0, 0.0)
-        return Latency(
-            min(each.shortest_ms for each in told),
-            sum(each.total_ms for each in told) / count,
-            max(each.longest_ms for each in told),
-        )
+        average_ms = sum(each.total_ms for each in told) / count
+        return Latency(self._shortest_ms, average_ms, self._longest_ms)
 
 
 class RequestMeter:

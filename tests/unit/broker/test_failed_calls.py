@@ -10,7 +10,6 @@ from nodes.broker.logs.checkpoints import (
     CLEAN_STOP,
     RECOVERY_POINTS,
     mark_clean_stop,
-    read_checkpoint,
     take_clean_stop,
 )
 from nodes.broker.logs.directories import NOTE
@@ -22,8 +21,11 @@ from tests.simulation.hiccup import Call
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from tests.unit.broker.test_log_directories import make_fleet as make_fleet_of_directories
 from tests.unit.broker.test_replicas_cleaning import COMPACT, make_keyed
-from tests.unit.broker.test_replicas_faults import followers, make_fleet, whole
-from transport.wire.ids import TopicPartition
+from tests.unit.broker.test_replicas_faults import (
+    dead_with_a_synced_tail,
+    followers,
+    whole,
+)
 from transport.wire.messages.produce import ACKS_LEADER
 
 
@@ -45,18 +47,8 @@ def allow(disk: SimulatedDisk) -> None:
 
 def test_nothing_is_appended_before_a_cut_is_noted() -> None:
     """Else a power cut would trust bytes that were never synced."""
-    fleet = make_fleet(lag_ms=60_000, log=LogConfig(recovery_checkpoint_interval_ms=300))
-    key = fleet.create()
-    fleet.write(key, b"a")
-    leader = fleet.leader(key)
-    for number in followers(fleet, key):
-        fleet.network.part(f"broker-{leader}", f"broker-{number}")
-    assert fleet.produce(leader, key, make_batch(b"lost"), acks=ACKS_LEADER).error == 0
-    name, disk = TopicPartition("t", 0), fleet.disks[leader]
-    fleet.wait(lambda: fleet.replica(leader, key).sync_pending is False)
-    fleet.world.run_for(5_000)
-    fleet.kill(leader)
-    assert read_checkpoint(disk, RECOVERY_POINTS) == {name: 2}
+    fleet, key, leader = dead_with_a_synced_tail()
+    disk = fleet.disks[leader]
     fleet.network.heal_all()
     refuse(disk, RECOVERY_POINTS)
     fleet.start(leader)

@@ -102,8 +102,8 @@ def test_a_tail_that_nobody_else_has_is_cut_when_its_leader_comes_back(
     assert fleet.server(leader).context.figures["logs_truncated"] == 1
 
 
-def test_a_cut_below_the_recovery_point_is_noted_before_the_next_append() -> None:
-    """Else a power cut would trust bytes that were never synced."""
+def dead_with_a_synced_tail() -> tuple[PartitionFleet, PartitionKey, int]:
+    """Return a fleet whose leader was killed: it has noted as synced what nobody else has."""
     fleet = make_fleet(lag_ms=60_000, log=LogConfig(recovery_checkpoint_interval_ms=300))
     key = fleet.create()
     fleet.write(key, b"a")
@@ -111,12 +111,18 @@ def test_a_cut_below_the_recovery_point_is_noted_before_the_next_append() -> Non
     for number in followers(fleet, key):
         fleet.network.part(f"broker-{leader}", f"broker-{number}")
     assert fleet.produce(leader, key, make_batch(b"lost"), acks=ACKS_LEADER).error == 0
-    name = TopicPartition("t", 0)
-    disk = fleet.disks[leader]
     fleet.wait(lambda: fleet.replica(leader, key).sync_pending is False)
     fleet.world.run_for(5_000)
     fleet.kill(leader)
-    assert read_checkpoint(disk, RECOVERY_POINTS) == {name: 2}
+    noted = read_checkpoint(fleet.disks[leader], RECOVERY_POINTS)
+    assert noted == {TopicPartition("t", 0): 2}
+    return fleet, key, leader
+
+
+def test_a_cut_below_the_recovery_point_is_noted_before_the_next_append() -> None:
+    """Else a power cut would trust bytes that were never synced."""
+    fleet, _, leader = dead_with_a_synced_tail()
+    name, disk = TopicPartition("t", 0), fleet.disks[leader]
     fleet.network.heal_all()
     fleet.start(leader)
     fleet.wait(lambda: leader in fleet.started())

@@ -275,8 +275,11 @@ BINDING: Any = AclBinding("User:u", AclOperation.READ, ResourceType.TOPIC, "t")
             lambda admin: admin.create_topics([MADE("t", replica_assignments={0: ["1"]})]),
             "assignments='1' is not a whole number",
         ),
-        (lambda admin: admin.describe_configs(TOPIC), "a list of resources is needed; write"),
-        (lambda admin: admin.describe_configs([("t",)]), "a resource is ConfigResource"),
+        (lambda admin: admin.describe_configs(TOPIC), "a list of ConfigResource is needed; write"),
+        (
+            lambda admin: admin.describe_configs([("t",)]),
+            "a list of ConfigResource is needed, not of",
+        ),
         (lambda admin: admin.alter_configs([TOPIC._replace(name=b"t")]), "a resource's name=b't'"),
         (lambda admin: admin.alter_configs([TOPIC._replace(configs={7: 1})]), "configs of 't'=7"),
         (lambda admin: admin.describe_configs([TOPIC._replace(resource_type=9)]), "=9 has no conf"),
