@@ -1,7 +1,9 @@
 """A consumer in Kafka's protocol: long polls of every leader, through changes of leaders.
 
 A position that a new leader may not have is asked about first (KIP-320), where the versions that are
-spoken know of leader epochs.
+spoken know of leader epochs.  Where they do not, a leader of before that does not know yet that it
+leads no more may call a position out of range that the one of now has; such a reader goes back for
+no end of a log, only forward for its beginning.
 """
 
 from __future__ import annotations
@@ -102,9 +104,13 @@ class Place:
     partition: int
     position: Position | None = None
     """None: at the beginning, wherever that is."""
+    doubted: Position | None = None
+    """Where it stood when that was called out of range, by whom could not know."""
     checked_epoch: int = UNKNOWN
     """The leader of this epoch has the position."""
     asking: bool = False
+    named_epoch: int = UNKNOWN
+    """Of the leader that the last fetch has named."""
     rests_until_ms: int = 0
     near: int = -1
     """The broker of its rack that its leader has sent it to."""
@@ -189,7 +195,10 @@ class ForeignReader(ForeignProgram):
             elif place.near >= 0:
                 place.near = -1  # What is true of it the leader will say.
             elif error == ErrorCode.OFFSET_OUT_OF_RANGE:
+                place.doubted = place.position if place.named_epoch < 0 else None
                 place.position = None
+                place.rests_until_ms = self.later(REST_MS, now)
+                self.refresh(now)
             else:
                 assert error in RETRIABLE, f"{self.topic}-{place.partition} was answered {error}"
                 place.rests_until_ms = self.later(REST_MS, now)
@@ -214,7 +223,9 @@ class ForeignReader(ForeignProgram):
             [topic] = response.topics
             told = {one.partition_index: one for one in topic.partitions}
         for place, one in self._told_of(places, told, now):
-            place.position = Position(one.offset)
+            doubted, place.doubted = place.doubted, None
+            goes_on = doubted is not None and doubted.offset >= one.offset
+            place.position = doubted if goes_on else Position(one.offset)
 
     # Whether a leader has it
 
@@ -322,12 +333,13 @@ class ForeignReader(ForeignProgram):
             told = {one.partition_index: one for one in rows}
             if goes_on:
                 told = {place.partition: QUIET for place in places} | told
-        version = self.connection(endpoint, now).version(ApiKey.FETCH)
+        knows_epochs = self.connection(endpoint, now).version(ApiKey.FETCH) >= EPOCHS_FROM
+        for place in places:
+            place.named_epoch = epochs[place.partition] if knows_epochs else UNKNOWN
         for place, one in self._told_of(places, told, now):
             if one is QUIET:
                 continue
-            leads = version >= EPOCHS_FROM and place.near < 0
-            epoch = epochs[place.partition] if leads else UNKNOWN
+            epoch = place.named_epoch if place.near < 0 else UNKNOWN
             if one.preferred_read_replica >= 0:
                 place.near = one.preferred_read_replica
                 place.near_until_ms = self.later(NEAR_MS, now)
