@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from odradek.aio.waiting import on_a_thread
+from odradek.arguments import partitions_of
 from odradek.cluster.bootstrap import Hosts
 from odradek.cluster.committing import Committable, GroupMetadata, OffsetAndMetadata
 from odradek.consumer import client as blocking
@@ -25,6 +26,7 @@ from odradek.consumer.client import (
 from odradek.consumer.deserialization import Deserializer
 from odradek.consumer.iteration import Polled
 from odradek.consumer.listener import ConsumerRebalanceListener
+from odradek.consumer.polling import WAIT_SLICE_MS
 from odradek.consumer.rebalancing import Change
 from odradek.measures import Metrics
 from odradek.records import ConsumerRecord
@@ -63,53 +65,55 @@ class Consumer:
             consumer_timeout_ms=consumer_timeout_ms,
             **settings,
         )
-        self._max_poll_records = max_poll_records
+        self._polling = self._consumer.polling
         self._consumer_timeout_ms = consumer_timeout_ms
-        self._came = False
-        """The latest poll has had records, though interceptors may have kept all of them."""
 
     # Records
 
     async def poll(self, timeout_ms: float = 0, max_records: int | None = None) -> Polled:
         """Return the next records by partition, waiting up to ``timeout_ms`` for the first."""
-        records_max = self._consumer.records_max(max_records)
-        left = self._consumer.iteration.take(records_max)
+        records_max = self._polling.records_max(max_records)
+        left = self._polling.iteration.take(records_max)
         if left:
             return left
         return await self._poll(records_max, timeout_ms)
 
     async def _poll(self, records_max: int, timeout_ms: float) -> Polled:
+        polling = self._polling
         while True:
             future: Future[Polled | Change] = Future()
             try:
-                self._consumer.begin_poll(future, records_max, timeout_ms)
+                polling.begin(future, records_max, timeout_ms)
                 polled = await asyncio.shield(asyncio.wrap_future(future))
                 if not isinstance(polled, Change):
-                    self._came = bool(polled)
-                    if self._consumer.gives_as_polled:
+                    polling.came = bool(polled)
+                    if polling.gives_as_polled:
                         return polled
-                    return await on_a_thread(partial(self._consumer.given, polled))
+                    return await on_a_thread(partial(polling.given, polled))
             except BaseException:
-                self._consumer.give_back(future)
+                polling.give_back(future)
                 raise
-            self._consumer.telling = True
-            try:
-                told = self._consumer.call_listener(polled)
-                if inspect.isawaitable(told):
-                    await told
-            finally:
-                self._consumer.telling = False
-            await self._call(self._consumer.heard, polled)
+            await self._tell(polled)
+            await self._call(polling.heard, polled)
+
+    async def _tell(self, change: Change) -> None:
+        with self._polling.listening.telling(change) as told:
+            if inspect.isawaitable(told):
+                await told
+
+    async def _take_leave(self, *, autocommit: bool = True) -> None:
+        for change in await asyncio.to_thread(self._polling.farewell, autocommit=autocommit):
+            await self._tell(change)
 
     def __aiter__(self) -> Consumer:
         return self
 
     async def __anext__(self) -> ConsumerRecord:
-        while (record := self._consumer.iteration.next()) is None:
-            polled = await self._poll(self._max_poll_records, self._consumer_timeout_ms)
-            if not self._came and self._consumer_timeout_ms < blocking.WAIT_SLICE_MS:
+        while (record := self._polling.iteration.next()) is None:
+            polled = await self._poll(self._polling.records_max(None), self._consumer_timeout_ms)
+            if not self._polling.came and self._consumer_timeout_ms < WAIT_SLICE_MS:
                 raise StopAsyncIteration
-            self._consumer.iteration.keep(polled)
+            self._polling.iteration.keep(polled)
         return record
 
     # What is read
@@ -128,11 +132,15 @@ class Consumer:
 
     async def assign(self, partitions: Iterable[TopicPartition | tuple[str, int]]) -> None:
         """Read exactly these partitions."""
-        await self._call(self._consumer.assign, partitions)
+        keys = partitions_of(partitions)
+        try:
+            await self._take_leave()
+        finally:
+            await self._call(self._consumer.end_membership, keys)
 
     async def unsubscribe(self) -> None:
         """Read nothing."""
-        await self._call(self._consumer.unsubscribe)
+        await self.assign(())
 
     async def subscription(self) -> set[str]:
         """Return the topics subscribed to."""
@@ -238,7 +246,10 @@ class Consumer:
 
     async def close(self, autocommit: bool = True) -> None:
         """Leave the group, with auto commit after a last commit; end the client's thread."""
-        await self._call(self._consumer.close, autocommit)
+        try:
+            await self._take_leave(autocommit=autocommit)
+        finally:
+            await asyncio.to_thread(self._consumer.end, autocommit=autocommit)
 
     async def __aenter__(self) -> Self:
         return self

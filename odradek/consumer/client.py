@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from functools import partial
@@ -36,22 +35,19 @@ from odradek.cluster.errands import failure_of
 from odradek.cluster.offsets import Found
 from odradek.consumer.deserialization import Deserializer, Deserializers
 from odradek.consumer.engine import ConsumerEngine
-from odradek.consumer.fetched_records import first_offset
-from odradek.consumer.iteration import Iteration, Polled
+from odradek.consumer.iteration import Polled
 from odradek.consumer.listener import ConsumerRebalanceListener
-from odradek.consumer.rebalancing import ASSIGNED, REVOKED, Change
+from odradek.consumer.polling import WAIT_SLICE_MS, Polling
+from odradek.consumer.rebalancing import Change
 from odradek.consumer.settings import KINDS, SETTINGS, consumer_settings
 from odradek.errors import (
-    ClientClosedError,
     OdradekError,
-    RecordDeserializationError,
     topic_error,
 )
 from odradek.interceptors import ConsumerInterceptor, checked, guarded
 from odradek.measures import Metrics
 from odradek.records import ConsumerRecord
-from odradek.settings import Bounds, check_function, check_number, check_settings
-from transport.driver.ports import SLEEP_MAX_MS
+from odradek.settings import check_function, check_number, check_settings
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import TopicPartition
@@ -61,9 +57,6 @@ from transport.wire.messages.metadata import MetadataResponse
 
 MAX_POLL_RECORDS = 500
 QUESTION_TIMEOUT_MS = 30_000
-WAIT_SLICE_MS = 3_600_000
-"""An iterator that waits for ever asks again each hour."""
-
 CLOSE_TIMEOUT_S = 5.0
 
 _NAMED = (
@@ -75,7 +68,6 @@ _NAMED = (
     "bootstrap_servers",
     "security",
 )
-AT_LEAST_ONE = Bounds(1)
 
 
 class OffsetAndTimestamp(NamedTuple):
@@ -128,17 +120,17 @@ class Consumer:
         check_function("value_deserializer", value_deserializer)
         self._interceptors = checked(interceptors, ConsumerInterceptor)
         seeds = find_seeds(bootstrap_servers, security)
-        self._max_poll_records = max_poll_records
         self._consumer_timeout_ms = consumer_timeout_ms
-        self._deserializers = Deserializers(key_deserializer, value_deserializer)
         self._program = ConsumerEngine(consumer_settings(seeds, **settings))
         self._engine = Engine(self._program, name="odradek-consumer", keys=seeds.keys)
-        self.iteration = Iteration()
-        self._came = False
-        """The latest poll has had records, though interceptors may have kept all of them."""
-        self._listener: ConsumerRebalanceListener | None = None
-        self.telling = False
-        """The listener is being called."""
+        self.polling = Polling(
+            self._engine,
+            self._program,
+            Deserializers(key_deserializer, value_deserializer),
+            self._interceptors,
+            max_poll_records,
+        )
+        self._iteration = self.polling.iteration
         if topics:
             self.subscribe(topics)
 
@@ -168,23 +160,38 @@ class Consumer:
 
     def _leave_iteration(self) -> None:
         """Have the program stand where iteration does: what is read on goes on there."""
-        left = self.iteration.positions()
+        left = self._iteration.positions()
         self._engine.run(lambda _now: self._program.go_back(left))
-        self.iteration.drop()
+        self._iteration.drop()
 
     def _listen(self, listener: ConsumerRebalanceListener | None) -> None:
         group = self._program.rebalancing
         if listener is not None and group is None:
             raise ValueError("a listener hears of a group's changes; give a group_id")
-        self._listener = listener
+        self.polling.listening.listener = listener
         if group is not None:
             group.has_listener = listener is not None
 
     def assign(self, partitions: Iterable[TopicPartition | tuple[str, int]]) -> None:
-        """Read exactly these partitions; those that were read before keep their place."""
+        """Read exactly these partitions; those that were read before keep their place.
+
+        A member leaves its group by this, and its listener hears first what is revoked.
+        """
         keys = partitions_of(partitions)
+        try:
+            self._take_leave()
+        finally:
+            self.end_membership(keys)
+
+    def end_membership(self, keys: Iterable[TopicPartition]) -> None:
+        """Leave the group, once the listener has heard of it, and read these by hand."""
         self._leave_iteration()
         self._engine.run(lambda now: self._program.assign(keys, now))
+
+    def _take_leave(self, *, autocommit: bool = True) -> None:
+        for change in self.polling.farewell(autocommit=autocommit):
+            with self.polling.listening.telling(change):
+                pass
 
     def unsubscribe(self) -> None:
         """Read nothing."""
@@ -200,14 +207,14 @@ class Consumer:
 
     def pause(self, *partitions: TopicPartition) -> None:
         """Give nothing of these partitions until ``resume``, in iteration neither."""
-        left = self.iteration.positions()
+        left = self._iteration.positions()
 
         def pause(_now: Now) -> None:
             self._program.pause(partitions, True)
             self._program.go_back({key: left[key] for key in partitions if key in left})
 
         self._engine.run(pause)
-        self.iteration.drop(partitions)
+        self._iteration.drop(partitions)
 
     def resume(self, *partitions: TopicPartition) -> None:
         """Give records of these partitions again."""
@@ -231,115 +238,34 @@ class Consumer:
         The sequences are lazy: batches are taken apart when they are touched.  Raises what keeps a
         partition from being read (:class:`OffsetOutOfRangeError`, …) when nothing else is left.
         """
-        records_max = self.records_max(max_records)
-        left = self.iteration.take(records_max)
+        records_max = self.polling.records_max(max_records)
+        left = self._iteration.take(records_max)
         if left:
             return left
         return self._poll(records_max, timeout_ms)
 
-    def records_max(self, given: int | None) -> int:
-        """Return how many records a poll gives at most."""
-        if given is None:
-            return self._max_poll_records
-        check_number("max_records", given, AT_LEAST_ONE)
-        return given
-
     def _poll(self, records_max: int, timeout_ms: float, *, iterates: bool = False) -> Polled:
+        polling = self.polling
         while True:
             future: Future[Polled | Change] = Future()  # ours before the loop has it
             try:
-                self.begin_poll(future, records_max, timeout_ms)
+                polling.begin(future, records_max, timeout_ms)
                 polled = self._engine.wait(future)
                 if not isinstance(polled, Change):
-                    self._came = bool(polled)
-                    found = self.given(polled)
+                    polling.came = bool(polled)
+                    found = polling.given(polled)
                     if iterates:
-                        self.iteration.keep(found)
+                        self._iteration.keep(found)
                     return found
             except BaseException:
-                self.give_back(future)
+                polling.give_back(future)
                 raise
-            self.telling = True
-            try:
-                self.call_listener(polled)
-            finally:
-                self.telling = False
-            self.heard(polled)
-
-    def give_back(self, future: Future[Polled | Change]) -> None:
-        """End a poll whose records nobody has got: the next one gives them, and none is committed.
-
-        That was Ctrl-C, or a cancelled task, or what a deserializer or an interceptor has raised.
-        """
-        if future.cancel() or future.exception() is not None:
-            return
-        polled = future.result()  # at once: records are taken and told in one turn of the loop
-        if not isinstance(polled, Change):
-            offsets = {key: first_offset(records) for key, records in polled.items()}
-            self.iteration.drop(offsets)
-            with contextlib.suppress(ClientClosedError):
-                self._engine.post(lambda _now: self._program.go_back(offsets))
-
-    @property
-    def gives_as_polled(self) -> bool:
-        """True: ``given`` has nothing to do."""
-        return self._deserializers.are_none and not self._interceptors
-
-    def given(self, polled: Polled) -> Polled:
-        """Return what was polled as the program gets it: deserialized, and seen by interceptors.
-
-        Where a record cannot be deserialized, those before it are given, and reading stands at it:
-        the next poll that would begin with it raises RecordDeserializationError.
-        """
-        found, refused = polled, list[RecordDeserializationError]()
-        if not self._deserializers.are_none:
-            found, refused = self._deserializers.all(polled)
-        for error in refused:
-            with contextlib.suppress(ValueError):  # its group has taken the partition meanwhile
-                self.seek(error.topic_partition, error.offset)
-        if refused and not found:
-            raise refused[0]
-        for interceptor in self._interceptors:
-            found = dict(interceptor.on_consume(found))
-        return found
-
-    def heard(self, change: Change) -> None:
-        """The listener has returned: its change goes on."""
-        self._engine.run(lambda now: self._program.heard(change, now))
-
-    def call_listener(self, change: Change) -> object:
-        """Tell the listener; return what its method returns."""
-        listener = self._listener
-        if listener is None:
-            return None
-        if change.kind == REVOKED:
-            return listener.on_partitions_revoked(change.partitions)
-        if change.kind == ASSIGNED:
-            return listener.on_partitions_assigned(change.partitions)
-        return listener.on_partitions_lost(change.partitions)
-
-    def begin_poll(
-        self, future: Future[Polled | Change], records_max: int, timeout_ms: float
-    ) -> None:
-        """Ask the loop for records; cancelled before any were taken, the future takes none."""
-        if self.telling:
-            raise RuntimeError("a rebalance listener cannot poll: the poll that calls it goes on")
-        patience_ms = min(wait_ms("timeout_ms", timeout_ms), WAIT_SLICE_MS)
-        began_s = time.monotonic()
-        program = self._program
-
-        def ask(future: Future[Polled | Change], now: Now) -> None:
-            claim = future.set_running_or_notify_cancel
-            left_ms = max(0, patience_ms - int((time.monotonic() - began_s) * 1000))
-            program.poll(records_max, left_ms, settle(future), now, claim)
-
-        if patience_ms < SLEEP_MAX_MS:  # its end may come before the loop's next turn
-            self._engine.ask(ask, future)
-        else:
-            self._engine.ask(ask, future, has_time=lambda: program.has_nothing)
+            with polling.listening.telling(polled):
+                pass
+            polling.heard(polled)
 
     def __iter__(self) -> Iterator[ConsumerRecord]:
-        iteration = self.iteration
+        iteration = self._iteration
         while True:
             record = iteration.next()
             if record is not None:
@@ -349,15 +275,15 @@ class Consumer:
                 return
 
     def __next__(self) -> ConsumerRecord:
-        while (record := self.iteration.next()) is None:
+        while (record := self._iteration.next()) is None:
             if not self._poll_for_iteration():
                 raise StopIteration
         return record
 
     def _poll_for_iteration(self) -> bool:
         """Wait for more records to iterate over; False: none have come for too long."""
-        self._poll(self._max_poll_records, self._consumer_timeout_ms, iterates=True)
-        return self._came or self._consumer_timeout_ms >= WAIT_SLICE_MS
+        self._poll(self.polling.records_max(None), self._consumer_timeout_ms, iterates=True)
+        return self.polling.came or self._consumer_timeout_ms >= WAIT_SLICE_MS
 
     # Positions
 
@@ -366,8 +292,7 @@ class Consumer:
         if offset in (TIMESTAMP_EARLIEST, TIMESTAMP_LATEST):
             raise ValueError("an offset is at least 0; see seek_to_beginning and seek_to_end")
         check_number("offset", offset, OFFSETS)
-        self.iteration.drop([partition])
-        self._engine.run(lambda _now: self._program.seek(partition, offset))
+        self.polling.seek(partition, offset)
 
     def seek_to_beginning(self, *partitions: TopicPartition) -> None:
         """Go on at the oldest record of these partitions, or of all that are assigned."""
@@ -378,12 +303,12 @@ class Consumer:
         self._seek_to(partitions, TIMESTAMP_LATEST)
 
     def _seek_to(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> None:
-        self.iteration.drop(partitions or None)
+        self._iteration.drop(partitions or None)
         self._engine.run(lambda _now: self._program.seek_to(partitions, timestamp_ms))
 
     def position(self, partition: TopicPartition, timeout_ms: int = QUESTION_TIMEOUT_MS) -> int:
         """Return the offset of the next record that will be given."""
-        left = self.iteration.positions().get(partition)
+        left = self._iteration.positions().get(partition)
         if left is not None:
             return left
         patience_ms = wait_ms("timeout_ms", timeout_ms)
@@ -455,10 +380,10 @@ class Consumer:
         check_function("callback", callback)
         patience_ms = wait_ms("timeout_ms", timeout_ms)
         given = None if offsets is None else offsets_to_commit(offsets)
-        left = self.iteration.positions()
+        left = self._iteration.positions()
 
         def ask(future: Future[None], now: Now) -> None:
-            wanted = self._standing(left) if given is None else given
+            wanted = self.polling.standing(left) if given is None else given
 
             def done(error: OdradekError | None, now: Now) -> None:
                 if error is None:
@@ -522,15 +447,6 @@ class Consumer:
         if self._program.rebalancing is None:
             raise ValueError("group_id: only a consumer with a group commits; give it one")
 
-    def _standing(self, left: dict[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
-        """Return where the program stands; on the loop's thread."""
-        group = self._program.rebalancing
-        found = {} if group is None else group.positions()
-        for key, offset in left.items():
-            if key in found:
-                found[key] = found[key]._replace(offset=offset)
-        return found
-
     # Topics
 
     def topics(self) -> set[str]:
@@ -557,18 +473,25 @@ class Consumer:
     def close(self, autocommit: bool = True) -> None:
         """Leave the group, with auto commit after a last commit; end the client's thread.
 
-        May be called again.
+        The listener hears that what is still read is revoked.  May be called again.
         """
+        try:
+            self._take_leave(autocommit=autocommit)
+        finally:
+            self.end(autocommit=autocommit)
+
+    def end(self, *, autocommit: bool) -> None:
+        """Close, once the listener has heard of it."""
         if not self._engine.closed and self._program.rebalancing is not None:
-            left = self.iteration.positions()
+            left = self._iteration.positions()
 
             def depart(future: Future[None], now: Now) -> None:
-                standing = self._standing(left) if autocommit else {}
+                standing = self.polling.standing(left) if autocommit else {}
                 self._program.depart(standing, lambda now: settle(future)(None, now), now)
 
             with contextlib.suppress(OdradekError):  # nothing that close could do about it
                 self._engine.wait(self._engine.ask(depart), CLOSE_TIMEOUT_S)
-        self.iteration.drop()
+        self._iteration.drop()
         if not self._engine.closed:
             for interceptor in self._interceptors:
                 guarded(interceptor.close)

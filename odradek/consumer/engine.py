@@ -299,6 +299,18 @@ class ConsumerEngine(ClientProgram):
         assert self.offsets_of_group is not None, "the facade has looked for a group"
         self.offsets_of_group.fetch(keys, on_fetched, now, timeout_ms=timeout_ms)
 
+    def farewell(
+        self,
+        positions: dict[TopicPartition, OffsetAndMetadata],
+        on_told: Callable[[tuple[Change, ...], Now], None],
+        now: Now,
+    ) -> None:
+        """Commit these (with auto commit), and tell what the listener is to hear before ``depart``."""
+        if self.rebalancing is None:
+            on_told((), now)
+        else:
+            self.rebalancing.farewell(positions, on_told, now)
+
     def depart(
         self,
         positions: dict[TopicPartition, OffsetAndMetadata],

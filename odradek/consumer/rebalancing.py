@@ -73,6 +73,8 @@ class Rebalancing:
         """Topics are read as a member, though none may match their pattern at present."""
         self._leaving = False
         """What was read is being committed, then the group is left; who reads on joins after that."""
+        self._is_committed = False
+        """What was read is committed, and the listener hears that it is given up: a departure follows."""
         self._told: Assignment = {}
         self._taking: set[TopicPartition] = set()
         """Their commits are being fetched."""
@@ -111,6 +113,7 @@ class Rebalancing:
     def entered(self, now: Now) -> None:
         """The program polls: what earlier polls have given is dealt with."""
         self._polled_ms = now.mono_ms
+        self._is_committed = False
         if self._away and self._reading:
             self._away = False
             assert self.membership is not None, "made with one"
@@ -142,6 +145,33 @@ class Rebalancing:
                 found[key] = OffsetAndMetadata(one.position, "", one.taken_epoch)
         return found
 
+    def farewell(
+        self,
+        positions: dict[TopicPartition, OffsetAndMetadata],
+        on_told: Callable[[tuple[Change, ...], Now], None],
+        now: Now,
+    ) -> None:
+        """Commit (with auto commit), then tell what the listener has to hear before ``depart``.
+
+        That is the losses that it has not heard of, and that the rest of what it has is revoked:
+        not what it was never told of.  ``on_told`` is called once, in bounded time.
+        """
+
+        def committed(_error: OdradekError | None, now: Now) -> None:
+            self._is_committed = self._is_member
+            losses = tuple(one for one in self.changes if one.kind == LOST)
+            unheard = {
+                key for one in self.changes if one.kind == ASSIGNED for key in one.partitions
+            }
+            assigned = self._subscription.assigned if self._is_member else ()
+            rest = tuple(key for key in assigned if key not in unheard)
+            on_told((*losses, *([Change(REVOKED, rest)] if rest else ())), now)
+
+        if self._is_member and self._settings.auto_commit and positions:
+            self.commit(positions, committed, now)
+        else:
+            committed(None, now)
+
     def depart(
         self,
         positions: dict[TopicPartition, OffsetAndMetadata],
@@ -154,6 +184,8 @@ class Rebalancing:
         Nothing is read any more but what is ``kept``: that is read on by hand.
         """
         who, leaves = self.who, self._is_member
+        if self._is_committed:  # the listener may have committed otherwise since
+            self._is_committed, positions = False, {}
         self._reading = self._away = False
         self._topics = ()
         self._drop_all(kept)

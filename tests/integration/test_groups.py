@@ -112,6 +112,24 @@ def test_a_killed_member_and_a_killed_coordinator_are_made_good(odradek_cluster:
             child.stdout.close()
 
 
+class AwaitedDiary(ConsumerRebalanceListener):
+    """Notes what it hears, and how far the group is then."""
+
+    def __init__(self, consumer: odradek.aio.Consumer) -> None:
+        self.consumer = consumer
+        self.heard: list[tuple[str, int, int]] = []
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        await self._note("revoked", revoked)
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        await self._note("assigned", assigned)
+
+    async def _note(self, kind: str, keys: Collection[TopicPartition]) -> None:
+        committed = await self.consumer.committed_offsets(keys)
+        self.heard.append((kind, len(keys), sum(one.offset for one in committed.values())))
+
+
 class Diary(ConsumerRebalanceListener):
     """Notes what it hears."""
 
@@ -138,7 +156,7 @@ def test_who_comes_next_reads_on_where_the_last_has_committed(odradek_cluster: C
             if len(seen) == 40:
                 break
         first.commit()
-    assert diary.heard == [("assigned", 4)]
+    assert diary.heard == [("assigned", 4), ("revoked", 4)]
     with member(servers, consumer_timeout_ms=3_000) as second:
         for record in second:
             seen.append(record.value)
@@ -159,9 +177,12 @@ def test_who_comes_next_reads_on_where_the_last_has_committed(odradek_cluster: C
         async with odradek.aio.Consumer(
             bootstrap_servers=servers, group_id="g", auto_offset_reset="earliest"
         ) as fourth:
-            await fourth.subscribe(pattern="t|u")
+            diary = AwaitedDiary(fourth)
+            await fourth.subscribe(pattern="t|u", listener=diary)
             await fourth.poll(timeout_ms=2_000)
             assert await fourth.subscription() == {"t"}
+            await fourth.unsubscribe()
+            assert diary.heard == [("assigned", 4, 100), ("revoked", 4, 100)]
             offsets = [await fourth.committed(TopicPartition("t", number)) for number in range(4)]
             return sum(offset or 0 for offset in offsets)
 

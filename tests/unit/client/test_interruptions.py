@@ -170,14 +170,14 @@ def test_an_awaited_poll_that_is_cancelled_with_its_records_taken(filled: Any) -
         async with aio.Consumer(
             "t", bootstrap_servers=filled.bootstrap, auto_offset_reset="earliest"
         ) as consumer:
-            begin = consumer._consumer.begin_poll
+            begin = consumer._polling.begin
             polls: list[Any] = []
 
             def noted(future: Any, records_max: int, timeout_ms: float) -> None:
                 polls.append(future)
                 begin(future, records_max, timeout_ms)
 
-            consumer._consumer.begin_poll = noted  # type: ignore[method-assign]
+            consumer._polling.begin = noted  # type: ignore[method-assign]
             poll = asyncio.create_task(consumer.poll(POLL_MS))
             await asyncio.sleep(0)
             assert polls[0].result(WAIT_S), "taken, and the task does not know yet"
@@ -399,7 +399,7 @@ def test_a_listener_that_polls_is_told_that_it_cannot(filled: Any, asynchronous:
     async def run() -> None:
         async with aio.Consumer(bootstrap_servers=filled.bootstrap, group_id="g") as consumer:
             polls.append(consumer.poll)
-            consumer._consumer._listener = Listener()
+            consumer._polling.listening.listener = Listener()
             consumer._consumer._program.rebalancing.changes.append(told)  # type: ignore[union-attr]
             with pytest.raises(RuntimeError, match="a rebalance listener cannot poll"):
                 await consumer.poll()
@@ -410,7 +410,7 @@ def test_a_listener_that_polls_is_told_that_it_cannot(filled: Any, asynchronous:
         return
     with Consumer(bootstrap_servers=filled.bootstrap, group_id="g") as consumer:
         polls.append(consumer.poll)
-        consumer._listener = Listener()
+        consumer.polling.listening.listener = Listener()
         consumer._program.rebalancing.changes.append(told)  # type: ignore[union-attr]
         with pytest.raises(RuntimeError, match="a rebalance listener cannot poll"):
             consumer.poll()

@@ -251,6 +251,50 @@ def test_a_leave_commits_and_hands_over_at_once(fleet: PartitionFleet, topic: Pa
     assert len(second.seen) + len(first.seen) == 12
 
 
+def farewell(member: Member) -> list[Change]:
+    """Return what the listener is to hear before a departure; the member polls no more."""
+    told: list[tuple[Change, ...]] = []
+
+    def ask(now: Now) -> None:
+        member.polling = False
+        member.engine.farewell(member.group.positions(), lambda one, _now: told.append(one), now)
+
+    member.process.do(ask)
+    member.fleet.wait(lambda: bool(told), 10_000)
+    return list(told[0])
+
+
+def test_who_leaves_hears_of_what_is_revoked_behind_its_auto_commit(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m", auto_commit_interval_ms=60_000).subscribe("t", listens=True)
+    fleet.wait(lambda: len(member.seen) == 12, 10_000)
+    told = farewell(member)
+    assert told == [Change(REVOKED, tuple(TopicPartition("t", number) for number in range(4)))]
+    assert member.owns() == [0, 1, 2, 3]
+    assert member.committed(0, 1, 2, 3) == [3, 3, 3, 3]
+    assert member.commit({0: 1}) is None
+    member.leave()
+    assert member.owns() == []
+    assert member.committed(0, 1, 2, 3) == [1, 3, 3, 3]
+
+
+def test_who_leaves_hears_of_losses_and_not_of_what_it_was_never_told_of(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m")
+    member.polling = False
+    member.subscribe("t", listens=True)
+    fleet.wait(lambda: member.owns() == [0, 1, 2, 3])
+    [assigned] = member.group.changes
+    assert (assigned.kind, farewell(member)) == (ASSIGNED, [])
+    member.process.do(member.group.on_lost)
+    fleet.wait(lambda: not member.owns())
+    assert farewell(member) == [Change(LOST, assigned.partitions)]
+    member.leave()
+    assert farewell(member) == []
+
+
 def test_a_static_member_is_back_before_anybody_hears_of_it(
     fleet: PartitionFleet, topic: PartitionKey
 ) -> None:
