@@ -36,7 +36,8 @@ def page(
 ) -> Page | None:
     """Return the oldest changes after ``operation.since``; None: not all of them are known.
 
-    Changes of znodes that ``identities`` may not read are left out.
+    An answer without any says that there are none up to now, so one write's are told whatever their
+    size.  Changes of znodes that ``identities`` may not read are left out.
     """
     known = history.after(operation.since)
     if known is None:
@@ -46,9 +47,8 @@ def page(
     size_bytes = 0
     through = operation.since
     for change in known:
-        if change.zxid > through and (
-            len(changes) >= operation.limit or size_bytes > size_bytes_max
-        ):
+        is_full = len(changes) >= operation.limit or size_bytes > size_bytes_max
+        if changes and change.zxid > through and is_full:
             return Page(changes, through, size_bytes)
         through = change.zxid
         path = change.path

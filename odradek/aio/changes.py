@@ -72,13 +72,13 @@ class Changes:
                 since = self._feed.begin_read()
                 read = self._client._read_changes(self._prefix, since, PAGE_CHANGES)
                 self._feed.read(await self._answer(read))
-        except asyncio.CancelledError:
-            self._feed.look_again()
-            raise
         except OdradekError as error:
             if not self._feed.failed(error):
                 raise
             return False
+        except BaseException:  # a cancellation
+            self._feed.abandoned()
+            raise
         return True
 
     async def _answer(self, result: AsyncResult[AnswerT]) -> AnswerT:

@@ -105,7 +105,7 @@ class ChangeFeed:
         self._dirty = True
         self._first_zxid: int | None = None
         self._unbroken = False
-        """No change of connection since the last read: the first event is the first change."""
+        """All was read, and the connection has not changed since: the first event is the first change."""
         self._ended = False
 
     @property
@@ -156,18 +156,23 @@ class ChangeFeed:
             self._waiting.extend(page.changes)
             self._since = max(self._since or 0, page.zxid)
             if page.changes:
-                self._dirty = True
+                self._dirty, self._unbroken = True, False
             else:
                 self._place = self._since
 
     def failed(self, error: OdradekError) -> bool:
         """Take the failure of a watch or a read; True: it passes, go on."""
+        self.abandoned()
         with self._lock:
-            self._dirty, self._unbroken = True, False
             if isinstance(error, SessionExpiredError):
                 self._watching = False
                 return True
             return error.retriable
+
+    def abandoned(self) -> None:
+        """Nobody takes what the watch or the read begun last gives: read from the same place again."""
+        with self._lock:
+            self._dirty, self._unbroken = True, False
 
     def look_again(self) -> None:
         """Ask for a read though nothing was heard."""

@@ -120,6 +120,9 @@ class Changes:
             if not self._feed.failed(error):
                 raise
             return False
+        except BaseException:  # Ctrl-C
+            self._feed.abandoned()
+            raise
         return True
 
     def _answer(self, result: AsyncResult[AnswerT]) -> AnswerT:

@@ -64,6 +64,12 @@ def test_a_page_ends_between_two_zxids() -> None:
     assert told(history, "/", 0, 100, 40) == ([(1, "/a"), (2, "/b"), (2, "/c")], 2)
 
 
+def test_a_page_without_room_holds_one_write_all_the_same() -> None:
+    history = kept((1, "/x"), (2, "/a"), (2, "/a/b"), (3, "/a/c"))
+    assert told(history, "/a", 0, 100, -1) == ([(2, "/a"), (2, "/a/b")], 2)
+    assert told(history, "/a", 3, 100, -1) == ([], 9)
+
+
 def test_what_lies_elsewhere_takes_no_room() -> None:
     history = kept((1, "/a"), (2, "/x"), (3, "/x/y"), (4, "/a/b"))
     assert told(history, "/a", 0, 1) == ([(1, "/a")], 1)

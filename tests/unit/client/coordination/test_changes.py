@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
 
-from odradek.coordination.change_feed import ChangeFeed, Page, Step
-from odradek.coordination.changes import Change
+from odradek.aio import changes as aio
+from odradek.coordination.async_result import AsyncResult, Dispatcher
+from odradek.coordination.change_feed import ChangeFeed, Page, Step, Waker
+from odradek.coordination.changes import Change, Changes
 from odradek.coordination.client import CoordinationClient, EventType
 from odradek.errors import ClientClosedError, ClientTimeoutError, HistoryCompactedError
 from tests.unit.client.coordinator import WAIT_S, Heard, Place
+from transport.kernel import Now
+from transport.wire.ids import SessionId, Zxid
+from transport.wire.messages.coordination import NODE_CREATED, WatchEvent
 
 
 def test_changes_under_a_prefix_come_in_order_with_their_data(client: CoordinationClient) -> None:
@@ -183,3 +189,77 @@ def test_a_page_with_changes_may_have_another_behind_it() -> None:
     assert feed.begin_read() == 2
     feed.read(Page([], 9))
     assert (feed.step(), feed.position) == (Step.WAIT, 9)
+
+
+def test_an_event_skips_nothing_that_did_not_fit_on_a_page() -> None:
+    feed = reading(5)
+    feed.on_event(6)
+    feed.begin_read()
+    feed.read(Page([change(6)], 6))
+    feed.on_event(20)
+    assert feed.begin_read() == 6
+
+
+class Silent:
+    """A client whose coordinator does not answer; notes from where it was asked to read."""
+
+    def __init__(self) -> None:
+        self.read_from: list[int] = []
+        self.waker: Waker | None = None
+
+    def _watch_changes(self, _prefix: str, waker: Waker) -> AsyncResult[int]:
+        self.waker = waker
+        watching: AsyncResult[int] = AsyncResult(Dispatcher())
+        watching.set_result(5)
+        return watching
+
+    def _read_changes(self, _prefix: str, since: int, _limit: int) -> AsyncResult[Page]:
+        self.read_from.append(since)
+        return AsyncResult(Dispatcher())
+
+    def _unwatch_changes(self, _prefix: str, _waker: Waker) -> AsyncResult[bool]:
+        return AsyncResult(Dispatcher())
+
+    def add_listener(self, listener: object) -> None: ...
+
+    def remove_listener(self, listener: object) -> None: ...
+
+    def happens(self, zxid: int) -> None:
+        assert self.waker is not None
+        self.waker(WatchEvent(SessionId(1), NODE_CREATED, "/a", Zxid(zxid)), Now(0, 0))
+
+
+def test_who_gives_up_in_the_middle_of_a_read_misses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silent = Silent()
+    changes = Changes(silent, "/", None)
+
+    def ctrl_c(_timeout_s: float) -> bool:
+        silent.happens(9)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(changes._woken, "wait", ctrl_c)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            changes.next()
+    assert silent.read_from == [5, 5]
+
+
+def test_a_task_that_is_cancelled_in_the_middle_of_a_read_misses_nothing() -> None:
+    silent = Silent()
+
+    async def run() -> None:
+        changes = aio.Changes(silent, "/", None)
+        for _ in range(2):
+            waiting = asyncio.ensure_future(changes.next())
+            begun = len(silent.read_from)
+            while len(silent.read_from) == begun:
+                await asyncio.sleep(0)
+            silent.happens(9)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+    asyncio.run(run())
+    assert silent.read_from == [5, 5]
