@@ -389,11 +389,11 @@ class CoordinationClient(Recipes, PipelinedCalls):
 
     def transaction(self) -> Transaction:
         """Begin a transaction: several writes, all of them or none."""
-        return Transaction(self._commit, self._chroot, self.default_acl)
+        return Transaction(self._commit, self._chroot, self.default_acl, self._wait)
 
     def multi_read(self) -> MultiRead:
         """Begin several reads that are done at once, on one and the same state."""
-        return MultiRead(self._read_all, self._chroot)
+        return MultiRead(self._read_all, self._chroot, self._wait)
 
     def changes(self, prefix: str = "/", since: int | None = None) -> Changes:
         """Return an iterator over the changes at and under ``prefix``, oldest first.

@@ -17,6 +17,7 @@ from transport.wire.messages.coordination import Result
 OperationT = TypeVar("OperationT")
 Outcomes = list[Any]
 """One per operation, in their order: what it came to, or its OdradekError."""
+Wait = Callable[[AsyncResult[Outcomes]], Outcomes]
 
 
 class Gathered(Generic[OperationT]):
@@ -26,8 +27,12 @@ class Gathered(Generic[OperationT]):
     of it is then in :attr:`outcomes`.
     """
 
-    def __init__(self, submit: Callable[[Self], AsyncResult[Outcomes]], chroot: Chroot) -> None:
+    def __init__(
+        self, submit: Callable[[Self], AsyncResult[Outcomes]], chroot: Chroot, wait: Wait
+    ) -> None:
+        """``wait``: as the client's other blocking calls do."""
         self._submit: Callable[[Any], AsyncResult[Outcomes]] = submit
+        self._wait = wait
         self._chroot = chroot
         self.operations: list[OperationT] = []
         self.committed = False
@@ -40,8 +45,11 @@ class Gathered(Generic[OperationT]):
         return self._submit(self)
 
     def commit(self) -> Outcomes:
-        """Do it and return an outcome per operation; that of a failed one is an exception."""
-        self.outcomes = self.commit_async().get()
+        """Do it and return an outcome per operation; that of a failed one is an exception.
+
+        ClientTimeoutError after the client's ``operation_timeout``: it may still be done later.
+        """
+        self.outcomes = self._wait(self.commit_async())
         return self.outcomes
 
     def results_of(self, result: Result) -> list[tuple[OperationT, Result]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from odradek.arguments import check_time
 from odradek.coordination.async_result import AsyncResult
 from odradek.coordination.chroot import Chroot
-from odradek.coordination.gathered import Gathered, Outcomes
+from odradek.coordination.gathered import Gathered, Outcomes, Wait
 from odradek.coordination.znode_values import ZnodeStat, acl_entries, check_value, check_version
 from odradek.errors import BadArgumentsError, OdradekError, RolledBackError, error_for
 from transport.wire.errors import ErrorCode, meaning
@@ -44,8 +44,9 @@ class Transaction(Gathered[Step]):
         submit: Callable[[Transaction], AsyncResult[Outcomes]],
         chroot: Chroot | None = None,
         default_acl: Iterable[object] | None = None,
+        wait: Wait = AsyncResult.get,
     ) -> None:
-        super().__init__(submit, chroot or Chroot())
+        super().__init__(submit, chroot or Chroot(), wait)
         self._default_acl = default_acl
 
     def create(

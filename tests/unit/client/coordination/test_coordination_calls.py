@@ -9,6 +9,7 @@ import pytest
 
 from odradek.acl import ACL, CREATOR_ALL_ACL, Id, make_digest_acl, parse_acl
 from odradek.cluster.engine import LoopLike
+from odradek.coordination.async_result import AsyncResult
 from odradek.coordination.chroot import Chroot, split_chroot
 from odradek.coordination.client import (
     CoordinationClient,
@@ -362,7 +363,7 @@ def test_a_listener_that_blocks_holds_up_no_answer(client: CoordinationClient) -
 
 
 def test_reads_at_once_have_an_outcome_each() -> None:
-    reads = MultiRead(lambda _reads: None, Chroot("/app"))  # type: ignore[arg-type, return-value]
+    reads = MultiRead(lambda _reads: None, Chroot("/app"), AsyncResult.get)  # type: ignore[arg-type, return-value]
     reads.get("/a")
     reads.exists("/no")
     reads.get_children("/")

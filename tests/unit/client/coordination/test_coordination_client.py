@@ -263,6 +263,12 @@ def test_a_call_gives_up_when_its_time_is_over() -> None:
         place.loop.cut(answering=False)
         with pytest.raises(ClientTimeoutError):
             client.get("/")
+        with pytest.raises(ClientTimeoutError), client.transaction() as transaction:
+            transaction.create("/a")
+        reads = client.multi_read()
+        reads.get("/a")
+        with pytest.raises(ClientTimeoutError):
+            reads.commit()
         place.loop.cut(answering=True)
 
 
