@@ -14,6 +14,7 @@ from odradek.acl import ACL
 from odradek.aio.changes import Changes
 from odradek.aio.recipes import Recipes
 from odradek.aio.waiting import OnLoop
+from odradek.arguments import wait_s
 from odradek.cluster.bootstrap import Hosts, KeysFile
 from odradek.coordination import client as coordination
 from odradek.coordination.async_result import AsyncResult
@@ -52,7 +53,7 @@ class CoordinationClient(Recipes):
         command_retry: Retry | Mapping[str, Any] | None = None,
         security: KeysFile = None,
     ) -> None:
-        self._operation_timeout_s = operation_timeout
+        self._operation_timeout_s = wait_s("operation_timeout", operation_timeout)
         self._client = coordination.CoordinationClient(
             hosts,
             timeout,

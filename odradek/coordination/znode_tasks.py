@@ -26,6 +26,8 @@ Submit = Callable[[Sequence[Operation], OnResults, Now], None]
 
 TREE_ROUNDS_MAX = 20
 """A tree in which others keep creating is given up with NOT_EMPTY."""
+PIECE_OPERATIONS = 1_000
+"""Of a tree's, handed in at once: a session takes only so many, and others have to do, too."""
 
 
 def ancestors(path: str) -> list[str]:
@@ -77,6 +79,26 @@ def _telling(results: Sequence[Result]) -> list[Result]:
     return [results[-1]]
 
 
+def _submit_in_pieces(
+    submit: Submit, operations: Sequence[Operation], done: OnResults, now: Now
+) -> None:
+    """Do them in their order, piece by piece; ``done`` gets all results, or the first Refusal."""
+    results: list[Result] = []
+
+    def go_on(outcome: Sequence[Result] | Refusal, now: Now) -> None:
+        if isinstance(outcome, Refusal):
+            done(outcome, now)
+            return
+        results.extend(outcome)
+        piece = operations[len(results) : len(results) + PIECE_OPERATIONS]
+        if piece:
+            submit(piece, go_on, now)
+        else:
+            done(results, now)
+
+    go_on((), now)
+
+
 class TreeDeletion:
     """Deletes a znode with everything below it; znodes that others delete meanwhile are fine.
 
@@ -99,7 +121,9 @@ class TreeDeletion:
 
     def _list(self, now: Now) -> None:
         self._found.extend(self._frontier)
-        self._submit([GetChildren(path) for path in self._frontier], self._listed, now)
+        _submit_in_pieces(
+            self._submit, [GetChildren(path) for path in self._frontier], self._listed, now
+        )
 
     def _listed(self, outcome: Sequence[Result] | Refusal, now: Now) -> None:
         if isinstance(outcome, Refusal):
@@ -115,7 +139,8 @@ class TreeDeletion:
         if self._frontier:
             self._list(now)
         else:
-            self._submit([Delete(path) for path in reversed(self._found)], self._deleted, now)
+            deletions = [Delete(path) for path in reversed(self._found)]
+            _submit_in_pieces(self._submit, deletions, self._deleted, now)
 
     def _deleted(self, outcome: Sequence[Result] | Refusal, now: Now) -> None:
         if isinstance(outcome, Refusal):

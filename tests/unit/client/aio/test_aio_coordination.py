@@ -39,6 +39,11 @@ def test_every_call_of_the_blocking_client_is_there_with_its_arguments() -> None
     assert missing == {}
 
 
+def test_a_time_that_is_none_is_said_at_once() -> None:
+    with pytest.raises(TypeError, match="operation_timeout"):
+        aio.CoordinationClient("c:1", operation_timeout="1")  # type: ignore[arg-type]
+
+
 def test_lasting_watches_linearizable_reads_and_reads_at_once() -> None:
     async def use() -> None:
         events: asyncio.Queue[WatchedEvent] = asyncio.Queue()
