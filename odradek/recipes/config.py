@@ -167,7 +167,7 @@ class Config(Mapping[str, Any]):
             before = {**self._defaults, **self._values}
             self._values = values
             self._version = -1 if stat is None else stat.version
-            self._seen = self._seen if stat is None else stat.mzxid
+            self._seen = -1 if stat is None else stat.mzxid  # what is made later is newer
             self.problem = ""
             after = {**self._defaults, **values}
             listeners = list(self._listeners)

@@ -80,7 +80,13 @@ class Watching(Generic[T]):
         self.stopped = False
 
     def begin(self) -> None:
-        """Read for the first time and call ``take`` before this returns; what is raised is raised."""
+        """Read for the first time and call ``take`` before this returns; what is raised is raised.
+
+        What an event leads to meanwhile is newer, and given after it.
+        """
+        self._calls.run(self._read_first)
+
+    def _read_first(self) -> None:
         while True:
             try:
                 value = read(self._client, lambda: self._read(self._event))
@@ -90,9 +96,9 @@ class Watching(Generic[T]):
                 look = partial(self._client.exists_async, self._path, self._event)
                 if read(self._client, look) is not None:
                     continue
-                self._calls.run(lambda: self._give(None, None))
+                self._give(None, None)
             else:
-                self._calls.run(partial(self._give, value, None))
+                self._give(value, None)
             return
 
     def begin_later(self) -> None:
@@ -128,8 +134,7 @@ class Watching(Generic[T]):
 
     def _missing(self, event: WatchedEvent | None) -> None:
         if self._path is None:
-            self._calls.run(lambda: self._give(None, event))
-            self.stopped = True
+            self._calls.run(partial(self._end, event))
             return
 
         def looked(result: AsyncResult[ZnodeStat | None]) -> None:
@@ -149,6 +154,10 @@ class Watching(Generic[T]):
             self._client.exists_async(self._path, self._event).rawlink(looked)
         except OdradekError:
             self.stopped = True
+
+    def _end(self, event: WatchedEvent | None) -> None:
+        self._give(None, event)
+        self.stopped = True
 
     def _give(self, value: T | None, event: WatchedEvent | None) -> None:
         if not self.stopped:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from odradek.coordination.async_result import AsyncResult
+from odradek.coordination.async_result import AsyncResult, Dispatcher
 from odradek.coordination.client import CoordinationClient
 from odradek.errors import BadVersionError, NoNodeError
 from odradek.recipes import PartitionState, TreeEventType
+from odradek.recipes.watching import Watching
 
 WAIT_S = 10.0
 
@@ -66,6 +67,42 @@ def test_data_is_told_at_first_and_at_each_change(
     two.set("/d", b"silence")
     one.sync()
     assert told.empty()
+
+
+def settled(value: object) -> AsyncResult[Any]:
+    done: AsyncResult[Any] = AsyncResult(Dispatcher())
+    if isinstance(value, Exception):
+        done.set_exception(value)
+    else:
+        done.set_result(value)
+    return done
+
+
+@pytest.mark.parametrize("news", [b"new", NoNodeError()])
+def test_what_comes_during_the_first_read_is_told_after_it(
+    one: CoordinationClient, monkeypatch: pytest.MonkeyPatch, news: object
+) -> None:
+    told: list[object] = []
+
+    def overtaken(*_arguments: object) -> bytes:
+        watching._answered(settled(news), None)  # as the callbacks' thread does
+        return b"old"
+
+    monkeypatch.setattr("odradek.recipes.watching.read", overtaken)
+    watching = Watching[bytes](
+        one, None, lambda _watch: settled(b""), lambda value, _event: told.append(value)
+    )
+    watching.begin()
+    assert told == [b"old", news if isinstance(news, bytes) else None]
+
+
+def test_settings_follow_a_document_that_was_taken_for_missing(one: CoordinationClient) -> None:
+    config = one.Config("/config/late", schema={"workers": 4})
+    config.set("workers", 8)
+    config._take(None, None)  # read before that, and told after it
+    assert config["workers"] == 4
+    config._take(one.get("/config/late"), None)  # what the event of its creation leads to
+    assert config["workers"] == 8
 
 
 def test_a_data_watch_may_take_the_event(
