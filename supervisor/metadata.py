@@ -34,6 +34,8 @@ HOLDERS = frozenset(("broker", "controller"))
 
 FindDataDir = Callable[[argparse.Namespace], DataDir]
 Fields = dict[str, Any]
+Holding = tuple[NodeEndpoints, FetchImageResponse, list[MetadataRecord]]
+"""A node, the image that it holds, and those records of it that the other one has not."""
 
 _EXAMPLES = """\
 examples:
@@ -41,7 +43,12 @@ examples:
   odradek metadata log
   odradek metadata log --after 40 --json
   odradek metadata diff broker-1 broker-2
+  odradek metadata diff broker-1 broker-2 --json
 """
+
+
+class Unanswered(Exception):
+    """The cluster, or a node of it, does not say now; for people."""
 
 
 def add_parser(
@@ -70,13 +77,26 @@ def add_parser(
     )
     compared.add_argument("node", metavar="NODE")
     compared.add_argument("other", metavar="OTHER")
-    shown.set_defaults(run=lambda given: snapshot(data_dir(given), given.node, as_json=given.json))
+    compared.add_argument("--json", action="store_true", help="print a JSON list of both")
+    shown.set_defaults(ask=lambda given: snapshot(data_dir(given), given.node, as_json=given.json))
     logged.set_defaults(
-        run=lambda given: log(data_dir(given), given.node, given.after, as_json=given.json)
+        ask=lambda given: log(data_dir(given), given.node, given.after, as_json=given.json)
     )
-    compared.set_defaults(run=lambda given: diff(data_dir(given), given.node, given.other))
+    compared.set_defaults(
+        ask=lambda given: diff(data_dir(given), given.node, given.other, as_json=given.json)
+    )
     for parser in (shown, logged, compared):
         add_data_dir(parser)
+        parser.set_defaults(run=_run)
+
+
+def _run(given: argparse.Namespace) -> int:
+    try:
+        status: int = given.ask(given)
+    except Unanswered as error:
+        sys.stderr.write(f"odradek: {error}\n")
+        return FAILED
+    return status
 
 
 def snapshot(data_dir: DataDir, name: str, *, as_json: bool) -> int:
@@ -121,17 +141,39 @@ def _print_delta(delta: MetadataDelta, *, as_json: bool) -> None:
         print(f"  {_line(record)}")
 
 
-def diff(data_dir: DataDir, one: str, other: str) -> int:
+def diff(data_dir: DataDir, one: str, other: str, *, as_json: bool) -> int:
     """Print what differs between two nodes; 1 if anything does."""
     holders, keys = _holders(data_dir), data_dir.keys_file()
     nodes = (_find(holders, one, keys), _find(holders, other, keys))
     images = [_ask(node, MetadataVersion(0), keys) for node in nodes]
-    lines = [{_line(record) for record in image.records} for image in images]
-    for node, image, mine, others in zip(nodes, images, lines, reversed(lines), strict=True):
-        print(f"{node.name} holds {_position(image)}; it alone has {len(mine - others)} records")
-        for line in sorted(mine - others):
-            print(f"  {line}")
-    return 0 if lines[0] == lines[1] and images[0].version == images[1].version else FAILED
+    held = [{_line(record): record for record in image.records} for image in images]
+    alone = [
+        [mine[line] for line in sorted(mine.keys() - others.keys())]
+        for mine, others in zip(held, reversed(held), strict=True)
+    ]
+    tell = _tell_as_json if as_json else _tell
+    tell(list(zip(nodes, images, alone, strict=True)))
+    return FAILED if any(alone) or images[0].version != images[1].version else 0
+
+
+def _tell(holdings: list[Holding]) -> None:
+    for node, image, alone in holdings:
+        print(f"{node.name} holds {_position(image)}; it alone has {len(alone)} records")
+        for record in alone:
+            print(f"  {_line(record)}")
+
+
+def _tell_as_json(holdings: list[Holding]) -> None:
+    told = [
+        {
+            "node": str(node.name),
+            "controller_epoch": int(image.controller_epoch),
+            "version": int(image.version),
+            "alone": [_fields(record) for record in alone],
+        }
+        for node, image, alone in holdings
+    ]
+    print(json.dumps(told))
 
 
 def _holders(data_dir: DataDir) -> list[NodeEndpoints]:
@@ -159,7 +201,7 @@ def _controller(holders: list[NodeEndpoints], keys: Path | None) -> NodeEndpoint
     for holder, word in zip(holders, words, strict=True):
         if isinstance(word, HealthResponse) and word.controller:
             return holder
-    raise ConfigError("no controller is active now; name a node, or see `odradek status`")
+    raise Unanswered("no controller is active now; name a node, or see `odradek status`")
 
 
 def _ask(holder: NodeEndpoints, after: MetadataVersion, keys: Path | None) -> FetchImageResponse:
@@ -168,7 +210,7 @@ def _ask(holder: NodeEndpoints, after: MetadataVersion, keys: Path | None) -> Fe
     question = FetchImageRequest(NO_NODE, after, own=True)
     answer = ask_one(holder.peers, question, timeout_ms=ASK_MAX_MS, keys=keys)
     if not isinstance(answer, FetchImageResponse) or answer.error != ErrorCode.NONE:
-        raise ConfigError(f"{holder.name} does not answer; see `odradek status`")
+        raise Unanswered(f"{holder.name} does not answer; see `odradek status`")
     return answer
 
 

@@ -2,7 +2,8 @@
 
 ``{"key": …, "value": …, "headers": [["name", "value"], …], "partition": …, "timestamp": …}``.  Bytes
 that are not UTF-8 stand in base64 under ``key_base64`` and ``value_base64``, and in a header as
-``{"base64": …}``.  What ``consume --json`` prints, ``produce --json`` takes.
+``{"base64": …}``.  What ``consume --json`` prints, ``produce --json`` takes; the data of a znode are
+printed alike.
 """
 
 from __future__ import annotations
@@ -62,15 +63,18 @@ def line_of(record: ConsumerRecord) -> bytes:
         "offset": record.offset,
         "timestamp": record.timestamp,
     }
-    for name, content in (("key", record.key), ("value", record.value)):
-        text = _text(content)
-        if text is None and content is not None:
-            said[f"{name}_base64"] = base64.b64encode(content).decode()
-        else:
-            said[name] = text
+    said |= named("key", record.key) | named("value", record.value)
     if record.headers:
         said["headers"] = [[name, _header_text(content)] for name, content in record.headers]
     return json.dumps(said, ensure_ascii=False).encode() + b"\n"
+
+
+def named(name: str, content: bytes | None) -> dict[str, str | None]:
+    """Return a field of bytes: text under its name, or what is no UTF-8 in base64."""
+    text = _text(content)
+    if text is None and content is not None:
+        return {f"{name}_base64": base64.b64encode(content).decode()}
+    return {name: text}
 
 
 def _text(content: bytes | None) -> str | None:

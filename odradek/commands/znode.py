@@ -15,6 +15,7 @@ from typing import Any
 
 from odradek.acl import format_acl, parse_acl
 from odradek.commands.arguments import add_addresses, hosts, positive, seconds
+from odradek.commands.record_json import named
 from odradek.commands.znode_multi import MULTI_HELP, multi_znodes
 from odradek.coordination.client import CoordinationClient, EventType, WatchedEvent
 from odradek.errors import BadArgumentsError, NoClusterError, NoNodeError, OdradekError
@@ -28,6 +29,7 @@ _EXAMPLES = """\
 examples:
   odradek znode create /app/config '{"workers": 4}' --makepath
   odradek znode get /app/config
+  odradek znode get /app/config --json
   odradek znode set /app/config '{"workers": 8}' --version 0
   odradek znode ls -R /
   odradek znode stat /app/config --json
@@ -64,7 +66,8 @@ def add_parser(subparsers: Any) -> None:
     create.add_argument(
         "--acl", action="append", metavar="ENTRY", help="scheme:id:permissions, as world:anyone:r"
     )
-    _add(tree, "get", get_znode, "print the data of a znode")
+    get = _add(tree, "get", get_znode, "print the data of a znode")
+    get.add_argument("--json", action="store_true", help="print a JSON object: the stat, too")
     set_ = _add(tree, "set", set_znode, "replace the data of a znode")
     set_.add_argument("value", help="its new data")
     _add_version(set_)
@@ -91,7 +94,8 @@ def add_parser(subparsers: Any) -> None:
 def _add_acl(tree: Any) -> None:
     acl = tree.add_parser("acl", help="print or replace the ACL of a znode")
     acl_tree = acl.add_subparsers(dest="acl_command", metavar="COMMAND", required=True)
-    _add(acl_tree, "get", get_acl, "print the ACL of a znode, an entry per line")
+    get = _add(acl_tree, "get", get_acl, "print the ACL of a znode, an entry per line")
+    get.add_argument("--json", action="store_true", help="print a JSON list")
     set_ = _add(acl_tree, "set", set_acl, "replace the ACL of a znode")
     set_.add_argument(
         "entries",
@@ -186,8 +190,11 @@ def create_znode(given: argparse.Namespace, client: CoordinationClient) -> None:
 
 
 def get_znode(given: argparse.Namespace, client: CoordinationClient) -> None:
-    """Print the data as it is, with a line end only where people read it."""
-    data, _ = client.get(given.path)
+    """Print the data as it is, with a line end only where people read it; or as JSON."""
+    data, stat = client.get(given.path)
+    if given.json:
+        print(json.dumps({"path": given.path, **named("value", data), "stat": stat._asdict()}))
+        return
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
     if sys.stdout.isatty() and not data.endswith(b"\n"):
@@ -261,9 +268,9 @@ def watch_znode(given: argparse.Namespace, client: CoordinationClient) -> None:
 
 
 def get_acl(given: argparse.Namespace, client: CoordinationClient) -> None:
-    """Print an entry per line, as ``acl set`` takes them."""
-    entries, _ = client.get_acls(given.path)
-    print("\n".join(map(format_acl, entries)))
+    """Print an entry per line, or a list of them as JSON, as ``acl set`` takes them."""
+    entries = [format_acl(entry) for entry in client.get_acls(given.path)[0]]
+    print(json.dumps(entries) if given.json else "\n".join(entries))
 
 
 def set_acl(given: argparse.Namespace, client: CoordinationClient) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ from odradek.commands import elect, holding, lock, znode
 from odradek.commands.znode_multi import add_lines
 from odradek.coordination.client import CoordinationClient
 from odradek.coordination.znode_transaction import Transaction
+from odradek.coordination.znode_values import ZnodeStat
 from tests.unit.client.coordinator import WAIT_S, InProcessLoop
 from transport.driver.ports import Program
 from transport.wire.messages.coordination import AddAuth, Check, Create, Delete, SetData
@@ -61,6 +63,21 @@ def test_a_create_without_its_parent_says_what_to_do(
     assert run("znode", "create", "/a/b", "--makepath", "--bootstrap", "c:1") == 0
     assert run("znode", "ls", "-R", "--bootstrap", "c:1") == 0
     assert capsys.readouterr().out.startswith("/a/b\n/a\n/a/b\n/zookeeper\n")
+
+
+def test_what_programs_are_told_of_a_znode(
+    loops: list[InProcessLoop], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("znode", "create", "/a", "ä", "--acl", "world:anyone:ra", "--bootstrap", "c:1") == 0
+    capsys.readouterr()
+    assert run("znode", "get", "/a", "--json", "--bootstrap", "c:1") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["path"], told["value"], told["stat"]["version"]) == ("/a", "ä", 0)
+    assert run("znode", "acl", "get", "/a", "--json", "--bootstrap", "c:1") == 0
+    assert json.loads(capsys.readouterr().out) == ["world:anyone:ra"]
+    monkeypatch.setattr(CoordinationClient, "get", lambda *_: (b"\xff", ZnodeStat(*range(11))))
+    assert run("znode", "get", "/a", "--json", "--bootstrap", "c:1") == 0
+    assert json.loads(capsys.readouterr().out)["value_base64"] == "/w=="
 
 
 def test_lines_become_the_steps_of_a_transaction() -> None:
