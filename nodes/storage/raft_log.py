@@ -114,6 +114,7 @@ class RaftLog:
         """
         if not disk.exists(folder):
             disk.make_folder(folder)
+        if not disk.list(folder):  # new, or from a start that failed before this was durable
             disk.sync_folder(folder.rpartition("/")[0])
         log = cls(disk, folder, segment_bytes)
         log._covered = snapshot_index

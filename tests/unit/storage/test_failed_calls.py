@@ -9,6 +9,7 @@ import pytest
 from nodes.storage.disk import DiskFull, File, StorageError
 from nodes.storage.log_settings import LogSettings
 from nodes.storage.partition_log import PartitionLog
+from nodes.storage.raft_log import RaftLog
 from nodes.storage.segment import Segment
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.hiccup import Call
@@ -53,6 +54,21 @@ def test_no_later_sync_makes_up_for_a_folder_whose_sync_has_failed() -> None:
     data, header = batch_at(3)
     with pytest.raises(StorageError, match="takes no more"):
         log.append((data,), header, 1)
+
+
+def test_a_raft_log_whose_folder_could_not_be_synced_has_it_synced_by_the_next_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    disk = SimulatedDisk()
+    disk.make_folder("raft")
+    disk.hiccups.expect(Call.FOLDER_SYNC)
+    with pytest.raises(StorageError, match="failed once"):
+        RaftLog.open(disk, "raft/log")
+    disk.write_back()
+    synced: list[str] = []
+    monkeypatch.setattr(disk, "sync_folder", synced.append)
+    RaftLog.open(disk, "raft/log").close()
+    assert synced == ["raft"]
 
 
 @pytest.mark.parametrize("passes", range(6))
