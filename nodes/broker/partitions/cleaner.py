@@ -13,7 +13,7 @@ from nodes.broker.partitions.replica import Replica, ReplicaState
 from nodes.core.partition.events import MarkersCleaned
 from nodes.storage.cleaning import Cleaning, CleaningPlan, Group
 from nodes.storage.compaction import Dirt, dirt_of
-from nodes.storage.disk import Damaged, DiskFull, StorageError
+from nodes.storage.disk import DiskFull, StorageError
 from nodes.storage.partition_log import PartitionLog
 from transport.kernel import Now
 from transport.wire.ids import PartitionKey
@@ -113,8 +113,7 @@ class LogCleaner:
             up_to = core.last_stable_offset
             return dirt_of(log.segments, compaction, log.cleaned_to, up_to, now.wall_ms)
         except StorageError as error:
-            # To begin a segment, files are synced; and nobody else would tell that it failed.
-            self._fail(replica, error, now, is_unusable=not isinstance(error, DiskFull))
+            self._fail(replica, log, error, now)
             return None
 
     # A pass
@@ -196,9 +195,7 @@ class LogCleaner:
         if not isinstance(error, StorageError):
             raise error
         if not isinstance(error, _LogMovedOn):
-            # A log in whose folder some are renamed and others not is one that only a start mends.
-            is_its_log = work.replica.log is work.log
-            self._fail(work.replica, error, now, is_unusable=work.swaps and is_its_log)
+            self._fail(work.replica, work.log, error, now, swaps=work.swaps)
         # The generator first: it may be the one that holds files open.
         work.steps = iter(())
 
@@ -209,9 +206,17 @@ class LogCleaner:
         self._context.ports.pool.submit(work.cleaning.give_up, done)
 
     def _fail(
-        self, replica: Replica, error: StorageError, now: Now, *, is_unusable: bool = False
+        self,
+        replica: Replica,
+        log: PartitionLog,
+        error: StorageError,
+        now: Now,
+        *,
+        swaps: bool = False,
     ) -> None:
         self._context.report("cleanings_failed", f"{replica.name} is not cleaned: {error}")
-        is_unusable = is_unusable or isinstance(error, Damaged)
-        if is_unusable and replica.state is ReplicaState.ONLINE:
+        # Of what could not be read, written or synced nobody else may tell.  Where the disk is full
+        # the log goes on, but not one of whose files some are renamed: that a start mends only.
+        is_unusable = swaps or not isinstance(error, DiskFull)
+        if is_unusable and replica.log is log and replica.state is ReplicaState.ONLINE:
             replica.fail(error, now)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from nodes.broker.records import produce
 from nodes.config import LogConfig
-from nodes.storage.disk import StorageError
+from nodes.storage.disk import DiskFull, File, StorageError
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from tests.unit.broker.test_replica_transactions import write_marker, write_own
 from tests.unit.broker.test_replicas_faults import followers, whole
@@ -227,6 +227,32 @@ def test_a_log_that_cannot_be_put_in_its_place_is_read_no_more(failing: str) -> 
     fleet.start(victim)
     whole(fleet, key)
     assert living(read(fleet, victim, key)) == living(last)
+
+
+@pytest.mark.parametrize("error", [StorageError, DiskFull])
+def test_a_disk_that_fails_under_the_cleaner_serves_no_more_and_a_full_one_does(
+    error: type[StorageError],
+) -> None:
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    write(fleet, key, {}, 60, Random(8))
+    victim = followers(fleet, key)[0]
+    disk = fleet.disks[victim]
+    begin = disk.open
+
+    def fail(path: str, *, create: bool = True) -> File:
+        if path.endswith(".cleaned"):
+            raise error(f"{path}: it cannot be written")
+        return begin(path, create=create)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disk, "open", fail)
+        fleet.world.run_for(3_000)
+    process = fleet.processes[victim]
+    assert process.alive is (error is DiskFull), "it had no other directory"
+    if process.alive:
+        assert fleet.server(victim).context.figures["cleanings_failed"] > 0
+        whole(fleet, key)
 
 
 def test_a_record_without_a_key_is_refused() -> None:
