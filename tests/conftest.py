@@ -1,7 +1,7 @@
 """In which order everything is tested, and what is begun before its turn.
 
-Real processes come first and have the machine to themselves.  Units, which need one core, have the
-simulator's seeds beside them; tests of these come last, and find most of them done.
+Real processes come first, then units.  The simulator's seeds are run beside both, in what they leave
+of the machine; tests that wait for them come last, and find most of them done.
 """
 
 from __future__ import annotations
@@ -18,16 +18,28 @@ if TYPE_CHECKING:
 
 LAST = ("unit", "simulation")
 """Folders, in this order, after all others."""
+BEFOREHAND = frozenset({"outcomes", "proofs"})
+"""Fixtures that take long, and are waited for at the very end."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the folders into their order; within each nothing changes."""
 
-    def turn(item: pytest.Item) -> int:
+    def turn(item: pytest.Item) -> tuple[bool, int]:
         folder = item.path.relative_to(config.rootpath).parts[1]
-        return LAST.index(folder) if folder in LAST else -1
+        return bool(_awaited(item)), LAST.index(folder) if folder in LAST else -1
 
     items.sort(key=turn)
+
+
+def _awaited(item: pytest.Item) -> frozenset[str]:
+    return BEFOREHAND.intersection(getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _simulated_beside(request: pytest.FixtureRequest) -> None:
+    for name in sorted(frozenset().union(*map(_awaited, request.session.items))):
+        request.getfixturevalue(name)
 
 
 @pytest.fixture(scope="session")

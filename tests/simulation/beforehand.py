@@ -1,4 +1,4 @@
-"""What the tests simulate, begun before they ask for it: other tests need one core, and there are more."""
+"""What the tests simulate, begun before they ask for it: other tests leave much of the machine."""
 
 from __future__ import annotations
 
