@@ -29,6 +29,7 @@ class Session(msgspec.Struct, array_like=True):
     last_request_id: RequestId = RequestId(0)
     """Its newest applied write."""
     lowest_unanswered: RequestId = RequestId(0)
+    """Results below it are dropped: it never goes back, nor past the next write."""
     results: dict[RequestId, Result] = {}
     """Of its newest writes, in their order."""
 
@@ -41,14 +42,18 @@ class Session(msgspec.Struct, array_like=True):
             del self.results[next(iter(self.results))]
 
     def forget_below(self, lowest_unanswered: RequestId) -> None:
-        """Drop the results whose answers have arrived; an older word changes nothing."""
-        if lowest_unanswered <= self.lowest_unanswered:
+        """Drop the results whose answers have arrived; an older word changes nothing.
+
+        A client that speaks of writes it has yet to send is not believed: their results are kept.
+        """
+        lowest = min(lowest_unanswered, RequestId(self.last_request_id + 1))
+        if lowest <= self.lowest_unanswered:
             return
-        self.lowest_unanswered = lowest_unanswered
+        self.lowest_unanswered = lowest
         results = self.results
         while results:
             oldest = next(iter(results))
-            if oldest >= lowest_unanswered:
+            if oldest >= lowest:
                 break
             del results[oldest]
 
@@ -122,6 +127,7 @@ class Sessions:
             kept = list(session.results)
             last = session.last_request_id
             assert kept == list(range(last - len(kept) + 1, last + 1)), (session_id, kept)
+            assert session.lowest_unanswered <= last + 1, (session_id, "of no write yet")
             assert not kept or kept[0] >= session.lowest_unanswered
             assert not session.nonce or self._by_nonce[session.nonce] == session_id
         owned = sum(1 for session in self._sessions.values() if session.owner is not None)

@@ -360,3 +360,22 @@ def test_an_administrator_ends_what_no_coordinator_remembers(fleet: PartitionFle
     (ended,) = described.partitions[0].producers
     assert ended.transaction_start_offset == -1
     assert producer.send(key, b"b") is ErrorCode.INVALID_PRODUCER_EPOCH
+
+
+def test_a_transaction_ends_though_an_administrator_has_ended_a_part_of_it(
+    fleet: PartitionFleet,
+) -> None:
+    """Under a later epoch than the coordinator's marker has: the partition needs that one no more."""
+    one, two = fleet.create("one"), fleet.create("two")
+    producer = Transactional(fleet)
+    producer.init()
+    assert producer.send(one, b"a") is ErrorCode.NONE
+    assert producer.send(two, b"b") is ErrorCode.NONE
+    where = (TransactionPartition(*one),)
+    later = ProducerEpoch(producer.who[1] + 2)
+    marker = TransactionMarker(producer.who[0], later, 0, committed=False, partitions=where)
+    written = fleet.ask(fleet.leader(one), WriteTxnMarkersRequest((marker,)))
+    assert isinstance(written, WriteTxnMarkersResponse)
+    assert written.outcomes == ((ErrorCode.NONE,),)
+    assert producer.end(committed=True) is ErrorCode.NONE
+    assert (committed_offsets(fleet, one), committed_offsets(fleet, two)) == ([], [0])

@@ -100,6 +100,25 @@ def test_results_are_dropped_below_the_lowest_unanswered(core: ZnodeCore) -> Non
     assert [result.error for result in repeated] == [E.RESULT_FORGOTTEN, 0]
 
 
+def test_an_older_word_of_what_was_answered_changes_nothing(core: ZnodeCore) -> None:
+    """It was overtaken on its way: what may be kept is judged by the newest."""
+    opening(core, A, b"a")
+    writes(core, A, *[(n, Create(f"/x{n}")) for n in range(1, 6)], lowest=0)
+    writes(core, A, (6, Create("/x6")), lowest=4)
+    before = core.to_snapshot()
+    writes(core, A, (6, Create("/x6")), lowest=2)
+    assert core.to_snapshot() == before
+
+
+def test_a_client_cannot_confirm_answers_to_what_it_has_yet_to_send(core: ZnodeCore) -> None:
+    opening(core, A, b"a")
+    writes(core, A, (1, Create("/x1")), lowest=100)
+    writes(core, A, (2, Create("/x2")), lowest=1)
+    assert [r.error for r in writes(core, A, (1, Create("/x1")), (2, Create("/x2")))] == [0, 0]
+    writes(core, A, (3, Create("/x3")), lowest=3)
+    assert [r.error for r in writes(core, A, (2, Create("/x2")))] == [E.RESULT_FORGOTTEN]
+
+
 def test_a_client_that_never_confirms_is_bounded(core: ZnodeCore) -> None:
     opening(core, A, b"a")
     batch = [(n, SetData("/", b"")) for n in range(1, RESULTS_KEPT_MAX + 11)]
