@@ -92,6 +92,12 @@ class Row(NamedTuple):
     sift: Sift | None = None
 
 
+class DemandById(Demand):
+    """On a topic that a request names by its id: whoever asks may not know its name."""
+
+    __slots__ = ()
+
+
 # Demands
 
 
@@ -114,7 +120,7 @@ def _on_topics(
     for topic_id in topic_ids:
         topic = image.topics.get(topic_id)
         if topic is not None:
-            yield Demand(operation, TOPIC, topic.name)
+            yield DemandById(operation, TOPIC, topic.name)
 
 
 def _by_id(operation: AclOperation) -> PartDemands:
@@ -125,7 +131,7 @@ def _on_topic(
     operation: AclOperation, topic_id: TopicId, image: ClusterImage
 ) -> Iterable[Demand] | None:
     topic = image.topics.get(topic_id)
-    return None if topic is None else (Demand(operation, TOPIC, topic.name),)
+    return None if topic is None else (DemandById(operation, TOPIC, topic.name),)
 
 
 def _by_name(operation: AclOperation) -> PartDemands:

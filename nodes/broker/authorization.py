@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from nodes.broker.access import CODES, OPEN, ROWS, May, Parts, Row
+from nodes.broker.access import CODES, OPEN, ROWS, DemandById, May, Parts, Row
 from nodes.broker.context import BrokerContext, Request
 from nodes.core.acls import AclJudge, Actor, Demand
 from transport.driver.ports import Door, Origin
@@ -73,7 +73,7 @@ class Authorizer:
             return None
         missing = self._missing(row.demands(body, self._context.image), may)
         if missing is not None:
-            self._refuse(request, *_verdict(request, missing))
+            self._refuse(request, *self._verdict(request, missing, may))
             return None
         return self._narrowed(request, row, may)
 
@@ -152,28 +152,32 @@ class Authorizer:
         if demands is None:  # it may be known before the request is done, and then by its name
             return ErrorCode.UNKNOWN_TOPIC_ID, meaning(ErrorCode.UNKNOWN_TOPIC_ID).text
         missing = self._missing(demands, may)
-        return None if missing is None else _verdict(request, missing)
+        return None if missing is None else self._verdict(request, missing, may)
 
     @staticmethod
     def _missing(demands: Iterable[Demand], may: May) -> Demand | None:
         return next((demand for demand in demands if not may(demand)), None)
+
+    def _verdict(self, request: Request, demand: Demand, may: May) -> tuple[ErrorCode, str]:
+        who, what = request.origin.principal, demand.resource_type.name
+        called, name = repr(demand.name[:80]), demand.name
+        describe = Demand(AclOperation.DESCRIBE, demand.resource_type, name)
+        if isinstance(demand, DemandById) and not may(describe):
+            topic_id = self._context.image.topic_ids[name]
+            called, name = f"with the id {topic_id.hex()}", "NAME"
+        text = (
+            f"{who!r} is not allowed {demand.operation.name} on {what} {called};"
+            f" whoever has the cluster's keys can allow it: `{_remedy(who, demand, name)}`"
+        )
+        return CODES[demand.resource_type], text
 
     def _refuse(self, request: Request, error: ErrorCode, text: str) -> None:
         self._context.count("requests_unauthorized")
         self._context.reply(request, Refusal(error, text))
 
 
-def _verdict(request: Request, demand: Demand) -> tuple[ErrorCode, str]:
-    who, what = request.origin.principal, demand.resource_type.name
-    text = (
-        f"{who!r} is not allowed {demand.operation.name} on {what} {demand.name[:80]!r};"
-        f" whoever has the cluster's keys can allow it: `{_remedy(who, demand)}`"
-    )
-    return CODES[demand.resource_type], text
-
-
-def _remedy(who: str, demand: Demand) -> str:
-    """Return the command that allows it."""
+def _remedy(who: str, demand: Demand, name: str) -> str:
+    """Return the command that allows it on what is called ``name``."""
     import shlex  # no broker that refuses nobody loads it
 
     words = ["odradek", "acl", "add", who, demand.operation.name.lower()]
@@ -182,7 +186,7 @@ def _remedy(who: str, demand: Demand) -> str:
     elif demand.resource_type is ResourceType.CLUSTER:
         words.append("--cluster")
     else:
-        words += [f"--{demand.resource_type.name.lower().replace('_', '-')}", demand.name]
+        words += [f"--{demand.resource_type.name.lower().replace('_', '-')}", name]
     return shlex.join(words)
 
 

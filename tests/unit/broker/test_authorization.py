@@ -371,6 +371,26 @@ def test_metadata_tells_of_no_topic_that_may_not_be_described(fleet: PartitionFl
     assert shown(fleet, "alice", **make) == [("new", 0)]
 
 
+def test_a_refusal_by_id_names_a_topic_only_to_who_may_know_it(fleet: PartitionFleet) -> None:
+    key = create(fleet, "secret")
+    for who in ("alice", "bob"):
+        for kind in (ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID):
+            grant(fleet, who, AclOperation.ALL, "*", kind)
+    grant(fleet, "bob", AclOperation.DESCRIBE, "secret")
+    about = (group_offsets.GroupPartition(*key),)
+    questions = [*one_of_each(key).values(), group_offsets.OffsetFetchRequest("g", about)]
+    told: dict[str, list[str]] = {"alice": [], "bob": []}
+    for who, answers in told.items():
+        for question in questions:
+            answer = ask(fleet, who, fleet.leader(key), question, payload=(make_batch(),))
+            if "secret" in str(answer) or key.topic_id.hex() in str(answer):
+                answers.append(str(answer))
+    assert len(told["alice"]) == 6, "to write, read, delete, describe producers, add, and offsets"
+    assert len(told["bob"]) == 5, "who may know a topic may know its offsets"
+    assert all("--topic NAME`" in text and "secret" not in text for text in told["alice"])
+    assert all("--topic secret`" in text for text in told["bob"])
+
+
 def test_who_may_know_no_topic_learns_where_the_brokers_are(fleet: PartitionFleet) -> None:
     create(fleet, "other")
     told = ask(fleet, "alice", 1, metadata.MetadataRequest(("other",)))
