@@ -53,7 +53,7 @@ _ADVICE: tuple[tuple[type[OdradekError], str], ...] = (
     (InvalidReplicationFactorError, "see `odradek status` for the brokers there are"),
     (InvalidPartitionsError, "give --partitions 1 or more"),
     (InvalidTopicError, "use letters, digits, '.', '_' and '-', at most 249 of them"),
-    (InvalidConfigurationError, "give --config as Kafka's topic configs: retention.ms=60000"),
+    (InvalidConfigurationError, "write configs as Kafka's: retention.ms=60000"),
 )
 
 

@@ -13,6 +13,7 @@ from odradek.cluster.bootstrap import find_seeds
 from odradek.cluster.node_window import Metrics, look_at_all, read_metrics
 from odradek.commands.arguments import add_addresses, guarded, hosts, seconds
 from odradek.commands.doctor import describe_cluster
+from transport.wire.apis import Api
 from transport.wire.messages.cluster import NodeEndpoints
 
 ASK_MAX_MS = 3_000
@@ -24,6 +25,10 @@ examples:
 """
 
 
+WAITING = (Api.FETCH, Api.CONSUMER_GROUP_HEARTBEAT, Api.JOIN_GROUP, Api.SYNC_GROUP)
+"""Answered when something has come, or when patience has ended: how long they took says nothing."""
+
+
 class Row(NamedTuple):
     """One node during one interval."""
 
@@ -31,7 +36,7 @@ class Row(NamedTuple):
     role: str
     requests_per_s: float
     mean_ms: float
-    """Of the requests that were answered, long polls included."""
+    """Of the requests that were answered, but for those that may wait for something to come."""
     in_bytes_per_s: float
     out_bytes_per_s: float
     cpu: float
@@ -65,7 +70,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "top",
         help="show what every node does, live",
-        description="Show what every node does, live; Ctrl-C ends it.",
+        description="Show what every node does, live; Ctrl-C ends it.  REQ/S counts all requests, "
+        "MEAN MS leaves out those that wait for something to come (fetches, members of groups).",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -132,6 +138,10 @@ def row(node: NodeEndpoints, old: Metrics | None, new: Metrics | None, took_s: f
         return max(0.0, new.total(name, **labels) - old.total(name, **labels))
 
     requests, wakes = grown("request_seconds_count"), grown("loop_late_seconds_count")
+    prompt = requests - sum(grown("request_seconds_count", api=api.name) for api in WAITING)
+    prompt_s = grown("request_seconds_sum") - sum(
+        grown("request_seconds_sum", api=api.name) for api in WAITING
+    )
     role = "/".join(node.roles)
     if new.total("active_controller") or new.total("raft_leads"):
         role += " *"
@@ -139,7 +149,7 @@ def row(node: NodeEndpoints, old: Metrics | None, new: Metrics | None, took_s: f
         node.name,
         role,
         requests / took_s,
-        1000 * grown("request_seconds_sum") / requests if requests else 0.0,
+        1000 * max(0.0, prompt_s) / prompt if prompt > 0 else 0.0,
         grown("door_bytes_total", direction="received") / took_s,
         grown("door_bytes_total", direction="sent") / took_s,
         grown("process_cpu_seconds") / took_s,

@@ -198,3 +198,17 @@ def test_top_shows_what_grew_between_two_looks() -> None:
     assert (shown.requests_per_s, shown.mean_ms, shown.cpu) == (10, 50, 0.5)
     assert shown.role == "broker *"
     assert row(report(1).node, None, new, 2.0).role == "unseen"
+
+
+def test_top_leaves_waits_out_of_how_long_requests_take() -> None:
+    def told(fetches: int, produces: int) -> Metrics:
+        return Metrics(
+            f'odradek_request_seconds_count{{api="FETCH"}} {fetches}\n'
+            f'odradek_request_seconds_sum{{api="FETCH"}} {fetches * 0.5}\n'
+            f'odradek_request_seconds_count{{api="PRODUCE"}} {produces}\n'
+            f'odradek_request_seconds_sum{{api="PRODUCE"}} {produces * 0.002}\n'
+        )
+
+    shown = row(report(1).node, told(10, 10), told(40, 20), 2.0)
+    assert (shown.requests_per_s, round(shown.mean_ms, 6)) == (20, 2)
+    assert row(report(1).node, told(10, 10), told(40, 10), 2.0).mean_ms == 0
