@@ -45,7 +45,7 @@ def stop(data_dir: DataDir) -> int:
     """End the supervisor and its nodes; return when all have ended."""
     owner = data_dir.owner_pid()
     if owner is None:
-        end_orphans(data_dir)
+        _clear_up(data_dir)
         print(f"nothing to stop: no supervisor runs on {data_dir}")
         return 0
     try:
@@ -60,9 +60,16 @@ def stop(data_dir: DataDir) -> int:
         if time.monotonic() >= until_s:
             return _fail(f"the supervisor does not end; kill it with kill -9 {owner}")
         time.sleep(0.02)
-    end_orphans(data_dir)
+    _clear_up(data_dir)
     print("stopped")
     return 0
+
+
+def _clear_up(data_dir: DataDir) -> None:
+    """End what a supervisor that was killed has left; the nodes of one that has just begun are its own."""
+    with data_dir.kept_free() as free:
+        if free:
+            end_orphans(data_dir)
 
 
 def kill(data_dir: DataDir, name: str, number: int) -> int:

@@ -39,6 +39,8 @@ SUPERVISOR_LOG = "supervisor.log"
 PROCESS_FILE = "process.json"
 IDENTITY_FILE = "meta.json"
 """What a broker keeps in its data: whose they are."""
+CLEARING_MAX_S = 25.0
+"""Above the longest that the nodes of a killed supervisor are waited for, and killed."""
 
 
 class Cluster(NamedTuple):
@@ -145,13 +147,25 @@ class DataDir:
         except OSError as error:
             raise _cannot_read(path, error) from None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if _flock(descriptor, fcntl.LOCK_SH):
+                return None
             text = os.read(descriptor, 32).strip()
             return int(text) if text.isdigit() else None
         finally:
             os.close(descriptor)
-        return None
+
+    @contextmanager
+    def kept_free(self) -> Iterator[bool]:
+        """Let no supervisor begin here meanwhile, which waits; False: one runs, and goes on."""
+        try:
+            descriptor = os.open(self.path / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            yield True  # none has ever run here
+            return
+        try:
+            yield _flock(descriptor, fcntl.LOCK_SH)
+        finally:
+            os.close(descriptor)
 
     def key(self) -> str:
         """Return the cluster's secret, made at the first call."""
@@ -286,15 +300,26 @@ class DataDir:
 
 
 def _take_lock(descriptor: int) -> bool:
-    """Take the lock, or tell that another has it; a look at it (``owner_pid``) is waited out."""
-    for pause_s in (*[0.01] * 20, 0.0):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(pause_s)
-        else:
-            return True
-    return False
+    """Take the lock, or tell that a supervisor has it.
+
+    Whoever shares it looks (``owner_pid``) or clears up (``kept_free``), and is waited out.
+    """
+    until_s = time.monotonic() + CLEARING_MAX_S
+    while not _flock(descriptor, fcntl.LOCK_EX):
+        if not _flock(descriptor, fcntl.LOCK_SH) or time.monotonic() >= until_s:
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        time.sleep(0.01)
+    return True
+
+
+def _flock(descriptor: int, kind: int) -> bool:
+    """Take a lock of this kind. False: another's is in the way."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = False) -> None:

@@ -73,6 +73,29 @@ def test_a_second_supervisor_is_refused_by_the_pid_of_the_first(data_dir: DataDi
     data_dir.unlock()
 
 
+def test_a_supervisor_begins_when_whoever_clears_up_is_done(data_dir: DataDir) -> None:
+    with data_dir.kept_free() as free:
+        assert free, "none has run here"
+    data_dir.lock()
+    with data_dir.kept_free() as free:
+        assert not free
+    data_dir.unlock()
+    with data_dir.kept_free() as free:
+        assert free
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(data_dir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            holder.wait(1.0)
+        assert data_dir.owner_pid() is None
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"locked\n"
+        holder.kill()
+
+
 def test_a_directory_that_may_not_be_read_is_not_taken_to_have_no_supervisor(
     data_dir: DataDir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

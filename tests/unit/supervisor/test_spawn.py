@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import Queue
@@ -14,12 +15,20 @@ import psutil
 import pytest
 
 from nodes.config import ConfigError, load_node_config
+from supervisor.commands import stop
 from supervisor.data_dir import DataDir, ProcessRecord
 from supervisor.lives import Exited
 from supervisor.member import NodePorts
 from supervisor.plan import ClusterPlan
 from supervisor.settings import ClusterConfig, Settings, SupervisorConfig
-from supervisor.spawn import Children, bound_log, end_orphans, last_line, node_command
+from supervisor.spawn import (
+    ORPHAN_WAIT_S,
+    Children,
+    bound_log,
+    end_orphans,
+    last_line,
+    node_command,
+)
 from transport.wire.ids import ClusterId, Incarnation, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
@@ -147,6 +156,7 @@ SUPERVISOR_THAT_DIES = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
+from supervisor.commands import stop
 from supervisor.data_dir import DataDir
 from supervisor.member import NodePorts
 from supervisor.plan import ClusterPlan
@@ -188,6 +198,19 @@ def test_no_child_outlives_a_supervisor_that_was_killed(tmp_path: Path, code: st
         assert not psutil.pid_exists(pid) or (
             psutil.Process(pid).status() == psutil.STATUS_ZOMBIE  # nobody reaps in a container
         )
+
+
+def test_a_stop_leaves_the_nodes_of_a_supervisor_alone_that_has_just_begun(
+    nursery: Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = nursery.start()
+    monkeypatch.setattr(DataDir, "owner_pid", lambda _: None)  # as it was a moment ago
+    nursery.data_dir.lock()
+    began_s = time.monotonic()
+    assert stop(DataDir(nursery.data_dir.path)) == 0
+    assert time.monotonic() - began_s < ORPHAN_WAIT_S / 2
+    assert psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    nursery.data_dir.unlock()
 
 
 def test_a_stranger_with_the_pid_of_a_node_of_old_is_left_alone(tmp_path: Path) -> None:
