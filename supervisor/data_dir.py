@@ -248,6 +248,17 @@ class DataDir:
         """Return the folder of one node."""
         return self.path / "nodes" / name
 
+    def make_data_of(self, name: str) -> Path:
+        """Return the folder of a node's data, made, durably, if it was not there; ConfigError."""
+        folder = self.node_dir(name) / "data"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for above in (folder.parent, folder.parent.parent, self.path):
+                _sync_folder(above)
+        except OSError as error:
+            raise ConfigError(f"cannot make {folder}: {error.strerror}; make it writable") from None
+        return folder
+
     def node_log(self, name: str) -> Path:
         """Return where a node's standard output and error go."""
         return self.node_dir(name) / "node.log"

@@ -34,7 +34,13 @@ from supervisor.outcome import Outcome
 from supervisor.plan import ClusterPlan
 from supervisor.ports import assign_endpoints
 from supervisor.settings import KEYS_DIR, SHIPPED_OF_MODE, Settings, load_settings, new_cluster_id
-from supervisor.spawn import Children, end_orphans, last_line, node_command
+from supervisor.spawn import (
+    Children,
+    end_orphans,
+    last_line,
+    mark_for_rebuild,
+    node_command,
+)
 from transport.sockets.certificate import TlsError
 from transport.wire.ids import ClusterId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
@@ -136,6 +142,9 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
             f"[security] curve = true needs keys in {keys_dir}; make them: `odradek keys create`"
         )
     _check_certificates(settings)
+    if launch.rebuild:  # before the directory has a cluster: the next start then trusts its votes
+        for node in plan.nodes:
+            mark_for_rebuild(data_dir, node)
     data_dir.write_cluster(cluster._replace(keys=str(keys_dir or "")))
     return plan
 
@@ -190,6 +199,11 @@ def _joined(
     """Return the cluster that was joined, with the broker that runs here for it."""
     from supervisor import joining
 
+    if before is not None and not before.joined:
+        raise ConfigError(
+            f"{data_dir} has the nodes that a cluster was made with; start those without --join, or "
+            "name another --data-dir for one more broker"
+        )
     security = settings.security
     keys = Path(security.keys) if security.keys else data_dir.path / KEYS_DIR
     keys_file = keys / "cluster.key" if security.curve else None
@@ -270,9 +284,6 @@ def run(launch: Launch, console: Console) -> int:
         plan = prepare(launch, data_dir)
         children = Children(plan, data_dir, node_command)
         try:
-            if launch.rebuild:
-                for node in plan.nodes:
-                    children.mark_for_rebuild(node)
             started = {node.name: children.start(node) for node in plan.nodes}
             status = _supervise(launch, plan, data_dir, children, started, console, outcome)
         finally:
@@ -387,24 +398,29 @@ def run_detached(launch: Launch) -> int:
     data_dir = DataDir(launch.data_dir)
     data_dir.prepare()
     told, tells = os.pipe()
+    named, names = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
         os.close(told)
-        _leave_terminal(data_dir.path / SUPERVISOR_LOG)
+        os.close(named)
+        _leave_terminal(data_dir.path / SUPERVISOR_LOG, names)
         detached = replace(launch, ready_fd=tells, until_eof=False)
         os._exit(_run_to_the_end(detached, PlainConsole(sys.stdout)))
     os.close(tells)
-    os.waitpid(child, 0)
+    os.close(names)
     try:
+        os.waitpid(child, 0)
         with os.fdopen(told, "rb") as pipe:
             outcome = _read_outcome(pipe.read(), data_dir)
     except KeyboardInterrupt:
-        owner = data_dir.owner_pid()
-        if owner is not None:
-            os.kill(owner, signal.SIGTERM)
+        pid = os.read(named, 32)  # its own: another's supervisor may own the directory
+        if pid:
+            os.kill(int(pid), signal.SIGTERM)
         raise
+    finally:
+        os.close(named)
     stream = sys.stderr if outcome["status"] else sys.stdout
     prefix = "odradek: " if outcome["status"] else ""
     stream.write(f"{prefix}{outcome['text']}\n")
@@ -423,11 +439,14 @@ def _run_to_the_end(launch: Launch, console: Console) -> int:
         sys.stderr.flush()
 
 
-def _leave_terminal(log: Path) -> None:
-    """Become a process that nobody's terminal or shell waits for."""
+def _leave_terminal(log: Path, names: int) -> None:
+    """Become a process that nobody's terminal or shell waits for; write its pid to ``names``."""
     os.setsid()
-    if os.fork():
+    pid = os.fork()
+    if pid:
+        os.write(names, str(pid).encode())
         os._exit(0)
+    os.close(names)
     nowhere = os.open(os.devnull, os.O_RDONLY)
     written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for source, target in ((nowhere, 0), (written, 1), (written, 2)):

@@ -88,7 +88,7 @@ class Children:
     def start(self, node: NodeEndpoints) -> Started:
         """Start a node with its next incarnation. Raises ConfigError when its files cannot be."""
         assert node.name not in self._children, f"{node.name} runs"
-        folder = self._data_of(node.name).parent
+        folder = self._data_dir.make_data_of(node.name).parent
         incarnation = Incarnation(self._data_dir.read_process(node.name).incarnation + 1)
         self._data_dir.write_incarnation(node.name, incarnation)
         config = folder / "config.json"
@@ -163,21 +163,8 @@ class Children:
         return self.signal(name, signal.SIGTERM) and self.signal(name, signal.SIGCONT)
 
     def mark_for_rebuild(self, node: NodeEndpoints) -> None:
-        """Note, durably, that a node is to forget its log at its next start. Raises ConfigError.
-
-        A node that holds no log of the quorum has none to forget: its replicas refill themselves.
-        """
-        if not frozenset(QUORUM_ROLES.values()).isdisjoint(node.roles):
-            write_atomically(self._data_of(node.name) / REBUILD_MARK, b"", durable=True)
-
-    def _data_of(self, name: NodeName) -> Path:
-        """Return the node's data directory, made if it was not there. Raises ConfigError."""
-        folder = self._data_dir.node_dir(name) / "data"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot make {folder}: {error.strerror}; make it writable") from None
-        return folder
+        """Note, durably, that a node is to forget its log at its next start. Raises ConfigError."""
+        mark_for_rebuild(self._data_dir, node)
 
     def last_words(self, name: NodeName) -> str:
         """Return the last line of a node's log: why it ended, when it ended by itself."""
@@ -196,6 +183,15 @@ class Children:
             self.signal(name, signal.SIGKILL)
         for name in self.running():
             self.reap(name)
+
+
+def mark_for_rebuild(data_dir: DataDir, node: NodeEndpoints) -> None:
+    """Note, durably, that a node is to forget its log at its next start. Raises ConfigError.
+
+    A node that holds no log of the quorum has none to forget: its replicas refill themselves.
+    """
+    if not frozenset(QUORUM_ROLES.values()).isdisjoint(node.roles):
+        write_atomically(data_dir.make_data_of(node.name) / REBUILD_MARK, b"", durable=True)
 
 
 def bound_log(path: Path, size_bytes_max: int) -> None:

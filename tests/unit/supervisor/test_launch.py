@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nodes.config import ConfigError
+from nodes.config import REBUILD_MARK, ConfigError
 from odradek.testing import Cluster, ClusterError, wait_until
 from supervisor.data_dir import SUPERVISOR_LOG, DataDir
 from supervisor.launch import Launch, find_namesake, prepare
@@ -240,6 +240,86 @@ def test_a_cluster_is_not_made_anew_beside_the_data_of_its_nodes(tmp_path: Path)
     config.write_text(SMALL.replace("[cluster]", '[cluster]\nid = "abc"'))
     assert prepare(Launch(str(config), data_dir.path), data_dir).cluster_id == "abc"
     data_dir.unlock()
+
+
+def test_a_host_that_is_replaced_has_its_marks_before_it_has_a_cluster(
+    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir = DataDir(tmp_path / "data")
+    launch = Launch(str(small), data_dir.path, rebuild=True)
+    marks = [
+        data_dir.node_dir(name) / "data" / REBUILD_MARK for name in ("coordinator-1", "broker-1")
+    ]
+
+    def killed(*_: object) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DataDir, "write_cluster", killed)
+        with pytest.raises(InterruptedError):
+            prepare(launch, data_dir)
+        data_dir.unlock()
+    assert [mark.exists() for mark in marks] == [True, False]
+    prepare(launch, data_dir)
+    data_dir.unlock()
+    assert [mark.exists() for mark in marks] == [True, False]
+    with pytest.raises(ConfigError, match="--rebuild is for a host whose data are gone"):
+        prepare(launch, data_dir)
+    data_dir.unlock()
+
+
+def test_the_nodes_that_a_cluster_was_made_with_are_not_forgotten_by_a_join(
+    tmp_path: Path, small: Path
+) -> None:
+    data_dir = DataDir(tmp_path / "data")
+    prepare(Launch(str(small), data_dir.path), data_dir)
+    data_dir.unlock()
+    before = data_dir.read_cluster()
+    with pytest.raises(ConfigError, match="start those without --join, or name another --data-dir"):
+        prepare(Launch("local", data_dir.path, here="h", join="127.0.0.1:1"), data_dir)
+    data_dir.unlock()
+    assert data_dir.read_cluster() == before
+
+
+INTERRUPTED_START = """
+import os, signal, sys, time
+from pathlib import Path
+from supervisor import launch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+folder = Path(sys.argv[1])
+def run(*_):
+    (folder / "pid").write_text(str(os.getpid()))
+    time.sleep(60)
+launch.run = run
+launch.run_detached(launch.Launch("local", folder))
+"""
+
+
+def test_ctrl_c_ends_the_start_that_was_asked_for_and_no_other_supervisor(tmp_path: Path) -> None:
+    held = "import sys; from supervisor.data_dir import DataDir; from pathlib import Path;"
+    held += "DataDir(Path(sys.argv[1])).lock(); print(); sys.stdin.read()"
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", held, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as other,
+        subprocess.Popen(
+            [sys.executable, "-c", INTERRUPTED_START, str(tmp_path)],
+            stderr=subprocess.DEVNULL,
+        ) as starting,
+    ):
+        assert other.stdout is not None
+        other.stdout.readline()
+        noted = tmp_path / "pid"
+        wait_until(lambda: noted.exists() and noted.read_text() != "", "it is starting")
+        detached = psutil.Process(int(noted.read_text()))
+        starting.send_signal(signal.SIGINT)
+        starting.wait(20)
+        _, alive = psutil.wait_procs([detached], timeout=10)
+        assert not alive or detached.status() == psutil.STATUS_ZOMBIE
+        assert other.poll() is None
+        other.kill()
 
 
 @pytest.mark.parametrize(
