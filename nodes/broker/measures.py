@@ -63,6 +63,6 @@ def _unhealthy(context: BrokerContext) -> tuple[int, int, int]:
                 continue
             under_replicated += 1
             settings = topic_settings(context.config, image.topics[topic_id], configs)
-            wanted = min(settings.partition.min_insync_replicas, len(record.replicas))
+            wanted = min(settings.partition.min_insync_replicas, record.replication_factor)
             under_min_isr += len(record.isr) < wanted
     return under_replicated, under_min_isr, offline

@@ -214,7 +214,7 @@ class Elections:
     ) -> tuple[NodeId, ...]:
         """Return who beside the new ISR has all that was acknowledged, and will have while the
         high watermark stands still: nobody, unless the ISR is below the least number."""
-        if len(isr) >= self._least(image, record, len(record.replicas)):
+        if len(isr) >= self._least(image, record, record.replication_factor):
             return ()
         had = {*record.isr, *record.elr} - {*isr, *lost}
         return tuple(node for node in record.replicas if node in had)

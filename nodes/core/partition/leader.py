@@ -106,7 +106,7 @@ class Leader:
         the ISR electable: that one must miss nothing that is acknowledged (P9)."""
         if self.record.elr:
             return True
-        wanted = min(self.settings.min_insync_replicas, len(self.record.replicas))
+        wanted = min(self.settings.min_insync_replicas, self.record.replication_factor)
         return len(self.isr.members) < wanted
 
     # Produce

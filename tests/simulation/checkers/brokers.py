@@ -220,7 +220,7 @@ class BrokerWatch:
             int(record.leader_epoch),
             int(record.partition_epoch),
             leader.isr.members,
-            min(leader.settings.min_insync_replicas, len(record.replicas)),
+            min(leader.settings.min_insync_replicas, record.replication_factor),
             int(core.high_watermark),
         )
         self._ends[host, replica.key] = int(core.log_end_offset)

@@ -77,6 +77,25 @@ def test_a_partition_moves_with_all_it_has_and_its_old_logs_go(fleet: PartitionF
     assert folders == []
 
 
+def test_a_single_replica_takes_writes_while_others_are_added(fleet: PartitionFleet) -> None:
+    key = create(fleet, 1)
+    fleet.write(key, b"0")
+    fleet.kill(3)
+    fleet.settle()
+    move(fleet, 2, 3)
+    fleet.wait(lambda: set(record(fleet, key).isr) == {1, 2})
+    assert record(fleet, key).adding == (2, 3)
+    fleet.write(key, b"1")
+    fleet.kill(2)
+    fleet.settle()
+    assert record(fleet, key).isr == (1,)
+    fleet.write(key, b"2")
+    fleet.start(2)
+    fleet.start(3)
+    fleet.wait(lambda: record(fleet, key).replicas == (2, 3))
+    fleet.write(key, b"3")
+
+
 def test_what_is_on_its_way_waits_for_the_new_broker_and_can_be_cancelled(
     fleet: PartitionFleet,
 ) -> None:

@@ -134,6 +134,20 @@ def test_an_end_does_not_take_the_isr_below_the_least() -> None:
     assert cluster.partition(topic_id).replicas == (3, 4)
 
 
+def test_who_is_still_to_come_does_not_count_for_the_least() -> None:
+    cluster = Cluster(settings=ControllerSettings(min_insync_replicas=2))
+    cluster.live(*map(broker, BROKERS), takeover=True)
+    topic_id = cluster.create("t", 1, 1)
+    assert move(cluster, 2, 3, 1).error == ErrorCode.NONE
+    assert join(cluster, topic_id, 1, 2) == ErrorCode.NONE
+    assert join(cluster, topic_id, 1) == ErrorCode.NONE
+    record = cluster.partition(topic_id)
+    assert record.elr == (), "the leader went on without it: what was one replica needs one"
+    join(cluster, topic_id, 1, 2, 3)
+    join(cluster, topic_id, 1)
+    assert cluster.partition(topic_id).elr == (2, 3), "three need two"
+
+
 def test_whoever_takes_over_ends_what_is_due() -> None:
     cluster, topic_id = five()
     move(cluster, 1, 2, 4)

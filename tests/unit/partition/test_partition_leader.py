@@ -50,6 +50,7 @@ def make_record(
     leader_epoch: int = 5,
     partition_epoch: int = 10,
     replicas: tuple[int, ...] = (1, 2, 3),
+    adding: tuple[int, ...] = (),
 ) -> PartitionRecord:
     return PartitionRecord(
         TOPIC,
@@ -59,6 +60,7 @@ def make_record(
         NodeId(leader),
         LeaderEpoch(leader_epoch),
         PartitionEpoch(partition_epoch),
+        adding=tuple(map(NodeId, adding)),
     )
 
 
@@ -179,6 +181,13 @@ def error_of(answer: Produced | None) -> str:
         (make_record(isr=(1,)), ACKS_ALL, 5, "NOT_ENOUGH_REPLICAS"),
         (make_record(isr=(1,)), ACKS_LEADER, 5, "NONE"),
         (make_record(isr=(1,), replicas=(1,)), ACKS_ALL, 5, "NONE"),
+        (make_record(isr=(1,), replicas=(2, 3, 1), adding=(2, 3)), ACKS_ALL, 5, "NONE"),
+        (
+            make_record(isr=(1,), replicas=(3, 1, 2), adding=(3,)),
+            ACKS_ALL,
+            5,
+            "NOT_ENOUGH_REPLICAS",
+        ),
     ],
 )
 def test_produce_is_judged(

@@ -104,6 +104,11 @@ class PartitionRecord(Part, frozen=True, array_like=True, gc=False, tag="partiti
     removing: tuple[NodeId, ...] = ()
     """Replicas that go when the reassignment ends."""
 
+    @property
+    def replication_factor(self) -> int:
+        """How many replicas it has, without those that are still being added."""
+        return len(self.replicas) - len(self.adding)
+
 
 class RemoveTopicRecord(Part, frozen=True, array_like=True, gc=False, tag="remove_topic"):
     """The topic and its partitions are gone; replicas delete their logs."""
