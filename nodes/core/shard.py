@@ -11,7 +11,7 @@ The contract between a core and its host (``nodes/broker/coordinators/shards.py`
 * ``step(event, now)`` decides, applies, and returns the records (``append``) with whatever is due
   *once they are committed*: answers (``reply``, also to those who were let wait) and ``orders``.
 * One batch at a time: the host steps the core with all that has gathered, appends the records of
-  these steps as one batch, and steps it no more until the high watermark has passed that batch.
+  these steps, and last of a tick if one is due by then, as one batch, and steps it no more until the high watermark has passed that batch.
   Then everything the steps have given goes out, and what came meanwhile makes the next batch.  So
   nothing is decided, and nothing told, on state that could be lost.
 * When the broker leads no more, the core is dropped with all it holds; whoever waits is told

@@ -210,22 +210,17 @@ class Shard:
     # Deciding
 
     def _decide(self, now: Now) -> None:
-        deadline_ms = self.core.next_deadline_ms()
-        if deadline_ms is not None and deadline_ms <= now.mono_ms:
-            self._queue.appendleft(TICK)
         if self._told is not None:
             self._queue.appendleft(self._told)
             self._told = None
-        if not self._queue:
-            return
         effects = ShardEffects()
         size_bytes = 0
         while self._queue and size_bytes < BATCH_BYTES_MAX:
-            step = self.core.step(self._queue.popleft(), now)
-            effects.append += step.append
-            effects.reply += step.reply
-            effects.orders += step.orders
-            size_bytes += sum(record.size_bytes for record in step.append)
+            size_bytes += self._step(self._queue.popleft(), effects, now)
+        # Last: nobody is ended who has just been heard, and all that came is settled together.
+        deadline_ms = self.core.next_deadline_ms()
+        if deadline_ms is not None and deadline_ms <= now.mono_ms:
+            self._step(TICK, effects, now)
         if not effects.append:
             self._carry_out(effects, now)
             return
@@ -235,6 +230,14 @@ class Shard:
             builder.append(record.key, record.value, (), now.wall_ms)
         self._unwritten = builder.build()
         self._write(now)
+
+    def _step(self, event: ShardEvent, effects: ShardEffects, now: Now) -> int:
+        """Add to the batch what an event gives; return how much it adds, in bytes."""
+        step = self.core.step(event, now)
+        effects.append += step.append
+        effects.reply += step.reply
+        effects.orders += step.orders
+        return sum(record.size_bytes for record in step.append)
 
     def _write(self, now: Now) -> None:
         if self.state is not ShardState.SERVING or self._unwritten is None:

@@ -25,6 +25,7 @@ Invariants, asserted by ``check()`` (numbers as in ``docs/guarantees.md``):
 * N4: the targets of a group's members share no partition, and name nothing a member does not read.
 * N5: a group has members of one protocol only.
 * N6: who waits is a member, and has one request waiting.
+* N7: a group is divided anew once for all that came in one batch (asserted by its tests).
 """
 
 from nodes.core.group.core import GroupCore

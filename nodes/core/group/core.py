@@ -92,10 +92,13 @@ class GroupCore:
         self._facts.delay(gap_ms)
 
     def next_deadline_ms(self) -> int | None:
-        """Return when a member is due, a round ends, or old offsets are looked for."""
+        """Return when a member is due, a round ends, or old offsets are looked for.
+
+        0: at once, as partitions are to be divided anew, or offsets wait to be forgotten.
+        """
         rounds = (one.due_ms for one in self._facts.rounds.values())
-        forget_ms = 0 if self._to_forget else self._look_ms
-        return earliest(forget_ms, self._facts.next_wake_ms(), *rounds)
+        at_once = self._to_forget or self._facts.unsettled
+        return earliest(0 if at_once else self._look_ms, self._facts.next_wake_ms(), *rounds)
 
     def group(self, group_id: str) -> Group | None:
         """Return a group, for tests and descriptions; to be read only."""
@@ -114,12 +117,11 @@ class GroupCore:
         for group_id, group in self._groups.by_id.items():
             self._to_forget[offsets.forget_topics, group_id] = None
             if group_id in read or self._reads(group_id, changed):
-                reconciliation.settle(step, group)
-        self._forget(step)
+                reconciliation.unsettle(step, group, "topics have changed")
 
     def _forget(self, step: Step) -> None:
-        """Forget what is to be forgotten, as much as one step may: a topic or a group can have very
-        many offsets, and all of a step is one batch."""
+        """Forget what is to be forgotten, as much as one tick may: a topic or a group can have very
+        many offsets, and all of a tick is in one batch."""
         while self._to_forget and (room := FORGOTTEN_AT_ONCE - len(step.effects.append)) > 0:
             forget, group_id = next(iter(self._to_forget))
             group = self._groups.by_id.get(group_id)
@@ -160,6 +162,9 @@ class GroupCore:
                 classic.look_at(step, group, member_id)
         for group_id, reasons in ending.items():
             reconciliation.remove(step, self._groups.by_id[group_id], reasons)
+        for group_id in list(self._facts.unsettled):
+            reconciliation.settle(step, self._groups.find(group_id))
+            self._prune(group_id)
         for group_id, one in list(self._facts.rounds.items()):
             if one.due_ms is not None and one.due_ms <= now_ms:
                 classic.go_on_without(step, self._groups.find(group_id))

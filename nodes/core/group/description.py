@@ -52,7 +52,7 @@ def state_of(step: Step, group: Group) -> str:
         return present.state if present.members else EMPTY
     if not group.members:
         return EMPTY
-    done = all(
+    done = group.group_id not in step.facts.unsettled and all(
         not group.revoking(member) and group.assigned(member) == group.target(member)
         for member in group.members
     )

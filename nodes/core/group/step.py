@@ -14,6 +14,7 @@ from nodes.core.shard import ShardEffects
 from transport.kernel import Answer, Now
 from transport.wire.ids import MemberId, ProducerEpoch, ProducerId
 from transport.wire.messages import Message
+from transport.wire.messages.groups import ConsumerGroupHeartbeatRequest
 
 ENDED_MAX = 10_000
 """Producers whose latest marker is remembered."""
@@ -63,6 +64,16 @@ class Round:
     """Why the round has begun, and by whom."""
 
 
+@dataclass(slots=True)
+class Unsettled:
+    """Who reads what has changed in a group, and its partitions are to be divided anew."""
+
+    reason: str
+    by_member: str
+    beats: list[tuple[object, ConsumerGroupHeartbeatRequest]] = field(default_factory=list)
+    """To be answered then, with their tokens; bounded by what the host lets be asked."""
+
+
 class Facts:
     """What the core knows beside the records: soft, and begun anew by each coordinator."""
 
@@ -75,6 +86,8 @@ class Facts:
         self.soft: dict[str, dict[MemberId, Soft]] = {}
         """By group and member, of either protocol."""
         self.rounds: dict[str, Round] = {}
+        self.unsettled: dict[str, Unsettled] = {}
+        """By group, until the next tick, which is due at once."""
         self.ended: dict[ProducerId, ProducerEpoch] = {}
         """Epochs of markers seen: what was vouched for before and comes after is late."""
         self._wakes: list[tuple[int, int, str, MemberId]] = []

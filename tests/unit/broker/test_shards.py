@@ -12,7 +12,7 @@ from nodes.core.controller.names import CONSUMER_OFFSETS
 from nodes.core.shard import Asked, ShardEffects, ShardEvent, ShardRecord, UnreadableRecord
 from nodes.storage.disk import DiskFull
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
-from transport.kernel import Answer, Now
+from transport.kernel import TICK, Answer, Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, PartitionEpoch, PartitionKey
 from transport.wire.messages import Message, Refusal
@@ -29,13 +29,17 @@ COMPACTED = NewTopic(CONSUMER_OFFSETS, 4, 3, {"cleanup.policy": "compact", "segm
 
 
 class Counting:
-    """A core that counts by name: ``add NAME`` answers the new count, ``wait`` with the next add."""
+    """A core that counts by name: ``add NAME`` answers the new count, ``wait`` with the next add.
+
+    ``hurry`` makes a tick due at once, which notes how many steps there were before it.
+    """
 
     def __init__(self) -> None:
         self.counts: dict[bytes, int] = {}
         self.waiting: list[object] = []
         self.steps = 0
         self.grace_from_ms = -1
+        self.due_ms: int | None = None
 
     def apply(self, record: ShardRecord) -> None:
         if record.value is None:
@@ -50,10 +54,17 @@ class Counting:
 
     def step(self, event: ShardEvent, now: Now) -> ShardEffects:
         effects = ShardEffects()
+        if event is TICK:
+            self.due_ms = None
+            effects.append.append(ShardRecord(b"ticks", b"%d" % self.steps))
+            self.apply(effects.append[0])
+            return effects
         assert isinstance(event, Asked)
         assert isinstance(event.body, Refusal)
         self.steps += 1
         verb, _, name = event.body.text.partition(" ")
+        if verb == "hurry":
+            self.due_ms = 0
         if verb == "wait":
             self.waiting.append(event.token)
             return effects
@@ -71,7 +82,7 @@ class Counting:
     def delay(self, gap_ms: int) -> None: ...
 
     def next_deadline_ms(self) -> int | None:
-        return None
+        return self.due_ms
 
     def check(self) -> None:
         assert all(count > 0 for count in self.counts.values())
@@ -179,6 +190,13 @@ def test_what_is_no_key_is_refused(fleet: ShardFleet) -> None:
         answer = fleet.ask(1, request)
         assert isinstance(answer, Refusal)
         assert answer.error == ErrorCode.INVALID_REQUEST
+
+
+def test_what_is_due_is_decided_last_in_the_batch_that_made_it_due(fleet: ShardFleet) -> None:
+    leader = fleet.find()
+    assert fleet.told(leader, "hurry", "add g", "add g") == ["NONE 0", "NONE 1", "NONE 2"]
+    assert fleet.cores(leader)[0].counts == {b"g": 2, b"ticks": 3}
+    assert fleet.cores(leader)[0].due_ms is None
 
 
 def test_nothing_is_told_of_what_the_last_leader_left_before_it_is_committed(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
 from nodes.core.group import Catalogue, CataloguedTopic, GroupCore, GroupSettings
-from nodes.core.shard import Asked, ShardEffects, ShardRecord, Told
+from nodes.core.shard import Asked, ShardEffects, ShardEvent, ShardRecord, Told
 from transport.kernel import TICK, Now
 from transport.wire.ids import LeaderEpoch, MemberEpoch, MemberId, Offset, TopicId
 from transport.wire.messages import Message
@@ -45,7 +47,9 @@ class Bench:
         self.mono_ms = 1_000
         self.log: dict[bytes, bytes | None] = {}
         self.written: list[int] = []
+        """Records, by batch."""
         self.answers: dict[object, Message] = {}
+        self._gathered: list[ShardEvent] | None = None
         self._tokens = count(1)
         self._ids = count(1)
         self.catalogue = Catalogue(topics)
@@ -66,11 +70,20 @@ class Bench:
 
     def tell(self, *topics: CataloguedTopic) -> None:
         self.catalogue = Catalogue(topics)
-        self._take(self.core.step(Told(self.catalogue), self.now))
+        self._decide(Told(self.catalogue))
+
+    def _decide(self, *events: ShardEvent) -> None:
+        """One batch, as the host makes it: what is due by its end is in it."""
+        self.written.append(0)
+        for event in events:
+            self._take(self.core.step(event, self.now))
+        due_ms = self.core.next_deadline_ms()
+        if due_ms is not None and due_ms <= self.mono_ms:
+            self._take(self.core.step(TICK, self.now))
 
     def _take(self, effects: ShardEffects) -> None:
         self.core.check()
-        self.written.append(len(effects.append))
+        self.written[-1] += len(effects.append)
         for record in effects.append:
             self.log.pop(record.key, None)
             if record.value is not None:
@@ -81,8 +94,19 @@ class Bench:
 
     def post(self, body: Message) -> int:
         token = next(self._tokens)
-        self._take(self.core.step(Asked(token, body), self.now))
+        if self._gathered is None:
+            self._decide(Asked(token, body))
+        else:
+            self._gathered.append(Asked(token, body))
         return token
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Let all that is posted meanwhile make one batch."""
+        self._gathered = []
+        yield
+        gathered, self._gathered = self._gathered, None
+        self._decide(*gathered)
 
     def ask(self, body: Message) -> Any:
         token = self.post(body)
@@ -94,7 +118,7 @@ class Bench:
         end_ms = self.mono_ms + ms
         while (due_ms := self.core.next_deadline_ms()) is not None and due_ms <= end_ms:
             self.mono_ms = max(self.mono_ms, due_ms)
-            self._take(self.core.step(TICK, self.now))
+            self._decide()
         self.mono_ms = end_ms
 
     def commit(self, offsets: dict[tuple[str, int], int], **who: Any) -> OffsetCommitResponse:
@@ -197,4 +221,19 @@ def settle(*readers: Reader) -> None:
     raise AssertionError("it never settles")
 
 
-__all__ = ["AssignedTopic", "Bench", "Reader", "settle", "topic", "topic_id"]
+def nobody_shares(readers: dict[str, Reader]) -> None:
+    """What readers believe to own, those whose time is up left out, is nobody else's."""
+    alive = [
+        reader
+        for reader in readers.values()
+        if (group := reader.bench.core.group("g")) and reader.member_id in group.members
+    ]
+    seen: set[tuple[bytes, int]] = set()
+    for reader in alive:
+        for one, numbers in reader.owned.items():
+            for number in numbers:
+                assert (one, number) not in seen, "two members read it"
+                seen.add((one, number))
+
+
+__all__ = ["AssignedTopic", "Bench", "Reader", "nobody_shares", "settle", "topic", "topic_id"]

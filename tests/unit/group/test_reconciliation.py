@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from tests.unit.group.bench import WALL_MS, Bench, Reader, settle, topic, topic_id
+from tests.unit.group.bench import WALL_MS, Bench, Reader, nobody_shares, settle, topic, topic_id
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import MemberEpoch
 from transport.wire.messages.groups import DescribeGroupRequest, DescribeGroupResponse
@@ -318,24 +318,9 @@ def test_whatever_happens_nobody_shares_and_in_the_end_all_is_read(seed: int) ->
                 reader.beat(max_wait_ms=random.choice([0, 1_000]))
         for name in [name for name, reader in readers.items() if reader.error]:
             del readers[name]
-        _nobody_shares(readers)
+        nobody_shares(readers)
     bench.wait(3_100)
     last = Reader(bench, "last", "t", "u").join()
     settle(last)
     assert set(last.has("t")) == set(range(bench.catalogue.by_name["t"].partitions))
     assert last.has("u") == (0, 1, 2)
-
-
-def _nobody_shares(readers: dict[str, Reader]) -> None:
-    """What readers believe to own, those whose time is up left out, is nobody else's."""
-    alive = [
-        reader
-        for reader in readers.values()
-        if (group := reader.bench.core.group("g")) and reader.member_id in group.members
-    ]
-    seen: set[tuple[bytes, int]] = set()
-    for reader in alive:
-        for one, numbers in reader.owned.items():
-            for number in numbers:
-                assert (one, number) not in seen, "two members read it"
-                seen.add((one, number))
