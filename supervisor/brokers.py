@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nodes.config import EXIT_CONFIG, QUORUM_ROLES
+from supervisor import commands
 from supervisor.control import NoSupervisor, ask
 from supervisor.data_dir import Cluster, DataDir
 from transport.wire.errors import ErrorCode
@@ -87,12 +88,14 @@ def add_parser(tree: Any, data_dir: Callable[[argparse.Namespace], DataDir]) -> 
 def add(data_dir: DataDir, rack: str) -> int:
     """Start one more broker; returns the exit status."""
     try:
-        answer = ask(data_dir, AddNodeRequest(_key(data_dir), rack), timeout_ms=WAIT_MAX_MS)
+        answer = ask(
+            data_dir, AddNodeRequest(commands.key_of(data_dir), rack), timeout_ms=WAIT_MAX_MS
+        )
     except NoSupervisor as error:
         return _fail(str(error))
     assert isinstance(answer, AddNodeResponse)
     if answer.error != ErrorCode.NONE:
-        return _fail(answer.text, EXIT_CONFIG)
+        return _fail(answer.text, commands.exit_status(answer.error))
     print(f"{answer.name} is ready (pid {answer.pid}); give it its share of the replicas with")
     print("  odradek partition reassign --balance")
     return 0
@@ -114,14 +117,14 @@ def remove(given: argparse.Namespace, data_dir: DataDir) -> int:
     if status or agreed != [True]:
         return status
     name = _name_of(data_dir, given.id)
-    request = RemoveNodeRequest(_key(data_dir), name)
+    request = RemoveNodeRequest(commands.key_of(data_dir), name)
     try:
         answer = ask(data_dir, request, timeout_ms=WAIT_MAX_MS)
     except NoSupervisor as error:
         return _fail(str(error))
     assert isinstance(answer, RemoveNodeResponse)
     if answer.error != ErrorCode.NONE:
-        return _fail(answer.text)
+        return _fail(answer.text, commands.exit_status(answer.error))
     status = run("broker remove", given, lambda _, admin: broker.forgotten(admin, given.id))
     if status == 0:
         print(f"{name} is removed; its data directory stays")
@@ -153,10 +156,6 @@ def _name_of(data_dir: DataDir, node_id: int) -> NodeName:
     nodes = cluster.everywhere if cluster is not None else ()
     named = (node.name for node in nodes if node.id == node_id and "broker" in node.roles)
     return next(named, NodeName(f"broker-{node_id}"))
-
-
-def _key(data_dir: DataDir) -> str:
-    return data_dir.key() if data_dir.owner_pid() is not None else ""
 
 
 def _fail(text: str, status: int = FAILED) -> int:

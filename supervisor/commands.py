@@ -33,7 +33,7 @@ def status(data_dir: DataDir, *, as_json: bool) -> int:
     )
 
     try:
-        answer = ask(data_dir, SupervisorStatusRequest(_key(data_dir)))
+        answer = ask(data_dir, SupervisorStatusRequest(key_of(data_dir)))
     except NoSupervisor as error:
         return _fail(str(error))
     assert isinstance(answer, SupervisorStatusResponse)
@@ -78,12 +78,12 @@ def kill(data_dir: DataDir, name: str, number: int) -> int:
     from transport.wire.messages.supervision import SignalNodeRequest, SignalNodeResponse
 
     try:
-        answer = ask(data_dir, SignalNodeRequest(_key(data_dir), NodeName(name), number))
+        answer = ask(data_dir, SignalNodeRequest(key_of(data_dir), NodeName(name), number))
     except NoSupervisor as error:
         return _fail(str(error))
     assert isinstance(answer, SignalNodeResponse)
     if answer.error != ErrorCode.NONE:
-        return _fail(answer.text, _exit_status(answer.error))
+        return _fail(answer.text, exit_status(answer.error))
     print(f"sent {signal.Signals(number).name} to {name} (pid {answer.pid})")
     return 0
 
@@ -93,14 +93,14 @@ def restart(data_dir: DataDir, name: str) -> int:
     from supervisor.control import NoSupervisor, ask
     from transport.wire.messages.supervision import RestartNodeRequest, RestartNodeResponse
 
-    request = RestartNodeRequest(_key(data_dir), NodeName(name))
+    request = RestartNodeRequest(key_of(data_dir), NodeName(name))
     try:
         answer = ask(data_dir, request, timeout_ms=RESTART_MAX_MS)
     except NoSupervisor as error:
         return _fail(str(error))
     assert isinstance(answer, RestartNodeResponse)
     if answer.error != ErrorCode.NONE:
-        return _fail(answer.text, _exit_status(answer.error))
+        return _fail(answer.text, exit_status(answer.error))
     print(f"{name} is ready again (pid {answer.pid})")
     return 0
 
@@ -110,14 +110,14 @@ def rebuild(data_dir: DataDir, name: str) -> int:
     from supervisor.control import NoSupervisor, ask
     from transport.wire.messages.supervision import RebuildNodeRequest, RebuildNodeResponse
 
-    request = RebuildNodeRequest(_key(data_dir), NodeName(name))
+    request = RebuildNodeRequest(key_of(data_dir), NodeName(name))
     try:
         answer = ask(data_dir, request, timeout_ms=RESTART_MAX_MS)
     except NoSupervisor as error:
         return _fail(str(error))
     assert isinstance(answer, RebuildNodeResponse)
     if answer.error != ErrorCode.NONE:
-        return _fail(answer.text, _exit_status(answer.error))
+        return _fail(answer.text, exit_status(answer.error))
     print(f"{name} is filled anew and ready (pid {answer.pid}); what it held is kept beside it")
     return 0
 
@@ -164,12 +164,13 @@ def signal_number(word: str) -> int:
     return names[name]
 
 
-def _key(data_dir: DataDir) -> str:
+def key_of(data_dir: DataDir) -> str:
     """Return the key, without making one where no cluster lives."""
     return data_dir.key() if data_dir.owner_pid() is not None else ""
 
 
-def _exit_status(error: int) -> int:
+def exit_status(error: int) -> int:
+    """Return a command's status for the supervisor's refusal: 2 where the command itself is wrong."""
     return EXIT_CONFIG if error in (ErrorCode.INVALID_REQUEST, ErrorCode.INVALID_CONFIG) else FAILED
 
 

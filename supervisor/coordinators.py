@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from supervisor import commands
-from supervisor.control import ask
+from supervisor.control import NoSupervisor, ask
 from supervisor.data_dir import DataDir
 from supervisor.ensemble import ask_all_health, change, find_member, leader_of, members_in
 from transport.wire.ids import NodeName
@@ -35,10 +35,13 @@ FAILED = 1
 def add(data_dir: DataDir, name: str) -> int:
     """Let a coordinator vote; without a name start a new one first."""
     if not name:
-        answer = ask(data_dir, AddNodeRequest(data_dir.key(), coordinator=True))
+        try:
+            answer = ask(data_dir, AddNodeRequest(commands.key_of(data_dir), coordinator=True))
+        except NoSupervisor as error:
+            return _fail(str(error))
         assert isinstance(answer, AddNodeResponse)
         if answer.error:
-            return _fail(answer.text)
+            return _fail(answer.text, commands.exit_status(answer.error))
         name = answer.name
         print(f"{name} is started")
     find_member(members_in(data_dir), name)
@@ -57,14 +60,17 @@ def remove(data_dir: DataDir, name: str, *, observe: bool) -> int:
     # Its own word, by which the supervisor goes, may be a second old.
     until_s = time.monotonic() + SETTLE_MAX_S
     while True:
-        order = RemoveNodeRequest(data_dir.key(), NodeName(name))
-        answer = ask(data_dir, order, timeout_ms=END_MAX_MS)
+        order = RemoveNodeRequest(commands.key_of(data_dir), NodeName(name))
+        try:
+            answer = ask(data_dir, order, timeout_ms=END_MAX_MS)
+        except NoSupervisor as error:
+            return _fail(str(error))
         assert isinstance(answer, RemoveNodeResponse)
         if "votes still" not in answer.text or time.monotonic() >= until_s:
             break
         time.sleep(LOOK_AGAIN_S)
     if answer.error:
-        return _fail(answer.text)
+        return _fail(answer.text, commands.exit_status(answer.error))
     print(f"{name} is stopped; its data stays in {data_dir.node_dir(name)}")
     return 0
 
@@ -108,6 +114,6 @@ def settled(condition: Callable[[], bool]) -> bool:
     return True
 
 
-def _fail(text: str) -> int:
+def _fail(text: str, status: int = FAILED) -> int:
     sys.stderr.write(f"odradek: {text}\n")
-    return FAILED
+    return status

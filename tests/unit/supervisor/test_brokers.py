@@ -1,14 +1,20 @@
-"""What is said of a host whose last broker was removed."""
+"""What people are told who add brokers and coordinators, or remove the last broker of a host."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 
+from supervisor import brokers, coordinators
 from supervisor.brokers import left_behind
-from supervisor.data_dir import Cluster
+from supervisor.data_dir import Cluster, DataDir
 from supervisor.settings import new_cluster_id
+from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
+from transport.wire.messages.supervision import AddNodeResponse
 
 
 def node(name: str, *roles: str) -> NodeEndpoints:
@@ -33,3 +39,36 @@ def test_nothing_is_said_where_a_broker_is_left_or_there_is_one_host_only() -> N
     assert left_behind(cluster(member, alone=True)) == []
     assert left_behind(cluster()) == []
     assert left_behind(None) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ErrorCode.INVALID_CONFIG, 2),
+        (ErrorCode.REQUEST_TIMED_OUT, 1),
+        (ErrorCode.STOPPING, 1),
+    ],
+)
+@pytest.mark.parametrize("module", [brokers, coordinators])
+def test_the_status_tells_a_wrong_command_from_what_may_work_later(
+    module: ModuleType,
+    error: ErrorCode,
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuses(*_: object, **__: object) -> AddNodeResponse:
+        return AddNodeResponse(error, "why")
+
+    monkeypatch.setattr(module, "ask", refuses)
+    assert module.add(DataDir(tmp_path), "") == status
+    assert capsys.readouterr().err == "odradek: why\n"
+
+
+def test_a_supervisor_that_goes_while_a_coordinator_is_removed_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(coordinators, "change", lambda *_, **__: 0)
+    assert coordinators.remove(DataDir(tmp_path), "coordinator-3", observe=False) == 1
+    assert "no supervisor runs on" in capsys.readouterr().err

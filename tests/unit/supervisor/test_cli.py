@@ -113,7 +113,10 @@ def test_a_wrong_option_names_the_nearest(
 def test_without_a_supervisor_commands_say_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for words in (["status"], ["status", "--json"], ["kill", "broker-1"], ["restart", "broker-1"]):
+    for words in (
+        *(["status"], ["status", "--json"], ["kill", "broker-1"], ["restart", "broker-1"]),
+        *(["broker", "add"], ["ensemble", "add"], ["ensemble", "rebuild", "coordinator-1"]),
+    ):
         status, out, err = run([*words, "--data-dir", str(tmp_path)], capsys)
         assert (status, out) == (1, "")
         assert f"no supervisor runs on {tmp_path}; start one with `odradek start`" in err
