@@ -99,9 +99,9 @@ class Growth:
     ) -> NodeEndpoints:
         before = self._read()
         settings = self._plan.settings
-        host, ports = settings.cluster.host, settings.ports_of_added(roles)
+        host, ports = settings.host_of_added(), settings.ports_of_added(roles)
         member = Member(name, NodeId(node_id), roles, host, ports, rack)
-        (endpoints,) = assign_endpoints([member], named(before.nodes))
+        (endpoints,) = assign_endpoints([member], named(before.nodes), settings.cluster.bind)
         after = before._replace(
             nodes=(*before.nodes, endpoints), added=(*before.added, endpoints.name)
         )

@@ -121,7 +121,7 @@ class Lives:
             self._say(f"{node.name}: {error}; trying again")
             node.next_start = self._timers.after(now, START_RETRY_MS, partial(self.start, node))
             return
-        node.restarts += 1
+        node.restarts += int(node.incarnation > 0)  # one that was just added has not run before
         self.adopt(node, started, now)
 
     def on_exit(self, exited: Exited, now: Now) -> None:

@@ -211,6 +211,10 @@ class Settings:
             return None
         return port + place if port > 0 else 0
 
+    def host_of_added(self) -> str:
+        """Return the address of a node that the settings do not name: this host's, the only one."""
+        return self.hosts[0].address if self.hosts else self.cluster.host
+
     def ports_of_added(self, roles: Iterable[str]) -> NodePorts:
         """Return what to ask for for a node of these roles that the settings do not name: free ports."""
         wanted = {

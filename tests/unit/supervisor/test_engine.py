@@ -637,13 +637,16 @@ def test_a_broker_is_added_answered_when_it_serves_and_ended_for_good(tmp_path: 
     world.advance(100)
     [answer] = world.ports.replies
     assert answer == AddNodeResponse(0, "", node.pid, NodeName("broker-2"))
+    assert node.restarts == 0, "it was started, not restarted"
+    world.die("broker-2")
+    assert node.restarts == 1
     world.ports.replies.clear()
     assert world.command(RemoveNodeRequest(KEY, NodeName("broker-2"))) == []
     assert world.processes.asked_to_end == ["broker-2"]
     world.die("broker-2", 0)
     assert world.ports.replies == [RemoveNodeResponse(0)]
     assert NodeName("broker-2") not in world.engine.roster.nodes
-    assert world.processes.started.count("broker-2") == 1, "it is not started again"
+    assert world.processes.started.count("broker-2") == 2, "it is not started again"
     world.ports.replies.clear()
     world.command(AddNodeRequest(KEY))
     assert NodeName("broker-3") in world.engine.roster.nodes, "no number is given twice"
