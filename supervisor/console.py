@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from odradek.cluster.bootstrap import default_data_dir
+from odradek.commands.counting import counted
 from supervisor.outcome import Outcome
 from supervisor.plan import ClusterPlan
 from supervisor.status import describe_ready, uptime_text
@@ -62,9 +63,8 @@ class PlainConsole:
         """Say what is being started."""
         self._outcome = outcome
         self._data_dir = plan.data_dir
-        count = len(plan.nodes)
-        text = f"starting {count} node{'s' * (count != 1)}"
-        self.say(f"{text} of cluster {plan.settings.cluster.name!r}")
+        nodes = counted(len(plan.nodes), "node")
+        self.say(f"starting {nodes} of cluster {plan.settings.cluster.name!r}")
 
     def close(self) -> None:
         """Nothing to put back."""

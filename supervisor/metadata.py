@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from nodes.config import ConfigError, nearest
+from odradek.commands.counting import counted
 from supervisor.data_dir import DataDir
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, MetadataVersion
@@ -158,7 +159,7 @@ def diff(data_dir: DataDir, one: str, other: str, *, as_json: bool) -> int:
 
 def _tell(holdings: list[Holding]) -> None:
     for node, image, alone in holdings:
-        print(f"{node.name} holds {_position(image)}; it alone has {len(alone)} records")
+        print(f"{node.name} holds {_position(image)}; it alone has {counted(len(alone), 'record')}")
         for record in alone:
             print(f"  {_line(record)}")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from odradek.commands.counting import counted
 from transport.wire.messages.supervision import NodeStatus, SupervisorStatusResponse
 
 _HEADINGS = ("NODE", "ROLES", "STATE", "PID", "MB", "UPTIME", "RESTARTS", "LEADS", "CLIENTS")
@@ -112,7 +113,7 @@ def describe_ready(status: SupervisorStatusResponse, data_dir: Path, default_dir
     slowest_ms = max((node.uptime_ms for node in status.nodes), default=0)
     lines = [
         f"cluster {status.cluster!r} is ready after {slowest_ms / 1000:.1f} s "
-        f"({len(status.nodes)} node{'s' * (len(status.nodes) > 1)}, supervisor pid {status.pid})",
+        f"({counted(len(status.nodes), 'node')}, supervisor pid {status.pid})",
         f"bootstrap_servers: {bootstrap_text(status)}",
         *listeners_text(status),
     ]

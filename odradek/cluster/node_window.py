@@ -11,11 +11,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from typing import Any, NamedTuple, TypeVar
 
 LOOK_MAX_S = 3.0
 """Above the time after which a node itself says that its loop is stuck."""
 LOOKERS_MAX = 16
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+"""Above the metrics of a broker of a hundred thousand partitions."""
+HEALTH_NUMBERS = (
+    *("wall_ms", "descriptors", "descriptors_max"),
+    *("disk_free_bytes", "disk_total_bytes"),
+)
+"""What ``/health`` says in numbers, and is looked at."""
 
 T = TypeVar("T")
 _SAMPLE = re.compile(r"^odradek_(\w+?)(\{.*\})? (\S+)$", re.MULTILINE)
@@ -35,7 +43,10 @@ class Metrics:
     def __init__(self, text: str) -> None:
         self._samples: dict[str, list[Sample]] = {}
         for name, labels, value in _SAMPLE.findall(text):
-            sample = Sample(dict(_LABEL.findall(labels)), float(value))
+            try:
+                sample = Sample(dict(_LABEL.findall(labels)), float(value))
+            except ValueError:
+                continue  # no value of a metric
             self._samples.setdefault(name, []).append(sample)
 
     def samples(self, name: str) -> Sequence[Sample]:
@@ -55,7 +66,7 @@ def read_metrics(http: str) -> Metrics | None:
 
 
 def read_health(http: str) -> dict[str, Any] | None:
-    """Return what a node's ``/health`` says, also of one that is not ready; None: no answer."""
+    """Return what a node's ``/health`` says, also of one that is not ready; None: no node answers."""
     status, text = _get(f"{http}/health")
     if status == 0:
         return None
@@ -63,7 +74,10 @@ def read_health(http: str) -> dict[str, Any] | None:
         told = json.loads(text)
     except ValueError:
         return None
-    return told if isinstance(told, dict) else None
+    if not isinstance(told, dict) or not isinstance(told.get("version"), str):
+        return None
+    numbers = all(isinstance(told.get(name), int | float) for name in HEALTH_NUMBERS)
+    return told if numbers else None
 
 
 def look_at_all(read: Callable[[str], T], places: Sequence[str]) -> list[T]:
@@ -77,10 +91,11 @@ def _get(url: str) -> tuple[int, str]:
     if not url.startswith("http://"):
         return 0, ""
     try:
-        with urllib.request.urlopen(url, timeout=LOOK_MAX_S) as answer:  # noqa: S310 - http only
-            return int(answer.status), answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except (OSError, ValueError):
-        return 0, ""
+        try:
+            answer = urllib.request.urlopen(url, timeout=LOOK_MAX_S)  # noqa: S310 - http only
+        except urllib.error.HTTPError as error:
+            answer = error  # it has a status and a text as well
+        with answer:
+            return int(answer.status or 0), answer.read(ANSWER_BYTES_MAX).decode()
+    except (OSError, ValueError, HTTPException):
+        return 0, ""  # whoever answers there is no node

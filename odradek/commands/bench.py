@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from odradek.admin.client import AdminClient, NewTopic
 from odradek.commands.administration import Verbs, mount
 from odradek.commands.arguments import hosts, positive, rate, whole
+from odradek.commands.counting import counted
 from odradek.commands.load import (
     VALUE_BYTES_MIN,
     Report,
@@ -225,7 +226,7 @@ def _show(given: argparse.Namespace, report: Report, what: str) -> None:
         print(json.dumps(as_json(report)))
         return
     print(
-        f"{report.records:,} records in {report.seconds:.2f} s: "
+        f"{counted(report.records, 'record')} in {report.seconds:.2f} s: "
         f"{report.records_per_s:,.0f} records/s, {report.megabytes_per_s:,.1f} MB/s"
     )
     taken = [(name.replace("_", "."), ms) for name, ms in _percentiles(report) if ms is not None]

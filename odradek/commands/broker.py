@@ -14,6 +14,7 @@ from odradek.admin.client import AdminClient, LogDirDescription
 from odradek.commands import directories
 from odradek.commands.administration import Verbs, print_table
 from odradek.commands.arguments import whole
+from odradek.commands.counting import counted
 from odradek.commands.reassigning import add_going, agreed, carry_out, placed_now, show
 from odradek.commands.reassignment_plan import away_from, moves
 from odradek.errors import ClientTimeoutError
@@ -90,9 +91,13 @@ def _describe(given: argparse.Namespace, admin: AdminClient) -> None:
 
     for one in found:
         state = f"offline: {one.failure}" if one.failure else f"{one.free_bytes:,} bytes free"
-        print(f"log directory {one.path}: {len(one.logs)} logs, {one.size_bytes:,} bytes, {state}")
+        print(
+            f"log directory {one.path}: {counted(len(one.logs), 'log')}, {one.size_bytes:,} bytes, {state}"
+        )
         for key, future in sorted(one.future_logs.items()):
-            told = f"{future.size_bytes:,} bytes copied, {future.offset_lag:,} offsets behind"
+            told = (
+                f"{future.size_bytes:,} bytes copied, {counted(future.offset_lag, 'offset')} behind"
+            )
             print(f"  {key.topic}-{key.partition} moves here: {told}")
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from odradek.admin.client import AdminClient, ConfigResource, ConfigResourceType, LogDirDescription
 from odradek.commands.arguments import positive, whole
+from odradek.commands.counting import counted
 from odradek.commands.partition import partition_of
 from odradek.commands.progress import bar
 from odradek.errors import OdradekError
@@ -72,11 +73,11 @@ def _tell(
         ]
         print(json.dumps(rows))
     elif given.cancel:
-        print(f"{len(partitions)} replicas stay where they are")
+        print(counted(len(partitions), "replica stays where it is", "replicas stay where they are"))
     elif given.no_wait:
         print(f"begun; see `odradek broker describe {given.id}`")
     else:
-        print(f"{len(partitions)} replicas are in {given.to}")
+        print(f"{counted(len(partitions), 'replica is', 'replicas are')} in {given.to}")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from odradek.cluster.bootstrap import Seeds, find_seeds
 from odradek.cluster.node_window import look_at_all, read_health, read_metrics
 from odradek.cluster.question import ask_all
 from odradek.commands.arguments import EXIT_FAILED, add_addresses, guarded, hosts, seconds
+from odradek.commands.counting import counted
 from odradek.commands.examination import ERROR, Finding, Report, examine
 from odradek.errors import NoClusterError
 from transport.sockets.curve import KeysError, read_keys
@@ -144,5 +145,4 @@ def _show(cluster: DescribeNodeResponse, findings: list[Finding]) -> None:
         subject = f"{each.node} {each.what}" if each.node else each.what
         print(f"{each.severity}: {subject}\n  {each.advice}")
     if not findings:
-        count = len(cluster.nodes)
-        print(f"all is well: {count} node{'s' * (count != 1)}, every door open")
+        print(f"all is well: {counted(len(cluster.nodes), 'node')}, every door open")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from odradek.cluster.node_window import Metrics
+from odradek.commands.counting import counted
 from transport.sockets.certificate import EXPIRES_SOON_S
 from transport.wire.messages.cluster import HealthResponse, NodeEndpoints
 
@@ -120,7 +121,7 @@ def _of_certificate(report: Report, now_s: float) -> Iterator[Finding]:
         if days < 0:
             yield Finding(ERROR, report.node.name, "its listeners' certificate has expired", advice)
         elif days * DAY_S < EXPIRES_SOON_S:
-            what = f"its listeners' certificate expires in {days:.0f} days"
+            what = f"its listeners' certificate expires in {counted(round(days), 'day')}"
             yield Finding(WARNING, report.node.name, what, advice)
 
 
@@ -172,12 +173,29 @@ def _partitions(brokers: Sequence[Metrics]) -> Iterator[Finding]:
     offline = max(each.total("offline_partitions") for each in brokers)
     if offline:
         advice = "start the brokers that hold their replicas; `odradek topic describe` names them"
-        yield Finding(ERROR, "", f"{offline:.0f} partitions have no leader", advice)
+        yield Finding(
+            ERROR,
+            "",
+            counted(int(offline), "partition has no leader", "partitions have no leader"),
+            advice,
+        )
     refusing = sum(each.total("under_min_isr_partitions") for each in brokers)
     if refusing:
         advice = "bring brokers back until min.insync.replicas are in sync"
-        yield Finding(ERROR, "", f"{refusing:.0f} partitions refuse acks=all", advice)
+        yield Finding(
+            ERROR,
+            "",
+            counted(int(refusing), "partition refuses acks=all", "partitions refuse acks=all"),
+            advice,
+        )
     behind = sum(each.total("under_replicated_partitions") for each in brokers)
     if behind:
         advice = "a broker is away or catching up; see `odradek status`, then look again"
-        yield Finding(WARNING, "", f"{behind:.0f} partitions are under-replicated", advice)
+        yield Finding(
+            WARNING,
+            "",
+            counted(
+                int(behind), "partition is under-replicated", "partitions are under-replicated"
+            ),
+            advice,
+        )

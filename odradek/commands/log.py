@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from odradek.commands.arguments import EXIT_FAILED, EXIT_WRONG
+from odradek.commands.counting import counted
 from transport.wire.batch import HEADER_BYTES, BatchHeader, RecordError, check_batches, read_header
 from transport.wire.batch_reader import decode_batch
 from transport.wire.compression import CODEC_NAMES
@@ -135,13 +136,14 @@ def _verify(given: argparse.Namespace, file: BinaryIO) -> int:
         print(json.dumps({**told, "sound": not fault, "position": position, "fault": fault}))
     elif fault:
         print(
-            f"{given.file}: {count} sound batches up to offset {last}, then at {position}: {fault}"
+            f"{given.file}: {counted(count, 'sound batch', 'sound batches')} up to offset {last}, then at {position}: {fault}"
         )
         print(
             "a broker cuts a torn end itself; it fetches a log damaged before its end from the leader"
         )
     else:
-        print(f"{given.file}: sound, {count} batches with {records} records up to offset {last}")
+        held = f"{counted(count, 'batch', 'batches')} with {counted(records, 'record')}"
+        print(f"{given.file}: sound, {held} up to offset {last}")
     return EXIT_FAILED if fault else 0
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from odradek.admin.client import AdminClient
 from odradek.admin.engine import PartitionDescription
 from odradek.commands.administration import mount
+from odradek.commands.counting import counted
 from odradek.commands.reassigning import add_going, agreed, carry_out, placed_now, show
 from odradek.commands.reassignment_plan import Move, balanced, moves
 from odradek.errors import ElectionNotNeededError, OdradekError
@@ -111,7 +112,7 @@ def _status(given: argparse.Namespace, admin: AdminClient) -> None:
         for topic in (admin.describe_topics(topics) if topics else [])
         for part in topic.partitions
     }
-    told = [
+    told: list[dict[str, Any]] = [
         {
             "topic": key.topic,
             "partition": key.partition,
@@ -129,9 +130,10 @@ def _status(given: argparse.Namespace, admin: AdminClient) -> None:
         print("nothing is on its way")
     for row in told:
         left = row["records_left"]
+        records = "unknown records" if left is None else counted(left, "record")
         print(
             f"{row['topic']}-{row['partition']}: to {_ids(row['adding'])} from "
-            f"{_ids(row['removing'])}, {'unknown' if left is None else left} records left"
+            f"{_ids(row['removing'])}, {records} left"
         )
 
 
@@ -152,7 +154,7 @@ def _cancel(given: argparse.Namespace, admin: AdminClient) -> None:
         raise ValueError("give either partitions, as words-0, or --all")
     chosen = given.partitions or list(admin.list_partition_reassignments())
     admin.alter_partition_reassignments(dict.fromkeys(chosen))
-    print(f"cancelled {len(chosen)} reassignments")
+    print(f"cancelled {counted(len(chosen), 'reassignment')}")
 
 
 def _elect(given: argparse.Namespace, admin: AdminClient) -> None:

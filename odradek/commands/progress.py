@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from odradek.commands.counting import counted
+
 EVERY_S = 1.0
 MEGABYTE = 1_000_000
 
@@ -41,7 +43,7 @@ class Progress:
     def _say(self, records: int, size_bytes: int, taken_s: float) -> None:
         taken_s = max(taken_s, 1e-6)
         sys.stderr.write(
-            f"{self._verb} {self._records:,} records; {records / taken_s:,.0f} records/s, "
+            f"{self._verb} {counted(self._records, 'record')}; {records / taken_s:,.0f} records/s, "
             f"{size_bytes / taken_s / MEGABYTE:,.1f} MB/s\n"
         )
         sys.stderr.flush()

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from odradek.admin.client import AdminClient
 from odradek.admin.configs import ConfigResource, ConfigResourceType
 from odradek.commands.arguments import positive
+from odradek.commands.counting import counted
 from odradek.commands.progress import bar
 from odradek.commands.reassignment_plan import Move, Replicas
 from transport.wire.ids import TopicPartition
@@ -47,7 +48,10 @@ def placed_now(admin: AdminClient) -> dict[TopicPartition, Replicas]:
 def show(plan: Sequence[Move]) -> None:
     """Print a plan."""
     copies = sum(move.added for move in plan)
-    print(f"{len(plan)} partitions change, {copies} replicas are copied")
+    print(
+        f"{counted(len(plan), 'partition changes', 'partitions change')}, "
+        f"{counted(copies, 'replica is', 'replicas are')} copied"
+    )
     for move in plan[:SHOWN_MAX]:
         before, after = (",".join(map(str, nodes)) for nodes in (move.before, move.after))
         print(f"  {move.partition.topic}-{move.partition.partition}  {before} -> {after}")

@@ -21,6 +21,7 @@ from odradek.admin.client import (
 from odradek.commands.administration import Verbs, mount, print_table
 from odradek.commands.arguments import positive, whole
 from odradek.commands.config import pairs_of
+from odradek.commands.counting import counted
 from transport.wire.ids import TopicPartition
 
 _EXAMPLES = """\
@@ -152,7 +153,7 @@ def _add_partitions(given: argparse.Namespace, admin: AdminClient) -> None:
     wanted = NewPartitions(given.partitions, given.replica_assignment)
     admin.create_partitions({given.name: wanted}, validate_only=given.validate_only)
     done = "could have" if given.validate_only else "has"
-    print(f"topic {given.name} {done} {given.partitions} partitions")
+    print(f"topic {given.name} {done} {counted(given.partitions, 'partition')}")
 
 
 def _list(given: argparse.Namespace, admin: AdminClient) -> None:
@@ -180,7 +181,7 @@ def _describe(given: argparse.Namespace, admin: AdminClient) -> None:
         print(json.dumps(as_json(topic)))
         return
     configs = " ".join(f"{name}={value}" for name, value in sorted(topic.configs.items()))
-    print(f"topic {topic.name}: {len(topic.partitions)} partitions {configs}".rstrip())
+    print(f"topic {topic.name}: {counted(len(topic.partitions), 'partition')} {configs}".rstrip())
     rows = [("partition", "leader", "epoch", "replicas", "isr", "high watermark", "log end")]
     for part in topic.partitions:
         rows.append(

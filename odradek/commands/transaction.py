@@ -13,6 +13,7 @@ from typing import Any
 from odradek.admin.client import AdminClient
 from odradek.admin.transactions import STATES
 from odradek.commands.administration import mount, print_table
+from odradek.commands.counting import counted
 from odradek.commands.partition import partition_of
 
 _EXAMPLES = """\
@@ -94,7 +95,7 @@ def _describe(given: argparse.Namespace, admin: AdminClient) -> None:
         f"{one.producer_epoch}, time-out {one.transaction_timeout_ms / 1000:g} s"
     )
     if open_ms is not None:
-        print(f"open for {open_ms / 1000:.1f} s, in {len(one.partitions)} partitions")
+        print(f"open for {open_ms / 1000:.1f} s, in {counted(len(one.partitions), 'partition')}")
         for key in one.partitions:
             print(f"  {key.topic}-{key.partition}")
 

@@ -43,9 +43,9 @@ def test_what_two_nodes_hold_otherwise(
 ) -> None:
     assert run(tmp_path, "diff", "node-1", "node-2") == 1
     assert capsys.readouterr().out.splitlines() == [
-        "node-1 holds version 7 of controller epoch 3; it alone has 1 records",
+        "node-1 holds version 7 of controller epoch 3; it alone has 1 record",
         "  remove_broker id=4",
-        "node-2 holds version 8 of controller epoch 3; it alone has 1 records",
+        "node-2 holds version 8 of controller epoch 3; it alone has 1 record",
         "  remove_broker id=6",
     ]
     assert run(tmp_path, "diff", "node-1", "node-2", "--json") == 1

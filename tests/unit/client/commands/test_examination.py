@@ -114,6 +114,22 @@ def offline(found: Report) -> None:
     found.metrics = metrics(offline_partitions=3)
 
 
+def one_offline(found: Report) -> None:
+    found.metrics = metrics(offline_partitions=1)
+
+
+def one_refusing(found: Report) -> None:
+    found.metrics = metrics(under_min_isr_partitions=1)
+
+
+def one_behind(found: Report) -> None:
+    found.metrics = metrics(under_replicated_partitions=1)
+
+
+def last_day_of_certificate(found: Report) -> None:
+    found.metrics = metrics(tls_certificate_expires_seconds=1_700_000_000 + 86_400)
+
+
 def refusing(found: Report) -> None:
     found.metrics = metrics(under_min_isr_partitions=3)
 
@@ -161,6 +177,10 @@ CASES: list[tuple[Callable[[Report], None], str, str, str]] = [
     (old_version, WARNING, "", "different versions: 0, 1"),
     (late, WARNING, "broker-2", "200 ms late"),
     (offline, ERROR, "", "3 partitions have no leader"),
+    (one_offline, ERROR, "", "1 partition has no leader"),
+    (one_refusing, ERROR, "", "1 partition refuses acks=all"),
+    (one_behind, WARNING, "", "1 partition is under-replicated"),
+    (last_day_of_certificate, WARNING, "broker-2", "listeners' certificate expires in 1 day"),
     (refusing, ERROR, "", "3 partitions refuse acks=all"),
     (behind, WARNING, "", "3 partitions are under-replicated"),
     (second_controller, ERROR, "", "not exactly one active controller"),
@@ -181,6 +201,7 @@ def test_what_is_wrong_is_found(
     assert [(each.severity, each.node) for each in findings] == [(severity, node)]
     assert what in findings[0].what
     assert findings[0].advice
+    assert "1 days" not in findings[0].what
 
 
 def test_no_leader_is_found_where_all_were_seen() -> None:
