@@ -38,6 +38,8 @@ PARTITION_BYTES_MAX = 2 * 1024 * 1024
 PAUSE_MIN_MS = 50
 PAUSE_MAX_MS = 100
 """After an error: soon enough for a new leader, seldom enough for a dead one."""
+THROTTLED_LOOK_MS = 1_000
+"""Whoever waits for the rate of reassignments looks so often whether it is another one now."""
 NEWER_AFTER_MS = 10
 """Changes of assignment within this time share one poll."""
 
@@ -62,6 +64,8 @@ class Fetcher:
         self._paused: dict[PartitionKey, int] = {}
         self._pauses: list[tuple[int, PartitionKey]] = []
         """The same by time, and some that have ended otherwise."""
+        self._throttled: set[PartitionKey] = set()
+        """Those of them that wait for the rate of reassignments."""
         self._newest: Poll | None = None
         self._sent_ms = 0
         self._changed = False
@@ -77,12 +81,14 @@ class Fetcher:
         """Follow this partition here no longer."""
         self.replicas.pop(key, None)
         self._paused.pop(key, None)
+        self._throttled.discard(key)
         self._session.change(key)
 
     def on_link(self, up: bool) -> None:
         """The way to the leader is open again: no reason to wait; or it ended."""
         if up:
             self._not_before_ms = 0
+            self._throttled.clear()
             self._end_pauses(1 << 62)
 
     # Sending
@@ -230,9 +236,7 @@ class Fetcher:
             self._pause(replica.key, now)
         elif self._context.id in replica.record.adding:
             size_bytes = sum(header.size_bytes for header, _ in batches)
-            wait_ms = self._throttle(size_bytes, now.mono_ms)
-            if wait_ms:
-                self._pause_until(replica.key, now.mono_ms + wait_ms)
+            self._wait_for_rate(replica.key, size_bytes, now.mono_ms)
 
     # Pauses
 
@@ -244,10 +248,22 @@ class Fetcher:
         heapq.heappush(self._pauses, (until_ms, key))
         self._session.change(key)
 
+    def _wait_for_rate(self, key: PartitionKey, size_bytes: int, now_ms: int) -> bool:
+        """Pause as long as the rate asks for after so many bytes; False: it asks for nothing."""
+        wait_ms = self._throttle(size_bytes, now_ms)
+        if wait_ms:
+            self._throttled.add(key)
+            self._pause_until(key, now_ms + min(wait_ms, THROTTLED_LOOK_MS))
+        return wait_ms > 0
+
     def _end_pauses(self, now_ms: int) -> None:
         while self._pauses and self._pauses[0][0] <= now_ms:
             until_ms, key = heapq.heappop(self._pauses)
             if self._paused.get(key) == until_ms:
+                if key in self._throttled:
+                    self._throttled.discard(key)
+                    if self._wait_for_rate(key, 0, now_ms):
+                        continue
                 del self._paused[key]
                 self._session.change(key)
                 self._changed = True
@@ -263,6 +279,7 @@ class Fetcher:
         for replica in self.replicas.values():
             assert not replica.is_leader, "a leader follows nobody"
         assert set(self._paused) <= set(self.replicas), "only what is followed is paused"
+        assert self._throttled <= set(self._paused), "who waits for the rate is paused"
         self._session.check(self.replicas, self._position)
 
 

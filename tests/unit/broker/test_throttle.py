@@ -35,3 +35,32 @@ def test_a_throttled_move_takes_its_time_and_others_do_not_wait_for_it() -> None
     fleet.wait(lambda: record(fleet, key).adding == (), 20_000)
     took_ms = fleet.world.now_us // 1_000 - began_ms
     assert 2_000 < took_ms < 8_000, "40 kB at 10 kB a second, but for the first second's"
+
+
+def test_a_throttle_that_is_loosened_is_not_waited_for_any_more() -> None:
+    fleet = PartitionFleet(3, replica_fetch_bytes_max=8_192)
+    fleet.settle()
+    key = create(fleet, 1, 2)
+    for _ in range(40):
+        fleet.write(key, b"x" * 1_000)
+    throttle = "follower.replication.throttled.rate"
+    alter(fleet, 1, RESOURCE_BROKER, "", throttle, "10")
+    move(fleet, 1, 2, 3)
+    fleet.world.run_for(3_000)
+    assert record(fleet, key).adding == (3,), "what it has would be waited for a quarter of an hour"
+    alter(fleet, 1, RESOURCE_BROKER, "", throttle, "10000000")
+    fleet.wait(lambda: record(fleet, key).adding == (), 3_000)
+
+
+def test_what_is_waited_for_comes_at_the_rate_however_often_it_is_looked_at() -> None:
+    fleet = PartitionFleet(3, replica_fetch_bytes_max=8_192)
+    fleet.settle()
+    key = create(fleet, 1, 2)
+    for _ in range(40):
+        fleet.write(key, b"x" * 1_000)
+    alter(fleet, 1, RESOURCE_BROKER, "", "follower.replication.throttled.rate", "1000")
+    move(fleet, 1, 2, 3)
+    began_ms = fleet.world.now_us // 1_000
+    fleet.wait(lambda: record(fleet, key).adding == (), 60_000)
+    took_ms = fleet.world.now_us // 1_000 - began_ms
+    assert 30_000 < took_ms < 45_000, "40 kB at 1 kB a second"
