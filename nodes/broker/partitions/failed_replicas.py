@@ -1,7 +1,8 @@
 """Telling the controller which replicas here have no log that works: others must lead, and be counted.
 
 Told again until the image counts on none of them: a leader without a log serves nobody, and a member
-of an ISR that is never there holds ``acks=all`` up.  Of what nobody else has, the image stays.
+of an ISR that is never there holds ``acks=all`` up.  Of what nobody else has, the image stays; who might
+have it may come back.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class FailedReplicas:
         self._find = find
         self._gathered: dict[Replica, None] = {}
         self._told: dict[Replica, None] = {}
+        """Or with nobody at present who could be counted on instead: looked at again in a while."""
 
     def look_at(self, replica: Replica, _now: Now) -> None:
         """Tell of this replica if it has failed, and somebody may count on it."""
@@ -48,29 +50,36 @@ class FailedReplicas:
             return False
         image, me = self._context.image, self._context.id
         record = image.partition(replica.key)
-        if record is None or me not in (*record.isr, *record.elr):
-            return False
-        others = [node for node in record.replicas if node != me]
-        return any(image.is_alive(node) for node in others)
+        return record is not None and me in (*record.isr, *record.elr) and len(record.replicas) > 1
+
+    def _can_give_way(self, replica: Replica) -> bool:
+        image, me = self._context.image, self._context.id
+        record = image.partition(replica.key)
+        others = () if record is None else record.replicas
+        return any(node != me and image.is_alive(node) for node in others)
 
     def end_turn(self, now: Now) -> None:
-        """Tell of what has gathered; look again in a while."""
+        """Tell of what has gathered, where another replica is there; look again in a while."""
         if not self._gathered:
             return
-        told = list(self._gathered)[:AT_ONCE_MAX]
-        for replica in told:
+        looked_at = list(self._gathered)[:AT_ONCE_MAX]
+        for replica in looked_at:
             del self._gathered[replica]
             self._told[replica] = None
-        self._context.count("failed_replicas_told", len(told))
+        told = [replica for replica in looked_at if self._can_give_way(replica)]
 
         def look_again(now: Now) -> None:
-            for replica in told:
+            for replica in looked_at:
                 self._told.pop(replica, None)
                 self.look_at(replica, now)
 
         def on_answer(_body: Message, _payload: tuple[Buffer, ...], now: Now) -> None:
             self._context.timers.after(now, AGAIN_AFTER_MS, look_again)
 
+        if not told:
+            self._context.timers.after(now, AGAIN_AFTER_MS, look_again)
+            return
+        self._context.count("failed_replicas_told", len(told))
         request = ReplicasFailedRequest(
             self._context.id,
             self._context.broker_epoch,

@@ -12,6 +12,7 @@ from nodes.broker.logs.identity import LOST_TAIL_FILE, META_FILE
 from nodes.broker.partitions.replica import ReplicaState
 from nodes.config import EXIT_CONFIG, EXIT_ENVIRONMENT, LogConfig
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
+from tests.unit.broker.test_reassignment import record
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, PartitionKey
 from transport.wire.messages.log_directories import (
@@ -130,6 +131,27 @@ def test_a_failed_sync_takes_the_directory_offline_and_another_leads_at_once() -
     restart(fleet, before)
     in_sync(fleet, [key])
     assert fleet.logs(key) == [[b"a", b"b"]] * 3
+
+
+def test_a_log_that_failed_alone_is_told_of_when_another_is_back() -> None:
+    fleet = make_fleet(2)
+    key = fleet.create()
+    fleet.write(key, b"a")
+    before = fleet.leader(key)
+    (other,) = set(fleet.isr(key)) - {before}
+    fleet.kill(other)
+    fleet.wait(lambda: fleet.isr(key) == (before,))
+    fleet.disks[before].failed_folder = home(fleet, before, key)
+    touch(fleet, before, key)
+    fleet.wait(lambda: fleet.replica(before, key).state is ReplicaState.OFFLINE)
+    fleet.world.run_for(1_000)
+    assert record(fleet, key).leader == before, "nobody else is there"
+    assert "failed_replicas_told" not in fleet.server(before).context.figures
+    fleet.start(other)
+    fleet.wait(lambda: record(fleet, key).leader == other, 3_000)
+    core = fleet.replica(other, key).core
+    assert core is not None
+    assert core.log_end_offset == 1
 
 
 def test_with_the_last_directory_the_broker_goes() -> None:
