@@ -46,7 +46,9 @@ class Reassignments:
                 text = f"there is no partition {wanted.topic[:80]}-{wanted.partition}"
                 judged = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, text
             else:
-                judged = self._judge(image, wanted, record)
+                # Between two pieces of a death the dead may still be in the ISR.
+                settled = self._elections.settled(image, record, record) or record
+                judged = self._judge(image, wanted, settled)
             if isinstance(judged, tuple):
                 outcomes.append(PartitionOutcome(wanted.topic, wanted.partition, *judged))
                 continue

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nodes.core.controller.events import ControllerSettings
+from nodes.core.controller.events import Asked, ControllerSettings, LiveBrokers
 from tests.unit.controller.cluster import Cluster, broker
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, TopicId
@@ -122,6 +122,24 @@ def test_the_last_in_sync_is_not_given_up_by_a_cancel() -> None:
     outcome = move(cluster, cancel=True)
     assert outcome.error == ErrorCode.INVALID_REPLICA_ASSIGNMENT
     assert cluster.partition(topic_id) == record
+
+
+def test_the_last_in_sync_and_alive_is_not_given_up_while_a_death_is_decided_upon() -> None:
+    cluster, topic_id = five(piece_records=1)
+    move(cluster, 1, 4, 5)
+    join(cluster, topic_id, 1, 4)
+    live = tuple(broker(node) for node in (2, 3, 4, 5))
+    (death,) = cluster.step(LiveBrokers(live)).append
+    cancel = AlterReassignmentsRequest((Reassignment("t", 0, None),), 1000)
+    cluster.step(Asked(cancel, "cancel"))
+    effects = cluster.commit(death)
+    assert cluster.partition(topic_id).isr == (1, 4), "its turn has not come"
+    while effects.append:
+        effects = cluster.commit(effects.append[0])
+    answer: Any = cluster.replies["cancel"]
+    assert answer.partitions[0].error == ErrorCode.INVALID_REPLICA_ASSIGNMENT
+    record = cluster.partition(topic_id)
+    assert (record.leader, record.isr) == (4, (4,)), "who has everything goes on"
 
 
 def test_an_end_does_not_take_the_isr_below_the_least() -> None:
