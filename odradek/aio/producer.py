@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeVar
 
@@ -26,6 +27,7 @@ from odradek.producer import client as blocking
 from odradek.producer.futures import WatchedFuture
 from odradek.producer.partitioner import Partitioner
 from odradek.producer.serialization import Serializer
+from odradek.producer.transaction_calls import ABORT, BEGIN, COMMIT, INIT
 from odradek.records import Headers, RecordMetadata
 from transport.wire.ids import TopicPartition
 
@@ -58,6 +60,7 @@ class Producer:
             partitioner=partitioner,
             **settings,
         )
+        self._transactions = self._producer.transactions
         self._backlog: deque[tuple[Begin, asyncio.Future[Any]]] = deque()
         self._drain: asyncio.Task[None] | None = None
 
@@ -94,32 +97,56 @@ class Producer:
 
     async def init_transactions(self) -> None:
         """Take the transactional id; see :meth:`odradek.Producer.init_transactions`."""
-        await asyncio.to_thread(self._producer.init_transactions)
+        await self._hear(INIT, self._transactions.init())
 
     async def begin_transaction(self) -> None:
         """Begin a transaction: what is sent from now on belongs to it."""
-        await asyncio.to_thread(self._producer.begin_transaction)
+        await self._hear(BEGIN, self._transactions.begin())
 
     async def send_offsets_to_transaction(
         self, offsets: Mapping[TopicPartition, int | OffsetAndMetadata], group: str | GroupMetadata
     ) -> None:
-        """Commit a group's offsets as part of the transaction; see the blocking producer's."""
-        await asyncio.to_thread(self._producer.send_offsets_to_transaction, offsets, group)
+        """Commit a group's offsets as part of the transaction; see the blocking producer's.
+
+        A task that is cancelled meanwhile takes nothing back: a commit of the transaction waits for
+        the offsets, and fails if they do.
+        """
+        await _ended(self._transactions.send_offsets(offsets, group))
 
     async def commit_transaction(self) -> None:
-        """Commit it; raises as :meth:`odradek.Producer.commit_transaction`."""
-        await self.flush()
-        await asyncio.to_thread(self._producer.commit_transaction)
+        """Commit it; raises as :meth:`odradek.Producer.commit_transaction`.
+
+        A task that is cancelled meanwhile may have committed it: call it again, which tells.  Until
+        then neither another transaction nor, once the coordinator was asked, an abort is possible.
+        """
+        ending = self._transactions.resumed(COMMIT)
+        if ending is None:
+            await self.flush()
+            ending = self._transactions.end(committed=True)
+        await self._hear(COMMIT, ending)
 
     async def abort_transaction(self) -> None:
         """Abort it: readers of committed records see nothing of it."""
-        if self._drain is not None:
-            await asyncio.shield(self._drain)
-        await asyncio.to_thread(self._producer.abort_transaction)
+        ending = self._transactions.resumed(ABORT)
+        if ending is None:
+            if self._drain is not None:
+                await asyncio.shield(self._drain)
+            await _ended(self._transactions.drop())
+            await self.flush()
+            ending = self._transactions.end(committed=False)
+        await self._hear(ABORT, ending)
+
+    async def _hear(self, verb: str, future: Future[None]) -> None:
+        with self._transactions.hearing(verb, future):
+            await _ended(future)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Producer]:
-        """Begin a transaction; commit it at the end of the block, abort it if the block raises."""
+        """Begin a transaction; commit it at the end of the block, abort it if the block raises.
+
+        A block that is cancelled in its commit is aborted unless its coordinator has been asked: then
+        only ``commit_transaction()`` tells what became of it, and nothing else is possible.
+        """
         await self.begin_transaction()
         try:
             yield self
@@ -132,14 +159,21 @@ class Producer:
         except TransactionAbortableError:
             await self.abort_transaction()
             raise
+        except Exception:
+            raise
+        except BaseException:
+            with suppress(OdradekError):
+                await self.abort_transaction()
+            raise
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every record handed over before has met its end, well or not."""
+        patience_s = wait_s("timeout", timeout)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(patience_s):
                 if self._drain is not None:
                     await asyncio.shield(self._drain)
-                await asyncio.to_thread(self._producer.flush, timeout)
+                await _ended(self._producer.flushing())
         except TimeoutError as error:
             raise ClientTimeoutError(f"records were not acked within {timeout} s") from error
 
@@ -202,6 +236,16 @@ class Producer:
                 _, future = self._backlog.popleft()
                 if not future.done():
                     future.set_exception(ClientClosedError("the producer was closed"))
+
+
+async def _ended(future: Future[None]) -> None:
+    """Wait for a future's end; a task that is cancelled meanwhile ends the wait and nothing else."""
+    ended = asyncio.wrap_future(future)
+    try:
+        await asyncio.shield(ended)
+    except asyncio.CancelledError:
+        ended.add_done_callback(lambda end: end.exception())  # nobody else looks at it
+        raise
 
 
 def _pass_on(source: asyncio.Future[Any], target: asyncio.Future[Any]) -> None:

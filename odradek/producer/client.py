@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from odradek.arguments import check_record, headers_of, topic_name, wait_s
 from odradek.cluster.bootstrap import Hosts, KeysFile, find_seeds
-from odradek.cluster.committing import Committable, GroupMetadata, offsets_to_commit
-from odradek.cluster.engine import Engine
+from odradek.cluster.committing import Committable, GroupMetadata
+from odradek.cluster.engine import Engine, give_end
 from odradek.cluster.topic_map import TopicView
 from odradek.errors import (
     ClientClosedError,
@@ -42,6 +42,7 @@ from odradek.producer.serialization import (
 )
 from odradek.producer.settings import KINDS, SETTINGS, producer_settings
 from odradek.producer.sheaf import RecordFuture
+from odradek.producer.transaction_calls import ABORT, BEGIN, COMMIT, INIT, TransactionCalls
 from odradek.records import Headers, RecordMetadata
 from odradek.settings import check_function, check_settings
 from transport.kernel import Now
@@ -100,6 +101,7 @@ class Producer:
             program, self._settings.buffer_memory_bytes, self._settings.max_block_ms
         )
         self._engine = Engine(program, name="odradek-producer", keys=seeds.keys)
+        self.transactions = TransactionCalls(self._engine, program)
         self._closed = False
         # Open as long as the loop runs: how we hear that it ended, in order or not.
         end: Future[None] = self._engine.ask(_leave_open)
@@ -227,15 +229,11 @@ class Producer:
 
         :class:`ClientTimeoutError` after ``max_block_ms``; may then be called again.
         """
-
-        def ask(future: Future[None], now: Now) -> None:
-            self._program().init_transactions(_settle(future), now)
-
-        self._engine.wait(self._engine.ask(ask))
+        self._hear(INIT, self.transactions.init)
 
     def begin_transaction(self) -> None:
         """Begin a transaction: what is sent from now on belongs to it."""
-        self._engine.run(lambda _now: self._program().begin_transaction())
+        self._hear(BEGIN, self.transactions.begin)
 
     def send_offsets_to_transaction(self, offsets: Committable, group: str | GroupMetadata) -> None:
         """Commit a group's offsets (of the next records to read) as part of the transaction.
@@ -243,33 +241,45 @@ class Producer:
         ``group``: ``consumer.group_metadata()``, so that a member which has lost its partitions is
         refused; or a group's id, where only this producer's own fence counts.
         """
-        metadata = GroupMetadata(group) if isinstance(group, str) else group
-        given = offsets_to_commit(offsets)
-
-        def ask(future: Future[None], now: Now) -> None:
-            self._program().send_offsets(given, metadata, _settle(future), now)
-
-        self._engine.wait(self._engine.ask(ask))
+        self._engine.check_may_wait()
+        self._engine.wait(self.transactions.send_offsets(offsets, group))
 
     def commit_transaction(self) -> None:
         """Write what was sent, then commit all of it; returns once every reader may see it.
 
         :class:`TransactionAbortableError`: something was not written, or the time was up; abort it.
         :class:`ClientTimeoutError`: nobody knows yet; call it again.  :class:`ProducerFencedError`:
-        another producer has the transactional id; close this one.
+        another producer has the transactional id; close this one.  Where Ctrl-C ends the call, call
+        it again too: that tells what became of it.
         """
-        self.flush()
-        self._end_transaction(committed=True)
+
+        def ask() -> Future[None]:
+            if (resumed := self.transactions.resumed(COMMIT)) is not None:
+                return resumed
+            self.flush()
+            return self.transactions.end(committed=True)
+
+        self._hear(COMMIT, ask)
 
     def abort_transaction(self) -> None:
         """Drop what was not written, and have readers of committed records see none of the rest."""
-        self._engine.run(lambda now: self._program().close_transaction(now, committed=False))
-        self.flush()
-        self._end_transaction(committed=False)
+
+        def ask() -> Future[None]:
+            if (resumed := self.transactions.resumed(ABORT)) is not None:
+                return resumed
+            self._engine.wait(self.transactions.drop())
+            self.flush()
+            return self.transactions.end(committed=False)
+
+        self._hear(ABORT, ask)
 
     @contextmanager
     def transaction(self) -> Iterator[Producer]:
-        """Begin a transaction; commit it at the end of the block, abort it if the block raises."""
+        """Begin a transaction; commit it at the end of the block, abort it if the block raises.
+
+        A block that is ended in its commit is aborted unless its coordinator has been asked: then
+        only ``commit_transaction()`` tells what became of it, and nothing else is possible.
+        """
         self.begin_transaction()
         try:
             yield self
@@ -283,12 +293,18 @@ class Producer:
         except TransactionAbortableError:
             self.abort_transaction()
             raise
+        except Exception:
+            raise
+        except BaseException:
+            with suppress(OdradekError):
+                self.abort_transaction()
+            raise
 
-    def _end_transaction(self, *, committed: bool) -> None:
-        def ask(future: Future[None], now: Now) -> None:
-            self._program().end_transaction(_settle(future), now, committed=committed)
-
-        self._engine.wait(self._engine.ask(ask))
+    def _hear(self, verb: str, ask: Callable[[], Future[None]]) -> None:
+        self._engine.check_may_wait()
+        future = ask()
+        with self.transactions.hearing(verb, future):
+            self._engine.wait(future)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until every record handed over before has met its end, well or not.
@@ -302,6 +318,12 @@ class Producer:
         self._inbox.put(FlushItem(flushed.set), self)
         if not flushed.wait(patience_s):
             raise ClientTimeoutError(f"records were not acked within {timeout} s")
+
+    def flushing(self) -> Future[None]:
+        """As :meth:`flush`, and do not wait: the future ends with it."""
+        flushed: Future[None] = Future()
+        self._inbox.put(FlushItem(partial(give_end, flushed)), self)
+        return flushed
 
     def partitions_for(self, topic: str) -> set[int]:
         """Return the topic's partitions; the topic is created if the cluster does that."""
@@ -363,16 +385,6 @@ def _pass_on(settle: OnDone, future: Future[RecordMetadata]) -> None:
     assert isinstance(future, RecordFuture), "of a send"
     assert future.end is not None, "it was told because it has ended"
     settle(future.end.outcome, future.end.rank, (0,))
-
-
-def _settle(future: Future[None]) -> Callable[[OdradekError | None, Now], None]:
-    def on_done(error: OdradekError | None, _now: Now) -> None:
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
-
-    return on_done
 
 
 def _leave_open(_future: Future[None], _now: Now) -> None:

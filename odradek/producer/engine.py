@@ -215,14 +215,13 @@ class ProducerEngine(ClientProgram):
         """Commit a group's offsets as part of the transaction; ``on_done`` gets None, or why not."""
         transaction = self._transactional()
         try:
-            within = transaction.within()
+            within = transaction.offsets_asked()
         except OdradekError as error:
             on_done(error, now)
             return
 
         def committed(error: OdradekError | None, now: Now) -> None:
-            if error is not None:
-                transaction.record_failed(error)
+            transaction.offsets_answered(within, error, now)
             on_done(error, now)
 
         timeout_ms = self.settings.max_block_ms

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 
 from odradek.cluster.committing import Within
 from odradek.cluster.coordinator_link import CoordinatorLink
@@ -76,6 +77,10 @@ class ProducerTransaction:
         self._touched = False
         """Something was sent in it, so that its coordinator may know of it."""
         self._asking = False
+        self._offsets_asked = 0
+        """Commits of offsets in it that have no answer yet: they go before its own commit."""
+        self._when_answered: Callable[[Now], None] | None = None
+        """The commit that waits for them."""
 
     # The records in it
 
@@ -109,17 +114,29 @@ class ProducerTransaction:
             self.state = State.FAILED
             self.cause = error
 
-    def within(self) -> Within:
+    def offsets_asked(self) -> Within:
         """Return the present transaction, to commit offsets in it; its coordinator will know of it.
 
-        Raises where none is open.
+        Raises where none is open.  The end of that is told by :meth:`offsets_answered`.
         """
         refusal = self.refusal()
         if refusal is not None:
             raise refusal
         assert self.identity is not None, "it was begun"
         self._touched = True
+        self._offsets_asked += 1
         return Within(self.transactional_id, *self.identity)
+
+    def offsets_answered(self, within: Within, error: OdradekError | None, now: Now) -> None:
+        """Take the end of a commit of offsets; it says nothing of a later transaction."""
+        if (within.producer_id, within.producer_epoch) != self.identity:
+            return
+        self._offsets_asked -= 1
+        if error is not None:
+            self.record_failed(error)
+        if not self._offsets_asked and self._when_answered is not None:
+            go_on, self._when_answered = self._when_answered, None
+            go_on(now)
 
     # Its life
 
@@ -149,6 +166,7 @@ class ProducerTransaction:
         self.state = State.OPEN
         self.cause = None
         self._touched = False
+        self._offsets_asked = 0
 
     def close(self, *, committed: bool) -> None:
         """Take no more records; to abort, nothing more is sent. Raises where that is not possible."""
@@ -158,7 +176,10 @@ class ProducerTransaction:
         self.state = State.COMMITTING if committed else State.ABORTING
 
     def end(self, on_done: OnDone, now: Now, *, committed: bool, timeout_ms: int) -> None:
-        """Commit or abort, once it is closed and every record has met its end."""
+        """Commit or abort, once it is closed and every record has met its end.
+
+        A commit waits for the offsets that are to be part of it: if they are not, it is none.
+        """
         refusal = self._refuse_end(committed=committed)
         if refusal is not None:
             on_done(refusal, now)
@@ -166,6 +187,11 @@ class ProducerTransaction:
         if not self._touched:
             self.state = State.READY
             on_done(None, now)
+            return
+        if committed and self._offsets_asked:
+            self._when_answered = partial(
+                self.end, on_done, committed=committed, timeout_ms=timeout_ms
+            )
             return
         assert self.identity is not None, "it was begun"
         self._asking = True
@@ -178,7 +204,7 @@ class ProducerTransaction:
         self._coordinator.ask(request, answered, now, timeout_ms=timeout_ms)
 
     def _refuse_end(self, *, committed: bool) -> OdradekError | None:
-        if self._asking:
+        if self._asking or self._when_answered is not None:
             return InvalidTxnStateError("its end is being asked for by another thread")
         if self.state is State.FENCED:
             return self._cause()

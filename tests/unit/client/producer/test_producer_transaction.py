@@ -126,6 +126,38 @@ def test_a_record_that_was_not_written_leaves_only_the_abort() -> None:
     assert transaction.refusal() is None
 
 
+def test_a_commit_waits_for_its_offsets_and_nothing_else_ends_it_meanwhile() -> None:
+    driven = Driven()
+    transaction = driven.open()
+    within = [transaction.offsets_asked(), transaction.offsets_asked()]
+    transaction.close(committed=True)
+    transaction.end(driven._tell, NOW, committed=True, timeout_ms=1)
+    transaction.offsets_answered(within[0], None, NOW)
+    assert (len(driven.coordinator.asked), driven.told) == (1, [])
+    for committed in (True, False):
+        with pytest.raises(InvalidTxnStateError, match="another thread"):
+            transaction.close(committed=committed)
+    driven.coordinator.answers.append(ended())
+    transaction.offsets_answered(within[1], None, NOW)
+    assert driven.told == [None]
+    assert transaction.state is State.READY
+
+
+def test_offsets_that_are_refused_leave_only_the_abort() -> None:
+    driven = Driven()
+    transaction = driven.open()
+    within = transaction.offsets_asked()
+    transaction.close(committed=True)
+    transaction.end(driven._tell, NOW, committed=True, timeout_ms=1)
+    transaction.offsets_answered(within, DeliveryTimeoutError("late"), NOW)
+    assert isinstance(driven.told.pop(), TransactionAbortableError)
+    assert driven.end(ended(), committed=False) is None
+    transaction.begin()
+    transaction.touched()
+    transaction.offsets_answered(within, ProducerFencedError(), NOW)
+    assert driven.end(ended(epoch=2)) is None, "what is late says nothing of this one"
+
+
 def test_the_coordinators_time_out_leaves_only_the_abort() -> None:
     driven = Driven()
     driven.open()
