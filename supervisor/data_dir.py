@@ -9,7 +9,8 @@
       cluster.json      the cluster's id and where every node listens
       nodes/NAME/       config.json, process.json (incarnation and pid), node.log, data/
 
-Every file is replaced atomically, so that a kill at any moment leaves the old or the new one.
+Every file is replaced atomically, so that a kill or a power cut at any moment leaves the old or the
+new one.
 """
 
 from __future__ import annotations
@@ -111,7 +112,11 @@ class DataDir:
 
         The lock goes with the process, however that ends, and children do not inherit it.
         """
-        descriptor = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        path = self.path / LOCK_FILE
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise _cannot_write(path, error) from None
         if not _take_lock(descriptor):
             owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
@@ -336,7 +341,7 @@ def _flock(descriptor: int, kind: int) -> bool:
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = False) -> None:
     """Replace a small file whole: new file, rename. Raises ConfigError naming the file.
 
-    ``durable``: what was written outlives a power cut, too.
+    After a power cut there is the old one or the new one, and with ``durable`` the new one.
     """
     fresh = path.with_name(f".{path.name}.new")
     try:
@@ -344,9 +349,8 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644, durable: boo
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
             file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(descriptor)
+            file.flush()
+            os.fsync(descriptor)  # else the name may outlive a power cut, and what it names not
         fresh.replace(path)
         if durable:
             _sync_folder(path.parent)

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -299,8 +300,9 @@ def run(launch: Launch, console: Console) -> int:
         data_dir.unlock()
     if outcome.failure is not None:
         console.close()
-        sys.stderr.write(f"odradek: {outcome.failure[1]}\n")
         outcome.tell(*outcome.failure)
+        with suppress(OSError):  # the disk may be full that a detached supervisor writes to
+            sys.stderr.write(f"odradek: {outcome.failure[1]}\n")
         return outcome.failure[0]
     outcome.tell(EXIT_BUG, "the cluster was stopped before it was ready")
     return status
@@ -358,7 +360,7 @@ def _supervise(
 
 
 def _take_signals(loop: Loop, engine: Supervisor) -> None:
-    """Stop on SIGTERM, SIGINT and SIGHUP.
+    """Stop on SIGTERM, on SIGINT, and on SIGHUP unless who started this had it ignored (``nohup``).
 
     The number goes through a pipe to a thread: a Python handler would run in the middle of whatever
     the loop's thread does, and may not take the loop's locks.
@@ -366,7 +368,8 @@ def _take_signals(loop: Loop, engine: Supervisor) -> None:
     taken, noted = os.pipe()
     os.set_blocking(noted, False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _note)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _note)
     signal.set_wakeup_fd(noted)
 
     def pass_on() -> None:

@@ -129,18 +129,19 @@ class Lives:
         node = self._roster[exited.name]
         if node.pid != exited.pid:
             return
-        self._processes.reap(node.name)
         ending = self._ends.pop(node.name, None)
         if ending is not None:
             ending.cancel()
         lived_ms = now.mono_ms - node.started_ms
         asked, incarnation = node.asked_to_end, node.incarnation
         node.ended()
+        if not self.stopping:
+            self.on_death(node, incarnation, now)  # before the notes on the disk, which may be slow
+        self._processes.reap(node.name)
         if self.stopping:
             if not self._roster.running():
                 self.on_all_ended()
             return
-        self.on_death(node, incarnation, now)
         if node.removed:
             self.on_removed(node, now)
             return

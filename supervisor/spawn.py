@@ -99,7 +99,12 @@ class Children:
         self._children[node.name] = _Child(process, incarnation)
         record = ProcessRecord(incarnation, process.pid, _created_s(process.pid))
         self._data_dir.write_process(node.name, record)
-        self._watch(node.name, process.pid)
+        try:
+            self._watch(node.name, process.pid)
+        except RuntimeError as error:  # no thread is to be had: nobody would learn of its end
+            process.kill()
+            self.reap(node.name)
+            raise ConfigError(f"cannot watch {node.name}: {error}; free what is short") from None
         return Started(process.pid, incarnation, at_ms)
 
     def _spawn(self, command: Sequence[str], name: NodeName) -> subprocess.Popen[bytes]:
@@ -195,16 +200,18 @@ def mark_for_rebuild(data_dir: DataDir, node: NodeEndpoints) -> None:
 
 
 def bound_log(path: Path, size_bytes_max: int) -> None:
-    """Move a log that has grown too large aside. Its writer appends, and goes on at the start.
+    """Move the newest of a log that has grown too large aside. Its writer appends, and goes on at the start.
 
     What is written between the copy and the cut is lost: diagnostics, a few lines at most.
     """
     try:
-        if path.stat().st_size <= size_bytes_max:
+        size_bytes = path.stat().st_size
+        if size_bytes <= size_bytes_max:
             return
         with path.open("rb+") as log:
-            older = log.read(size_bytes_max)
-            path.with_name(f"{path.name}.1").write_bytes(older)
+            log.seek(size_bytes - size_bytes_max)
+            newest = log.read(size_bytes_max)
+            path.with_name(f"{path.name}.1").write_bytes(newest)
             log.truncate(0)
     except OSError:
         return  # the disk is full or the log is gone: the node itself will say so

@@ -107,6 +107,8 @@ def test_a_directory_that_may_not_be_read_is_not_taken_to_have_no_supervisor(
     monkeypatch.setattr(os, "open", forbidden)
     with pytest.raises(ConfigError, match=r"supervisor\.lock: Permission denied; give yourself"):
         data_dir.owner_pid()
+    with pytest.raises(ConfigError, match=r"supervisor\.lock: Permission denied; free it"):
+        data_dir.lock()
 
 
 def test_a_lock_that_the_disk_has_no_room_for_is_named_with_the_fix(
@@ -213,6 +215,28 @@ def test_processes_and_the_supervisor_are_remembered(data_dir: DataDir) -> None:
     assert data_dir.read_supervisor() == SupervisorRecord(1, "tcp://127.0.0.1:5")
     data_dir.forget_supervisor()
     assert data_dir.read_supervisor() is None
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_files_content_is_on_the_disk_before_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    done: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        size = os.fstat(descriptor).st_size
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else f"{size} bytes")
+        sync(descriptor)
+
+    def named(path: Path, target: Path) -> Path:
+        done.append("name")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", named)
+    write_atomically(tmp_path / "file", b"whole", durable=durable)
+    assert done == ["5 bytes", "name", *(["folder"] if durable else [])]
 
 
 def test_a_file_is_replaced_whole_and_a_failure_leaves_the_old_one(tmp_path: Path) -> None:

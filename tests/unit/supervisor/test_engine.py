@@ -327,6 +327,16 @@ def test_a_node_that_says_starting_is_asked_again_soon(world: World) -> None:
     assert len(world.take(HealthRequest)) == 3
 
 
+def test_a_death_is_told_before_a_disk_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.become_ready()
+    told: list[int] = []
+    monkeypatch.setattr(FakeProcesses, "reap", lambda *_: told.append(len(world.take(DeathNotice))))
+    world.die("broker-1")
+    assert told == [2], "the end is written down when both have been told"
+
+
 def test_every_coordinator_is_told_of_a_death_at_once_with_proof(world: World) -> None:
     world.become_ready()
     world.die("broker-1")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -16,8 +17,9 @@ import pytest
 
 from nodes.config import REBUILD_MARK, ConfigError
 from odradek.testing import Cluster, ClusterError, wait_until
+from supervisor.console import PlainConsole
 from supervisor.data_dir import SUPERVISOR_LOG, DataDir
-from supervisor.launch import Launch, find_namesake, prepare
+from supervisor.launch import Launch, find_namesake, prepare, run
 from tests.authority import Authority
 
 STAND_IN = (sys.executable, "-P", str(Path(__file__).with_name("stand_in_supervisor.py")))
@@ -279,6 +281,41 @@ def test_the_nodes_that_a_cluster_was_made_with_are_not_forgotten_by_a_join(
         prepare(Launch("local", data_dir.path, here="h", join="127.0.0.1:1"), data_dir)
     data_dir.unlock()
     assert data_dir.read_cluster() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_whoever_waits_is_told_why_where_the_log_has_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, tells = os.pipe()
+    with open("/dev/full", "w", encoding="utf-8", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        monkeypatch.setattr(sys, "stdout", full)
+        launch = Launch("no/such.toml", tmp_path, ready_fd=tells)
+        assert run(launch, PlainConsole(full)) == 2
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
+    os.close(tells)
+    with os.fdopen(told) as pipe:
+        assert "cannot read config no/such.toml" in json.loads(pipe.read())["text"]
+
+
+def test_who_started_it_by_nohup_may_hang_up(tmp_path: Path, small: Path) -> None:
+    data_dir = tmp_path / "data"
+    command = [*STAND_IN, "start", str(small), "--data-dir", str(data_dir)]
+    for words, goes_on in ((["nohup"], True), ([], False)):
+        with subprocess.Popen(
+            [*words, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stdout is not None
+            next(line for line in process.stdout if "is ready" in line)
+            process.send_signal(signal.SIGHUP)
+            if goes_on:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    process.wait(1.0)
+                process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
 
 
 INTERRUPTED_START = """

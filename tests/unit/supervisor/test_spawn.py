@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -143,6 +144,23 @@ def test_a_disk_that_takes_no_notes_ends_no_supervisor_and_starts_no_node(
     assert nursery.children.start(nursery.node).incarnation == 2
 
 
+def test_a_child_that_cannot_be_watched_is_not_started(
+    nursery: Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nursery.children.report_exits_to(nursery.exits.put)
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(ConfigError, match="cannot watch broker-1: can't start new thread"):
+            nursery.children.start(nursery.node)
+    assert nursery.children.running() == []
+    assert nursery.data_dir.read_process(NAME).pid == 0
+    assert nursery.start() == nursery.children.pid(NAME)
+
+
 def test_a_real_node_is_started_by_its_role() -> None:
     node = Settings("x").members()[0].endpoints(NodePorts(1, 2, 3, 4))
     command = node_command(node, Path("/c.json"), Incarnation(5))
@@ -236,6 +254,15 @@ def test_a_log_that_grew_too_large_is_moved_aside_and_its_writer_goes_on(tmp_pat
         writer.write(b"new\n")
     assert path.read_bytes() == b"new\n"
     assert path.with_name("node.log.1").stat().st_size == 50
+
+
+def test_of_a_log_that_grew_fast_the_newest_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "node.log"
+    path.write_text("".join(f"line {number}\n" for number in range(1_000)))
+    bound_log(path, 100)
+    kept = path.with_name("node.log.1")
+    assert kept.stat().st_size == 100
+    assert last_line(kept) == "line 999"
 
 
 def test_the_last_line_is_the_last_that_says_something(tmp_path: Path) -> None:
