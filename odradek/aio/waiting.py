@@ -29,31 +29,46 @@ async def on_a_thread(call: Callable[[], T], undo: Callable[[T], object] | None 
     call has ended: nothing of it happens later.  What it had done by then, ``undo`` takes back.
     """
     scope = Scope()
+
+    def scoped() -> T:
+        with scope:
+            return call()
+
+    called = _begun(scoped)
+    try:
+        return await asyncio.shield(called)
+    except asyncio.CancelledError:
+        scope.cancel()
+        await _ended(called)
+        # Judged here, not by the thread: it may have ended well before this task was cancelled.
+        if undo is not None and called.exception() is None:
+            done = called.result()
+            await _ended(_begun(lambda: undo(done)))
+        raise
+
+
+def _begun(call: Callable[[], T]) -> asyncio.Future[T]:
+    """Let ``call`` run on a thread of its own."""
     future: Future[T] = Future()
 
     def run() -> None:
         try:
-            with scope:
-                done = call()
-            if scope.cancelled and undo is not None:
-                undo(done)
-            future.set_result(done)
+            future.set_result(call())
         except BaseException as error:  # noqa: BLE001 - it is the awaiting task's
             future.set_exception(error)
 
     threading.Thread(target=run, name="odradek-recipe", daemon=True).start()
-    awaited = asyncio.wrap_future(future)
-    try:
-        return await asyncio.shield(awaited)
-    except asyncio.CancelledError:
-        scope.cancel()
-        awaited.add_done_callback(lambda done: done.cancelled() or done.exception())
-        while not awaited.done():
-            try:
-                await asyncio.wait([awaited])
-            except asyncio.CancelledError:
-                continue  # asked again: it is ending already
-        raise
+    return asyncio.wrap_future(future)
+
+
+async def _ended(called: asyncio.Future[Any]) -> None:
+    """Wait for the end, well or not, of what runs on a thread, whoever cancels the task."""
+    called.add_done_callback(lambda done: done.cancelled() or done.exception())
+    while not called.done():
+        try:
+            await asyncio.wait([called])
+        except asyncio.CancelledError:
+            continue  # asked again: it is ending already
 
 
 class OnLoop:
@@ -110,7 +125,12 @@ class OnLoop:
                 outcome = await outcome
             if self._then is not None:
                 self._then(outcome)
-        except Exception:  # noqa: BLE001 - whatever a user's callback raises is the user's
+        except (
+            Exception,
+            asyncio.CancelledError,
+        ):  # whatever a user's callback raises is the user's
+            if self._task is not None and self._task.cancelling():
+                raise  # it is this task that is to end
             _log.exception("a callback of the user failed: %r", self._function)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from odradek import aio
-from odradek.aio.waiting import on_a_thread
+from odradek.aio.waiting import OnLoop, on_a_thread
 from odradek.coordination.client import CoordinationClient
 from odradek.recipes import Instance
 
@@ -170,6 +170,41 @@ def test_what_a_cancelled_call_has_done_is_taken_back() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert undone == ["made"]
+
+    asyncio.run(scenario())
+
+
+def test_what_a_call_has_done_whose_task_is_cancelled_before_it_hears_of_it_is_taken_back() -> None:
+    async def scenario() -> None:
+        undone: list[str] = []
+        task = asyncio.ensure_future(on_a_thread(lambda: "made", undone.append))
+        await asyncio.sleep(0)
+        for thread in threading.enumerate():  # the event loop is busy until the call has ended
+            if thread.name == "odradek-recipe":
+                thread.join(WAIT_S)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert undone == ["made"]
+
+    asyncio.run(scenario())
+
+
+def test_a_callback_in_which_something_is_cancelled_holds_up_none_after_it() -> None:
+    async def scenario() -> None:
+        called: list[int] = []
+
+        async def callback(number: int) -> None:
+            called.append(number)
+            if number == 1:
+                gone = asyncio.ensure_future(asyncio.sleep(WAIT_S))
+                gone.cancel()
+                await gone
+
+        calling = OnLoop(callback)
+        for number in (1, 2, 3):
+            calling(number)
+        await until(lambda: called == [1, 2, 3])
 
     asyncio.run(scenario())
 
