@@ -14,7 +14,7 @@ from odradek.cluster.errands import Errands, error_of
 from odradek.cluster.metadata import ClusterView
 from transport.driver.calls import Calls
 from transport.driver.ports import Ports
-from transport.driver.timers import Timers
+from transport.driver.timers import Timer, Timers
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import NodeId
@@ -51,6 +51,8 @@ class _Question:
     last: Refusal = Refusal(ErrorCode.REQUEST_TIMED_OUT, "no coordinator was found in time")
     asked: bool = False
     """An answer is awaited."""
+    due: Timer | None = None
+    """The next try. One at most: each that fails sets another, so two would soon be very many."""
 
 
 class CoordinatorLink:
@@ -148,11 +150,18 @@ class CoordinatorLink:
     def _again(self, question: _Question, now: Now) -> None:
         assert self._ports is not None, "started"
         due_ms = now.mono_ms + question.backoff.next_ms(self._ports.random)
-        self._timers.at(min(due_ms, question.deadline_ms), lambda now: self._try(question, now))
+        self._try_at(min(due_ms, question.deadline_ms), question)
+
+    def _try_at(self, due_ms: int, question: _Question) -> None:
+        if question.due is not None:
+            question.due.cancel()
+        question.due = self._timers.at(due_ms, lambda now: self._try(question, now))
 
     def _end(self, question: _Question, body: Message, now: Now) -> None:
         if question in self._open:
             del self._open[question]
+            if question.due is not None:
+                question.due.cancel()
             question.on_answer(body, now)
 
     def _find(self, now: Now) -> None:
@@ -175,7 +184,7 @@ class CoordinatorLink:
             if one.node not in self._view.brokers:
                 self._view.refresh_later(now)
             for question in list(self._open):
-                self._timers.at(now.mono_ms, lambda now, q=question: self._try(q, now))  # type: ignore[misc]
+                self._try_at(now.mono_ms, question)
 
         request = FindCoordinatorRequest(self._key_type, (self._key,))
         self._errands.ask(request, found, now, timeout_ms=FIND_TIMEOUT_MS)
