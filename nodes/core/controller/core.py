@@ -33,7 +33,12 @@ from nodes.core.controller.leaders import Leaders
 from nodes.core.controller.partitions import decide_addition, is_explicit
 from nodes.core.controller.quotas import decide_quotas
 from nodes.core.controller.reassignments import Reassignments
-from nodes.core.controller.topics import Topics, decide_completion, decide_deletion
+from nodes.core.controller.topics import (
+    Topics,
+    decide_completion,
+    decide_deletion,
+    unfinished_topics,
+)
 from nodes.core.controller.users import decide_users
 from transport.kernel import Answer, Effects, Now, Tick
 from transport.wire.errors import ErrorCode
@@ -214,6 +219,8 @@ class ControllerCore:
         self._draft = _Draft()
         self._in_flight: MetadataDelta | None = None
         self._taken_over = False
+        self._has_unfinished = False
+        """A predecessor has left topics half made, and nobody was there to lead the rest of them."""
         self._resigned = False
         in_sync = IsrChanges(self._elections)
         self._decide: dict[type[Message], Callable[[ClusterImage, Any], Decision]] = {
@@ -453,8 +460,9 @@ class ControllerCore:
         while self._live is not None:
             event, self._live = self._live, None
             yield from self._in_pieces(self._elections.decide_liveness(self._image, event))
-            if event.takeover:
+            if event.takeover or self._has_unfinished:
                 yield from decide_completion(self._image)
+                self._has_unfinished = any(unfinished_topics(self._image))
                 self._taken_over = True
 
     @staticmethod

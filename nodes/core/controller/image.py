@@ -136,6 +136,12 @@ class ClusterImage:
         live = self.live_brokers()
         return [broker for broker in live if not self.is_retreating(broker.id)] or live
 
+    def brokers_away(self) -> list[BrokerRecord]:
+        """Return those that would get new replicas but are not there, or about to leave, by id."""
+        there = self.placeable_brokers()
+        known = [self.brokers[node] for node in sorted(self.brokers)]
+        return [broker for broker in known if not broker.draining and broker not in there]
+
     def is_alive(self, node: NodeId) -> bool:
         """Tell whether this broker is registered and alive."""
         broker = self.brokers.get(node)

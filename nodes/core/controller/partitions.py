@@ -72,26 +72,39 @@ def is_complete(image: ClusterImage, topic: TopicRecord) -> bool:
 def missing_partitions(
     image: ClusterImage, topic: TopicRecord, cluster: Load
 ) -> Generator[MetadataRecord, None, None]:
-    """Yield the partitions that the topic still lacks: all of a new one."""
-    yield from _placed(image, topic, topic.partition_count, topic.replication_factor, cluster)
+    """Yield the partitions that the topic still lacks: all of a new one.
+
+    None, if nobody is there to lead them.
+    """
+    yield from _placed(image, topic, topic.partition_count, cluster)
 
 
 def _placed(
-    image: ClusterImage, topic: TopicRecord, count: int, factor: int, cluster: Load
+    image: ClusterImage, topic: TopicRecord, count: int, cluster: Load
 ) -> Iterator[PartitionRecord]:
     """Yield the partitions up to ``count`` that the topic lacks, on live brokers.
 
-    All assigned replicas are live and empty: they are the ISR, and the first of them leads.
+    Where these are too few, who is away is among the replicas too, and joins when it is back: what is
+    placed in that moment has not fewer replicas for good.
     """
     present = image.partitions[topic.topic_id]
-    brokers = image.placeable_brokers()
+    brokers, away = image.placeable_brokers(), image.brokers_away()
     if len(present) >= count or not brokers:
         return
-    placement = Placement(brokers, Load(present.values()), cluster)
-    factor = max(1, min(factor, len(brokers)))
+    factor = max(1, min(_factor_of(image, topic), len(brokers) + len(away)))
+    placement = Placement(brokers, Load(present.values()), cluster, away)
     for number in range(count):
         if number not in present:
             yield new_partition(image, topic.topic_id, number, placement.place(factor))
+
+
+def _factor_of(image: ClusterImage, topic: TopicRecord) -> int:
+    """Return how many replicas the first partition has, or is to have: what the topic was made with
+    may have been changed by reassignments."""
+    first = min(image.partitions[topic.topic_id].items(), default=None)
+    if first is None:
+        return topic.replication_factor
+    return len(first[1].replicas) - len(first[1].removing)
 
 
 def new_partition(
@@ -162,7 +175,7 @@ def _added(
     image: ClusterImage, topic: TopicRecord, wanted: NewPartitions, cluster: Load
 ) -> Iterator[PartitionRecord]:
     if not wanted.assignments:
-        yield from _placed(image, topic, wanted.count, topic.replication_factor, cluster)
+        yield from _placed(image, topic, wanted.count, cluster)
         return
     present = image.partitions[topic.topic_id]
     for number, replicas in enumerate(wanted.assignments, topic.partition_count):

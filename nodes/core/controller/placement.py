@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from transport.wire.ids import NodeId
 from transport.wire.messages.metadata import BrokerRecord, PartitionRecord
@@ -33,10 +34,18 @@ class Load:
 class Placement:
     """Places the partitions of one topic, one after the other."""
 
-    def __init__(self, brokers: Sequence[BrokerRecord], topic: Load, cluster: Load) -> None:
+    def __init__(
+        self,
+        brokers: Sequence[BrokerRecord],
+        topic: Load,
+        cluster: Load,
+        away: Sequence[BrokerRecord] = (),
+    ) -> None:
+        """``away``: get what replicas ``brokers`` are too few for."""
         assert brokers, "placing needs a live broker"
         self._ring = _ring(brokers)
-        self._racks = {broker.id: broker.rack for broker in brokers}
+        self._away = _ring(away) if away else []
+        self._racks = {broker.id: broker.rack for broker in (*brokers, *away)}
         self._topic = topic
         self._cluster = cluster
         self._placed = sum(topic.leaders.values())
@@ -44,16 +53,17 @@ class Placement:
     def place(self, replication_factor: int) -> tuple[NodeId, ...]:
         """Return the brokers of the next partition; needs that many brokers."""
         ring = self._ring
-        assert 1 <= replication_factor <= len(ring)
+        assert 1 <= replication_factor <= len(ring) + len(self._away)
         turn, stride = self._placed % len(ring), self._placed // len(ring)
         first = min(range(len(ring)), key=lambda i: self._leader_cost(i, turn))
         chosen = [ring[first]]
         while len(chosen) < replication_factor:
+            if len(chosen) == len(self._ring):
+                ring = self._away
             free = [i for i in range(len(ring)) if ring[i] not in chosen]
             used_racks = Counter(self._racks[node] for node in chosen)
-            start = first + 1 + stride
-            best = min(free, key=lambda i: self._follower_cost(i, start, used_racks))
-            chosen.append(ring[best])
+            cost_of = partial(self._follower_cost, ring, first + 1 + stride, used_racks)
+            chosen.append(ring[min(free, key=cost_of)])
         self._placed += 1
         self._topic.add(chosen)
         self._cluster.add(chosen)
@@ -65,10 +75,10 @@ class Placement:
         return self._topic.leaders[node], self._cluster.leaders[node], distance
 
     def _follower_cost(
-        self, i: int, start: int, used_racks: Counter[str]
+        self, ring: Sequence[NodeId], start: int, used_racks: Counter[str], i: int
     ) -> tuple[int, int, int, int]:
-        node = self._ring[i]
-        distance = (i - start) % len(self._ring)
+        node = ring[i]
+        distance = (i - start) % len(ring)
         rack = used_racks[self._racks[node]]
         return rack, self._topic.replicas[node], self._cluster.replicas[node], distance
 

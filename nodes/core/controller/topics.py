@@ -130,9 +130,14 @@ def decide_deletion(image: ClusterImage, request: DeleteTopicsRequest) -> Decisi
     return DeleteTopicsResponse(ErrorCode.NONE, tuple(outcomes))
 
 
+def unfinished_topics(image: ClusterImage) -> list[TopicRecord]:
+    """Return the topics that lack some of their partitions."""
+    return [topic for topic in image.topics.values() if not is_complete(image, topic)]
+
+
 def decide_completion(image: ClusterImage) -> Generator[MetadataRecord, None, None]:
-    """Finish the topics whose creation a predecessor left half done."""
-    unfinished = [topic for topic in image.topics.values() if not is_complete(image, topic)]
+    """Finish the topics whose creation a predecessor left half done, if anybody is there."""
+    unfinished = unfinished_topics(image)
     if unfinished:
         cluster = cluster_load(image)
         for topic in unfinished:

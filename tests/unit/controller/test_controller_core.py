@@ -353,6 +353,24 @@ def test_a_death_with_a_thousand_leaders_is_a_handful_of_small_commits() -> None
     assert epochs == [1] * 1_000 + [0] * 2_000, "elections before shrinking"
 
 
+def test_what_was_left_half_done_is_finished_once_somebody_is_there() -> None:
+    cluster = three(ControllerSettings(commit_bytes_max=2_000))
+    request = CreateTopicsRequest((NewTopic("t", 20, 2),), 1000)
+    effects = cluster.step(Asked(request, "a"))
+    cluster.image.apply(effects.append[0])
+    topic_id = cluster.image.topic_ids["t"]
+    placed = len(cluster.image.partitions[topic_id])
+    assert 0 < placed < 20
+    heir = Cluster(cluster.image, epoch=2)
+    heir.live(takeover=True)
+    assert len(heir.image.partitions[topic_id]) == placed, "nobody was registered"
+    heir.live(broker(2, 200))
+    records = heir.image.partitions[topic_id]
+    assert len(records) == 20
+    assert all(len(record.replicas) == 2 for record in records.values())
+    assert all(records[number].leader == 2 for number in range(placed, 20))
+
+
 def test_a_successor_finishes_what_was_left_half_done() -> None:
     settings = ControllerSettings(commit_bytes_max=4_000)
     cluster = three(settings)

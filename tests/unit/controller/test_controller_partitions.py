@@ -11,9 +11,15 @@ from nodes.core.controller.events import Asked, ControllerSettings
 from nodes.core.controller.partitions import ASSIGNMENTS_MAX
 from tests.unit.controller.cluster import Cluster, broker, three
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import NodeId
+from transport.wire.ids import BrokerEpoch, NodeId
 from transport.wire.messages import Refusal
 from transport.wire.messages.metadata import PartitionRecord
+from transport.wire.messages.reassignments import (
+    AlterReassignmentsRequest,
+    ControlledShutdownRequest,
+    DrainBrokerRequest,
+    Reassignment,
+)
 from transport.wire.messages.topics import (
     CreatePartitionsRequest,
     CreatePartitionsResponse,
@@ -46,6 +52,43 @@ def test_partitions_are_added_where_there_is_room_and_start_in_sync() -> None:
     assert all(
         record.isr == record.replicas and len(record.isr) == 3 for record in records.values()
     )
+
+
+def test_partitions_added_while_a_broker_is_away_have_it_among_their_replicas() -> None:
+    cluster = three()
+    topic_id = cluster.create("t", 1, 3)
+    cluster.live(broker(1), broker(2))
+    assert add(cluster, 4).error == ErrorCode.NONE
+    for number in range(1, 4):
+        record = cluster.partition(topic_id, number)
+        assert set(record.replicas) == {1, 2, 3}, "or it would have two for good"
+        assert record.replicas[2] == 3, "who is there is preferred"
+        assert record.isr == record.replicas[:2]
+        assert record.leader == record.replicas[0]
+    cluster.live(broker(1), broker(2), broker(3, 200))
+    leaving = ControlledShutdownRequest(NodeId(2), BrokerEpoch(102))
+    assert cluster.ask(leaving).error == ErrorCode.NONE
+    add(cluster, 5)
+    assert set(cluster.partition(topic_id, 4).isr) == {1, 2, 3}, "who is about to leave, too"
+    cluster.live(broker(2, 300), broker(3, 200))
+    assert cluster.ask(DrainBrokerRequest(NodeId(1), True, 1000)).error == ErrorCode.NONE
+    add(cluster, 6)
+    assert set(cluster.partition(topic_id, 5).replicas) == {2, 3}, "who is drained gets nothing"
+
+
+def test_partitions_added_have_as_many_replicas_as_the_topic_was_given_since() -> None:
+    cluster = three()
+    topic_id = cluster.create("t", 2, 1)
+    for number in range(2):
+        target = placed((1, 2, 3))[0]
+        cluster.ask(AlterReassignmentsRequest((Reassignment("t", number, target),), 1000))
+    assert cluster.partition(topic_id).adding, "on its way"
+    add(cluster, 3)
+    assert len(cluster.partition(topic_id, 2).replicas) == 3
+    shrunk = cluster.create("u", 1, 3)
+    cluster.ask(AlterReassignmentsRequest((Reassignment("u", 0, placed((2,))[0]),), 1000))
+    cluster.ask(CreatePartitionsRequest((NewPartitions("u", 2),), 1000))
+    assert len(cluster.partition(shrunk, 1).replicas) == 1
 
 
 def test_the_count_is_raised_after_the_partitions_so_that_a_successor_can_go_on() -> None:
