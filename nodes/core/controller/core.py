@@ -141,8 +141,14 @@ class _Draft:
         self.sealed = False
 
     def add(self, record: MetadataRecord) -> None:
-        """Add a record; a later one about the same thing takes its predecessor's place."""
-        self.records[_subject(record)] = record
+        """Add a record; a later one about the same thing takes its predecessor's place.
+
+        A broker's removal stands behind what it takes along, the configs of that broker.
+        """
+        subject = _subject(record)
+        if isinstance(record, RemoveBrokerRecord):
+            self.records.pop(subject, None)
+        self.records[subject] = record
         self.size_bytes += estimated_bytes(record)
 
 

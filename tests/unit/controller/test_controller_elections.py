@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from nodes.core.controller.events import BalanceDue, ControllerSettings
-from tests.unit.controller.cluster import Cluster, broker, three
+from nodes.core.controller.events import Asked, BalanceDue, ControllerSettings
+from tests.unit.controller.cluster import NOW, Cluster, broker, three
+from transport.kernel import TICK
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import BrokerEpoch, NodeId, TopicId
 from transport.wire.messages.configs import (
@@ -290,3 +291,22 @@ def test_a_broker_is_forgotten_when_it_is_stopped_and_has_nothing() -> None:
     assert remove(3).error == ErrorCode.NONE
     assert sorted(cluster.image.brokers) == [1, 2]
     assert remove(3).error == ErrorCode.BROKER_ID_NOT_REGISTERED
+
+
+def test_what_was_set_for_a_broker_goes_with_it_also_within_one_commit() -> None:
+    cluster = three()
+    cluster.live(broker(1), broker(2))
+    change = ConfigChange("log.retention.ms", ConfigOp.SET, "60000")
+    altered = AlteredConfigs(RESOURCE_BROKER, "3", (change,))
+    for token, request in enumerate(
+        (
+            DrainBrokerRequest(NodeId(3), True, 1000),
+            AlterConfigsRequest((altered,), 1000),
+            UnregisterBrokerRequest(NodeId(3), 1000),
+        )
+    ):
+        cluster.core.step(Asked(request, token), NOW)
+    (delta,) = cluster.core.step(TICK, NOW).append
+    cluster.commit(delta)
+    assert 3 not in cluster.image.brokers
+    assert cluster.image.configs == {}, "as the next broker 3 would find them"
