@@ -37,7 +37,7 @@ def describe_cluster(exchange: Exchange) -> None:
                     exchange,
                     ResourceType.CLUSTER,
                     CLUSTER_NAME,
-                    asked=asked.include_cluster_authorized_operations,
+                    asked=asked.include_cluster_authorized_operations and not code,
                 ),
             )
         )

@@ -37,6 +37,7 @@ from transport.gateway.kafka.messages import reassignments as foreign_moves
 from transport.gateway.kafka.messages import record_deletion as foreign_deletion
 from transport.gateway.kafka.messages import sasl as foreign_sasl
 from transport.gateway.kafka.messages import topics as foreign_topics
+from transport.gateway.kafka.messages.metadata import NO_OPERATIONS
 from transport.gateway.kafka.writer import Writer
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LogIndex, NodeId, Term
@@ -663,10 +664,11 @@ def test_the_cluster_is_described(fleet: PartitionFleet) -> None:
     operations = (5, 7, 8, 9, 10, 11, 12)
     assert told.cluster_authorized_operations == sum(1 << bit for bit in operations)
     request = foreign_cluster.DescribeClusterRequest(
-        include_cluster_authorized_operations=False, endpoint_type=2
+        include_cluster_authorized_operations=True, endpoint_type=2
     )
     told = answered(fleet, cluster.describe_cluster, request)
     assert told.error_code == ErrorCode.MISMATCHED_ENDPOINT_TYPE
+    assert told.cluster_authorized_operations == NO_OPERATIONS
 
 
 def test_a_broker_is_unregistered_only_when_it_is_gone(fleet: PartitionFleet) -> None:

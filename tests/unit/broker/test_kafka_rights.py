@@ -9,6 +9,7 @@ import pytest
 from nodes.core.acls import Demand
 from tests.unit.broker.listener_bench import ORDERS, Bench
 from transport.gateway.kafka.apis import ApiKey
+from transport.gateway.kafka.messages.cluster import DescribeClusterRequest
 from transport.gateway.kafka.messages.configs import ListConfigResourcesRequest
 from transport.gateway.kafka.messages.group_offsets import (
     OffsetFetchRequest,
@@ -103,3 +104,26 @@ def test_what_has_configs_is_told_to_who_may_describe_those_of_the_cluster(versi
     answer = told(made)
     assert answer.error_code == ErrorCode.CLUSTER_AUTHORIZATION_FAILED
     assert answer.config_resources == ()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "bits"),
+    [
+        ({AclOperation.DESCRIBE, AclOperation.CREATE}, (5, 8)),
+        ({AclOperation.CREATE, AclOperation.IDEMPOTENT_WRITE}, ()),
+        (set(AclOperation), (5, 7, 8, 9, 10, 11, 12)),
+    ],
+)
+@pytest.mark.parametrize("api", [ApiKey.METADATA, ApiKey.DESCRIBE_CLUSTER])
+def test_who_may_not_describe_the_cluster_is_told_of_no_operations(
+    api: ApiKey, allowed: set[AclOperation], bits: tuple[int, ...]
+) -> None:
+    made = Bench()
+    made.listener.allows = lambda _origin, demand: demand.operation in allowed
+    how: dict[str, Any] = {"include_cluster_authorized_operations": True}
+    if api is ApiKey.METADATA:
+        made.send(api, 8, MetadataRequest(topics=(), **how))
+    else:
+        made.send(api, 0, DescribeClusterRequest(**how))
+    made.reply(MetadataResponse(ErrorCode.NONE))
+    assert told(made).cluster_authorized_operations == sum(1 << bit for bit in bits)
