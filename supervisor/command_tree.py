@@ -267,6 +267,12 @@ def _start(given: argparse.Namespace) -> int:
 
     if given.join and not given.here:
         raise ConfigError("--join: say by which address the others reach this host, as --here")
+    if given.rack and not given.join:
+        raise ConfigError(
+            "--rack goes with --join; write the rack of a host or node into the config"
+        )
+    if given.rebuild and given.join:
+        raise ConfigError("--rebuild is for the nodes of a config, and --join makes a new broker")
     launch = Launch(
         given.config,
         _data_path(given),

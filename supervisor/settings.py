@@ -43,6 +43,7 @@ from transport.wire.ids import ClusterId, NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
 KEYS_DIR = "keys"
+PORT_MAX = 65_535
 MODES = tuple(QUORUM_ROLES)
 """What ``mode`` may be."""
 
@@ -63,13 +64,16 @@ class ClusterConfig:
         False, "mode kraft: brokers are controllers too, as far as both go; fewer processes"
     )
     observers: int = setting(
-        0, "coordinators that serve reads and never vote: more readers, no slower writes", high=48
+        0,
+        "coordinators that serve reads and never vote: more readers, no slower writes",
+        low=0,
+        high=48,
     )
     brokers: int = setting(3, "room for three replicas", low=1, high=1_000)
     host: str = setting("127.0.0.1", "nobody else can reach it until somebody says so")
     bind: str = setting("", "the host itself; others may reach it by another address than its own")
     base_port: int = setting(
-        0, "any free ports; else four for each node, in the order of `status`", high=60_000
+        0, "any free ports; else four for each node, in the order of `status`", low=0, high=60_000
     )
     zookeeper_port: int = setting(
         0,
@@ -165,10 +169,10 @@ class NodeOverride:
 
     name: str = setting("", "as broker-1")
     host: str = setting("", "empty: the cluster's")
-    peers_port: int = setting(0, "any free port", low=0, high=65_535)
-    clients_port: int = setting(0, "any free port", low=0, high=65_535)
-    events_port: int = setting(0, "any free port", low=0, high=65_535)
-    http_port: int = setting(0, "any free port", low=0, high=65_535)
+    peers_port: int = setting(0, "any free port", low=0, high=PORT_MAX)
+    clients_port: int = setting(0, "any free port", low=0, high=PORT_MAX)
+    events_port: int = setting(0, "any free port", low=0, high=PORT_MAX)
+    http_port: int = setting(0, "any free port", low=0, high=PORT_MAX)
     rack: str = setting("", "unknown")
 
 
@@ -437,11 +441,13 @@ def _check_settings(settings: Settings) -> None:
     cluster, broker, supervisor = settings.cluster, settings.broker, settings.supervisor
     if not cluster.name or not cluster.host:
         raise ConfigError("[cluster] name and host must not be empty")
-    if broker.min_insync_replicas > cluster.brokers:
-        raise ConfigError(
-            f"[broker] min_insync_replicas = {broker.min_insync_replicas} can never be reached "
-            f"with [cluster] brokers = {cluster.brokers}; lower the one or raise the other"
-        )
+    for name in ("min_insync_replicas", "default_replication_factor"):
+        replicas = getattr(broker, name)
+        if replicas > cluster.brokers:
+            raise ConfigError(
+                f"[broker] {name} = {replicas} can never be reached "
+                f"with [cluster] brokers = {cluster.brokers}; lower the one or raise the other"
+            )
     if supervisor.restart_delay_min_ms > supervisor.restart_delay_max_ms:
         raise ConfigError(
             "[supervisor] restart_delay_min_ms must not be above restart_delay_max_ms"
@@ -521,6 +527,11 @@ def _check_overrides(settings: Settings) -> None:
     owners: dict[tuple[str, int | None], str] = {}
     for member in members:
         for port in member.ports:
+            if port is not None and port > PORT_MAX:
+                raise ConfigError(
+                    f"{member.name} would have port {port}, and {PORT_MAX} is the last there is: "
+                    "begin lower, or have fewer nodes"
+                )
             owner = owners.setdefault((member.host, port), member.name)
             if port and (owner != member.name or member.ports.count(port) > 1):
                 raise ConfigError(

@@ -142,6 +142,16 @@ def test_what_is_no_toml_says_where(tmp_path: Path) -> None:
             "[cluster]\nbrokers = 1\n[broker]\nmin_insync_replicas = 2\n",
             "min_insync_replicas = 2 can never be reached with [cluster] brokers = 1",
         ),
+        (
+            "[cluster]\nbrokers = 2\n[broker]\ndefault_replication_factor = 3\n",
+            "default_replication_factor = 3 can never be reached with [cluster] brokers = 2",
+        ),
+        (
+            "[cluster]\nkafka_port = 65000\nbrokers = 600\n",
+            "broker-537 would have port 65536, and 65535 is the last there is",
+        ),
+        ("[cluster]\nbase_port = -50\n", "[cluster] base_port = -50 is below 0; raise it"),
+        ("[cluster]\nobservers = -1\n", "[cluster] observers = -1 is below 0; raise it"),
         ("[broker]\nlog_dirs = []\n", 'log_dirs is empty; write for example log_dirs = ["logs"]'),
         (
             "[broker]\nlog_dirs = 'logs'\n",
