@@ -28,7 +28,7 @@ from transport.wire.ids import (
     TopicId,
     TopicPartition,
 )
-from transport.wire.messages import Message
+from transport.wire.messages import Message, Refusal
 from transport.wire.messages.group_offsets import (
     GroupPartition,
     OffsetCommitRequest,
@@ -141,11 +141,12 @@ class GroupOffsets:
     ) -> None:
         """Commit; the first error of a partition is the error of all, but the others are done.
 
-        One after the other, in the order of the calls.  ``within`` a transaction: it counts once that
-        is committed.
+        One after the other, in the order of the calls; one whose time is over before its turn has
+        come is not done.  ``within`` a transaction: it counts once that is committed.
         """
 
         def begin(now: Now) -> None:
+            patience.cancel()
             self._identify({key.topic for key in offsets}, known, deadline_ms, now)
 
         def known(ids: dict[str, TopicId] | OdradekError, now: Now) -> None:
@@ -163,9 +164,15 @@ class GroupOffsets:
             on_committed(error, now)
             self._go_on(now)
 
+        def late(now: Now) -> None:
+            self._waiting.remove(begin)
+            refusal = Refusal(ErrorCode.REQUEST_TIMED_OUT, "an earlier commit is still under way")
+            on_committed(failure_of(refusal), now)
+
         deadline_ms = now.mono_ms + timeout_ms
         if offsets:
             self._waiting.append(begin)
+            patience = self._timers.at(deadline_ms, late)
             self._go_on(now)
         else:
             on_committed(None, now)

@@ -8,6 +8,7 @@ from typing import Any
 
 from odradek.cluster.committing import NOBODY, GroupOffsets, OffsetAndMetadata
 from odradek.errors import OdradekError
+from transport.driver.timers import Timers
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import TopicId, TopicPartition
@@ -27,7 +28,8 @@ class Around:
         self.topics = {"t": topic}
         self.ended: list[OdradekError | None] = []
         around: Any = self
-        self.offsets = GroupOffsets("g", around, around, around)
+        self.timers = Timers()
+        self.offsets = GroupOffsets("g", around, around, self.timers)
 
     def watch(self, name: str, now: Now) -> None:
         pass
@@ -37,13 +39,13 @@ class Around:
     ) -> None:
         self.asked.append((body, on_answer))
 
-    def commit(self, offset: int) -> None:
+    def commit(self, offset: int, timeout_ms: int = 3_000) -> None:
         self.offsets.commit(
             {KEY: OffsetAndMetadata(offset)},
             NOBODY,
             lambda error, _now: self.ended.append(error),
             NOW,
-            timeout_ms=3_000,
+            timeout_ms=timeout_ms,
         )
 
     def answer(self, body: Message) -> int:
@@ -62,6 +64,24 @@ def test_a_newer_commit_waits_for_the_end_of_an_older_one() -> None:
     assert around.answer(done) == 47
     assert around.answer(done) == 53
     assert around.ended == [None, None]
+
+
+def test_a_commit_waits_for_others_no_longer_than_its_own_time() -> None:
+    done = OffsetCommitResponse(0, "", (CommitOutcome(TopicId(b"t" * 16), 0, 0),))
+    around = Around()
+    around.commit(47)
+    around.commit(53, timeout_ms=500)
+    around.commit(59, timeout_ms=2_000)
+    around.timers.fire(Now(NOW.mono_ms + 499, 0))
+    assert around.ended == []
+    around.timers.fire(Now(NOW.mono_ms + 500, 0))
+    (late,) = around.ended
+    assert isinstance(late, OdradekError)
+    assert late.code == ErrorCode.REQUEST_TIMED_OUT
+    assert around.answer(done) == 47
+    assert around.answer(done) == 59, "what was given up is not committed"
+    around.timers.fire(Now(NOW.mono_ms + 5_000, 0))
+    assert around.ended[1:] == [None, None]
 
 
 def test_a_commit_that_fails_holds_up_no_other() -> None:
