@@ -206,20 +206,19 @@ def _left(epoch: MemberEpoch) -> ConsumerGroupHeartbeatResponse:
 
 
 def remove(step: Step, group: Group, reasons: Mapping[MemberId, str]) -> None:
-    """End members, and say why: what they owned is free."""
+    """End members, and say why: what they owned is free, and their heartbeats that wait are told."""
     for member_id in reasons:
-        soft = step.facts.of(group.group_id).pop(member_id, None)
-        if soft is not None and soft.waiting is not None:
-            step.reply(soft.waiting.token, _refuse(ErrorCode.UNKNOWN_MEMBER_ID))
         _forget(step, group, member_id)
     member_id, reason = next(iter(reasons.items()))
     unsettle(step, group, reason, member_id)
 
 
 def _forget(step: Step, group: Group, member_id: MemberId) -> None:
+    soft = step.facts.of(group.group_id).pop(member_id, None)
+    if soft is not None and soft.waiting is not None:
+        step.reply(soft.waiting.token, _refuse(ErrorCode.UNKNOWN_MEMBER_ID))
     for kind in (Kind.OWNED, Kind.TARGET, Kind.MEMBER):
         step.write(group, kind, member_id, value=None)
-    step.facts.of(group.group_id).pop(member_id, None)
 
 
 # Going on

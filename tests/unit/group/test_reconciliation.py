@@ -213,6 +213,17 @@ def test_a_static_member_that_has_left_for_now_is_fenced_until_it_joins(bench: B
     assert member.join().has() == (0, 1, 2, 3)
 
 
+def test_a_heartbeat_that_waits_for_who_is_replaced_is_answered(bench: Bench) -> None:
+    """One that does not name its instance is taken for one of before, and may wait."""
+    gone = Reader(bench, "a", "t", instance_id="one").join()
+    gone.leave(-2)
+    gone.beat(instance_id=None)
+    assert gone.token is not None, "it waits"
+    assert Reader(bench, "b", "t", instance_id="one").join().has() == (0, 1, 2, 3)
+    gone.take()
+    assert gone.error == ErrorCode.UNKNOWN_MEMBER_ID
+
+
 def test_a_static_member_that_stays_away_ends_with_its_session(bench: Bench) -> None:
     first = Reader(bench, "a", "t", instance_id="one").join()
     second = Reader(bench, "b", "t", session_timeout_ms=60_000).join()
