@@ -56,28 +56,45 @@ class Progress:
         """The last moment at which it had all that the leader had then."""
         self.fetched_ms = caught_up_ms
         self.leader_end_offset = NO_OFFSET
-        """Of the leader's log, when the replica last fetched."""
+        """Of the leader's log, when the replica last fetched; or at the first fetch whose end it has
+        not synced yet, where only what is synced counts."""
+
+    def position(self, *, synced: bool) -> Offset:
+        """Return how much it has; ``synced``: on its disk."""
+        return min(self.log_end_offset, self.durable_offset) if synced else self.log_end_offset
 
     def fetched(
-        self, offset: Offset, durable_offset: Offset, leader_end_offset: Offset, now_ms: int
+        self,
+        offset: Offset,
+        durable_offset: Offset,
+        leader_end_offset: Offset,
+        now_ms: int,
+        *,
+        synced: bool,
     ) -> None:
-        """Take over that it asks from ``offset`` on: it has everything before."""
-        if offset >= leader_end_offset:
-            self.caught_up_ms = max(self.caught_up_ms, now_ms)
-        elif offset >= self.leader_end_offset >= 0:
-            # It has all that there was when it asked before.
-            self.caught_up_ms = max(self.caught_up_ms, self.fetched_ms)
+        """Take over that it asks from ``offset`` on: it has everything before.
+
+        ``synced``: only what is on its disk counts, which may be always some fetches behind.
+        """
         self.log_end_offset = offset
         self.durable_offset = durable_offset
+        position = self.position(synced=synced)
+        if position >= leader_end_offset:
+            self.caught_up_ms = max(self.caught_up_ms, now_ms)
+        elif position >= self.leader_end_offset >= 0:
+            # It has all that there was when it asked before.
+            self.caught_up_ms = max(self.caught_up_ms, self.fetched_ms)
+        elif synced and self.leader_end_offset >= 0:
+            return
         self.leader_end_offset = leader_end_offset
         self.fetched_ms = now_ms
 
-    def leader_appends(self, end: Offset, now_ms: int) -> None:
+    def leader_appends(self, end: Offset, now_ms: int, *, synced: bool) -> None:
         """The leader's log grows beyond ``end``: until now a replica that has it had everything.
 
         An idle follower does not say so again and again.
         """
-        if self.log_end_offset >= end:
+        if self.position(synced=synced) >= end:
             self.caught_up_ms = max(self.caught_up_ms, now_ms)
 
 

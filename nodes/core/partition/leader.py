@@ -81,6 +81,10 @@ class Leader:
     ) -> None:
         """Take over a newer record of the same leader epoch, or other settings."""
         assert record.leader_epoch == self.record.leader_epoch, "the same leader epoch"
+        if settings.flush_commit and not self.settings.flush_commit:
+            # From now on they lag with their syncs, until now they did not.
+            for progress in self._progress.values():
+                progress.leader_appends(self._log.log_end_offset, now.mono_ms, synced=False)
         self.settings = settings
         if record.partition_epoch > self.isr.partition_epoch:
             self.record = record
@@ -168,7 +172,8 @@ class Leader:
         event, batch = self._writing
         self._writing = None
         for progress in self._progress.values():
-            progress.leader_appends(self._log.log_end_offset, now.mono_ms)
+            end, synced = self._log.log_end_offset, self.settings.flush_commit
+            progress.leader_appends(end, now.mono_ms, synced=synced)
         self._log.extend((batch,))
         if event.acks == ACKS_ALL:
             self.parked.park(
@@ -231,7 +236,8 @@ class Leader:
             return  # A predecessor of that broker's process: what it had may be gone.
         progress.broker_epoch = event.broker_epoch
         end = self._log.log_end_offset
-        progress.fetched(event.offset, event.durable_offset, end, now.mono_ms)
+        synced = self.settings.flush_commit
+        progress.fetched(event.offset, event.durable_offset, end, now.mono_ms, synced=synced)
         progress.log_start_offset = max(progress.log_start_offset, event.log_start_offset)
         self.advance(effects)
         self.deleting.release(self._low_watermark(), effects.produced)
@@ -266,9 +272,7 @@ class Leader:
         return position >= self._log.high_watermark and position >= self.epoch_start
 
     def _position(self, progress: Progress) -> Offset:
-        if self.settings.flush_commit:
-            return min(progress.log_end_offset, progress.durable_offset)
-        return progress.log_end_offset
+        return progress.position(synced=self.settings.flush_commit)
 
     def _own_position(self) -> Offset:
         return self._log.durable_offset if self.settings.flush_commit else self._log.log_end_offset
@@ -321,7 +325,7 @@ class Leader:
     def _lags(self, node: NodeId, now_ms: int) -> bool:
         """A member lags that has not had everything for too long; whoever has it all does not."""
         progress = self._progress.get(node)
-        if progress is None or progress.log_end_offset >= self._log.log_end_offset:
+        if progress is None or self._position(progress) >= self._log.log_end_offset:
             return False
         return now_ms - progress.caught_up_ms >= self.settings.replica_lag_time_max_ms
 
@@ -359,7 +363,7 @@ class Leader:
         end = self._log.log_end_offset
         for node in self.isr.members:
             progress = self._progress.get(node)
-            if progress is not None and progress.log_end_offset < end:
+            if progress is not None and self._position(progress) < end:
                 lag_ms = self.settings.replica_lag_time_max_ms
                 due = max(progress.caught_up_ms + lag_ms, self.isr.quiet_until_ms)
                 deadline = earliest(deadline, due)

@@ -492,6 +492,51 @@ def test_a_steady_follower_under_load_never_lags() -> None:
     assert driven.proposals == []
 
 
+PAIR = make_record(isr=(1, 2), replicas=(1, 2))
+
+
+def test_who_syncs_no_more_lags_where_only_what_is_synced_counts() -> None:
+    driven = make_leader(PAIR, min_insync=1, flush=True, lag_ms=500)
+    driven.fetched(2, 0, durable=0)
+    driven.produce(make_batch(), timeout_ms=60_000)
+    driven.step(Synced(Offset(10)))
+    driven.fetched(2, 10, durable=0)
+    assert driven.core.next_deadline_ms() == 1_500
+    driven.now_ms = 1_500
+    driven.step(TICK)
+    assert [member.id for member in driven.proposals[0].isr] == [1]
+    driven.answered(ErrorCode.NONE, make_record(isr=(1,), replicas=(1, 2), partition_epoch=11))
+    assert error_of(driven.answer(1)) == "NONE"
+
+
+def test_who_is_always_some_fetches_behind_with_its_syncs_does_not_lag() -> None:
+    driven = make_leader(PAIR, flush=True, lag_ms=500)
+    ends = [0]
+    for _ in range(200):
+        driven.produce(make_batch(), acks=ACKS_LEADER)
+        ends.append(driven.core.log_end_offset)
+        driven.step(Synced(Offset(ends[-1])))
+        driven.fetched(2, ends[-1], durable=ends[max(0, len(ends) - 10)])
+        driven.now_ms += 20
+        driven.step(TICK)
+    assert driven.proposals == []
+
+
+def test_who_was_idle_when_its_syncs_began_to_count_has_its_whole_time() -> None:
+    driven = make_leader(PAIR, lag_ms=500)
+    driven.produce(make_batch(), acks=ACKS_LEADER)
+    driven.fetched(2, 10, durable=0)
+    driven.now_ms = 60_000
+    driven.step(Assigned(PAIR, PartitionSettings(2, 500, True)))
+    driven.now_ms = 60_400
+    driven.step(TICK)
+    assert driven.proposals == []
+    driven.fetched(2, 10, durable=10)
+    driven.now_ms = 90_000
+    driven.step(TICK)
+    assert driven.proposals == []
+
+
 def test_a_member_that_lost_committed_records_leaves_at_once() -> None:
     driven = make_leader()
     driven.produce(make_batch())
