@@ -15,6 +15,7 @@ from odradek.admin.configs import ConfigAdmin
 from odradek.admin.directories import DirectoryAdmin
 from odradek.admin.groups import GroupAdmin
 from odradek.admin.partitions import PartitionAdmin
+from odradek.admin.pieces import change_in_pieces, gather_in_pieces
 from odradek.admin.questions import BrokerQuestions
 from odradek.admin.quotas import QuotaAdmin
 from odradek.admin.records import RecordAdmin
@@ -150,7 +151,27 @@ class AdminEngine(ClientProgram):
     ) -> None:
         """Create topics; done when every partition has a leader that answers, and its full ISR."""
         deadline_ms = now.mono_ms + timeout_ms
-        names = [topic.name for topic in topics]
+
+        def make(some: Sequence[NewTopic], on_made: OnDone, now: Now) -> None:
+            self._create_topics(some, deadline_ms, on_made, now, validate_only=validate_only)
+
+        def made(error: OdradekError | None, now: Now) -> None:
+            if error is not None or validate_only:
+                on_done(error, now)
+            else:
+                self._await_complete([one.name for one in topics], deadline_ms, on_done, now)
+
+        change_in_pieces(topics, make, made, now)
+
+    def _create_topics(
+        self,
+        topics: Sequence[NewTopic],
+        deadline_ms: int,
+        on_made: OnDone,
+        now: Now,
+        *,
+        validate_only: bool,
+    ) -> None:
         tries: list[Errand] = []
 
         def created(body: Message, now: Now) -> None:
@@ -161,10 +182,8 @@ class AdminEngine(ClientProgram):
                 error = None  # most likely by our own try whose answer was lost
             if error is not None and error.retriable and now.mono_ms < deadline_ms:
                 self.timers.after(now, LOOK_PAUSE_MS, ask)
-            elif error is not None or validate_only:
-                on_done(error, now)
             else:
-                self._await_complete(names, deadline_ms, on_done, now)
+                on_made(error, now)
 
         def ask(now: Now) -> None:
             left_ms = max(1, deadline_ms - now.mono_ms)
@@ -184,6 +203,27 @@ class AdminEngine(ClientProgram):
     ) -> None:
         """Add partitions; done when every partition has a leader that answers, and its full ISR."""
         deadline_ms = now.mono_ms + timeout_ms
+
+        def add(some: Sequence[NewPartitions], on_added: OnDone, now: Now) -> None:
+            self._create_partitions(some, deadline_ms, on_added, now, validate_only=validate_only)
+
+        def added(error: OdradekError | None, now: Now) -> None:
+            if error is not None or validate_only:
+                on_done(error, now)
+            else:
+                self._await_complete([one.name for one in topics], deadline_ms, on_done, now)
+
+        change_in_pieces(topics, add, added, now)
+
+    def _create_partitions(
+        self,
+        topics: Sequence[NewPartitions],
+        deadline_ms: int,
+        on_added: OnDone,
+        now: Now,
+        *,
+        validate_only: bool,
+    ) -> None:
         counts = {topic.name: topic.count for topic in topics}
 
         def added(body: Message, now: Now) -> None:
@@ -191,34 +231,38 @@ class AdminEngine(ClientProgram):
             error = _first_error(body, answers)
             if isinstance(error, InvalidPartitionsError) and errand.doubtful:
                 look(error, now)
-            elif error is not None or validate_only:
-                on_done(error, now)
             else:
-                self._await_complete(list(counts), deadline_ms, on_done, now)
+                on_added(error, now)
 
         def look(error: OdradekError, now: Now) -> None:
             """Perhaps a try of ours whose answer was lost has done it."""
 
             def looked(told: list[TopicDescription] | OdradekError, now: Now) -> None:
                 found = {} if isinstance(told, OdradekError) else _partition_counts(told)
-                on_done(None if found == counts else error, now)
+                on_added(None if found == counts else error, now)
 
             self.describe_topics(list(counts), deadline_ms - now.mono_ms, looked, now)
 
-        request = CreatePartitionsRequest(tuple(topics), timeout_ms, validate_only)
-        errand = self.errands.ask(request, added, now, timeout_ms=timeout_ms)
+        left_ms = max(1, deadline_ms - now.mono_ms)
+        request = CreatePartitionsRequest(tuple(topics), left_ms, validate_only)
+        errand = self.errands.ask(request, added, now, timeout_ms=left_ms)
 
     def delete_topics(
         self, names: Sequence[str], timeout_ms: int, on_done: OnDone, now: Now
     ) -> None:
         """Delete topics; done when the change is committed."""
+        deadline_ms = now.mono_ms + timeout_ms
 
-        def deleted(body: Message, now: Now) -> None:
-            answers = body.topics if isinstance(body, DeleteTopicsResponse) else None
-            on_done(_first_error(body, answers), now)
+        def delete(some: Sequence[str], on_deleted: OnDone, now: Now) -> None:
+            def deleted(body: Message, now: Now) -> None:
+                answers = body.topics if isinstance(body, DeleteTopicsResponse) else None
+                on_deleted(_first_error(body, answers), now)
 
-        request = DeleteTopicsRequest(tuple(names), timeout_ms)
-        self.errands.ask(request, deleted, now, timeout_ms=timeout_ms)
+            left_ms = max(1, deadline_ms - now.mono_ms)
+            request = DeleteTopicsRequest(tuple(some), left_ms)
+            self.errands.ask(request, deleted, now, timeout_ms=left_ms)
+
+        change_in_pieces(names, delete, on_done, now)
 
     def list_topics(
         self,
@@ -241,6 +285,20 @@ class AdminEngine(ClientProgram):
         self, names: Sequence[str] | None, timeout_ms: int, on_done: OnTopics, now: Now
     ) -> None:
         """Describe topics (None: all), in the order asked: the metadata, then what leaders say."""
+        deadline_ms = now.mono_ms + timeout_ms
+        if names is None:
+            self._describe_topics(None, deadline_ms, on_done, now)
+            return
+
+        def describe(some: Sequence[str], on_told: OnTopics, now: Now) -> None:
+            self._describe_topics(some, deadline_ms, on_told, now)
+
+        gather_in_pieces(list(dict.fromkeys(names)), describe, on_done, now)
+
+    def _describe_topics(
+        self, names: Sequence[str] | None, deadline_ms: int, on_done: OnTopics, now: Now
+    ) -> None:
+        timeout_ms = max(1, deadline_ms - now.mono_ms)
         unknown_until_ms = now.mono_ms + min(timeout_ms, UNKNOWN_TIME_MS)
 
         def told(body: Message, now: Now) -> None:

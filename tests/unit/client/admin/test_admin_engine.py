@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from nodes.broker.api.administration import SUBJECTS_MAX
+from nodes.broker.api.metadata import NAMES_MAX
+from odradek.admin import pieces
 from odradek.admin.client import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
 from odradek.admin.engine import AdminEngine
 from odradek.errors import (
@@ -18,17 +23,21 @@ from odradek.errors import (
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, TopicPartition
-from transport.wire.messages import Message
+from transport.wire.messages import Message, Refusal
 from transport.wire.messages.deletion import (
     DeletedRecords,
     DeleteRecordsRequest,
     DeleteRecordsResponse,
 )
+from transport.wire.messages.metadata import MetadataRequest
 from transport.wire.messages.topics import (
     CreatePartitionsRequest,
     CreateTopicsRequest,
+    DeleteTopicsRequest,
     DescribeTopicsRequest,
 )
+from transport.wire.messages.topics import NewPartitions as WirePartitions
+from transport.wire.messages.topics import NewTopic as WireTopic
 
 
 def make(cluster: Any) -> AdminEngine:
@@ -88,6 +97,78 @@ def test_a_topic_that_is_not_complete_in_time_says_what_is_missing(cluster: Any)
     cluster.advance(1_000)
     assert isinstance(told[0], ClientTimeoutError)
     assert "ISR (1,)" in str(told[0])
+
+
+CHANGES, NAMES = 10, 50
+"""At once; few, so that many more are few, too."""
+
+
+def test_a_piece_is_as_much_as_a_broker_takes() -> None:
+    assert (pieces.CHANGES_MAX, pieces.NAMES_MAX) == (SUBJECTS_MAX, NAMES_MAX)
+
+
+class Bounded:
+    """Has a cluster refuse what its brokers would: the number of things in one request."""
+
+    def __init__(self, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pieces, "CHANGES_MAX", CHANGES)
+        monkeypatch.setattr(pieces, "NAMES_MAX", NAMES)
+        cluster.before.append(self._refusal)
+        self.sizes: list[int] = []
+
+    def _refusal(self, _node: NodeId, envelope: Envelope) -> Message | None:
+        body = envelope.body
+        changes = CreateTopicsRequest | DeleteTopicsRequest | CreatePartitionsRequest
+        if not isinstance(body, changes | MetadataRequest) or body.topics is None:
+            return None
+        self.sizes.append(len(body.topics))
+        bound = CHANGES if isinstance(body, changes) else NAMES
+        return Refusal(ErrorCode.INVALID_REQUEST) if len(body.topics) > bound else None
+
+
+def test_more_topics_than_a_broker_takes_at_once_go_in_pieces(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounded, engine = Bounded(cluster, monkeypatch), make(cluster)
+    names = [f"t{number:03}" for number in range(2 * NAMES + 1)]
+    told: list[Any] = []
+
+    def end(end: Any, _now: Any) -> None:
+        told.append(end)
+
+    engine.create_topics([WireTopic(name) for name in names], 60_000, end, cluster.now)
+    cluster.settle()
+    engine.describe_topics([*names[::-1], names[3]], 60_000, end, cluster.now)
+    cluster.settle()
+    bounded.sizes.clear()
+    more = [WirePartitions(name, 2) for name in names[: CHANGES + 1]]
+    engine.create_partitions(more, 60_000, end, cluster.now)
+    cluster.settle()
+    assert bounded.sizes[:2] == [CHANGES, 1]
+    engine.delete_topics(names, 60_000, end, cluster.now)
+    cluster.settle()
+    created, described, added, deleted = told
+    assert (created, added, deleted, cluster.topics) == (None, None, None, {})
+    assert [topic.name for topic in described] == names[::-1]
+
+
+def test_a_topic_that_is_refused_keeps_no_other_piece_from_being_done(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Bounded(cluster, monkeypatch)
+    engine, names = make(cluster), [f"t{number:02}" for number in range(2 * CHANGES)]
+    cluster.topic(names[5])
+    cluster.topic(names[-1])
+    told = create(engine, cluster, *map(NewTopic, names))
+    assert isinstance(told[0], TopicAlreadyExistsError)
+    assert f"{names[5]!r}" in str(told[0]), "the first"
+    assert set(cluster.topics) == set(names)
+    missing = [f"x{number}" for number in range(NAMES)]
+    engine.describe_topics(
+        [*names, *missing], 60_000, lambda end, _now: told.append(end), cluster.now
+    )
+    cluster.advance(600)
+    assert isinstance(told[1], UnknownTopicOrPartitionError)
 
 
 def test_a_topic_that_exists_is_an_error(cluster: Any) -> None:
