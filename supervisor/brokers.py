@@ -15,6 +15,8 @@ from nodes.config import EXIT_CONFIG, QUORUM_ROLES
 from supervisor import commands
 from supervisor.control import NoSupervisor, ask
 from supervisor.data_dir import Cluster, DataDir
+from supervisor.member import BROKER, number_in
+from supervisor.settings import broker_id
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeName
 from transport.wire.messages.supervision import (
@@ -108,15 +110,17 @@ def remove(given: argparse.Namespace, data_dir: DataDir) -> int:
 
     if given.no_wait:
         return _fail("a broker is removed when it is empty: leave --no-wait out", EXIT_CONFIG)
-    agreed: list[bool] = []
-    status = run(
-        "broker remove",
-        given,
-        lambda _, admin: agreed.append(broker.drained(given, admin, given.id)),
-    )
-    if status or agreed != [True]:
-        return status
-    name = _name_of(data_dir, given.id)
+    cluster = data_dir.read_cluster()
+    name = _name_of(cluster, given.id)
+    if cluster is None or name not in cluster.removed:  # else an earlier command broke off later
+        agreed: list[bool] = []
+        status = run(
+            "broker remove",
+            given,
+            lambda _, admin: agreed.append(broker.drained(given, admin, given.id)),
+        )
+        if status or agreed != [True]:
+            return status
     request = RemoveNodeRequest(commands.key_of(data_dir), name)
     try:
         answer = ask(data_dir, request, timeout_ms=WAIT_MAX_MS)
@@ -150,12 +154,17 @@ def left_behind(cluster: Cluster | None) -> list[str]:
     ]
 
 
-def _name_of(data_dir: DataDir, node_id: int) -> NodeName:
-    """Return the name of the broker with that id; where there is none, what it would be."""
-    cluster = data_dir.read_cluster()
+def _name_of(cluster: Cluster | None, node_id: int) -> NodeName:
+    """Return the name of the broker with that id; where there is none, what it was or would be."""
     nodes = cluster.everywhere if cluster is not None else ()
     named = (node.name for node in nodes if node.id == node_id and "broker" in node.roles)
-    return next(named, NodeName(f"broker-{node_id}"))
+    removed = cluster.removed if cluster is not None else ()
+    were = (
+        name
+        for name in removed
+        if name.startswith(f"{BROKER}-") and broker_id(number_in(name)) == node_id
+    )
+    return next(named, None) or next(were, NodeName(f"{BROKER}-{node_id}"))
 
 
 def _fail(text: str, status: int = FAILED) -> int:

@@ -130,6 +130,10 @@ class Growth:
         self._write(before._replace(mode="kraft", nodes=nodes, elsewhere=elsewhere))
         self._plan.settings = as_moved(self._plan.settings)
 
+    def was_removed(self, name: str) -> bool:
+        """Tell whether a node was taken out before. Raises ConfigError."""
+        return name in self._read().removed
+
     def remove(self, name: NodeName) -> None:
         """Take a node out, for good. Raises ConfigError when that cannot be noted."""
         before = self._read()

@@ -240,7 +240,10 @@ class CommandServer:
     def _remove(
         self, origin: Origin, envelope: Envelope, body: RemoveNodeRequest, now: Now
     ) -> None:
-        node = self._find(body.name)
+        if self._is_gone(body.name):  # whoever was interrupted asks again
+            self._reply(origin, envelope, RemoveNodeResponse(ErrorCode.NONE))
+            return
+        node = self._roster.nodes.get(body.name) or self._find(body.name)
         text = node if isinstance(node, str) else ""
         if not isinstance(node, str) and node.endpoints.roles != (BROKER,):
             if BROKER in node.endpoints.roles:
@@ -254,13 +257,23 @@ class CommandServer:
             self._reply(origin, envelope, answer)
             return
         try:
-            self._growth.remove(node.name)
+            if not node.removed:
+                self._growth.remove(node.name)
         except ConfigError as error:
             answer = RemoveNodeResponse(ErrorCode.INVALID_CONFIG, str(error))
             self._reply(origin, envelope, answer)
             return
         self._removing.setdefault(node.name, []).append((origin, envelope))
         self._lives.remove(node, now)
+
+    def _is_gone(self, name: NodeName) -> bool:
+        """Tell whether a node was removed before, and its process has ended."""
+        if self._growth is None or name in self._roster.nodes:
+            return False
+        try:
+            return self._growth.was_removed(name)
+        except ConfigError:
+            return False  # what is asked for next says so
 
     def _on_removed(self, node: Node, now: Now) -> None:
         self._health.forget(node)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from odradek.commands import administration
+from odradek.commands import broker as client_broker
 from supervisor import brokers, coordinators
 from supervisor.brokers import left_behind
 from supervisor.data_dir import Cluster, DataDir
@@ -14,7 +17,11 @@ from supervisor.settings import new_cluster_id
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
-from transport.wire.messages.supervision import AddNodeResponse
+from transport.wire.messages.supervision import (
+    AddNodeResponse,
+    RemoveNodeRequest,
+    RemoveNodeResponse,
+)
 
 
 def node(name: str, *roles: str) -> NodeEndpoints:
@@ -72,3 +79,26 @@ def test_a_supervisor_that_goes_while_a_coordinator_is_removed_is_told_of(
     monkeypatch.setattr(coordinators, "change", lambda *_, **__: 0)
     assert coordinators.remove(DataDir(tmp_path), "coordinator-3", observe=False) == 1
     assert "no supervisor runs on" in capsys.readouterr().err
+
+
+def test_a_removal_that_broke_off_goes_on_behind_the_end_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir = DataDir(tmp_path)
+    removed = (NodeName("broker-4"), NodeName("broker-65"))
+    data_dir.write_cluster(cluster(node("broker-3", "broker"))._replace(removed=removed))
+    asked: list[object] = []
+    done: list[str] = []
+
+    def supervisor(_: DataDir, body: object, **__: object) -> RemoveNodeResponse:
+        asked.append(body)
+        return RemoveNodeResponse(ErrorCode.NONE)
+
+    monkeypatch.setattr(brokers, "ask", supervisor)
+    monkeypatch.setattr(client_broker, "drained", lambda *_: done.append("drained"))
+    monkeypatch.setattr(client_broker, "forgotten", lambda _, number: done.append(f"{number} gone"))
+    monkeypatch.setattr(administration, "run", lambda _, __, handler: handler(None, None) or 0)
+    for number in (4, 129):
+        assert brokers.remove(argparse.Namespace(id=number, no_wait=False), data_dir) == 0
+    assert asked == [RemoveNodeRequest("", name) for name in removed]
+    assert done == ["4 gone", "129 gone"], "nothing is left to be moved away"

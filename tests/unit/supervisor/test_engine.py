@@ -653,9 +653,13 @@ def test_a_broker_is_added_answered_when_it_serves_and_ended_for_good(tmp_path: 
     world.ports.replies.clear()
     assert world.command(RemoveNodeRequest(KEY, NodeName("broker-2"))) == []
     assert world.processes.asked_to_end == ["broker-2"]
+    assert world.command(RemoveNodeRequest(KEY, NodeName("broker-2"))) == []
     world.die("broker-2", 0)
-    assert world.ports.replies == [RemoveNodeResponse(0)]
+    assert world.ports.replies == [RemoveNodeResponse(0)] * 2, "both wait for its end"
     assert NodeName("broker-2") not in world.engine.roster.nodes
+    assert world.command(RemoveNodeRequest(KEY, NodeName("broker-2"))) == [RemoveNodeResponse(0)], (
+        "whoever was interrupted asks again"
+    )
     assert world.processes.started.count("broker-2") == 2, "it is not started again"
     world.ports.replies.clear()
     world.command(AddNodeRequest(KEY))
