@@ -10,7 +10,8 @@ from transport.wire.errors import meaning
 from transport.wire.messages import Message, Refusal
 
 ASK_MAX_MS = 10_000
-DOOR_WAIT_S = 10.0
+DOOR_WAIT_S = 15.0
+"""Above what a start waits for the nodes of a supervisor that was killed."""
 
 
 class NoSupervisor(Exception):

@@ -43,7 +43,7 @@ def add(data_dir: DataDir, name: str) -> int:
         if answer.error:
             return _fail(answer.text, commands.exit_status(answer.error))
         name = answer.name
-        print(f"{name} is started")
+        print(f"{name} is started; if this breaks off, `odradek ensemble add {name}` goes on")
     find_member(members_in(data_dir), name)
     if not _introduce(data_dir, name):
         return FAILED

@@ -246,8 +246,12 @@ class DataDir:
         write_atomically(self.path / SUPERVISOR_FILE, _dump(record._asdict()))
 
     def forget_supervisor(self) -> None:
-        """Say that none takes commands any more."""
-        (self.path / SUPERVISOR_FILE).unlink(missing_ok=True)
+        """Say that none takes commands any more, or yet. Raises ConfigError."""
+        path = self.path / SUPERVISOR_FILE
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _cannot_write(path, error) from None
 
     def node_dir(self, name: str) -> Path:
         """Return the folder of one node."""

@@ -115,6 +115,7 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
     settings = load_settings(launch.config)
     data_dir.prepare()
     data_dir.lock()
+    data_dir.forget_supervisor()  # one that was killed may have had the pid that is ours now
     end_orphans(data_dir)
     before = data_dir.read_cluster()
     if was_moved(before):

@@ -17,6 +17,7 @@ def status_json(status: SupervisorStatusResponse) -> dict[str, Any]:
     return {
         "cluster": status.cluster,
         "mode": status.mode,
+        "ready": status.ready,
         "supervisor": {"pid": status.pid},
         "tls": status.tls,
         "nodes": [
@@ -29,6 +30,8 @@ def status_json(status: SupervisorStatusResponse) -> dict[str, Any]:
                 "leader": node.leader,
                 "controller": node.controller,
                 "restarts": node.restarts,
+                "note": node.note,
+                "uptime_ms": node.uptime_ms,
                 "rss_bytes": node.rss_bytes,
                 "endpoints": {
                     "peers": node.peers,

@@ -527,7 +527,8 @@ def test_status_is_fresh_and_has_every_key_that_programs_rely_on(world: World) -
     [status] = world.command(SupervisorStatusRequest(KEY))
     assert isinstance(status, SupervisorStatusResponse)
     table = status_json(status)
-    assert list(table) == ["cluster", "mode", "supervisor", "tls", "nodes"]
+    assert list(table) == ["cluster", "mode", "ready", "supervisor", "tls", "nodes"]
+    assert table["ready"] is True
     assert table["supervisor"] == {"pid": 77}
     assert table["nodes"][2] == {
         "name": "broker-1",
@@ -538,6 +539,8 @@ def test_status_is_fresh_and_has_every_key_that_programs_rely_on(world: World) -
         "leader": False,
         "controller": True,
         "restarts": 0,
+        "note": "",
+        "uptime_ms": 0,
         "rss_bytes": 1_030_000,
         "endpoints": {
             "peers": "tcp://127.0.0.1:30",

@@ -18,7 +18,7 @@ import pytest
 from nodes.config import REBUILD_MARK, ConfigError
 from odradek.testing import Cluster, ClusterError, wait_until
 from supervisor.console import PlainConsole
-from supervisor.data_dir import SUPERVISOR_LOG, DataDir
+from supervisor.data_dir import SUPERVISOR_LOG, DataDir, SupervisorRecord
 from supervisor.launch import Launch, find_namesake, prepare, run
 from tests.authority import Authority
 
@@ -281,6 +281,17 @@ def test_the_nodes_that_a_cluster_was_made_with_are_not_forgotten_by_a_join(
         prepare(Launch("local", data_dir.path, here="h", join="127.0.0.1:1"), data_dir)
     data_dir.unlock()
     assert data_dir.read_cluster() == before
+
+
+def test_the_door_of_a_killed_supervisor_of_the_same_pid_is_forgotten(
+    tmp_path: Path, small: Path
+) -> None:
+    data_dir = DataDir(tmp_path)
+    data_dir.write_supervisor(SupervisorRecord(os.getpid(), "tcp://127.0.0.1:1"))
+    prepare(Launch(str(small), tmp_path), data_dir)
+    assert data_dir.owner_pid() == os.getpid()
+    assert data_dir.read_supervisor() is None
+    data_dir.unlock()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
