@@ -222,7 +222,22 @@ def found(acls: Acls, wanted: AclFilter) -> tuple[AclBinding, ...]:
     """Return the bindings that a filter means, sorted."""
     return tuple(
         AclBinding(*pattern, entry)
-        for pattern in sorted(acls)
+        for pattern in sorted(_candidates(acls, wanted))
         for entry in acls[pattern]
         if means(wanted, pattern, entry)
     )
+
+
+def _candidates(acls: Acls, wanted: AclFilter) -> Iterable[Pattern]:
+    """Return the patterns among which a filter's are: of a name there are few, whatever else there is."""
+    name = wanted.name
+    if name is None:
+        return acls
+    if wanted.pattern_type == PatternType.MATCH:
+        prefixes = range(1, min(len(name), NAME_CHARACTERS_MAX) + 1)
+        named = [(PatternType.LITERAL, name), (PatternType.LITERAL, WILDCARD)]
+        named += [(PatternType.PREFIXED, name[:length]) for length in prefixes]
+    else:
+        named = [(kind, name) for kind in (PatternType.LITERAL, PatternType.PREFIXED)]
+    of_all = (Pattern(kind, *one) for kind in ResourceType for one in named)
+    return {pattern for pattern in of_all if pattern in acls}

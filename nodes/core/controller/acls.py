@@ -21,6 +21,8 @@ from transport.wire.messages.metadata import AclRecord
 ENTRIES_MAX = 500
 """Of one pattern: they are one record, and one znode."""
 PATTERNS_MAX = 10_000
+NAMELESS_MAX = 20
+"""Filters of one request that look at every ACL: a quarter of a second, with as many as there may be."""
 
 
 def decide_acls(image: ClusterImage, request: CreateAclsRequest) -> Decision:
@@ -41,7 +43,13 @@ def decide_acls(image: ClusterImage, request: CreateAclsRequest) -> Decision:
 def decide_acl_removal(image: ClusterImage, request: DeleteAclsRequest) -> Decision:
     """Remove what the filters mean, and say of each what it was."""
     outcomes: list[DeletedAcls] = []
+    nameless = 0
     for wanted in request.filters:
+        nameless += wanted.name is None
+        if wanted.name is None and nameless > NAMELESS_MAX:
+            text = f"send at most {NAMELESS_MAX} filters without a name at once"
+            outcomes.append(DeletedAcls(ErrorCode.INVALID_REQUEST, text, ()))
+            continue
         removed = found(image.acls, wanted)
         going: dict[Pattern, set[AclEntry]] = {}
         for binding in removed:

@@ -20,10 +20,12 @@ ENTITIES_MAX = 10_000
 def decide_quotas(image: ClusterImage, request: AlterClientQuotasRequest) -> Decision:
     """Change what can be changed; each entity gets an outcome of its own."""
     outcomes: list[QuotaOutcome] = []
+    count = sum(1 for kind, _ in image.configs if kind == KIND_CLIENT)
     for entry in request.entries:
         complaint = complaint_about(entry.entity, entry.values)
         name = "" if complaint else entity_name(entry.entity)
-        if complaint is None and (KIND_CLIENT, name) not in image.configs and _is_full(image):
+        known = (KIND_CLIENT, name) in image.configs
+        if complaint is None and not known and count >= ENTITIES_MAX:
             complaint = f"there are {ENTITIES_MAX} quotas; use the default user or client id"
         if complaint is not None:
             outcomes.append(QuotaOutcome(ErrorCode.INVALID_REQUEST, complaint))
@@ -36,9 +38,6 @@ def decide_quotas(image: ClusterImage, request: AlterClientQuotasRequest) -> Dec
                 configs[quota] = str(value)
         if not request.validate_only:
             yield ConfigRecord(KIND_CLIENT, name, configs)
+            count += bool(configs) - known
         outcomes.append(QuotaOutcome(ErrorCode.NONE))
     return AlterClientQuotasResponse(ErrorCode.NONE, tuple(outcomes))
-
-
-def _is_full(image: ClusterImage) -> bool:
-    return sum(1 for kind, _ in image.configs if kind == KIND_CLIENT) >= ENTITIES_MAX

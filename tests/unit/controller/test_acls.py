@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
 
-from nodes.core.acls import AclJudge, Actor, Demand, Pattern, complaint_about
+from nodes.core.acls import AclJudge, Actor, Demand, Pattern, complaint_about, found, means
 from nodes.core.controller import acls as changes
 from nodes.core.controller.image import ClusterImage
 from tests.unit.controller.cluster import Cluster, three
@@ -189,6 +191,53 @@ def test_a_filter_removes_what_it_means_and_tells_it() -> None:
     assert told.acls == bindings[4:]
     assert nothing.acls == ()
     assert cluster.image.acls == {}
+
+
+class Counted(dict[Pattern, tuple[AclEntry, ...]]):
+    """ACLs that tell how many of them were looked at one by one."""
+
+    looked_at = 0
+
+    def __iter__(self) -> Iterator[Pattern]:
+        for pattern in super().__iter__():
+            self.looked_at += 1
+            yield pattern
+
+
+def test_a_filter_with_a_name_does_not_look_at_all_the_others() -> None:
+    names = ("*", "o", "or", "orders", "orders-", "x", "")
+    patterns = [
+        Pattern(kind, pattern_type, name)
+        for kind in (TOPIC, GROUP)
+        for pattern_type in (LITERAL, PREFIXED)
+        for name in names
+        if name
+    ]
+    acls = Counted({pattern: (entry(READ), entry(WRITE, DENY)) for pattern in patterns})
+    kinds, types = (1, TOPIC, GROUP, CLUSTER), (1, PatternType.MATCH, LITERAL, PREFIXED)
+    for kind, pattern_type, name in product(kinds, types, names):
+        wanted = AclFilter(kind, pattern_type, name, operation=READ)
+        every = [
+            AclBinding(*pattern, one)
+            for pattern in sorted(patterns)
+            for one in acls[pattern]
+            if means(wanted, pattern, one)
+        ]
+        assert found(acls, wanted) == tuple(every)
+    assert acls.looked_at == 0
+    assert len(found(acls, AclFilter(operation=READ))) == len(patterns)
+    assert acls.looked_at == len(patterns)
+
+
+def test_filters_that_look_at_every_acl_are_few_at_once() -> None:
+    cluster = three()
+    add(cluster, topic("t", entry(READ)))
+    nameless = [AclFilter(principal=f"u{number}") for number in range(changes.NAMELESS_MAX + 1)]
+    outcomes = remove(cluster, *nameless, AclFilter(name="t"))
+    assert [one.error for one in outcomes[-2:]] == [ErrorCode.INVALID_REQUEST, 0]
+    assert all(one.error == 0 for one in outcomes[:-2])
+    assert "without a name" in outcomes[-2].text
+    assert cluster.image.acls == {}, "the others are done"
 
 
 def test_they_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
