@@ -8,6 +8,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+SPARE = 64
+"""So many deadlines may be left of the past, and as many as there are, before they are cleared away."""
+
 
 class Wakeups(Generic[T]):
     """Deadlines of replicas, or of shards. Each has one; setting it anew replaces it."""
@@ -27,6 +30,24 @@ class Wakeups(Generic[T]):
         else:
             self._set[one] = deadline_ms
             heapq.heappush(self._heap, (deadline_ms, next(self._order), one))
+        if len(self._heap) > SPARE + 2 * len(self._set):
+            self._clear_away()
+
+    def _clear_away(self) -> None:
+        """Forget deadlines that were put off: those far ahead would be kept until then."""
+        last: dict[T, tuple[int, int, T]] = {}
+        for entry in self._heap:
+            deadline_ms, order, one = entry
+            if self._set.get(one) == deadline_ms:
+                before = last.get(one)
+                last[one] = entry if before is None or order < before[1] else before
+        self._heap = list(last.values())
+        heapq.heapify(self._heap)
+
+    @property
+    def held(self) -> int:
+        """How many deadlines are kept, those of the past among them."""
+        return len(self._heap)
 
     def deadline_ms(self, one: T) -> int | None:
         """Return when this one is woken; None: not at all."""
