@@ -160,6 +160,26 @@ def test_a_user_writes_and_reads_what_acls_allow(
 
 
 @in_one_mode
+def test_a_client_that_knows_the_oldest_handshake_only_is_let_in(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SASL's messages follow it without Kafka's frames around them."""
+    connection = imported("kafka.net.connection")
+    shake, versions = connection.SaslHandshakeRequest, []
+
+    def oldest(mechanism: str, max_version: int) -> Any:
+        versions.append(max_version)
+        return shake(mechanism=mechanism, max_version=0)
+
+    monkeypatch.setattr(connection, "SaslHandshakeRequest", oldest)
+    there = place(cluster, "by-oldest")
+    proof = settings("kafka-python", "alice")
+    WRITERS["kafka-python"](there, ROWS, "none", **proof)
+    assert READERS["kafka-python"](there, len(ROWS), **proof) == ROWS
+    assert versions, "it has shaken hands so"
+
+
+@in_one_mode
 @pytest.mark.parametrize("client", FOREIGN)
 def test_a_user_without_rights_is_refused_by_name(cluster: Cluster, client: str) -> None:
     proof = settings(client, "bob")

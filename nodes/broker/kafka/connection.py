@@ -16,11 +16,13 @@ from msgspec.structs import replace
 
 from nodes.broker.kafka.doorkeeper import STRANGER_BYTES_MAX, Proof
 from nodes.broker.kafka.exchange import Exchange
+from nodes.broker.kafka.raw_tokens import TOKEN_BYTES_MIN, RawToken, read_token
 from nodes.broker.kafka.table import translator
 from transport.driver.ports import Stranger, StreamId
 from transport.gateway.kafka.apis import APIS, ApiKey, conversation
 from transport.gateway.kafka.frames import (
     SIZE_BYTES,
+    Asked,
     FrameReader,
     RequestHeader,
     UnspokenVersion,
@@ -71,7 +73,8 @@ class Connection:
         self.proof: Proof | None = None if listener.doorkeeper is None else Proof()
         """How far it has come with proving who it is; None: nobody asks."""
         self._bytes_max = FRAME_BYTES_MAX if self.proof is None else STRANGER_BYTES_MAX
-        self._frames = FrameReader(self._bytes_max)
+        bounds = () if self.proof is None else (TOKEN_BYTES_MIN,)
+        self._frames = FrameReader(self._bytes_max, *bounds)
         self._waiting: deque[tuple[memoryview, int]] = deque()
         """Frames, and when they have come by the clock of ``listener.times``."""
         self._waiting_bytes = 0
@@ -156,6 +159,9 @@ class Connection:
 
     def _begin(self, frame: memoryview, since_ns: int, now: Now) -> None:
         self.listener.context.count("kafka_requests")
+        if self.proof is not None and self.proof.is_raw:
+            self._translate(read_token(frame), since_ns, len(frame), now)
+            return
         if self.proof is not None:
             api_key = int.from_bytes(frame[:2], "big", signed=True)
             if not self.proof.admits(api_key, now):
@@ -169,7 +175,10 @@ class Connection:
         except MalformedFrame as fault:
             self.end("kafka_requests_malformed", str(fault))
             return
-        exchange = Exchange(self, asked, now, since_ns, len(frame))
+        self._translate(asked, since_ns, len(frame), now)
+
+    def _translate(self, asked: Asked | RawToken, since_ns: int, size_bytes: int, now: Now) -> None:
+        exchange = Exchange(self, asked, now, since_ns, size_bytes)
         self._begun.append(exchange)
         self._begun_bytes += exchange.size_bytes
         self._guard(exchange, lambda: translator(asked.header.api_key)(exchange))
@@ -215,7 +224,7 @@ class Connection:
         while self._open and self._begun and self._begun[0].is_done:
             exchange = self._begun.popleft()
             self._begun_bytes -= exchange.size_bytes
-            if exchange.frame is not None:
+            if exchange.frame:
                 self._send(exchange.frame)
             self.listener.times.took(ApiKey(exchange.header.api_key).name, exchange.since_ns)
         if self._has_next and not self._beginning:

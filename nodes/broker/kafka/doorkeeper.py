@@ -52,6 +52,8 @@ class Proof:
         self.mechanism = ""
         """Of the exchange that has begun; empty: none has."""
         self.scram: ScramServer | None = None
+        self.is_raw = False
+        """Its messages come without Kafka's frames around them, and nothing else comes."""
 
     def admits(self, api_key: int, now: Now) -> bool:
         """Tell whether a request of this API may be read at all."""
@@ -59,9 +61,9 @@ class Proof:
             return True
         return bool(self.user) and (self.ends_ms is None or now.mono_ms < self.ends_ms)
 
-    def begin(self, mechanism: str) -> None:
+    def begin(self, mechanism: str, *, is_raw: bool = False) -> None:
         """Begin an exchange; one that was not finished is forgotten."""
-        self.mechanism, self.scram = mechanism, None
+        self.mechanism, self.scram, self.is_raw = mechanism, None, is_raw
 
 
 class _Trial(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nodes.broker.context import BrokerContext
+from nodes.broker.kafka.raw_tokens import RawToken
 from nodes.core.acls import Demand
 from transport.gateway.kafka.apis import ApiKey
 from transport.gateway.kafka.codes import foreign_code
@@ -64,7 +65,7 @@ class Exchange:
     def __init__(
         self,
         connection: Connection,
-        asked: Asked,
+        asked: Asked | RawToken,
         now: Now,
         since_ns: int = 0,
         size_bytes: int = 0,

@@ -31,16 +31,15 @@ def sasl_handshake(exchange: Exchange) -> None:
     """Tell which mechanisms are offered, and begin with the one that is wanted."""
     connection = exchange.connection
     doorkeeper, proof = connection.listener.doorkeeper, connection.proof
+    is_raw = exchange.version == RAW_TOKENS
     offered = () if doorkeeper is None else doorkeeper.mechanisms
     error = ErrorCode.NONE
     if doorkeeper is None or proof is None or exchange.body.mechanism not in offered:
         error = ErrorCode.UNSUPPORTED_SASL_MECHANISM
-    elif exchange.version == RAW_TOKENS:
-        error = ErrorCode.UNSUPPORTED_VERSION
-    elif proof.user and not doorkeeper.session_max_ms:
+    elif proof.user and (is_raw or not doorkeeper.session_max_ms):
         error = ErrorCode.ILLEGAL_SASL_STATE
     else:
-        proof.begin(exchange.body.mechanism)
+        proof.begin(exchange.body.mechanism, is_raw=is_raw)
     exchange.answer(foreign.SaslHandshakeResponse(error_code=error, mechanisms=offered))
 
 

@@ -143,9 +143,92 @@ def test_what_is_spoken_is_told_to_everybody() -> None:
     assert told.error_code == ErrorCode.NONE
     assert bench.shake("GSSAPI").error_code == ErrorCode.UNSUPPORTED_SASL_MECHANISM
     assert bench.shake("PLAIN").mechanisms == (SCRAM_256, "SCRAM-SHA-512"), "there is no TLS"
-    assert bench.shake(version=0).error_code == ErrorCode.UNSUPPORTED_VERSION
     assert bench.step(b"n,,n=alice,r=x").error_code == ErrorCode.ILLEGAL_SASL_STATE
     assert bench.is_open()
+
+
+def raw(bench: GuardedBench, *tokens: bytes) -> bytes:
+    """Send messages of the mechanism as old clients do; returns what was sent."""
+    data = b"".join(len(token).to_bytes(4, "big") + token for token in tokens)
+    bench.listener.on_bytes(LAST, data, NOW)
+    bench.listener.check()
+    sent = b"".join(bench.streams.sent)
+    bench.streams.sent.clear()
+    return sent
+
+
+def test_a_password_is_proved_without_kafkas_frames() -> None:
+    """As clients do that are older than Kafka 1.0, and some that are not."""
+    bench = GuardedBench()
+    assert bench.shake(version=0).error_code == ErrorCode.NONE
+    client = ScramClient("alice", "pencil", SCRAM_256)
+    first = raw(bench, client.first_message())
+    assert int.from_bytes(first[:4], "big") == len(first) - 4
+    client.process_server_first_message(first[4:])
+    assert bench.figure("authentications") == 0
+    client.process_server_final_message(raw(bench, client.final_message())[4:])
+    assert bench.figure("authentications") == 1
+    for version in (0, 1):
+        assert bench.shake(version=version).error_code == ErrorCode.ILLEGAL_SASL_STATE
+    bench.send(ApiKey.METADATA, 1, METADATA)
+    ((origin, _),) = bench.asked
+    assert origin.principal == "alice"
+
+
+def test_a_user_that_has_to_prove_it_anew_does_so_in_kafkas_frames() -> None:
+    bench = GuardedBench(reauth_ms=1_000)
+    bench.scram("alice", "pencil")
+    assert bench.shake(version=0).error_code == ErrorCode.ILLEGAL_SASL_STATE
+    assert bench.scram("alice", "pencil").error_code == ErrorCode.NONE
+
+
+@pytest.mark.parametrize("user", [b"a", b"alice"])
+def test_a_plain_password_without_kafkas_frames(user: bytes) -> None:
+    bench = GuardedBench(tls=True)
+    bench.set_user("a", ALICE)
+    assert bench.shake("PLAIN", 0).error_code == ErrorCode.NONE
+    assert raw(bench, b"\0%b\0pencil" % user) == b""
+    bench.turn(0)
+    bench.pool.work(later(1))
+    assert bench.streams.sent == [bytes(4)], "nothing is left to be said"
+    bench.streams.sent.clear()
+    bench.send(ApiKey.METADATA, 1, METADATA)
+    ((origin, _),) = bench.asked
+    assert origin.principal == user.decode()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        b"\0b\0y",
+        b"n,,n=alice,r=",
+        bytes(4_000),
+        ApiKey.METADATA.to_bytes(2, "big") + bytes(20),
+        ApiKey.API_VERSIONS.to_bytes(2, "big") + bytes(20),
+    ],
+)
+def test_a_wrong_message_without_kafkas_frames_ends_it_late_and_unanswered(token: bytes) -> None:
+    bench = GuardedBench(tls=True)
+    assert bench.shake("PLAIN", 0).error_code == ErrorCode.NONE
+    assert raw(bench, token, token) == b""
+    bench.turn(0)
+    if bench.pool.jobs:
+        bench.pool.work(later(1))
+    bench.turn(99)
+    assert bench.is_open()
+    bench.turn(101)
+    assert not bench.is_open()
+    assert (bench.streams.sent, bench.asked) == ([], [])
+    assert bench.figure("authentications_failed") == 1
+
+
+@pytest.mark.parametrize("size", [-1, 0, 3, 1_000_000])
+def test_a_message_without_kafkas_frames_has_bounds(size: int) -> None:
+    bench = GuardedBench()
+    bench.shake(version=0)
+    bench.listener.on_bytes(LAST, size.to_bytes(4, "big", signed=True) + bytes(3), NOW)
+    assert not bench.is_open()
+    assert bench.figure("frames_malformed") == 1
 
 
 @pytest.mark.parametrize("mechanism", [SCRAM_256, "SCRAM-SHA-512"])

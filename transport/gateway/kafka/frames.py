@@ -19,10 +19,14 @@ _TEXT_LENGTH = Layout(">h")
 
 
 class FrameReader:
-    """Cuts a stream into frames; one that announces more than ``bytes_max`` ends it at once."""
+    """Cuts a stream into frames; one that announces more than ``bytes_max`` ends it at once.
 
-    def __init__(self, bytes_max: int) -> None:
+    So does one of less than ``bytes_min``: of a request's header.
+    """
+
+    def __init__(self, bytes_max: int, bytes_min: int = _HEADER.size) -> None:
         self.bytes_max = bytes_max
+        self._bytes_min = bytes_min
         self._chunks: list[Buffer] = []
         self._gathered = 0
         self._size = -1
@@ -58,7 +62,7 @@ class FrameReader:
 
     def _judge(self, announced: memoryview) -> int:
         size = int.from_bytes(announced, "big", signed=True)
-        if not _HEADER.size <= size <= self.bytes_max:
+        if not self._bytes_min <= size <= self.bytes_max:
             why = greeting(bytes(announced)) or f"{self.bytes_max} are the most"
             raise MalformedFrame(f"a frame of {size} bytes; {why}")
         return size
