@@ -58,7 +58,8 @@ class Changes:
 
     async def _wait(self) -> None:
         try:
-            await asyncio.wait_for(self._woken.wait(), LOOK_AGAIN_S)
+            async with asyncio.timeout(LOOK_AGAIN_S):  # wait_for of 3.11 may lose a cancellation
+                await self._woken.wait()
         except TimeoutError:
             self._feed.look_again()
 
@@ -83,7 +84,8 @@ class Changes:
 
     async def _answer(self, result: AsyncResult[AnswerT]) -> AnswerT:
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(result), ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                return await asyncio.wrap_future(result)
         except TimeoutError as error:
             raise ClientTimeoutError("no answer yet") from error
 

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from odradek.acl import ACL
 from odradek.aio.changes import Changes
 from odradek.aio.recipes import Recipes
-from odradek.aio.waiting import OnLoop
+from odradek.aio.waiting import OnLoop, outcome_of
 from odradek.arguments import wait_s
 from odradek.cluster.bootstrap import Hosts, KeysFile
 from odradek.coordination import client as coordination
@@ -109,7 +109,11 @@ class CoordinationClient(Recipes):
                 await asyncio.sleep(pause_s)
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:  # a cancellation, too: nobody else would stop it
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(self, *raised: object) -> None:
@@ -280,7 +284,8 @@ class CoordinationClient(Recipes):
     async def _settled(self, result: AsyncResult[T], timeout_s: float | None = None) -> T:
         limit_s = self._operation_timeout_s if timeout_s is None else timeout_s
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(result), limit_s)
+            async with asyncio.timeout(limit_s):  # wait_for of 3.11 may lose a cancellation
+                return await outcome_of(result)
         except TimeoutError as error:
             if isinstance(error, ClientTimeoutError):
                 raise

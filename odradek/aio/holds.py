@@ -26,7 +26,8 @@ class Hold(Generic[BlockingT]):
     async def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         """Wait for it; True when it is held. LockTimeout, and False when not ``blocking``."""
         return await on_a_thread(
-            lambda: self._inner.acquire(blocking, timeout), lambda _held: self._inner.release()
+            lambda: self._inner.acquire(blocking, timeout),
+            lambda held: held and self._inner.release(),  # else it may be another task's by now
         )
 
     async def release(self) -> bool:

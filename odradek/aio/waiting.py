@@ -47,6 +47,18 @@ async def on_a_thread(call: Callable[[], T], undo: Callable[[T], object] | None 
         raise
 
 
+async def outcome_of(result: Future[T]) -> T:
+    """Await a result that others may wait for too: a cancellation ends this wait alone."""
+    awaited = asyncio.wrap_future(result)
+    awaited.add_done_callback(_look)
+    return await asyncio.shield(awaited)
+
+
+def _look(done: asyncio.Future[Any]) -> None:
+    """Look at an error that nobody waits for any more, or asyncio complains of it."""
+    done.cancelled() or done.exception()
+
+
 def _begun(call: Callable[[], T]) -> asyncio.Future[T]:
     """Let ``call`` run on a thread of its own."""
     future: Future[T] = Future()
@@ -63,7 +75,7 @@ def _begun(call: Callable[[], T]) -> asyncio.Future[T]:
 
 async def _ended(called: asyncio.Future[Any]) -> None:
     """Wait for the end, well or not, of what runs on a thread, whoever cancels the task."""
-    called.add_done_callback(lambda done: done.cancelled() or done.exception())
+    called.add_done_callback(_look)
     while not called.done():
         try:
             await asyncio.wait([called])

@@ -189,7 +189,11 @@ class CoordinationClient(Recipes, PipelinedCalls):
         self.start()
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # Ctrl-C, too: nobody else would stop it
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *raised: object) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from odradek import aio
+from odradek.aio.holds import Hold
 from odradek.aio.waiting import OnLoop, on_a_thread
 from odradek.coordination.client import CoordinationClient
 from odradek.recipes import Instance
@@ -177,15 +178,36 @@ def test_what_a_cancelled_call_has_done_is_taken_back() -> None:
 def test_what_a_call_has_done_whose_task_is_cancelled_before_it_hears_of_it_is_taken_back() -> None:
     async def scenario() -> None:
         undone: list[str] = []
-        task = asyncio.ensure_future(on_a_thread(lambda: "made", undone.append))
-        await asyncio.sleep(0)
-        for thread in threading.enumerate():  # the event loop is busy until the call has ended
-            if thread.name == "odradek-recipe":
-                thread.join(WAIT_S)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        call = on_a_thread(lambda: "made", undone.append)
+        await cancelled_unheard(call)
         assert undone == ["made"]
+
+    asyncio.run(scenario())
+
+
+async def cancelled_unheard(call: Coroutine[Any, Any, object]) -> None:
+    """Cancel a call that has ended while the event loop was busy, so that nobody knows of it."""
+    task = asyncio.ensure_future(call)
+    await asyncio.sleep(0)
+    for thread in threading.enumerate():
+        if thread.name == "odradek-recipe":
+            thread.join(WAIT_S)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_who_has_not_got_a_lock_and_is_cancelled_does_not_release_it(
+    one: CoordinationClient, two: CoordinationClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then another task may have it, by the same object."""
+
+    async def scenario() -> None:
+        lock, released = two.Lock("/l"), list[str]()
+        monkeypatch.setattr(lock, "release", lambda: released.append("released"))
+        async with AsyncFace(one).Lock("/l"):
+            await cancelled_unheard(Hold(lock).acquire(blocking=False))
+        assert not released
 
     asyncio.run(scenario())
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
+import time
 from collections.abc import Coroutine
 
 import pytest
@@ -107,6 +109,64 @@ def test_retry_awaits_again() -> None:
         with pytest.raises(NoNodeError):
             await client.retry(client.get, "/no")
         await client.restart()
+        assert client.connected
+        await client.stop()
+
+    run(use())
+
+
+def test_a_call_whose_answer_comes_with_its_cancellation_is_cancelled() -> None:
+    async def use() -> None:
+        async with aio.CoordinationClient("c:1") as client, client.changes("/") as changes:
+            calls = (lambda: client.get("/"), changes.next)
+            for call in calls:
+                task = asyncio.ensure_future(call())
+                await asyncio.sleep(0)
+                time.sleep(0.05)  # the event loop is busy while the answer comes
+                task.cancel()
+                await asyncio.wait([task], timeout=0.1)
+                assert task.cancelled()
+
+    run(use())
+
+
+def test_a_client_whose_block_is_cancelled_before_it_begins_is_stopped() -> None:
+    async def use() -> None:
+        client = aio.CoordinationClient("c:1")
+        entering = asyncio.create_task(client.__aenter__())
+        await asyncio.sleep(0)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        await asyncio.sleep(0.1)
+        assert not client.connected
+
+    run(use())
+
+
+def test_a_start_that_is_cancelled_leaves_others_and_later_ones_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = threading.Event()
+
+    class LateLoop(InProcessLoop):
+        def run(self) -> int:
+            there.wait(WAIT_S)
+            return super().run()
+
+    monkeypatch.setattr("odradek.cluster.engine._real_loop", LateLoop)
+
+    async def use() -> None:
+        client = aio.CoordinationClient("c:1")
+        first, second = (asyncio.ensure_future(client.start()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        there.set()
+        await asyncio.wait([second])
+        assert first.cancelled()
+        assert second.exception() is None
+        await client.start()
         assert client.connected
         await client.stop()
 

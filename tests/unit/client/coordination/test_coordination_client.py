@@ -328,3 +328,15 @@ def test_the_asyncio_client_has_the_same_calls(monkeypatch: pytest.MonkeyPatch) 
                 await client.get("/a")
 
     asyncio.run(use())
+
+
+def test_a_client_whose_block_is_interrupted_before_it_begins_is_stopped() -> None:
+    class Interrupted(CoordinationClient):
+        def start(self, timeout: float = WAIT_S) -> None:
+            super().start(timeout)
+            raise KeyboardInterrupt
+
+    client = Interrupted("c:1", make_loop=InProcessLoop)
+    with pytest.raises(KeyboardInterrupt), client:
+        pass
+    assert not client.connected
