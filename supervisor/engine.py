@@ -149,8 +149,9 @@ class Supervisor:
         self._health.on_link(link, up, now)
 
     def on_gap(self, gap_ms: int, now: Now) -> None:
-        """We were away: nobody else was silent because of it."""
+        """We were away: nobody else was silent because of it, or has taken too long."""
         self._calls.delay(gap_ms)
+        self._timers.delay(gap_ms)
         for node in self.roster:
             node.heard_ms = min(node.heard_ms + gap_ms, now.mono_ms)
 

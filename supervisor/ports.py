@@ -24,14 +24,16 @@ END_PORT = 32_768
 def assign_endpoints(
     members: Iterable[Member], kept: Mapping[NodeName, NodeEndpoints], bind: str = ""
 ) -> tuple[NodeEndpoints, ...]:
-    """Give each member its endpoints: the ports asked for, else those kept, else free ones.
+    """Give each member its endpoints: the ports asked for, else those kept that nobody asks for now,
+    else free ones.
 
     ``bind``: the address at which all will listen; empty: each at its host.
 
     Raises ConfigError when a port is in use or a host is not of this machine.
     """
     wanted = tuple(members)
-    taken = {port for member in wanted for port in member.ports if port}
+    claimed = {port for member in wanted for port in member.ports if port}
+    taken = set(claimed)
     for node in kept.values():
         taken.update(port for port in _ports_of(node) if port)
     supply = _FreePorts(taken, bind)
@@ -41,7 +43,9 @@ def assign_endpoints(
         old = _ports_of(before) if before is not None else NodePorts()
         ports = NodePorts._make(
             (
-                None if asked is None else asked or known or supply.take(member)
+                None
+                if asked is None
+                else asked or (known not in claimed and known) or supply.take(member)
                 for asked, known in zip(member.ports, old, strict=True)
             )
         )
@@ -63,10 +67,10 @@ def check_free(member: Member, port: int, bind: str = "") -> None:
             f"port {port} of {member.name} on {host} is in use; "
             f"stop the program that listens there, or give {member.name} another port: {_remedy(member, port)}"
         )
-    raise ConfigError(
-        f"{member.name} cannot listen on {host}:{port}: {error.strerror}; set [cluster] host to "
-        "an address of this machine, or [cluster] bind where others reach it by another one"
-    )
+    remedy = "set [cluster] host to an address of this machine, or [cluster] bind where others reach it by another one"
+    if error.errno == errno.EACCES:
+        remedy = f"give it a port that everybody may listen at: {_remedy(member, port)}"
+    raise ConfigError(f"{member.name} cannot listen on {host}:{port}: {error.strerror}; {remedy}")
 
 
 def _remedy(member: Member, port: int) -> str:

@@ -36,6 +36,10 @@ class Timers:
         for timer in due:
             timer.run(now)
 
+    def delay(self, gap_ms: int) -> None:
+        """Put every moment off: the loop was away for so long, and judges others by these."""
+        self._heap = [(due_ms + gap_ms, order, timer) for due_ms, order, timer in self._heap]
+
     def next_deadline_ms(self) -> int | None:
         """Return the moment of the next live timer."""
         while self._heap and self._heap[0][2].cancelled:

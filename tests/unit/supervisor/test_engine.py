@@ -519,6 +519,22 @@ def test_after_a_gap_of_our_own_nobody_is_blamed(world: World) -> None:
     assert world.state("broker-1") == "ready"
 
 
+def test_after_a_gap_of_our_own_a_node_that_ends_has_the_rest_of_its_time() -> None:
+    world = World(must_be_ready=True)
+    world.connect_all()
+    world.answer_health(silent="broker-1")
+    world.command(RestartNodeRequest(KEY, NodeName("coordinator-2")))
+    world.advance(1_000, well=False)
+    world.now = Now(world.now.mono_ms + 60_000, 0)
+    world.engine.on_gap(60_000, world.now)
+    world.engine.end_turn(world.now)
+    assert world.processes.signals == [], "it is not killed for what we have slept"
+    assert world.observer.failures == [], "nor is the start given up"
+    world.advance(10_000, well=False)
+    assert world.processes.signals == [("coordinator-2", 9)]
+    assert len(world.observer.failures) == 1
+
+
 # Commands
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 import pytest
 
 from nodes.config import ConfigError
+from supervisor import ports
 from supervisor.member import Member, NodePorts
 from supervisor.ports import END_PORT, FIRST_PORT, assign_endpoints
 from transport.wire.ids import NodeId, NodeName
@@ -15,8 +17,8 @@ from transport.wire.messages.cluster import NodeEndpoints
 ANY = NodePorts()
 
 
-def member(number: int, ports: NodePorts = ANY, host: str = "127.0.0.1") -> Member:
-    return Member(NodeName(f"broker-{number}"), NodeId(number), ("broker",), host, ports)
+def member(number: int, asked: NodePorts = ANY, host: str = "127.0.0.1") -> Member:
+    return Member(NodeName(f"broker-{number}"), NodeId(number), ("broker",), host, asked)
 
 
 def ports_of(nodes: tuple[NodeEndpoints, ...]) -> list[int]:
@@ -45,6 +47,26 @@ def test_a_port_that_is_asked_for_wins_over_the_one_kept() -> None:
         [member(1, NodePorts(clients=free))], {node.name: node for node in first}
     )
     assert ports_of(second) == [ports_of(first)[0], free, *ports_of(first)[2:]]
+
+
+def test_a_port_that_another_node_asks_for_now_is_kept_no_longer() -> None:
+    first = assign_endpoints([member(1)], {})
+    wanted = ports_of(first)[1]
+    second = assign_endpoints(
+        [member(1), member(2, NodePorts(clients=wanted))], {node.name: node for node in first}
+    )
+    assert len(set(ports_of(second))) == 8
+    assert ports_of(second)[5] == wanted
+    assert ports_of(second)[0] == ports_of(first)[0]
+
+
+def test_a_port_that_only_root_may_have_is_named_with_the_fix(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(ports, "_probe", lambda _, port: denied if port == 80 else None)
+    with pytest.raises(ConfigError, match=r":80: Permission denied; give it a port that everybody"):
+        assign_endpoints([member(1, NodePorts(clients=80))], {})
 
 
 def test_a_port_in_use_is_named_with_its_node_and_the_fix() -> None:
