@@ -198,6 +198,7 @@ class Replication:
         if progress is None:
             return
         if not self._note_rebuilding(progress, message.rebuilding, message.match_index):
+            self._go_on_behind(message.sender, progress, message.match_index)
             return
         if not 0 <= message.match_index <= member.log.last_index and message.success:
             member.rejected_messages += 1
@@ -209,6 +210,16 @@ class Replication:
         elif progress.pace is not Pace.SNAPSHOT:
             self._back_up(progress, message)
         self._feed(message.sender, progress)
+
+    def _go_on_behind(self, peer: NodeId, progress: Progress, held: LogIndex) -> None:
+        """Send what is behind the place that a follower names, who is not known to be whole.
+
+        What it has said before the loss, it will refuse; what is in flight says nothing any more, for
+        its answers are not taken.
+        """
+        if progress.pace is not Pace.SNAPSHOT:
+            progress.probe(min(progress.next_index, LogIndex(max(0, held) + 1)))
+            self._feed(peer, progress)
 
     def append_voters(self, voters: tuple[NodeId, ...]) -> None:
         """Say in the log who votes, which holds at once; judged by ``change.py`` before."""
@@ -224,7 +235,8 @@ class Replication:
     def _note_rebuilding(self, progress: Progress, loss: int, holds: LogIndex) -> bool:
         """A follower lost its disk, or has made good for that (see ``rebuild.py``).
 
-        False: it is whole, but does not hold what it is whole by. That it has said before the loss.
+        False: it is whole, but does not hold what it is whole by.  It has said so before the loss; or
+        what it has told of the loss came late, and it has yet to get what it would be whole by.
         """
         if loss == progress.rebuilding:
             return True
@@ -323,8 +335,7 @@ class Replication:
         if progress is None:
             return
         holds = message.last_index if message.installed else LogIndex(0)
-        if not self._note_rebuilding(progress, message.rebuilding, holds):
-            return
+        believed = self._note_rebuilding(progress, message.rebuilding, holds)
         if progress.pace is not Pace.SNAPSHOT:
             return
         if message.installed:
@@ -332,8 +343,9 @@ class Replication:
                 member.rejected_messages += 1
                 return
             progress.probe(LogIndex(message.last_index + 1))
-            progress.accepted(message.last_index)
-            self._moved = True
+            if believed:
+                progress.accepted(message.last_index)
+                self._moved = True
             self._drop_snapshot()
             self._feed(message.sender, progress)
         elif self._snapshot is not None and message.last_index == self._snapshot.last_index:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from nodes.core.controller.names import CONSUMER_OFFSETS
-from odradek.cluster.committing import OffsetAndMetadata, OnCommitted, Who
+from odradek.cluster.committing import NOBODY, OffsetAndMetadata, OnCommitted, Who
 from odradek.consumer.engine import ConsumerEngine, Given
 from odradek.consumer.fetching import ConsumerSettings
 from odradek.consumer.membership import Assignment, GroupSettings
@@ -108,7 +108,8 @@ class Member:
         on_told, commit = part.on_told, part.commit
 
         def told(assignment: Assignment, now: Now) -> None:
-            self.groups.on_told(self, self.who, assignment)
+            if self.who != NOBODY:  # who is about to leave takes nothing of it
+                self.groups.on_told(self, self.who, assignment)
             on_told(assignment, now)
 
         def noted(

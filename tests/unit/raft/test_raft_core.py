@@ -293,20 +293,6 @@ def test_a_follower_whose_disk_was_replaced_is_filled_anew() -> None:
     assert member.core.commit_index == commit
 
 
-def test_what_a_follower_said_before_it_lost_its_disk_does_not_make_it_whole() -> None:
-    """Its last words may come late, when it has told of the loss already by another connection."""
-    leader = Member()
-    term = Term(leader.lead())
-    leader.step(Propose((b"a",)))
-    committed, held = leader.core.commit_index, leader.core.last_index
-    leader.hear(AppendResponse(TWO, term, False, LogIndex(0), 1, rebuilding=7))
-    for late in (leader.answer(TWO, held), leader.hear(AppendResponse(TWO, term, False, held, 1))):
-        assert not messages(late, AppendRequest)
-        assert leader.core.commit_index == committed, "nobody but the leader holds it"
-    leader.answer(TWO, leader.core.last_index)
-    assert leader.core.commit_index == leader.core.last_index, "it is whole again"
-
-
 def test_contact_is_dated_by_the_round_and_not_by_the_arrival() -> None:
     member = Member()
     member.lead()
