@@ -44,10 +44,14 @@ examples:
   odradek migrate finish      the log alone holds it: there is no way back
 """
 _HEADINGS = ("NODE", "STAGE", "EPOCH", "VERSION", "HASH", "ZNODES")
-_IMAGE_UNSEEN = {"epoch": "-", "version": "-", "hash": "-", "znodes": "-"}
+_IMAGE_UNSEEN = dict.fromkeys(("epoch", "version", "hash", "znodes"))
 _ELSEWHERE = ErrorCode.CLUSTER_AUTHORIZATION_FAILED
 """A node of another host, which knows another key."""
 _LATER = (ErrorCode.NOT_RAFT_LEADER, ErrorCode.REQUEST_TIMED_OUT)
+
+
+class _NotRestarted(Exception):
+    """A coordinator does not come back; to ask again and again would not bring it."""
 
 
 def add_parser(
@@ -85,7 +89,11 @@ def start(data_dir: DataDir) -> int:
     failure = _note(data_dir, finished=False)
     if failure:
         return _fail(failure)
-    if not settled(lambda: _are_prepared(data_dir, members)):
+    try:
+        prepared = settled(lambda: _are_prepared(data_dir, members))
+    except _NotRestarted:
+        return FAILED  # the restart has said why
+    if not prepared:
         return _fail("not every coordinator is ready; see `odradek ensemble status`")
     answers = _asked(data_dir)
     others = [name for name in answers if not isinstance(answers[name], MigrateResponse)]
@@ -129,7 +137,7 @@ def status(data_dir: DataDir, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
-        table = [_HEADINGS, *(tuple(map(str, row.values())) for row in rows)]
+        table = [_HEADINGS, *(tuple(map(_cell, row.values())) for row in rows)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         for line in table:
             cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -137,6 +145,10 @@ def status(data_dir: DataDir, *, as_json: bool) -> int:
     hashes = {row["version"]: row["hash"] for row in rows}
     same = all(hashes[row["version"]] == row["hash"] for row in rows)
     return 0 if same and len({row["stage"] for row in rows}) == 1 else FAILED
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else str(value)
 
 
 def _row(name: str, answer: Message | None) -> dict[str, Any]:
@@ -195,7 +207,7 @@ def _are_prepared(data_dir: DataDir, members: list[NodeEndpoints]) -> bool:
     plain = [name for name in here if _knows_nothing_of_it(answers.get(name))]
     for name in sorted(plain, key=lambda each: (each == leader, each)):
         if commands.restart(data_dir, name) != 0:
-            return False
+            raise _NotRestarted
     able = all(isinstance(answers.get(name), MigrateResponse) for name in here)
     return able and all(word is not None and word.state == "ready" for word in words)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 import odradek.cluster.question
-from supervisor import commands, migrate
+from supervisor import commands, coordinators, migrate
 from supervisor.data_dir import Cluster, DataDir
 from supervisor.member import NodePorts
 from supervisor.settings import Settings
@@ -126,3 +127,21 @@ def test_what_was_not_begun_is_said_and_what_differs_is_a_failure(
     quorum.plain.discard("coordinator-1")
     assert migrate.status(quorum.data_dir, as_json=False) == 1
     assert "not prepared" in capsys.readouterr().out
+    assert migrate.status(quorum.data_dir, as_json=True) == 1
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["version"] for row in rows] == [0, None, None], "what is not seen is null"
+
+
+def test_a_coordinator_that_does_not_come_back_is_restarted_once(
+    quorum: Coordinators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def fails(_: DataDir, name: str) -> int:
+        asked.append(name)
+        return 1
+
+    monkeypatch.setattr(commands, "restart", fails)
+    monkeypatch.setattr(coordinators, "SETTLE_MAX_S", 0.5)
+    assert migrate.start(quorum.data_dir) == 1
+    assert asked == ["coordinator-1"]
