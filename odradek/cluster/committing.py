@@ -220,7 +220,11 @@ class GroupOffsets:
             self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
 
         def answered(body: Message, now: Now) -> None:
-            if not isinstance(body, OffsetFetchResponse) or body.error != ErrorCode.NONE:
+            if (
+                not isinstance(body, OffsetFetchResponse)
+                or body.error != ErrorCode.NONE
+                or len(body.offsets) != len(wanted)
+            ):
                 on_fetched(failure_of(body), now)
                 return
             on_fetched(
@@ -272,6 +276,7 @@ def commit_error(body: Message, keys: list[TopicPartition]) -> OdradekError | No
     if (
         not isinstance(body, OffsetCommitResponse | OffsetDeleteResponse)
         or body.error != ErrorCode.NONE
+        or len(body.outcomes) != len(keys)
     ):
         return failure_of(body)
     for key, outcome in zip(keys, body.outcomes, strict=True):

@@ -6,14 +6,21 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from odradek.cluster.committing import NOBODY, GroupOffsets, OffsetAndMetadata
-from odradek.errors import OdradekError
+from odradek.errors import OdradekError, UnknownServerError
 from transport.driver.timers import Timers
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import TopicId, TopicPartition
 from transport.wire.messages import Message, Refusal
-from transport.wire.messages.group_offsets import CommitOutcome, OffsetCommitResponse
+from transport.wire.messages.group_offsets import (
+    CommitOutcome,
+    CommittedOffset,
+    OffsetCommitResponse,
+    OffsetFetchResponse,
+)
 
 NOW = Now(1_000, 1_000)
 KEY = TopicPartition("t", 0)
@@ -82,6 +89,22 @@ def test_a_commit_waits_for_others_no_longer_than_its_own_time() -> None:
     assert around.answer(done) == 59, "what was given up is not committed"
     around.timers.fire(Now(NOW.mono_ms + 5_000, 0))
     assert around.ended[1:] == [None, None]
+
+
+@pytest.mark.parametrize("outcomes", [0, 2])
+def test_an_answer_of_another_length_is_an_error_and_not_the_end_of_the_client(
+    outcomes: int,
+) -> None:
+    around = Around()
+    around.commit(47)
+    around.answer(
+        OffsetCommitResponse(0, "", (CommitOutcome(TopicId(b"t" * 16), 0, 0),) * outcomes)
+    )
+    around.offsets.fetch([KEY], lambda found, _now: around.ended.append(found), NOW, timeout_ms=1)  # type: ignore[arg-type]
+    _, on_answer = around.asked.pop()
+    fetched = (CommittedOffset(TopicId(b"t" * 16), 0),) * outcomes
+    on_answer(OffsetFetchResponse(0, "", fetched), NOW)
+    assert [type(error) for error in around.ended] == [UnknownServerError] * 2
 
 
 def test_a_commit_that_fails_holds_up_no_other() -> None:
