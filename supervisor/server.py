@@ -197,18 +197,23 @@ class CommandServer:
         members = self._roster.quorum()
         voters = [member for member in members if member.votes]
         others = [voter for voter in voters if voter is not node]
-        ready = [other for other in others if other.state(now.mono_ms) == READY]
+        states = {other.name: self._state_of(other, now) for other in others}
         needed = len(voters) // 2 + 1
         if len(others) < needed:
             return f"{node.name} has not enough peers to be filled anew by: restore its data"
-        if len(ready) < needed:
-            missing = ", ".join(
-                f"{other.name} is {other.state(now.mono_ms)}"
-                for other in others
-                if other not in ready
+        missing = [f"{name} is {state}" for name, state in states.items() if state != READY]
+        if len(others) - len(missing) < needed:
+            return (
+                f"{needed} of the other members of the quorum must be ready for that; "
+                f"{', '.join(missing)}"
             )
-            return f"{needed} of the other members of the quorum must be ready for that; {missing}"
         return ""
+
+    def _state_of(self, node: Node, now: Now) -> str:
+        """Return a node's state; of one that hands over before it ends, and may be emptied, that."""
+        if any(waiting.node is node for waiting in self._restarting):
+            return "being restarted"
+        return node.state(now.mono_ms)
 
     def _add(self, origin: Origin, envelope: Envelope, body: AddNodeRequest, now: Now) -> None:
         text = self._cannot_restart()

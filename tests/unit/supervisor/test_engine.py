@@ -202,6 +202,7 @@ class World:
         death_notices: bool = True,
         coordinators: int = 2,
         growth: Path | None = None,
+        kraft: bool = False,
     ) -> None:
         self.now = Now(100_000, 0)
         self.ports = FakePorts()
@@ -209,7 +210,9 @@ class World:
         self.observer = FakeObserver()
         settings = Settings(
             "test",
-            cluster=ClusterConfig(brokers=1, coordinators=coordinators),
+            cluster=ClusterConfig(mode="kraft")
+            if kraft
+            else ClusterConfig(brokers=1, coordinators=coordinators),
             supervisor=SupervisorConfig(death_notices=death_notices, start_timeout_ms=5_000),
         )
         nodes = tuple(
@@ -651,6 +654,19 @@ def test_a_broker_that_does_not_hand_over_is_restarted_all_the_same(world: World
     assert world.processes.asked_to_end == []
     world.advance(20)
     assert world.processes.asked_to_end == ["broker-1"]
+
+
+def test_two_nodes_are_not_emptied_at_once_while_the_first_hands_over() -> None:
+    world = World(kraft=True)
+    world.connect_all()
+    world.answer_health()
+    assert world.command(RebuildNodeRequest(KEY, NodeName("node-1"))) == []
+    assert world.take(HandOverRequest), "it serves still"
+    assert world.state("node-1") == "ready"
+    [refused] = world.command(RebuildNodeRequest(KEY, NodeName("node-2")))
+    assert isinstance(refused, RebuildNodeResponse)
+    assert "node-1 is being restarted" in refused.text
+    assert world.processes.marked == ["node-1"]
 
 
 def test_a_broker_is_added_answered_when_it_serves_and_ended_for_good(tmp_path: Path) -> None:
