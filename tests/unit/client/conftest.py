@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from random import Random
@@ -165,6 +166,8 @@ class ScriptedCluster:
         self.now = Now(1_000, 1_700_000_000_000)
         self.program: Any = None
         self.lock = RLock()
+        self.turns_max = 200
+        """More than any program needs that is left alone."""
         self.status: int | None = None
         self.brokers = {NodeId(number): True for number in range(1, brokers + 1)}
         self.topics: dict[str, ScriptedTopic] = {}
@@ -267,7 +270,7 @@ class ScriptedCluster:
 
     def settle(self) -> None:
         """Let everything that needs no time happen."""
-        for _ in range(200):
+        for _ in range(self.turns_max):
             if not self.turn():
                 return
         raise AssertionError("the program never comes to rest")
@@ -694,6 +697,7 @@ class ScriptedLoop:
         self._program = program
         self._posted: SimpleQueue[Callable[[Now], None]] = SimpleQueue()
         """As the real loop's: what interrupts ``post`` leaves nothing locked."""
+        cluster.turns_max = sys.maxsize  # a caller's thread may keep it busy, also when time passes
 
     def post(self, fn: Callable[[Now], None]) -> None:
         self._posted.put(fn)
