@@ -218,17 +218,28 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         limit_ms = self._limit_ms(timeout_ms)
         self._wait(lambda done, now: self._program.delete_topics(names, limit_ms, done, now))
 
-    def list_topics(self) -> list[str]:
-        """Return the names of all topics, sorted."""
+    def list_topics(self, *, include_internal: bool = False) -> list[str]:
+        """Return the names of all topics, sorted; of those too that the cluster keeps for itself, if so
+        wished."""
         return self._wait(
-            lambda done, now: self._program.list_topics(self._timeout_ms, done, now), list[str]
+            lambda done, now: self._program.list_topics(
+                self._timeout_ms, done, now, include_internal=include_internal
+            ),
+            list[str],
         )
 
-    def describe_topics(self, topics: Iterable[str] | None = None) -> list[TopicDescription]:
-        """Describe topics, or all: configs, and of each partition leader, ISR and offsets."""
+    def describe_topics(
+        self, topics: Iterable[str] | None = None, *, include_internal: bool = False
+    ) -> list[TopicDescription]:
+        """Describe topics, or all: configs, and of each partition leader, ISR and offsets.
+
+        ``include_internal``: of all, also those that the cluster keeps for itself.
+        """
         names: Sequence[str] | None = None if topics is None else topic_names(topics)
         return self._wait(
-            lambda done, now: self._program.describe_topics(names, self._timeout_ms, done, now),
+            lambda done, now: self._program.describe_topics(
+                names, self._timeout_ms, done, now, include_internal=include_internal
+            ),
             list[TopicDescription],
         )
 

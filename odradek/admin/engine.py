@@ -269,8 +269,10 @@ class AdminEngine(ClientProgram):
         timeout_ms: int,
         on_done: Callable[[list[str] | OdradekError, Now], None],
         now: Now,
+        *,
+        include_internal: bool = False,
     ) -> None:
-        """Tell the names of all topics, sorted."""
+        """Tell the names of all topics, sorted; with those that the cluster keeps for itself, or not."""
 
         def told(body: Message, now: Now) -> None:
             metadata = _metadata(body)
@@ -279,24 +281,35 @@ class AdminEngine(ClientProgram):
             else:
                 on_done(sorted(topic.name for topic in metadata.topics), now)
 
-        self.errands.ask(MetadataRequest(None), told, now, timeout_ms=timeout_ms)
+        request = MetadataRequest(None, include_internal=include_internal)
+        self.errands.ask(request, told, now, timeout_ms=timeout_ms)
 
     def describe_topics(
-        self, names: Sequence[str] | None, timeout_ms: int, on_done: OnTopics, now: Now
+        self,
+        names: Sequence[str] | None,
+        timeout_ms: int,
+        on_done: OnTopics,
+        now: Now,
+        *,
+        include_internal: bool = False,
     ) -> None:
-        """Describe topics (None: all), in the order asked: the metadata, then what leaders say."""
+        """Describe topics (None: all), in the order asked: the metadata, then what leaders say.
+
+        ``include_internal``: of all, also those that the cluster keeps for itself.
+        """
         deadline_ms = now.mono_ms + timeout_ms
         if names is None:
-            self._describe_topics(None, deadline_ms, on_done, now)
+            everything = MetadataRequest(None, include_internal=include_internal)
+            self._describe_topics(everything, deadline_ms, on_done, now)
             return
 
         def describe(some: Sequence[str], on_told: OnTopics, now: Now) -> None:
-            self._describe_topics(some, deadline_ms, on_told, now)
+            self._describe_topics(MetadataRequest(tuple(some)), deadline_ms, on_told, now)
 
         gather_in_pieces(list(dict.fromkeys(names)), describe, on_done, now)
 
     def _describe_topics(
-        self, names: Sequence[str] | None, deadline_ms: int, on_done: OnTopics, now: Now
+        self, request: MetadataRequest, deadline_ms: int, on_done: OnTopics, now: Now
     ) -> None:
         timeout_ms = max(1, deadline_ms - now.mono_ms)
         unknown_until_ms = now.mono_ms + min(timeout_ms, UNKNOWN_TIME_MS)
@@ -318,7 +331,6 @@ class AdminEngine(ClientProgram):
             self._ask_leaders(_Description(metadata, on_done), now)
 
         def ask(now: Now) -> None:
-            request = MetadataRequest(None if names is None else tuple(names))
             self.errands.ask(request, told, now, timeout_ms=timeout_ms)
 
         ask(now)

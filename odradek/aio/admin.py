@@ -85,13 +85,17 @@ class AdminClient:
         """Delete topics and their records."""
         await asyncio.to_thread(self._admin.delete_topics, topics, timeout_ms)
 
-    async def list_topics(self) -> list[str]:
+    async def list_topics(self, *, include_internal: bool = False) -> list[str]:
         """Return the names of all topics, sorted."""
-        return await asyncio.to_thread(self._admin.list_topics)
+        return await asyncio.to_thread(self._admin.list_topics, include_internal=include_internal)
 
-    async def describe_topics(self, topics: Iterable[str] | None = None) -> list[TopicDescription]:
+    async def describe_topics(
+        self, topics: Iterable[str] | None = None, *, include_internal: bool = False
+    ) -> list[TopicDescription]:
         """Describe topics, or all."""
-        return await asyncio.to_thread(self._admin.describe_topics, topics)
+        return await asyncio.to_thread(
+            self._admin.describe_topics, topics, include_internal=include_internal
+        )
 
     async def describe_configs(
         self, config_resources: Iterable[ConfigResource]

@@ -40,7 +40,8 @@ def add_commands(tree: Any) -> None:
 def _rows(admin: AdminClient) -> dict[int, dict[str, object]]:
     cluster = admin.describe_cluster()
     rows: dict[int, dict[str, object]] = {}
-    parts = [part for topic in admin.describe_topics() for part in topic.partitions]
+    topics = admin.describe_topics(include_internal=True)
+    parts = [part for topic in topics for part in topic.partitions]
     for broker in sorted(cluster.brokers, key=lambda one: one.id):
         node = int(broker.id)
         rows[node] = {

@@ -34,10 +34,13 @@ def add_going(parser: argparse.ArgumentParser) -> None:
 
 
 def placed_now(admin: AdminClient) -> dict[TopicPartition, Replicas]:
-    """Return where every partition's replicas are, as they are to be once all moves have ended."""
+    """Return where every partition's replicas are, as they are to be once all moves have ended.
+
+    Those of the cluster's own topics too: offsets and transactions are lost as other records are.
+    """
     now = {
         TopicPartition(topic.name, part.partition): part.replicas
-        for topic in admin.describe_topics()
+        for topic in admin.describe_topics(include_internal=True)
         for part in topic.partitions
     }
     for key, ongoing in admin.list_partition_reassignments().items():

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from odradek import AdminClient, Consumer
+from odradek import AdminClient, Consumer, TopicPartition
 from odradek.testing import Cluster
 from tests.integration.writer import Writer
 
@@ -33,6 +33,8 @@ def test_a_cluster_grows_restarts_and_shrinks_under_load(odradek_cluster: Cluste
     odradek(cluster, "topic", "create", "t", "--partitions", str(PARTITIONS))
     writer = Writer(cluster.bootstrap, "t")
     writer.more(20)
+    with Consumer(bootstrap_servers=cluster.bootstrap, group_id="g") as consumer:
+        consumer.commit({TopicPartition("t", 0): 1})
     for name in ("broker-1", "broker-2", "broker-3"):
         odradek(cluster, "restart", name)
         writer.more(20)
@@ -41,6 +43,9 @@ def test_a_cluster_grows_restarts_and_shrinks_under_load(odradek_cluster: Cluste
     assert "replicas are copied" in plan
     odradek(cluster, "partition", "reassign", "--balance", "--yes")
     writer.more(20)
+    with AdminClient(cluster.bootstrap) as admin:
+        (offsets,) = admin.describe_topics(["__consumer_offsets"])
+        assert any(4 in part.replicas for part in offsets.partitions)
     rows = {row["id"]: row for row in json.loads(odradek(cluster, "broker", "list", "--json"))}
     replicas = [row["replicas"] for row in rows.values()]
     assert sorted(rows) == [1, 2, 3, 4]
@@ -52,7 +57,9 @@ def test_a_cluster_grows_restarts_and_shrinks_under_load(odradek_cluster: Cluste
     with AdminClient(cluster.bootstrap) as admin:
         assert sorted(int(broker.id) for broker in admin.describe_cluster().brokers) == [1, 2, 3]
         (topic,) = admin.describe_topics(["t"])
-        assert all(set(part.replicas) == {1, 2, 3} for part in topic.partitions)
+        (offsets,) = admin.describe_topics(["__consumer_offsets"])
+        partitions = (*topic.partitions, *offsets.partitions)
+        assert all(set(part.replicas) == {1, 2, 3} for part in partitions)
     with Consumer(
         "t",
         bootstrap_servers=cluster.bootstrap,
