@@ -219,8 +219,10 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         self._wait(lambda done, now: self._program.delete_topics(names, limit_ms, done, now))
 
     def list_topics(self, *, include_internal: bool = False) -> list[str]:
-        """Return the names of all topics, sorted; of those too that the cluster keeps for itself, if so
-        wished."""
+        """Return the names of all topics, sorted.
+
+        ``include_internal``: also those that the cluster keeps for itself.
+        """
         return self._wait(
             lambda done, now: self._program.list_topics(
                 self._timeout_ms, done, now, include_internal=include_internal

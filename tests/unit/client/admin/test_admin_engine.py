@@ -201,6 +201,24 @@ def test_a_refusal_is_asked_again_elsewhere(cluster: Any) -> None:
     assert told == [None]
 
 
+@pytest.mark.parametrize("wished", [False, True])
+def test_the_clusters_own_topics_are_told_of_where_that_is_wished(
+    cluster: Any, wished: bool
+) -> None:
+    engine = make(cluster)
+    told: list[Any] = []
+
+    def note(topics: Any, _now: Any) -> None:
+        told.append(topics)
+
+    engine.list_topics(1_000, note, cluster.now, include_internal=wished)
+    engine.describe_topics(None, 1_000, note, cluster.now, include_internal=wished)
+    cluster.settle()
+    asked = [body for _, body in cluster.asked if isinstance(body, MetadataRequest)]
+    of_all = [body.include_internal for body in asked if body.topics is None]
+    assert (told, of_all) == ([[], []], [wished, wished])
+
+
 def test_deleting_and_listing(cluster: Any) -> None:
     engine = make(cluster)
     for name in ("b", "a"):
