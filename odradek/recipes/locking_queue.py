@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -106,24 +107,26 @@ class LockingQueue:
                 return None
 
     def consume(self) -> bool:
-        """Remove the item that was taken. False: none was, or it was lost with its session."""
+        """Remove the item that was taken. False: none was, or it was lost with its session.
+
+        An item whose removal is refused (NoAuthError) is given back: somebody else may be let.
+        """
         item, self._item = self._item, None
         if item is None:
             return False
         transaction = self._client.transaction()
         transaction.delete(joined(self._entries, item.name), item.version)
         transaction.delete(joined(self._taken, item.name))
-        return _all_done(self._commit(transaction))
+        committed = transaction.commit_async()
+        committed.add_done_callback(partial(self._give_back_refused, item))
+        return _all_done(settle(self._client, committed))
 
     def release(self) -> bool:
         """Give the item back. False: none was taken, or it was lost with its session."""
         item, self._item = self._item, None
         if item is None:
             return False
-        transaction = self._client.transaction()
-        transaction.check(joined(self._entries, item.name), item.version)
-        transaction.delete(joined(self._taken, item.name))
-        return _all_done(self._commit(transaction))
+        return _all_done(self._commit(self._releasing(item)))
 
     def holds_lock(self) -> bool:
         """Say whether the item that was taken is still ours, by the coordinator's word."""
@@ -165,6 +168,21 @@ class LockingQueue:
         """Free an item whose taker waits no more, if it comes to be taken."""
         if committed.exception() is None and _all_done(committed.result()):
             delete_quietly(self._client, joined(self._taken, name))
+
+    def _give_back_refused(self, item: _Item, consumed: Future[Outcomes]) -> None:
+        """Free an item that may not be removed: locked it is until our session ends, for nothing."""
+        try:
+            _all_done(consumed.result())
+        except OdradekError:
+            with suppress(OdradekError):  # closed by now: the session takes the lock along
+                self._releasing(item).commit_async()
+
+    def _releasing(self, item: _Item) -> Transaction:
+        """Return what frees the item, unless somebody else has taken it since."""
+        transaction = self._client.transaction()
+        transaction.check(joined(self._entries, item.name), item.version)
+        transaction.delete(joined(self._taken, item.name))
+        return transaction
 
     def _commit(self, transaction: Transaction) -> Outcomes:
         return settle(self._client, transaction.commit_async())

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from odradek.acl import make_acl
 from odradek.coordination.client import CoordinationClient
+from odradek.errors import NoAuthError
 from odradek.recipes.lease import MultiNonBlockingLease, NonBlockingLease
 
 WAIT_S = 10.0
@@ -139,6 +141,24 @@ def test_a_consumer_that_lost_its_session_cannot_consume_anothers_item(
     assert not first.holds_lock()
     assert first.consume() is False
     assert second.holds_lock()
+    assert second.consume() is True
+    assert len(second) == 0
+
+
+def test_an_item_that_may_not_be_removed_is_given_back(
+    ensemble: Any, one: CoordinationClient, two: CoordinationClient
+) -> None:
+    first, second = one.LockingQueue("/lq"), two.LockingQueue("/lq")
+    first.put(b"a")
+    assert first.get(0) == b"a"
+    all_rights = one.get_acls("/lq/entries")[0]
+    one.set_acls("/lq/entries", [make_acl("world", "anyone", read=True, admin=True)])
+    with pytest.raises(NoAuthError):
+        first.consume()
+    assert not first.holds_lock()
+    assert first.consume() is False
+    one.set_acls("/lq/entries", all_rights)
+    assert second.get(WAIT_S) == b"a"
     assert second.consume() is True
     assert len(second) == 0
 
