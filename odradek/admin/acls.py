@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from odradek.admin.pieces import change_in_pieces
 from odradek.arguments import all_of
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of, failure_of, first_failure
@@ -133,16 +134,21 @@ class AclAdmin:
         self, bindings: Sequence[AclBinding], timeout_ms: int, on_done: OnDone, now: Now
     ) -> None:
         """Add bindings; done when that is committed. Adding twice is adding once."""
+        deadline_ms = now.mono_ms + timeout_ms
 
-        def told(body: Message, now: Now) -> None:
-            if not isinstance(body, wire.CreateAclsResponse) or error_of(body):
-                on_done(failure_of(body), now)
-                return
-            on_done(first_failure(body.outcomes), now)
+        def add(some: Sequence[AclBinding], on_added: OnDone, now: Now) -> None:
+            def added(body: Message, now: Now) -> None:
+                if not isinstance(body, wire.CreateAclsResponse) or error_of(body):
+                    on_added(failure_of(body), now)
+                else:
+                    on_added(first_failure(body.outcomes), now)
 
-        asked = tuple(binding.on_the_wire() for binding in bindings)
-        request = wire.CreateAclsRequest(asked, timeout_ms)
-        self._program.errands.ask(request, told, now, timeout_ms=timeout_ms)
+            left_ms = max(1, deadline_ms - now.mono_ms)
+            asked = tuple(binding.on_the_wire() for binding in some)
+            request = wire.CreateAclsRequest(asked, left_ms)
+            self._program.errands.ask(request, added, now, timeout_ms=left_ms)
+
+        change_in_pieces(bindings, add, on_done, now)
 
     def describe(self, wanted: AclFilter, timeout_ms: int, on_done: OnBindings, now: Now) -> None:
         """Tell which bindings there are, sorted."""
@@ -160,20 +166,26 @@ class AclAdmin:
         self, filters: Sequence[AclFilter], timeout_ms: int, on_done: OnBindings, now: Now
     ) -> None:
         """Remove what the filters mean; tells what that was, once it is committed."""
+        deadline_ms = now.mono_ms + timeout_ms
+        removed: list[AclBinding] = []
 
-        def told(body: Message, now: Now) -> None:
-            if not isinstance(body, wire.DeleteAclsResponse) or error_of(body):
-                on_done(failure_of(body), now)
-                return
-            failure = first_failure(body.outcomes)
-            if failure is not None:
-                on_done(failure, now)
-                return
-            on_done([_binding(one) for outcome in body.outcomes for one in outcome.acls], now)
+        def remove(some: Sequence[AclFilter], on_removed: OnDone, now: Now) -> None:
+            def told(body: Message, now: Now) -> None:
+                if not isinstance(body, wire.DeleteAclsResponse) or error_of(body):
+                    on_removed(failure_of(body), now)
+                    return
+                removed.extend(_binding(one) for each in body.outcomes for one in each.acls)
+                on_removed(first_failure(body.outcomes), now)
 
-        asked = tuple(wanted.on_the_wire() for wanted in filters)
-        request = wire.DeleteAclsRequest(asked, timeout_ms)
-        self._program.errands.ask(request, told, now, timeout_ms=timeout_ms)
+            left_ms = max(1, deadline_ms - now.mono_ms)
+            asked = tuple(wanted.on_the_wire() for wanted in some)
+            request = wire.DeleteAclsRequest(asked, left_ms)
+            self._program.errands.ask(request, told, now, timeout_ms=left_ms)
+
+        def ended(error: OdradekError | None, now: Now) -> None:
+            on_done(removed if error is None else error, now)
+
+        change_in_pieces(filters, remove, ended, now)
 
 
 def _binding(told: wire.AclBinding) -> AclBinding:

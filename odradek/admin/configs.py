@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from odradek.admin.pieces import change_in_pieces
 from odradek.arguments import all_of, texts_of
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of, failure_of
@@ -191,22 +192,28 @@ class ConfigAdmin:
         validate_only: bool = False,
     ) -> None:
         """Change configs; done when it is committed. Setting twice is setting once."""
+        deadline_ms = now.mono_ms + timeout_ms
 
-        def altered(body: Message, now: Now) -> None:
-            if not isinstance(body, wire.AlterConfigsResponse) or error_of(body):
-                on_done(failure_of(body), now)
-                return
-            wrong = next((one for one in body.resources if one.error != ErrorCode.NONE), None)
-            if wrong is None:
-                on_done(None, now)
-            else:
-                text = f"{wrong.name or 'all brokers'}: {wrong.text or meaning(wrong.error).text}"
-                on_done(error_for(wrong.error, text), now)
+        def alter(some: Sequence[wire.AlteredConfigs], on_altered: OnDone, now: Now) -> None:
+            def altered(body: Message, now: Now) -> None:
+                on_altered(_first_refused(body), now)
 
-        request = wire.AlterConfigsRequest(
-            tuple(resource.altered() for resource in resources), timeout_ms, validate_only
-        )
-        self._program.errands.ask(request, altered, now, timeout_ms=timeout_ms)
+            left_ms = max(1, deadline_ms - now.mono_ms)
+            request = wire.AlterConfigsRequest(tuple(some), left_ms, validate_only)
+            self._program.errands.ask(request, altered, now, timeout_ms=left_ms)
+
+        change_in_pieces([resource.altered() for resource in resources], alter, on_done, now)
+
+
+def _first_refused(body: Message) -> OdradekError | None:
+    """Return the error of an answer as a whole, else of its first resource that was not changed."""
+    if not isinstance(body, wire.AlterConfigsResponse) or error_of(body):
+        return failure_of(body)
+    for one in body.resources:
+        if one.error != ErrorCode.NONE:
+            text = f"{one.name or 'all brokers'}: {one.text or meaning(one.error).text}"
+            return error_for(one.error, text)
+    return None
 
 
 def _described(body: Message) -> ConfigDescription | OdradekError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from odradek.admin import pieces
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of, failure_of
 from odradek.errors import OdradekError, error_for
@@ -16,9 +17,6 @@ from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import NodeId, TopicPartition
 from transport.wire.messages import Message
 from transport.wire.messages import reassignments as wire
-
-AT_ONCE = 500
-"""Partitions in one request; more go one request after the other."""
 
 
 class OngoingReassignment(NamedTuple):
@@ -32,8 +30,8 @@ class OngoingReassignment(NamedTuple):
 Ongoing = dict[TopicPartition, OngoingReassignment]
 OnDone = Callable[[OdradekError | None, Now], None]
 OnOngoing = Callable[[Ongoing | OdradekError, Now], None]
-Outcomes = dict[TopicPartition, OdradekError | None]
-OnOutcomes = Callable[[Outcomes | OdradekError, Now], None]
+Outcomes = pieces.Outcomes[TopicPartition]
+OnOutcomes = pieces.OnOutcomes[TopicPartition]
 
 
 class PartitionAdmin:
@@ -50,34 +48,24 @@ class PartitionAdmin:
         now: Now,
     ) -> None:
         """Begin reassignments (None: cancel); tells what became of each, not when it has ended."""
-        parts = [
-            wire.Reassignment(
-                key.topic,
-                key.partition,
-                None if nodes is None else tuple(NodeId(node) for node in nodes),
-            )
-            for key, nodes in targets.items()
-        ]
         deadline_ms = now.mono_ms + timeout_ms
-        outcomes: Outcomes = {}
 
-        def told(body: Message, now: Now) -> None:
-            if not isinstance(body, wire.AlterReassignmentsResponse) or error_of(body):
-                on_done(failure_of(body), now)
-                return
-            outcomes.update(_outcomes(body.partitions))
-            ask(now)
+        def ask(some: Sequence[TopicPartition], on_told: OnOutcomes, now: Now) -> None:
+            def told(body: Message, now: Now) -> None:
+                if not isinstance(body, wire.AlterReassignmentsResponse) or error_of(body):
+                    on_told(failure_of(body), now)
+                else:
+                    on_told(_outcomes(body.partitions), now)
 
-        def ask(now: Now) -> None:
-            if len(outcomes) >= len(parts):
-                on_done(outcomes, now)
-                return
             left_ms = max(1, deadline_ms - now.mono_ms)
-            some = tuple(parts[len(outcomes) : len(outcomes) + AT_ONCE])
-            request = wire.AlterReassignmentsRequest(some, left_ms)
+            parts = tuple(_reassignment(key, targets[key]) for key in some)
+            request = wire.AlterReassignmentsRequest(parts, left_ms)
             self._program.errands.ask(request, told, now, timeout_ms=left_ms)
 
-        ask(now)
+        if not targets:
+            on_done({}, now)
+        else:
+            pieces.decide_in_pieces(list(targets), ask, on_done, now)
 
     def ongoing(
         self, topics: Sequence[str] | None, timeout_ms: int, on_done: OnOngoing, now: Now
@@ -109,19 +97,25 @@ class PartitionAdmin:
         unclean: bool = False,
     ) -> None:
         """Elect preferred (or unclean) leaders; tells what became of each partition."""
-
-        def told(body: Message, now: Now) -> None:
-            if not isinstance(body, wire.ElectLeadersResponse) or error_of(body):
-                on_done(failure_of(body), now)
-            else:
-                on_done(_outcomes(body.partitions), now)
-
+        deadline_ms = now.mono_ms + timeout_ms
         kind = wire.ELECT_UNCLEAN if unclean else wire.ELECT_PREFERRED
-        named = (
-            None if partitions is None else tuple((key.topic, key.partition) for key in partitions)
-        )
-        request = wire.ElectLeadersRequest(kind, named, timeout_ms)
-        self._program.errands.ask(request, told, now, timeout_ms=timeout_ms)
+
+        def ask(some: Sequence[TopicPartition] | None, on_told: OnOutcomes, now: Now) -> None:
+            def told(body: Message, now: Now) -> None:
+                if not isinstance(body, wire.ElectLeadersResponse) or error_of(body):
+                    on_told(failure_of(body), now)
+                else:
+                    on_told(_outcomes(body.partitions), now)
+
+            left_ms = max(1, deadline_ms - now.mono_ms)
+            named = None if some is None else tuple((key.topic, key.partition) for key in some)
+            request = wire.ElectLeadersRequest(kind, named, left_ms)
+            self._program.errands.ask(request, told, now, timeout_ms=left_ms)
+
+        if partitions is None:
+            ask(None, on_done, now)
+        else:
+            pieces.decide_in_pieces(partitions, ask, on_done, now)
 
     def drain(
         self, broker_id: int, timeout_ms: int, on_done: OnDone, now: Now, *, draining: bool = True
@@ -145,6 +139,11 @@ class PartitionAdmin:
                 on_done(error_for(code, text), now)
 
         self._program.errands.ask(request, told, now, timeout_ms=timeout_ms)
+
+
+def _reassignment(key: TopicPartition, nodes: Sequence[int] | None) -> wire.Reassignment:
+    replicas = None if nodes is None else tuple(NodeId(node) for node in nodes)
+    return wire.Reassignment(key.topic, key.partition, replicas)
 
 
 def _outcomes(told: Sequence[wire.PartitionOutcome]) -> Outcomes:

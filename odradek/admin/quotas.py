@@ -5,9 +5,10 @@ It must not know of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from odradek.admin.pieces import change_in_pieces
 from odradek.arguments import mapping_of
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of, failure_of, first_failure
@@ -97,16 +98,22 @@ class QuotaAdmin:
         now: Now,
     ) -> None:
         """Change quotas; done when it is committed. Setting twice is setting once."""
+        deadline_ms = now.mono_ms + timeout_ms
 
-        def altered(body: Message, now: Now) -> None:
-            if not isinstance(body, wire.AlterClientQuotasResponse) or error_of(body):
-                on_done(failure_of(body), now)
-                return
-            on_done(first_failure(body.outcomes), now)
+        def alter(some: Sequence[wire.QuotaValues], on_altered: OnDone, now: Now) -> None:
+            def altered(body: Message, now: Now) -> None:
+                if not isinstance(body, wire.AlterClientQuotasResponse) or error_of(body):
+                    on_altered(failure_of(body), now)
+                else:
+                    on_altered(first_failure(body.outcomes), now)
 
-        entries = tuple(
+            left_ms = max(1, deadline_ms - now.mono_ms)
+            request = wire.AlterClientQuotasRequest(tuple(some), left_ms)
+            self._program.errands.ask(request, altered, now, timeout_ms=left_ms)
+
+        entries = [
             wire.QuotaValues(wire.QuotaEntity(*entity), dict(values))
             for entity, values in quotas.items()
-        )
-        request = wire.AlterClientQuotasRequest(entries, timeout_ms)
-        self._program.errands.ask(request, altered, now, timeout_ms=timeout_ms)
+        ]
+        # An entity may have two names, a user's and a client id, and brokers count names.
+        change_in_pieces(entries, alter, on_done, now, names_each=2)

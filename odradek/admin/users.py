@@ -7,9 +7,10 @@ threads.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from odradek.admin.pieces import change_in_pieces
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of, failure_of, first_failure
 from odradek.errors import OdradekError
@@ -144,12 +145,17 @@ class UserAdmin:
         self, changes: tuple[wire.UserChange, ...], timeout_ms: int, on_done: OnDone, now: Now
     ) -> None:
         """Change users; done when it is committed. Setting twice is setting once."""
+        deadline_ms = now.mono_ms + timeout_ms
 
-        def altered(body: Message, now: Now) -> None:
-            if not isinstance(body, wire.AlterUserScramCredentialsResponse) or error_of(body):
-                on_done(failure_of(body), now)
-                return
-            on_done(first_failure(body.outcomes), now)
+        def alter(some: Sequence[wire.UserChange], on_altered: OnDone, now: Now) -> None:
+            def altered(body: Message, now: Now) -> None:
+                if not isinstance(body, wire.AlterUserScramCredentialsResponse) or error_of(body):
+                    on_altered(failure_of(body), now)
+                else:
+                    on_altered(first_failure(body.outcomes), now)
 
-        request = wire.AlterUserScramCredentialsRequest(changes, timeout_ms)
-        self._program.errands.ask(request, altered, now, timeout_ms=timeout_ms)
+            left_ms = max(1, deadline_ms - now.mono_ms)
+            request = wire.AlterUserScramCredentialsRequest(tuple(some), left_ms)
+            self._program.errands.ask(request, altered, now, timeout_ms=left_ms)
+
+        change_in_pieces(changes, alter, on_done, now)
