@@ -119,11 +119,14 @@ def log(data_dir: DataDir, name: str, after: int, *, as_json: bool) -> int:
     told = MetadataVersion(max(1, after))
     while True:
         answer = _ask(holder, told, keys)
-        for delta in answer.deltas:
-            _print_delta(delta, as_json=as_json)
         if not answer.deltas:
             break
-        told = answer.deltas[-1].version
+        for delta in answer.deltas:
+            if delta.version <= told:  # the next question would be this one again
+                text = f"tells of version {delta.version} after version {told}; ask another node"
+                raise Unanswered(f"{holder.name} {text}")
+            _print_delta(delta, as_json=as_json)
+            told = delta.version
     if answer.version > told:
         sys.stderr.write(
             f"odradek: {holder.name} has {_position(answer)} and no changes before it; "

@@ -11,7 +11,11 @@ from supervisor import cli, metadata
 from supervisor.data_dir import DataDir
 from transport.wire.ids import ControllerEpoch, MetadataVersion, NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
-from transport.wire.messages.metadata import FetchImageResponse, RemoveBrokerRecord
+from transport.wire.messages.metadata import (
+    FetchImageResponse,
+    MetadataDelta,
+    RemoveBrokerRecord,
+)
 
 Capture = pytest.CaptureFixture[str]
 NODES = [
@@ -60,6 +64,32 @@ def test_what_two_nodes_hold_otherwise(
     images["node-2"] = images["node-1"]
     assert run(tmp_path, "diff", "node-1", "node-2", "--json") == 0
     assert [each["alone"] for each in json.loads(capsys.readouterr().out)] == [[], []]
+
+
+def test_changes_are_told_once_however_often_a_node_is_asked(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def tell(_node: NodeEndpoints, after: int, _keys: object) -> FetchImageResponse:
+        """Answer as a node whose changes come two at a time, and at the end begin again."""
+        asked.append(after)
+        assert len(asked) < 9, "it goes on for ever"
+        versions = [3, 3] if after == 5 else [after + 1, after + 2]
+        deltas = tuple(
+            MetadataDelta(ControllerEpoch(3), MetadataVersion(one), ()) for one in versions
+        )
+        return FetchImageResponse(0, ControllerEpoch(3), MetadataVersion(9), False, (), deltas)
+
+    monkeypatch.setattr(metadata, "_holders", lambda _data_dir: NODES)
+    monkeypatch.setattr(metadata, "_ask", tell)
+    assert run(tmp_path, "log", "node-1") == 1
+    told = capsys.readouterr()
+    assert [line.split(",")[0] for line in told.out.splitlines()] == [
+        f"version {version}" for version in (2, 3, 4, 5)
+    ]
+    assert told.err == "odradek: node-1 tells of version 3 after version 5; ask another node\n"
+    assert asked == [1, 3, 5]
 
 
 def test_silence_is_the_clusters_and_a_wrong_name_the_callers(
