@@ -11,8 +11,11 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,18 +89,22 @@ def create(folder: Path, names: list[str]) -> int:
         authorized.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise ConfigError(f"cannot make {authorized}: {error.strerror}; name another") from None
-    if not names:
-        _write_new(own, make_keys(CLUSTER_PRINCIPAL)._asdict())
-        print(f"the cluster's keys are in {own}")
-    for name in names:
-        try:
-            keys = make_keys(name, read_keys(own).public)
-        except KeysError as error:
-            raise ConfigError(str(error)) from None
-        path = folder / f"{name}.key"
-        _write_new(path, keys._asdict())
-        write_atomically(authorized / f"{name}{PUBLIC_SUFFIX}", f"{keys.public}\n".encode())
-        print(f"{name} is let in with the keys in {path}")
+    with _alone_in(folder):
+        if not names:
+            _refuse_old(own)
+            _write_secret(own, make_keys(CLUSTER_PRINCIPAL)._asdict())
+            print(f"the cluster's keys are in {own}")
+        for name in names:
+            try:
+                keys = make_keys(name, read_keys(own).public)
+            except KeysError as error:
+                raise ConfigError(str(error)) from None
+            path = folder / f"{name}.key"
+            _refuse_old(path)
+            # The secret comes last: where only that is missing, the command can be given again.
+            write_atomically(authorized / f"{name}{PUBLIC_SUFFIX}", f"{keys.public}\n".encode())
+            _write_secret(path, keys._asdict())
+            print(f"{name} is let in with the keys in {path}")
     return 0
 
 
@@ -124,7 +131,24 @@ def _check_name(name: str, reserved: str) -> None:
         )
 
 
-def _write_new(path: Path, table: dict[str, str]) -> None:
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Let one command at a time make keys here; the next one waits, and sees what it has made."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigError(f"cannot read {folder}: {error.strerror}; name another") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_old(path: Path) -> None:
     if path.exists():
         raise ConfigError(f"{path} is there already; remove it first if it is to be replaced")
+
+
+def _write_secret(path: Path, table: dict[str, str]) -> None:
     write_atomically(path, json.dumps(table, indent=2).encode() + b"\n", mode=0o600, durable=True)

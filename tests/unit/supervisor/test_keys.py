@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nodes.config import EXIT_CONFIG, ConfigError
 from supervisor.cli import main
-from supervisor.data_dir import DataDir
+from supervisor.data_dir import DataDir, write_atomically
 from supervisor.keys import create, show
 from supervisor.launch import Launch, prepare
 from transport.sockets.curve import AUTHORIZED_DIR, read_authorized, read_keys
@@ -40,6 +43,52 @@ def test_keys_that_are_there_are_never_replaced(folder: Path) -> None:
         with pytest.raises(ConfigError, match="is there already; remove it first"):
             create(folder, names)
     assert (folder / "alice.key").read_text() == before
+
+
+@pytest.mark.parametrize("names", [[], ["alice"]], ids=["cluster", "client"])
+def test_of_two_that_make_the_same_keys_at_once_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    folder = tmp_path / "keys"
+    if names:
+        create(folder, [])
+    writes, both_write = threading.Event(), threading.Event()
+
+    def write_slowly(path: Path, *content: bytes, **how: Any) -> None:
+        (both_write if writes.is_set() else writes).set()
+        both_write.wait(0.2)  # in vain, where one waits for the other
+        write_atomically(path, *content, **how)
+
+    monkeypatch.setattr("supervisor.keys.write_atomically", write_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(create, folder, names)
+        assert writes.wait(10)
+        with pytest.raises(ConfigError, match="is there already"):
+            create(folder, names)
+        assert first.result(10) == 0
+    made = read_keys(folder / f"{(names or ['cluster'])[0]}.key")
+    assert made.cluster == read_keys(folder / "cluster.key").public
+    assert read_authorized(folder / AUTHORIZED_DIR) == dict.fromkeys(
+        [made.public][: len(names)], "alice"
+    )
+
+
+def test_a_client_whose_making_was_interrupted_is_made_by_the_next(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def interrupted(path: Path, *content: bytes, **how: Any) -> None:
+        if any(folder.rglob("alice*")):
+            raise KeyboardInterrupt
+        write_atomically(path, *content, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("supervisor.keys.write_atomically", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            create(folder, ["alice"])
+    create(folder, ["alice"])
+    alice = read_keys(folder / "alice.key")
+    assert read_authorized(folder / AUTHORIZED_DIR) == {alice.public: "alice"}
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../x", "odradek", "cluster", "é", "a" * 65])
