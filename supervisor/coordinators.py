@@ -15,6 +15,7 @@ from supervisor import commands
 from supervisor.control import NoSupervisor, ask
 from supervisor.data_dir import DataDir
 from supervisor.ensemble import ask_all_health, change, find_member, leader_of, members_in
+from supervisor.moving import COORDINATOR
 from transport.wire.ids import NodeName
 from transport.wire.messages.cluster import DescribeNodeRequest, DescribeNodeResponse
 from transport.wire.messages.supervision import (
@@ -25,6 +26,8 @@ from transport.wire.messages.supervision import (
 )
 
 SETTLE_MAX_S = 60.0
+BEGIN_MAX_S = 5.0
+"""Until a coordinator that was just started says who it is."""
 LOOK_AGAIN_S = 0.1
 ASK_MAX_MS = 1_000
 END_MAX_MS = 70_000
@@ -33,7 +36,11 @@ FAILED = 1
 
 
 def add(data_dir: DataDir, name: str) -> int:
-    """Let a coordinator vote; without a name start a new one first."""
+    """Let a coordinator vote; without a name start a new one first, or go on with such a one."""
+    if not name:
+        name = _without_vote(data_dir)
+        if name:
+            print(f"{name} was added before and does not vote: this goes on with it")
     if not name:
         try:
             answer = ask(data_dir, AddNodeRequest(commands.key_of(data_dir), coordinator=True))
@@ -97,6 +104,26 @@ def _introduce(data_dir: DataDir, name: str) -> bool:
         if commands.restart(data_dir, stranger) != 0:
             return False
     return True
+
+
+def _without_vote(data_dir: DataDir) -> str:
+    """Return the coordinator of an earlier command that has no vote yet; empty: there is none.
+
+    It may be at its start; one that stays silent is taken for a voter that is down.
+    """
+    cluster = data_dir.read_cluster()
+    added = [] if cluster is None else [one for one in cluster.nodes if one.name in cluster.added]
+    members = [one for one in added if COORDINATOR in one.roles]
+    until_s = time.monotonic() + BEGIN_MAX_S
+    while members:
+        words = ask_all_health(data_dir, members)
+        for member, word in zip(members, words, strict=True):
+            if word is not None and not word.figures.get("raft_voter", 1):
+                return str(member.name)
+        if None not in words or time.monotonic() >= until_s:
+            break
+        time.sleep(LOOK_AGAIN_S)
+    return ""
 
 
 def _is_ready(data_dir: DataDir, name: str) -> bool:

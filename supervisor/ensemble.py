@@ -66,8 +66,8 @@ def add_parser(
         "add",
         help="start one more coordinator, or let an observer vote, once it has caught up",
         description="Start one more coordinator on this host and let it vote. The others are "
-        "restarted in turn, the leader last, so that they know of it. With the name of an observer: "
-        "let that one vote.",
+        "restarted in turn, the leader last, so that they know of it. One that was added before and "
+        "does not vote yet goes on instead. With the name of an observer: let that one vote.",
     )
     added.add_argument("node", metavar="NODE", nargs="?", default="", help="(default: a new one)")
     added.set_defaults(run=lambda given: _coordinators().add(data_dir(given), given.node))

@@ -1,0 +1,98 @@
+"""A command that adds a coordinator, given once more: what is there already is not made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from supervisor import coordinators
+from supervisor.data_dir import Cluster, DataDir
+from supervisor.settings import new_cluster_id
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import Incarnation, NodeId, NodeName
+from transport.wire.messages.cluster import HealthResponse, NodeEndpoints
+from transport.wire.messages.supervision import AddNodeRequest, AddNodeResponse
+
+ADDED = NodeName("coordinator-4")
+NEXT = NodeName("coordinator-5")
+
+
+def node(name: str, *roles: str) -> NodeEndpoints:
+    return NodeEndpoints(NodeId(1), NodeName(name), roles, "tcp://h:1", "tcp://h:2", "tcp://h:3")
+
+
+class Cast:
+    """The supervisor and the coordinators, as a command finds them."""
+
+    def __init__(self, data_dir: DataDir) -> None:
+        self.data_dir = data_dir
+        self.words: list[HealthResponse | None] = []
+        """What those who were added say, from one look to the next; the last one goes on."""
+        self.begun = 0
+        self.voting: list[str] = []
+        nodes = tuple(node(f"coordinator-{number}", "coordinator") for number in (1, 2, 3))
+        more = (node(ADDED, "coordinator", "observer"), node("broker-4", "broker"))
+        added = (ADDED, NodeName("broker-4"))
+        whole = Cluster("c", new_cluster_id(), "zookeeper", (*nodes, *more), added=added)
+        data_dir.write_cluster(whole)
+
+    def ask(self, _: DataDir, body: object, **__: object) -> AddNodeResponse:
+        """Start one more."""
+        assert isinstance(body, AddNodeRequest)
+        self.begun += 1
+        before = self.data_dir.read_cluster()
+        assert before is not None
+        made = node(NEXT, "coordinator", "observer")
+        self.data_dir.write_cluster(before._replace(nodes=(*before.nodes, made)))
+        return AddNodeResponse(ErrorCode.NONE, name=NEXT)
+
+    def health(self, _: DataDir, members: list[NodeEndpoints]) -> list[HealthResponse | None]:
+        """Answer for those who were added."""
+        assert [member.name for member in members] == [ADDED], "nobody else is asked"
+        return [self.words.pop(0) if len(self.words) > 1 else self.words[0]]
+
+    def change(self, _: DataDir, name: str, *, votes: bool) -> int:
+        """Let one vote."""
+        assert votes
+        self.voting.append(name)
+        return 0
+
+
+@pytest.fixture
+def cast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cast:
+    made = Cast(DataDir(tmp_path))
+    monkeypatch.setattr(coordinators, "ask", made.ask)
+    monkeypatch.setattr(coordinators, "change", made.change)
+    monkeypatch.setattr(coordinators, "ask_all_health", made.health)
+    monkeypatch.setattr(coordinators, "_introduce", lambda *_: True)
+    monkeypatch.setattr(coordinators, "settled", lambda _: True)
+    monkeypatch.setattr(coordinators, "LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(coordinators, "BEGIN_MAX_S", 0.2)
+    return made
+
+
+def word(**figures: int) -> HealthResponse:
+    return HealthResponse(0, ADDED, Incarnation(1), "starting", False, False, figures=figures)
+
+
+@pytest.mark.parametrize("silent", [0, 2], ids=["begun", "beginning"])
+def test_a_command_that_broke_off_goes_on_with_who_was_started(
+    cast: Cast, silent: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cast.words = [None] * silent + [word(raft_voter=0)]
+    assert coordinators.add(cast.data_dir, "") == 0
+    assert (cast.begun, cast.voting) == (0, [ADDED])
+    assert "coordinator-4 was added before and does not vote" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("said", [word(raft_voter=1), word(), None], ids=["votes", "old", "down"])
+def test_where_everybody_votes_one_more_is_started(cast: Cast, said: HealthResponse | None) -> None:
+    cast.words = [said]
+    assert coordinators.add(cast.data_dir, "") == 0
+    assert (cast.begun, cast.voting) == (1, [NEXT])
+
+
+def test_who_is_named_is_asked_for_nothing_first(cast: Cast) -> None:
+    assert coordinators.add(cast.data_dir, "coordinator-2") == 0
+    assert (cast.begun, cast.voting) == (0, ["coordinator-2"])
