@@ -10,6 +10,7 @@ from nodes.config import ConfigError
 from supervisor.data_dir import Cluster, DataDir, named
 from supervisor.member import (
     BROKER,
+    BROKERS_MAX,
     CONTROLLER_ID_BASE,
     OBSERVER,
     QUORUM_ID_END,
@@ -66,6 +67,11 @@ class Growth:
     def add_broker(self, rack: str) -> NodeEndpoints:
         """Return a new broker's endpoints, chosen and noted. Raises ConfigError."""
         number = self._next_number(f"{BROKER}-", "node-")
+        if number > BROKERS_MAX:
+            raise ConfigError(
+                "every number that a broker can have was given before: run one more with "
+                "`odradek start --join` and a --data-dir of its own"
+            )
         return self._add(NodeName(f"{BROKER}-{number}"), broker_id(number), (BROKER,), rack)
 
     def add_coordinator(self) -> NodeEndpoints:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nodes.config import ConfigError
 from supervisor.data_dir import Cluster
-from supervisor.member import BROKER, Member, NodePorts
+from supervisor.member import BROKER, JOINED_ID_MIN, Member, NodePorts
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import (
     DescribeNodeRequest,
@@ -20,8 +20,6 @@ from transport.wire.messages.cluster import (
 
 NUMBERS = "/brokers/given"
 """Each write to it gives one number, as the version it makes."""
-FIRST_ID = 1_001
-"""Above what settings and ``broker add`` can give (as Kafka's ``reserved.broker.max.id``)."""
 ASK_MAX_MS = 5_000
 
 
@@ -52,7 +50,7 @@ def take_number(address: str, keys: Path | None) -> NodeId:
     try:
         with CoordinationClient(address, security=keys) as client:
             client.ensure_path(NUMBERS)
-            return NodeId(FIRST_ID - 1 + client.set(NUMBERS, b"").version)
+            return NodeId(JOINED_ID_MIN - 1 + client.set(NUMBERS, b"").version)
     except OdradekError as error:
         raise ConfigError(f"the cluster at {address} gave this broker no number: {error}") from None
 

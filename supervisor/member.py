@@ -17,7 +17,11 @@ CONTROLLER_ID_BASE = 112
 """All nodes share one space of ids, since coordinators can become controllers: those and dedicated
 controllers have the last of what the quorum can have."""
 QUORUM_ID_END = 128
-
+JOINED_ID_MIN = 1_001
+"""Of brokers on hosts that join: above all that settings and ``broker add`` give (as Kafka's
+``reserved.broker.max.id``)."""
+BROKERS_MAX = JOINED_ID_MIN - 1 - (QUORUM_ID_END - OBSERVER_ID_BASE)
+"""Numbers below those, where the ids of the quorum are passed over."""
 
 PORTS_EACH = 4
 """That every node has."""

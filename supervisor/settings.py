@@ -28,6 +28,7 @@ from nodes.config import (
     setting,
 )
 from supervisor.member import (
+    BROKERS_MAX,
     CONTROLLER_ID_BASE,
     LISTENERS,
     OBSERVER,
@@ -69,7 +70,7 @@ class ClusterConfig:
         low=0,
         high=48,
     )
-    brokers: int = setting(3, "room for three replicas", low=1, high=1_000)
+    brokers: int = setting(3, "room for three replicas", low=1, high=BROKERS_MAX)
     host: str = setting("127.0.0.1", "nobody else can reach it until somebody says so")
     bind: str = setting("", "the host itself; others may reach it by another address than its own")
     base_port: int = setting(

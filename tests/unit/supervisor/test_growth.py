@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from nodes.config import ConfigError
 from supervisor.data_dir import Cluster, DataDir
 from supervisor.growth import Growth, members_kept
-from supervisor.member import NodePorts
+from supervisor.member import BROKERS_MAX, JOINED_ID_MIN, NodePorts
 from supervisor.plan import ClusterPlan
-from supervisor.settings import ClusterConfig, HostConfig, Settings
+from supervisor.settings import ClusterConfig, HostConfig, Settings, broker_id, load_settings
 from transport.wire.ids import ClusterId, NodeName
 
 
@@ -32,6 +33,25 @@ def test_brokers_added_and_removed_by_command_stay_so_at_the_next_start(tmp_path
     assert (kept[added.name].id, kept[added.name].rack) == (4, "cellar")
     growth.remove(added.name)
     assert growth.add_broker("").name == "broker-5", "its data directory is not another's"
+
+
+def test_no_broker_gets_a_number_that_one_on_a_host_that_joins_could_have(tmp_path: Path) -> None:
+    settings = Settings("x", cluster=ClusterConfig(brokers=BROKERS_MAX, coordinators=1))
+    nodes = tuple(member.endpoints(NodePorts(1, 2, 3, 4)) for member in settings.members())
+    assert max(node.id for node in nodes) < JOINED_ID_MIN <= broker_id(BROKERS_MAX + 1)
+    data_dir = DataDir(tmp_path)
+    data_dir.write_cluster(Cluster("local", ClusterId("c"), "zookeeper", nodes))
+    growth = Growth(ClusterPlan(settings, ClusterId("c"), "key", tmp_path, nodes), data_dir)
+    with pytest.raises(ConfigError, match="every number that a broker can have was given before"):
+        growth.add_broker("")
+    path = tmp_path / "many.toml"
+    for count in (BROKERS_MAX, BROKERS_MAX + 1):
+        path.write_text(f"[cluster]\nbrokers = {count}\n")
+        if count == BROKERS_MAX:
+            load_settings(str(path))
+        else:
+            with pytest.raises(ConfigError, match="brokers = 937 is above 936; lower it"):
+                load_settings(str(path))
 
 
 @pytest.mark.parametrize(
