@@ -45,6 +45,7 @@ examples:
 """
 _HEADINGS = ("NODE", "STAGE", "EPOCH", "VERSION", "HASH", "ZNODES")
 _IMAGE_UNSEEN = dict.fromkeys(("epoch", "version", "hash", "znodes"))
+_UNREACHABLE = "unreachable"
 _ELSEWHERE = ErrorCode.CLUSTER_AUTHORIZATION_FAILED
 """A node of another host, which knows another key."""
 _LATER = (ErrorCode.NOT_RAFT_LEADER, ErrorCode.REQUEST_TIMED_OUT)
@@ -71,7 +72,13 @@ def add_parser(
         "then move the cluster's image from the znodes to their log. Every change is written to "
         "the znodes as well, until `finish`.",
     )
-    shown = names.add_parser("status", help="show how far it is, and whether all hold the same")
+    shown = names.add_parser(
+        "status",
+        help="show how far it is, and whether all hold the same",
+        description="Show how far each coordinator is, and which image it holds. The exit status is 1 "
+        "where one does not answer, is at another stage than the others, or says otherwise of the "
+        "same version of the image.",
+    )
     shown.add_argument("--json", action="store_true", help="for programs")
     finished = names.add_parser("finish", help="write to the znodes no more: no way back from here")
     returned = names.add_parser("rollback", help="let the znodes hold the image again, and brokers")
@@ -132,7 +139,11 @@ def rollback(data_dir: DataDir) -> int:
 
 
 def status(data_dir: DataDir, *, as_json: bool) -> int:
-    """Print how far the move is, member by member; 1 where two say otherwise of one version."""
+    """Print how far the move is, member by member; 0 where nothing is in the way of the next step.
+
+    1: one does not answer, is at another stage (for a moment while a step is taken), or says
+    otherwise of the same version of the image.
+    """
     rows = [_row(name, answer) for name, answer in _asked(data_dir).items()]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -144,7 +155,8 @@ def status(data_dir: DataDir, *, as_json: bool) -> int:
             print("  ".join(cells).rstrip())
     hashes = {row["version"]: row["hash"] for row in rows}
     same = all(hashes[row["version"]] == row["hash"] for row in rows)
-    return 0 if same and len({row["stage"] for row in rows}) == 1 else FAILED
+    stages = {row["stage"] for row in rows}
+    return 0 if same and len(stages) == 1 and _UNREACHABLE not in stages else FAILED
 
 
 def _cell(value: object) -> str:
@@ -153,7 +165,7 @@ def _cell(value: object) -> str:
 
 def _row(name: str, answer: Message | None) -> dict[str, Any]:
     if not isinstance(answer, MigrateResponse):
-        stage = "unreachable" if answer is None else "not prepared"
+        stage = _UNREACHABLE if answer is None else "not prepared"
         return {"name": name, "stage": stage, **_IMAGE_UNSEEN}
     return {
         "name": name,

@@ -41,6 +41,8 @@ class Coordinators:
         self.leader = "coordinator-1"
         self.stage = Stage.BEGINNING
         self.busy = 0
+        self.away: set[str] = set()
+        self.digests: dict[str, str] = {}
         self.told: list[str] = []
 
     def ask_all(
@@ -51,7 +53,9 @@ class Coordinators:
     def ask_one(self, endpoint: str, body: Message, **_named: Any) -> Message | None:
         return self._answer(self.names[endpoint], body)
 
-    def _answer(self, name: str, body: Message) -> Message:
+    def _answer(self, name: str, body: Message) -> Message | None:
+        if name in self.away:
+            return None
         if isinstance(body, HealthRequest):
             return HealthResponse(
                 0, NodeName(name), Incarnation(1), "ready", name == self.leader, False
@@ -62,7 +66,7 @@ class Coordinators:
         if name not in self.here:
             return MigrateResponse(ELSEWHERE, stage=self.stage)
         if body.to == DESCRIBE:
-            return MigrateResponse(0, stage=self.stage)
+            return MigrateResponse(0, stage=self.stage, digest=self.digests.get(name, ""))
         self.told.append(f"{name}: {Stage(body.to).name}")
         if self.busy:
             self.busy -= 1
@@ -130,6 +134,27 @@ def test_what_was_not_begun_is_said_and_what_differs_is_a_failure(
     assert migrate.status(quorum.data_dir, as_json=True) == 1
     rows = json.loads(capsys.readouterr().out)
     assert [row["version"] for row in rows] == [0, None, None], "what is not seen is null"
+
+
+def test_the_status_is_a_failure_where_not_all_are_seen_at_one_stage_with_one_image(
+    quorum: Coordinators, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quorum.plain.clear()
+    quorum.stage = Stage.MIRRORING
+    assert migrate.status(quorum.data_dir, as_json=True) == 0, "those elsewhere show their stage"
+    capsys.readouterr()
+    quorum.here = set(quorum.names.values())
+    for digests, status in (("aaa", 0), ("aab", 1)):
+        quorum.digests = dict(zip(sorted(quorum.here), digests, strict=True))
+        assert migrate.status(quorum.data_dir, as_json=True) == status
+        rows = json.loads(capsys.readouterr().out)
+        assert "".join(row["hash"] for row in rows) == digests
+    quorum.digests.clear()
+    for away in ({"coordinator-2"}, quorum.here):
+        quorum.away = away
+        assert migrate.status(quorum.data_dir, as_json=True) == 1
+        stages = {row["name"]: row["stage"] for row in json.loads(capsys.readouterr().out)}
+        assert {name for name in stages if stages[name] == "unreachable"} == away
 
 
 def test_a_coordinator_that_does_not_come_back_is_restarted_once(
