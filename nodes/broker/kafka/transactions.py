@@ -12,6 +12,7 @@ from typing import Any
 
 from nodes.broker.kafka.coordination import ask_each, code_of
 from nodes.broker.kafka.exchange import Exchange
+from nodes.core.group.patterns import Patterns
 from transport.gateway.kafka.messages.transactions import (
     AddOffsetsToTxnRequest,
     AddOffsetsToTxnResponse,
@@ -163,18 +164,28 @@ def end_txn(exchange: Exchange) -> None:
 
 
 def list_transactions(exchange: Exchange) -> None:
-    """What this broker coordinates."""
+    """What this broker coordinates; its ids are searched here, for none is told who may not know it."""
     asked: ListTransactionsRequest = exchange.body
     unknown = tuple(state for state in asked.state_filters if state not in STATES)
+    pattern, patterns = asked.transactional_id_pattern or "", Patterns()
+    if pattern and patterns.fault(pattern):
+        error = ErrorCode.INVALID_REGULAR_EXPRESSION
+        exchange.answer(
+            ListTransactionsResponse(error_code=code_of(error), unknown_state_filters=unknown)
+        )
+        return
 
     def then(answer: Any, _payload: object) -> None:
+        told = getattr(answer, "transactions", ())
+        patterns.take([one.transactional_id for one in told])
         listed = tuple(
             ListTransactionsState(
                 transactional_id=one.transactional_id,
                 producer_id=one.producer_id,
                 transaction_state=one.state,
             )
-            for one in getattr(answer, "transactions", ())
+            for one in told
+            if not pattern or one.transactional_id in patterns.found(pattern)
         )
         exchange.answer(
             ListTransactionsResponse(

@@ -1,7 +1,8 @@
-"""Topics found by a pattern, as members of the consumer protocol may subscribe (KIP-848).
+"""Names found by a pattern: topics, as members of the consumer protocol may subscribe (KIP-848), and
+transactional ids, as administrators list them (KIP-1152).
 
 RE2 searches in a time that is linear in the name, whatever the pattern, and bounds what a pattern may
-cost: a stranger's cannot hold up the coordinator.  It is imported when somebody first subscribes so.
+cost: a stranger's cannot hold up the coordinator.  It is imported when somebody first asks so.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ KEPT_MAX = 1_000
 
 
 class Patterns:
-    """Those that members subscribe by, and what each finds among the topics there are."""
+    """Those that are asked for, and what each finds among the names there are."""
 
     def __init__(self) -> None:
         self._compiled: dict[str, Any] = {}
         self._found: dict[str, frozenset[str]] = {}
-        self._topics: Collection[str] = ()
+        self._names: Collection[str] = ()
 
-    def take(self, topics: Collection[str]) -> None:
-        """Take over which topics there are."""
-        self._topics = topics
+    def take(self, names: Collection[str]) -> None:
+        """Take over which names there are."""
+        self._names = names
         self._found = {}
 
     def fault(self, pattern: str) -> str:
@@ -43,11 +44,11 @@ class Patterns:
         return ""
 
     def found(self, pattern: str) -> frozenset[str]:
-        """Return the topics whose whole name is what the pattern says."""
+        """Return the names that are, as a whole, what the pattern says."""
         known = self._found.get(pattern)
         if known is None:
             whole = self._compile(pattern).fullmatch
-            known = frozenset(name for name in self._topics if whole(name))
+            known = frozenset(name for name in self._names if whole(name))
             _keep(self._found, pattern, known)
         return known
 

@@ -546,6 +546,50 @@ def test_open_transactions_are_described_by_topic() -> None:
     assert absent.error_code == ErrorCode.TRANSACTIONAL_ID_NOT_FOUND
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        (None, ["shop-1", "shop-2", "my-shop-1"]),
+        ("", ["shop-1", "shop-2", "my-shop-1"]),
+        ("shop-.*", ["shop-1", "shop-2"]),
+        ("shop", []),
+        (".*1$", ["shop-1", "my-shop-1"]),
+    ],
+)
+def test_transactions_are_listed_by_a_pattern_of_the_whole_id(
+    pattern: str | None, found: list[str]
+) -> None:
+    def coordinator(asked: native_transactions.ListTransactionsRequest) -> Message:
+        assert asked == native_transactions.ListTransactionsRequest(("Ongoing",), (), 5)
+        ids = ("shop-1", "shop-2", "my-shop-1")
+        listed = (
+            native_transactions.ListedTransaction(each, ProducerId(7), "Ongoing") for each in ids
+        )
+        return native_transactions.ListTransactionsResponse(0, tuple(listed))
+
+    body = foreign.ListTransactionsRequest(
+        state_filters=("Ongoing",),
+        producer_id_filters=(),
+        duration_filter=5,
+        transactional_id_pattern=pattern,
+    )
+    told = exchanged(transactions.list_transactions, 2, body, coordinator).told
+    assert told.error_code == 0
+    assert [one.transactional_id for one in told.transaction_states] == found
+
+
+def test_what_is_no_pattern_lists_nothing() -> None:
+    def coordinator(asked: object) -> Message:
+        raise AssertionError(asked)
+
+    body = foreign.ListTransactionsRequest(
+        state_filters=("Ongoing", "Odd"), producer_id_filters=(), transactional_id_pattern="shop-("
+    )
+    told = exchanged(transactions.list_transactions, 2, body, coordinator).told
+    assert told.error_code == ErrorCode.INVALID_REGULAR_EXPRESSION
+    assert (told.unknown_state_filters, told.transaction_states) == (("Odd",), ())
+
+
 def test_who_writes_is_told_by_partition() -> None:
     def coordinator(asked: native_transactions.DescribeProducersRequest) -> Message:
         return native_transactions.DescribeProducersResponse(

@@ -142,7 +142,7 @@ APIS: dict[ApiKey, Spoken] = {
     ApiKey.DESCRIBE_PRODUCERS: Spoken(0, 0, 0, "transactions", "DescribeProducers"),
     ApiKey.UNREGISTER_BROKER: Spoken(0, 0, 0, "cluster", "UnregisterBroker"),
     ApiKey.DESCRIBE_TRANSACTIONS: Spoken(0, 0, 0, "transactions", "DescribeTransactions"),
-    ApiKey.LIST_TRANSACTIONS: Spoken(0, 1, 0, "transactions", "ListTransactions"),
+    ApiKey.LIST_TRANSACTIONS: Spoken(0, 2, 0, "transactions", "ListTransactions"),
     ApiKey.CONSUMER_GROUP_HEARTBEAT: Spoken(1, 1, 0, "consumer_groups", "ConsumerGroupHeartbeat"),
     ApiKey.CONSUMER_GROUP_DESCRIBE: Spoken(0, 1, 0, "consumer_groups", "ConsumerGroupDescribe"),
     ApiKey.LIST_CONFIG_RESOURCES: Spoken(0, 1, 0, "configs", "ListConfigResources"),

@@ -79,11 +79,15 @@ class EndTxnResponse(Struct, kw_only=True):
 
 
 class ListTransactionsRequest(Struct, kw_only=True):
-    """To one broker: what you coordinate. Empty filters let all pass."""
+    """To one broker: what you coordinate. Empty filters let all pass.
+
+    ``transactional_id_pattern`` (KIP-1152): of the whole id.
+    """
 
     state_filters: tuple[Text, ...]
     producer_id_filters: tuple[Int64, ...]
     duration_filter: Annotated[Int64, Versions(1)] = -1
+    transactional_id_pattern: Annotated[Text | None, Versions(2)] = None
 
 
 class ListTransactionsState(Struct, kw_only=True):
