@@ -148,7 +148,7 @@ class BrokerConfig:
         16, "spreads groups over a small cluster's brokers; Kafka's 50 would only cost", low=1
     )
     offsets_topic_replication_factor: int = setting(
-        3, "Kafka's; clamped to the brokers there are", low=1, high=32
+        3, "Kafka's; as many as there are brokers until there are more", low=1, high=32
     )
     offsets_retention_minutes: int = setting(10_080, "Kafka's: seven days", low=1)
     group_session_timeout_min_ms: int = setting(
@@ -171,6 +171,9 @@ class BrokerConfig:
         "spreads coordinators over a small cluster's brokers; Kafka's 50 is for hundreds",
         low=1,
         high=1_000,
+    )
+    transaction_state_replication_factor: int = setting(
+        3, "Kafka's; as many as there are brokers until there are more", low=1, high=32
     )
 
 

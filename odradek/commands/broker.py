@@ -126,7 +126,8 @@ def drained(given: argparse.Namespace, admin: AdminClient, node: int) -> bool:
         node not in replicas for replicas in before.values()
     ):
         raise ValueError(f"there is no broker {node}; see `odradek broker list`")
-    plan = moves(before, away_from(before, racks, [node]))
+    own = set(admin.list_topics(include_internal=True)) - set(admin.list_topics())
+    plan = moves(before, away_from(before, racks, [node], may_shrink=own))
     show(plan)
     if not agreed(given):
         return False

@@ -8,7 +8,7 @@ that has one already unless it comes from there; leaderships are evened out by t
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from transport.wire.ids import TopicPartition
@@ -38,17 +38,24 @@ def moves(before: Mapping[TopicPartition, Replicas], after: Placement) -> list[M
 
 
 def away_from(
-    placed: Mapping[TopicPartition, Replicas], racks: Mapping[int, str], leaving: Iterable[int]
+    placed: Mapping[TopicPartition, Replicas],
+    racks: Mapping[int, str],
+    leaving: Iterable[int],
+    *,
+    may_shrink: Container[str] = (),
 ) -> Placement:
     """Return a placement without the brokers that leave; nothing else moves.
 
-    ``racks``: every live broker and its rack. ValueError: too few would be left.
+    ``racks``: every live broker and its rack. ``may_shrink``: topics that have fewer replicas where
+    there are no other brokers for them. ValueError: too few would be left.
     """
     gone = frozenset(leaving)
     plan = _Plan(placed, {node: rack for node, rack in racks.items() if node not in gone})
     for key, replicas in placed.items():
         for node in replicas:
-            if node in gone and not plan.move(key, node):
+            if node not in gone or plan.move(key, node):
+                continue
+            if key.topic not in may_shrink or not plan.give_up(key, node):
                 raise ValueError(
                     f"{key.topic}-{key.partition} has {len(replicas)} replicas: without broker "
                     f"{node} there are not enough others; add a broker first"
@@ -103,6 +110,13 @@ class _Plan:
         if node in self._counts:
             self._counts[node] -= 1
         return True
+
+    def give_up(self, key: TopicPartition, node: int) -> bool:
+        """Leave a partition with one replica fewer; False: it is the last one."""
+        others = tuple(other for other in self.placed[key] if other != node)
+        if others:
+            self.placed[key] = others
+        return bool(others)
 
     def even_out(self) -> None:
         """Move replicas until no broker has two more than another that may have one of them."""

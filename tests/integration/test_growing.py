@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from odradek import AdminClient, Consumer, TopicPartition
-from odradek.testing import Cluster
+from odradek.testing import Cluster, wait_until
 from tests.integration.writer import Writer
 
 ODRADEK = Path(sys.executable).parent / "odradek"
@@ -68,3 +68,32 @@ def test_a_cluster_grows_restarts_and_shrinks_under_load(odradek_cluster: Cluste
     ) as consumer:
         read = {int(record.value) for record in consumer if record.value is not None}
     assert set(writer.acked) <= read
+
+
+def own_replicas(cluster: Cluster) -> set[tuple[int, ...]]:
+    """The replicas in sync of what the cluster keeps of groups, of all partitions."""
+    with AdminClient(cluster.bootstrap) as admin:
+        (offsets,) = admin.describe_topics(["__consumer_offsets"])
+    return {tuple(sorted(part.isr)) for part in offsets.partitions}
+
+
+def test_what_is_kept_of_groups_grows_and_shrinks_with_the_cluster() -> None:
+    committed = {TopicPartition("t", 0): 7}
+    with Cluster.start(brokers=1, coordinators=1) as cluster:
+        odradek(cluster, "topic", "create", "t")
+        with Consumer(bootstrap_servers=cluster.bootstrap, group_id="g") as consumer:
+            consumer.commit(committed)
+        assert own_replicas(cluster) == {(1,)}
+        odradek(cluster, "broker", "add")
+        wait_until(lambda: own_replicas(cluster) == {(1, 2)}, "both keep it")
+        cluster.freeze("broker-1")
+        with AdminClient(cluster.bootstrap) as admin:
+            kept = admin.list_consumer_group_offsets("g")
+        assert {key: offset.offset for key, offset in kept.items()} == committed
+        cluster.thaw("broker-1")
+        wait_until(lambda: own_replicas(cluster) == {(1, 2)}, "it is back")
+        plan = odradek(cluster, "broker", "remove", "2", "--yes")
+        assert "1,2 -> 1" in plan
+        assert own_replicas(cluster) == {(1,)}
+        with Consumer(bootstrap_servers=cluster.bootstrap, group_id="g") as consumer:
+            assert consumer.committed(TopicPartition("t", 0)) == 7

@@ -5,6 +5,8 @@ from __future__ import annotations
 from nodes.broker.partitions.replica import ReplicaState
 from nodes.broker.replicas import Replicas
 from nodes.coordinator.server import CoordinatorServer
+from nodes.core.controller.image import ClusterImage
+from nodes.core.controller.names import CONSUMER_OFFSETS, TRANSACTION_STATE
 from tests.simulation.cluster import Cluster, coordinator_of
 from tests.transcripts.ensemble import serves
 
@@ -16,7 +18,8 @@ def are_up(cluster: Cluster, names: list[str]) -> bool:
 
 
 def brokers_are_whole(cluster: Cluster) -> bool:
-    """Tell whether every broker serves, and every replica of every partition is in sync."""
+    """Tell whether every broker serves, and every replica of every partition is in sync; those too that
+    the cluster's own topics are given as brokers join."""
     names = cluster.names("broker")
     image = cluster.transitions.image
     if image is None or not are_up(cluster, names):
@@ -26,10 +29,24 @@ def brokers_are_whole(cluster: Cluster) -> bool:
         ready = server.is_ready() and not server._stopping
         if not ready or server.context.image.position != image.position:
             return False
-    return all(
+    return _own_topics_have_grown(cluster, image) and all(
         set(record.isr) == set(record.replicas) and record.leader >= 0
         for partitions in image.partitions.values()
         for record in partitions.values()
+    )
+
+
+def _own_topics_have_grown(cluster: Cluster, image: ClusterImage) -> bool:
+    broker = cluster.shape.broker
+    wanted = {
+        CONSUMER_OFFSETS: broker.offsets_topic_replication_factor,
+        TRANSACTION_STATE: broker.transaction_state_replication_factor,
+    }
+    there = len(image.placeable_brokers())
+    return all(
+        len(record.replicas) >= min(wanted[name], there)
+        for name in wanted.keys() & image.topic_ids.keys()
+        for record in image.partitions[image.topic_ids[name]].values()
     )
 
 

@@ -128,6 +128,8 @@ class Controller:
             default_replication_factor=broker.default_replication_factor,
             producer_id_block=broker.producer_id_block,
             min_insync_replicas=broker.min_insync_replicas,
+            offsets_topic_replication_factor=broker.offsets_topic_replication_factor,
+            transaction_state_replication_factor=broker.transaction_state_replication_factor,
             piece_records=broker.controller_piece_records,
         )
         self._core = ControllerCore(

@@ -43,9 +43,8 @@ from transport.wire.messages.transactions import (
     TransactionPartition,
 )
 
-REPLICATION_FACTOR = 3
 MIN_INSYNC_REPLICAS = 2
-"""Kafka's; both are clamped to the brokers there are."""
+"""Kafka's; no more than there are replicas."""
 
 Handlers = dict[type[Message], Callable[[Request, Now], None]]
 
@@ -71,7 +70,7 @@ class Transactions:
         new = NewTopic(
             TRANSACTION_STATE,
             config.transaction_state_partitions,
-            REPLICATION_FACTOR,
+            config.transaction_state_replication_factor,
             {
                 "cleanup.policy": "compact",
                 "min.insync.replicas": str(MIN_INSYNC_REPLICAS),

@@ -28,6 +28,7 @@ from nodes.core.controller.events import (
 )
 from nodes.core.controller.formats import formats_in, refusal_of
 from nodes.core.controller.image import ClusterImage
+from nodes.core.controller.internal_topics import InternalTopics
 from nodes.core.controller.isr import IsrChanges, is_current_broker
 from nodes.core.controller.leaders import Leaders
 from nodes.core.controller.partitions import decide_addition, is_explicit
@@ -206,6 +207,7 @@ class ControllerCore:
         self._topics = Topics(settings, new_topic_id)
         self._elections = Elections(settings)
         self._leaders = Leaders(self._elections)
+        self._internal_topics = InternalTopics(self._elections, settings)
         self._image = image.copied()
         self._version: MetadataVersion = image.position.version
         self._live: LiveBrokers | None = None
@@ -228,8 +230,18 @@ class ControllerCore:
         self._has_unfinished = False
         """A predecessor has left topics half made, and nobody was there to lead the rest of them."""
         self._resigned = False
+        self._decide = self._decisions()
+        self._on: dict[type, Callable[[Any, ControllerEffects], None]] = {
+            LiveBrokers: self._on_live_brokers,
+            BalanceDue: self._on_balance_due,
+            Asked: self._on_asked,
+            Committed: self._on_committed,
+            Resigned: self._on_resigned,
+        }
+
+    def _decisions(self) -> dict[type[Message], Callable[[ClusterImage, Any], Decision]]:
         in_sync = IsrChanges(self._elections)
-        self._decide: dict[type[Message], Callable[[ClusterImage, Any], Decision]] = {
+        return {
             CreateTopicsRequest: self._topics.decide_creation,
             DeleteTopicsRequest: decide_deletion,
             CreatePartitionsRequest: decide_addition,
@@ -246,13 +258,6 @@ class ControllerCore:
             AlterPartitionRequest: in_sync.decide,
             ReplicasFailedRequest: in_sync.decide_failures,
             AllocateProducerIdsRequest: self._decide_producer_ids,
-        }
-        self._on: dict[type, Callable[[Any, ControllerEffects], None]] = {
-            LiveBrokers: self._on_live_brokers,
-            BalanceDue: self._on_balance_due,
-            Asked: self._on_asked,
-            Committed: self._on_committed,
-            Resigned: self._on_resigned,
         }
 
     def requests(self) -> frozenset[type[Message]]:
@@ -307,7 +312,11 @@ class ControllerCore:
         self._decide_unasked(LiveBrokers, self._decide_liveness())
 
     def _on_balance_due(self, _event: BalanceDue, _effects: ControllerEffects) -> None:
-        self._decide_unasked(BalanceDue, self._in_pieces(self._leaders.decide_balance(self._image)))
+        self._decide_unasked(BalanceDue, self._in_pieces(self._balance()))
+
+    def _balance(self) -> Iterator[MetadataRecord]:
+        yield from self._leaders.decide_balance(self._image)
+        yield from self._internal_topics.decide_growth(self._image)
 
     def _decide_unasked(
         self, event: type[LiveBrokers | BalanceDue], records: Iterable[MetadataRecord | Pause]
@@ -470,6 +479,7 @@ class ControllerCore:
                 yield from decide_completion(self._image)
                 self._has_unfinished = any(unfinished_topics(self._image))
                 self._taken_over = True
+            yield from self._in_pieces(self._internal_topics.decide_growth(self._image))
 
     @staticmethod
     def _in_pieces(records: Iterable[MetadataRecord]) -> Iterator[MetadataRecord | Pause]:

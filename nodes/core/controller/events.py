@@ -32,6 +32,8 @@ class ControllerSettings:
     num_partitions: int = 1
     default_replication_factor: int = 1
     min_insync_replicas: int = 1
+    offsets_topic_replication_factor: int = 3
+    transaction_state_replication_factor: int = 3
     producer_id_block: int = 1_000
     commit_bytes_max: int = 512 * 1024
     """Half of a znode request's limit (1 MiB): sizes are estimated, from above."""
@@ -51,7 +53,8 @@ class LiveBrokers(NamedTuple):
 
 
 class BalanceDue(NamedTuple):
-    """It is time to look whether brokers lead what they are preferred for."""
+    """It is time to look whether brokers lead what they are preferred for, and whether the cluster's
+    own topics have the replicas that are configured."""
 
 
 class Asked(NamedTuple):

@@ -1,4 +1,4 @@
-"""Which brokers get the replicas of a new partition; the first is the preferred leader.
+"""Which brokers get the replicas of a new partition, or further ones; the first leads by preference.
 
 Leaders rotate evenly over the brokers within the topic, then within the cluster; the replicas of a
 partition are on different brokers and, as far as there are racks, in different racks.  No chance is
@@ -57,17 +57,32 @@ class Placement:
         turn, stride = self._placed % len(ring), self._placed // len(ring)
         first = min(range(len(ring)), key=lambda i: self._leader_cost(i, turn))
         chosen = [ring[first]]
-        while len(chosen) < replication_factor:
-            if len(chosen) == len(self._ring):
-                ring = self._away
-            free = [i for i in range(len(ring)) if ring[i] not in chosen]
-            used_racks = Counter(self._racks[node] for node in chosen)
-            cost_of = partial(self._follower_cost, ring, first + 1 + stride, used_racks)
-            chosen.append(ring[min(free, key=cost_of)])
+        self._add_followers(chosen, replication_factor, first + 1 + stride)
         self._placed += 1
         self._topic.add(chosen)
         self._cluster.add(chosen)
         return tuple(chosen)
+
+    def extend(self, replicas: Sequence[NodeId], replication_factor: int) -> tuple[NodeId, ...]:
+        """Return a partition's replicas with more behind them, up to that many; needs the brokers."""
+        chosen = list(replicas)
+        self._add_followers(chosen, replication_factor, self._placed)
+        self._placed += 1
+        added = chosen[len(replicas) :]
+        self._topic.replicas.update(added)
+        self._cluster.replicas.update(added)
+        return tuple(chosen)
+
+    def _add_followers(self, chosen: list[NodeId], replication_factor: int, start: int) -> None:
+        while len(chosen) < replication_factor:
+            ring = self._ring
+            free = [i for i in range(len(ring)) if ring[i] not in chosen]
+            if not free:
+                ring = self._away
+                free = [i for i in range(len(ring)) if ring[i] not in chosen]
+            used_racks = Counter(self._racks[node] for node in chosen if node in self._racks)
+            cost_of = partial(self._follower_cost, ring, start, used_racks)
+            chosen.append(ring[min(free, key=cost_of)])
 
     def _leader_cost(self, i: int, turn: int) -> tuple[int, int, int]:
         node = self._ring[i]

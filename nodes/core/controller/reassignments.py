@@ -7,8 +7,6 @@ same record (:meth:`Elections.settled`): no replica is given up before its succe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from msgspec.structs import replace
 
 from nodes.core.controller.elections import Elections
@@ -62,7 +60,7 @@ class Reassignments:
     def _judge(
         self, image: ClusterImage, wanted: Reassignment, record: PartitionRecord
     ) -> PartitionRecord | Refused:
-        before = tuple(node for node in record.replicas if node not in record.adding)
+        before = settled_replicas(record)
         target = wanted.replicas
         if target is None:
             if not (record.adding or record.removing):
@@ -73,17 +71,21 @@ class Reassignments:
             complaint = assignment_complaint(image, (target,))
             if complaint is not None:
                 return ErrorCode.INVALID_REPLICA_ASSIGNMENT, complaint
-        after = _reassigned(record, before, target)
+        after = reassigned(record, target)
         if not after.isr:
             text = "none of these brokers is in sync: there would be no replica with the records"
             return ErrorCode.INVALID_REPLICA_ASSIGNMENT, text
         return after
 
 
-def _reassigned(
-    record: PartitionRecord, before: Sequence[NodeId], target: tuple[NodeId, ...]
-) -> PartitionRecord:
-    """Return the record on its way from ``before`` to ``target``, the target's replicas first."""
+def settled_replicas(record: PartitionRecord) -> tuple[NodeId, ...]:
+    """Return the replicas that were there before the reassignment under way, if there is one."""
+    return tuple(node for node in record.replicas if node not in record.adding)
+
+
+def reassigned(record: PartitionRecord, target: tuple[NodeId, ...]) -> PartitionRecord:
+    """Return the record on its way to ``target``, the target's replicas first."""
+    before = settled_replicas(record)
     adding = tuple(node for node in target if node not in before)
     removing = tuple(node for node in before if node not in target)
     replicas = (*target, *removing)

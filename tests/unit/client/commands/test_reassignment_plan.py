@@ -51,6 +51,14 @@ def test_too_few_would_be_left() -> None:
         away_from(placed((1, 2, 3)), dict.fromkeys((1, 2, 3), ""), [3])
 
 
+def test_what_has_as_many_replicas_as_there_are_brokers_has_fewer_then() -> None:
+    brokers = dict.fromkeys((1, 2, 3), "")
+    after = away_from(placed((1, 2, 3), (3, 1)), brokers, [3], may_shrink={"t"})
+    assert list(after.values()) == [(1, 2), (2, 1)], "what can move moves"
+    with pytest.raises(ValueError, match="add a broker"):
+        away_from(placed((3,)), {3: ""}, [3], may_shrink={"t"})
+
+
 def test_replicas_stay_in_different_racks() -> None:
     brokers = {1: "a", 2: "a", 3: "b", 4: "b"}
     before = placed(*[(1, 3), (3, 1)] * 6)
