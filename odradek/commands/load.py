@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
+from odradek.commands.counting import counted
 from odradek.consumer.client import Consumer
 from odradek.errors import ClientTimeoutError
 from odradek.producer.client import Producer
@@ -155,7 +156,7 @@ def consume(
             if read >= records:
                 break
         if read < records:
-            raise ClientTimeoutError(f"only {read} of {records} records came")
+            raise ClientTimeoutError(f"only {read} of {counted(records, 'record')} came")
         progress(read, size_bytes)
         return Report(read, size_bytes, _since(began_ns), latencies)
     while read < records:
@@ -163,7 +164,7 @@ def consume(
         polled = consumer.poll(WAIT_S * 1000, POLL_RECORDS)
         latencies.append(time.monotonic_ns() - poll_ns)
         if not polled:
-            raise ClientTimeoutError(f"only {read} of {records} records came")
+            raise ClientTimeoutError(f"only {read} of {counted(records, 'record')} came")
         for batch in polled.values():
             batch_bytes = 0
             for record in batch:
@@ -204,7 +205,9 @@ def end_to_end(
             polled = consumer.poll(WAIT_S * 1000, POLL_RECORDS)
             now_ns = time.monotonic_ns()
             if not polled:
-                raise ClientTimeoutError(f"only {len(latencies)} of {shape.records} records came")
+                raise ClientTimeoutError(
+                    f"only {len(latencies)} of {counted(shape.records, 'record')} came"
+                )
             for batch in polled.values():
                 latencies.extend(now_ns - _DUE_NS.unpack_from(one.value)[0] for one in batch)
                 progress(len(batch), len(batch) * shape.value_bytes)

@@ -172,7 +172,7 @@ def _elect(given: argparse.Namespace, admin: AdminClient) -> None:
         print(json.dumps(rows))
         return
     done = sum(error is None for error in outcomes.values())
-    print(f"elected {done} leaders")
+    print(f"elected {counted(done, 'leader')}")
     wrong = [error for error in told.values() if error is not None]
     if wrong:
         raise OdradekError("; ".join(wrong[:5]))

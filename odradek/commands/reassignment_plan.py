@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from odradek.commands.counting import counted
 from transport.wire.ids import TopicPartition
 
 Replicas = tuple[int, ...]
@@ -57,8 +58,8 @@ def away_from(
                 continue
             if key.topic not in may_shrink or not plan.give_up(key, node):
                 raise ValueError(
-                    f"{key.topic}-{key.partition} has {len(replicas)} replicas: without broker "
-                    f"{node} there are not enough others; add a broker first"
+                    f"{key.topic}-{key.partition} has {counted(len(replicas), 'replica')}: without "
+                    f"broker {node} there are not enough others; add a broker first"
                 )
     return plan.placed
 
