@@ -3,7 +3,7 @@
 One pass, in steps: it reads the headers of all that is to be cleaned (which transactions were
 aborted?), maps the keys of the dirty part to their newest offsets, and writes the segments anew,
 several small ones into one.  It runs in the disk pool and touches no segment of the log; the log
-takes over what it has written (``partition_log``), group by group.
+takes over what it has written (``segment_swap``), group by group.
 
 What goes: records that a later one with the same key supersedes, records of aborted transactions,
 records without a key; tombstones and markers once their delete horizon has passed.  What stays

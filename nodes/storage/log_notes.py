@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from struct import Struct
 from typing import NamedTuple
 
-from nodes.storage.disk import Disk
 from nodes.storage.log_files import (
     EPOCHS_NAME,
     METADATA_NAME,
@@ -20,6 +19,7 @@ from nodes.storage.log_files import (
     encode_metadata,
     snapshot_name,
 )
+from nodes.storage.log_folder import LogFolder
 from transport.wire.checksum import crc32c
 from transport.wire.ids import Offset, TopicId
 
@@ -40,28 +40,21 @@ class Note(NamedTuple):
 class LogNotes:
     """Of one log. Raises StorageError as the disk does."""
 
-    __slots__ = ("_disk", "_folder", "_has_metadata", "_metadata_dirty", "_snapshots", "topic_id")
+    __slots__ = ("_folder", "_has_metadata", "_metadata_dirty", "_snapshots", "topic_id")
 
     def __init__(
         self,
-        disk: Disk,
-        folder: str,
+        folder: LogFolder,
         topic_id: TopicId | None,
         snapshots: Iterable[Offset],
         *,
-        has_folder: bool,
         has_metadata: bool,
     ) -> None:
-        self._disk = disk
         self._folder = folder
         self._has_metadata = has_metadata
-        self._metadata_dirty = has_folder
+        self._metadata_dirty = folder.exists
         self._snapshots = sorted(snapshots)
         self.topic_id = topic_id
-
-    def relocate(self, folder: str) -> None:
-        """The folder has another name now."""
-        self._folder = folder
 
     # Whose it is
 
@@ -77,8 +70,7 @@ class LogNotes:
 
     def _write_metadata(self, *, durable: bool) -> None:
         if self.topic_id is not None:
-            data = encode_metadata(self.topic_id)
-            self._disk.write_file(f"{self._folder}/{METADATA_NAME}", data, durable=durable)
+            self._folder.write(METADATA_NAME, encode_metadata(self.topic_id), durable=durable)
             self._has_metadata = True
         self._metadata_dirty = not durable
 
@@ -86,8 +78,7 @@ class LogNotes:
 
     def write_epochs(self, epochs: list[EpochEntry]) -> None:
         """Write the leader epochs; never synced."""
-        data = encode_epochs(epochs)
-        self._disk.write_file(f"{self._folder}/{EPOCHS_NAME}", data, durable=False)
+        self._folder.write(EPOCHS_NAME, encode_epochs(epochs), durable=False)
 
     # Producers
 
@@ -95,7 +86,7 @@ class LogNotes:
         """Return (offset, content) of the newest whole snapshot within these offsets."""
         for offset in reversed(self._snapshots):
             if start <= offset <= end:
-                data = self._disk.read_file(self._path_of(offset)) or b""
+                data = self._folder.read(snapshot_name(offset)) or b""
                 if len(data) >= _CRC.size and _CRC.unpack_from(data)[0] == crc32c(
                     data[_CRC.size :]
                 ):
@@ -110,13 +101,13 @@ class LogNotes:
         Beside the newest that is the newest below what is durable: after a loss of power it counts.
         """
         data = _CRC.pack(crc32c(content)) + content
-        self._disk.write_file(self._path_of(offset), data, durable=durable)
+        self._folder.write(snapshot_name(offset), data, durable=durable)
         there = sorted({*self._snapshots, offset})
         safe = max((one for one in there if one <= recovery_point), default=None)
         self._snapshots = [one for one in there if one in (safe, there[-1])]
         for one in there:
             if one not in self._snapshots:
-                self._disk.remove(self._path_of(one))
+                self._folder.remove(snapshot_name(one))
 
     def forget_snapshots(self, beyond: Offset = _NOTHING) -> bool:
         """Remove the snapshots of more than what is before an offset; tell whether there was one.
@@ -125,9 +116,6 @@ class LogNotes:
         """
         gone = [offset for offset in self._snapshots if offset > beyond]
         for offset in reversed(gone):
-            self._disk.remove(self._path_of(offset))
+            self._folder.remove(snapshot_name(offset))
             self._snapshots.remove(offset)
         return bool(gone)
-
-    def _path_of(self, offset: Offset) -> str:
-        return f"{self._folder}/{snapshot_name(offset)}"

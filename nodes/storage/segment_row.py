@@ -1,10 +1,14 @@
 """The segments of one log, in a row: by their base offsets, each ending where the next begins.
 
-Owns which segments there are; knows nothing of syncing, epochs or where the log begins.
+Owns which segments there are, and what is needed to look at that from two threads: the lock and the
+generation.  The log's thread alone changes the row, and holds the lock where it takes segments or
+batches away; the pool syncs and cleans beside it, and asks under the lock whether what it has begun
+with is there still.  Knows nothing of epochs, or of where the log begins.
 """
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
@@ -17,20 +21,22 @@ from transport.wire.ids import Offset
 class SegmentRow:
     """See the module."""
 
-    __slots__ = ("_bases", "all")
+    __slots__ = ("_bases", "all", "generation", "is_closed", "lock")
 
     def __init__(self, segments: list[Segment]) -> None:
         self.all = segments
         """To be changed here only."""
         self._bases = [segment.base_offset for segment in segments]
+        self.lock = threading.Lock()
+        """Held by a sync as it ends, and by whatever takes away what it has synced."""
+        self.generation = 0
+        """Grows with every cut: a sync that began before one must not report what it synced."""
+        self.is_closed = False
 
     def __len__(self) -> int:
         return len(self.all)
 
-    @property
-    def first_offset(self) -> Offset | None:
-        """The base of the first segment; None: there is none."""
-        return self._bases[0] if self._bases else None
+    # Finding
 
     def from_offset(self, offset: Offset) -> Iterator[Segment]:
         """Give the segment that holds an offset, or would, and those after it."""
@@ -43,6 +49,8 @@ class SegmentRow:
     def has(self, bases: Sequence[Offset]) -> bool:
         """Tell whether segments with all these bases are there."""
         return set(self._bases).issuperset(bases)
+
+    # Changing; but for ``add``, under the lock
 
     def add(self, segment: Segment) -> None:
         """Put one at the end."""
@@ -82,3 +90,24 @@ class SegmentRow:
         self.all[place] = [group.cleaned]
         self._bases[place] = [group.cleaned.base_offset]
         return aside
+
+    # Syncing
+
+    def sync(self) -> None:
+        """Make durable what is written by now. In any thread, one at a time, without the lock."""
+        with self.lock:
+            dirty = [segment for segment in self.all if segment.is_dirty]
+            files = [segment.open_for_sync() for segment in dirty]
+        for segment, file in zip(dirty, files, strict=True):
+            try:
+                segment.sync(file)
+            except StorageError:
+                # One that was cut off or let go meanwhile is closed: no fault.
+                if segment in self.all:
+                    raise
+
+    def write_full_indexes(self) -> None:
+        """Make the indexes durable of those that are not written to any more; under the lock."""
+        for segment in self.all[:-1]:
+            if segment.index_dirty and segment.is_sealed:
+                segment.write_indexes(durable=True)

@@ -46,7 +46,7 @@ class _Pass:
             return None, True
         if group is not None:
             self.swaps = True
-            if not self.log.offer(group, self.generation):
+            if not self.log.swap.offer(group, self.generation):
                 raise _LogMovedOn("the log was cut, or let some of it go")
         return group, False
 
@@ -160,7 +160,7 @@ class LogCleaner:
 
     def _take_over(self, work: _Pass, group: Group, now: Now) -> None:
         try:
-            aside = work.log.take_over(group, work.generation) if work.is_current else None
+            aside = work.log.swap.take_over(group, work.generation) if work.is_current else None
         except StorageError as error:
             self._give_up(work, error, now)
             return
@@ -181,7 +181,7 @@ class LogCleaner:
         self._context.ports.pool.submit(lambda: self._settle(work.log, group, aside), done)
 
     def _settle(self, log: PartitionLog, group: Group, aside: Sequence[str]) -> None:
-        log.settle(group)
+        log.swap.settle(group)
         for path in aside:
             self._context.disk.remove(path)
 

@@ -122,10 +122,10 @@ def clean(disk: SimulatedDisk, log: PartitionLog, plan: CleaningPlan) -> list[Gr
 
 
 def took(disk: SimulatedDisk, log: PartitionLog, group: Group) -> bool:
-    assert log.offer(group, log.generation)
-    aside = log.take_over(group, log.generation)
+    assert log.swap.offer(group, log.generation)
+    aside = log.swap.take_over(group, log.generation)
     assert aside is not None
-    log.settle(group)
+    log.swap.settle(group)
     for path in aside:
         disk.remove(path)
     return True
@@ -406,9 +406,9 @@ def test_a_log_that_was_cut_takes_nothing_over(disk: SimulatedDisk) -> None:
     put(log, (b"k", b"tail"))
     generation = log.generation
     (group,) = [one for one in Cleaning(disk, plan_for(log)).steps() if one is not None]
-    assert log.offer(group, generation)
+    assert log.swap.offer(group, generation)
     log.truncate_to(Offset(2))
-    assert log.take_over(group, generation) is None
+    assert log.swap.take_over(group, generation) is None
     assert not disk.files(FOLDER, ".swap")
     assert keys(log) == [(0, b"0"), (1, b"1")]
 
