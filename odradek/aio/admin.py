@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
@@ -29,6 +28,7 @@ from odradek.admin.transactions import (
     TransactionDescription,
     TransactionListing,
 )
+from odradek.aio.threads import Threads
 from odradek.cluster.bootstrap import Hosts, KeysFile
 from odradek.cluster.committing import OffsetAndMetadata
 from odradek.errors import OdradekError
@@ -47,6 +47,7 @@ class AdminClient:
         security: KeysFile = None,
     ) -> None:
         """Take the arguments of :class:`odradek.AdminClient`."""
+        self._threads = Threads()
         self._admin = blocking.AdminClient(
             bootstrap_servers,
             client_id=client_id,
@@ -62,7 +63,7 @@ class AdminClient:
         validate_only: bool = False,
     ) -> None:
         """Create topics; returns when every partition has a leader and its full ISR."""
-        await asyncio.to_thread(
+        await self._threads.run(
             self._admin.create_topics, new_topics, timeout_ms, validate_only=validate_only
         )
 
@@ -74,7 +75,7 @@ class AdminClient:
         validate_only: bool = False,
     ) -> None:
         """Give topics more partitions, by their new number in all."""
-        await asyncio.to_thread(
+        await self._threads.run(
             self._admin.create_partitions,
             topic_partitions,
             timeout_ms,
@@ -83,17 +84,17 @@ class AdminClient:
 
     async def delete_topics(self, topics: Iterable[str], timeout_ms: int | None = None) -> None:
         """Delete topics and their records."""
-        await asyncio.to_thread(self._admin.delete_topics, topics, timeout_ms)
+        await self._threads.run(self._admin.delete_topics, topics, timeout_ms)
 
     async def list_topics(self, *, include_internal: bool = False) -> list[str]:
         """Return the names of all topics, sorted."""
-        return await asyncio.to_thread(self._admin.list_topics, include_internal=include_internal)
+        return await self._threads.run(self._admin.list_topics, include_internal=include_internal)
 
     async def describe_topics(
         self, topics: Iterable[str] | None = None, *, include_internal: bool = False
     ) -> list[TopicDescription]:
         """Describe topics, or all."""
-        return await asyncio.to_thread(
+        return await self._threads.run(
             self._admin.describe_topics, topics, include_internal=include_internal
         )
 
@@ -101,7 +102,7 @@ class AdminClient:
         self, config_resources: Iterable[ConfigResource]
     ) -> list[ConfigDescription]:
         """Describe the configs of topics and brokers."""
-        return await asyncio.to_thread(self._admin.describe_configs, config_resources)
+        return await self._threads.run(self._admin.describe_configs, config_resources)
 
     async def alter_configs(
         self,
@@ -111,27 +112,27 @@ class AdminClient:
         validate_only: bool = False,
     ) -> None:
         """Change the configs that are named, and no others."""
-        await asyncio.to_thread(
+        await self._threads.run(
             self._admin.alter_configs, config_resources, timeout_ms, validate_only=validate_only
         )
 
     async def create_acls(self, acls: Iterable[AclBinding], timeout_ms: int | None = None) -> None:
         """Allow or deny."""
-        await asyncio.to_thread(self._admin.create_acls, acls, timeout_ms)
+        await self._threads.run(self._admin.create_acls, acls, timeout_ms)
 
     async def describe_acls(self, acl_filter: AclFilter | None = None) -> list[AclBinding]:
         """Return the bindings that a filter means, or all."""
-        return await asyncio.to_thread(self._admin.describe_acls, acl_filter)
+        return await self._threads.run(self._admin.describe_acls, acl_filter)
 
     async def delete_acls(
         self, filters: Iterable[AclFilter], timeout_ms: int | None = None
     ) -> list[AclBinding]:
         """Remove the bindings that any of the filters means; return them."""
-        return await asyncio.to_thread(self._admin.delete_acls, filters, timeout_ms)
+        return await self._threads.run(self._admin.delete_acls, filters, timeout_ms)
 
     async def describe_client_quotas(self) -> dict[QuotaEntity, dict[str, int]]:
         """Return how many bytes a second who may write and read, by the quota's name."""
-        return await asyncio.to_thread(self._admin.describe_client_quotas)
+        return await self._threads.run(self._admin.describe_client_quotas)
 
     async def alter_client_quotas(
         self,
@@ -139,31 +140,31 @@ class AdminClient:
         timeout_ms: int | None = None,
     ) -> None:
         """Change the quotas that are named; None: none any more."""
-        await asyncio.to_thread(self._admin.alter_client_quotas, quotas, timeout_ms)
+        await self._threads.run(self._admin.alter_client_quotas, quotas, timeout_ms)
 
     async def describe_user_scram_credentials(
         self, users: Iterable[str] | None = None
     ) -> dict[str, list[ScramCredentialInfo]]:
         """Return by which mechanisms the users of Kafka's listener prove a password."""
-        return await asyncio.to_thread(self._admin.describe_user_scram_credentials, users)
+        return await self._threads.run(self._admin.describe_user_scram_credentials, users)
 
     async def alter_user_scram_credentials(
         self, alterations: Iterable[UserScramCredentialAlteration], timeout_ms: int | None = None
     ) -> None:
         """Set and remove passwords."""
-        await asyncio.to_thread(self._admin.alter_user_scram_credentials, alterations, timeout_ms)
+        await self._threads.run(self._admin.alter_user_scram_credentials, alterations, timeout_ms)
 
     async def delete_records(
         self, records_to_delete: Mapping[TopicPartition, int], timeout_ms: int | None = None
     ) -> dict[TopicPartition, int]:
         """Delete what is before an offset of each partition, for good; return where each begins."""
-        return await asyncio.to_thread(self._admin.delete_records, records_to_delete, timeout_ms)
+        return await self._threads.run(self._admin.delete_records, records_to_delete, timeout_ms)
 
     async def describe_log_dirs(
         self, broker_id: int, timeout_ms: int | None = None
     ) -> list[LogDirDescription]:
         """Return the log directories of a broker: what each holds, and why one is offline."""
-        return await asyncio.to_thread(self._admin.describe_log_dirs, broker_id, timeout_ms)
+        return await self._threads.run(self._admin.describe_log_dirs, broker_id, timeout_ms)
 
     async def alter_replica_log_dirs(
         self,
@@ -172,7 +173,7 @@ class AdminClient:
         timeout_ms: int | None = None,
     ) -> None:
         """Move replicas of a broker to others of its log directories; returns when that has begun."""
-        await asyncio.to_thread(
+        await self._threads.run(
             self._admin.alter_replica_log_dirs, broker_id, replica_log_dirs, timeout_ms
         )
 
@@ -180,21 +181,21 @@ class AdminClient:
 
     async def list_consumer_groups(self) -> list[GroupListing]:
         """Return all groups, sorted by id."""
-        return await asyncio.to_thread(self._admin.list_consumer_groups)
+        return await self._threads.run(self._admin.list_consumer_groups)
 
     async def describe_consumer_groups(self, group_ids: Iterable[str]) -> list[GroupDescription]:
         """Describe groups: members, who may read what, and the last rebalances."""
-        return await asyncio.to_thread(self._admin.describe_consumer_groups, group_ids)
+        return await self._threads.run(self._admin.describe_consumer_groups, group_ids)
 
     async def delete_consumer_groups(self, group_ids: Iterable[str]) -> None:
         """Delete groups without members, and their offsets."""
-        await asyncio.to_thread(self._admin.delete_consumer_groups, group_ids)
+        await self._threads.run(self._admin.delete_consumer_groups, group_ids)
 
     async def list_consumer_group_offsets(
         self, group_id: str, partitions: Iterable[TopicPartition] | None = None
     ) -> dict[TopicPartition, OffsetAndMetadata]:
         """Return what a group has committed."""
-        return await asyncio.to_thread(
+        return await self._threads.run(
             self._admin.list_consumer_group_offsets, group_id, partitions
         )
 
@@ -202,13 +203,13 @@ class AdminClient:
         self, group_id: str, offsets: Mapping[TopicPartition, OffsetAndMetadata | int]
     ) -> None:
         """Set where a group without members goes on."""
-        await asyncio.to_thread(self._admin.alter_consumer_group_offsets, group_id, offsets)
+        await self._threads.run(self._admin.alter_consumer_group_offsets, group_id, offsets)
 
     async def delete_consumer_group_offsets(
         self, group_id: str, partitions: Iterable[TopicPartition]
     ) -> None:
         """Forget what a group has committed for partitions that nobody reads."""
-        await asyncio.to_thread(self._admin.delete_consumer_group_offsets, group_id, partitions)
+        await self._threads.run(self._admin.delete_consumer_group_offsets, group_id, partitions)
 
     async def reset_consumer_group_offsets(
         self,
@@ -220,7 +221,7 @@ class AdminClient:
         dry_run: bool = False,
     ) -> list[OffsetReset]:
         """Let a group without members go on elsewhere; see the blocking client."""
-        return await asyncio.to_thread(
+        return await self._threads.run(
             self._admin.reset_consumer_group_offsets,
             group_id,
             topics,
@@ -235,33 +236,33 @@ class AdminClient:
         self, states: Iterable[str] = (), producer_ids: Iterable[int] = ()
     ) -> list[TransactionListing]:
         """Return the transactional ids there are, sorted."""
-        return await asyncio.to_thread(self._admin.list_transactions, states, producer_ids)
+        return await self._threads.run(self._admin.list_transactions, states, producer_ids)
 
     async def describe_transactions(
         self, transactional_ids: Iterable[str]
     ) -> list[TransactionDescription]:
         """Describe transactional ids."""
-        return await asyncio.to_thread(self._admin.describe_transactions, transactional_ids)
+        return await self._threads.run(self._admin.describe_transactions, transactional_ids)
 
     async def describe_producers(
         self, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, list[ProducerState]]:
         """Return who writes to each partition."""
-        return await asyncio.to_thread(self._admin.describe_producers, partitions)
+        return await self._threads.run(self._admin.describe_producers, partitions)
 
     async def force_terminate_transaction(self, transactional_id: str) -> None:
         """Abort what a transactional id has open, and fence its producer."""
-        await asyncio.to_thread(self._admin.force_terminate_transaction, transactional_id)
+        await self._threads.run(self._admin.force_terminate_transaction, transactional_id)
 
     async def find_hanging_transactions(
         self, topics: Iterable[str] | None = None
     ) -> list[HangingTransaction]:
         """Return what is open in partitions and ended by no coordinator."""
-        return await asyncio.to_thread(self._admin.find_hanging_transactions, topics)
+        return await self._threads.run(self._admin.find_hanging_transactions, topics)
 
     async def abort_transaction(self, partition: TopicPartition, producer_id: int) -> None:
         """Abort what hangs in a partition."""
-        await asyncio.to_thread(self._admin.abort_transaction, partition, producer_id)
+        await self._threads.run(self._admin.abort_transaction, partition, producer_id)
 
     # Partitions and brokers
 
@@ -271,7 +272,7 @@ class AdminClient:
         timeout_ms: int | None = None,
     ) -> None:
         """Move replicas to these brokers; None: leave them where they were."""
-        await asyncio.to_thread(
+        await self._threads.run(
             self._admin.alter_partition_reassignments, reassignments, timeout_ms
         )
 
@@ -279,7 +280,7 @@ class AdminClient:
         self, topics: Iterable[str] | None = None
     ) -> dict[TopicPartition, OngoingReassignment]:
         """Return the reassignments that are under way."""
-        return await asyncio.to_thread(self._admin.list_partition_reassignments, topics)
+        return await self._threads.run(self._admin.list_partition_reassignments, topics)
 
     async def perform_leader_election(
         self,
@@ -288,7 +289,7 @@ class AdminClient:
         timeout_ms: int | None = None,
     ) -> dict[TopicPartition, OdradekError | None]:
         """Elect ``preferred`` or ``unclean`` leaders."""
-        return await asyncio.to_thread(
+        return await self._threads.run(
             self._admin.perform_leader_election, election_type, topic_partitions, timeout_ms
         )
 
@@ -296,19 +297,22 @@ class AdminClient:
         self, broker_id: int, timeout_ms: int | None = None, *, draining: bool = True
     ) -> None:
         """Let a broker lead nothing and get no new replicas; or let it again."""
-        await asyncio.to_thread(self._admin.drain_broker, broker_id, timeout_ms, draining=draining)
+        await self._threads.run(self._admin.drain_broker, broker_id, timeout_ms, draining=draining)
 
     async def unregister_broker(self, broker_id: int, timeout_ms: int | None = None) -> None:
         """Forget a broker that is stopped and has no replicas."""
-        await asyncio.to_thread(self._admin.unregister_broker, broker_id, timeout_ms)
+        await self._threads.run(self._admin.unregister_broker, broker_id, timeout_ms)
 
     async def describe_cluster(self) -> ClusterDescription:
         """Return the cluster's id, its live brokers and its controller."""
-        return await asyncio.to_thread(self._admin.describe_cluster)
+        return await self._threads.run(self._admin.describe_cluster)
 
     async def close(self) -> None:
         """End the client's thread."""
-        await asyncio.to_thread(self._admin.close)
+        try:
+            await self._threads.run(self._admin.close)
+        finally:
+            self._threads.end()
 
     async def __aenter__(self) -> Self:
         return self

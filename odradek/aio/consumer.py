@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Self, TypeVar
 
+from odradek.aio.threads import Threads
 from odradek.aio.waiting import on_a_thread
 from odradek.arguments import partitions_of
 from odradek.cluster.bootstrap import Hosts
@@ -56,6 +57,7 @@ class Consumer:
         **settings: Any,
     ) -> None:
         """Take the arguments of :class:`odradek.Consumer`."""
+        self._threads = Threads()
         self._consumer = blocking.Consumer(
             *topics,
             bootstrap_servers=bootstrap_servers,
@@ -102,7 +104,7 @@ class Consumer:
                 await told
 
     async def _take_leave(self, *, autocommit: bool = True) -> None:
-        for change in await asyncio.to_thread(self._polling.farewell, autocommit=autocommit):
+        for change in await self._threads.run(self._polling.farewell, autocommit=autocommit):
             await self._tell(change)
 
     def __aiter__(self) -> Consumer:
@@ -126,7 +128,7 @@ class Consumer:
         listener: ConsumerRebalanceListener | None = None,
     ) -> None:
         """Read these topics, or those that match, instead of whatever was read before."""
-        await asyncio.to_thread(
+        await self._threads.run(
             self._consumer.subscribe, topics, pattern=pattern, listener=listener
         )
 
@@ -249,7 +251,10 @@ class Consumer:
         try:
             await self._take_leave(autocommit=autocommit)
         finally:
-            await asyncio.to_thread(self._consumer.end, autocommit=autocommit)
+            try:
+                await self._threads.run(self._consumer.end, autocommit=autocommit)
+            finally:
+                self._threads.end()
 
     async def __aenter__(self) -> Self:
         return self
@@ -258,4 +263,4 @@ class Consumer:
         await self.close()
 
     async def _call(self, method: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.to_thread(method, *arguments)
+        return await self._threads.run(method, *arguments)

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from odradek.acl import ACL
 from odradek.aio.changes import Changes
 from odradek.aio.recipes import Recipes
+from odradek.aio.threads import Threads
 from odradek.aio.waiting import OnLoop, outcome_of
 from odradek.arguments import wait_s
 from odradek.cluster.bootstrap import Hosts, KeysFile
@@ -54,6 +55,7 @@ class CoordinationClient(Recipes):
         security: KeysFile = None,
     ) -> None:
         self._operation_timeout_s = wait_s("operation_timeout", operation_timeout)
+        self._threads = Threads()
         self._client = coordination.CoordinationClient(
             hosts,
             timeout,
@@ -79,7 +81,10 @@ class CoordinationClient(Recipes):
 
     async def stop(self) -> None:
         """Close the session, and with it its ephemerals."""
-        await asyncio.to_thread(self._client.stop)
+        try:
+            await self._threads.run(self._client.stop)
+        finally:
+            self._threads.end()
 
     async def close(self) -> None:
         """As :meth:`stop`."""

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeVar
 
+from odradek.aio.threads import Threads
 from odradek.arguments import wait_s
 from odradek.cluster.bootstrap import Hosts
 from odradek.cluster.committing import GroupMetadata, OffsetAndMetadata
@@ -53,6 +54,7 @@ class Producer:
         **settings: Any,
     ) -> None:
         """Take the arguments of :class:`odradek.Producer`."""
+        self._threads = Threads()
         self._producer = blocking.Producer(
             bootstrap_servers,
             key_serializer=key_serializer,
@@ -179,11 +181,11 @@ class Producer:
 
     async def partitions_for(self, topic: str) -> set[int]:
         """Return the topic's partitions; the topic is created if the cluster does that."""
-        return await asyncio.to_thread(self._producer.partitions_for, topic)
+        return await self._threads.run(self._producer.partitions_for, topic)
 
     async def metrics(self) -> Metrics:
         """Return what was counted since the client was made, by Kafka's names."""
-        return await asyncio.to_thread(self._producer.metrics)
+        return await self._threads.run(self._producer.metrics)
 
     async def close(self, timeout: float | None = None) -> None:
         """Flush, at most for ``timeout`` seconds, and end the client's thread."""
@@ -194,7 +196,10 @@ class Producer:
             drain.cancel()
             if left_s is not None:
                 left_s = max(0.0, left_s - (time.monotonic() - began_s))
-        await asyncio.to_thread(self._producer.close, left_s)
+        try:
+            await self._threads.run(self._producer.close, left_s)
+        finally:
+            self._threads.end()
 
     async def __aenter__(self) -> Self:
         return self
@@ -223,7 +228,7 @@ class Producer:
             while self._backlog:
                 begin, future = self._backlog[0]
                 try:
-                    begun = await asyncio.to_thread(begin)
+                    begun = await self._threads.run(begin)
                 except Exception as error:  # noqa: BLE001 - it is the caller's
                     if not future.done():
                         future.set_exception(error)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -278,6 +280,67 @@ def test_asyncio_produces_and_consumes(real_loop: Any) -> None:
     assert [int(value) for value in values(real_loop)] == list(range(302))
     asyncio.run(consume())
     asyncio.run(administer())
+
+
+def test_asyncio_clients_need_no_thread_of_the_pool_that_users_fill(real_loop: Any) -> None:
+    real_loop.topic("t")
+    done, named = threading.Event(), contextvars.ContextVar("named", default="")
+
+    async def use() -> None:
+        loop, named_there = asyncio.get_running_loop(), []
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        filled = loop.run_in_executor(None, done.wait, 2 * WAIT_S)
+
+        def serialize(value: bytes) -> bytes:
+            named_there.append(named.get())
+            return value
+
+        named.set("by the task")
+        async with aio.Producer(real_loop.bootstrap, value_serializer=serialize) as producer:
+            assert len(await producer.send_many("t", [(None, b"0"), (None, b"1")])) == 2
+            assert await producer.partitions_for("t") == {0}
+        assert set(named_there) == {"by the task"}
+        options: dict[str, Any] = {"bootstrap_servers": real_loop.bootstrap}
+        async with aio.Consumer(auto_offset_reset="earliest", **options) as consumer:
+            await consumer.subscribe("t")
+            await consumer.assign([T0])
+            assert len((await consumer.poll(1_000))[T0]) == 2
+            assert await consumer.position(T0) == 2
+        async with aio.AdminClient(real_loop.bootstrap) as admin:
+            questions = [admin.list_topics() for _ in range(50)]
+            assert await asyncio.gather(*questions) == [["t"]] * 50
+        assert not filled.done()
+        with pytest.raises(ClientClosedError):
+            await admin.list_topics()
+
+    async def use_in_time() -> None:
+        try:
+            await asyncio.wait_for(use(), WAIT_S)
+        finally:
+            done.set()
+
+    asyncio.run(use_in_time())
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "forgotten"])
+def test_an_asyncio_client_takes_its_threads_along(real_loop: Any, closed: bool) -> None:
+    async def use() -> aio.AdminClient:
+        admin = aio.AdminClient(real_loop.bootstrap)
+        await asyncio.gather(*(admin.list_topics() for _ in range(5)))
+        await (admin.close() if closed else asyncio.to_thread(admin._admin.close))
+        return admin
+
+    def theirs() -> list[threading.Thread]:
+        return [one for one in threading.enumerate() if one.name.startswith("odradek-call")]
+
+    admin: aio.AdminClient | None = asyncio.run(use())
+    if not closed:
+        assert theirs()
+        admin = None
+        gc.collect()
+    for one in theirs():
+        one.join(WAIT_S)
+    assert not theirs(), admin
 
 
 def test_everything_promised_can_be_imported() -> None:

@@ -7,6 +7,7 @@ import inspect
 import threading
 import time
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -44,6 +45,22 @@ def test_every_call_of_the_blocking_client_is_there_with_its_arguments() -> None
 def test_a_time_that_is_none_is_said_at_once() -> None:
     with pytest.raises(TypeError, match="operation_timeout"):
         aio.CoordinationClient("c:1", operation_timeout="1")  # type: ignore[arg-type]
+
+
+def test_a_session_is_closed_though_users_fill_the_pool_of_threads() -> None:
+    done = threading.Event()
+
+    async def use() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        loop.run_in_executor(None, done.wait, 2 * WAIT_S)
+        try:
+            async with asyncio.timeout(WAIT_S), aio.CoordinationClient("c:1") as client:
+                await client.create("/a")
+        finally:
+            done.set()
+
+    run(use())
 
 
 def test_lasting_watches_linearizable_reads_and_reads_at_once() -> None:
