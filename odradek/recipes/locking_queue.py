@@ -173,6 +173,8 @@ class LockingQueue:
         """Free an item that may not be removed: locked it is until our session ends, for nothing."""
         try:
             _all_done(consumed.result())
+        except SessionExpiredError:
+            pass  # it took the lock along
         except OdradekError:
             with suppress(OdradekError):  # closed by now: the session takes the lock along
                 self._releasing(item).commit_async()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from odradek.acl import make_acl
 from odradek.coordination.client import CoordinationClient
-from odradek.errors import NoAuthError
+from odradek.errors import NoAuthError, SessionExpiredError
 from odradek.recipes.lease import MultiNonBlockingLease, NonBlockingLease
 
 WAIT_S = 10.0
@@ -143,6 +143,22 @@ def test_a_consumer_that_lost_its_session_cannot_consume_anothers_item(
     assert second.holds_lock()
     assert second.consume() is True
     assert len(second) == 0
+
+
+def test_an_item_that_went_with_its_session_is_not_given_back_again(
+    ensemble: Any, one: CoordinationClient
+) -> None:
+    jobs = one.LockingQueue("/lq")
+    jobs.put(b"a")
+    assert jobs.get(0) == b"a"
+    for error, asked in ((SessionExpiredError(), 0), (NoAuthError(), 1)):
+        consumed: Future[list[Any]] = Future()
+        consumed.set_exception(error)
+        ensemble.requests.clear()
+        assert jobs._item is not None
+        jobs._give_back_refused(jobs._item, consumed)
+        assert one.exists("/lq")  # behind whatever was asked before
+        assert ensemble.requests.count("Multi ") == asked
 
 
 def test_an_item_that_may_not_be_removed_is_given_back(
