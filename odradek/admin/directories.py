@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from odradek.admin.pieces import change_in_pieces
 from odradek.admin.questions import BrokerQuestions
 from odradek.cluster.errands import failure_of
 from odradek.errors import OdradekError, error_for
@@ -81,20 +82,25 @@ class DirectoryAdmin:
         now: Now,
     ) -> None:
         """Have one broker move replicas to these directories; the first error of any, or None."""
+        deadline_ms = now.mono_ms + timeout_ms
 
-        def told(body: Message, now: Now) -> None:
-            if not isinstance(body, AlterReplicaLogDirsResponse):
-                on_done(failure_of(body), now)
-                return
-            wrong = [one for one in body.replicas if one.error != ErrorCode.NONE]
-            on_done(_error_of(wrong[0]) if wrong else None, now)
+        def ask(some: Sequence[ReplicaToMove], on_asked: OnDone, now: Now) -> None:
+            def told(body: Message, now: Now) -> None:
+                if not isinstance(body, AlterReplicaLogDirsResponse):
+                    on_asked(failure_of(body), now)
+                    return
+                wrong = [one for one in body.replicas if one.error != ErrorCode.NONE]
+                on_asked(_error_of(wrong[0]) if wrong else None, now)
+
+            left_ms = max(1, deadline_ms - now.mono_ms)
+            request = AlterReplicaLogDirsRequest(tuple(some))
+            self._questions.ask_broker(broker_id, request, left_ms, told, now)
 
         if not placed:
             on_done(None, now)
             return
-        replicas = tuple(ReplicaToMove(*key, path) for key, path in placed.items())
-        request = AlterReplicaLogDirsRequest(replicas)
-        self._questions.ask_broker(broker_id, request, timeout_ms, told, now)
+        replicas = [ReplicaToMove(*key, path) for key, path in placed.items()]
+        change_in_pieces(replicas, ask, on_done, now)
 
 
 def _error_of(outcome: MoveOutcome) -> OdradekError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -30,6 +30,11 @@ from transport.wire.messages.configs import (
     AlterConfigsRequest,
     AlterConfigsResponse,
     ConfigOutcome,
+)
+from transport.wire.messages.log_directories import (
+    AlterReplicaLogDirsRequest,
+    AlterReplicaLogDirsResponse,
+    MoveOutcome,
 )
 from transport.wire.messages.quotas import (
     AlterClientQuotasRequest,
@@ -150,7 +155,23 @@ KINDS = {
         ),
         lambda body, code: ElectLeadersResponse(0, _partitions(body.partitions, code)),
     ),
+    "moves between directories": Kind(
+        AlterReplicaLogDirsRequest,
+        lambda engine, names, done, now: engine.directories.move(
+            1, {TopicPartition(name, 0): "/d" for name in names}, 60_000, done, now
+        ),
+        lambda body, code: AlterReplicaLogDirsResponse(
+            0, tuple(MoveOutcome(one.topic, 0, code(one.topic)) for one in body.replicas)
+        ),
+    ),
 }
+
+
+COUNTED: dict[type[Message], Callable[[Any], Iterable[str]]] = {
+    **PASSED_ON,
+    AlterReplicaLogDirsRequest: lambda body: (one.topic for one in body.replicas),
+}
+"""What a broker counts of a request."""
 
 
 class Broker:
@@ -167,7 +188,7 @@ class Broker:
         body = envelope.body
         if not isinstance(body, self._kind.request):
             return None
-        names = list(PASSED_ON[type(body)](body))
+        names = list(COUNTED[type(body)](body))
         if len(names) > AT_ONCE or self.unheard & set(names):
             return Refusal(REFUSED, "this piece")
         self.changed += [one for one in names if one in NAMES and one not in self.wrong]
