@@ -174,7 +174,7 @@ class LogMoves:
     def _take_step(self, move: _Move, now: Now) -> None:
         copy, replica = move.copy, move.replica
         if not copy.is_close:
-            replica.release_syncs(now)
+            replica.release_syncs()
             self._run(move, copy.next_step(now.wall_ms), now)
             return
         replica.hold_syncs()
@@ -269,8 +269,8 @@ class LogMoves:
                 self._on_removed(StorageError(f"{log.folder} could not be synced"), now)
 
         replica.is_moving = False
-        replica.move_to(log, move.target, settled, now)
-        replica.release_syncs(now)
+        replica.move_to(log, move.target, settled)
+        replica.release_syncs()
         self._context.count("replicas_moved")
         self._context.tell(f"{replica.name} has moved from {before.path} to {move.target.path}")
 
@@ -307,7 +307,7 @@ class LogMoves:
         replica, copy, disk = move.replica, move.copy, self._context.disk
         move.given_up = why
         replica.is_moving = self._find(replica) is not None
-        replica.release_syncs(now)
+        replica.release_syncs()
         text = f"{replica.name} is not moved to {move.target.path}: {why}"
         self._context.report("moves_given_up", text)
 

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
-import msgspec
 from msgspec.structs import replace
 
 from nodes.broker.context import BrokerContext
 from nodes.broker.logs.directories import LogDirectory
 from nodes.broker.logs.folders import OpenedLog, known_producers, log_settings, read_batches
+from nodes.broker.partitions.log_durability import LogDurability, is_unsynced
+from nodes.broker.partitions.seen import NOTHING_SEEN, Seen, look_at
 from nodes.broker.partitions.topic_settings import TopicSettings
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import (
@@ -35,7 +36,6 @@ from nodes.core.partition.events import (
     Synced,
     Truncated,
 )
-from nodes.core.partition.producer_snapshot import encode_producers
 from nodes.storage.disk import Damaged, DiskFull, StorageError
 from nodes.storage.log_reading import Extent
 from nodes.storage.partition_log import PartitionLog
@@ -51,42 +51,12 @@ FetchedBatch = tuple[BatchHeader, Buffer]
 """A whole batch as its leader sent it, stamped by that leader."""
 
 
-NOTE_SHARE = 64
-"""Of what is appended, the notes are at most this part: many producers are noted less often."""
-NOTE_LEAST_BYTES = 64 * 1024
-"""Less is read sooner than it is noted."""
-
-
 class OnSettled(Protocol):
     """Called when a log has its new place for good, or could not get it."""
 
     def __call__(self, now: Now, *, well: bool) -> None:
         """Take the outcome."""
         ...
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """What others wait for of a replica."""
-
-    log_end_offset: int
-    high_watermark: int
-    last_stable_offset: int
-    leader: int
-    """Whom it follows, or itself; −1 without a role."""
-    leader_epoch: int
-    log_start_offset: int
-    durable_offset: int
-    """Of a follower that must tell of it (``flush.policy=commit``), else 0."""
-    partition_epoch: int
-    """Grows with each change of the ISR."""
-
-    @property
-    def ends(self) -> tuple[int, int]:
-        """What a follower is told of: how far it is committed, and where it begins."""
-        return self.high_watermark, self.log_start_offset
-
-
-NOTHING_SEEN = Seen(-1, -1, -1, -1, -1, -1, 0, -1)
 
 
 class ReplicaState(Enum):
@@ -160,11 +130,7 @@ class Replica:
         """What its log is in, or will be."""
         self.core: PartitionCore | None = None
         self._log: PartitionLog | None = None
-        self._syncing = False
-        self._syncs_held = False
-        self._noting = False
-        self._note_bytes = 0
-        """What the producers took in the last note."""
+        self._durability = LogDurability(context)
         self.failure = ""
         """Why it is offline."""
         self.is_damaged = False
@@ -227,7 +193,7 @@ class Replica:
         except StorageError as error:
             self._context.report("syncs_failed", f"{self.name}: {error}")
             return False
-        return not self._syncing
+        return not self.is_syncing
 
     def close(self) -> None:
         """Give the files back; the broker ends. Nobody is told anything."""
@@ -244,7 +210,7 @@ class Replica:
             self.core.check()
         if self.core is not None and self._log is not None:
             assert self.core.log_end_offset == self._log.log_end_offset, "core and log agree"
-            idle = not (self._syncing or self._syncs_held)
+            idle = not (self._durability.is_syncing or self._durability.is_held)
             if self.settings.partition.flush_commit and idle:
                 assert not self.sync_pending, "L8: what is written is being synced"
 
@@ -252,26 +218,7 @@ class Replica:
 
     def look(self) -> Seen:
         """Return what others may wait for."""
-        core = self.core
-        record = None if core is None else core.record
-        if core is None or record is None:
-            return NOTHING_SEEN
-        durable, start = 0, core.log_start_offset
-        position = core.fetch_position() if core.is_follower else None
-        if position is not None:
-            # What it tells its leader, which may come later than what it tells its readers.
-            start = position.log_start_offset
-            durable = position.durable_offset if self.settings.partition.flush_commit else 0
-        return Seen(
-            core.log_end_offset,
-            core.high_watermark,
-            core.last_stable_offset,
-            record.leader,
-            record.leader_epoch,
-            start,
-            durable,
-            record.partition_epoch,
-        )
+        return look_at(self.core, tells_durable=self.settings.partition.flush_commit)
 
     @property
     def is_leader(self) -> bool:
@@ -304,8 +251,12 @@ class Replica:
     @property
     def sync_pending(self) -> bool:
         """Something written has not reached the disk."""
-        log = self._log
-        return log is not None and log.recovery_point < log.log_end_offset
+        return self._log is not None and is_unsynced(self._log)
+
+    @property
+    def is_syncing(self) -> bool:
+        """A sync is under way."""
+        return self._durability.is_syncing
 
     def read(self, offset: Offset, size_bytes_max: int, up_to: Offset, now: Now) -> bytes | None:
         """Return whole batches from ``offset`` on; None: the log has failed, and is offline."""
@@ -430,9 +381,8 @@ class Replica:
                 self.fail(error, now)
             return False
         self._carry_out(core.step(Appended(), now), now)
-        noted_after_bytes = self._context.config.log.recovery_note_bytes
-        if log.unnoted_bytes >= max(noted_after_bytes, NOTE_SHARE * self._note_bytes):
-            self._note(now, durable=False)
+        if self._durability.owes_note(log):
+            self._note(durable=False)
         return True
 
     def _carry_out(self, effects: PartitionEffects, now: Now) -> None:
@@ -449,7 +399,7 @@ class Replica:
             self._end_produce(produced, now)
         if effects.propose is not None:
             self._host.on_propose(self, effects.propose)
-        self._keep_synced(now)
+        self._keep_synced()
         self._host.on_moved(self)
 
     def _end_produce(self, produced: Produced, now: Now) -> None:
@@ -491,58 +441,39 @@ class Replica:
             return
         self.core.step(ProducersRebuilt(batches, known.producers), now)
 
-    # Notes and syncs
+    # Durability
 
-    def checkpoint(self, now: Now) -> None:
+    def checkpoint(self) -> None:
         """Sync what is written, and note what a start after a crash would read the log for.
 
         A log that nobody uses gives back what it holds.
         """
-        self.sync(now)
-        least_bytes = min(NOTE_LEAST_BYTES, self._context.config.log.recovery_note_bytes)
-        if self._log is not None and self._log.unnoted_bytes >= least_bytes:
-            self._note(now, durable=True)
-        if self._log is not None:
-            self._log.rest()
-
-    def _note(self, now: Now, *, durable: bool) -> None:
-        log, core = self._log, self.core
-        if log is None or core is None or self._noting:
-            return
-        self._noting = True
-        note = log.begin_note(encode_producers(core.producers))
-        self._note_bytes = len(note.producers)
-
-        def done(result: BaseException | None, now: Now) -> None:
-            self._noting = False
-            if isinstance(result, DiskFull):
-                self._context.count("notes_not_written")
-            elif isinstance(result, BaseException) and self._log is log:
-                self.fail(result, now)
-
-        self._context.ports.pool.submit(lambda: log.write_note(note, durable=durable), done)
-
-    def sync(self, now: Now) -> None:
-        """Have the pool sync what is written; one sync at a time, the next one takes the rest."""
         log = self._log
-        if log is None or self._syncing or self._syncs_held or not self.sync_pending:
+        if log is None:
             return
-        self._syncing = True
+        self._durability.sync(log, self._synced)
+        if self._durability.is_worth_noting(log):
+            self._note(durable=True)
+        log.rest()
 
-        def done(result: Offset | BaseException, now: Now) -> None:
-            self._synced(log, result, now)
+    def _note(self, *, durable: bool) -> None:
+        if self._log is not None and self.core is not None:
+            producers = self.core.producers
+            self._durability.note(self._log, producers, self._not_noted, durable=durable)
 
-        self._context.ports.pool.submit(log.sync, done)
+    def _not_noted(self, log: PartitionLog, error: BaseException, now: Now) -> None:
+        if self._log is log:
+            self.fail(error, now)
 
-    def _keep_synced(self, now: Now) -> None:
+    def _keep_synced(self) -> None:
         """With ``flush.policy=commit`` sync what is written, by whomever: also what was found when
         the log was opened, or when the policy was set."""
-        if self.settings.partition.flush_commit and self.state is ReplicaState.ONLINE:
-            self.sync(now)
+        is_kept = self.settings.partition.flush_commit and self.state is ReplicaState.ONLINE
+        if is_kept and self._log is not None:
+            self._durability.sync(self._log, self._synced)
 
     def _synced(self, log: PartitionLog, result: Offset | BaseException, now: Now) -> bool:
         """Take the outcome of a sync; False: the log is not usable any more."""
-        self._syncing = False
         if self._log is not log:
             return False
         if isinstance(result, BaseException):
@@ -553,40 +484,32 @@ class Replica:
 
     # Another directory
 
-    @property
-    def is_syncing(self) -> bool:
-        """A sync is under way."""
-        return self._syncing
-
     def hold_syncs(self) -> None:
         """Begin no sync: what is durable of this log stays so much for the moment."""
-        self._syncs_held = True
+        self._durability.is_held = True
 
-    def release_syncs(self, now: Now) -> None:
+    def release_syncs(self) -> None:
         """Sync again, and what has waited for it at once."""
-        self._syncs_held = False
-        self._keep_synced(now)
+        self._durability.is_held = False
+        self._keep_synced()
 
-    def move_to(
-        self, log: PartitionLog, directory: LogDirectory, settled: OnSettled, now: Now
-    ) -> None:
+    def move_to(self, log: PartitionLog, directory: LogDirectory, settled: OnSettled) -> None:
         """Go on with a copy of the log in another directory, which has all that this one has.
 
         ``settled`` once the copy, with its name, is durable, or can not be.
         """
         assert self._log is not None, "there is one to be copied"
-        assert not self._syncing, "nothing was told since that only this log has"
+        assert not self.is_syncing, "nothing was told since that only this log has"
         before, self._log, self.directory = self._log, log, directory
         try:
             before.close()
         except StorageError as error:
             self._context.report("replicas_not_closed", f"{self.name}: {error}")
-        self._syncing = True
 
-        def done(result: Offset | BaseException, now: Now) -> None:
+        def done(log: PartitionLog, result: Offset | BaseException, now: Now) -> None:
             well = self._synced(log, result, now)
             if well:
-                self._note(now, durable=True)
+                self._note(durable=True)
             settled(now, well=well)
 
-        self._context.ports.pool.submit(log.sync, done)
+        self._durability.settle(log, done)

@@ -212,9 +212,9 @@ class Upkeep:
                 )
                 return
 
-    def _sync(self, replicas: Sequence[Replica], now: Now) -> None:
+    def _sync(self, replicas: Sequence[Replica], _now: Now) -> None:
         for replica in replicas:
-            replica.checkpoint(now)
+            replica.checkpoint()
 
     def stop(self, *, opened_all: bool) -> None:
         """Sync and close every log, note everything, and mark the stop as clean if all went well.

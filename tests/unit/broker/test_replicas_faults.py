@@ -21,7 +21,6 @@ from nodes.broker.partitions.replica import Replica, ReplicaState
 from nodes.config import LogConfig
 from nodes.storage.disk import Damaged, Disk
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
-from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, Offset, PartitionKey, TopicPartition
 from transport.wire.messages.configs import (
@@ -364,9 +363,9 @@ def test_many_logs_are_synced_and_noted_in_many_turns(monkeypatch: pytest.Monkey
         written.append((name, fleet.world.now_us))
         write_checkpoint(disk, name, offsets, durable=durable)
 
-    def look(replica: Replica, now: Now) -> None:
+    def look(replica: Replica) -> None:
         synced.append(fleet.world.now_us)
-        checkpoint(replica, now)
+        checkpoint(replica)
 
     monkeypatch.setattr(upkeep, "write_checkpoint", write)
     monkeypatch.setattr(Replica, "checkpoint", look)

@@ -1,0 +1,97 @@
+"""What the disk pool does for the log of a replica: syncs, and notes for a start after a crash.
+
+Owns what is under way: one sync, and one note.  Knows neither when a log must be synced nor what is
+to follow from it: whoever has the log says when, and is told how it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nodes.broker.context import BrokerContext
+from nodes.core.partition.producer_snapshot import encode_producers
+from nodes.core.partition.producer_state import Producers
+from nodes.storage.disk import DiskFull
+from nodes.storage.partition_log import PartitionLog
+from transport.kernel import Now
+from transport.wire.ids import Offset
+
+NOTE_SHARE = 64
+"""Of what is appended, the notes are at most this part: many producers are noted less often."""
+NOTE_LEAST_BYTES = 64 * 1024
+"""Less is read sooner than it is noted."""
+
+OnSynced = Callable[[PartitionLog, Offset | BaseException, Now], object]
+"""Takes the log, and up to where it is durable now."""
+OnFailed = Callable[[PartitionLog, BaseException, Now], None]
+
+
+def is_unsynced(log: PartitionLog) -> bool:
+    """Tell whether something written has not reached the disk."""
+    return log.recovery_point < log.log_end_offset
+
+
+class LogDurability:
+    """Of one replica, which may go on with another log: each call names the present one."""
+
+    __slots__ = ("_context", "_note_bytes", "_noting", "is_held", "is_syncing")
+
+    def __init__(self, context: BrokerContext) -> None:
+        self._context = context
+        self.is_syncing = False
+        """A sync is under way."""
+        self.is_held = False
+        """None is begun: what is durable stays so much for the moment."""
+        self._noting = False
+        self._note_bytes = 0
+        """What the producers took in the last note."""
+
+    # Syncs
+
+    def sync(self, log: PartitionLog, then: OnSynced) -> None:
+        """Have what is written synced; one sync at a time, the next one takes the rest."""
+        if not self.is_syncing and not self.is_held and is_unsynced(log):
+            self.settle(log, then)
+
+    def settle(self, log: PartitionLog, then: OnSynced) -> None:
+        """Have a log synced with its name and all, whatever is known to be durable of it."""
+        assert not self.is_syncing, "one sync at a time"
+        self.is_syncing = True
+
+        def done(result: Offset | BaseException, now: Now) -> None:
+            self.is_syncing = False
+            then(log, result, now)
+
+        self._context.ports.pool.submit(log.sync, done)
+
+    # Notes
+
+    def owes_note(self, log: PartitionLog) -> bool:
+        """Tell whether so much was appended that a start would have to read long."""
+        least_bytes = self._context.config.log.recovery_note_bytes
+        return log.unnoted_bytes >= max(least_bytes, NOTE_SHARE * self._note_bytes)
+
+    def is_worth_noting(self, log: PartitionLog) -> bool:
+        """Tell whether so much was appended that a note saves time, where there is time to write it."""
+        return log.unnoted_bytes >= min(
+            NOTE_LEAST_BYTES, self._context.config.log.recovery_note_bytes
+        )
+
+    def note(
+        self, log: PartitionLog, producers: Producers, failed: OnFailed, *, durable: bool
+    ) -> None:
+        """Have all that a start would read the log for written down, as it is now."""
+        if self._noting:
+            return
+        self._noting = True
+        note = log.begin_note(encode_producers(producers))
+        self._note_bytes = len(note.producers)
+
+        def done(result: BaseException | None, now: Now) -> None:
+            self._noting = False
+            if isinstance(result, DiskFull):
+                self._context.count("notes_not_written")
+            elif isinstance(result, BaseException):
+                failed(log, result, now)
+
+        self._context.ports.pool.submit(lambda: log.write_note(note, durable=durable), done)
