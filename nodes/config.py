@@ -139,8 +139,8 @@ class BrokerConfig:
     producer_id_block: int = setting(1_000, "Kafka's block size", low=1)
     controller_piece_records: int = setting(
         200,
-        "of a broker's death and the like in one commit: whoever asks for something meanwhile waits"
-        " for one, some milliseconds, and more of them at once would be no sooner done",
+        "of a broker's death, a creation of thousands and the like in one commit: what else is to be"
+        " decided meanwhile waits for one, some milliseconds, and more at once would be no sooner done",
         low=1,
         high=10_000,
     )

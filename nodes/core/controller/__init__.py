@@ -34,22 +34,24 @@ came together is committed together, and the answers of a commit leave before th
 Nothing leaves before its commit: neither answers nor deltas.
 A commit that fails ends this controller; its draft is thrown away, so being ahead is harmless.
 
-Pieces.  What a client asks for is decided at one go, however many commits it takes, and what may not
-be torn (a placement by hand, a deletion) is one commit.  What concerns thousands of partitions, each
-by itself, is decided in pieces of ``piece_records``: the coming and going of brokers, balance, and
-what brokers ask for of their replicas (ISR changes, failed logs).  After each piece it goes to the
-end of its queue, and commits of pieces and of requests take turns while both wait: a request waits
-for one piece of it and not for ten thousand partitions, and requests without end hold up no death.
-A successor's first pieces are small, and double: its sweep begins when those who waited come to ask.
-Such a decision says where it may be left, and goes by the image as it is then: it looks at each
-partition, and at who asks, when the turn of these comes.  Two lists of live brokers are never decided
-upon side by side; of those that come meanwhile the newest counts.  What a successor finds half done
-by a list it sweeps up; who asks for ISR changes is told of each.
+Pieces.  What a client asks for is decided at one go, and what may not be torn (a placement by hand, a
+deletion) is one commit.  What concerns thousands of partitions, each by itself, is decided in pieces
+of ``piece_records``: the coming and going of brokers, balance, what brokers ask for of their replicas
+(ISR changes, failed logs), and of a request that is larger than a piece (partitions to make, leaders
+to move) what comes after its first one.  After each piece it goes to the end of their queue, and
+commits of pieces and of requests take turns while both wait: a request waits for one piece of it and
+not for ten thousand partitions, a death for a piece of each that is under way, and requests without
+end hold it up neither.  A successor's first pieces are small, and double: its sweep begins when those
+who waited come to ask.  Such a decision says where it may be left, and goes by the image as it is
+then: it looks at each partition and its topic, at who is there to take replicas, and at who asks,
+when the turn of these comes.  Two lists of live brokers are never decided upon side by side; of those
+that come meanwhile the newest counts.  What a successor finds half done by a list, or by a creation,
+it sweeps up; who asks for ISR changes is told of each.
 
 Level, not edge.  Liveness arrives as the whole list of registrations, and elections compare it with
 the image when they decide.  A repair is a function of the image alone, so a successor that takes
 over in the middle of one finishes it: its first event sweeps every partition, and a topic that has
-fewer partitions than its record promises is completed.
+fewer partitions than its record promises is completed.  So it is where nobody was left to lead them.
 
 Rules of elections.  The leader is a live member of the ISR, or there is none (−1).  Dead members
 leave the ISR while a live one remains.  When none remains a live member of the ELR is elected; when

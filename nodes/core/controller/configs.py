@@ -12,7 +12,7 @@ from nodes.core.controller.broker_configs import (
     broker_config_complaint,
 )
 from nodes.core.controller.elections import Elections
-from nodes.core.controller.events import Decision
+from nodes.core.controller.events import Decision, Pause
 from nodes.core.controller.image import ClusterImage
 from nodes.core.topic_configs import (
     CLEANUP_POLICY,
@@ -68,17 +68,23 @@ class ConfigChanges:
 
     def _consequences(
         self, image: ClusterImage, judged: TopicRecord | ConfigRecord, altered: AlteredConfigs
-    ) -> Iterator[PartitionRecord]:
+    ) -> Iterator[PartitionRecord | Pause]:
         """Yield partitions that may have a leader now, or whose ELR is over: both follow from
         configs, and a leader's high watermark stands still until it hears that its ELR is over."""
         if not altered.replace and ELECTING.isdisjoint(change.name for change in altered.changes):
             return
-        for topic_id, partitions in image.partitions.items():
-            if isinstance(judged, ConfigRecord) or topic_id == judged.topic_id:
-                for record in list(partitions.values()):
-                    after = self._elections.settled(image, record, record)
-                    if after is not None:
-                        yield after
+        concerned = [
+            record
+            for topic_id, partitions in image.partitions.items()
+            if isinstance(judged, ConfigRecord) or topic_id == judged.topic_id
+            for record in partitions.values()
+        ]
+        for seen in concerned:
+            yield Pause.PAUSE
+            record = image.newest(seen)
+            after = None if record is None else self._elections.settled(image, record, record)
+            if after is not None:
+                yield after
 
 
 def _judge(image: ClusterImage, altered: AlteredConfigs) -> Judged:

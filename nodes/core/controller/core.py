@@ -38,7 +38,6 @@ from nodes.core.controller.topics import (
     Topics,
     decide_completion,
     decide_deletion,
-    unfinished_topics,
 )
 from nodes.core.controller.users import decide_users
 from transport.kernel import Answer, Effects, Now, Tick
@@ -139,6 +138,8 @@ class _Draft:
         self.size_bytes = 0
         self.in_pieces: bool | None = None
         """It is a piece of what is decided in pieces; or answers requests. None: it is empty."""
+        self.others = 0
+        """How many of its records are of requests before the one that is being decided upon."""
         self.sealed = False
 
     def add(self, record: MetadataRecord) -> None:
@@ -182,10 +183,12 @@ class _Course(NamedTuple):
     asked: Asked | None = None
     """Whom it answers; None: nobody asked."""
     in_pieces: bool = False
+    """It waits with others of its kind, or is one of them from its second piece on."""
 
 
 IN_PIECES = frozenset({AlterPartitionRequest, ReplicasFailedRequest})
-"""Brokers ask these for thousands of partitions, each of which is judged by itself."""
+"""Brokers ask these for thousands of partitions, each of which is judged by itself. What others ask
+for begins at once, and is in pieces where it is more than one."""
 
 
 class ControllerCore:
@@ -228,7 +231,7 @@ class ControllerCore:
         self._in_flight: MetadataDelta | None = None
         self._taken_over = False
         self._has_unfinished = False
-        """A predecessor has left topics half made, and nobody was there to lead the rest of them."""
+        """A decision has ended while nobody was there to lead what it was to make."""
         self._resigned = False
         self._decide = self._decisions()
         self._on: dict[type, Callable[[Any, ControllerEffects], None]] = {
@@ -402,6 +405,7 @@ class ControllerCore:
         elif draft.records and isinstance(first, Asked) and _begins_alone(first.request):
             return False
         waiting.popleft()
+        draft.others = 0 if draft.in_pieces else len(draft.records)
         if isinstance(first, Asked):
             self._begin_asked(first, now)
         else:
@@ -409,7 +413,10 @@ class ControllerCore:
         return True
 
     def _is_piece(self) -> bool:
-        return len(self._draft.records) >= self._piece_records
+        """Tell whether a piece is full, or a request has had as much as one."""
+        draft = self._draft
+        size = self._piece_records if draft.in_pieces else self._settings.piece_records
+        return len(draft.records) - draft.others >= size
 
     def _begin_asked(self, asked: Asked, now: Now) -> None:
         """Begin what somebody asks for, or answer why it is not to be."""
@@ -429,6 +436,7 @@ class ControllerCore:
             record = next(course.decision)
         except StopIteration as end:
             self._course = None
+            self._has_unfinished |= not self._image.live_brokers()
             if course.asked is not None:
                 self._draft.answers.append(Answer(course.asked.token, end.value))
                 self._draft.sealed = isinstance(course.asked.request, DeleteTopicsRequest)
@@ -436,7 +444,7 @@ class ControllerCore:
         if isinstance(record, Pause):
             if self._is_piece():
                 self._course = None
-                self._pieces.append(course)
+                self._pieces.append(course._replace(in_pieces=True))
                 self._draft.sealed = True
             return
         self._image.apply_record(record)
@@ -475,10 +483,10 @@ class ControllerCore:
         while self._live is not None:
             event, self._live = self._live, None
             yield from self._in_pieces(self._elections.decide_liveness(self._image, event))
+            self._taken_over |= event.takeover
             if event.takeover or self._has_unfinished:
-                yield from decide_completion(self._image)
-                self._has_unfinished = any(unfinished_topics(self._image))
-                self._taken_over = True
+                self._has_unfinished = False
+                self._pieces.append(_Course(decide_completion(self._image), in_pieces=True))
             yield from self._in_pieces(self._internal_topics.decide_growth(self._image))
 
     @staticmethod

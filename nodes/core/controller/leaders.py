@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
 from nodes.core.controller.broker_configs import AUTO_REBALANCE
 from nodes.core.controller.elections import Elections, stepped, successor
-from nodes.core.controller.events import Decision
+from nodes.core.controller.events import Decision, Pause
 from nodes.core.controller.image import ClusterImage
 from nodes.core.controller.isr import is_current_broker
 from transport.wire.errors import ErrorCode
@@ -49,10 +49,13 @@ class Leaders:
         asked = request.partitions
         outcomes: list[PartitionOutcome] = []
         for name, number in list(_all_partitions(image)) if asked is None else asked:
+            yield Pause.PAUSE
             topic = image.topic(name)
             record = None if topic is None else image.partitions[topic.topic_id].get(number)
             judged: PartitionRecord | Refused
             if topic is None or record is None:
+                if asked is None:
+                    continue  # it has been deleted since
                 text = f"there is no partition {name[:80]}-{number}"
                 judged = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, text
             elif request.kind == ELECT_PREFERRED:
@@ -112,6 +115,8 @@ class Leaders:
         if not image.brokers[node].leaving:
             yield replace(image.brokers[node], leaving=True)
         yield from self._handed_over(image, node)
+        if not is_current_broker(image, node, request.broker_epoch):
+            return ControlledShutdownResponse(ErrorCode.STALE_BROKER_EPOCH)
         led = sum(record.leader == node for record in _records(image))
         return ControlledShutdownResponse(ErrorCode.NONE, led)
 
@@ -162,14 +167,25 @@ class Leaders:
             return ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE, text
         return self._led_by(image, record, first)
 
-    def _handed_over(self, image: ClusterImage, node: NodeId) -> Iterator[PartitionRecord]:
-        """Yield what ``node`` leads and another can lead, led by that one. The ISR stays."""
-        led = [record for record in _records(image) if record.leader == node]
-        for record in led:
-            others: Sequence[NodeId] = [
-                member for member in record.isr if member != node and image.is_alive(member)
+    def _handed_over(self, image: ClusterImage, node: NodeId) -> Iterator[PartitionRecord | Pause]:
+        """Yield what ``node`` leads and another can lead, led by that one. The ISR stays.
+
+        Not by one that is about to stop, too: of two that leave together each would give it to the
+        other, and whoever lives longest leads it anyway.  It ends when ``node`` does not retreat any
+        more: it has registered anew, or is to lead again.
+        """
+        for seen in [record for record in _records(image) if record.leader == node]:
+            yield Pause.PAUSE
+            record = image.newest(seen)
+            if not image.is_retreating(node):
+                return
+            if record is None or record.leader != node:
+                continue
+            others = [
+                member
+                for member in record.isr
+                if member != node and image.is_alive(member) and not image.brokers[member].leaving
             ]
-            others = [member for member in others if not image.is_retreating(member)] or others
             if others:
                 yield self._led_by(image, record, successor(image, record.replicas, others))
 

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from msgspec.structs import replace
 
-from nodes.core.controller.events import Decision
+from nodes.core.controller.events import Decision, Pause
 from nodes.core.controller.image import ClusterImage
 from nodes.core.controller.names import PARTITIONS_MAX
 from nodes.core.controller.placement import Load, Placement
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import LeaderEpoch, PartitionEpoch, TopicId
+from transport.wire.ids import LeaderEpoch, NodeId, PartitionEpoch, TopicId
 from transport.wire.messages import Message, Refusal
-from transport.wire.messages.metadata import MetadataRecord, PartitionRecord, TopicRecord
+from transport.wire.messages.metadata import BrokerRecord, PartitionRecord, TopicRecord
 from transport.wire.messages.topics import (
     Assignment,
     CreatePartitionsRequest,
     CreatePartitionsResponse,
     CreateTopicsRequest,
     NewPartitions,
+    NewTopic,
     TopicOutcome,
 )
+
+Placed = TypeVar("Placed", NewTopic, NewPartitions)
 
 ASSIGNMENTS_MAX = 500
 """Placed by hand in one request: what a single commit surely holds."""
@@ -34,6 +38,11 @@ def is_explicit(request: Message) -> bool:
     if isinstance(request, CreateTopicsRequest | CreatePartitionsRequest):
         return any(topic.assignments for topic in request.topics)
     return False
+
+
+def by_hand_first(topics: Iterable[Placed]) -> list[Placed]:
+    """Order the topics of a request: what is placed by hand is in the first commit, as a whole."""
+    return sorted(topics, key=lambda topic: not topic.assignments)
 
 
 def too_many_assignments(request: CreateTopicsRequest | CreatePartitionsRequest) -> Refusal | None:
@@ -71,31 +80,42 @@ def is_complete(image: ClusterImage, topic: TopicRecord) -> bool:
 
 def missing_partitions(
     image: ClusterImage, topic: TopicRecord, cluster: Load
-) -> Generator[MetadataRecord, None, None]:
+) -> Iterator[PartitionRecord | Pause]:
     """Yield the partitions that the topic still lacks: all of a new one.
 
-    None, if nobody is there to lead them.
+    None any more, once nobody is there to lead them.
     """
     yield from _placed(image, topic, topic.partition_count, cluster)
 
 
 def _placed(
     image: ClusterImage, topic: TopicRecord, count: int, cluster: Load
-) -> Iterator[PartitionRecord]:
+) -> Iterator[PartitionRecord | Pause]:
     """Yield the partitions up to ``count`` that the topic lacks, on live brokers.
 
     Where these are too few, who is away is among the replicas too, and joins when it is back: what is
-    placed in that moment has not fewer replicas for good.
+    placed in that moment has not fewer replicas for good.  Brokers may come and go between any two,
+    others may add some, and the topic itself may go.
     """
-    present = image.partitions[topic.topic_id]
-    brokers, away = image.placeable_brokers(), image.brokers_away()
-    if len(present) >= count or not brokers:
-        return
-    factor = max(1, min(_factor_of(image, topic), len(brokers) + len(away)))
-    placement = Placement(brokers, Load(present.values()), cluster, away)
+    placement: Placement | None = None
+    known: dict[NodeId, BrokerRecord] = {}
+    factor = 0
     for number in range(count):
-        if number not in present:
-            yield new_partition(image, topic.topic_id, number, placement.place(factor))
+        if placement is not None:
+            yield Pause.PAUSE
+        present = image.partitions.get(topic.topic_id)
+        if present is None:
+            return
+        if number in present:
+            continue
+        if placement is None or known != image.brokers:
+            known = dict(image.brokers)
+            brokers, away = image.placeable_brokers(), image.brokers_away()
+            if not brokers:
+                return
+            factor = max(1, min(_factor_of(image, topic), len(brokers) + len(away)))
+            placement = Placement(brokers, Load(present.values()), cluster, away)
+        yield new_partition(image, topic.topic_id, number, placement.place(factor))
 
 
 def _factor_of(image: ClusterImage, topic: TopicRecord) -> int:
@@ -121,36 +141,41 @@ def decide_addition(image: ClusterImage, request: CreatePartitionsRequest) -> De
     """Add the partitions that can be added; each topic gets an outcome of its own.
 
     The partitions come first and the topic's count after them: until then nobody is shown them.
-    Should this controller end in between, whoever asks again finds them and goes on.
+    Should this controller end in between, whoever asks again finds them and goes on.  So does whoever
+    asks for the same meanwhile; who comes to the count last is told that it is there.
     """
     refusal = too_many_assignments(request)
     if refusal is not None:
         return refusal
     repeated = Counter(topic.name for topic in request.topics)
     cluster = cluster_load(image)
-    outcomes: list[TopicOutcome] = []
-    for wanted in request.topics:
-        refused = _judge(image, wanted, repeated)
-        if refused is not None:
-            outcomes.append(refused)
+    outcomes: dict[str, TopicOutcome] = {}
+    for wanted in by_hand_first(request.topics):
+        name = wanted.name
+        if not wanted.assignments:
+            yield Pause.PAUSE
+        if repeated[name] > 1:
+            text = "the topic is named more than once in this request"
+            outcomes[name] = TopicOutcome(name, ErrorCode.INVALID_REQUEST, text)
             continue
-        topic = image.topic(wanted.name)
-        assert topic is not None, "judged"
-        if not request.validate_only:
-            yield from _added(image, topic, wanted, cluster)
-            yield replace(topic, partition_count=wanted.count)
-        outcomes.append(TopicOutcome(wanted.name, ErrorCode.NONE, "", topic.topic_id))
-    return CreatePartitionsResponse(ErrorCode.NONE, tuple(outcomes))
+        judged = _judge(image, wanted, image.topic(name))
+        if isinstance(judged, TopicRecord) and not request.validate_only:
+            yield from _added(image, judged, wanted, cluster)
+            judged = _judge(image, wanted, image.topics.get(judged.topic_id))
+            if isinstance(judged, TopicRecord):
+                yield replace(judged, partition_count=wanted.count)
+        if isinstance(judged, TopicRecord):
+            judged = TopicOutcome(name, ErrorCode.NONE, "", judged.topic_id)
+        outcomes[name] = judged
+    told = tuple(outcomes[wanted.name] for wanted in request.topics)
+    return CreatePartitionsResponse(ErrorCode.NONE, told)
 
 
 def _judge(
-    image: ClusterImage, wanted: NewPartitions, repeated: Counter[str]
-) -> TopicOutcome | None:
-    """Return why partitions may not be added, or None."""
-    name, topic = wanted.name, image.topic(wanted.name)
-    if repeated[name] > 1:
-        text = "the topic is named more than once in this request"
-        return TopicOutcome(name, ErrorCode.INVALID_REQUEST, text)
+    image: ClusterImage, wanted: NewPartitions, topic: TopicRecord | None
+) -> TopicRecord | TopicOutcome:
+    """Return the topic that partitions may be added to, or why they may not."""
+    name = wanted.name
     if topic is None:
         text = f"there is no topic {name[:80]!r}"
         return TopicOutcome(name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, text)
@@ -168,12 +193,12 @@ def _judge(
     complaint = assignment_complaint(image, given)
     if complaint is not None:
         return TopicOutcome(name, ErrorCode.INVALID_REPLICA_ASSIGNMENT, complaint)
-    return None
+    return topic
 
 
 def _added(
     image: ClusterImage, topic: TopicRecord, wanted: NewPartitions, cluster: Load
-) -> Iterator[PartitionRecord]:
+) -> Iterator[PartitionRecord | Pause]:
     if not wanted.assignments:
         yield from _placed(image, topic, wanted.count, cluster)
         return

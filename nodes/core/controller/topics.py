@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
-from nodes.core.controller.events import ControllerSettings, Decision
+from nodes.core.controller.events import ControllerSettings, Decision, Pause
 from nodes.core.controller.image import ClusterImage
 from nodes.core.controller.names import PARTITIONS_MAX, topic_name_complaint
 from nodes.core.controller.partitions import (
     assignment_complaint,
+    by_hand_first,
     cluster_load,
     is_complete,
     missing_partitions,
@@ -19,7 +20,7 @@ from nodes.core.controller.partitions import (
 from nodes.core.topic_configs import config_complaint
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import TopicId
-from transport.wire.messages.metadata import MetadataRecord, RemoveTopicRecord, TopicRecord
+from transport.wire.messages.metadata import RemoveTopicRecord, TopicRecord
 from transport.wire.messages.topics import (
     CreateTopicsRequest,
     CreateTopicsResponse,
@@ -46,11 +47,13 @@ class Topics:
             return refusal
         repeated = Counter(topic.name for topic in request.topics)
         cluster = cluster_load(image)
-        outcomes: list[TopicOutcome] = []
-        for topic in request.topics:
+        outcomes: dict[str, TopicOutcome] = {}
+        for topic in by_hand_first(request.topics):
+            if not topic.assignments:
+                yield Pause.PAUSE
             if repeated[topic.name] > 1:
                 text = "the topic is named more than once in this request"
-                outcomes.append(TopicOutcome(topic.name, ErrorCode.INVALID_REQUEST, text))
+                outcomes[topic.name] = TopicOutcome(topic.name, ErrorCode.INVALID_REQUEST, text)
                 continue
             record = self._judge(image, topic, request.clamp)
             if isinstance(record, TopicRecord):
@@ -59,9 +62,10 @@ class Topics:
                     for number, replicas in enumerate(topic.assignments):
                         yield new_partition(image, record.topic_id, number, replicas)
                     yield from missing_partitions(image, record, cluster)
-                record = _made(record)
-            outcomes.append(record)
-        return CreateTopicsResponse(ErrorCode.NONE, tuple(outcomes))
+                record = _made(image, record)
+            outcomes[topic.name] = record
+        told = tuple(outcomes[topic.name] for topic in request.topics)
+        return CreateTopicsResponse(ErrorCode.NONE, told)
 
     def _judge(
         self, image: ClusterImage, topic: NewTopic, clamp: bool
@@ -101,7 +105,12 @@ class Topics:
         return TopicRecord(name, self._new_topic_id(), topic.configs, count, factor)
 
 
-def _made(topic: TopicRecord) -> TopicOutcome:
+def _made(image: ClusterImage, topic: TopicRecord) -> TopicOutcome:
+    """Return what to say of a topic that was made, also where it has been deleted since."""
+    made = image.topics.get(topic.topic_id)
+    if made is not None and not is_complete(image, topic):
+        text = "no broker is alive: the rest of its partitions is made when one is"
+        return TopicOutcome(topic.name, ErrorCode.REQUEST_TIMED_OUT, text, topic.topic_id)
     return TopicOutcome(
         topic.name,
         ErrorCode.NONE,
@@ -130,15 +139,14 @@ def decide_deletion(image: ClusterImage, request: DeleteTopicsRequest) -> Decisi
     return DeleteTopicsResponse(ErrorCode.NONE, tuple(outcomes))
 
 
-def unfinished_topics(image: ClusterImage) -> list[TopicRecord]:
-    """Return the topics that lack some of their partitions."""
-    return [topic for topic in image.topics.values() if not is_complete(image, topic)]
+def decide_completion(image: ClusterImage) -> Decision:
+    """Finish the topics whose creation was left half done, if anybody is there.
 
-
-def decide_completion(image: ClusterImage) -> Generator[MetadataRecord, None, None]:
-    """Finish the topics whose creation a predecessor left half done, if anybody is there."""
-    unfinished = unfinished_topics(image)
+    Others may come between any two partitions.
+    """
+    unfinished = [topic for topic in image.topics.values() if not is_complete(image, topic)]
     if unfinished:
         cluster = cluster_load(image)
         for topic in unfinished:
             yield from missing_partitions(image, topic, cluster)
+    return None

@@ -122,3 +122,24 @@ def three(settings: ControllerSettings | None = None) -> Cluster:
     cluster = Cluster(settings=settings)
     cluster.live(broker(1), broker(2), broker(3), takeover=True)
     return cluster
+
+
+def begin(cluster: Cluster, *events: ControllerEvent) -> MetadataDelta:
+    """Step; return the delta that is in flight then."""
+    ordered = [delta for event in events for delta in cluster.step(event).append]
+    (delta,) = ordered
+    return delta
+
+
+def finish(cluster: Cluster, delta: MetadataDelta) -> None:
+    """Commit it, and what follows until nothing is in flight."""
+    effects = cluster.commit(delta)
+    while effects.append:
+        (delta,) = effects.append
+        effects = cluster.commit(delta)
+
+
+def epoch_of(cluster: Cluster, node: int) -> BrokerEpoch:
+    """Return the epoch of a broker's newest registration; −1: there is none."""
+    known = cluster.image.brokers.get(NodeId(node))
+    return BrokerEpoch(-1) if known is None else known.epoch

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import pytest
 from msgspec.structs import replace
 
@@ -12,12 +10,12 @@ from nodes.core.controller.events import (
     Asked,
     BalanceDue,
     Committed,
-    ControllerEvent,
     ControllerSettings,
     LiveBrokers,
     Resigned,
 )
-from tests.unit.controller.cluster import Cluster, broker, three
+from tests.unit.controller.cluster import Cluster, begin, broker, epoch_of, finish, three
+from tests.unit.controller.crowd import Crowd
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import BrokerEpoch, NodeId, TopicId
 from transport.wire.messages import Message, Refusal
@@ -31,24 +29,18 @@ from transport.wire.messages.configs import (
 from transport.wire.messages.metadata import (
     AlterPartitionRequest,
     AlterPartitionResponse,
-    BrokerRecord,
     IsrMember,
-    MetadataDelta,
     PartitionChange,
     PartitionRecord,
 )
 from transport.wire.messages.reassignments import (
     ELECT_PREFERRED,
-    AlterReassignmentsRequest,
     DrainBrokerRequest,
     ElectLeadersRequest,
-    Reassignment,
 )
 from transport.wire.messages.topics import (
-    CreateTopicsRequest,
     DeleteTopicsRequest,
     DeleteTopicsResponse,
-    NewTopic,
 )
 
 IN_PIECES = ControllerSettings(min_insync_replicas=2, piece_records=2, commit_bytes_max=1_500)
@@ -58,21 +50,6 @@ IN_PIECES = ControllerSettings(min_insync_replicas=2, piece_records=2, commit_by
 def altered(value: str) -> AlterConfigsRequest:
     change = ConfigChange("retention.ms", ConfigOp.SET, value)
     return AlterConfigsRequest((AlteredConfigs(RESOURCE_TOPIC, "t", (change,)),), 1_000)
-
-
-def begin(cluster: Cluster, *events: ControllerEvent) -> MetadataDelta:
-    """Step; return the delta that is in flight then."""
-    ordered = [delta for event in events for delta in cluster.step(event).append]
-    (delta,) = ordered
-    return delta
-
-
-def finish(cluster: Cluster, delta: MetadataDelta) -> None:
-    """Commit it, and what follows until nothing is in flight."""
-    effects = cluster.commit(delta)
-    while effects.append:
-        (delta,) = effects.append
-        effects = cluster.commit(delta)
 
 
 def led_by(cluster: Cluster, topic_id: TopicId, node: int) -> int:
@@ -127,12 +104,12 @@ def joins(cluster: Cluster, topic_id: TopicId, leader: int) -> AlterPartitionReq
             record.partition,
             record.leader_epoch,
             record.partition_epoch,
-            tuple(IsrMember(node, _epoch(cluster, node)) for node in record.replicas),
+            tuple(IsrMember(node, epoch_of(cluster, node)) for node in record.replicas),
         )
         for record in cluster.image.partitions[topic_id].values()
         if record.leader == leader
     )
-    return AlterPartitionRequest(NodeId(leader), _epoch(cluster, leader), changes)
+    return AlterPartitionRequest(NodeId(leader), epoch_of(cluster, leader), changes)
 
 
 def rejoining(settings: ControllerSettings, partitions: int) -> tuple[Cluster, TopicId]:
@@ -318,11 +295,13 @@ def test_a_balance_in_pieces_leaves_alone_what_others_have_moved() -> None:
     cluster.live(broker(2), broker(3))
     cluster.live(broker(1, 201), broker(2), broker(3))
     for record in list(cluster.image.partitions[topic_id].values()):
-        isr = tuple(IsrMember(node, _epoch(cluster, node)) for node in record.replicas)
+        isr = tuple(IsrMember(node, epoch_of(cluster, node)) for node in record.replicas)
         change = PartitionChange(
             topic_id, record.partition, record.leader_epoch, record.partition_epoch, isr
         )
-        cluster.ask(AlterPartitionRequest(record.leader, _epoch(cluster, record.leader), (change,)))
+        cluster.ask(
+            AlterPartitionRequest(record.leader, epoch_of(cluster, record.leader), (change,))
+        )
     delta = begin(cluster, BalanceDue())
     assert not cluster.step(BalanceDue()).append, "one at a time"
     everything = tuple(("t", number) for number in range(30))
@@ -352,104 +331,6 @@ def test_a_decision_between_two_pieces_ends_with_the_reign() -> None:
 # By chance
 
 
-class Crowd:
-    """Brokers that come and go, and people who ask for all kinds of things meanwhile."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
-        settings = drawn_settings(self.random)
-        self.cluster = Cluster(settings=settings)
-        self.alive = {node: broker(node) for node in range(1, 6)}
-        self._epoch = 200
-        self._token = 0
-        self.cluster.live(*self.alive.values(), takeover=True)
-        for name in ("t", "u", "v"):
-            self.cluster.create(name, 8, 3)
-        self.delta: MetadataDelta | None = None
-
-    def step(self, event: ControllerEvent) -> None:
-        for delta in self.cluster.step(event).append:
-            assert self.delta is None
-            self.delta = delta
-
-    def act(self) -> None:
-        """Let one thing happen; every second one is the commit that is due."""
-        if self.delta is not None and self.random.random() < 0.5:
-            delta, self.delta = self.delta, None
-            for following in self.cluster.commit(delta).append:
-                self.delta = following
-            return
-        self.random.choice((self._come_or_go, self._come_or_go, self._ask, self._ask, self._look))()
-
-    def _come_or_go(self) -> None:
-        node = self.random.randint(1, 5)
-        if node in self.alive and len(self.alive) > 1:
-            del self.alive[node]
-        else:
-            self._epoch += 1
-            intact = self.random.random() < 0.7
-            self.alive[node] = replace(broker(node, self._epoch), intact=intact)
-        self.step(LiveBrokers(tuple(self.alive.values())))
-
-    def _look(self) -> None:
-        self.step(BalanceDue())
-
-    def _ask(self) -> None:
-        self._token += 1
-        self.step(Asked(self._request(), self._token))
-
-    def _request(self) -> Message:
-        random, name = self.random, self.random.choice("tuv")
-        topic = self.cluster.image.topic(name)
-        if topic is None:
-            return CreateTopicsRequest((NewTopic(name, 8, 3),), 1_000, True)
-        record = self.cluster.image.partitions[topic.topic_id].get(random.randrange(8))
-        chance = random.random()
-        if record is None or chance < 0.1:
-            return DeleteTopicsRequest((name,), 1_000)
-        if chance < 0.3:
-            replicas = tuple(NodeId(node) for node in random.sample(range(1, 6), 3))
-            return AlterReassignmentsRequest(
-                (Reassignment(name, record.partition, replicas),), 1_000
-            )
-        if chance < 0.4:
-            return DrainBrokerRequest(NodeId(random.randint(1, 5)), random.random() < 0.5, 1_000)
-        led = self.cluster.image.partitions[topic.topic_id].values()
-        changes = [self._change(other) for other in led if other.leader == record.leader]
-        epoch = _epoch(self.cluster, record.leader)
-        return AlterPartitionRequest(record.leader, epoch, tuple(changes))
-
-    def _change(self, record: PartitionRecord) -> PartitionChange:
-        members = [node for node in record.replicas if node in self.alive]
-        isr = [node for node in members if node == record.leader or self.random.random() < 0.7]
-        return PartitionChange(
-            record.topic_id,
-            record.partition,
-            record.leader_epoch,
-            record.partition_epoch,
-            tuple(IsrMember(node, self.alive[int(node)].epoch) for node in isr),
-        )
-
-    def settle(self) -> None:
-        while self.delta is not None:
-            delta, self.delta = self.delta, None
-            for following in self.cluster.commit(delta).append:
-                self.delta = following
-
-
-def drawn_settings(random: Random) -> ControllerSettings:
-    return ControllerSettings(
-        min_insync_replicas=2,
-        piece_records=random.randint(1, 4),
-        commit_bytes_max=random.choice((400, 1_500, 6_000)),
-    )
-
-
-def _epoch(cluster: Cluster, node: int) -> BrokerEpoch:
-    known: BrokerRecord | None = cluster.image.brokers.get(NodeId(node))
-    return BrokerEpoch(-1) if known is None else known.epoch
-
-
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_comes_in_between_the_image_ends_as_its_rules_have_it(seed: int) -> None:
     crowd = Crowd(seed)
@@ -460,7 +341,9 @@ def test_whatever_comes_in_between_the_image_ends_as_its_rules_have_it(seed: int
     assert {broker.id: broker.epoch for broker in image.live_brokers()} == {
         record.id: record.epoch for record in crowd.alive.values()
     }
-    for partitions in image.partitions.values():
+    assert set(crowd.cluster.replies) >= set(crowd.asked), "each is answered, in the end"
+    for topic_id, partitions in image.partitions.items():
+        assert len(partitions) >= image.topics[topic_id].partition_count, "each is made as a whole"
         for record in partitions.values():
             live = [node for node in record.isr if image.is_alive(node)]
             assert image.is_alive(record.leader) == bool(live), record
