@@ -103,10 +103,21 @@ class BrokerContext:
         return sent
 
     def ask(
-        self, link: LinkId, body: Message, on_answer: OnAnswer, now: Now, *, cause_id: str = ""
+        self,
+        link: LinkId,
+        body: Message,
+        on_answer: OnAnswer,
+        now: Now,
+        *,
+        timeout_ms: int | None = None,
+        cause_id: str = "",
     ) -> bool:
-        """Send a request of this broker to a peer; False when the link is down."""
-        timeout_ms = self.config.broker.request_timeout_ms
+        """Send a request of this broker to a peer; False when the link is down.
+
+        ``timeout_ms``: None is ``request_timeout_ms``.
+        """
+        if timeout_ms is None:
+            timeout_ms = self.config.broker.request_timeout_ms
         return self.calls.request(
             link, body, on_answer, now, timeout_ms=timeout_ms, cause_id=cause_id
         )

@@ -92,7 +92,10 @@ class Administration:
             text = f"{internal[0]} is an internal topic: it is made on first use, and stays"
             self._context.reply(request, Refusal(ErrorCode.INVALID_TOPIC, text))
             return
-        due_ms = request.due_ms(now, min(body.timeout_ms, TIMEOUT_MAX_MS))
+        timeout_ms = body.timeout_ms
+        if timeout_ms <= 0:  # as some send that do not want to wait, and then would know nothing
+            timeout_ms = self._context.config.broker.request_timeout_ms
+        due_ms = request.due_ms(now, min(timeout_ms, TIMEOUT_MAX_MS))
 
         def on_answer(answer: Message, _payload: tuple[Buffer, ...], now: Now) -> None:
             self._on_decided(request, answer, due_ms, now)

@@ -212,9 +212,8 @@ class Controller:
         else:
             self._context.reply(request, _not_controller())
 
-    def ask_here(self, body: Message, on_answer: OnAnswer, now: Now) -> None:
-        """Take a request of this very broker."""
-        due_ms = now.mono_ms + self._context.config.broker.request_timeout_ms
+    def ask_here(self, body: Message, on_answer: OnAnswer, due_ms: int, now: Now) -> None:
+        """Take a request of this very broker, for whose answer nobody waits after ``due_ms``."""
 
         def tell(answer: Message, now: Now) -> None:
             on_answer(answer, (), now)

@@ -349,7 +349,10 @@ def test_who_is_about_to_reign_keeps_what_is_asked_until_then(fleet: Fleet) -> N
     request = CreateTopicsRequest((NewTopic("t", 1, 1),), 5_000)
     server.controller.expect()
     server.controller.ask_here(
-        request, lambda body, _payload, _now: answers.append(body), fleet.now()
+        request,
+        lambda body, _payload, _now: answers.append(body),
+        fleet.now().mono_ms + 1_000,
+        fleet.now(),
     )
     assert not answers
     server.controller.deposed(fleet.now())

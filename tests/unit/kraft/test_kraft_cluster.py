@@ -198,7 +198,8 @@ def test_a_plain_broker_of_an_earlier_version_ends_before_it_is_registered() -> 
     request = CreateAclsRequest(
         (AclBinding(ResourceType.TOPIC, PatternType.LITERAL, "t", entry),), 1_000
     )
-    ask = partial(reigning.controller.ask_here, request, lambda *_: None)
+    due_ms = cluster.processes[controller(cluster)].now().mono_ms + 1_000
+    ask = partial(reigning.controller.ask_here, request, lambda *_: None, due_ms)
     cluster.processes[controller(cluster)].do(ask)
     wait(cluster, lambda: len(reigning.context.image.acls) == 1 and are_ready(cluster))
     cluster.kill("broker-5")
