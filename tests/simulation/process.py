@@ -67,6 +67,8 @@ class SimulatedProcess:
         self.alive = True
         self.without_power = False
         self.frozen = False
+        self.thawed_us = -NEVER_US
+        """When it was frozen for the last time until."""
         self.status: int | None = None
         """Exit status, once the program has asked to end."""
         self.fault = ""
@@ -176,6 +178,7 @@ class SimulatedProcess:
         """Go on, as by SIGCONT."""
         if self.alive and self.frozen:
             self.frozen = False
+            self.thawed_us = self.world.now_us
             self.network.process_thawed(self)
             self._wanted_us = NEVER_US
             self._wake(self.world.now_us)

@@ -23,6 +23,7 @@ from tests.simulation.shape import (
     draw_move_piece_bytes,
     draw_piece_records,
     draw_pipelines,
+    draw_rare_kinds,
     draw_recent_bytes,
     draw_recovery_note_bytes,
     draw_shape,
@@ -122,6 +123,7 @@ def _draw(world: World, seed: int, mode: str) -> Shape:
         "shelvers": draw_shelvers(seed),
         "foreigners": draw_foreigners(seed),
         **draw_foreign_kind(seed),
+        **draw_rare_kinds(seed),
     }
     mix = replace(shape.mix, clients=clients)
     if replace(shape, mix=mix).has_listeners and (lodgers := draw_lodgers(seed)):
@@ -147,6 +149,25 @@ def _run(world: World, shape: Shape, safety_ms: int, with_faults: bool) -> Repor
     world.note(shape.describe())
     cluster = Cluster(world, shape)
     workloads = Workloads(cluster)
+    try:
+        faults = _run_through(world, cluster, workloads, safety_ms, with_faults)
+    finally:
+        workloads.end()
+    return Report(
+        world.seed,
+        world.now_us / 1e6,
+        workloads.records_acked(),
+        workloads.operations_answered(),
+        faults,
+        world.event_hash(),
+        tuple(world.trace),
+    )
+
+
+def _run_through(
+    world: World, cluster: Cluster, workloads: Workloads, safety_ms: int, with_faults: bool
+) -> int:
+    """Let it happen, and return how many faults there were."""
     world.run_for(BEGIN_MS)
     faults = Faults(cluster) if with_faults else None
     _pass_time(world, cluster, safety_ms)
@@ -159,15 +180,7 @@ def _run(world: World, shape: Shape, safety_ms: int, with_faults: bool) -> Repor
     cluster.check()
     workloads.check()
     assert caught_up, workloads.unread()
-    return Report(
-        world.seed,
-        world.now_us / 1e6,
-        workloads.records_acked(),
-        workloads.operations_answered(),
-        faults.count if faults else 0,
-        world.event_hash(),
-        tuple(world.trace),
-    )
+    return faults.count if faults else 0
 
 
 def _converge(world: World, cluster: Cluster, workloads: Workloads, faults: Faults | None) -> None:

@@ -67,6 +67,12 @@ KAFKA_KINDS: dict[str, tuple[int, ...]] = {
 FOREIGN_KINDS = {**KAFKA_KINDS, ZOOKEEPER_KIND: (2, 3, 4)}
 FOREIGN_SHARE = 0.125
 """Of all seeds: those in which one of these kinds is."""
+RARELY: dict[str, tuple[int, ...]] = {
+    "holders": (2, 3, 4),
+}
+"""Kinds that are drawn each by itself, so that another one changes no run that does not have it."""
+RARE_SHARE = 0.03
+"""Of all seeds: those in which such a kind is."""
 FOREIGN_SESSION_MS = 3_000
 """Of members that cannot say theirs; as short as a broker allows."""
 KRAFT_SHARE = 0.4
@@ -226,6 +232,16 @@ def draw_foreign_kind(seed: int) -> dict[str, int]:
         return {}
     kind = random.choice(sorted(FOREIGN_KINDS))
     return {kind: random.choice(FOREIGN_KINDS[kind])}
+
+
+def draw_rare_kinds(seed: int) -> dict[str, int]:
+    """Draw which of the rare kinds there are, each from a generator of its own."""
+    drawn: dict[str, int] = {}
+    for kind, counts in RARELY.items():
+        random = Random(f"{kind} of {seed}")
+        if random.random() < RARE_SHARE:
+            drawn[kind] = random.choice(counts)
+    return drawn
 
 
 def draw_lodgers(seed: int) -> int:

@@ -11,11 +11,13 @@ from nodes.broker.replicas import Replicas
 from tests.simulation.cluster import broker_of, coordinator_of
 from tests.simulation.faults import Faults
 from tests.simulation.health import are_up
+from tests.simulation.workloads.holders import HOLDER
 from transport.wire.messages.metadata import AlterPartitionRequest
 
 ISOLATION_MS = (400, 2_500)
 SCATTERED_MS = (1_500, 4_000)
 FREEZE_MS = (300, 2_500)
+HELD_FROZEN_MS = (2_200, 3_500)
 JOINING_MS = (2_000, 2_500)
 LOOK_US = 1_000
 PIECE_US = (40_000, 60_000)
@@ -68,6 +70,17 @@ def slow_follower(faults: Faults) -> None:
         faults.world.note(f"from {pair[0]} to {pair[1]} a packet takes {LAG_US[0]} µs and more")
         slow[pair] = LAG_US
         faults._later(ISOLATION_MS, lambda: slow.pop(pair, None) and None)
+
+
+def freeze_holder(faults: Faults) -> None:
+    """Freeze one of those who hold something by turns, for longer than its session lives; the others go on."""
+    clients = faults.cluster.clients
+    names = [host for host in faults._living_clients() if host.rpartition("-")[0] == HOLDER]
+    if not any(clients[name].frozen for name in names):
+        name = faults.world.random.choice(names)
+        faults.world.note(f"frozen: {name}")
+        clients[name].freeze()
+        faults._later(HELD_FROZEN_MS, clients[name].thaw)
 
 
 def freeze_controller(faults: Faults) -> None:
@@ -236,6 +249,7 @@ AIMED: dict[str, Callable[[Faults], None]] = {
         kill_coordinator,
         slow_follower,
         freeze_controller,
+        freeze_holder,
         kill_joiner,
         kill_between_pieces,
         restart_without_directory,

@@ -26,6 +26,7 @@ from tests.simulation.mutations import (
     logs,
     partitions,
     raft,
+    recipes,
     transactions,
     znodes,
 )
@@ -47,6 +48,7 @@ PLANTED = (
     listeners,
     foreigners,
     disks,
+    recipes,
 )
 """The modules that register mutations when they are imported."""
 SAFETY_MS = 5_000

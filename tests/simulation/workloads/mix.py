@@ -18,6 +18,7 @@ from tests.simulation.workloads.foresters import Foresters
 from tests.simulation.workloads.grantees import Grantees
 from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.guards import Guards
+from tests.simulation.workloads.holders import Holders
 from tests.simulation.workloads.keepers import Keepers
 from tests.simulation.workloads.ledgers import Ledgers
 from tests.simulation.workloads.lodgers import Lodgers
@@ -48,6 +49,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "foresters": Foresters,
     "guards": Guards,
     "ledgers": Ledgers,
+    "holders": Holders,
     "movers": Movers,
     "grantees": Grantees,
     "pipelines": Pipelines,
@@ -102,6 +104,11 @@ class Workloads:
             check(self.history)
         for part in self.parts.values():
             part.check()
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        for part in self.parts.values():
+            part.end()
 
     def records_acked(self) -> int:
         """Return how many records were acknowledged."""

@@ -22,7 +22,7 @@ class Workload:
     """All clients of one kind: constructed with the stage and their number, they begin.
 
     A run calls, in this order: ``stop``; ``unsettled`` until it is empty; ``read_all``; ``unread``
-    until it is empty; ``check``.  A kind overrides what it has something to say to.
+    until it is empty; ``check``; and ``end``, whatever has become of it.  A kind overrides what it has something to say to.
     """
 
     def __init__(self, stage: Stage) -> None:
@@ -47,6 +47,9 @@ class Workload:
 
     def check(self) -> None:
         """Assert what can only be said of the whole history."""
+
+    def end(self) -> None:
+        """The run is over: leave nothing behind, no threads above all."""
 
     def answered(self) -> int:
         """Return how many operations on znodes were answered."""
