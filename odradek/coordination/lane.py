@@ -1,7 +1,7 @@
 """The ordered lane of a session: operations queued, numbered, in flight, answered.
 
-Pure.  Owns the numbers of writes (from 1 without gaps), the batching into requests and the promise
-that each submission ends in exactly one callback, in order.  It must not know of connections: the
+Pure.  Owns the numbers of writes (from 1 without gaps), the batching into requests, the bounds of
+what may wait, and the promise that each submission ends in exactly one callback, in order.  It must not know of connections: the
 session tells it when one has ended, and then everything unanswered is to be sent again.
 """
 
@@ -14,6 +14,7 @@ from typing import get_args
 
 from odradek.coordination.watches import OnEvent, Watches, WatchRead
 from transport.kernel import Now
+from transport.wire.errors import ErrorCode
 from transport.wire.ids import RequestId, SessionId
 from transport.wire.messages import Refusal
 from transport.wire.messages.coordination import (
@@ -133,6 +134,16 @@ class Lane:
     def in_flight(self) -> int:
         """How many requests wait for their answer."""
         return len(self._in_flight)
+
+    def refusal(self, operations: Sequence[Operation]) -> Refusal | None:
+        """Return why these operations can not be put on the lane; None: they can."""
+        if len(self) + len(operations) > UNANSWERED_MAX:
+            text = f"more than {UNANSWERED_MAX} operations wait for their answers"
+            return Refusal(ErrorCode.OVERLOADED, text)
+        if max(map(weight_bytes, operations)) > OPERATION_BYTES_MAX:
+            text = f"an operation of more than {OPERATION_BYTES_MAX} bytes"
+            return Refusal(ErrorCode.BAD_ARGUMENTS, text)
+        return None
 
     def submit(self, operations: Sequence[Operation], on_results: OnResults) -> None:
         """Put operations at the end of the lane; ``operations`` must not be empty."""

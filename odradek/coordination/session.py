@@ -1,8 +1,9 @@
 """The session of a client of the znode tree: opened, kept alive, moved, closed or lost.
 
 Pure, and used by clients and brokers alike.  Owns the connection to one coordinator at a time and
-the judgement whether the session lives.  The order of operations is the lane's, watches are the
-watch table's; what the answers mean to the user is nobody's business here.
+the judgement whether the session lives.  Which coordinator is tried when is for ``Coordinators`` to
+say, the order of operations is the lane's, watches are the watch table's; what the answers mean to
+the user is nobody's business here.
 
 A program hands the answers of its ``Calls`` to ``Calls.on_message`` itself, lets them expire, and
 fails those of a link that went down; everything else comes by the methods of
@@ -15,15 +16,8 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
 
-from odradek.coordination.lane import (
-    OPERATION_BYTES_MAX,
-    UNANSWERED_MAX,
-    Batch,
-    Lane,
-    OnResults,
-    is_read,
-    weight_bytes,
-)
+from odradek.coordination.coordinators import Coordinators
+from odradek.coordination.lane import Batch, Lane, OnResults, is_read
 from odradek.coordination.session_connection import Connection
 from odradek.coordination.watches import OnEvent, Watches
 from transport.driver.calls import Calls
@@ -52,16 +46,11 @@ CONNECT_MIN_MS = 100
 the session timeout: short, so that a frozen one is left quickly."""
 OPEN_MIN_MS = 500
 """The same for the opening, which waits for a quorum."""
-BACKOFF_MIN_MS = 20
-BACKOFF_MAX_MS = 1_000
 CLOSE_MAX_MS = 2_000
 """A session that could not be closed by then is left to its timeout."""
 NONCE_BYTES = 16
 PROBE_MIN_MS = 300
 """A coordinator that has not said who it is by then is frozen, and left; grows as the others."""
-SEEK_MIN_MS = 5_000
-SEEK_MAX_MS = 60_000
-"""How often a read-only session looks for a coordinator with a quorum; the pause doubles."""
 GAPS_MAX = 3
 """A coordinator that misses more writes than that is left."""
 
@@ -115,22 +104,17 @@ class CoordinationSession:
         self._owner = owner
         self._takes_read_only = read_only
         self._serving_id = SessionId(0)
-        self._seek_ms = 0
-        self._seek_pause_ms = SEEK_MIN_MS
         self._on_state = on_state
         self._watches = Watches()
         self._lane = Lane(self._watches)
         self._event_zxid = Zxid(0)
         self._password = b""
         self._nonce = b""
-        self._endpoints: list[str] = []
-        self._next_endpoint = 0
-        self._failures = 0
-        self._retry_ms = 0
         self._proven_ms = 0
         self._ping_ms = 0
         self._close_ms: int | None = None
         self._connection: Connection | None = None
+        self._coordinators: Coordinators
         self._ports: Ports
         self._calls: Calls
 
@@ -149,10 +133,8 @@ class CoordinationSession:
 
     def start(self, ports: Ports, calls: Calls, endpoints: Sequence[str], now: Now) -> None:
         """Open the session at one of ``endpoints`` (clients' doors of coordinators), for ever."""
-        assert endpoints, "a session needs a coordinator to ask"
         self._ports, self._calls = ports, calls
-        self._endpoints = list(endpoints)
-        ports.random.shuffle(self._endpoints)
+        self._coordinators = Coordinators(endpoints, ports.random)
         self._nonce = ports.random.randbytes(NONCE_BYTES)
         self._dial(now)
 
@@ -172,12 +154,8 @@ class CoordinationSession:
             on_results((), now)
         elif self.read_only and not all(map(is_read, operations)):
             on_results(_no_writes(), now)
-        elif len(self._lane) + len(operations) > UNANSWERED_MAX:
-            text = f"more than {UNANSWERED_MAX} operations wait for their answers"
-            on_results(Refusal(ErrorCode.OVERLOADED, text), now)
-        elif max(map(weight_bytes, operations)) > OPERATION_BYTES_MAX:
-            text = f"an operation of more than {OPERATION_BYTES_MAX} bytes"
-            on_results(Refusal(ErrorCode.BAD_ARGUMENTS, text), now)
+        elif (refusal := self._lane.refusal(operations)) is not None:
+            on_results(refusal, now)
         else:
             self._lane.submit(operations, on_results)
 
@@ -263,10 +241,10 @@ class CoordinationSession:
         connection = self._connection
         if connection is not None and connection.late(now):
             self._leave("no connection", now)
-        elif self.read_only and now.mono_ms >= self._seek_ms:
-            self._seek_pause_ms = min(2 * self._seek_pause_ms, SEEK_MAX_MS)
+        elif self.read_only and now.mono_ms >= self._coordinators.seek_ms:
+            self._coordinators.seek()
             self._leave("looking for a quorum", now)
-        if self._connection is None and now.mono_ms >= self._retry_ms:
+        if self._connection is None and now.mono_ms >= self._coordinators.try_ms:
             self._dial(now)
         connection = self._connection
         if connection is not None and connection.open:
@@ -282,13 +260,13 @@ class CoordinationSession:
         if self.state in _FINAL:
             return None
         lost_ms = self._proven_ms + self.timeout_ms if self.session_id else None
-        seek_ms = self._seek_ms if self.read_only else None
+        seek_ms = self._coordinators.seek_ms if self.read_only else None
         return earliest(lost_ms, self._close_ms, seek_ms, self._connection_deadline_ms())
 
     def _connection_deadline_ms(self) -> int | None:
         connection = self._connection
         if connection is None:
-            return self._retry_ms
+            return self._coordinators.try_ms
         if not connection.asked:
             return connection.deadline_ms
         if not connection.open:
@@ -301,17 +279,14 @@ class CoordinationSession:
     # Connecting
 
     def _dial(self, now: Now) -> None:
-        endpoint = self._endpoints[self._next_endpoint % len(self._endpoints)]
-        self._next_endpoint += 1
+        endpoint = self._coordinators.next()
         link = self._ports.wire.connect(endpoint)
         patience_ms = self._patience_ms(CONNECT_MIN_MS)
         self._connection = Connection(link, endpoint, now.mono_ms + patience_ms)
         self._open(now)
 
     def _patience_ms(self, first_ms: int) -> int:
-        """Grow with the rounds, so that a slow network is given its time in the end."""
-        rounds = min(self._failures // len(self._endpoints), 10)
-        return max(1, min(first_ms << rounds, self.timeout_ms // 3))
+        return self._coordinators.patience_ms(first_ms, self.timeout_ms)
 
     def _open(self, now: Now) -> None:
         """Ask for the session, if the link is up by now."""
@@ -338,8 +313,7 @@ class CoordinationSession:
 
     def _asks_read_only(self) -> bool:
         """Only without a session, for then no write is in doubt; and after all were asked for one."""
-        every = self._failures >= len(self._endpoints)
-        return self._takes_read_only and every and not self.session_id
+        return self._takes_read_only and self._coordinators.all_failed and not self.session_id
 
     def _opened(
         self, connection: Connection, sent_ms: int, body: Message, _payload: object, now: Now
@@ -362,8 +336,8 @@ class CoordinationSession:
     ) -> None:
         connection.open = True
         self._serving_id = body.session_id
-        self._seek_pause_ms = SEEK_MIN_MS
-        self._learn(body.servers)
+        self._coordinators.found()
+        self._coordinators.learn(body.servers)
         if not self.session_id:
             self.session_id = body.session_id
             self._password = body.password
@@ -373,26 +347,19 @@ class CoordinationSession:
         self._ping_ms = now.mono_ms
         self._become(SessionState.CONNECTED, now)
 
-    def _learn(self, servers: Sequence[str]) -> None:
-        """Coordinators come and go while a session lives: whoever serves it names those there are."""
-        if servers and set(servers) != set(self._endpoints):
-            self._endpoints = list(servers)
-            self._ports.random.shuffle(self._endpoints)
-
     def _attached_read_only(
         self, connection: Connection, body: OpenSessionResponse, now: Now
     ) -> None:
         connection.open = self.read_only = True
         self._serving_id = body.session_id
-        self._failures = 0
-        self._seek_ms = now.mono_ms + self._seek_pause_ms
+        self._coordinators.settle_for_reads(now)
         self._ping_ms = now.mono_ms
         self._become(SessionState.CONNECTED, now)
         self._lane.fail_writes(_no_writes(), now)
 
     def _proven(self, sent_ms: int) -> None:
         """The session lived after ``sent_ms``, by the word of a quorum."""
-        self._failures = 0
+        self._coordinators.served()
         self._proven_ms = max(self._proven_ms, sent_ms)
         self._ping_ms = self._proven_ms + self.timeout_ms // 3
 
@@ -401,18 +368,10 @@ class CoordinationSession:
         connection, self._connection = self._connection, None
         assert connection is not None
         self.trouble = f"{connection.endpoint}: {reason}"
-        self._failures += 1
-        self._retry_ms = now.mono_ms + self._pause_ms()
+        self._coordinators.failed(self.timeout_ms, now)
         self._hang_up(connection, now)
         if self.state is SessionState.CONNECTED:
             self._become(SessionState.SUSPENDED, now)
-
-    def _pause_ms(self) -> int:
-        rounds, tried = divmod(self._failures, len(self._endpoints))
-        if tried or not rounds:
-            return 0
-        most_ms = min(BACKOFF_MIN_MS << min(rounds, 10), BACKOFF_MAX_MS, self.timeout_ms // 6)
-        return self._ports.random.randint(most_ms // 2, max(most_ms, 1))
 
     def _hang_up(self, connection: Connection, now: Now) -> None:
         self._ports.wire.disconnect(connection.link)
