@@ -2,7 +2,8 @@
 
 Owns the parked fetches, by lane (a follower, or a consumer's connection), and who waits for which
 partition.  A fetch is looked at once per turn, and then only at those of its partitions that have
-moved; those of a follower's session cost nothing while they do not.
+moved; those of a follower's session cost nothing while they do not.  What there is to be read is
+for ``FetchReads`` to say.
 """
 
 from __future__ import annotations
@@ -14,54 +15,30 @@ from itertools import count
 import msgspec
 
 from nodes.broker.context import BrokerContext, Request
-from nodes.broker.partitions.replica import Replica, ReplicaState
+from nodes.broker.partitions.replica import Replica
 from nodes.broker.quotas import ClientQuotas
-from nodes.broker.records.cold_reads import ColdReads
+from nodes.broker.records.fetch_reads import PARTITIONS_MAX, FetchReads, judge
 from nodes.broker.records.held_sessions import HeldSessions
 from nodes.broker.records.near_readers import SOON_MS, NearReaders
 from nodes.broker.records.parked_fetch import Fetch, Gathered, Lane
 from nodes.broker.records.produce import FindReplica
 from nodes.core.fetch_session.leader import FetchSession
-from nodes.core.partition.events import NO_EPOCH, ReadVerdict, ReplicaFetched
-from nodes.storage.log_reading import Extent
+from nodes.core.partition.events import ReplicaFetched
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import NO_NODE, Offset, PartitionKey, TopicId
+from transport.wire.ids import NO_NODE, PartitionKey
 from transport.wire.messages.fetch import (
     FULL_EPOCH,
     NO_FETCH_SESSION,
-    READ_COMMITTED,
-    AbortedTransaction,
-    FetchedPartition,
-    FetchPartition,
     FetchRequest,
     FetchResponse,
 )
 from transport.wire.messages.quotas import CONSUMER_BYTE_RATE
-from transport.wire.records import iterate_headers
 
-PARTITIONS_MAX = 4_000
-"""Named in one fetch, and told of in one answer; below the wire's bound on frames."""
-READ_MAX = 200
-"""Read for one answer: a follower that must append to so many logs still comes to its heartbeats."""
-FIRST_READ_COST = 4
-"""What a read from the very beginning takes of it: the follower begins a log."""
 WAIT_MAX_MS = 30_000
 PARKED_MAX = 10_000
 PARKED_PER_CONSUMER_MAX = 8
 """Of one connection: a newer fetch sends the oldest back empty."""
-
-AHEAD_OF_US = frozenset(
-    {
-        ErrorCode.UNKNOWN_LEADER_EPOCH,
-        ErrorCode.UNKNOWN_TOPIC_ID,
-        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-    }
-)
-"""A follower that has heard of our leadership before we have is let wait, not sent away."""
-
-Wanted = tuple[PartitionKey, Offset, int, Offset]
-"""What to read: where from, how many bytes at most, and up to which offset."""
 
 
 class Movement(msgspec.Struct, frozen=True):
@@ -93,11 +70,8 @@ class Fetches:
         self._by_partition: dict[PartitionKey, dict[FetchSession, None]] = {}
         self._deadlines: list[tuple[int, int, Fetch]] = []
         self._order = count()
-        self._turn = 0
         self._near = NearReaders(context)
-        self._cold_reads = ColdReads(context)
-        self._read_now: dict[Wanted, bytes | bytearray] = {}
-        """What was read in this turn: followers in step all want the same bytes."""
+        self._reads = FetchReads(context, find, self._near, self._wake)
         self.waiting_count = 0
         """How many fetches have no answer yet."""
 
@@ -182,7 +156,7 @@ class Fetches:
         replica = self._find(key)
         if isinstance(replica, ErrorCode) or replica.core is None:
             return
-        verdict = _judge(replica, body, part)
+        verdict = judge(replica, body, part)
         if verdict.error is not ErrorCode.NONE or verdict.diverging is not None:
             return
         known = self._context.image.brokers.get(body.replica_id)
@@ -219,7 +193,6 @@ class Fetches:
 
     def end_turn(self, moved: Iterable[Movement], now: Now) -> None:
         """Answer what came in this turn, what was waited for and is there, and what is due."""
-        self._turn += 1
         look_at: dict[Fetch, None] = {}
         for movement in moved:
             for session in self._by_partition.get(movement.replica.key, ()):
@@ -233,7 +206,7 @@ class Fetches:
         for fetch in look_at:
             if not fetch.done:
                 self._look_at(fetch, now)
-        self._read_now.clear()
+        self._reads.end_turn()
 
     def _has_moved(
         self, session: FetchSession, movement: Movement, fetch: Fetch | None, now: Now
@@ -266,13 +239,19 @@ class Fetches:
             if fetch.parked:
                 heapq.heappush(self._deadlines, (soon_ms, next(self._order), fetch))
 
+    def _wake(self, session: FetchSession) -> None:
+        """What it waited for has been brought: look at it again, at the end of this turn."""
+        waiting = self._of_session.get(session)
+        if waiting is not None:
+            self._fresh.append(waiting)
+
     def _look_at(self, fetch: Fetch, now: Now) -> None:
-        gathered = self._gather(fetch, now)
+        gathered = self._reads.gather(fetch, now)
         body = fetch.body
         due = fetch.due_ms <= now.mono_ms
         if gathered.urgent or gathered.size_bytes >= max(1, body.min_bytes) or due:
             if body.whole or self._owes_ends(fetch, gathered, now):
-                self._add_ends(fetch, gathered)
+                self._reads.add_ends(fetch, gathered)
                 fetch.session.ends_told_ms = now.mono_ms
                 fetch.session.unsaid = False
             throttle_ms = self._throttle_ms(fetch, gathered, now)
@@ -310,181 +289,6 @@ class Fetches:
         while self._deadlines and self._deadlines[0][2].done:
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
-
-    # Reading
-
-    def _gather(self, fetch: Fetch, now: Now) -> Gathered:
-        """Read the partitions that are ready, from another one on each turn: none is starved."""
-        config = self._context.config.broker
-        cap = config.replica_fetch_bytes_max if fetch.is_follower else config.fetch_bytes_max
-        limit = max(1, min(fetch.left_bytes, cap))
-        session = fetch.session
-        keys = list(session.ready)
-        if keys:
-            start = self._turn % len(keys)
-            keys = keys[start:] + keys[:start]
-        gathered = Gathered()
-        for key in keys:
-            left = limit - gathered.size_bytes
-            full = gathered.cost >= READ_MAX or len(gathered.partitions) >= PARTITIONS_MAX
-            if left <= 0 or full:
-                break
-            self._read(fetch, key, left, gathered, now)
-            if key not in gathered.partitions:
-                del session.ready[key]
-        return gathered
-
-    def _read(
-        self, fetch: Fetch, key: PartitionKey, left_bytes: int, gathered: Gathered, now: Now
-    ) -> None:
-        part = fetch.session.parts[key]
-        replica = self._find(key)
-        if isinstance(replica, ErrorCode):
-            verdict = ReadVerdict(replica)
-        else:
-            verdict = _judge(replica, fetch.body, part)
-        if isinstance(replica, ErrorCode) or verdict.error is not ErrorCode.NONE:
-            if not (fetch.is_follower and _is_early(replica, verdict.error)):
-                self._add_error(key, verdict.error, gathered, replica)
-            return
-        if verdict.diverging is not None:
-            gathered.urgent = True
-            told = self._describe(replica, fetch)
-            gathered.partitions[key] = FetchedPartition(*told, diverging=verdict.diverging)
-            return
-        nearest = self._near.nearest_to(fetch.body, replica, part.offset, now)
-        if nearest != NO_NODE:
-            gathered.urgent = True
-            told = self._describe(replica, fetch)
-            gathered.partitions[key] = FetchedPartition(*told, preferred_replica=nearest)
-            return
-        if verdict.up_to <= part.offset:
-            if fetch.is_follower and self._begins_later(fetch, replica):
-                gathered.urgent = True
-                gathered.partitions[key] = FetchedPartition(*self._describe(replica, fetch))
-            return
-        wanted = (key, part.offset, max(0, min(part.max_bytes, left_bytes)), verdict.up_to)
-        data = self._read_now.get(wanted) or self._bytes_at(fetch, replica, wanted, now)
-        if data is None:
-            self._add_error(key, ErrorCode.KAFKA_STORAGE_ERROR, gathered, replica)
-        elif data:
-            self._read_now[wanted] = data
-            told = self._describe(replica, fetch)
-            aborted = _aborted(replica, fetch, part.offset, data)
-            gathered.partitions[key] = FetchedPartition(
-                *told,
-                frame=len(gathered.frames),
-                last_stable_offset=self._stable(replica, fetch),
-                aborted=aborted,
-            )
-            gathered.frames.append(data)
-            gathered.cost += 1 if part.offset else FIRST_READ_COST
-            gathered.size_bytes += len(data)
-
-    def _bytes_at(
-        self, fetch: Fetch, replica: Replica, wanted: Wanted, now: Now
-    ) -> bytes | bytearray | None:
-        """Return what is wanted; nothing while it is waited for; None: the log has failed."""
-        found = replica.read_recent(*wanted[1:], now)
-        if not isinstance(found, Extent):
-            return found
-        is_warm = self._cold_reads.take(found)
-        if is_warm or fetch.is_follower or self._cold_reads.is_free(now):
-            data = replica.read_cached(found, now)
-            if not isinstance(data, Extent):
-                return data
-        if is_warm:
-            # Brought and not there: the file system cannot tell, or memory is short.
-            return replica.read(*wanted[1:], now)
-        self._read_later(fetch, wanted[0], found, now)
-        return b""
-
-    def _read_later(self, fetch: Fetch, key: PartitionKey, extent: Extent, now: Now) -> None:
-        """Look at this partition again once it is its turn, and what it holds there is in memory."""
-        session = fetch.session
-
-        def warmed(_now: Now) -> None:
-            waiting = self._of_session.get(session)
-            if key in session.parts:
-                session.ready[key] = None
-            if waiting is not None:
-                self._fresh.append(waiting)
-
-        self._cold_reads.order(extent, warmed, now, by_follower=fetch.is_follower)
-
-    @staticmethod
-    def _describe(replica: Replica, fetch: Fetch) -> tuple[TopicId, int, int, Offset, Offset]:
-        """The first fields of an answer.  A consumer is not told a high watermark that may be
-        below what the leader before has told: −1 until it is sure."""
-        core = replica.core
-        assert core is not None, "it was judged"
-        high_watermark = core.high_watermark
-        if not fetch.is_follower and not core.is_high_watermark_sure():
-            high_watermark = Offset(-1)
-        key = replica.key
-        return (
-            key.topic_id,
-            key.partition,
-            ErrorCode.NONE,
-            high_watermark,
-            core.log_start_offset,
-        )
-
-    @staticmethod
-    def _stable(replica: Replica, fetch: Fetch) -> Offset:
-        core = replica.core
-        assert core is not None, "it was judged"
-        told = not fetch.is_follower and core.is_high_watermark_sure()
-        return core.last_stable_offset if told else Offset(-1)
-
-    def _begins_later(self, fetch: Fetch, replica: Replica) -> bool:
-        """Tell whether the log begins later than this follower was told, or has told itself."""
-        core, key = replica.core, replica.key
-        assert core is not None, "it was judged"
-        known = fetch.session.told.get(key)
-        start = fetch.session.parts[key].log_start_offset if known is None else known[1]
-        return max(0, start) < core.log_start_offset
-
-    def _add_error(
-        self,
-        key: PartitionKey,
-        error: ErrorCode,
-        gathered: Gathered,
-        replica: Replica | ErrorCode,
-    ) -> None:
-        gathered.urgent = True
-        core = replica.core if isinstance(replica, Replica) else None
-        start = Offset(-1) if core is None else core.log_start_offset
-        record = self._context.image.partition(key)
-        leader = NO_NODE if record is None else record.leader
-        epoch = NO_EPOCH if record is None else record.leader_epoch
-        gathered.partitions[key] = FetchedPartition(
-            key.topic_id,
-            key.partition,
-            error,
-            log_start_offset=start,
-            leader=leader,
-            leader_epoch=epoch,
-        )
-
-    def _add_ends(self, fetch: Fetch, gathered: Gathered) -> None:
-        """Tell how far what cannot be read now is committed: to a follower, where that is news."""
-        session = fetch.session
-        remembers = fetch.is_follower or session.is_held
-        for key in list(session.behind if remembers else session.parts):
-            if len(gathered.partitions) >= PARTITIONS_MAX:
-                break
-            replica = self._find(key)
-            core = None if isinstance(replica, ErrorCode) else replica.core
-            if isinstance(replica, ErrorCode) or core is None or key in gathered.partitions:
-                continue
-            if session.told.get(key) != (core.high_watermark, core.log_start_offset):
-                gathered.partitions[key] = FetchedPartition(
-                    *self._describe(replica, fetch),
-                    last_stable_offset=self._stable(replica, fetch),
-                )
-            else:
-                session.behind.pop(key, None)
 
     # Answering
 
@@ -525,37 +329,3 @@ class Fetches:
         for waiting in self._by_partition.values():
             for session in waiting:
                 assert session in held or session in self._of_session, "somebody waits"
-
-
-def _is_early(replica: Replica | ErrorCode, error: ErrorCode) -> bool:
-    """The follower knows more than this broker, which will know it in a moment."""
-    return error in AHEAD_OF_US or (
-        isinstance(replica, Replica) and replica.state is ReplicaState.OPENING
-    )
-
-
-def _aborted(
-    replica: Replica, fetch: Fetch, offset: Offset, data: bytes | bytearray
-) -> tuple[AbortedTransaction, ...]:
-    """Return whose records in ``data`` a reader of committed records must pass over."""
-    if fetch.is_follower or fetch.body.isolation != READ_COMMITTED:
-        return ()
-    core = replica.core
-    assert core is not None, "it was judged"
-    if not core.aborted_after(offset):
-        return ()
-    *_, (_, last) = iterate_headers(data)
-    return tuple(core.aborted_within(offset, last.next_offset))
-
-
-def _judge(replica: Replica, body: FetchRequest, part: FetchPartition) -> ReadVerdict:
-    core = replica.core
-    if core is None:
-        return ReadVerdict(replica.absence)
-    if body.replica_id == NO_NODE:
-        return core.read_as_consumer(
-            part.leader_epoch, part.offset, body.isolation, nearby=bool(body.rack)
-        )
-    return core.read_as_replica(
-        body.replica_id, part.leader_epoch, part.offset, part.last_fetched_epoch
-    )

@@ -26,7 +26,7 @@ class Gathered:
         self.partitions: dict[PartitionKey, FetchedPartition] = {}
         self.frames: list[bytes | bytearray] = []
         self.cost = 0
-        """Of the reads, up to ``READ_MAX``."""
+        """Of the reads, up to ``READ_MAX`` (``fetch_reads``)."""
         self.size_bytes = 0
         self.urgent = False
         """An error or a divergence: there is nothing to wait for."""
