@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nodes.config import EXIT_BUG, EXIT_CONFIG, QUORUM_ROLES, ConfigError
+from supervisor.config_file import SHIPPED_OF_MODE, load_settings
 from supervisor.data_dir import (
     SUPERVISOR_LOG,
     Cluster,
@@ -34,7 +35,7 @@ from supervisor.moving import as_moved, as_they_were, was_moved
 from supervisor.outcome import Outcome
 from supervisor.plan import ClusterPlan
 from supervisor.ports import assign_endpoints
-from supervisor.settings import KEYS_DIR, SHIPPED_OF_MODE, Settings, load_settings, new_cluster_id
+from supervisor.settings import KEYS_DIR, Settings, new_cluster_id
 from supervisor.spawn import (
     Children,
     end_orphans,

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from nodes.config import EXIT_STOPPED, ConfigError
 from supervisor.roster import Node, Roster
-from supervisor.settings import SupervisorConfig
+from supervisor.sections import SupervisorConfig
 from supervisor.watch import GiveUp, describe_exit
 from transport.driver.timers import Timer, Timers
 from transport.kernel import Now

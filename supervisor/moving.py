@@ -14,7 +14,8 @@ import msgspec
 
 from supervisor.data_dir import Cluster, named
 from supervisor.member import Member
-from supervisor.settings import NodeOverride, Settings
+from supervisor.sections import NodeOverride
+from supervisor.settings import Settings
 from transport.wire.ids import NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 

@@ -18,7 +18,7 @@ from nodes.config import (
     EXIT_ORPHANED,
     EXIT_STOPPED,
 )
-from supervisor.settings import SupervisorConfig
+from supervisor.sections import SupervisorConfig
 
 _DOUBLINGS_MAX = 30
 

@@ -131,7 +131,7 @@ def test_the_installed_command_runs_and_finds_its_configs(installed: Path) -> No
         "usage: odradek"
     )
     code = (
-        "from supervisor.settings import load_settings, shipped_configs_dir, shipped_names;"
+        "from supervisor.config_file import load_settings, shipped_configs_dir, shipped_names;"
         "assert shipped_configs_dir().name == 'shipped_configs', shipped_configs_dir();"
         "print(*[load_settings(name).cluster.name for name in shipped_names()])"
     )

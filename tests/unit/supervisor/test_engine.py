@@ -19,7 +19,8 @@ from supervisor.lives import Exited, Started
 from supervisor.member import NodePorts
 from supervisor.plan import ClusterPlan
 from supervisor.roster import Usage
-from supervisor.settings import ClusterConfig, Settings, SupervisorConfig
+from supervisor.sections import ClusterConfig, SupervisorConfig
+from supervisor.settings import Settings
 from supervisor.status import status_json, status_text
 from transport.driver.ports import Door, LinkId, Origin, Ports, Streams
 from transport.kernel import Now

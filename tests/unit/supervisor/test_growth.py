@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from nodes.config import ConfigError
+from supervisor.config_file import load_settings
 from supervisor.data_dir import Cluster, DataDir
 from supervisor.growth import Growth, members_kept
 from supervisor.member import BROKERS_MAX, JOINED_ID_MIN, NodePorts
 from supervisor.plan import ClusterPlan
-from supervisor.settings import ClusterConfig, HostConfig, Settings, broker_id, load_settings
+from supervisor.sections import ClusterConfig, HostConfig
+from supervisor.settings import Settings, broker_id
 from transport.wire.ids import ClusterId, NodeName
 
 

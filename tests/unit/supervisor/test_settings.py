@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from nodes.config import ConfigError, check_node_config
+from supervisor.config_file import load_settings, read_settings, shipped_names
 from supervisor.member import PORTS_EACH, NodePorts
 from supervisor.plan import ClusterPlan
-from supervisor.settings import Settings, load_settings, read_settings, shipped_names
+from supervisor.settings import Settings
 from transport.sockets.certificate import TlsFiles
 from transport.wire.ids import ClusterId
 

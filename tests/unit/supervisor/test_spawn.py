@@ -21,7 +21,8 @@ from supervisor.data_dir import DataDir, ProcessRecord
 from supervisor.lives import Exited
 from supervisor.member import NodePorts
 from supervisor.plan import ClusterPlan
-from supervisor.settings import ClusterConfig, Settings, SupervisorConfig
+from supervisor.sections import ClusterConfig, SupervisorConfig
+from supervisor.settings import Settings
 from supervisor.spawn import (
     ORPHAN_WAIT_S,
     Children,
@@ -178,7 +179,8 @@ from supervisor.commands import stop
 from supervisor.data_dir import DataDir
 from supervisor.member import NodePorts
 from supervisor.plan import ClusterPlan
-from supervisor.settings import ClusterConfig, Settings
+from supervisor.sections import ClusterConfig
+from supervisor.settings import Settings
 from supervisor.spawn import Children
 folder = Path({folder!r})
 data_dir = DataDir(folder)

@@ -13,7 +13,7 @@ from nodes.config import (
     EXIT_ORPHANED,
     EXIT_STOPPED,
 )
-from supervisor.settings import SupervisorConfig
+from supervisor.sections import SupervisorConfig
 from supervisor.watch import GiveUp, Restart, RestartPolicy, describe_exit
 
 CONFIG = SupervisorConfig(
