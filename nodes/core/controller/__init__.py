@@ -45,7 +45,7 @@ end hold it up neither.  A successor's first pieces are small, and double: its s
 who waited come to ask.  Such a decision says where it may be left, and goes by the image as it is
 then: it looks at each partition and its topic, at who is there to take replicas, and at who asks,
 when the turn of these comes.  Two lists of live brokers are never decided upon side by side; of those
-that come meanwhile the newest counts.  What a successor finds half done by a list, or by a creation,
+that come meanwhile the newest counts, and sweeps up what is left of the one that it interrupts.  What a successor finds half done by a list, or by a creation,
 it sweeps up; who asks for ISR changes is told of each.
 
 Level, not edge.  Liveness arrives as the whole list of registrations, and elections compare it with

@@ -479,15 +479,28 @@ class ControllerCore:
 
     def _decide_liveness(self) -> Iterator[MetadataRecord | Pause]:
         """Decide upon the newest list, until there is no newer one: never upon two at once, so
-        nothing follows from a list that another has overtaken."""
+        nothing follows from a list that another has overtaken.  What is left of that the newer one
+        sweeps up, as after a takeover: who dies while thousands are moved is not to wait for them."""
         while self._live is not None:
             event, self._live = self._live, None
-            yield from self._in_pieces(self._elections.decide_liveness(self._image, event))
-            self._taken_over |= event.takeover
-            if event.takeover or self._has_unfinished:
-                self._has_unfinished = False
-                self._pieces.append(_Course(decide_completion(self._image), in_pieces=True))
-            yield from self._in_pieces(self._internal_topics.decide_growth(self._image))
+            for record in self._elections.decide_liveness(self._image, event):
+                yield record
+                yield Pause.PAUSE
+                if self._is_interrupted():
+                    break
+            else:
+                self._taken_over |= event.takeover
+                if event.takeover or self._has_unfinished:
+                    self._has_unfinished = False
+                    self._pieces.append(_Course(decide_completion(self._image), in_pieces=True))
+                yield from self._in_pieces(self._internal_topics.decide_growth(self._image))
+
+    def _is_interrupted(self) -> bool:
+        """Tell whether there is a newer list; then it is one that sweeps."""
+        if self._live is None:
+            return False
+        self._live = self._live._replace(takeover=True)
+        return True
 
     @staticmethod
     def _in_pieces(records: Iterable[MetadataRecord]) -> Iterator[MetadataRecord | Pause]:

@@ -264,6 +264,31 @@ def test_of_lists_that_come_during_a_death_the_newest_counts() -> None:
     assert not led_by(cluster, topic_id, 1)
 
 
+def test_who_dies_while_a_death_is_decided_upon_waits_for_a_piece_and_not_for_all_of_it() -> None:
+    cluster = Cluster(settings=ControllerSettings(piece_records=4))
+    cluster.live(*(broker(node) for node in range(1, 6)), takeover=True)
+    topic_id = cluster.create("t", 100, 3)
+    cluster.deltas.clear()
+    delta = begin(cluster, LiveBrokers(tuple(broker(node) for node in range(2, 6))))
+    cluster.step(LiveBrokers((broker(3), broker(4), broker(5))))
+    finish(cluster, delta)
+    (known,) = [
+        number
+        for number, delta in enumerate(cluster.deltas)
+        if any(getattr(record, "id", None) == 2 for record in delta.records)
+    ]
+    assert known == 1
+    moved = {
+        (number, record.partition)
+        for number, delta in enumerate(cluster.deltas)
+        for record in delta.records
+        if isinstance(record, PartitionRecord) and record.leader_epoch > 0
+    }
+    assert max(number for number, _ in moved) <= 1 + (20 + 20) // 4, "both before anything else"
+    records = cluster.image.partitions[topic_id].values()
+    assert not any({1, 2} & set(record.isr) for record in records), "nothing of the first is left"
+
+
 def test_a_takeover_overtaken_by_the_next_list_is_still_one() -> None:
     before = three(IN_PIECES)
     topic_id = before.create("t", 30, 3)
