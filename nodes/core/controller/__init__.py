@@ -41,12 +41,13 @@ of ``piece_records``: the coming and going of brokers, balance, what brokers ask
 to move) what comes after its first one.  After each piece it goes to the end of their queue, and
 commits of pieces and of requests take turns while both wait: a request waits for one piece of it and
 not for ten thousand partitions, a death for a piece of each that is under way, and requests without
-end hold it up neither.  A successor's first pieces are small, and double: its sweep begins when those
-who waited come to ask.  Such a decision says where it may be left, and goes by the image as it is
-then: it looks at each partition and its topic, at who is there to take replicas, and at who asks,
+end do not hold it up either.  A successor's first pieces are small, and double: its sweep begins when
+those who waited come to ask.  Such a decision says where it may be left, and goes by the image as it
+is then: it looks at each partition and its topic, at who is there to take replicas, and at who asks,
 when the turn of these comes.  Two lists of live brokers are never decided upon side by side; of those
-that come meanwhile the newest counts, and sweeps up what is left of the one that it interrupts.  What a successor finds half done by a list, or by a creation,
-it sweeps up; who asks for ISR changes is told of each.
+that come meanwhile the newest counts, and sweeps up what is left of the one that it interrupts.  What
+a successor finds half done by a list, or by a creation, it sweeps up; who asks for ISR changes is told
+of each.
 
 Level, not edge.  Liveness arrives as the whole list of registrations, and elections compare it with
 the image when they decide.  A repair is a function of the image alone, so a successor that takes
