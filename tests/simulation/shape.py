@@ -69,8 +69,13 @@ FOREIGN_SHARE = 0.125
 """Of all seeds: those in which one of these kinds is."""
 RARELY: dict[str, tuple[int, ...]] = {
     "holders": (2, 3, 4),
+    "evacuators": (1,),
 }
 """Kinds that are drawn each by itself, so that another one changes no run that does not have it."""
+BESIDE: dict[str, dict[str, int]] = {
+    "evacuators": {"groups": 2, "ledgers": 1, "administrators": 0},
+}
+"""Who is there in any case, or in none, where such a kind is."""
 RARE_SHARE = 0.03
 """Of all seeds: those in which such a kind is."""
 FOREIGN_SESSION_MS = 3_000
@@ -240,7 +245,7 @@ def draw_rare_kinds(seed: int) -> dict[str, int]:
     for kind, counts in RARELY.items():
         random = Random(f"{kind} of {seed}")
         if random.random() < RARE_SHARE:
-            drawn[kind] = random.choice(counts)
+            drawn |= {kind: random.choice(counts), **BESIDE.get(kind, {})}
     return drawn
 
 

@@ -31,6 +31,7 @@ CAUGHT: dict[str, int] = {
     "declared-epoch-not-kept": 1,
     "deleted-by-the-leader-alone": 4,
     "divergence-not-told": 4,
+    "drained-until-it-starts-anew": 2,
     "duplicate-batch-not-recognised": 2,
     "ephemeral-kept-after-its-session": 1,
     "epochs-begin-anew": 2,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from nodes.broker.cluster import election, metadata_store, znodes
 from nodes.broker.cluster.election import Election
 from nodes.broker.cluster.metadata import Metadata
 from nodes.broker.cluster.metadata_store import ZnodeMetadataStore
 from nodes.core.acls import AclJudge
+from nodes.core.controller import elections
 from nodes.core.controller import image as images
 from nodes.core.controller.image import ClusterImage
 from odradek.consumer.fetching import Fetcher
@@ -18,6 +21,8 @@ from transport.wire.ids import ControllerEpoch, MetadataPosition
 from transport.wire.messages import Refusal
 from transport.wire.messages.coordination import Multi, SetData
 from transport.wire.messages.metadata import MetadataDelta
+
+MEMBERS = {"groups": 2, "ledgers": 1}
 
 
 @mutation("S28", victims="broker")
@@ -122,3 +127,15 @@ def reader_begins_anew() -> list[Patch]:
         original(self, one, *args)
 
     return [(Fetcher, "_retry", retry)]
+
+
+@mutation("S71", victims="broker", faults=("_kill",), clients={"evacuators": 1, **MEMBERS})
+def drained_until_it_starts_anew() -> list[Patch]:
+    """A drained broker that starts anew is not drained any more."""
+
+    def forget(record: Any, **changes: Any) -> Any:
+        return msgspec.structs.replace(
+            record, **changes | ({"draining": False} if "draining" in changes else {})
+        )
+
+    return [(elections, "replace", forget)]

@@ -9,6 +9,7 @@ from tests.simulation.checkers.log_history import LogHistory
 from tests.simulation.checkers.observer import Observer
 from tests.simulation.cluster import Cluster
 from tests.simulation.workloads.administrators import Administrators
+from tests.simulation.workloads.evacuators import Evacuators
 from tests.simulation.workloads.foreign_administrators import ForeignAdministrators
 from tests.simulation.workloads.foreign_groups import ForeignGroups
 from tests.simulation.workloads.foreign_ledgers import ForeignLedgers
@@ -50,6 +51,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "guards": Guards,
     "ledgers": Ledgers,
     "holders": Holders,
+    "evacuators": Evacuators,
     "movers": Movers,
     "grantees": Grantees,
     "pipelines": Pipelines,
