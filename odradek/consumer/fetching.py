@@ -445,12 +445,13 @@ class Fetcher:
                 continue  # compacted away: nothing that a poll could give
             one.add(Buffered(batch, view, batch.count, view.header.size_bytes))
         # What was aborted, compacted away, or only brokers read, as a transaction's end, is passed over.
-        last = -1
+        last, epoch = -1, -1
         for _, header in iterate_headers(frame):
-            last = header.next_offset
-        one.next_fetch = max(one.next_fetch, last)
+            last, epoch = header.next_offset, header.leader_epoch
+        if last >= one.next_fetch:  # a later epoch may begin with what is passed over
+            one.next_fetch, one.fetched_epoch = last, epoch
         if not one.buffer:
-            one.position = one.next_fetch
+            one.position, one.taken_epoch = one.next_fetch, one.fetched_epoch
 
     def _retry(self, one: Assigned, code: int, now: Now, text: str = "") -> None:
         if one.nearest != NO_NODE:

@@ -609,7 +609,9 @@ class ScriptedCluster:
         for part in body.partitions:
             state = self.find(part.topic_id, part.partition)
             assert state is not None
-            end = Offset(state.end)
+            headers = map(read_header, state.batches)
+            later = (one.base_offset for one in headers if one.leader_epoch > part.leader_epoch)
+            end = Offset(next(later, state.end))
             told.append(EpochEnded(part.topic_id, part.partition, 0, part.leader_epoch, end))
         return OffsetForLeaderEpochResponse(0, tuple(told)), ()
 

@@ -309,6 +309,26 @@ def test_a_cut_above_what_was_given_passes_over_nothing(cluster: Any, policy: st
     assert [number for one in given for number in one.get(T0, [])] == [1, 2, 7]
 
 
+def test_a_marker_of_a_later_epoch_is_no_cut_of_the_log(cluster: Any) -> None:
+    cluster.topic("t")
+    write_of(cluster, 7, 0, 1)
+    engine = make(cluster, "t", auto_offset_reset="none", isolation_level="read_committed")
+    engine.seek(T0, 0)
+    cluster.settle()
+    assert poll(engine, cluster, 100) == {T0: [0, 1]}
+    cluster.elect("t", 0, 2)
+    cluster.settle()
+    write_of(cluster, 7, committed=True)  # passed over, in the epoch of the new leader
+    cluster.release()
+    cluster.settle()
+    one = engine.subscription.assigned[T0]
+    assert (one.position, one.taken_epoch) == (3, 2), "as a group commits it"
+    cluster.elect("t", 0, 3)
+    cluster.settle()
+    write(cluster, 7)
+    assert poll(engine, cluster, 500) == {T0: [7]}
+
+
 @pytest.mark.parametrize("policy", ["latest", "none"])
 def test_what_was_fetched_is_given_before_its_end_is_out_of_range(
     cluster: Any, policy: str
