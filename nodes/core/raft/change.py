@@ -9,10 +9,14 @@ its first: else its change and one that an earlier leader left uncommitted need 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nodes.core.raft.events import ChangeVoters, Forget, Role
 from nodes.core.raft.member import Member
 from nodes.core.raft.progress import Pace
+from nodes.core.raft.quorum import majority
 from nodes.core.raft.replication import Replication
+from transport.wire.ids import NodeId
 
 LAG_MAX = 1_000
 """A member that lacks more entries than this would hold up commits once it votes."""
@@ -55,7 +59,15 @@ class Change:
             lag = member.log.last_index - progress.match_index
             if progress.pace is not Pace.REPLICATE or progress.rebuilding or lag > LAG_MAX:
                 return "it has not caught up yet: try again"
-        return ""
+        return self._silence(event.voters)
+
+    def _silence(self, voters: Sequence[NodeId]) -> str:
+        """Return who keeps these from deciding anything together; empty: a majority of them answers."""
+        silent = self._replication.silent(voters)
+        if len(voters) - len(silent) >= majority(len(voters)):
+            return ""
+        names = " and ".join(map(str, silent))
+        return f"no majority would be left while {names} cannot count: mend or remove that first, or try again"
 
     def on_forget(self, event: Forget) -> None:
         """Send nothing to a member any more, and take nothing of it."""

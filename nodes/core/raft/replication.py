@@ -7,7 +7,7 @@ be, so a lost append shows as a refusal within a heartbeat.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nodes.core.raft.events import Contact, Propose, Role, SnapshotReady
 from nodes.core.raft.member import Member
@@ -405,6 +405,18 @@ class Replication:
         """Tell whether a majority still followed within the last election time-out."""
         silent_ms = now_ms - self._reached(lambda one: one.contact_ms, now_ms, NEVER_MS)
         return silent_ms < self._member.config.election_timeout_min_ms
+
+    def silent(self, voters: Sequence[NodeId]) -> list[NodeId]:
+        """Return those of ``voters`` that could decide nothing now: not heard within an election time-out
+        of a round that began in this leadership, or without what they had promised."""
+        member = self._member
+        since_ms = member.now_ms - member.config.election_timeout_min_ms
+        answer = {
+            peer
+            for peer, one in self.progress.items()
+            if one.answered_round and one.contact_ms > since_ms and not one.rebuilding
+        }
+        return [node for node in voters if node != member.node and node not in answer]
 
     def confirmed_round(self) -> int:
         """Return the newest round that a majority has answered."""

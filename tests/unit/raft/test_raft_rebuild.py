@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nodes.core.raft.events import HardState, Propose, SnapshotReady, Stored
-from tests.unit.raft.test_raft_core import THREE, TWO, Member, entry, messages
+from nodes.core.raft.events import ChangeVoters, HardState, Propose, SnapshotReady, Stored
+from tests.unit.raft.test_raft_core import ONE, THREE, TWO, Member, entry, messages
 from transport.wire.ids import NO_NODE, LogIndex, Term
 from transport.wire.messages.raft import (
     AppendRequest,
@@ -61,3 +61,16 @@ def test_a_whole_follower_of_whose_loss_is_heard_late_gets_a_snapshot() -> None:
     assert leader.core.commit_index == committed < last
     leader.answer(THREE, last)
     assert leader.core.commit_index == last
+
+
+def test_no_voter_is_removed_without_which_a_lost_one_could_never_be_whole_again() -> None:
+    """That takes an entry which a majority holds without it: of two voters there is none."""
+    leader = Member()
+    term = Term(leader.lead())
+    leader.hear(AppendResponse(THREE, term, False, LogIndex(0), 1, rebuilding=7))
+    leader.answer(TWO, leader.core.last_index)
+    told = leader.step(ChangeVoters((ONE, THREE)))
+    assert f"while {THREE} cannot count" in told.voters_refused
+    assert leader.core.voters == (ONE, TWO, THREE)
+    leader.answer(THREE, leader.core.last_index)
+    assert not leader.step(ChangeVoters((ONE, THREE))).voters_refused

@@ -155,6 +155,24 @@ def test_what_cannot_be_changed_is_refused_with_the_reason() -> None:
     assert "not committed yet" in change(ensemble, 1, 1, 2, 3).voters_refused
 
 
+def test_no_voter_is_removed_where_too_few_of_the_others_answer() -> None:
+    """The removal would hold at once: neither it nor its opposite could ever be committed."""
+    ensemble = led([1, 2, 3], [4])
+    isolate(ensemble, 1, 2, 4)
+    for _ in range(CONFIG.election_timeout_min_ms // CONFIG.heartbeat_interval_ms + 1):
+        beat(ensemble, 1)
+    assert "while 3 cannot count" in change(ensemble, 1, 1, 3).voters_refused
+    assert not change(ensemble, 1, 1, 2, 3, 4).voters_refused, "three of these four answer"
+    ensemble.stabilize()
+    beat(ensemble, 1)
+    assert not change(ensemble, 1, 1, 2, 4).voters_refused, "who is away can be removed"
+    ensemble.stabilize()
+    beat(ensemble, 1)
+    assert not change(ensemble, 1, 1, 4).voters_refused
+    ensemble.stabilize()
+    assert core_of(ensemble, 1).voters_committed
+
+
 def test_a_learner_that_lags_is_not_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nodes.core.raft.change.LAG_MAX", 2)
     ensemble = led([1, 2, 3], [4])
@@ -234,6 +252,7 @@ def test_a_leader_commits_in_its_term_before_it_changes_who_votes() -> None:
 
 def test_without_that_rule_a_committed_change_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replication, "has_committed_in_term", property(lambda _: True))
+    monkeypatch.setattr(Replication, "silent", lambda *_: [])  # it has heard nobody yet
     ensemble, taken = overlapping_changes()
     assert taken
     assert core_of(ensemble, 1).role is Role.LEADER, "elected without what 2 and 3 committed"
