@@ -40,7 +40,7 @@ class LogSettings:
             return True
         if header.last_offset - segment.base_offset >= OFFSETS_MAX:
             return True
-        if segment.index_bytes >= self.segment_index_bytes:
+        if segment.indexes.size_bytes >= self.segment_index_bytes:
             return True
         assert segment.opened_ms is not None
         return now_ms - segment.opened_ms > self.segment_ms - self._jitter_ms(segment)

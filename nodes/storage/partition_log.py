@@ -310,7 +310,7 @@ class PartitionLog:
             if self._row.is_closed or not is_current or not self._row:
                 return
             for segment in self._row.all:
-                segment.keep_indexes()
+                segment.indexes.keep()
             self._notes.write_epochs(note.epochs)
             self._notes.write_snapshot(
                 note.end_offset, note.producers, self.recovery_point, durable=durable
@@ -447,9 +447,9 @@ class PartitionLog:
             if not self._folder.fault and self._folder.exists:
                 self._notes.write_epochs(self.epochs)
                 for segment in self._row.all:
-                    if segment.index_dirty:
+                    if segment.indexes.is_dirty:
                         segment.seal()
-                        segment.write_indexes(durable=False)
+                        segment.indexes.write(durable=False)
             for segment in self._row.all:
                 segment.close()
 

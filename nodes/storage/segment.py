@@ -1,9 +1,9 @@
-"""One segment of a partition log: a file of batches and its two sparse indexes.
+"""One segment of a partition log: a file of batches, found by offset, position or time.
 
-Owns positions in the file; knows nothing of other segments, epochs or recovery points.  The file
-is opened and the indexes are loaded when first needed, and ``release`` gives both back.  Indexes
-live in memory and are written when the segment is synced or closed, not at every append: what a
-crash takes of them is rebuilt from batch headers.
+Owns positions in the file: where it ends, how far it is synced, where the newest batches begin.  What
+is older is looked for from where its indexes say.  Knows nothing of other segments, epochs or
+recovery points.  The file is opened and the indexes are loaded when first needed, and ``release``
+gives both back.
 """
 
 from __future__ import annotations
@@ -12,15 +12,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from nodes.storage.disk import Buffer, Damaged, Disk, File
-from nodes.storage.index import NO_TIMESTAMP_MS, OffsetIndex, TimeIndex
-from nodes.storage.log_files import (
-    CLEANED_SUFFIX,
-    DELETED_SUFFIX,
-    INDEX,
-    LOG,
-    TIME_INDEX,
-    segment_stem,
-)
+from nodes.storage.index import NO_TIMESTAMP_MS
+from nodes.storage.log_files import CLEANED_SUFFIX, DELETED_SUFFIX, LOG, segment_stem
+from nodes.storage.segment_indexes import SegmentIndexes
 from transport.wire.batch import HEADER_BYTES, BatchHeader, RecordError, read_header
 from transport.wire.ids import LeaderEpoch, Offset
 
@@ -68,22 +62,14 @@ class Segment:
     """The batches from ``base_offset`` up to ``next_offset``."""
 
     __slots__ = (
-        "_bytes_since_entry",
         "_disk",
         "_file",
-        "_index",
-        "_index_interval_bytes",
-        "_kept",
-        "_max_timestamp_ms",
-        "_max_timestamp_offset",
         "_newest_ms",
         "_recent_ends",
         "_recent_positions",
         "_stem",
-        "_times",
         "base_offset",
-        "index_dirty",
-        "is_sealed",
+        "indexes",
         "last_epoch",
         "next_offset",
         "opened_ms",
@@ -99,28 +85,17 @@ class Segment:
         self._stem = f"{folder}/{segment_stem(base_offset)}"
         self.path = self._stem + LOG
         """Of the log file."""
-        self._index_interval_bytes = index_interval_bytes
+        self.indexes = SegmentIndexes(disk, self._stem, base_offset, index_interval_bytes)
         self._file: File | None = None
-        self._index: OffsetIndex | None = None
-        self._times: TimeIndex | None = None
-        self._kept = 0, 0
-        """How many entries of the two indexes their files have."""
         self.base_offset = base_offset
         self.next_offset = base_offset
         self.size_bytes = 0
         self.synced_bytes = 0
         """What is known to be durable; −1: not even the file's length is, since it was cut."""
-        self.index_dirty = False
-        """The index files are not those of this segment."""
-        self.is_sealed = False
-        """Nothing is added to the indexes in memory: another thread may write them."""
         self.opened_ms: int | None = None
         """Wall time from which its age counts; None: not known yet."""
         self.last_epoch = NO_LEADER_EPOCH
         """Of the last batch of a segment that may still grow."""
-        self._bytes_since_entry = 0
-        self._max_timestamp_ms = NO_TIMESTAMP_MS
-        self._max_timestamp_offset = base_offset
         self._newest_ms = NO_TIMESTAMP_MS
         self._recent_ends: list[Offset] = []
         self._recent_positions: list[int] = []
@@ -135,16 +110,15 @@ class Segment:
 
     def create(self) -> None:
         """Make the empty file, over whatever an earlier one has left."""
-        self._remove_indexes()
+        self.indexes.remove_files()
         self.file().truncate(0)
-        self._begin_indexes()
+        self.indexes.begin()
 
     def create_cleaned(self) -> None:
         """Make the empty file of a segment that will take others' place; see ``rename``."""
         self.path = self._stem + LOG + CLEANED_SUFFIX
         self.file().truncate(0)
-        self.index_dirty = True
-        self._begin_indexes()
+        self.indexes.begin()
 
     def rename(self, ending: str) -> None:
         """Give the log file its name: that of a segment, and ``ending``."""
@@ -155,7 +129,7 @@ class Segment:
 
     def relocate(self, folder: str) -> None:
         """Be in a folder that has another name now; closed before that."""
-        self._stem = f"{folder}/{segment_stem(self.base_offset)}"
+        self._stem = self.indexes.stem = f"{folder}/{segment_stem(self.base_offset)}"
         self.path = self._stem + LOG
 
     def adopt_size(self, next_offset: Offset) -> None:
@@ -176,15 +150,14 @@ class Segment:
     def begin_scan(self) -> None:
         """Forget everything about the content; ``note`` then takes each batch from the first."""
         self.size_bytes = 0
-        self._remove_indexes()
-        self._begin_indexes()
+        self.indexes.remove_files()
+        self.indexes.begin()
         self._forget_batches()
 
     def release(self) -> None:
         """Give back the descriptor, and memory unless it must still be written."""
         self.close()
-        if not self.index_dirty:
-            self._index = self._times = None
+        self.indexes.release()
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -198,58 +171,22 @@ class Segment:
         The log last: until then it is a segment still, also where the disk refuses in between.
         """
         self.close()
-        self._kept, self.index_dirty = (0, 0), True
-        aside = []
-        for path in (self._stem + TIME_INDEX, self._stem + INDEX, self.path):
-            if self._disk.exists(path):
-                self._disk.rename(path, path + DELETED_SUFFIX)
-                aside.append(path + DELETED_SUFFIX)
+        aside = self.indexes.set_aside()
+        if self._disk.exists(self.path):
+            self._disk.rename(self.path, self.path + DELETED_SUFFIX)
+            aside.append(self.path + DELETED_SUFFIX)
         return aside
 
     def remove(self) -> None:
         """Remove all its files, the log first: indexes alone mean nothing."""
         self.close()
         self._disk.remove(self.path)
-        self._remove_indexes()
+        self.indexes.remove_files()
 
     def seal(self) -> None:
-        """Complete the time index: the segment is full, or being closed."""
+        """Complete the indexes: the segment is full, or being closed."""
         self._load_indexes()
-        assert self._times is not None
-        if self._max_timestamp_ms > NO_TIMESTAMP_MS:
-            self._times.append(self._max_timestamp_ms, self._max_timestamp_offset)
-        self.is_sealed = True
-
-    def write_indexes(self, *, durable: bool) -> None:
-        """Write the index files as they are in memory; a sealed segment's in any thread."""
-        if self._index is None or self._times is None or not self.index_dirty:
-            return
-        self._disk.write_file(self._stem + INDEX, self._index.encode(), durable=durable)
-        self._disk.write_file(self._stem + TIME_INDEX, self._times.encode(), durable=durable)
-        self._kept = len(self._index), len(self._times)
-        self.index_dirty = False
-
-    def keep_indexes(self) -> None:
-        """Add to the index files what they lack, not durably: after a kill they need not be made anew.
-
-        In any thread, while batches are appended, but not while the segment is cut.
-        """
-        if self._index is None or self._times is None or not self.index_dirty:
-            return
-        # The times first: where the index goes further than they do, their largest would be wrong.
-        added = self._times.encode(self._kept[1])
-        self._add_to(TIME_INDEX, added)
-        self._kept = self._kept[0], self._kept[1] + len(added) // TimeIndex.ENTRY_BYTES
-        added = self._index.encode(self._kept[0])
-        self._add_to(INDEX, added)
-        self._kept = self._kept[0] + len(added) // OffsetIndex.ENTRY_BYTES, self._kept[1]
-
-    def _add_to(self, ending: str, data: bytes) -> None:
-        file = self._disk.open(self._stem + ending)
-        try:
-            file.append([data])
-        finally:
-            file.close()
+        self.indexes.seal()
 
     # Syncing, in another thread
 
@@ -274,7 +211,8 @@ class Segment:
 
     def append(self, batches: Sequence[Batch]) -> None:
         """Write batches at the end with one call; all or StorageError."""
-        self._load_indexes()
+        if not self.indexes.load(self.size_bytes):
+            self._make_indexes()
         self.file().append([buffer for buffers, _ in batches for buffer in buffers])
         for _, header in batches:
             self.note(header)
@@ -282,27 +220,12 @@ class Segment:
     def note(self, header: BatchHeader) -> None:
         """Take over the batch that follows in the file."""
         self._newest_ms = NO_TIMESTAMP_MS
-        position = self.size_bytes
-        self._enter(header, position)
-        self.index_dirty = True
+        indexes, position = self.indexes, self.size_bytes
+        indexes.enter(header, position)
+        indexes.is_dirty = True
         # The size first: a sync that sees the new end must see that there is something to sync.
         self.size_bytes += header.size_bytes
         self._remember(header, position)
-
-    def _enter(self, header: BatchHeader, position: int) -> bool:
-        """Give a batch its entries in the indexes, if it is due any; tell whether it was."""
-        assert self._index is not None
-        assert self._times is not None
-        if header.max_timestamp_ms > self._max_timestamp_ms:
-            self._max_timestamp_ms = header.max_timestamp_ms
-            self._max_timestamp_offset = header.last_offset
-        if self._bytes_since_entry <= self._index_interval_bytes:
-            return False
-        self._index.append(header.last_offset, position)
-        if self._max_timestamp_ms > NO_TIMESTAMP_MS:
-            self._times.append(self._max_timestamp_ms, self._max_timestamp_offset)
-        self._bytes_since_entry = 0
-        return True
 
     def can_follow(self, header: BatchHeader) -> bool:
         """Tell whether a batch can be the next one; a CRC does not cover where a batch says it is."""
@@ -312,22 +235,20 @@ class Segment:
     def truncate(self, position: int, end_offset: Offset) -> None:
         """Cut the file at the beginning of a batch; what is left ends at ``end_offset``."""
         self._load_indexes()
-        assert self._index is not None
-        assert self._times is not None
         self.file().truncate(position)
         self.size_bytes = position
         self.synced_bytes = -1
-        self._index.truncate(position)
-        self._times.truncate(end_offset)
+        self.indexes.cut(position, end_offset)
         whole = self._walk_tail()
         assert whole, "a cut is at the beginning of a batch"
-        self._remove_indexes()
+        self.indexes.remove_files()
 
     # Finding
 
     def locate(self, offset: Offset) -> tuple[int, BatchHeader] | None:
         """Return the first batch that ends after ``offset`` and its position; None at the end."""
-        for position, header in self.headers(self._position_near(offset), _PROBE_BYTES):
+        near = self._with_positions().position_of(offset)
+        for position, header in self.headers(near, _PROBE_BYTES):
             if header.next_offset > offset:
                 return position, header
         return None
@@ -352,7 +273,7 @@ class Segment:
         recent = bisect_right(self._recent_positions, position) - 1
         if recent >= 0:
             return max(start, self._recent_positions[recent])
-        end = max(start, self._offset_index().position_before(position))
+        end = max(start, self._with_positions().position_before(position))
         if 2 * (end - start) >= position - start:
             return end
         for at, header in self.headers(end, _PROBE_BYTES):
@@ -379,9 +300,7 @@ class Segment:
     def newest(self) -> tuple[int, Offset]:
         """Return (largest timestamp, last offset of a batch that has it); −1 when there is none."""
         self._load_indexes()
-        assert self._times is not None
-        known = self._max_timestamp_ms, self._max_timestamp_offset
-        return max(known, self._times.newest(), key=lambda entry: entry[0])
+        return self.indexes.newest()
 
     def age_from_ms(self, now_ms: int) -> int:
         """Return the wall time from which its age counts: its newest record's, or its beginning.
@@ -396,44 +315,21 @@ class Segment:
             self.opened_ms = now_ms
         return self.opened_ms
 
-    @property
-    def index_bytes(self) -> int:
-        """Size of the larger of its two indexes, as far as they are in memory."""
-        if self._index is None or self._times is None:
-            return 0
-        return max(self._index.size_bytes, self._times.size_bytes)
-
     def position_for_timestamp(self, timestamp_ms: int) -> int:
         """Return the position of a batch before which everything is older."""
         self._load_indexes()
-        assert self._times is not None
-        return self.position_of(self._times.lookup(timestamp_ms))
+        return self.position_of(self.indexes.offset_at_time(timestamp_ms))
 
     # Inside
 
     def _forget_batches(self) -> None:
         self.next_offset = self.base_offset
         self.last_epoch = NO_LEADER_EPOCH
-        self._bytes_since_entry = 0
-        self._max_timestamp_ms = NO_TIMESTAMP_MS
-        self._max_timestamp_offset = self.base_offset
         self._newest_ms = NO_TIMESTAMP_MS
         self._recent_ends.clear()
         self._recent_positions.clear()
 
-    def _remove_indexes(self) -> None:
-        self._disk.remove(self._stem + INDEX)
-        self._disk.remove(self._stem + TIME_INDEX)
-        self._kept = 0, 0
-        self.index_dirty = True
-        self.is_sealed = False
-
-    def _begin_indexes(self) -> None:
-        self._index = OffsetIndex(self.base_offset)
-        self._times = TimeIndex(self.base_offset)
-
     def _remember(self, header: BatchHeader, position: int) -> None:
-        self._bytes_since_entry += header.size_bytes
         self.next_offset = header.next_offset
         self.last_epoch = header.leader_epoch
         self._recent_ends.append(header.next_offset)
@@ -442,29 +338,18 @@ class Segment:
             del self._recent_ends[: _RECENT_MAX // 2]
             del self._recent_positions[: _RECENT_MAX // 2]
 
-    def _position_near(self, offset: Offset) -> int:
-        return self._offset_index().lookup(offset)
-
-    def _offset_index(self) -> OffsetIndex:
-        """Return the one index that positions are found by; the other is large, and seldom needed."""
-        if self._index is None:
-            data = self._disk.read_file(self._stem + INDEX)
-            self._index = OffsetIndex.decode(data, self.base_offset, self.size_bytes)
-            if self._index is None:
-                self._load_indexes()
-        assert self._index is not None
-        return self._index
+    def _with_positions(self) -> SegmentIndexes:
+        """Return the indexes, loaded as far as positions are found by them."""
+        if not self.indexes.load_positions(self.size_bytes):
+            self._load_indexes()
+        return self.indexes
 
     def _load_indexes(self) -> None:
-        if self._index is not None and self._times is not None:
-            return
-        read = self._disk.read_file
-        index = OffsetIndex.decode(read(self._stem + INDEX), self.base_offset, self.size_bytes)
-        times = TimeIndex.decode(read(self._stem + TIME_INDEX), self.base_offset)
-        if index is not None and times is not None:
-            self._index, self._times = index, times
-            self._kept = len(index), len(times)
-            return
+        if not self.indexes.load(self.size_bytes):
+            self._make_indexes()
+
+    def _make_indexes(self) -> None:
+        """Make both indexes anew from the batches; raises Damaged where they contradict each other."""
         size_bytes, next_offset = self.size_bytes, self.next_offset
         headers = self.headers(0)
         self.begin_scan()
@@ -476,21 +361,18 @@ class Segment:
                 self.note(header)
             self.seal()
         except Damaged:
-            self._index = self._times = None
+            self.indexes.forget()
             raise
         finally:
             self.size_bytes, self.next_offset = size_bytes, next_offset
 
     def _walk_tail(self) -> bool:
         """Take over the batches after the last index entry; False when the last is not whole."""
-        assert self._index is not None
-        assert self._times is not None
-        end = self._index.position_before(self.size_bytes)
+        end = self.indexes.resume(self.size_bytes)
         self._forget_batches()
-        self._max_timestamp_ms, self._max_timestamp_offset = self._times.newest()
         for position, header in self.headers(end):
             # A process that was killed has left the files without the entries of its last batches.
-            self.index_dirty = self._enter(header, position) or self.index_dirty
+            self.indexes.enter(header, position)
             self._remember(header, position)
             end = position + header.size_bytes
         return end == self.size_bytes

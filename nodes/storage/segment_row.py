@@ -109,5 +109,5 @@ class SegmentRow:
     def write_full_indexes(self) -> None:
         """Make the indexes durable of those that are not written to any more; under the lock."""
         for segment in self.all[:-1]:
-            if segment.index_dirty and segment.is_sealed:
-                segment.write_indexes(durable=True)
+            if segment.indexes.is_dirty and segment.indexes.is_sealed:
+                segment.indexes.write(durable=True)

@@ -450,7 +450,7 @@ def test_a_released_log_works_on_and_holds_no_descriptors(tmp_path: Path) -> Non
     log.sync()
     log.release()
     assert all(segment._file is None for segment in log.segments)
-    assert all(segment._index is None for segment in log.segments[:-1])
+    assert all(segment.indexes._offsets is None for segment in log.segments[:-1])
     assert everything(log) == joined(batches)
     log.release()
     batches += fill(log, Random(7), 60)
