@@ -59,7 +59,8 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from nodes.config import EXIT_CONFIG, ConfigError
+    from nodes.config import EXIT_CONFIG
+    from nodes.settings import ConfigError
 
     try:
         status: int = given.run(given)

@@ -14,7 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nodes.config import EXIT_CONFIG, ConfigError, nearest
+from nodes.config import EXIT_CONFIG
+from nodes.settings import ConfigError, nearest
 from odradek import __version__
 from odradek.commands.arguments import folder
 from supervisor import commands, ensemble, keys

@@ -9,7 +9,8 @@ import sys
 import time
 from typing import IO
 
-from nodes.config import EXIT_CONFIG, ConfigError, nearest
+from nodes.config import EXIT_CONFIG
+from nodes.settings import ConfigError, nearest
 from supervisor.data_dir import DataDir
 from supervisor.spawn import end_orphans
 from transport.wire.errors import ErrorCode

@@ -11,16 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from nodes.config import (
-    BrokerConfig,
-    ConfigError,
-    CoordinatorConfig,
-    LogConfig,
-    LogsConfig,
-    RaftConfig,
-    nearest,
-    read_section,
-)
+from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, LogsConfig, RaftConfig
+from nodes.settings import ConfigError, nearest, read_section
 from supervisor.sections import (
     MODES,
     ClusterConfig,

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from nodes.config import ConfigError
+from nodes.settings import ConfigError
 from supervisor.member import LISTENERS
 from transport.wire.ids import ClusterId, Incarnation, NodeName
 from transport.wire.messages.cluster import NodeEndpoints

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from nodes.config import QUORUM_ROLES, ConfigError, nearest
+from nodes.config import QUORUM_ROLES
+from nodes.settings import ConfigError, nearest
 from supervisor import commands
 from supervisor.data_dir import DataDir
 from transport.wire.errors import ErrorCode, meaning

@@ -6,7 +6,7 @@ start knows as well.  A removed node's number is never given again: its data dir
 
 from __future__ import annotations
 
-from nodes.config import ConfigError
+from nodes.settings import ConfigError
 from supervisor.data_dir import Cluster, DataDir, named
 from supervisor.member import (
     BROKER,

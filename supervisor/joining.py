@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nodes.config import ConfigError
+from nodes.settings import ConfigError
 from supervisor.data_dir import Cluster
 from supervisor.member import BROKER, JOINED_ID_MIN, Member, NodePorts
 from transport.wire.ids import NodeId, NodeName

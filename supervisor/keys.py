@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nodes.config import ConfigError
+from nodes.settings import ConfigError
 from odradek.commands import arguments
 from supervisor.data_dir import DataDir, write_atomically
 from supervisor.settings import KEYS_DIR

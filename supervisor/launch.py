@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nodes.config import EXIT_BUG, EXIT_CONFIG, QUORUM_ROLES, ConfigError
+from nodes.config import EXIT_BUG, EXIT_CONFIG, QUORUM_ROLES
+from nodes.settings import ConfigError
 from supervisor.config_file import SHIPPED_OF_MODE, load_settings
 from supervisor.data_dir import (
     SUPERVISOR_LOG,

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from nodes.config import EXIT_STOPPED, ConfigError
+from nodes.config import EXIT_STOPPED
+from nodes.settings import ConfigError
 from supervisor.roster import Node, Roster
 from supervisor.sections import SupervisorConfig
 from supervisor.watch import GiveUp, describe_exit

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from nodes.config import ConfigError, nearest
+from nodes.settings import ConfigError, nearest
 from odradek.commands.counting import counted
 from supervisor.data_dir import DataDir
 from transport.wire.errors import ErrorCode

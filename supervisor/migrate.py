@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from nodes.config import ConfigError
+from nodes.settings import ConfigError
 from supervisor import commands
 from supervisor.control import NoSupervisor, ask
 from supervisor.coordinators import LOOK_AGAIN_S, SETTLE_MAX_S, settled

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodes.config import ConfigError, NodeConfig, nearest
+from nodes.config import NodeConfig
+from nodes.settings import ConfigError, nearest
 from supervisor.settings import KEYS_DIR, Settings
 from transport.sockets.certificate import TlsFiles
 from transport.wire.ids import ClusterId, Incarnation

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from random import SystemRandom
 
-from nodes.config import ConfigError
+from nodes.settings import ConfigError
 from supervisor.member import LISTENERS, Member, NodePorts
 from transport.wire.ids import NodeName
 from transport.wire.messages.cluster import NodeEndpoints

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodes.config import QUORUM_ROLES, setting
+from nodes.config import QUORUM_ROLES
+from nodes.settings import setting
 from supervisor.member import BROKERS_MAX
 from transport.sockets.certificate import TlsFiles
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from nodes.config import ConfigError
+from nodes.settings import ConfigError
 from supervisor.farewells import Farewells
 from supervisor.growth import Growth
 from supervisor.health import HealthWatch

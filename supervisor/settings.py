@@ -10,15 +10,8 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from nodes.config import (
-    BrokerConfig,
-    ConfigError,
-    CoordinatorConfig,
-    LogConfig,
-    LogsConfig,
-    RaftConfig,
-    nearest,
-)
+from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, LogsConfig, RaftConfig
+from nodes.settings import ConfigError, nearest
 from supervisor.member import (
     CONTROLLER_ID_BASE,
     LISTENERS,

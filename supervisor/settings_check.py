@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from dataclasses import fields, is_dataclass
 
-from nodes.config import ConfigError, check_bounds, check_combination, nearest
+from nodes.config import check_combination
+from nodes.settings import ConfigError, check_bounds, nearest
 from supervisor.member import LISTENERS
 from supervisor.sections import PORT_MAX
 from supervisor.settings import Settings, new_cluster_id

@@ -20,7 +20,8 @@ from typing import IO
 
 import psutil
 
-from nodes.config import QUORUM_ROLES, REBUILD_MARK, ConfigError, encode_node_config
+from nodes.config import QUORUM_ROLES, REBUILD_MARK, encode_node_config
+from nodes.settings import ConfigError
 from supervisor.data_dir import SUPERVISOR_LOG, DataDir, ProcessRecord, write_atomically
 from supervisor.lives import Exited, Started
 from supervisor.plan import ClusterPlan

@@ -11,13 +11,7 @@ import signal
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nodes.config import (
-    EXIT_BUG,
-    EXIT_CONFIG,
-    EXIT_ENVIRONMENT,
-    EXIT_ORPHANED,
-    EXIT_STOPPED,
-)
+from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, EXIT_ORPHANED, EXIT_STOPPED
 from supervisor.sections import SupervisorConfig
 
 _DOUBLINGS_MAX = 30

@@ -44,9 +44,10 @@ from nodes.broker.partitions.replica import Replica
 from nodes.broker.quotas import QuotaApi
 from nodes.broker.records.produce import Verify
 from nodes.broker.replicas import OnMoved, Replicas
-from nodes.config import EXIT_STOPPED, QUORUM_ROLES, ConfigError, NodeConfig
+from nodes.config import EXIT_STOPPED, QUORUM_ROLES, NodeConfig
 from nodes.runtime.measures import Outlook
 from nodes.runtime.strangers import Strangers
+from nodes.settings import ConfigError
 from nodes.storage.disk import Disk
 from odradek.coordination.session import CoordinationSession
 from transport.driver.calls import Calls

@@ -17,7 +17,6 @@ import msgspec
 
 from nodes.broker.cluster.metadata import Metadata
 from nodes.broker.cluster.znodes import BROKER_IDS, UnreadableZnode
-from nodes.config import ConfigError
 from nodes.coordinator.machine import OwnWrites
 from nodes.core.migration import Migration, Step
 from nodes.core.znode.tree import Tree
@@ -25,6 +24,7 @@ from nodes.core.znode.watch import TreeChange
 from nodes.kraft import mirror
 from nodes.kraft.entries import decode
 from nodes.kraft.picture import ImageSlices, picture_of
+from nodes.settings import ConfigError
 from transport.kernel import Now
 from transport.wire.ids import ControllerEpoch, MetadataPosition, MetadataVersion, Term
 from transport.wire.messages.metadata import MetadataDelta

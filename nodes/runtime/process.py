@@ -23,13 +23,13 @@ from nodes.config import (
     EXIT_CONFIG,
     EXIT_ENVIRONMENT,
     EXIT_STOPPED,
-    ConfigError,
     NodeConfig,
     load_node_config,
 )
 from nodes.runtime.logs import log_to_stderr
 from nodes.runtime.measures import NodeProgram
 from nodes.runtime.window import Window
+from nodes.settings import ConfigError
 from nodes.storage.disk import Disk, RealDisk, StorageError
 from transport.driver.loop import Loop
 from transport.driver.ports import Door, Program

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from nodes.config import ConfigError, NodeConfig
+from nodes.config import NodeConfig
 from nodes.runtime.measures import (
     CONTENT_TYPE,
     NodeProgram,
@@ -29,6 +29,7 @@ from nodes.runtime.measures import (
     gauge,
     loop_measures,
 )
+from nodes.settings import ConfigError
 from transport.driver.loop import Loop
 from transport.kernel import Now
 

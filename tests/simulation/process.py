@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from nodes.config import EXIT_CONFIG, EXIT_ENVIRONMENT, ConfigError
+from nodes.config import EXIT_CONFIG, EXIT_ENVIRONMENT
+from nodes.settings import ConfigError
 from nodes.storage.disk import StorageError
 from tests.simulation.clock import HostClock
 from tests.simulation.network import Network

@@ -13,8 +13,8 @@ from nodes.broker.cluster import znodes
 from nodes.broker.cluster.scripts import Script, Session, play
 from nodes.broker.context import BrokerContext
 from nodes.broker.logs.identity import settle_loss
-from nodes.config import ConfigError
 from nodes.core.controller.formats import too_old
+from nodes.settings import ConfigError
 from odradek.coordination.session import CoordinationSession, SessionState
 from transport.driver.ports import LinkId
 from transport.kernel import Now

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from nodes.broker.cluster.controller_channel import ControllerChannel
 from nodes.broker.context import BrokerContext, Request
-from nodes.config import ConfigError
 from nodes.core.controller.formats import formats_in, too_old
 from nodes.core.controller.image import ClusterImage
+from nodes.settings import ConfigError
 from transport.kernel import Now, earliest
 from transport.wire.codec import Buffer, Envelope, Kind
 from transport.wire.errors import ErrorCode

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import msgspec
 
 from nodes.broker.logs.checkpoints import CLEAN_STOP
-from nodes.config import ConfigError, NodeConfig
+from nodes.config import NodeConfig
+from nodes.settings import ConfigError
 from nodes.storage.disk import Disk
 
 META_FILE = "meta.json"

@@ -11,15 +11,14 @@ import pytest
 
 from nodes.config import (
     BrokerConfig,
-    ConfigError,
     CoordinatorConfig,
     NodeConfig,
     RaftConfig,
     check_combination,
     encode_node_config,
     load_node_config,
-    read_section,
 )
+from nodes.settings import ConfigError, read_section
 from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 

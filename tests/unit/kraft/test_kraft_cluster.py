@@ -9,10 +9,11 @@ import pytest
 
 from nodes.broker.cluster import metadata
 from nodes.broker.server import BrokerServer
-from nodes.config import EXIT_CONFIG, BrokerConfig, ConfigError
+from nodes.config import EXIT_CONFIG, BrokerConfig
 from nodes.kraft.controller import DedicatedController
 from nodes.kraft.server import KraftServer
 from nodes.runtime.measures import exposition
+from nodes.settings import ConfigError
 from odradek.cluster.node_window import Metrics
 from tests.simulation.asker import Asker
 from tests.simulation.cluster import Cluster

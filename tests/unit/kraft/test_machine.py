@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.config import ConfigError
 from nodes.core.controller.image import ClusterImage
 from nodes.core.znode.snapshot import BadSnapshot
 from nodes.core.znode.tree import Tree
 from nodes.kraft.entries import encode
 from nodes.kraft.machine import MetadataMachine
+from nodes.settings import ConfigError
 from tests.unit.kraft.stand_ins import StandInMetadata, StandInReign, delta
 from transport.kernel import Now
 from transport.wire.ids import Term

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from nodes.config import ConfigError, NodeConfig
+from nodes.config import NodeConfig
 from nodes.runtime import window
 from nodes.runtime.measures import Outlook, gauge
 from nodes.runtime.window import Window
+from nodes.settings import ConfigError
 from odradek.cluster.node_window import read_health, read_metrics
 from odradek.cluster.question import Question
 from transport.driver.loop import Loop

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.config import ConfigError
+from nodes.settings import ConfigError
 from supervisor.data_dir import (
     Cluster,
     DataDir,

@@ -11,7 +11,8 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, ConfigError
+from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT
+from nodes.settings import ConfigError
 from supervisor.data_dir import Cluster, DataDir
 from supervisor.engine import EXIT_NOT_READY, Supervisor
 from supervisor.growth import Growth

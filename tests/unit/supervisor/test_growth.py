@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.config import ConfigError
+from nodes.settings import ConfigError
 from supervisor.config_file import load_settings
 from supervisor.data_dir import Cluster, DataDir
 from supervisor.growth import Growth, members_kept

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from nodes.config import EXIT_CONFIG, ConfigError
+from nodes.config import EXIT_CONFIG
+from nodes.settings import ConfigError
 from supervisor.cli import main
 from supervisor.data_dir import DataDir, write_atomically
 from supervisor.keys import create, show

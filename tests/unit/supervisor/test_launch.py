@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nodes.config import REBUILD_MARK, ConfigError
+from nodes.config import REBUILD_MARK
+from nodes.settings import ConfigError
 from odradek.testing import Cluster, ClusterError, wait_until
 from supervisor.console import PlainConsole
 from supervisor.data_dir import SUPERVISOR_LOG, DataDir, SupervisorRecord

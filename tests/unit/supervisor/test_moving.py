@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.config import ConfigError
+from nodes.settings import ConfigError
 from supervisor.data_dir import DataDir
 from supervisor.growth import Growth
 from supervisor.launch import Launch, prepare

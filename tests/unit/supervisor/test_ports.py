@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from nodes.config import ConfigError
+from nodes.settings import ConfigError
 from supervisor import ports
 from supervisor.member import Member, NodePorts
 from supervisor.ports import END_PORT, FIRST_PORT, assign_endpoints

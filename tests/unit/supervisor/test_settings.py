@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nodes.config import ConfigError, check_node_config
+from nodes.config import check_node_config
+from nodes.settings import ConfigError
 from supervisor.config_file import load_settings, read_settings, shipped_names
 from supervisor.member import PORTS_EACH, NodePorts
 from supervisor.plan import ClusterPlan

@@ -15,7 +15,8 @@ from queue import Queue
 import psutil
 import pytest
 
-from nodes.config import ConfigError, load_node_config
+from nodes.config import load_node_config
+from nodes.settings import ConfigError
 from supervisor.commands import stop
 from supervisor.data_dir import DataDir, ProcessRecord
 from supervisor.lives import Exited

@@ -6,13 +6,7 @@ import signal
 
 import pytest
 
-from nodes.config import (
-    EXIT_BUG,
-    EXIT_CONFIG,
-    EXIT_ENVIRONMENT,
-    EXIT_ORPHANED,
-    EXIT_STOPPED,
-)
+from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT, EXIT_ORPHANED, EXIT_STOPPED
 from supervisor.sections import SupervisorConfig
 from supervisor.watch import GiveUp, Restart, RestartPolicy, describe_exit
 
