@@ -216,7 +216,7 @@ class ConsumerEngine(ClientProgram):
             self._assigned(key).reset(timestamp_ms)
 
     def pause(self, keys: Iterable[TopicPartition], paused: bool) -> None:
-        """Give nothing of these partitions, or give again; what was fetched is kept."""
+        """Give nothing of these partitions, or give again; what was fetched is kept while there is room."""
         for key in keys:
             self._assigned(key).paused = paused
 

@@ -314,6 +314,9 @@ class Fetcher:
             return
         room_bytes = self._settings.prefetch_bytes - self._subscription.buffered_bytes
         if room_bytes <= 0:
+            self._subscription.make_room()
+            room_bytes = self._settings.prefetch_bytes - self._subscription.buffered_bytes
+        if room_bytes <= 0:
             return
         request, flights = self._request(ones, rack, room_bytes)
 

@@ -106,6 +106,13 @@ class Assigned:
         self.generation += 1
         self.busy = False
 
+    def fetch_anew(self) -> None:
+        """Let go of what was fetched: it is fetched again when it is wanted."""
+        error = self.error
+        assert self.position is not None, "of what was fetched"
+        self.resume(self.position, self.taken_epoch)
+        self.error = error
+
     def _void(self) -> None:
         self.disregard()
         self.error = None
@@ -123,17 +130,24 @@ class Assigned:
         self.fetched_epoch = buffered.view.header.leader_epoch
 
     def take(self, records_max: int) -> list[Piece]:
-        """Give up to ``records_max`` records and move the position after them."""
+        """Give up to ``records_max`` records and move the position after them.
+
+        Fails where a batch has to be taken apart and cannot be.
+        """
         pieces: list[Piece] = []
         left = records_max
         while self.buffer and left > 0:
             head = self.buffer[0]
             stop = min(head.count, head.start + left)
+            try:
+                position = head.offset_at(stop)
+            except OdradekError as error:  # of the whole batch; what is before it is given
+                self.fail(error)
+                break
             if stop > head.start:
                 self.taken_epoch = head.view.header.leader_epoch
                 pieces.append(Piece(head.batch, head.start, stop))
             left -= stop - head.start
-            position = head.offset_at(stop)
             assert self.position is not None
             assert position >= self.position, "a position went back"
             self.position = position
@@ -165,6 +179,14 @@ class Subscription:
     def buffered_bytes(self) -> int:
         """Bytes fetched and not taken."""
         return sum(one.buffered_bytes for one in self.assigned.values())
+
+    def make_room(self) -> None:
+        """Let go of what was fetched of paused partitions, where there is nothing else to give."""
+        if any(one.buffer and not (one.paused or one.held) for one in self.assigned.values()):
+            return  # taking that makes room
+        for one in self.assigned.values():
+            if one.paused and one.buffer:
+                one.fetch_anew()
 
     def assign(self, partitions: Iterable[TopicPartition]) -> list[Assigned]:
         """Read exactly these; partitions kept keep their place. Returns those that are new."""

@@ -10,6 +10,7 @@ from odradek.consumer.engine import ConsumerEngine
 from odradek.consumer.fetching import NEAREST_MS, ConsumerSettings
 from odradek.errors import (
     CorruptRecordError,
+    InvalidRecordError,
     OdradekError,
     OffsetOutOfRangeError,
     UnknownTopicOrPartitionError,
@@ -413,6 +414,23 @@ def test_paused_partitions_give_nothing(cluster: Any) -> None:
     assert poll(engine, cluster, 100) == {T0: [0]}
 
 
+def test_what_is_fetched_of_paused_partitions_leaves_room_for_the_others(cluster: Any) -> None:
+    cluster.topic("t", 2)
+    for number in range(10):
+        write(cluster, *range(number * 10, number * 10 + 10))
+    engine = make(cluster, "t", partition_fetch_bytes=600, prefetch_bytes=600)
+    assert poll(engine, cluster, records_max=5) == {T0: [0, 1, 2, 3, 4]}
+    engine.pause([T0], True)
+    for number in (100, 101):  # one fetch was under way
+        write(cluster, number, partition=1)
+        assert poll(engine, cluster, 1_000) == {T1: [number]}
+    engine.pause([T0], False)
+    seen: list[int] = []
+    while len(seen) < 95:
+        seen += poll(engine, cluster, 1_000)[T0]
+    assert seen == list(range(5, 100))
+
+
 def test_prefetch_is_bounded_and_goes_on_when_taken(cluster: Any) -> None:
     cluster.topic("t")
     for number in range(100):
@@ -464,6 +482,31 @@ def test_a_damaged_batch_is_an_error_after_some_tries(cluster: Any) -> None:
     with pytest.raises(CorruptRecordError):
         poll(engine, cluster, 5_000)
     assert cluster.count(FetchRequest) > 3
+
+
+def test_what_is_before_a_batch_that_cannot_be_taken_apart_is_given(cluster: Any) -> None:
+    cluster.topic("t", 2)
+    write(cluster, 0, 1)
+    write(cluster, 7, partition=1)
+    state = cluster.topics["t"].partitions[0]
+    builder = BatchBuilder()
+    for number in range(3):
+        builder.append(None, b"%d" % number, (), 1)
+    batch = bytearray(builder.build())
+    batch[-20:] = b"\xff" * 20  # records that nobody can read, of a batch that is whole
+    batch[23:27] = (9).to_bytes(4, "big")  # and compacted: their offsets are in them alone
+    batch[17:21] = crc32c(batch[21:]).to_bytes(4, "big")
+    state.append(batch)
+    cluster.release()
+    engine = make(cluster, "t")
+    assert poll(engine, cluster, 100, records_max=4) == {T1: [7], T0: [0, 1]}
+    for _ in range(2):
+        with pytest.raises(InvalidRecordError):
+            poll(engine, cluster, 100, records_max=1)
+    assert position(engine, cluster) == 2
+    engine.seek(T0, 5)
+    cluster.settle()
+    assert position(engine, cluster) == 5
 
 
 def test_what_a_fetch_that_stays_gives_behind_damage_is_not_taken(cluster: Any) -> None:
