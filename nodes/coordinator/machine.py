@@ -46,8 +46,8 @@ class Machine(Protocol):
         """Take one committed entry (without its mark) that was appended in ``term``."""
         ...
 
-    def begin_snapshot(self) -> Slices:
-        """Begin a snapshot of the state as it is now."""
+    def begin_snapshot(self) -> Slices | None:
+        """Begin a snapshot of the state as it is now; None: there is none yet."""
         ...
 
     def restore(self, data: bytes, now: Now) -> None:

@@ -16,6 +16,7 @@ from nodes.coordinator.machine import MARK, Machine, Slices
 from nodes.core.znode.core import Applied, ZnodeCore
 from nodes.core.znode.modes import NO_SESSION
 from nodes.core.znode.snapshot import BadSnapshot
+from nodes.settings import ConfigError
 from nodes.storage.disk import Damaged
 from transport.kernel import Now
 from transport.wire.ids import LogIndex, Term
@@ -72,7 +73,7 @@ class Replica:
 
     def _apply_to_machine(self, entry: Entry, now: Now) -> None:
         if self._machine is None:
-            raise Damaged(f"entry {entry.index} is of mode kraft, which this process does not know")
+            raise _unknown_mode(f"entry {entry.index}")
         writes = self._machine.apply(entry.data[len(MARK) :], entry.term, now)
         if writes is None:
             return
@@ -96,8 +97,11 @@ class Replica:
         return self._core.begin_snapshot(), None if machine is None else machine.begin_snapshot()
 
     def restore(self, index: LogIndex, term: Term, bundle: Bundle, now: Now) -> None:
-        """Become the state of a snapshot; raises Damaged when it is none."""
+        """Become the state of a snapshot; raises Damaged when it is none, and ConfigError for one that
+        holds what this process has no place for: its own next one would be without that."""
         assert index >= self.applied_index, "back in time"
+        if bundle.machine and self._machine is None:
+            raise _unknown_mode(f"the snapshot up to entry {index}")
         try:
             self._core.restore(bundle.tree)
             if self._machine is not None:
@@ -108,3 +112,10 @@ class Replica:
         self.applied_since_snapshot = 0
         self._context.history.begin(self._core.zxid)
         _logger.info("stands on the snapshot up to entry %d, zxid %d", index, self._core.zxid)
+
+
+def _unknown_mode(what: str) -> ConfigError:
+    return ConfigError(
+        f"{what} is of mode kraft, which this process does not know: the cluster has moved there; start"
+        " this node with settings that say so"
+    )

@@ -26,7 +26,13 @@ from nodes.kraft.entries import decode
 from nodes.kraft.picture import ImageSlices, picture_of
 from nodes.settings import ConfigError
 from transport.kernel import Now
-from transport.wire.ids import ControllerEpoch, MetadataPosition, MetadataVersion, Term
+from transport.wire.ids import (
+    NO_METADATA,
+    ControllerEpoch,
+    MetadataPosition,
+    MetadataVersion,
+    Term,
+)
 from transport.wire.messages.metadata import MetadataDelta
 from transport.wire.messages.migration import Stage
 
@@ -138,8 +144,10 @@ class MetadataMachine:
         except UnreadableZnode:
             return mirror.NOTHING
 
-    def begin_snapshot(self) -> ImageSlices:
-        """Begin a snapshot of the image as it is now."""
+    def begin_snapshot(self) -> ImageSlices | None:
+        """Begin a snapshot of the image as it is now; None: the log has held none, nor any step."""
+        if self._metadata.image.position == NO_METADATA and self.migration == Migration():
+            return None
         return ImageSlices(self._metadata.image, self.migration)
 
     def restore(self, data: bytes, now: Now) -> None:

@@ -8,15 +8,10 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from nodes.coordinator.machine import Machine
-from nodes.core.controller.image import ClusterImage
-from nodes.core.migration import Migration
 from nodes.core.znode.core import ZnodeCore
-from nodes.kraft.picture import ImageSlices
 from tests.simulation.checkers.violation import require
 
 NUMBER = "S8"
-NO_IMAGE = ImageSlices(ClusterImage(), Migration()).finish()
-"""What a member holds beside the tree before there is any: as much as one that cannot hold it."""
 EVERY_ENTRIES = 16
 """A state is hashed at every so many entries, where a turn happens to end there."""
 
@@ -46,8 +41,8 @@ class SameState:
         """Hash the state and compare it with the others' at the same entry."""
         both = core.to_snapshot()
         if machine is not None:
-            image = machine.begin_snapshot().finish()
-            both += b"" if image == NO_IMAGE else image
+            image = machine.begin_snapshot()  # None: as much as one that cannot hold it
+            both += b"" if image is None else image.finish()
         digest = blake2b(both, digest_size=16).digest()
         state = (int(core.zxid), digest, host)
         known = self._states.setdefault(index, state)

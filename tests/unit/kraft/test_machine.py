@@ -73,6 +73,7 @@ def test_a_snapshot_makes_the_same_image_however_large() -> None:
     for version in range(1, 2_600):
         machine.apply(encode(delta(3, version)), Term(3), NOW)
     slices = machine.begin_snapshot()
+    assert slices is not None
     machine.apply(encode(delta(3, 2_600)), Term(3), NOW)  # comes too late for it
     steps = 0
     while slices.step():
@@ -95,5 +96,6 @@ def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
 
 def test_a_snapshot_of_before_there_was_metadata_leaves_none() -> None:
     machine, image = machine_with()
+    assert machine.begin_snapshot() is None, "who has no place for it may stand on that"
     machine.restore(b"", NOW)
     assert image.position.version == 0
