@@ -6,11 +6,13 @@ own tree of znodes, so that two hosts that join at once do not get the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from nodes.settings import ConfigError
 from supervisor.data_dir import Cluster
 from supervisor.member import BROKER, JOINED_ID_MIN, Member, NodePorts
+from supervisor.moving import CONTROLLER
 from transport.wire.ids import NodeId, NodeName
 from transport.wire.messages.cluster import (
     DescribeNodeRequest,
@@ -21,6 +23,8 @@ from transport.wire.messages.cluster import (
 NUMBERS = "/brokers/given"
 """Each write to it gives one number, as the version it makes."""
 ASK_MAX_MS = 5_000
+OTHERS_MAX_MS = 2_000
+"""Some of them may be away."""
 
 
 def find_cluster(address: str, keys: Path | None) -> DescribeNodeResponse:
@@ -40,6 +44,26 @@ def find_cluster(address: str, keys: Path | None) -> DescribeNodeResponse:
         f"no node of a cluster answers at {address}; name clients' doors as `odradek status` shows "
         "them there, which this host can reach"
     )
+
+
+def as_others_have_it(doors: Sequence[str], keys: Path | None) -> Cluster | None:
+    """Return the cluster as its nodes on other hosts have it; None: nobody says.
+
+    Of two that say otherwise the one that has come further in a move from mode ``zookeeper``.
+    """
+    from odradek.cluster.question import ask_all
+
+    answers = ask_all(doors, DescribeNodeRequest("odradek"), timeout_ms=OTHERS_MAX_MS, keys=keys)
+    described = [answer for answer in answers if isinstance(answer, DescribeNodeResponse)]
+    if not described:
+        return None
+    newest = max(described, key=_stage_of)
+    return Cluster(newest.cluster_name, newest.cluster_id, newest.mode, (), elsewhere=newest.nodes)
+
+
+def _stage_of(described: DescribeNodeResponse) -> tuple[bool, bool]:
+    prepared = any(CONTROLLER in node.roles for node in described.nodes)
+    return described.mode == "kraft", prepared
 
 
 def take_number(address: str, keys: Path | None) -> NodeId:

@@ -120,18 +120,19 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
     data_dir.forget_supervisor()  # one that was killed may have had the pid that is ours now
     end_orphans(data_dir)
     before = data_dir.read_cluster()
-    if was_moved(before):
-        settings = as_moved(settings)
     if launch.rebuild and before is not None:
         raise ConfigError(
             f"--rebuild is for a host whose data are gone, and {data_dir} has some; "
             "`odradek ensemble rebuild NODE` fills one of its nodes anew"
         )
+    known = _as_others_have_it(launch, settings, data_dir) if launch.rebuild else before
+    if was_moved(known):
+        settings = as_moved(settings)
     if launch.join or (before is not None and before.joined):
         cluster = _joined(launch, settings, data_dir, before)
         settings = replace(settings, cluster=replace(settings.cluster, name=cluster.name))
     else:
-        cluster = _made(launch, settings, data_dir, before)
+        cluster = _made(launch, settings, data_dir, before, known)
     plan = ClusterPlan(
         settings,
         cluster.cluster_id,
@@ -172,9 +173,40 @@ def _check_certificates(settings: Settings) -> str:
     return trouble and f"[security] tls_certificate = {files.certificate!r}: {trouble}"
 
 
-def _made(launch: Launch, settings: Settings, data_dir: DataDir, before: Cluster | None) -> Cluster:
-    """Return the cluster that the settings describe, as it was left here."""
-    wanted = as_they_were(before, settings.members())
+def _as_others_have_it(launch: Launch, settings: Settings, data_dir: DataDir) -> Cluster | None:
+    """Return what the other hosts say of the cluster, which may have moved to mode ``kraft`` since its
+    settings were written; None: nobody says. Raises ConfigError for settings of the mode to come."""
+    from supervisor import joining
+
+    keys = _keys_file(settings, data_dir)
+    _, others = settings.placed(launch.here, settings.members())
+    if not others or (keys is not None and not keys.exists()):
+        return None
+    told = joining.as_others_have_it([other.clients for other in others], keys)
+    if told is not None and settings.cluster.mode == "kraft" != told.mode:
+        raise ConfigError(
+            f"the other hosts have mode = {told.mode!r}; start this one with a config of that mode, and "
+            "finish a move to mode kraft that is under way by `odradek migrate finish` here"
+        )
+    return told
+
+
+def _keys_file(settings: Settings, data_dir: DataDir) -> Path | None:
+    security = settings.security
+    keys = Path(security.keys) if security.keys else data_dir.path / KEYS_DIR
+    return keys / "cluster.key" if security.curve else None
+
+
+def _made(
+    launch: Launch,
+    settings: Settings,
+    data_dir: DataDir,
+    before: Cluster | None,
+    known: Cluster | None,
+) -> Cluster:
+    """Return the cluster that the settings describe, as it was left here; ``known``: as its nodes
+    are called."""
+    wanted = as_they_were(known, settings.members())
     mine, elsewhere = settings.placed(launch.here, wanted)
     if before is None:
         _check_nothing_is_left(settings, data_dir)
@@ -208,9 +240,7 @@ def _joined(
             f"{data_dir} has the nodes that a cluster was made with; start those without --join, or "
             "name another --data-dir for one more broker"
         )
-    security = settings.security
-    keys = Path(security.keys) if security.keys else data_dir.path / KEYS_DIR
-    keys_file = keys / "cluster.key" if security.curve else None
+    keys_file = _keys_file(settings, data_dir)
     elsewhere = before.elsewhere if before is not None else ()
     mode = before.mode if before is not None else settings.cluster.mode
     if launch.join:

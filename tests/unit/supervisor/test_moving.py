@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from supervisor.launch import Launch, prepare
 from supervisor.plan import ClusterPlan
 from supervisor.spawn import node_command
 from transport.wire.ids import Incarnation, NodeId, NodeName
+from transport.wire.messages.cluster import DescribeNodeResponse
 
 ZOOKEEPER = "[cluster]\nname = 'c'\ncoordinators = 3\nobservers = 1\nbrokers = 2\n"
 KRAFT = (
@@ -32,13 +34,13 @@ class Home:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def start(self, text: str = ZOOKEEPER, here: str = "") -> ClusterPlan:
+    def start(self, text: str = ZOOKEEPER, here: str = "", *, rebuild: bool = False) -> ClusterPlan:
         config = self._path / "c.toml"
         config.write_text(text)
         folder = self._path / f"data{here}"
         data_dir = DataDir(folder)
         try:
-            return prepare(Launch(str(config), folder, here=here), data_dir)
+            return prepare(Launch(str(config), folder, here=here, rebuild=rebuild), data_dir)
         finally:
             data_dir.unlock()
 
@@ -157,3 +159,46 @@ def test_hosts_move_one_by_one_and_agree_on_who_is_where(home: Home) -> None:
             assert {node.name: node.id for node in everywhere} == names
             assert len(later.node_config(later.nodes[0], 1).quorum_members()) == 4
             assert all("controller" in one.roles for one in everywhere if "coord" in one.name)
+
+
+@pytest.mark.parametrize("text", [ZOOKEEPER, KRAFT])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_host_that_is_replaced_takes_its_place_in_a_cluster_that_has_moved(
+    home: Home, monkeypatch: pytest.MonkeyPatch, text: str, restarted: bool
+) -> None:
+    """Under the names that the others call its nodes by, and as the others run theirs by now."""
+    before = {host: home.start(ZOOKEEPER + SEVERAL, host) for host in HOSTS}
+    for host in HOSTS:
+        home.growth(before[host]).prepare_move()
+    running = before[HOSTS[0]].node_config(before[HOSTS[0]].nodes[0], 1)
+    if restarted:
+        home.growth(before[HOSTS[0]]).finish_move()
+        running = before[HOSTS[0]].node_config(before[HOSTS[0]].nodes[0], 1)
+    here = HOSTS[2]
+    shutil.rmtree(before[here].data_dir)
+    described = DescribeNodeResponse(
+        0, running.cluster_id, running.mode, running.name, running.incarnation, running.nodes
+    )
+
+    def ask_all(doors: list[str], *_: object, **__: object) -> list[DescribeNodeResponse | None]:
+        assert doors
+        assert not any(here in door for door in doors)
+        return [None, described, *[None] * (len(doors) - 2)]
+
+    monkeypatch.setattr("odradek.cluster.question.ask_all", ask_all)
+    if text == KRAFT and not restarted:
+        with pytest.raises(ConfigError, match="`odradek migrate finish` here"):
+            home.start(text + SEVERAL, here, rebuild=True)
+        return
+    later = home.start(text + SEVERAL, here, rebuild=True)
+    assert where(later) == where(before[here])
+    assert programs(later) == {
+        "coordinator-3": "nodes.kraft",
+        **{n: p for n, p in programs(before[here]).items() if "broker" in n},
+    }
+    config = later.node_config(later.find("coordinator-3"), 1)
+    assert config.mode == running.mode
+    assert {node.name: node.roles for node in config.nodes} == {
+        node.name: node.roles for node in running.nodes
+    }
+    assert home.start(text + SEVERAL, here).nodes == later.nodes
