@@ -4,7 +4,7 @@ A group is EMPTY (offsets only), or has members under one of two protocols:
 
 * ``consumer`` (KIP-848, ``reconciliation.py``).  Whatever changes who reads what (a member comes,
   goes or subscribes to something else, a topic gets partitions) gives the group a new *epoch* and,
-  by an assignor of ours, every member a *target*.  Members are led to it one by one: first each
+  by an assignor of ours, every member a *target* (``targets.py``).  Members are led to it one by one: first each
   gives up what is not in its target, and only when it has said that it has let go (or is gone) may
   the next one own that partition.  Whoever need not change is left alone.  RECONCILING until every
   member has its target, then STABLE.

@@ -1,11 +1,11 @@
-"""The consumer protocol: heartbeats, targets, and the way there, one member at a time (KIP-848).
+"""The consumer protocol: heartbeats, and the way to the targets, one member at a time (KIP-848).
 
 A member's heartbeat waits here until what it may read changes.  A member whose epoch is unknown or
 past is fenced: it must drop what it owns and join again.
 
 To divide costs tens of milliseconds where a thousand members read a thousand partitions.  So what
 changes who reads what is only noted, and settled with all else that came by the next tick; who beats
-until then is answered after it.
+until then is answered after it.  What the targets are is for ``targets`` to say.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from nodes.core.group.records import (
-    GroupValue,
     Kind,
     MemberValue,
     OwnedValue,
     TargetValue,
 )
 from nodes.core.group.state import (
-    CONSUMER,
     NOTHING_OWNED,
     Group,
     Waiting,
     by_topic,
 )
 from nodes.core.group.step import Soft, Step, Unsettled, first_too_long
-from transport.wire.assignors import ASSIGNORS, DEFAULT_ASSIGNOR, Division
+from nodes.core.group.targets import take_aim
+from transport.wire.assignors import ASSIGNORS, DEFAULT_ASSIGNOR
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import MemberEpoch, MemberId, PartitionKey, TopicId
 from transport.wire.messages.groups import (
@@ -312,7 +311,7 @@ def _answer(step: Step, group: Group, token: object, member_id: MemberId) -> Non
     )
 
 
-# Targets
+# All at once
 
 
 def unsettle(step: Step, group: Group, reason: str, by_member: str = "") -> Unsettled:
@@ -324,28 +323,13 @@ def settle(step: Step, group: Group) -> None:
     """Divide for all that has changed at once, then answer whoever has beaten meanwhile."""
     unsettled = step.facts.unsettled.pop(group.group_id)
     if group.members or group.value is not None:
-        _take_aim(step, group, unsettled)
+        take_aim(step, group, unsettled)
         lead(step, group)
     for token, body in unsettled.beats:
         if body.member_epoch == JOIN_EPOCH:
             _tell_joined(step, group, token, body.member_id)
         else:
             _go_on(step, group, token, body)
-
-
-def _take_aim(step: Step, group: Group, unsettled: Unsettled) -> None:
-    """Bring targets up to date.
-
-    The group has a new epoch when any target has changed, or with its first member.
-    """
-    targets = _divide(step, group)
-    changed = {m: t for m, t in targets.items() if t != group.target(m)}
-    created = group.value is None or group.value.protocol != CONSUMER
-    emptied = not group.members and group.value is not None and group.value.empty_since_ms < 0
-    if changed or created or emptied or _must_know(step, group):
-        _new_epoch(step, group, unsettled)
-    for member_id, target in sorted(changed.items()):
-        step.write(group, Kind.TARGET, member_id, value=TargetValue(by_topic(target)))
 
 
 def lead(step: Step, group: Group) -> None:
@@ -361,61 +345,6 @@ def lead(step: Step, group: Group) -> None:
                 _answer(step, group, token, member_id)
                 watch(step, group, member_id)
                 moved = True
-
-
-def _divide(step: Step, group: Group) -> dict[MemberId, set[PartitionKey]]:
-    if not group.members:
-        return {}
-    topics = step.facts.catalogue.by_name
-    readers = {
-        member_id: frozenset(
-            topics[name].topic_id for name in step.facts.topics_of(member) if name in topics
-        )
-        for member_id, member in group.members.items()
-    }
-    partitions: dict[TopicId, int] = {
-        topic_id: step.facts.catalogue.by_id[topic_id].partitions
-        for read in readers.values()
-        for topic_id in read
-    }
-    targets = ASSIGNORS[_assignor(group)](Division[TopicId](readers, partitions, group.targets))
-    return {member: {PartitionKey(*key) for key in keys} for member, keys in targets.items()}
-
-
-def _assignor(group: Group) -> str:
-    """Return the assignor that most members want."""
-    wanted = [member.assignor for member in group.members.values()]
-    return max(sorted(set(wanted)), key=wanted.count) if wanted else DEFAULT_ASSIGNOR
-
-
-def _new_known(step: Step, group: Group) -> dict[TopicId, int]:
-    """Return how many partitions each topic had when the group began to read it."""
-    known = dict(group.value.known) if group.value is not None else {}
-    created_ms = group.value.created_ms if group.value is not None else step.now.wall_ms
-    for topic in step.facts.catalogue.by_name.values():
-        if topic.topic_id not in known and step.facts.is_read(group, topic.name):
-            known[topic.topic_id] = 0 if topic.born_ms > created_ms else topic.partitions
-    return known
-
-
-def _must_know(step: Step, group: Group) -> bool:
-    return group.value is not None and len(_new_known(step, group)) > len(group.value.known)
-
-
-def _new_epoch(step: Step, group: Group, unsettled: Unsettled) -> None:
-    before, wall_ms = group.value, step.now.wall_ms
-    value = GroupValue(
-        group.epoch + 1,
-        CONSUMER,
-        _assignor(group),
-        _new_known(step, group),
-        wall_ms if before is None else before.created_ms,
-        -1 if group.members else wall_ms,
-        wall_ms,
-        unsettled.reason,
-        unsettled.by_member,
-    )
-    step.write(group, Kind.GROUP, value=value)
 
 
 # The way there
