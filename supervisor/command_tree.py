@@ -264,7 +264,9 @@ def _data_path(given: argparse.Namespace) -> Path:
 
 
 def _start(given: argparse.Namespace) -> int:
-    from supervisor.launch import Launch, run, run_detached
+    from supervisor.detached import run_detached
+    from supervisor.foreground import run
+    from supervisor.launch import Launch
 
     if given.join and not given.here:
         raise ConfigError("--join: say by which address the others reach this host, as --here")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from supervisor import launch
+from supervisor import foreground
 from supervisor.cli import main
 from transport.wire.ids import Incarnation
 from transport.wire.messages.cluster import NodeEndpoints
@@ -18,5 +18,5 @@ def command(_node: NodeEndpoints, config: Path, incarnation: Incarnation) -> Seq
     return (sys.executable, "-P", str(STAND_IN), str(config), str(incarnation))
 
 
-vars(launch)["node_command"] = command
+vars(foreground)["node_command"] = command
 sys.exit(main())

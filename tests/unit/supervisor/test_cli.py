@@ -249,7 +249,7 @@ def test_ctrl_c_is_an_exception_again_once_a_command_runs(
 def test_help_and_start_import_no_client_and_no_zmq() -> None:
     code = (
         "import sys; from supervisor.command_tree import build_parser; build_parser(['start']);"
-        "import supervisor.launch;"
+        "import supervisor.detached;"
         "heavy = {'zmq', 'rich', 'asyncio', 'odradek.producer.client'} & set(sys.modules);"
         "sys.exit(', '.join(sorted(heavy)) or 0)"
     )

@@ -16,7 +16,8 @@ from nodes.settings import ConfigError
 from supervisor.cli import main
 from supervisor.data_dir import DataDir, write_atomically
 from supervisor.keys import create, show
-from supervisor.launch import Launch, prepare
+from supervisor.launch import Launch
+from supervisor.preparation import prepare
 from transport.sockets.curve import AUTHORIZED_DIR, read_authorized, read_keys
 
 

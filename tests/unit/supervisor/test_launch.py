@@ -20,7 +20,9 @@ from nodes.settings import ConfigError
 from odradek.testing import Cluster, ClusterError, wait_until
 from supervisor.console import PlainConsole
 from supervisor.data_dir import SUPERVISOR_LOG, DataDir, SupervisorRecord
-from supervisor.launch import Launch, find_namesake, prepare, run
+from supervisor.foreground import run
+from supervisor.launch import Launch, find_namesake
+from supervisor.preparation import prepare
 from tests.authority import Authority
 
 STAND_IN = (sys.executable, "-P", str(Path(__file__).with_name("stand_in_supervisor.py")))
@@ -333,14 +335,15 @@ def test_who_started_it_by_nohup_may_hang_up(tmp_path: Path, small: Path) -> Non
 INTERRUPTED_START = """
 import os, signal, sys, time
 from pathlib import Path
-from supervisor import launch
+from supervisor import detached
+from supervisor.launch import Launch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 folder = Path(sys.argv[1])
 def run(*_):
     (folder / "pid").write_text(str(os.getpid()))
     time.sleep(60)
-launch.run = run
-launch.run_detached(launch.Launch("local", folder))
+detached.run = run
+detached.run_detached(Launch("local", folder))
 """
 
 

@@ -10,8 +10,9 @@ import pytest
 from nodes.settings import ConfigError
 from supervisor.data_dir import DataDir
 from supervisor.growth import Growth
-from supervisor.launch import Launch, prepare
+from supervisor.launch import Launch
 from supervisor.plan import ClusterPlan
+from supervisor.preparation import prepare
 from supervisor.spawn import node_command
 from transport.wire.ids import Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import DescribeNodeResponse
