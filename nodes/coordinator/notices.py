@@ -58,12 +58,13 @@ class Notices:
             self._answer(request, ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
             return
         node = next((node for node in config.nodes if node.name == notice.name), None)
-        if node is None or node.id != notice.node_id:
+        if node is not None and node.id != notice.node_id:
             self._answer(request, ErrorCode.INVALID_REQUEST)
             return
         if node in config.quorum_members():
             self._on_member(notice, now)
-        if "broker" not in node.roles:
+        # Who is not in these settings is a broker that was added: of a member all know by a restart.
+        if node is not None and "broker" not in node.roles:
             self._answer(request, ErrorCode.NONE)
         elif self._quorum.leads:
             self._on_broker(request, notice)

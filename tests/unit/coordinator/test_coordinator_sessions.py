@@ -427,11 +427,21 @@ def test_false_death_notices_do_nothing(ensemble: Ensemble) -> None:
     forged = DeathNotice(BROKER, NodeId(101), Incarnation(9), notice().proof)
     assert teller.ask(forged).error == E.CLUSTER_AUTHORIZATION_FAILED
     assert teller.ask(notice(node_id=7)).error == E.INVALID_REQUEST
-    assert teller.ask(notice(name=NodeName("broker-9"))).error == E.INVALID_REQUEST
     by_clients = ensemble.client(leader).ask(notice())
     assert isinstance(by_clients, Refusal)
     assert by_clients.error == E.UNKNOWN_API
     assert children(ensemble) == ("broker",)
+
+
+def test_the_death_of_a_broker_that_was_added_is_acted_on_at_once(ensemble: Ensemble) -> None:
+    """The coordinators' own settings are of before it came."""
+    added = NodeName("broker-9")
+    client = ensemble.session(ensemble.followers()[0])
+    assert client.open(1500, Owner(added, Incarnation(3))).error == 0
+    assert client.operate(Create("/broker", b"", EPHEMERAL))[0].error == 0
+    told = supervisor(ensemble, ensemble.leader()).ask(notice(added, 9, incarnation=3))
+    assert told == DeathNoticeResponse(0)
+    assert children(ensemble) == ()
 
 
 def test_nobody_waits_for_a_leader_reported_dead(ensemble: Ensemble) -> None:
