@@ -149,15 +149,17 @@ class GroupOffsets:
             patience.cancel()
             self._identify({key.topic for key in offsets}, known, deadline_ms, now)
 
-        def known(ids: dict[str, TopicId] | OdradekError, now: Now) -> None:
-            if isinstance(ids, OdradekError):
-                end(ids, now)
+        def known(ids: dict[str, TopicId], missing: OdradekError | None, now: Now) -> None:
+            there = {key: one for key, one in offsets.items() if key.topic in ids}
+            if not there:
+                end(missing, now)
                 return
-            request = self._request(offsets, ids, who, within)
-            self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
 
-        def answered(body: Message, now: Now) -> None:
-            end(commit_error(body, list(offsets)), now)
+            def answered(body: Message, now: Now) -> None:
+                end(commit_error(body, list(there)) or missing, now)
+
+            request = self._request(there, ids, who, within)
+            self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
 
         def end(error: OdradekError | None, now: Now) -> None:
             self._committing = False
@@ -211,9 +213,9 @@ class GroupOffsets:
         """Tell what is committed for these partitions; those without a commit are left out."""
         wanted = list(dict.fromkeys(keys))
 
-        def known(ids: dict[str, TopicId] | OdradekError, now: Now) -> None:
-            if isinstance(ids, OdradekError):
-                on_fetched(ids, now)
+        def known(ids: dict[str, TopicId], missing: OdradekError | None, now: Now) -> None:
+            if missing is not None:
+                on_fetched(missing, now)
                 return
             parts = tuple(GroupPartition(ids[key.topic], key.partition) for key in wanted)
             request = OffsetFetchRequest(self._group_id, parts, self._stable)
@@ -239,36 +241,48 @@ class GroupOffsets:
         deadline_ms = now.mono_ms + timeout_ms
         self._identify({key.topic for key in wanted}, known, deadline_ms, now)
 
+    def knows(self, name: str) -> bool:
+        """Tell whether this topic's id is known now, so that nothing about it has to wait."""
+        topic = self._view.topics.get(name)
+        return topic is not None and bool(topic.topic_id) and topic.error == ErrorCode.NONE
+
     def _identify(
         self,
         names: set[str],
-        on_known: Callable[[dict[str, TopicId] | OdradekError, Now], None],
+        on_known: Callable[[dict[str, TopicId], OdradekError | None, Now], None],
         deadline_ms: int,
         now: Now,
     ) -> None:
-        """Tell the ids of topics, once they are known."""
+        """Tell the ids of topics once they are known, and the error of those that have none.
+
+        Others are waited for, but not for all of the time: something is to be asked in the rest.
+        """
+        look_until_ms = now.mono_ms + (deadline_ms - now.mono_ms) * 3 // 4
         for name in sorted(names):
-            self._view.watch(name, now)
+            self._view.follow(name, now)
 
         def look(now: Now) -> None:
-            ids: dict[str, TopicId] = {}
-            for name in sorted(names):
-                topic = self._view.topics.get(name)
-                if topic is not None and topic.topic_id and topic.error == ErrorCode.NONE:
-                    ids[name] = topic.topic_id
-                elif topic is not None and topic.asked and not meaning(topic.error).retriable:
-                    on_known(topic_error(name, topic.error, topic.text), now)
-                    return
-            if len(ids) == len(names):
-                on_known(ids, now)
-            elif now.mono_ms >= deadline_ms:
-                missing = ", ".join(sorted(names - set(ids)))
-                text = f"no topic {missing} was found in time"
-                on_known(error_for(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, text), now)
-            else:
+            ids = {name: self._view.topics[name].topic_id for name in names if self.knows(name)}
+            refused = [name for name in sorted(names - ids.keys()) if self._is_refused(name)]
+            waits = len(ids) + len(refused) < len(names)
+            if waits and now.mono_ms < look_until_ms:
                 self._timers.after(now, LOOK_MS, look)
+                return
+            missing: OdradekError | None = None
+            if refused:
+                topic = self._view.topics[refused[0]]
+                missing = topic_error(topic.name, topic.error, topic.text)
+            elif waits:
+                text = f"no topic {', '.join(sorted(names - ids.keys()))} was found in time"
+                missing = error_for(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, text)
+            on_known(ids, missing, now)
 
         look(now)
+
+    def _is_refused(self, name: str) -> bool:
+        """Tell whether no waiting will make this topic known: it was deleted, or nobody may tell us."""
+        topic = self._view.topics[name]
+        return topic.removed or (topic.asked and not meaning(topic.error).retriable)
 
 
 def commit_error(body: Message, keys: list[TopicPartition]) -> OdradekError | None:

@@ -168,8 +168,13 @@ class ClusterView:
         self._discover(now)
 
     def watch(self, name: str, now: Now) -> None:
-        """Care about a topic from now on."""
+        """Care about a topic from now on: it is to be used, and made again if it was deleted."""
         if self._map.watch(name):
+            self.refresh(now)
+
+    def follow(self, name: str, now: Now) -> None:
+        """Care about a topic from now on that is in use already: deleted, it stays so."""
+        if self._map.follow(name):
             self.refresh(now)
 
     def avoid(self, node: NodeId, now: Now) -> None:

@@ -83,7 +83,7 @@ class OffsetLookups:
         lookup = _Lookup(dict(wanted), on_found, now.mono_ms + timeout_ms)
         self._open[lookup] = None
         for key in lookup.wanted:
-            self._view.watch(key.topic, now)
+            self._view.follow(key.topic, now)
         self._timers.at(lookup.deadline_ms, lambda now: self._expire(lookup, now))
         self._ask(lookup, now)
 

@@ -59,13 +59,19 @@ class TopicMap:
         }
 
     def watch(self, name: str) -> bool:
-        """Care about a topic; True: ask for it."""
+        """Care about a topic that is to be used, again if it was deleted; True: ask for it."""
         topic = self.topics.get(name)
         if topic is None:
-            self.topics[name] = TopicView(name)
-            return True
+            return self.follow(name)
         asked_again, topic.removed = topic.removed, False
         return asked_again
+
+    def follow(self, name: str) -> bool:
+        """Care about a topic that is in use already: deleted, it stays so. True: ask for it."""
+        if name in self.topics:
+            return False
+        self.topics[name] = TopicView(name)
+        return True
 
     def missing(self) -> bool:
         """Return whether a topic is watched that does not exist as far as is known."""
@@ -88,6 +94,8 @@ class TopicMap:
         same = topic.topic_id == info.topic_id
         if behind and (not same or info.error != ErrorCode.NONE):
             return  # what an old view says of a topic's existence may be over
+        if topic.usable and info.error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
+            topic.removed = True  # and nobody has announced it to us
         topic.error, topic.text = info.error, info.text
         if info.error != ErrorCode.NONE:
             topic.partitions = {}

@@ -116,7 +116,7 @@ class ClassicMembership:
             return
         self._topics = wanted
         for name in wanted:
-            self._view.watch(name, now)
+            self._view.follow(name, now)
         self._rejoin(now)
 
     def own(self, keys: Iterable[TopicPartition], now: Now) -> None:
@@ -254,7 +254,7 @@ class ClassicMembership:
                 members[one.member_id] = Subscription(frozenset(), frozenset())
         names = sorted({name for one in members.values() for name in one.topics})
         for name in names:
-            self._view.watch(name, now)
+            self._view.follow(name, now)
         self._divided = self._counts(names)
         parts = divide(joined.protocol, members, self._divided)
         return tuple(

@@ -107,7 +107,7 @@ class ConsumerEngine(ClientProgram):
         self.rebalancing.membership = self._membership
 
     def _begin_without_commit(self, one: Assigned, born: bool, now: Now) -> None:
-        self.view.watch(one.key.topic, now)
+        self.view.follow(one.key.topic, now)
         self._take_up(one, now, fresh=born)
 
     # What is read
@@ -118,7 +118,10 @@ class ConsumerEngine(ClientProgram):
         In a group: those partitions of them that the group gives to this member.
         """
         self._pattern = None
-        self._subscribe(topics, now)
+        wanted = dict.fromkeys(topics)
+        for name in wanted:
+            self.view.watch(name, now)
+        self._subscribe(wanted, now)
 
     def subscribe_pattern(self, pattern: re.Pattern[str], now: Now) -> None:
         """Read every topic whose whole name matches, those to come included."""
@@ -140,18 +143,17 @@ class ConsumerEngine(ClientProgram):
             if isinstance(body, MetadataResponse) and self._pattern is pattern:
                 self._matched_at = MetadataPosition(body.controller_epoch, body.version)
                 names = (topic.name for topic in body.topics)
-                self._subscribe([name for name in names if pattern.fullmatch(name)], now)
+                self._subscribe(dict.fromkeys(filter(pattern.fullmatch, names)), now)
 
         self.metadata(None, PATTERN_INTERVAL_MS, listed, now)
 
-    def _subscribe(self, topics: Iterable[str], now: Now) -> None:
-        wanted = dict.fromkeys(topics)
+    def _subscribe(self, wanted: dict[str, None], now: Now) -> None:
+        for name in wanted:
+            self.view.follow(name, now)
         if self.rebalancing is not None:
             if not self.rebalancing.taking_part:
                 self.subscription.assign(())
             self.subscription.topics = wanted
-            for name in wanted:
-                self.view.watch(name, now)
             if wanted or self._pattern is not None:
                 self.rebalancing.read(wanted, now)
             return
@@ -160,8 +162,6 @@ class ConsumerEngine(ClientProgram):
         if not self.subscription.topics:
             self.subscription.assign(())
         self.subscription.topics = wanted
-        for name in wanted:
-            self.view.watch(name, now)
         self._generation = -1
 
     def assign(self, partitions: Iterable[TopicPartition], now: Now) -> None:

@@ -330,8 +330,11 @@ class Rebalancing:
         fresh = [key for key in self._told if key not in self._owned()]
         self._taking.update(fresh)
         self.membership.own(self._owned(), now)
-        if fresh:
-            self._fetch(fresh, now)
+        together: dict[str, list[TopicPartition]] = {}
+        for key in fresh:  # a topic that nobody here knows, or not any more, holds up no other
+            together.setdefault("" if self._offsets.knows(key.topic) else key.topic, []).append(key)
+        for keys in together.values():
+            self._fetch(keys, now)
 
     def _fetch(self, keys: list[TopicPartition], now: Now) -> None:
         generation = self._generation
@@ -352,9 +355,18 @@ class Rebalancing:
 
         def again(now: Now) -> None:
             if generation == self._generation:
-                self._fetch(keys, now)
+                self._fetch_again(keys, now)
 
         self._offsets.fetch(keys, fetched, now, timeout_ms=FETCH_TIMEOUT_MS)
+
+    def _fetch_again(self, keys: list[TopicPartition], now: Now) -> None:
+        assert self.membership is not None, "made with one"
+        still = [key for key in keys if key in self._told]
+        if len(still) < len(keys):  # taken back before it was begun
+            self._taking.difference_update(set(keys).difference(still))
+            self.membership.own(self._owned(), now)
+        if still:
+            self._fetch(still, now)
 
     def _take(
         self,

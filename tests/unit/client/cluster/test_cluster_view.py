@@ -11,7 +11,7 @@ from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId
 from transport.wire.messages.cluster import DescribeNodeRequest
-from transport.wire.messages.metadata import MetadataRequest
+from transport.wire.messages.metadata import MetadataRequest, RemoveTopicRecord
 
 
 def make(cluster: Any, *topics: str, auto_create: bool = False) -> ClientProgram:
@@ -185,6 +185,21 @@ def test_a_deleted_topic_is_not_made_again_by_looking(cluster: Any) -> None:
     program.view.watch("t", cluster.now)
     cluster.settle()
     assert "t" in cluster.topics
+
+
+def test_a_deleted_topic_is_not_made_again_where_nobody_has_told_of_its_end(cluster: Any) -> None:
+    cluster.auto_create = 1
+    program = make(cluster, "t", auto_create=True)
+    gone = cluster.topics.pop("t")
+    cluster.announce(RemoveTopicRecord(gone.id), lost=True)
+    cluster.advance(3_000)
+    assert program.view.topic("t") is None
+    program.view.follow("t", cluster.now)
+    cluster.advance(3_000)
+    assert "t" not in cluster.topics
+    program.view.watch("t", cluster.now)
+    cluster.settle()
+    assert program.view.topic("t") is not None, "somebody asks for it"
 
 
 def test_a_deleted_topic_is_not_made_again_by_looking_for_another(cluster: Any) -> None:

@@ -38,7 +38,7 @@ class Around:
         self.timers = Timers()
         self.offsets = GroupOffsets("g", around, around, self.timers)
 
-    def watch(self, name: str, now: Now) -> None:
+    def follow(self, name: str, now: Now) -> None:
         pass
 
     def ask(

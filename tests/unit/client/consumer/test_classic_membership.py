@@ -43,7 +43,7 @@ class Round:
     ) -> None:
         self.asked.append((body, on_answer))
 
-    def watch(self, name: str, now: Now) -> None:
+    def follow(self, name: str, now: Now) -> None:
         pass
 
     def on_told(self, assignment: object, now: Now) -> None:

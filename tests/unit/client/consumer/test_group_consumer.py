@@ -10,18 +10,20 @@ import pytest
 from odradek.cluster.committing import OffsetAndMetadata
 from odradek.consumer.engine import ConsumerEngine, Given
 from odradek.consumer.fetching import ConsumerSettings
-from odradek.consumer.membership import GroupSettings
+from odradek.consumer.membership import GroupSettings, Told
 from odradek.consumer.rebalancing import ASSIGNED, LOST, REVOKED, Change
 from odradek.errors import (
     FencedInstanceIdError,
     InvalidSessionTimeoutError,
     OdradekError,
+    UnknownTopicOrPartitionError,
     UnsupportedAssignorError,
 )
 from tests.simulation.process import SimulatedProcess
 from tests.unit.broker.partition_fleet import PartitionFleet
 from transport.kernel import Now
-from transport.wire.ids import PartitionKey, TopicPartition
+from transport.wire.ids import PartitionKey, TopicId, TopicPartition
+from transport.wire.messages.metadata import MetadataRequest
 
 POLL_MS = 100
 SESSION_MS = 3_000
@@ -38,12 +40,13 @@ class Member:
             **group,
         }
         reset = settings.pop("reset", "earliest")
+        auto_create = settings.pop("auto_create", False)
         self.fleet = fleet
         self.engine = ConsumerEngine(
             ConsumerSettings(
                 bootstrap=tuple(f"fleet://broker-{number}/clients" for number in fleet.numbers),
                 auto_offset_reset=reset,
-                auto_create=False,
+                auto_create=auto_create,
                 group=GroupSettings(**settings),
             )
         )
@@ -516,3 +519,67 @@ def test_a_pattern_that_matches_nothing_any_more_is_a_member_that_reads_nothing(
     fleet.wait(lambda: member.group.who.epoch > 0)
     member.leave()
     assert member.group.membership.next_deadline_ms() is None, "it is no member any more"
+
+
+def topics(fleet: PartitionFleet) -> set[str]:
+    answer = fleet.ask(fleet.alive()[0], MetadataRequest(None))
+    return {topic.name for topic in answer.topics}
+
+
+def test_a_topic_that_is_deleted_under_its_readers_stays_deleted(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    fill(fleet, fleet.create("u", 1), 0)
+    member = Member(fleet, "m", auto_create=True, auto_commit_interval_ms=100)
+    member.subscribe("t", "u")
+    fleet.wait(lambda: len(member.seen) == 15, 10_000)
+    fleet.delete("u")
+    fleet.wait(lambda: len(member.owns()) == 4, 10_000)
+    fleet.world.run_until(lambda: False, limit_ms=10_000)
+    assert topics(fleet) == {"t"}
+
+
+def test_what_is_given_of_a_topic_that_is_gone_holds_up_nothing_else(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m").subscribe("t")
+    fleet.wait(lambda: member.owns() == [0, 1, 2, 3], 10_000)
+    told = {TopicPartition("t", number): Told(topic.topic_id, False) for number in range(4)}
+    gone = TopicPartition("gone", 0)
+
+    def give(now: Now) -> None:
+        member.group.on_lost(now)
+        member.group.on_told({**told, gone: Told(TopicId(b"g" * 16), False)}, now)
+
+    member.process.do(give)
+    fleet.wait(lambda: gone in member.group._taking)
+    fleet.wait(lambda: member.owns() == [0, 1, 2, 3], 2_000)
+    member.process.do(lambda now: member.group.on_told(told, now))
+    fleet.wait(lambda: gone not in member.group._taking, 30_000)
+
+
+def test_a_commit_of_a_deleted_topic_fails_at_once_and_those_beside_it_are_done(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    key = fleet.create("u", 1)
+    fill(fleet, key, 0)
+    member = Member(fleet, "m", auto_create=True, auto_commit=False).subscribe("t", "u")
+    fleet.wait(lambda: len(member.seen) == 15, 10_000)
+    member.polling = False
+    fleet.wait(lambda: not member.polls)
+    fleet.delete("u")
+    fleet.wait(lambda: member.engine.view.topic("u") is None)
+    began_ms = fleet.world.now_us // 1_000
+    ended: list[OdradekError | None] = []
+
+    def commit(now: Now) -> None:
+        positions = member.group.positions()
+        assert len(positions) == 5
+        member.engine.commit(positions, 5_000, lambda error, _now: ended.append(error), now)
+
+    member.process.do(commit)
+    fleet.wait(lambda: bool(ended), 10_000)
+    assert isinstance(ended[0], UnknownTopicOrPartitionError)
+    assert fleet.world.now_us // 1_000 < began_ms + 1_000
+    assert member.committed(0, 1, 2, 3) == [3, 3, 3, 3]
+    assert topics(fleet) == {"t"}
