@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from odradek.testing.cluster_config import Sections, config_text
+from odradek.testing.supervisor_process import SupervisorProcess, nodes_left
 from transport.wire.ids import NodeName
 
 if TYPE_CHECKING:  # a pytest plugin must be light: zmq is imported by the first question
@@ -33,11 +33,6 @@ POLL_S = 0.02
 ASK_MAX_MS = 5_000
 RESTART_MAX_MS = 70_000
 LOG_TAIL_LINES = 40
-ANY_FREE_PORT = -1
-LISTENERS = {"kafka_port": ("sasl", "tls_client_ca"), "zookeeper_port": ("tls_client_ca",)}
-"""Setting of a listener -> those by one of which it asks who somebody is, as it has to with CURVE."""
-
-Sections = Mapping[str, Mapping[str, Any]]
 
 
 class ClusterError(Exception):
@@ -59,11 +54,10 @@ class Cluster:
     command: ClassVar[Sequence[str]] = (sys.executable, "-P", "-m", "supervisor")
     """What is run; another may be put here to try this class itself."""
 
-    def __init__(self, data_dir: Path, process: subprocess.Popen[bytes], outcome_fd: int) -> None:
+    def __init__(self, data_dir: Path, supervisor: SupervisorProcess) -> None:
         """Use :meth:`start`."""
         self.data_dir = data_dir
-        self._process = process
-        self._outcome_fd: int | None = outcome_fd
+        self._supervisor = supervisor
         self._owned_dir: Path | None = None
         self._closed = False
 
@@ -92,8 +86,8 @@ class Cluster:
             data_dir = owned / "data"
         data_dir.mkdir(parents=True, exist_ok=True)
         config = data_dir / "config.toml"
-        config.write_text(_toml(_sections(brokers, coordinators, mode, settings or {})))
-        cluster = cls(data_dir, *_spawn(cls.command, config, data_dir))
+        config.write_text(config_text(brokers, coordinators, mode, settings or {}))
+        cluster = cls(data_dir, SupervisorProcess(cls.command, config, data_dir))
         cluster._owned_dir = owned
         if wait:
             try:
@@ -168,7 +162,7 @@ class Cluster:
     def pids(self) -> dict[str, int]:
         """Return the pid of every process, ``supervisor`` among them; 0: it has none now."""
         pids = {str(node.name): node.pid for node in self.status().nodes}
-        return {"supervisor": self._process.pid, **pids}
+        return {"supervisor": self._supervisor.pid, **pids}
 
     def logs(self) -> dict[str, str]:
         """Return every process's log whole, by name; also after the end."""
@@ -269,14 +263,22 @@ class Cluster:
     def wait_listening(self, timeout_s: float = START_MAX_S) -> None:
         """Return when it is decided where everything listens: clients may begin to connect."""
         path = self.data_dir / "supervisor.json"
-        wait_until(lambda: path.exists() or self._has_ended(), "the supervisor listens", timeout_s)
-        if self._has_ended():
-            self._take_outcome(0.0)
+        supervisor = self._supervisor
+        wait_until(
+            lambda: path.exists() or supervisor.has_ended, "the supervisor listens", timeout_s
+        )
+        if supervisor.has_ended:
+            self._check_started(0.0)
 
     def wait_ready(self, timeout_s: float = START_MAX_S) -> None:
         """Return when every node serves and a controller is active."""
-        self._take_outcome(timeout_s)
+        self._check_started(timeout_s)
         self._wait(lambda: self.status().ready, "every node serves", timeout_s)
+
+    def _check_started(self, timeout_s: float) -> None:
+        failure = self._supervisor.start_failure(timeout_s)
+        if failure:
+            raise ClusterError(self._with_logs(failure))
 
     def wait_full_isr(self, topic: str, timeout_s: float = WAIT_MAX_S) -> None:
         """Return when every partition has a leader and every replica is in sync."""
@@ -298,13 +300,10 @@ class Cluster:
 
     def stop(self) -> None:
         """End everything in order; ClusterError if anything had to be killed or is left."""
-        if self._process.poll() is None:
-            self._process.terminate()
-        hung = not self._wait_ended(STOP_MAX_S)
+        hung = not self._supervisor.stop(STOP_MAX_S)
         if hung:
-            self._process.kill()
-            self._wait_ended(STOP_MAX_S)
-        left = self._left_running()
+            self._supervisor.kill(STOP_MAX_S)
+        left = nodes_left(self.data_dir)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         if hung or left:
@@ -313,9 +312,8 @@ class Cluster:
 
     def kill_supervisor(self) -> None:
         """Kill the supervisor itself with SIGKILL; its nodes then end by themselves."""
-        self._process.kill()
-        self._wait_ended(STOP_MAX_S)
-        wait_until(lambda: not self._left_running(), "the nodes have noticed and ended")
+        self._supervisor.kill(STOP_MAX_S)
+        wait_until(lambda: not nodes_left(self.data_dir), "the nodes have noticed and ended")
 
     def close(self) -> None:
         """Stop, and remove the temporary directory. Does nothing the second time."""
@@ -328,52 +326,7 @@ class Cluster:
             if self._owned_dir is not None:
                 shutil.rmtree(self._owned_dir, ignore_errors=True)
 
-    def _wait_ended(self, timeout_s: float) -> bool:
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return False
-        self._close_pipes()
-        return True
-
-    def _has_ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def _close_pipes(self) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        if self._outcome_fd is not None:
-            os.close(self._outcome_fd)
-            self._outcome_fd = None
-
-    def _left_running(self) -> list[int]:
-        """Return the pids of nodes that still run, as recorded by their supervisor."""
-        left = []
-        for path in (self.data_dir / "nodes").glob("*/process.json"):
-            pid = int(json.loads(path.read_text())["pid"])
-            if pid and _runs_node_of(pid, path.parent):
-                left.append(pid)
-        return left
-
     # How it is reached
-
-    def _take_outcome(self, timeout_s: float) -> None:
-        """Wait for the supervisor's word on how the start went, the first time."""
-        if self._outcome_fd is None:
-            return
-        poller = select.poll()  # unlike select(), for descriptors of any number
-        poller.register(self._outcome_fd, select.POLLIN)
-        readable = poller.poll(int(timeout_s * 1_000))
-        if not readable:
-            raise ClusterError(self._with_logs(f"no start within {timeout_s:g} s"))
-        line = os.read(self._outcome_fd, 65_536)
-        os.close(self._outcome_fd)
-        self._outcome_fd = None
-        outcome: dict[str, Any] = (
-            json.loads(line) if line else {"status": 1, "text": "the supervisor ended"}
-        )
-        if outcome["status"]:
-            raise ClusterError(self._with_logs(outcome["text"]))
 
     def _ask(self, body: Message, timeout_ms: int = ASK_MAX_MS) -> Message:
         from odradek.cluster.question import ask_one
@@ -403,78 +356,6 @@ class Cluster:
 
     def _with_logs(self, text: str) -> str:
         return f"{text}\n{self.logs_tail()}"
-
-
-def _spawn(
-    program: Sequence[str], config: Path, data_dir: Path
-) -> tuple[subprocess.Popen[bytes], int]:
-    told, tells = os.pipe()
-    command = [*program, "start", str(config)]
-    command += ["--data-dir", str(data_dir), "--ready-fd", str(tells), "--until-eof"]
-    try:
-        with (data_dir / "supervisor.log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own supervisor
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=(tells,),
-                process_group=0,
-            )
-    except BaseException:
-        os.close(told)
-        raise
-    finally:
-        os.close(tells)
-    return process, told
-
-
-def _sections(
-    brokers: int, coordinators: int, mode: str, settings: Sections
-) -> dict[str, dict[str, Any]]:
-    security = settings.get("security", {})
-    listening = {
-        port: ANY_FREE_PORT
-        for port, proofs in LISTENERS.items()
-        if not security.get("curve") or any(security.get(name) for name in proofs)
-    }
-    sections: dict[str, dict[str, Any]] = {
-        "cluster": {
-            "name": "test",
-            "mode": mode,
-            "brokers": brokers,
-            "controllers" if mode == "kraft" else "coordinators": coordinators,
-            **listening,
-        },
-        "broker": {
-            "num_partitions": 3,
-            "default_replication_factor": min(3, brokers),
-            "min_insync_replicas": min(2, brokers),
-        },
-    }
-    for name, content in settings.items():
-        sections[name] = {**sections.get(name, {}), **content}
-    return sections
-
-
-def _toml(sections: Sections) -> str:
-    lines = []
-    for name, content in sections.items():
-        lines.append(f"[{name}]")
-        lines.extend(f"{key} = {json.dumps(value, default=str)}" for key, value in content.items())
-    return "\n".join(lines) + "\n"
-
-
-def _runs_node_of(pid: int, folder: Path) -> bool:
-    """Tell whether ``pid`` is the node whose folder this is, and no later process."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        command = process.cmdline()
-        return process.status() != psutil.STATUS_ZOMBIE and str(folder / "config.json") in command
-    except psutil.Error:
-        return False
 
 
 def _signal_number(name: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from odradek.cluster import question
 from odradek.testing import local_cluster
 from odradek.testing.local_cluster import Cluster, ClusterError
+from odradek.testing.supervisor_process import SupervisorProcess
 from transport.wire.ids import LeaderEpoch, NodeId
 from transport.wire.messages import Message
 from transport.wire.messages.metadata import MetadataResponse, PartitionInfo, TopicInfo
@@ -25,9 +25,9 @@ VIEW = MetadataResponse(0, topics=(TopicInfo(0, "t", partitions=(ROW,)),))
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """A cluster that nobody has started."""
     (tmp_path / "cluster.json").write_text("{}")
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        pass
-    made = Cluster(tmp_path, process, -1)
+    supervisor = SupervisorProcess([sys.executable, "-c", ""], tmp_path / "config.toml", tmp_path)
+    assert supervisor.stop(60)
+    made = Cluster(tmp_path, supervisor)
     monkeypatch.setattr(made, "_doors", lambda _role, running: ["tcp://127.0.0.1:1"])
     return made
 
