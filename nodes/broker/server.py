@@ -265,6 +265,7 @@ class BrokerServer:
 
     def _tables(self, context: BrokerContext) -> Dispatch:
         self.quorum_api = QuorumApi(context, self.channel)
+        self.removals = Removals(context, self.peers)
         node_api = self._node_api = NodeApi(context, self._condition)
         replicas = self.replicas.handlers
         clients: dict[type[Message], Handler] = {
@@ -293,7 +294,7 @@ class BrokerServer:
             FetchImageRequest: self.controller.on_fetch_image,
             ControlledShutdownRequest: self.controller.on_request,
             **Departure(context, self.channel, self.metadata).handlers,
-            **Removals(context, self.peers).handlers,
+            **self.removals.handlers,
             **self.quorum_api.peers,
             HealthRequest: node_api.handlers[HealthRequest],
         }

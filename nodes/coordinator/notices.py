@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+from collections.abc import Callable
 from typing import cast
 
 from nodes.config import NodeConfig
@@ -42,6 +43,8 @@ class Notices:
         self._waiting: dict[Owner, list[Request]] = {}
         self._held: dict[NodeName, tuple[Request, DeathNotice]] = {}
         """The newest of each broker, until there is a leader: here, or elsewhere."""
+        self.on_forgotten: Callable[[ForgetNodeRequest, Now], None] = _nobody
+        """Told of a node that is known no more here."""
         self._dead: dict[NodeName, Incarnation] = {}
         """The latest incarnation of each quorum member whose death was acted on."""
 
@@ -92,6 +95,7 @@ class Notices:
         else:
             context.config = config.without(told.name)
             context.show_voters(self._quorum.voters)
+            self.on_forgotten(told, now)
         context.reply(request, ForgetNodeResponse(int(error)))
 
     def _on_member(self, notice: DeathNotice, now: Now) -> None:
@@ -135,6 +139,10 @@ class Notices:
 
     def _answer(self, request: Request, error: ErrorCode) -> None:
         self._context.reply(request, DeathNoticeResponse(int(error)))
+
+
+def _nobody(_told: ForgetNodeRequest, _now: Now) -> None:
+    pass
 
 
 def _is_proven(config: NodeConfig, notice: DeathNotice) -> bool:

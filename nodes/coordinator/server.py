@@ -253,6 +253,10 @@ class CoordinatorServer:
         """Call back once all that was committed before this call is applied here."""
         self._barriers.want(callback)
 
+    def when_forgotten(self, callback: Callable[[ForgetNodeRequest, Now], None]) -> None:
+        """Call back for each node that is gone for good, once its vote is known here to have ended."""
+        self._notices.on_forgotten = callback
+
     def describe_quorum(self, now: Now) -> DescribeQuorumResponse:
         """Return what the members of the quorum are like, if this one leads it."""
         return self._quorum.describe(now)

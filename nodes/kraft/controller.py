@@ -67,8 +67,8 @@ class DedicatedController:
         self.controller = Controller(context, self.metadata, on_failed=lambda _now: None)
         self._node_api = NodeApi(context, self._condition)
         self.quorum_api = QuorumApi(context, channel)
-        removals = Removals(context, peers)
-        doors = {**self._peers(), **removals.handlers, **self.quorum_api.peers}
+        self.removals = Removals(context, peers)
+        doors = {**self._peers(), **self.removals.handlers, **self.quorum_api.peers}
         self.dispatch = Dispatch(context, clients={}, peers=doors, events={})
         self.beating = Beating(
             context,

@@ -27,9 +27,13 @@ from transport.driver.ports import LinkId, Origin, Ports
 from transport.kernel import Now, earliest
 from transport.wire.codec import Envelope, Kind
 from transport.wire.ids import MetadataVersion
-from transport.wire.messages.cluster import HealthRequest, HealthResponse
+from transport.wire.messages import Message
+from transport.wire.messages.cluster import ForgetNodeRequest, HealthRequest, HealthResponse
 from transport.wire.messages.metadata import MetadataDelta
 from transport.wire.messages.migration import MigrateRequest
+
+_JUDGED_BY_QUORUM: frozenset[type[Message]] = frozenset((ForgetNodeRequest,))
+"""Both know of it: the broker hears of it by the coordinator, whether it may be."""
 
 
 class KraftServer:
@@ -81,7 +85,10 @@ class KraftServer:
         self.migrator = Migrator(
             self._config, ports.wire, self.coordinator, self._machine, self.broker.metadata
         )
-        self._quorums_own = self.coordinator.handles - self.broker.dispatch.handles
+        self._quorums_own = (
+            self.coordinator.handles - self.broker.dispatch.handles | _JUDGED_BY_QUORUM
+        )
+        self.coordinator.when_forgotten(self.broker.removals.forget)
         self.broker.metadata.in_log = self._deltas_in_log
         self.broker.quorum_api.describe_here = self.coordinator.describe_quorum
         self.coordinator.when_current(self.broker.metadata.became_current)

@@ -36,6 +36,10 @@ class Removals:
         elif told.name == context.config.name:
             error = ErrorCode.INVALID_REQUEST
         else:
-            context.config = context.config.without(told.name)
-            self._peers.forget(told.node_id, now)
+            self.forget(told, now)
         context.reply(request, ForgetNodeResponse(int(error)))
+
+    def forget(self, told: ForgetNodeRequest, now: Now) -> None:
+        """Know a node no more; on a member of the quorum that has judged the word already."""
+        self._context.config = self._context.config.without(told.name)
+        self._peers.forget(told.node_id, now)

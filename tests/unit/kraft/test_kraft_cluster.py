@@ -16,10 +16,11 @@ from nodes.runtime.measures import exposition
 from nodes.settings import ConfigError
 from odradek.cluster.node_window import Metrics
 from tests.simulation.asker import Asker
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import SUPERVISOR_KEY, Cluster
 from tests.simulation.shape import Shape
 from tests.simulation.world import World
 from transport.kernel import Now
+from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, MetadataVersion, NodeId
 from transport.wire.messages import Message
 from transport.wire.messages.acls import (
@@ -31,7 +32,17 @@ from transport.wire.messages.acls import (
     PatternType,
     ResourceType,
 )
-from transport.wire.messages.ensemble import DescribeQuorumRequest, DescribeQuorumResponse
+from transport.wire.messages.cluster import (
+    ForgetNodeRequest,
+    ForgetNodeResponse,
+    removal_proof,
+)
+from transport.wire.messages.ensemble import (
+    ChangeVotersRequest,
+    ChangeVotersResponse,
+    DescribeQuorumRequest,
+    DescribeQuorumResponse,
+)
 
 COMBINED = Shape(mode="kraft")
 SEPARATE = Shape(mode="kraft", separate=True)
@@ -234,6 +245,41 @@ def tell(cluster: Cluster, brokers: list[str]) -> list[DescribeQuorumResponse]:
         process.do(send)
     wait(cluster, lambda: len(told) == len(brokers))
     return told
+
+
+def order(cluster: Cluster, endpoint: str, body: Message) -> Message:
+    """Ask a node something, at one of its doors."""
+    asker = Asker([endpoint])
+    process = cluster.add_client(asker)
+    told: list[Message] = []
+    cluster.world.run_for(100)
+    (link,) = asker.links
+    send = partial(asker.calls.request, link, body, lambda *one: told.append(one[0]))
+    process.do(partial(send, timeout_ms=4_000))
+    wait(cluster, lambda: bool(told))
+    return told[0]
+
+
+def test_a_member_of_the_quorum_that_was_removed_is_forgotten_by_both_parts_of_the_others() -> None:
+    cluster = cluster_of(SEPARATE)
+    leader = controller(cluster)
+    gone, other = (name for name in cluster.names("controller") if name != leader)
+    nodes = {str(node.name): node for node in cluster.nodes}
+    node = nodes[gone]
+    news = ForgetNodeRequest(node.name, node.id, removal_proof(SUPERVISOR_KEY, node.name, node.id))
+    behind = order(cluster, nodes[leader].peers, news)
+    assert behind == ForgetNodeResponse(int(ErrorCode.SERVER_BEHIND)), "it votes"
+    removal = ChangeVotersRequest(SUPERVISOR_KEY, node.id, votes=False)
+    answer = order(cluster, nodes[leader].clients, removal)
+    assert isinstance(answer, ChangeVotersResponse)
+    assert not answer.error
+    cluster.world.run_for(200)
+    for name in (leader, other):
+        assert order(cluster, nodes[name].peers, news) == ForgetNodeResponse(0)
+        told = member(cluster, name)
+        assert node not in told.coordinator._context.config.nodes
+        assert node.id not in told.coordinator._quorum._raft._member.peers
+        assert node not in told.broker.context.config.nodes
 
 
 def test_who_asks_how_the_quorum_is_while_it_elects_a_leader_hears_of_the_next() -> None:
