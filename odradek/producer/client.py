@@ -32,7 +32,7 @@ from odradek.producer.engine import ProducerEngine
 from odradek.producer.futures import ManyFuture
 from odradek.producer.inbox import FlushItem, Inbox, RunItem
 from odradek.producer.partitioner import Partitioner
-from odradek.producer.placement import RECORD_OVERHEAD_BYTES
+from odradek.producer.placement import RECORD_OVERHEAD_BYTES, headers_bytes
 from odradek.producer.serialization import (
     Serializer,
     Serializers,
@@ -143,6 +143,8 @@ class Producer:
             size_bytes += len(key)
         if value is not None:
             size_bytes += len(value)
+        if headers:
+            size_bytes += headers_bytes(headers)
         future = self._inbox.put_record(
             topic,
             partition,

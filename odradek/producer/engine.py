@@ -277,9 +277,8 @@ class ProducerEngine(ClientProgram):
         """Place what was parked, take more, send, tell."""
         if self._parked:
             self._unpark(now)
-        self._more = False
-        if self.on_room is not None and self.has_room():
-            self._more = self.on_room(now)
+        # Without room there may be more as well, for when this very turn makes some.
+        self._more = self.on_room is not None and (not self.has_room() or self.on_room(now))
         self._sender.pump(now)
         if self._flushes:
             self._end_flushes(now)

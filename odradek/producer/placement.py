@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from operator import index
 from random import Random
 from typing import NamedTuple
 
@@ -41,14 +42,17 @@ class Single(NamedTuple):
     def size_bytes(self) -> int:
         """Return about what it takes in a batch."""
         size_bytes = len(self.key or b"") + len(self.value or b"") + RECORD_OVERHEAD_BYTES
-        for name, content in self.headers:
-            size_bytes += len(name) + len(content or b"")
-        return size_bytes
+        return size_bytes + headers_bytes(self.headers)
 
     def fail(self, topic: str, error: OdradekError) -> None:
         """End it without having been placed."""
         partition = -1 if self.partition is None else self.partition
         self.on_done(Outcome(topic, partition, -1, error), 0, None)
+
+
+def headers_bytes(headers: Headers) -> int:
+    """Return about what the headers of one record take in a batch."""
+    return sum(len(name) + len(content or b"") for name, content in headers)
 
 
 class Placement:
@@ -183,7 +187,7 @@ class Placement:
             return self._murmur.hashes[key] % len(topic.partitions)
         available = [p.partition for p in topic.partitions.values() if p.leader >= 0]
         try:
-            chosen = self._partitioner(key, list(topic.partitions), available)
+            chosen = index(self._partitioner(key, list(topic.partitions), available))
         except Exception as error:  # noqa: BLE001 - the partitioner is the user's
             return ClientError(f"the partitioner failed: {error!r}")
         return self._partition_for(topic, chosen, None)

@@ -23,6 +23,7 @@ from odradek import (
     aio,
 )
 from odradek.errors import (
+    BufferFullError,
     ClientClosedError,
     ClientError,
     ClientTimeoutError,
@@ -99,16 +100,29 @@ def test_wrong_arguments_are_told_at_once(real_loop: Any) -> None:
 def test_a_partitioner_that_fails_fails_its_record_only(real_loop: Any) -> None:
     real_loop.topic("t", 2)
 
-    def choose(key: bytes, partitions: Any, available: Any) -> int:
+    def choose(key: bytes, partitions: Any, available: Any) -> Any:
         assert list(partitions) == list(available) == [0, 1]
-        return int(key)
+        return {b"list": [1], b"float": 1.0, b"none": None}.get(key) if key.isalpha() else int(key)
 
     with Producer(real_loop.bootstrap, partitioner=choose) as producer:
-        with pytest.raises(ClientError, match="partitioner"):
-            producer.send("t", b"", key=b"x").get(WAIT_S)
+        for key in (b"x:", b"list", b"float", b"none"):
+            with pytest.raises(ClientError, match="partitioner"):
+                producer.send("t", b"", key=key).get(WAIT_S)
         with pytest.raises(UnknownTopicOrPartitionError):
             producer.send("t", b"", key=b"7").get(WAIT_S)
         assert producer.send("t", b"", key=b"1").get(WAIT_S).partition == 1
+
+
+def test_headers_count_into_the_memory_of_records_that_wait(real_loop: Any) -> None:
+    real_loop.topic("t")
+    with Producer(real_loop.bootstrap, buffer_memory=10_000, max_block_ms=300) as producer:
+        producer.send("t", b"0").get(WAIT_S)
+        producer._inbox.program.on_room = None  # the loop is busy with something else
+        producer.send("t", b"1", headers=[("h", bytes(20_000))])
+        with pytest.raises(BufferFullError):
+            producer.send("t", b"2")
+        producer._inbox.program.on_room = producer._inbox.drain
+        producer.wake()
 
 
 def test_close_gives_up_after_its_time_and_tells_each_record(real_loop: Any) -> None:

@@ -322,3 +322,27 @@ def test_a_callback_does_not_wait_for_room(cluster: Any) -> None:
     owner.on_loop = True
     with pytest.raises(BufferFullError, match="a callback cannot wait"):
         put(inbox, Ends(), 1, owner=owner)
+
+
+def test_room_that_a_turn_makes_at_its_end_is_used_without_another_input(cluster: Any) -> None:
+    cluster.topic("t", 2)
+    settings = ProducerSettings(
+        bootstrap=cluster.bootstrap, buffer_memory_bytes=60, delivery_timeout_ms=1_000
+    )
+    engine = ProducerEngine(settings)
+    inbox = Inbox(engine, 60, 20_000)
+    cluster.start(engine)
+    put(inbox, Ends(), 9)
+    cluster.settle()
+    cluster.held = {1, 2, 3}
+    ends = Ends()
+    put(inbox, ends, 0, partition=0)
+    put(inbox, ends, 1, partition=1)
+    cluster.settle()
+    assert engine.buffered_bytes >= 60, "there is no room for the second"
+    cluster.now = Now(cluster.now.mono_ms + 1_000, cluster.now.wall_ms + 1_000)
+    cluster.turn()
+    assert list(ends.errors) == [0]
+    assert engine.own_deadline_ms() == 0, "nothing else need wake it"
+    cluster.settle()
+    assert engine.buffered_bytes >= 60, "the second has its place"
