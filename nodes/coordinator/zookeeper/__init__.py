@@ -5,7 +5,8 @@ numbers the writes, sends operations to the coordinator's dispatch and turns res
 decided here that is decided elsewhere.
 
 * ``listener.py``    all connections of this coordinator, and its place in the turn
-* ``connection.py``  one connection: what came, what is on its way, what is answered
+* ``connection.py``  one connection: its session, and what its client is told
+* ``pipeline.py``    what came and is not answered: in order, numbered, so many at once
 * ``handover.py``    how a session is taken over from a connection nobody knows any more
 * ``words.py``       the four-letter words
 

@@ -1,23 +1,20 @@
 """One connection of a ZooKeeper client: requests in the order they came, answers in the same order.
 
-What a client asks for is cut into requests of its session's lane: writes that follow each other are
-one, so that they share an entry of the log; reads go a few at a time, and whatever sets a watch is
-answered before anything is applied that could set it off.  Requests that no lane knows wait until all
-before them are answered, and are answered here.
+Owns the stream, how far its session is opened or taken over, and what the client is told.  What it
+asks for goes to its session's lane as the ``Pipeline`` puts it together; requests that no lane knows
+wait until all before them are answered, and are answered here.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum
-from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING
 
 from nodes.coordinator.rewatching import set_watches
-from nodes.coordinator.zookeeper.handover import fence, is_of_another, writes_in_flight_max
+from nodes.coordinator.zookeeper.handover import writes_in_flight_max
+from nodes.coordinator.zookeeper.pipeline import Came, Pipeline
 from nodes.coordinator.zookeeper.words import answer_word
-from nodes.core.znode.operations import WRITES
 from transport.driver.ports import Stranger, StreamId
 from transport.gateway.zookeeper.answers import (
     encode_connected,
@@ -49,13 +46,10 @@ from transport.wire.messages import Message
 from transport.wire.messages.coordination import (
     AddAuth,
     CloseSession,
-    Exists,
-    GetData,
     OpenSessionRequest,
     OpenSessionResponse,
     OperateRequest,
     OperateResponse,
-    Operation,
     PingSessionRequest,
     PingSessionResponse,
     ProposedWrite,
@@ -71,14 +65,7 @@ FRAME_SLACK_BYTES = 64 * 1024
 """A frame above the data limit is answered, so that its client learns why; above this it is not."""
 FIRST_FRAME_BYTES_MAX = 1_024
 """A ConnectRequest has 45 bytes; nobody needs room for more who has asked for nothing yet."""
-WAITING_MAX = 1_000
-"""Requests of one connection that are not sent on yet; then it is not read from."""
-WAITING_BYTES_MAX = 4 * 1024 * 1024
-"""The same in bytes, of frames that are not answered."""
-READS_AT_ONCE = 8
-"""So that no answer is above what a lane answers at once, with data at their limit."""
 READS_IN_FLIGHT_MAX = 256
-_SMALL_READS = (GetData, Exists)
 
 
 class State(Enum):
@@ -93,24 +80,6 @@ class State(Enum):
     CLOSED = "closed"
 
 
-class _Came(NamedTuple):
-    """A request, as it has come."""
-
-    request: ClientRequest
-    size_bytes: int
-    """Of its frame."""
-    since_ns: int
-    """By the clock of the listener's times."""
-
-
-class _Flight(NamedTuple):
-    """Requests that are one request of the lane."""
-
-    requests: Sequence[_Came]
-    """None: the fence."""
-    writes: int
-
-
 class Connection:
     """One stream, and the session it asks for."""
 
@@ -121,19 +90,12 @@ class Connection:
         self._origin = listener.strangers.admit(stranger, self._on_reply)
         limits = self._context.config.coordinator
         self._frames = Frames(FIRST_FRAME_BYTES_MAX)
-        self._writes_max = writes_in_flight_max(limits.outstanding_operations_max)
-        self._reads_max = min(READS_IN_FLIGHT_MAX, max(1, limits.outstanding_operations_max // 2))
+        outstanding_max = limits.outstanding_operations_max
+        self._pipeline = Pipeline(
+            writes_in_flight_max(outstanding_max),
+            min(READS_IN_FLIGHT_MAX, max(1, outstanding_max // 2)),
+        )
         self._asked: ConnectRequest | None = None
-        self._waiting: deque[_Came] = deque()
-        self._flights: deque[_Flight] = deque()
-        self._sent: dict[RequestId, Operation] = {}
-        """Writes on their way, by number."""
-        self._reads_in_flight = 0
-        self._bytes = 0
-        """Of the frames that are not answered."""
-        self._next_write = 1
-        self._answered = 0
-        """The number of the newest write that was answered."""
         self._correlation = 0
         self._paused = False
         self._opened = OpenSessionResponse(0)
@@ -151,7 +113,7 @@ class Connection:
     @property
     def outstanding(self) -> int:
         """How many requests are not answered."""
-        return len(self._waiting) + sum(len(flight.requests) for flight in self._flights)
+        return self._pipeline.outstanding
 
     # From the stream, and at the end of a turn
 
@@ -170,7 +132,8 @@ class Connection:
         """Do what can be done of what has come."""
         try:
             self._take_frames(now)
-            while self._waiting and self.state is State.SERVED and self._forward(now):
+            waiting = self._pipeline.waiting
+            while waiting and self.state is State.SERVED and self._forward(waiting[0], now):
                 self._take_frames(now)
         except MalformedJute as error:
             self._context.count("zookeeper_malformed")
@@ -185,7 +148,7 @@ class Connection:
                 self.close()
 
     def _take_frames(self, now: Now) -> None:
-        while self.state in (State.FRESH, State.SERVED) and not self._is_full():
+        while self.state in (State.FRESH, State.SERVED) and not self._pipeline.is_full:
             frame = self._frames.next()
             if frame is None:
                 return
@@ -198,20 +161,18 @@ class Connection:
                 self._ask(PingSessionRequest(self.session_id), now)
             else:
                 since_ns = self._listener.times.now_ns()
-                self._waiting.append(_Came(request, len(frame), since_ns))
-                self._bytes += len(frame)
-
-    def _is_full(self) -> bool:
-        return len(self._waiting) >= WAITING_MAX or self._bytes >= WAITING_BYTES_MAX
+                self._pipeline.take(Came(request, len(frame), since_ns))
 
     def _count_held(self) -> None:
-        held = 0 if self.state is State.CLOSED else self._bytes + self._frames.held_bytes
+        held = 0
+        if self.state is not State.CLOSED:
+            held = self._pipeline.size_bytes + self._frames.held_bytes
         self._listener.held_bytes += held - self.held_bytes
         self.held_bytes = held
 
     def _throttle(self) -> None:
         """Read from it only while there is room for what comes, and somebody to whom it can go."""
-        waits = self.state in (State.OPENING, State.TAKING_OVER) or self._is_full()
+        waits = self.state in (State.OPENING, State.TAKING_OVER) or self._pipeline.is_full
         if waits is not self._paused:
             self._paused = waits
             streams = self._context.ports.streams
@@ -245,8 +206,7 @@ class Connection:
             return self.close()
         self._opened = answer
         self.session_id = answer.session_id
-        self._answered = answer.last_request_id
-        self._next_write = self._answered + 1
+        self._pipeline.number_after(RequestId(answer.last_request_id))
         self._listener.serves(self)
         self._listener.wake(self)
         if answer.read_only or not asked.session_id:
@@ -268,87 +228,36 @@ class Connection:
 
     def take_over(self, now: Now) -> None:
         """Shut out what the session's last connection may have sent; then it is served."""
-        if self.state is State.TAKING_OVER and not self._flights:
-            checks = fence(RequestId(self._answered), self._writes_max)
-            self._next_write = checks[-1].request_id + 1
-            self._operate((), checks, now)
+        if self.state is State.TAKING_OVER and not self._pipeline.has_flights:
+            self._operate(self._pipeline.send_fence(), now)
 
     def on_applied(self, write: ProposedWrite) -> None:
         """Writes of this session were applied; if others have sent them, it is served elsewhere now."""
-        if self.state is State.TAKING_OVER:
-            others = write.operations[-1].request_id >= self._next_write and bool(self._flights)
-        else:
-            others = is_of_another(write.operations, self._sent, RequestId(self._answered))
-        if others:
+        behind_fence = self.state is State.TAKING_OVER
+        if self._pipeline.are_of_another(write.operations, behind_fence=behind_fence):
             self._context.count("zookeeper_sessions_moved")
             self.close()
 
     # Requests on their way
 
-    def _forward(self, now: Now) -> bool:
+    def _forward(self, first: Came, now: Now) -> bool:
         """Send on or answer what is first. False: it has to wait."""
-        request, size_bytes, since_ns = self._waiting[0]
-        local = _LOCAL.get(type(request.body))
-        if local is not None:
-            if self._flights:
-                return False
-            self._waiting.popleft()
-            self._bytes -= size_bytes
-            local(self, request)
-            self._took(request, since_ns)
-            return True
-        is_write = type(request.body) in WRITES
-        room = self._writes_max - len(self._sent)
-        if not is_write:
-            room = self._reads_max - self._reads_in_flight
-        if type(request.body) in _SMALL_READS:
-            room = min(room, READS_AT_ONCE)
-        elif not is_write:
-            room = min(room, 1)
-        if room <= 0:
+        local = _LOCAL.get(type(first.request.body))
+        if local is None:
+            operations = self._pipeline.send()
+            if operations:
+                self._operate(operations, now)
+            return bool(operations)
+        if self._pipeline.has_flights:
             return False
-        chosen = self._first_alike(request, room, is_write=is_write)
-        for _ in chosen:
-            self._waiting.popleft()
-        operations = tuple(
-            [
-                self._numbered(cast("Operation", each.request.body), is_write=is_write)
-                for each in chosen
-            ]
-        )
-        self._operate(chosen, operations, now)
+        self._pipeline.take_out()
+        local(self, first.request)
+        self._took(first)
         return True
 
-    def _first_alike(self, first: ClientRequest, count: int, *, is_write: bool) -> list[_Came]:
-        """Return as many of those that wait as can be one request of the lane."""
-        if not is_write and type(first.body) not in _SMALL_READS:
-            return [self._waiting[0]]
-        chosen = []
-        for each in islice(self._waiting, count):
-            kind = type(each.request.body)
-            if not (kind in WRITES if is_write else kind in _SMALL_READS):
-                break
-            chosen.append(each)
-        return chosen
-
-    def _numbered(self, operation: Operation, *, is_write: bool) -> SessionOperation:
-        number = RequestId(0)
-        if is_write:
-            number = RequestId(self._next_write)
-            self._next_write += 1
-        return SessionOperation(number, operation)
-
-    def _operate(
-        self,
-        requests: Sequence[_Came],
-        operations: tuple[SessionOperation, ...],
-        now: Now,
-    ) -> None:
-        writes = {item.request_id: item.operation for item in operations if item.request_id}
-        self._sent.update(writes)
-        self._reads_in_flight += len(operations) - len(writes)
-        self._flights.append(_Flight(requests, len(writes)))
-        self._ask(OperateRequest(self.session_id, RequestId(self._answered + 1), operations), now)
+    def _operate(self, operations: tuple[SessionOperation, ...], now: Now) -> None:
+        first_unanswered = RequestId(self._pipeline.answered_id + 1)
+        self._ask(OperateRequest(self.session_id, first_unanswered, operations), now)
 
     def _ask(self, body: Message, now: Now) -> None:
         self._correlation += 1
@@ -365,7 +274,7 @@ class Connection:
         if isinstance(body, WatchEvent):
             return self._send(encode_event(body))
         if isinstance(body, OperateResponse) and not body.error:
-            if self._waiting or self._paused:
+            if self._pipeline.waiting or self._paused:
                 self._listener.wake(self)
             return self._on_results(body)
         if isinstance(body, PingSessionResponse) and not body.error:
@@ -378,20 +287,14 @@ class Connection:
         )  # moved, expired or refused as a whole: it finds out where it connects next
 
     def _on_results(self, body: OperateResponse) -> bool:
-        flight = self._flights.popleft()
-        for number in list(islice(self._sent, flight.writes)):
-            del self._sent[number]
-            self._answered = number
+        flight = self._pipeline.land()
         if not flight.requests:
             return self._serve()
-        self._reads_in_flight -= len(flight.requests) - flight.writes
         written = []
         ends = False
-        for (request, size_bytes, since_ns), result in zip(
-            flight.requests, body.results, strict=True
-        ):
-            self._bytes -= size_bytes
-            self._took(request, since_ns)
+        for came, result in zip(flight.requests, body.results, strict=True):
+            request = came.request
+            self._took(came)
             closes = type(request.body) is CloseSession
             if result.error == ErrorCode.SESSION_EXPIRED and not closes:
                 ends = True
@@ -402,8 +305,8 @@ class Connection:
         self._count_held()
         return self._send(*written) and not (ends and not self.close())
 
-    def _took(self, request: ClientRequest, since_ns: int) -> None:
-        self._listener.times.took(type(request.body).__name__, since_ns)
+    def _took(self, came: Came) -> None:
+        self._listener.times.took(type(came.request.body).__name__, came.since_ns)
 
     def _has_failed_proof(self, request: ClientRequest, result: Result) -> bool:
         """Note whom a client has proved to be; who has proved nothing is sent away, as ZooKeeper does."""
@@ -429,9 +332,8 @@ class Connection:
 
     def check(self) -> None:
         """Assert Z11, and that what is counted is what is there."""
-        assert len(self._sent) <= self._writes_max + (self.state is State.TAKING_OVER)
-        assert len(self._sent) == sum(flight.writes for flight in self._flights)
-        assert not self._waiting or self.state is not State.FRESH
+        self._pipeline.check(fenced=self.state is State.TAKING_OVER)
+        assert not self._pipeline.waiting or self.state is not State.FRESH
 
     # Requests of no lane
 

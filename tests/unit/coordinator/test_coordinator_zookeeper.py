@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from nodes.config import CoordinatorConfig
-from nodes.coordinator.zookeeper import connection, handover
+from nodes.coordinator.zookeeper import handover, pipeline
 from nodes.coordinator.zookeeper import listener as zookeeper_listener
 from tests.unit.coordinator.ensemble import Ensemble
 from tests.unit.coordinator.zookeeper_client import (
@@ -317,7 +317,7 @@ def test_a_proof_counts_and_a_bad_one_ends_the_connection(ensemble: Ensemble) ->
 def test_who_asks_for_too_much_at_once_is_read_no_further_and_answered_all(
     ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "WAITING_MAX", 20)
+    monkeypatch.setattr(pipeline, "WAITING_MAX", 20)
     one = client(ensemble).connect()
     one.ask(CREATE, *create("/n"))
     frames = [
