@@ -7,7 +7,7 @@ wrote for it; the supervisor reads the people's TOML.  What cannot work together
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -291,6 +291,15 @@ class NodeConfig:
     def without(self, name: NodeName) -> NodeConfig:
         """Return the same for a cluster that has a node less."""
         return replace(self, nodes=tuple(node for node in self.nodes if node.name != name))
+
+    def with_members(self, came: Iterable[NodeEndpoints]) -> NodeConfig:
+        """Return the same with further members of the quorum, under the role that these have here."""
+        role = QUORUM_ROLES[self.mode]
+        here = (
+            node if role in node.roles else msgspec.structs.replace(node, roles=(role, *node.roles))
+            for node in came
+        )
+        return replace(self, nodes=(*self.nodes, *here))
 
     def quorum_members(self) -> tuple[NodeEndpoints, ...]:
         """Return the nodes that hold the quorum's log, by id; an ``observer`` does not vote."""

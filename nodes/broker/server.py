@@ -7,7 +7,7 @@ meet here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -58,7 +58,7 @@ from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, ControllerEpoch, NodeId, PartitionKey
 from transport.wire.messages import Message, Refusal
-from transport.wire.messages.cluster import HealthRequest, HealthResponse, Heartbeat
+from transport.wire.messages.cluster import HealthRequest, HealthResponse, Heartbeat, NodeEndpoints
 from transport.wire.messages.fetch import FetchRequest, OffsetForLeaderEpochRequest
 from transport.wire.messages.metadata import (
     AllocateProducerIdsRequest,
@@ -175,6 +175,8 @@ class BrokerServer:
         """For Kafka's own clients, where the config has a listener."""
         self.election: Election | None = None
         """In mode ``kraft`` there is none: the quorum's leader is the controller."""
+        self._quorum_rules = config.mode == "kraft"
+        """Its members are heard: one of them is the controller."""
 
     # Program
 
@@ -253,6 +255,7 @@ class BrokerServer:
             context,
             on_registered=self._on_registered,
             on_lost=self._on_session_lost,
+            on_members=self._on_members,
             may_register=lambda: self.metadata.is_current,
             make_session=self._make_session,
         )
@@ -459,11 +462,22 @@ class BrokerServer:
 
         They may have said so already; then a claim that was read late may have hidden it since.
         """
-        members = self._config.quorum_members()
+        self._quorum_rules = True
+        members = self.context.config.quorum_members()
         self.peers.hear(members)
         known = self.channel.controller in {member.id for member in members}
         if epoch > self.channel.epoch or not known:
             self.on_controller(NO_NODE, epoch, now)
+
+    def _on_members(self, members: Sequence[NodeEndpoints], _now: Now) -> None:
+        """Some may have come since this broker's settings were written, and one of them may rule."""
+        known = {node.name for node in self.context.config.nodes}
+        came = [member for member in members if member.name not in known]
+        if came:
+            self.context.tell(f"heard of {', '.join(member.name for member in came)}")
+            self.context.config = self.context.config.with_members(came)
+            if self._quorum_rules:
+                self.peers.hear(came)
 
     def on_controller(self, controller: NodeId, epoch: ControllerEpoch, now: Now) -> None:
         """Another node is the active controller now; −1: none is known."""

@@ -191,6 +191,7 @@ class Openings:
             self._lanes.tell((event,), change)
         if not self._lanes.serves(session.id):
             return
+        there = self._context.config.quorum_members()
         answer = OpenSessionResponse(
             int(ErrorCode.NONE),
             session.id,
@@ -198,7 +199,8 @@ class Openings:
             session.timeout_ms,
             self._core.zxid,
             session.last_request_id,
-            servers=tuple(node.clients for node in self._context.config.quorum_members()),
+            servers=tuple(node.clients for node in there),
+            members=() if session.owner is None else there,
         )
         if not self._context.reply(request, answer):
             self._lanes.detach(session.id)

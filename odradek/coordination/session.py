@@ -27,7 +27,7 @@ from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages import Message, Refusal
-from transport.wire.messages.cluster import DescribeNodeRequest
+from transport.wire.messages.cluster import DescribeNodeRequest, NodeEndpoints
 from transport.wire.messages.coordination import (
     AddAuth,
     CloseSession,
@@ -95,6 +95,8 @@ class CoordinationSession:
         """Served without a quorum at present: reads only."""
         self.session_id = SessionId(0)
         self.state = SessionState.CONNECTING
+        self.members: tuple[NodeEndpoints, ...] = ()
+        """The coordinators, or controllers, as the last one to serve it knew them; told to nodes alone."""
         self.last_zxid = Zxid(0)
         """The newest write whose effect this client may have seen in an answer."""
         self.timeout_ms = timeout_ms
@@ -338,6 +340,7 @@ class CoordinationSession:
         self._serving_id = body.session_id
         self._coordinators.found()
         self._coordinators.learn(body.servers)
+        self.members = body.members
         if not self.session_id:
             self.session_id = body.session_id
             self._password = body.password

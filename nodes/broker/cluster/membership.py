@@ -6,7 +6,7 @@ broker without a session goes on serving what it has; it only counts as dead for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from nodes.broker.cluster import znodes
@@ -22,6 +22,7 @@ from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import BrokerEpoch, SessionId
 from transport.wire.messages import Refusal
+from transport.wire.messages.cluster import NodeEndpoints
 from transport.wire.messages.coordination import (
     EPHEMERAL,
     Create,
@@ -61,13 +62,17 @@ class Membership:
         *,
         on_registered: Callable[[Session, Now], None],
         on_lost: Callable[[Now], None],
+        on_members: Callable[[Sequence[NodeEndpoints], Now], None],
         may_register: Callable[[], bool],
         make_session: MakeSession = CoordinationSession,
     ) -> None:
-        """``may_register``: asked until it says so: a broker that is behind is not counted on."""
+        """``on_members``: told whom the quorum has whenever one of them begins to serve the session.
+
+        ``may_register``: asked until it says so: a broker that is behind is not counted on."""
         self._context = context
         self._on_registered = on_registered
         self._on_lost = on_lost
+        self._on_members = on_members
         self._may_register = may_register
         self._make_session = make_session
         self._session: Session | None = None
@@ -136,8 +141,10 @@ class Membership:
     def _on_state(self, session: Session, state: SessionState, now: Now) -> None:
         if session is not self._session:
             return
-        if state is SessionState.CONNECTED and not self.is_registered:
-            self._register(session, now)
+        if state is SessionState.CONNECTED:
+            self._on_members(session.members, now)
+            if not self.is_registered:
+                self._register(session, now)
         elif state in (SessionState.LOST, SessionState.CLOSED):
             self._session = None
             self._registering = self._held_back = False

@@ -17,6 +17,7 @@ from transport.kernel import Now
 from transport.wire.codec import Envelope
 from transport.wire.ids import SessionId
 from transport.wire.messages import Refusal
+from transport.wire.messages.cluster import NodeEndpoints
 from transport.wire.messages.coordination import Operation, Result
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ class Session(Protocol):
     """What a broker uses of :class:`odradek.coordination.session.CoordinationSession`."""
 
     session_id: SessionId
+    members: tuple[NodeEndpoints, ...]
 
     def start(self, ports: Ports, calls: Calls, endpoints: Sequence[str], now: Now) -> None:
         """Open it at one of these coordinators."""

@@ -25,6 +25,7 @@ from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import PartitionKey, SessionId, TopicId, Zxid
 from transport.wire.messages import Message, Refusal
+from transport.wire.messages.cluster import NodeEndpoints
 from transport.wire.messages.coordination import (
     ANY_VERSION,
     EPHEMERAL,
@@ -231,6 +232,7 @@ class TreeSession:
         self.owner = owner
         self.timeout_ms = timeout_ms
         self.session_id = SessionId(0)
+        self.members: tuple[NodeEndpoints, ...] = ()
         self.ended = False
         self.process: Any = None
         self._on_state = on_state

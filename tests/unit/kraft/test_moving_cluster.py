@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from nodes.broker.cluster import znodes
 from nodes.broker.cluster.controller import Controller
+from nodes.broker.server import BrokerServer
 from nodes.coordinator.server import CoordinatorServer
 from nodes.kraft.server import KraftServer
 from tests.simulation.asker import Asker
@@ -242,6 +244,41 @@ def test_orders_need_the_key() -> None:
     assert (answer.error, answer.digest) == (ErrorCode.CLUSTER_AUTHORIZATION_FAILED, "")
     assert answer.stage is Stage.BEGINNING
     assert moving.is_whole()
+
+
+def test_brokers_find_a_controller_that_came_after_their_settings_were_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Coordinators are replaced while brokers run; afterwards the cluster moves."""
+    program_of = Cluster._program
+
+    def of_old(cluster: Cluster, node: NodeEndpoints) -> Program:
+        program = program_of(cluster, node)
+        if isinstance(program, BrokerServer):
+            _first, *came = cluster.names("coordinator")
+            nodes = tuple(other for other in program._config.nodes if other.name not in came)
+            program._config = replace(program._config, nodes=nodes)
+        return program
+
+    monkeypatch.setattr(Cluster, "_program", of_old)
+    moving = Moving()
+    assert moving.order(Stage.MIRRORING).error == 0
+    led: set[str] = set()
+    while len(led) < len(moving.members):
+        moving.wait(moving.is_whole)
+        led.add(moving.leader())
+        moving.cluster.kill(moving.leader())
+        moving.wait(lambda: bool(moving.leader()))
+    moving.wait(moving.is_whole)
+    gone, broker = moving.cluster.processes[moving.members[0]], moving.cluster.broker("broker-1")
+    gone.on_exit = None
+    moving.cluster.kill(moving.members[0])
+    session_id = broker.membership.session_id
+    moving.cluster.processes["broker-1"].freeze()
+    moving.cluster.world.run_for(5_000)
+    moving.cluster.processes["broker-1"].thaw()
+    moving.wait(lambda: broker.membership.session_id not in (0, session_id))
+    moving.wait(broker.is_ready)
 
 
 @pytest.mark.parametrize("snapshotted", [False, True])

@@ -14,6 +14,7 @@ import msgspec
 from transport.wire.apis import Api
 from transport.wire.ids import Incarnation, NodeName, RequestId, SessionId, Zxid
 from transport.wire.messages import Message, Part
+from transport.wire.messages.cluster import NodeEndpoints
 
 # Create modes: ZooKeeper's numbers.
 PERSISTENT = 0
@@ -101,6 +102,8 @@ class OpenSessionResponse(Message, frozen=True, array_like=True, gc=False):
     servers: tuple[str, ...] = ()
     """The clients' doors of all coordinators this one knows of: some may have come since the client
     asked, and those it knew may all go."""
+    members: tuple[NodeEndpoints, ...] = ()
+    """Those coordinators, or controllers, whole: for sessions of nodes, whose settings may be older."""
 
 
 class Acl(Part, frozen=True, array_like=True, gc=False):
