@@ -30,6 +30,8 @@ class TopicView:
 
     name: str
     topic_id: TopicId = TopicId(b"")
+    former_id: TopicId | None = None
+    """Of the topic of this name before, when that was deleted and made again while we watched."""
     partitions: dict[int, PartitionInfo] = field(default_factory=dict)
     configs: dict[str, str] = field(default_factory=dict)
     error: int = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
@@ -103,6 +105,8 @@ class TopicMap:
         old = topic.partitions if same else {}
         self._names.pop(topic.topic_id, None)
         self._names[info.topic_id] = topic.name
+        if topic.topic_id and not same:
+            topic.former_id = topic.topic_id
         topic.topic_id, topic.configs, topic.removed = info.topic_id, info.configs, False
         topic.partitions = {
             new.partition: _newer(old.get(new.partition), new, behind=behind)

@@ -74,7 +74,7 @@ class ConsumerEngine(ClientProgram):
         self.has_nothing = False
         """At the end of the last turn there was nothing that a poll could be told."""
         self._ids: dict[str, TopicId] = {}
-        """Topics that have been seen, under which id."""
+        """Topics of the subscription that have been seen, under which id."""
         self._absent: set[str] = set()
         """Topics that were not there when we first asked: all of their records are news."""
         self._generation = -1
@@ -107,8 +107,9 @@ class ConsumerEngine(ClientProgram):
         self.rebalancing.membership = self._membership
 
     def _begin_without_commit(self, one: Assigned, born: bool, now: Now) -> None:
-        self.view.follow(one.key.topic, now)
-        self._take_up(one, now, fresh=born)
+        name = one.key.topic
+        self.view.follow(name, now)
+        self._take_up(one, now, fresh=born or self.view.topics[name].former_id is not None)
 
     # What is read
 
@@ -161,6 +162,9 @@ class ConsumerEngine(ClientProgram):
             self.subscription.drop(key)
         if not self.subscription.topics:
             self.subscription.assign(())
+        for name in [name for name in self.subscription.topics if name not in wanted]:
+            self._ids.pop(name, None)
+            self._absent.discard(name)
         self.subscription.topics = wanted
         self._generation = -1
 
@@ -375,6 +379,7 @@ class ConsumerEngine(ClientProgram):
             self._generation = self.view.generation
             if self.rebalancing is None:
                 self._follow(now)
+            self._begin_anew(now)
         self._match(now)
         if self.rebalancing is not None and self._membership is not None:
             in_poll = any(one.is_poll for one in self._waiting)
@@ -451,21 +456,28 @@ class ConsumerEngine(ClientProgram):
             fresh = known_id is not None or name in self._absent
             for partition in topic.partitions:
                 key = TopicPartition(name, partition)
-                one = self.subscription.assigned.get(key)
-                if one is None:
+                if key not in self.subscription.assigned:
                     self._take_up(self.subscription.add(key), now, fresh=fresh)
-                elif known_id is not None and known_id != topic.topic_id:
-                    self._take_up(one, now, fresh=True)  # made anew: its offsets begin again
             self._ids[name] = topic.topic_id
+
+    def _begin_anew(self, now: Now) -> None:
+        """Read topics that were made again from their beginning: no offset of before counts there."""
+        for key, one in self.subscription.assigned.items():
+            topic = self.view.topics.get(key.topic)
+            if topic is None or not topic.usable or one.topic_id == topic.topic_id:
+                continue
+            if one.topic_id is None:
+                one.topic_id = topic.topic_id
+            elif one.topic_id == topic.former_id:  # else the group has told of one to come
+                one.topic_id = topic.topic_id
+                self._take_up(one, now, fresh=True)
 
     def _take_up(self, one: Assigned, now: Now, *, fresh: bool = False) -> None:
         """Begin to read: what came to be after we began is read from its beginning."""
         timestamp_ms = reset_timestamp_ms(self.settings.auto_offset_reset, now)
-        if timestamp_ms is None:
-            return  # the fetcher says that there is no position, until a seek
-        if fresh:
+        if fresh and timestamp_ms is not None:
             timestamp_ms = TIMESTAMP_EARLIEST
-        one.reset(timestamp_ms)
+        one.reset(timestamp_ms)  # None: the fetcher says that there is no position, until a seek
 
     def _refused(self) -> OdradekError | None:
         """Return the error of a topic that no waiting will cure."""

@@ -355,7 +355,8 @@ class Fetcher:
             number, offset = one.key.partition, Offset(one.next_fetch)
             limit_bytes = settings.partition_fetch_bytes
             parts.append(FetchPartition(leader.topic_id, number, leader.epoch, offset, limit_bytes))
-            one.busy, one.leader_epoch, one.topic_id = True, leader.epoch, leader.topic_id
+            one.busy, one.leader_epoch = True, leader.epoch
+            one.topic_id = one.topic_id or leader.topic_id
             flight = _Flight(one, one.generation, leader.epoch, offset)
             flights[leader.topic_id, number] = flight
         request = FetchRequest(

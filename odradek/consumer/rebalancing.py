@@ -380,6 +380,7 @@ class Rebalancing:
             if told is None:
                 continue  # Given and taken back before it was begun.
             one = self._subscription.add(key)
+            one.topic_id = told.topic_id or None
             taken.append(key)
             one.held = self.has_listener
             commit = found.get(key)

@@ -43,6 +43,7 @@ class Assigned:
 
     key: TopicPartition
     topic_id: TopicId | None = None
+    """Of the topic that its position belongs to; None: it is not known yet."""
     position: int | None = None
     """Offset of the next record to give; None until it has been found."""
     reset_to_ms: int | None = None
@@ -85,8 +86,8 @@ class Assigned:
         self.seek(offset)
         self.fetched_epoch = self.taken_epoch = leader_epoch
 
-    def reset(self, timestamp_ms: int) -> None:
-        """Find the position anew."""
+    def reset(self, timestamp_ms: int | None) -> None:
+        """Find the position anew; None: there is none until a seek."""
         self._void()
         self.position = None
         self.reset_to_ms = timestamp_ms

@@ -402,6 +402,39 @@ def test_a_topic_made_again_is_read_anew(cluster: Any) -> None:
     assert poll(engine, cluster, 3_000) == {T0: [9]}
 
 
+def test_a_topic_that_is_subscribed_to_again_begins_as_the_policy_says(cluster: Any) -> None:
+    cluster.topic("t")
+    cluster.topic("u")
+    write(cluster, 0, 1)
+    engine = make(cluster, "t", auto_offset_reset="latest")
+    cluster.settle()
+    engine.subscribe(["u"], cluster.now)
+    cluster.settle()
+    engine.subscribe(["t"], cluster.now)
+    cluster.settle()
+    assert position(engine, cluster) == 2
+
+
+@pytest.mark.parametrize("policy", ["latest", "none"])
+def test_a_partition_by_hand_of_a_topic_made_again_is_read_anew(cluster: Any, policy: str) -> None:
+    cluster.topic("t")
+    write(cluster, 0, 1, 2)
+    engine = make(cluster, auto_create=False, auto_offset_reset=policy)
+    engine.assign([T0], cluster.now)
+    engine.seek(T0, 0)
+    cluster.settle()
+    assert poll(engine, cluster, 100) == {T0: [0, 1, 2]}
+    cluster.drop("t")
+    cluster.settle()
+    cluster.topic("t")
+    write(cluster, *range(10, 15))
+    if policy == "none":
+        with pytest.raises(OffsetOutOfRangeError, match="seek"):
+            poll(engine, cluster, 3_000)
+    else:
+        assert poll(engine, cluster, 3_000) == {T0: [10, 11, 12, 13, 14]}
+
+
 def test_paused_partitions_give_nothing(cluster: Any) -> None:
     cluster.topic("t", 2)
     write(cluster, 0)

@@ -583,3 +583,29 @@ def test_a_commit_of_a_deleted_topic_fails_at_once_and_those_beside_it_are_done(
     assert fleet.world.now_us // 1_000 < began_ms + 1_000
     assert member.committed(0, 1, 2, 3) == [3, 3, 3, 3]
     assert topics(fleet) == {"t"}
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+@pytest.mark.parametrize("polls", [True, False])
+def test_a_topic_that_is_made_again_under_its_readers_is_read_from_its_beginning(
+    fleet: PartitionFleet, topic: PartitionKey, protocol: str, polls: bool
+) -> None:
+    member = Member(fleet, "m", protocol=protocol, reset="latest").subscribe("t")
+    settle(fleet, member)
+    fleet.world.run_until(lambda: False, limit_ms=1_000)
+    for number in range(4):
+        fill(fleet, topic, number)
+    fleet.wait(lambda: len(member.seen) == 12, 10_000)
+    if not polls:
+        member.polling = False
+        fleet.wait(lambda: not member.polls)
+    fleet.delete("t")
+    again = fleet.create("t", 4)
+    for number in range(4):
+        fill(fleet, again, number, *(b"%d" % value for value in range(8)))
+    fleet.world.run_until(lambda: False, limit_ms=2_000)
+    if not polls:
+        member.go_on()
+    fleet.wait(lambda: len(member.seen) >= 12 + 32, 20_000)
+    fresh = member.seen[12:]
+    assert sorted(set(fresh)) == [(TopicPartition("t", n), o) for n in range(4) for o in range(8)]
