@@ -85,6 +85,8 @@ class Cleaning:
         self._last_epoch = NO_LEADER_EPOCH
         self._cost = 0
         self._gone_markers: list[Offset] = []
+        self._has_changed = False
+        """The segment that is being written differs from what it was made of."""
         self._writing: Segment | None = None
 
     @property
@@ -106,7 +108,7 @@ class Cleaning:
             self._writing = cleaned
             cleaned.create_cleaned()
             yield from self._write(cleaned, sources)
-            if len(sources) == 1 and cleaned.size_bytes == sources[0].size_bytes:
+            if len(sources) == 1 and not self._has_changed:
                 self.give_up()
                 continue
             cleaned.seal()
@@ -221,6 +223,7 @@ class Cleaning:
 
     def _write(self, cleaned: Segment, sources: Sequence[Source]) -> Iterator[None]:
         end = sources[-1].next_offset
+        self._has_changed = False
         for source in sources:
             for file, position, header in self._batches(source):
                 batch = file.read(position, header.size_bytes)
@@ -232,8 +235,12 @@ class Cleaning:
                     bare = header.is_control and not kept
                     whole, now = (batch, header) if bare else filtered(header, kept, horizon_ms)
                     cleaned.append([((whole,), now)])
-                elif header.is_control:
-                    self._gone_markers.append(header.base_offset)
+                    # The size would not tell: a horizon can take the bytes of what has gone.
+                    self._has_changed |= whole != batch
+                else:
+                    self._has_changed = True
+                    if header.is_control:
+                        self._gone_markers.append(header.base_offset)
                 self._last_epoch = header.leader_epoch
                 if self._is_time(_HEADER_COST + header.record_count):
                     yield None
@@ -264,6 +271,8 @@ class Cleaning:
         if header.base_offset >= self._keys.end_offset:
             return None, None
         _check_undamaged(batch, file, position)
+        if not header.record_count:
+            return [], None  # A header of an earlier pass: stays as long as it is wanted.
         if header.record_count > RECORDS_OPENED_MAX:
             return None, None
         try:

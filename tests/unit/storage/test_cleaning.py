@@ -317,6 +317,37 @@ def test_a_bare_header_is_of_no_transaction(disk: SimulatedDisk) -> None:
     assert (first.record_count, first.is_transactional, first.last_sequence) == (0, False, 0)
 
 
+def test_what_grows_by_as_much_as_goes_is_cleaned_all_the_same(disk: SimulatedDisk) -> None:
+    """The tombstones' horizon takes the bytes that the deleted record has left."""
+    log = open_log(disk)
+    put(log, (b"a", b"1"), (b"x", b"2"))
+    put(log, (b"a", None), (b"b", None), (b"c", None))
+    roll(log)
+    size_bytes = log.size_bytes
+    clean(disk, log, plan_for(log))
+    assert log.size_bytes == size_bytes
+    assert keys(log) == [(1, b"2"), (2, None), (3, None), (4, None)]
+    for days in (1, 2):
+        put(log, (b"more-%d" % days, b""))
+        roll(log)
+        clean(disk, log, plan_for(log, now_ms=NOW_MS + days * DAY_MS))
+    assert b"a" not in {kept.key for kept in content(log)}, "what was deleted is back"
+
+
+def test_a_bare_header_goes_when_nothing_wants_it_any_more(disk: SimulatedDisk) -> None:
+    log = open_log(disk)
+    put(log, (b"first", b""))
+    put(log, (b"k", b"0"), producer=7, sequence=0)
+    put(log, (b"k", b"1"), producer=8, sequence=0)
+    roll(log)
+    clean(disk, log, plan_for(log, lasts=[1]))
+    assert [one.record_count for one in headers(log)] == [1, 0, 1]
+    put(log, (b"k", b"2"))
+    roll(log)
+    clean(disk, log, plan_for(log, segment_bytes=1 << 20))
+    assert [(one.base_offset, one.record_count) for one in headers(log)] == [(0, 1), (3, 1)]
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_codecs_are_kept(disk: SimulatedDisk, codec: str) -> None:
     log = open_log(disk)
