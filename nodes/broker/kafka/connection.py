@@ -198,12 +198,11 @@ class Connection:
 
     # Questions to the broker, and their answers
 
-    def ask(self, body: Message, then: Then | None, payload: tuple[Buffer, ...]) -> None:
-        """Ask the broker's handlers; ``then`` None: there is no answer to wait for."""
+    def ask(self, body: Message, then: Then, payload: tuple[Buffer, ...]) -> None:
+        """Ask the broker's handlers."""
         if self._open:
             self._last_question += 1
-            if then is not None:
-                self._asked[self._last_question] = then
+            self._asked[self._last_question] = then
             envelope = Envelope(Kind.REQUEST, body, payload, self._last_question)
             self.listener.ask(self.origin, envelope)
 
@@ -211,8 +210,8 @@ class Connection:
         if not self._open:
             return False
         body, then = envelope.body, self._asked.pop(envelope.correlation_id, None)
-        if isinstance(body, Refusal) and (body.error == ErrorCode.STOPPING or then is None):
-            # As a broker of Kafka's that stops; and as it ends whoever wants no answers (acks=0).
+        if isinstance(body, Refusal) and body.error == ErrorCode.STOPPING:
+            # As a broker of Kafka's that stops.
             self.listener.context.count("kafka_connections_ended")
             self.listener.close(self)
         elif then is not None:

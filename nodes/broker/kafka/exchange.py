@@ -129,10 +129,6 @@ class Exchange:
         for place, body in enumerate(bodies):
             self.ask(body, taking(place))
 
-    def tell(self, body: Message, payload: tuple[Buffer, ...] = ()) -> None:
-        """Hand over a request that has no answer."""
-        self.connection.ask(body, None, payload)
-
     # The answer
 
     def answer(self, response: Struct) -> None:

@@ -49,19 +49,37 @@ def produce(exchange: Exchange) -> None:
         one.records = (
             None  # It is in the log while the answer waits, and need not be in memory too.
         )
-    acks, client_id = asked.acks, exchange.header.client_id
+    wants_none = asked.acks == native.ACKS_NONE
+    # Who wants no answer is not answered, but what came of it has to be known here.
+    acks = native.ACKS_LEADER if wants_none else asked.acks
     question = native.ProduceRequest(
-        acks, asked.timeout_ms, tuple(parts), asked.transactional_id, client_id
+        acks, asked.timeout_ms, tuple(parts), asked.transactional_id, exchange.header.client_id
     )
-    if acks == native.ACKS_NONE:
-        exchange.tell(question, tuple(payload))
-        exchange.answer_nothing()
-        return
 
     def then(answer: Answer, _payload: Any) -> None:
-        exchange.answer(_told(exchange, ids, answer))
+        if wants_none:
+            _end_if_refused(exchange, ids, answer)
+        else:
+            exchange.answer(_told(exchange, ids, answer))
 
     exchange.ask(question, then, tuple(payload))
+    if wants_none:
+        exchange.answer_nothing()
+
+
+def _end_if_refused(exchange: Exchange, ids: list[TopicId], answer: Answer) -> None:
+    """End the connection of who wants no answer and has written in vain, as Kafka does.
+
+    Nothing else tells it to look for the leader anew: it would write to this broker for minutes.
+    """
+    asked: ProduceRequest = exchange.body
+    for _, parts in by_topic(exchange, asked.topic_data, "partition_data", ids, answer):
+        for one, outcome in parts:
+            if outcome.error:
+                why = getattr(outcome, "text", "") or meaning(outcome.error).text
+                text = f"a write that wants no answer, to partition {one.index}, is refused: {why}"
+                exchange.connection.end("kafka_connections_ended", text)
+                return
 
 
 def _told(exchange: Exchange, ids: list[TopicId], answer: Answer) -> ProduceResponse:

@@ -110,6 +110,28 @@ def test_the_leader_that_should_be_asked_is_told_with_its_place() -> None:
     assert (place.node_id, place.host, place.port) == (2, "10.0.0.2", 9092)
 
 
+def test_who_wants_no_answer_is_ended_once_it_writes_in_vain() -> None:
+    """As by Kafka: nothing else would have it look for the leader that there is by now."""
+    bench = Bench()
+    bench.send(ApiKey.PRODUCE, 7, write({"orders": [0, 1]}, acks=0))
+    body = bench.asked[0][1].body
+    assert isinstance(body, native_produce.ProduceRequest)
+    assert body.acks == native_produce.ACKS_LEADER  # what came of it is heard
+    bench.reply(native_produce.ProduceResponse(ErrorCode.NONE, (wrote(0), wrote(1))))
+    assert bench.streams.calls == []
+    bench.send(ApiKey.PRODUCE, 7, write({"orders": [0, 1]}, acks=0))
+    bench.reply(native_produce.ProduceResponse(ErrorCode.NONE, (wrote(0), wrote(1, NOT_LEADER))))
+    assert bench.streams.calls == ["close"]
+    assert bench.answers() == []
+
+
+def test_who_wants_no_answer_and_writes_to_a_topic_that_is_gone_is_ended() -> None:
+    bench = Bench()
+    bench.send(ApiKey.PRODUCE, 7, write({"nowhere": [0]}, acks=0))
+    bench.reply(native_produce.ProduceResponse(ErrorCode.NONE, ()))
+    assert bench.streams.calls == ["close"]
+
+
 @pytest.mark.parametrize(
     ("version", "told"),
     [(10, ErrorCode.INVALID_PRODUCER_EPOCH), (11, ErrorCode.TRANSACTION_ABORTABLE)],
