@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from struct import Struct
 from typing import NamedTuple
 
+from nodes.storage.disk import DiskFull
 from nodes.storage.log_files import (
     EPOCHS_NAME,
     METADATA_NAME,
@@ -79,6 +80,14 @@ class LogNotes:
     def write_epochs(self, epochs: list[EpochEntry]) -> None:
         """Write the leader epochs; never synced."""
         self._folder.write(EPOCHS_NAME, encode_epochs(epochs), durable=False)
+
+    def cut_epochs(self, epochs: list[EpochEntry]) -> None:
+        """Write what a cut has left of them; a full disk keeps nobody from that: without the file they
+        are read off the batches."""
+        try:
+            self.write_epochs(epochs)
+        except DiskFull:
+            self._folder.remove(EPOCHS_NAME)
 
     # Producers
 

@@ -277,9 +277,9 @@ class PartitionLog:
         Returns their files, renamed, for the pool to remove.  The segment that is written to stays,
         and all while one that was cleaned takes others' place.
         """
-        if self.swap.is_under_way:
-            return []
         with self._row.lock:
+            if self.swap.is_under_way:
+                return []
             return self._row.set_aside_before(self.log_start_offset)
 
     def roll_aged(self, age_max_ms: int, now_ms: int) -> None:
@@ -444,14 +444,17 @@ class PartitionLog:
         with self._row.lock:
             self._row.generation += 1
             self._row.is_closed = True
-            if not self._folder.fault and self._folder.exists:
-                self._notes.write_epochs(self.epochs)
+            try:
+                if not self._folder.fault and self._folder.exists:
+                    self._notes.write_epochs(self.epochs)
+                    for segment in self._row.all:
+                        if segment.indexes.is_dirty:
+                            segment.seal()
+                            segment.indexes.write(durable=False)
+            finally:
+                # On a full disk above all: what is removed while it is open frees nothing.
                 for segment in self._row.all:
-                    if segment.indexes.is_dirty:
-                        segment.seal()
-                        segment.indexes.write(durable=False)
-            for segment in self._row.all:
-                segment.close()
+                    segment.close()
 
     # Inside
 
@@ -513,4 +516,4 @@ class PartitionLog:
         while self.epochs and self.epochs[-1][1] >= self.log_end_offset:
             self.epochs.pop()
         if self._folder.exists:
-            self._notes.write_epochs(self.epochs)
+            self._notes.cut_epochs(self.epochs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from threading import Thread
 from typing import NamedTuple
 
 import pytest
@@ -15,6 +16,7 @@ from nodes.storage.compaction import Compaction, Dirt, dirt_of
 from nodes.storage.disk import Damaged
 from nodes.storage.log_settings import LogSettings
 from nodes.storage.partition_log import PartitionLog
+from nodes.storage.segment import Segment
 from tests.simulation.disk import SimulatedDisk
 from transport.wire.batch import CRC_FROM, HEADER_BYTES, encode_header
 from transport.wire.checksum import crc32c
@@ -427,6 +429,36 @@ def test_a_batch_of_too_many_records_is_not_opened(
     monkeypatch.setattr(cleaning, "RECORDS_OPENED_MAX", 2)
     clean(disk, log, plan_for(log))
     assert [kept.offset for kept in content(log)] == [0, 1, 2, 4, 5]
+
+
+def test_nothing_is_let_go_of_while_an_offer_is_being_made(
+    disk: SimulatedDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool offers a segment as the log's thread comes to remove those that it is made of."""
+    log = open_log(disk)
+    put(log, (b"k", b"0"), (b"k", b"1"))
+    roll(log)
+    put(log, (b"more", b""))
+    plan = plan_for(log)
+    log.start_at(Offset(2))
+    aside: list[list[str]] = []
+    remover = Thread(target=lambda: aside.append(log.set_aside()))
+    rename = Segment.rename
+
+    def rename_beside_the_remover(segment: Segment, ending: str) -> None:
+        remover.start()
+        remover.join(0.1)
+        rename(segment, ending)
+
+    (group,) = [one for one in Cleaning(disk, plan).steps() if one is not None]
+    with monkeypatch.context() as patched:
+        patched.setattr(Segment, "rename", rename_beside_the_remover)
+        assert log.swap.offer(group, log.generation)
+        remover.join()
+    assert aside == [[]]
+    assert log.swap.take_over(group, log.generation)
+    log.swap.settle(group)
+    assert log.set_aside(), "it goes now"
 
 
 def test_a_log_that_was_cut_takes_nothing_over(disk: SimulatedDisk) -> None:

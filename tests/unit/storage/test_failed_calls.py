@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nodes.storage.disk import DiskFull, File, StorageError
+from nodes.storage.log_files import EPOCHS_NAME
 from nodes.storage.log_settings import LogSettings
 from nodes.storage.partition_log import PartitionLog
 from nodes.storage.raft_log import RaftLog
@@ -114,3 +115,31 @@ def test_a_segment_that_is_let_go_under_a_sync_is_no_fault(
     assert log.sync() == 9
     data, header = batch_at(9)
     log.append((data,), header, 1)
+
+
+@pytest.mark.parametrize("end", [4, 0])
+def test_a_full_disk_keeps_no_log_from_being_cut(end: int) -> None:
+    """What cannot be written down then is a cache; what it had said before the cut is not believed."""
+    disk = SimulatedDisk()
+    log = filled(disk, 9)
+    log.write_note(log.begin_note(b""), durable=False)
+    disk.hiccups.expect(Call.RENAME, full=True)
+    log.truncate_to(Offset(end))
+    assert disk.hiccups.failures, "the disk was full"
+    assert log.recovery_point <= log.log_end_offset == end
+    assert EPOCHS_NAME not in disk.list(FOLDER)
+    data, header = batch_at(end)
+    log.append((data,), header, 1)
+    assert log.sync() == end + 1
+
+
+def test_a_full_disk_keeps_no_file_of_a_log_open(tmp_path: Path) -> None:
+    """As its topic is deleted, to make room: what is open takes its room on."""
+    log = make_log(tmp_path)
+    files = [segment.file() for segment in log.segments]
+    (tmp_path / FOLDER / f"{EPOCHS_NAME}.tmp").symlink_to("/dev/full")
+    with pytest.raises(DiskFull):
+        log.close()
+    for file in files:
+        with pytest.raises(StorageError, match="closed"):
+            file.read(0, 1)
