@@ -150,16 +150,21 @@ class CoordinationSession:
         BAD_ARGUMENTS (an operation above OPERATION_BYTES_MAX) and NOT_READ_ONLY: nothing was done.
         A refusal may come before this returns; such a submission must not simply be repeated in its callback.
         """
-        if self.state in _FINAL or self._close_ms is not None:
-            on_results(Refusal(ErrorCode.SESSION_EXPIRED, "the session has ended"), now)
+        refusal = self._refusal(operations)
+        if refusal is not None:
+            self._watches.refused(operations)
+            on_results(refusal, now)
         elif not operations:
             on_results((), now)
-        elif self.read_only and not all(map(is_read, operations)):
-            on_results(_no_writes(), now)
-        elif (refusal := self._lane.refusal(operations)) is not None:
-            on_results(refusal, now)
         else:
             self._lane.submit(operations, on_results)
+
+    def _refusal(self, operations: Sequence[Operation]) -> Refusal | None:
+        if self.state in _FINAL or self._close_ms is not None:
+            return Refusal(ErrorCode.SESSION_EXPIRED, "the session has ended")
+        if self.read_only and not all(map(is_read, operations)):
+            return _no_writes()
+        return self._lane.refusal(operations) if operations else None
 
     def watch(self, path: str, kind: str, callback: OnEvent) -> None:
         """Call ``callback`` once, at the first event after a read of ``path`` has been answered.

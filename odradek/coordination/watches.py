@@ -8,7 +8,7 @@ when its last operation is done): zxids tell the two apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
@@ -144,9 +144,10 @@ class Watches:
         # As ZooKeeper's: only an ``exists`` of no znode is set anew as such on another server, for
         # there the znode's absence would be no news to it.
         kind = DATA if good and read.kind == EXISTS else read.kind
-        armed = self._armed.setdefault((read.path, kind), [])
+        armed = self._armed.get((read.path, kind), [])
         begun = [callback for callback in read.callbacks if callback not in armed]
-        armed.extend(begun)
+        if begun:
+            self._armed[read.path, kind] = [*armed, *begun]
         return [(callback, event) for event in news for callback in begun]
 
     def abandon(self, read: WatchRead) -> None:
@@ -157,6 +158,13 @@ class Watches:
             self._reading[key] = reading
         else:
             self._reading.pop(key, None)
+
+    def refused(self, operations: Iterable[Operation]) -> None:
+        """Untie what waits for these reads, which will not be done: no other read is meant."""
+        for operation in operations:
+            read = self.begin(operation)
+            if read is not None:
+                self.abandon(read)
 
     def on_event(self, event: WatchEvent, now: Now) -> None:
         """Call the watches that this event is about, in the order they were set, each once."""
@@ -183,12 +191,21 @@ class Watches:
         return dropped
 
     def remove(self, path: str, kind: str, callback: OnEvent) -> bool:
-        """Call ``callback`` no more; True: the session needs this watch for nobody else."""
+        """Call ``callback`` no more; True: the session needs this watch for nobody else.
+
+        Nor is it called by a watch whose setting is under way.
+        """
         key = (path, kind)
-        kept = [other for other in self._armed.pop(key, ()) if other != callback]
-        if kept:
-            self._armed[key] = kept
-        return not (kept or key in self._reading or key in self._waiting)
+        needed = False
+        for read in self._reading.get(key, ()):
+            others = [other for other in read.callbacks if other != callback]
+            needed = needed or bool(others) or not read.callbacks
+            read.callbacks = others
+        for callbacks in (self._armed, self._waiting):
+            kept = [other for other in callbacks.pop(key, ()) if other != callback]
+            if kept:
+                callbacks[key] = kept
+        return not (needed or key in self._armed or key in self._waiting)
 
     def lane_ended(self) -> None:
         """The connection is gone: reads on their way will be done again, elsewhere and later."""

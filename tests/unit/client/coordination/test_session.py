@@ -27,6 +27,7 @@ from transport.wire.messages.coordination import (
     NODE_CREATED,
     NODE_DATA_CHANGED,
     NODE_DELETED,
+    AddWatch,
     Check,
     CloseSession,
     Create,
@@ -560,6 +561,49 @@ def test_an_event_of_an_earlier_watch_does_not_end_a_later_one() -> None:
     assert seen.events == [("first", NODE_DATA_CHANGED)]
     world.event(NODE_DATA_CHANGED, "/a", 6)
     assert seen.events == [("first", NODE_DATA_CHANGED), ("second", NODE_DATA_CHANGED)]
+
+
+def test_a_watch_of_a_read_that_is_refused_joins_no_later_read() -> None:
+    world = World()
+    world.opened()
+    seen = Seen(world)
+    seen.watch("refused", "/a", "data")
+    world.submit("both", GetData("/a", True), SetData("/a", bytes(OPERATION_BYTES_MAX)))
+    seen.read("later", GetData("/a", True), "data")
+    world.results(world.take(), good())
+    world.event(NODE_DATA_CHANGED, "/a", 9)
+    assert seen.events == [("later", NODE_DATA_CHANGED)]
+
+
+def test_a_lasting_watch_can_be_ended_while_it_is_set() -> None:
+    world = World()
+    world.opened()
+    told: list[str] = []
+
+    def first(_event: WatchEvent, _now: Now) -> None:
+        told.append("first")
+
+    def second(_event: WatchEvent, _now: Now) -> None:
+        told.append("second")
+
+    for callback in (first, second):
+        world.session.watch("/a", "persistent", callback)
+        world.submit("set", AddWatch("/a", recursive=False))
+    world.turn()
+    assert not world.session.unwatch("/a", "persistent", first), "the other one is set yet"
+    world.results(world.take(), good(), good())
+    world.event(NODE_DATA_CHANGED, "/a", 9)
+    assert told == ["second"]
+
+    world.session.watch("/b", "persistent", first)
+    world.submit("set", AddWatch("/b", recursive=False))
+    world.turn()
+    assert world.session.unwatch("/b", "persistent", first), "and to be removed at the coordinator"
+    world.results(world.take(), good())
+    assert world.session.unwatch("/a", "persistent", second)
+    world.sent.clear()
+    world.cut()
+    assert world.opened(zxid=9).watches == ()
 
 
 def test_a_watch_named_after_its_read_joins_it() -> None:
