@@ -169,19 +169,18 @@ def transfer(data_dir: DataDir, name: str) -> int:
 
 
 def change(data_dir: DataDir, name: str, *, votes: bool) -> int:
-    """Let a member vote, or not vote any more; returns when that is committed."""
+    """Let a member vote, or not vote any more; returns when that is committed.
+
+    Whether it is so already is the leader's to say: the member's own word may be of before the last change.
+    """
     from odradek.cluster.question import ask_one
     from transport.wire.messages.ensemble import ChangeVotersRequest, ChangeVotersResponse
 
     keys = data_dir.keys_file()
     members = members_in(data_dir)
     node = find_member(members, name)
-    words = ask_all_health(data_dir, members)
-    word = words[members.index(node)]
-    if word is not None and bool(word.figures.get("raft_voter")) == votes:
-        print(f"{name} {'votes' if votes else 'observes'} already")
-        return 0
-    if not votes and leader_of(members, words) == name and transfer(data_dir, "") != 0:
+    leads = leader_of(members, ask_all_health(data_dir, members)) == name
+    if not votes and leads and transfer(data_dir, "") != 0:
         return FAILED
     order = ChangeVotersRequest(data_dir.key(), node.id, votes)
     until_s = time.monotonic() + SETTLE_MAX_S
@@ -199,6 +198,9 @@ def change(data_dir: DataDir, name: str, *, votes: bool) -> int:
         time.sleep(0.1)  # A new leader, or a member that is still catching up.
     if not isinstance(answer, ChangeVotersResponse) or answer.error:
         return _fail(f"{name} is not {'added' if votes else 'removed'}: {_why(answer)}")
+    if answer.text:
+        print(f"{name} {'votes' if votes else 'observes'} already")
+        return 0
     voters = ", ".join(member.name for member in members if member.id in answer.voters)
     print(f"{name} {'votes' if votes else 'observes'} now; the voters are {voters}")
     return 0

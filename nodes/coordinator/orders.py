@@ -29,6 +29,7 @@ WAITING_MAX = 64
 """Orders at one time; people give few."""
 TRANSFER_MAX_MS = 1_000
 CHANGE_MAX_MS = 5_000
+ALREADY = "it is so already"
 
 _FORBIDDEN = int(ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
 
@@ -71,7 +72,11 @@ class Orders:
         quorum.step(TransferLeadership(None if body.to == NO_NODE else body.to), now)
 
     def on_change(self, request: Request, now: Now) -> None:
-        """Let one more member vote, or one less; answered when that is committed."""
+        """Let one more member vote, or one less; answered when that is committed.
+
+        At once, with a text that says so, where it is as ordered: whoever gives the order may have an
+        older word of it, and the member itself as well.
+        """
         body = cast("ChangeVotersRequest", request.envelope.body)
         quorum = self._quorum
         error, text = ErrorCode.INVALID_REQUEST, ""
@@ -81,17 +86,27 @@ class Orders:
             error = ErrorCode.NOT_RAFT_LEADER
         elif len(self._changes) >= WAITING_MAX:
             error = ErrorCode.OVERLOADED
+        elif self._is_so(body, now):
+            error, text = ErrorCode.NONE, ALREADY
         elif body.node == self._context.id and not body.votes:
             text = "it leads: hand over first"
         else:
             voters = {*quorum.voters, body.node} if body.votes else {*quorum.voters} - {body.node}
             text = quorum.change_voters(tuple(sorted(voters)), now)
             error = ErrorCode.INVALID_REQUEST if text else ErrorCode.NONE
-        if error is not ErrorCode.NONE:
-            self._context.reply(request, ChangeVotersResponse(int(error), text, quorum.leader))
+        if error is not ErrorCode.NONE or text:
+            told = () if error else quorum.voters
+            answer = ChangeVotersResponse(int(error), text, quorum.leader, told)
+            self._context.reply(request, answer)
             return
         self._changes.append(request)
         self._context.timers.after(now, CHANGE_MAX_MS, partial(self._change_too_slow, request))
+
+    def _is_so(self, body: ChangeVotersRequest, now: Now) -> bool:
+        quorum = self._quorum
+        known = any(node.id == body.node for node in self._context.config.quorum_members())
+        so = (body.node in quorum.voters) == body.votes and quorum.voters_committed
+        return so and known and quorum.hears_leader(now)
 
     def _change_too_slow(self, request: Request, _: Now) -> None:
         if request in self._changes:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import coordinators
+from supervisor import coordinators, ensemble
 from supervisor.data_dir import Cluster, DataDir
 from supervisor.settings import new_cluster_id
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import HealthResponse, NodeEndpoints
+from transport.wire.messages.ensemble import ChangeVotersRequest, ChangeVotersResponse
 from transport.wire.messages.supervision import AddNodeRequest, AddNodeResponse
 
 ADDED = NodeName("coordinator-4")
@@ -96,3 +97,26 @@ def test_where_everybody_votes_one_more_is_started(cast: Cast, said: HealthRespo
 def test_who_is_named_is_asked_for_nothing_first(cast: Cast) -> None:
     assert coordinators.add(cast.data_dir, "coordinator-2") == 0
     assert (cast.begun, cast.voting) == (0, ["coordinator-2"])
+
+
+@pytest.mark.parametrize("text", ["", "it is so already"])
+def test_whether_somebody_votes_is_the_leaders_to_say_and_not_its_own(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    """Who was just let vote may not have heard of it: ended for good, it would be missed as a voter."""
+
+    def health(_: DataDir, members: list[NodeEndpoints]) -> list[HealthResponse | None]:
+        leads = HealthResponse(0, members[0].name, Incarnation(1), "ready", True, False)
+        return [leads, *(word(raft_voter=0) for _ in members[1:])]
+
+    orders: list[ChangeVotersRequest] = []
+
+    def ask_one(_door: str, body: ChangeVotersRequest, **_: object) -> ChangeVotersResponse:
+        orders.append(body)
+        return ChangeVotersResponse(0, text, NodeId(1), (NodeId(1),))
+
+    monkeypatch.setattr(ensemble, "ask_all_health", health)
+    monkeypatch.setattr("odradek.cluster.question.ask_one", ask_one)
+    assert ensemble.change(cast.data_dir, ADDED, votes=False) == 0
+    assert [order.votes for order in orders] == [False]
+    assert ("observes already" in capsys.readouterr().out) == bool(text)
