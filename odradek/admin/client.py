@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from odradek.admin.acls import AclBinding, AclFilter, bindings_of, filters_of
 from odradek.admin.configs import (
@@ -13,19 +13,15 @@ from odradek.admin.configs import (
     ConfigResource,
     ConfigResourceType,
     ConfigSource,
-    as_text,
     resources_of,
 )
 from odradek.admin.directories import FutureLog, LogDirDescription
-from odradek.admin.engine import (
-    AdminEngine,
-    ClusterDescription,
-    PartitionDescription,
-    TopicDescription,
-)
+from odradek.admin.engine import AdminEngine, ClusterDescription
 from odradek.admin.group_administration import GroupAdministration
+from odradek.admin.new_topics import NewPartitions, NewTopic, topics_to_make
 from odradek.admin.partitions import OngoingReassignment
 from odradek.admin.quotas import QuotaEntity, quotas_of
+from odradek.admin.topic_descriptions import PartitionDescription, TopicDescription
 from odradek.admin.transaction_administration import TransactionAdministration
 from odradek.admin.users import (
     ScramCredentialInfo,
@@ -43,7 +39,6 @@ from odradek.arguments import (
     partition_of,
     partitions_of,
     texts_of,
-    topic_name,
     topic_names,
     wait_ms,
 )
@@ -52,8 +47,7 @@ from odradek.cluster.engine import Engine, settle
 from odradek.errors import OdradekError
 from odradek.settings import INT_MAX, Bounds, check_number, check_text
 from transport.kernel import Now
-from transport.wire.ids import NodeId, TopicPartition
-from transport.wire.messages import topics as wire
+from transport.wire.ids import TopicPartition
 
 __all__ = [
     "AclBinding",
@@ -81,65 +75,10 @@ __all__ = [
 ]
 
 TIMEOUT_MS = 30_000
-COUNTS = Bounds(-1, INT_MAX)
-"""−1: as many as the cluster makes by default."""
 OFFSETS_TO_DELETE = Bounds(-1, OFFSETS.high)
 """−1: all that is committed."""
 TIMEOUTS_MS = Bounds(0, INT_MAX)
 T = TypeVar("T")
-
-
-class NewTopic(NamedTuple):
-    """A topic to be made. −1: the cluster's default. ``topic_configs`` as Kafka's topic configs.
-
-    ``replica_assignments`` (partition number → broker ids, the preferred leader first) stands in
-    the place of the two numbers.
-    """
-
-    name: str
-    num_partitions: int = -1
-    replication_factor: int = -1
-    replica_assignments: Mapping[int, Sequence[int]] | None = None
-    topic_configs: Mapping[str, object] | None = None
-
-    def on_the_wire(self) -> wire.NewTopic:
-        """Return it as it is asked for; a config's value is sent as text, booleans in lower case."""
-        topic_name(self.name)
-        check_number(f"num_partitions of {self.name!r}", self.num_partitions, COUNTS)
-        check_number(f"replication_factor of {self.name!r}", self.replication_factor, COUNTS)
-        given = mapping_of(self.topic_configs or {}).items()
-        texts_of(f"topic_configs of {self.name!r}", [name for name, _ in given])
-        configs = {name: as_text(value) for name, value in given}
-        placed = mapping_of(self.replica_assignments or {})
-        if sorted(placed) != list(range(len(placed))):
-            raise ValueError(
-                f"replica_assignments of {self.name!r} must name partitions 0 to n − 1, each once"
-            )
-        return wire.NewTopic(
-            self.name,
-            self.num_partitions,
-            self.replication_factor,
-            configs,
-            _assignments(placed[number] for number in range(len(placed))),
-        )
-
-
-class NewPartitions(NamedTuple):
-    """A topic is to have ``total_count`` partitions; ``new_assignments``: who gets the new ones."""
-
-    total_count: int
-    new_assignments: Sequence[Sequence[int]] | None = None
-
-    def on_the_wire(self, topic: str) -> wire.NewPartitions:
-        """Return it as it is asked for."""
-        check_number(f"total_count of {topic_name(topic)!r}", self.total_count, COUNTS)
-        return wire.NewPartitions(topic, self.total_count, _assignments(self.new_assignments or ()))
-
-
-def _assignments(placed: Iterable[Sequence[int]]) -> tuple[wire.Assignment, ...]:
-    return tuple(
-        tuple(NodeId(node) for node in brokers_of("assignments", replicas)) for replicas in placed
-    )
 
 
 class AdminClient(GroupAdministration, TransactionAdministration):
@@ -517,10 +456,3 @@ class AdminClient(GroupAdministration, TransactionAdministration):
             ask(settle(future), now)
 
         return self._engine.wait(self._engine.ask(begin))
-
-
-def topics_to_make(given: Iterable[NewTopic | str]) -> list[NewTopic]:
-    """Return the topics; a bare name has the cluster's defaults. TypeError for a single one."""
-    if isinstance(given, str | NewTopic):
-        raise TypeError(f"a list of topics is needed; write [{given!r}]")
-    return [one if isinstance(one, NewTopic) else NewTopic(topic_name(one)) for one in given]

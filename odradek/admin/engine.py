@@ -1,13 +1,13 @@
-"""Administration as a program: creates, deletes and describes topics, describes the cluster.
+"""Administration as a program: creates and deletes topics, waits for them, describes the cluster.
 
 The blocking and the asyncio admin client are thin facades over it.  Owns the waiting until a new
-topic can be used.  It must not know of threads.
+topic can be used; how topics are described is for ``topic_descriptions`` to say.  It must not know of
+threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from odradek.admin.acls import AclAdmin
@@ -19,6 +19,13 @@ from odradek.admin.pieces import change_in_pieces, gather_in_pieces
 from odradek.admin.questions import BrokerQuestions
 from odradek.admin.quotas import QuotaAdmin
 from odradek.admin.records import RecordAdmin
+from odradek.admin.topic_descriptions import (
+    LOOK_PAUSE_MS,
+    OnTopics,
+    TopicDescriber,
+    TopicDescription,
+    metadata_told,
+)
 from odradek.admin.transactions import TransactionAdmin
 from odradek.admin.users import UserAdmin
 from odradek.cluster.client_program import ClientProgram
@@ -30,16 +37,12 @@ from odradek.errors import (
     TopicAlreadyExistsError,
     topic_error,
 )
-from transport.driver.ports import LinkId
 from transport.kernel import Now
-from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import NodeId, TopicId
-from transport.wire.messages import Message, Refusal
+from transport.wire.errors import ErrorCode
+from transport.wire.messages import Message
 from transport.wire.messages.metadata import (
     BrokerInfo,
     MetadataRequest,
-    MetadataResponse,
-    PartitionInfo,
 )
 from transport.wire.messages.topics import (
     CreatePartitionsRequest,
@@ -48,48 +51,12 @@ from transport.wire.messages.topics import (
     CreateTopicsResponse,
     DeleteTopicsRequest,
     DeleteTopicsResponse,
-    DescribedPartition,
-    DescribeTopicsRequest,
-    DescribeTopicsResponse,
     NewPartitions,
     NewTopic,
     TopicOutcome,
 )
 
-LOOK_PAUSE_MS = 20
-"""Between two looks at a topic that is coming to be: about what an election takes."""
-UNKNOWN_TIME_MS = 500
-"""For a broker that is behind to hear of a topic that another one knows already."""
-LEADER_TIMEOUT_MS = 2_000
-"""For a leader to describe its partitions; it answers from memory."""
-
-
-class PartitionDescription(NamedTuple):
-    """One partition, as its leader says; offsets are −1 and the leader is None where there is none."""
-
-    partition: int
-    leader: int | None
-    leader_epoch: int
-    replicas: tuple[int, ...]
-    isr: tuple[int, ...]
-    high_watermark: int
-    log_end_offset: int
-    replica_ends: Mapping[int, int] = {}
-    """Where the logs of the other replicas end, as far as they have told; −1: not yet."""
-
-    @property
-    def complete(self) -> bool:
-        """True when its leader answers for it and every replica is in sync."""
-        return self.high_watermark >= 0 and set(self.isr) == set(self.replicas)
-
-
-class TopicDescription(NamedTuple):
-    """One topic; its partitions by number."""
-
-    name: str
-    topic_id: bytes
-    configs: dict[str, str]
-    partitions: tuple[PartitionDescription, ...]
+__all__ = ["AdminEngine", "ClusterDescription", "TopicDescription"]
 
 
 class ClusterDescription(NamedTuple):
@@ -100,18 +67,7 @@ class ClusterDescription(NamedTuple):
     brokers: tuple[BrokerInfo, ...]
 
 
-OnTopics = Callable[[list[TopicDescription] | OdradekError, Now], None]
 OnDone = Callable[[OdradekError | None, Now], None]
-
-
-@dataclass(slots=True)
-class _Description:
-    """A description under way: waits for every leader's answer."""
-
-    told: MetadataResponse
-    on_done: OnTopics
-    parts: dict[tuple[TopicId, int], DescribedPartition] = field(default_factory=dict)
-    missing: int = 0
 
 
 class AdminEngine(ClientProgram):
@@ -129,6 +85,7 @@ class AdminEngine(ClientProgram):
         self.groups = GroupAdmin(self, self.questions)
         self.transactions = TransactionAdmin(self.questions)
         self.directories = DirectoryAdmin(self.questions)
+        self._describer = TopicDescriber(self)
 
     def begin(self, now: Now) -> None:
         """Take the ports."""
@@ -275,7 +232,7 @@ class AdminEngine(ClientProgram):
         """Tell the names of all topics, sorted; with those that the cluster keeps for itself, or not."""
 
         def told(body: Message, now: Now) -> None:
-            metadata = _metadata(body)
+            metadata = metadata_told(body)
             if isinstance(metadata, OdradekError):
                 on_done(metadata, now)
             else:
@@ -300,40 +257,13 @@ class AdminEngine(ClientProgram):
         deadline_ms = now.mono_ms + timeout_ms
         if names is None:
             everything = MetadataRequest(None, include_internal=include_internal)
-            self._describe_topics(everything, deadline_ms, on_done, now)
+            self._describer.describe(everything, deadline_ms, on_done, now)
             return
 
         def describe(some: Sequence[str], on_told: OnTopics, now: Now) -> None:
-            self._describe_topics(MetadataRequest(tuple(some)), deadline_ms, on_told, now)
+            self._describer.describe(MetadataRequest(tuple(some)), deadline_ms, on_told, now)
 
         gather_in_pieces(list(dict.fromkeys(names)), describe, on_done, now)
-
-    def _describe_topics(
-        self, request: MetadataRequest, deadline_ms: int, on_done: OnTopics, now: Now
-    ) -> None:
-        timeout_ms = max(1, deadline_ms - now.mono_ms)
-        unknown_until_ms = now.mono_ms + min(timeout_ms, UNKNOWN_TIME_MS)
-
-        def told(body: Message, now: Now) -> None:
-            metadata = _metadata(body)
-            if isinstance(metadata, OdradekError):
-                on_done(metadata, now)
-                return
-            for topic in metadata.topics:
-                if topic.error == ErrorCode.NONE:
-                    continue
-                meant = meaning(topic.error)
-                if meant.retriable and now.mono_ms < unknown_until_ms:
-                    self.timers.after(now, LOOK_PAUSE_MS, ask)
-                else:
-                    on_done(topic_error(topic.name, topic.error, topic.text), now)
-                return
-            self._ask_leaders(_Description(metadata, on_done), now)
-
-        def ask(now: Now) -> None:
-            self.errands.ask(request, told, now, timeout_ms=timeout_ms)
-
-        ask(now)
 
     def describe_cluster(
         self,
@@ -344,7 +274,7 @@ class AdminEngine(ClientProgram):
         """Tell the brokers and the controller."""
 
         def told(body: Message, now: Now) -> None:
-            metadata = _metadata(body)
+            metadata = metadata_told(body)
             if isinstance(metadata, OdradekError):
                 on_done(metadata, now)
                 return
@@ -378,81 +308,9 @@ class AdminEngine(ClientProgram):
 
         look(now)
 
-    def _ask_leaders(self, description: _Description, now: Now) -> None:
-        by_leader: dict[NodeId, dict[TopicId, None]] = {}
-        for topic in description.told.topics:
-            for part in topic.partitions:
-                if part.leader >= 0:
-                    by_leader.setdefault(part.leader, {})[topic.topic_id] = None
-        brokers = {broker.id: broker for broker in description.told.brokers}
-        asked = {node: ids for node, ids in by_leader.items() if node in brokers}
-        description.missing = len(asked)
-        if not asked:
-            self._finish_description(description, now)
-        for node in sorted(asked):
-            link = self.view.links.open(brokers[node].clients)
-            self._ask_leader(description, link, DescribeTopicsRequest(tuple(asked[node])), now)
-
-    def _ask_leader(
-        self, description: _Description, link: LinkId, request: DescribeTopicsRequest, now: Now
-    ) -> None:
-        give_up_ms = now.mono_ms + LEADER_TIMEOUT_MS
-
-        def answered(body: Message, _payload: object, now: Now) -> None:
-            if isinstance(body, DescribeTopicsResponse):
-                for part in body.partitions:
-                    if part.error == ErrorCode.NONE:
-                        description.parts[part.topic_id, part.partition] = part
-            description.missing -= 1
-            if description.missing == 0:
-                self._finish_description(description, now)
-
-        def ask(now: Now) -> None:
-            left_ms = give_up_ms - now.mono_ms
-            if left_ms <= 0:
-                answered(Refusal(ErrorCode.REQUEST_TIMED_OUT), (), now)
-            elif not self.calls.request(link, request, answered, now, timeout_ms=left_ms):
-                self.timers.after(now, LOOK_PAUSE_MS, ask)  # a link that is still connecting
-
-        ask(now)
-
-    def _finish_description(self, description: _Description, now: Now) -> None:
-        topics = [
-            TopicDescription(
-                topic.name,
-                topic.topic_id,
-                topic.configs,
-                tuple(
-                    _describe(part, description.parts.get((topic.topic_id, part.partition)))
-                    for part in sorted(topic.partitions, key=lambda part: part.partition)
-                ),
-            )
-            for topic in description.told.topics
-        ]
-        description.on_done(topics, now)
-
 
 def _partition_counts(topics: Sequence[TopicDescription]) -> dict[str, int]:
     return {topic.name: len(topic.partitions) for topic in topics}
-
-
-def _describe(known: PartitionInfo, told: DescribedPartition | None) -> PartitionDescription:
-    """Put together what the metadata and the leader say: the newer epoch wins."""
-    if told is not None and told.leader_epoch >= known.leader_epoch:
-        return PartitionDescription(
-            known.partition,
-            int(told.leader),
-            told.leader_epoch,
-            known.replicas,
-            told.isr,
-            told.high_watermark,
-            told.log_end_offset,
-            {int(node): int(end) for node, end in told.replica_ends.items()},
-        )
-    leader = None if known.leader < 0 else int(known.leader)
-    return PartitionDescription(
-        known.partition, leader, known.leader_epoch, known.replicas, known.isr, -1, -1
-    )
 
 
 def _incomplete(topics: list[TopicDescription] | OdradekError) -> str | None:
@@ -468,12 +326,6 @@ def _incomplete(topics: list[TopicDescription] | OdradekError) -> str | None:
                     return f"{topic.name}-{part.partition} had no leader that answers"
                 return f"{topic.name}-{part.partition} had ISR {part.isr} of {part.replicas}"
     return None
-
-
-def _metadata(body: Message) -> MetadataResponse | OdradekError:
-    if isinstance(body, MetadataResponse) and body.error == ErrorCode.NONE:
-        return body
-    return failure_of(body)
 
 
 def _first_error(body: Message, outcomes: Sequence[TopicOutcome] | None) -> OdradekError | None:

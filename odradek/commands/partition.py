@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from odradek.admin.client import AdminClient
-from odradek.admin.engine import PartitionDescription
+from odradek.admin.topic_descriptions import PartitionDescription
 from odradek.commands.administration import mount
 from odradek.commands.counting import counted
 from odradek.commands.reassigning import add_going, agreed, carry_out, placed_now, show

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from odradek.admin.directories import FutureLog, LogDirDescription
-from odradek.admin.engine import PartitionDescription, TopicDescription
 from odradek.admin.partitions import OngoingReassignment
+from odradek.admin.topic_descriptions import PartitionDescription, TopicDescription
 from odradek.admin.transactions import TransactionDescription
 from odradek.commands import (
     bench,

@@ -16,7 +16,7 @@ from odradek.admin.configs import (
     ConfigResourceType,
     ConfigSource,
 )
-from odradek.admin.engine import PartitionDescription, TopicDescription
+from odradek.admin.topic_descriptions import PartitionDescription, TopicDescription
 from odradek.commands import broker, config, consume, partition, produce, topic, transaction
 from odradek.commands.arguments import guarded
 from odradek.consumer.offset_reset import duration_ms
