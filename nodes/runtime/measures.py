@@ -102,7 +102,7 @@ def loop_measures(loop: Loop) -> Iterator[Measure]:
     doors = loop.routers.items()
     yield Measure(
         "connections",
-        "Peers connected now.",
+        "Connections now, also of those that have said nothing.",
         {(("door", door.value),): router.connections for door, router in doors},
     )
     yield Measure(

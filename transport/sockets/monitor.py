@@ -11,18 +11,23 @@ import zmq
 class Change(Enum):
     """What became of one connection."""
 
+    ACCEPTED = "accepted"
+    """Somebody has connected to us; nothing was said yet."""
     UP = "up"
+    """It speaks ZeroMQ, and is who it has to be."""
     DOWN = "down"
+    """Whether it was ever up or not."""
     REFUSED = "refused"
     """A connection could not be accepted: out of descriptors."""
 
 
 _CHANGES: dict[int, Change] = {
+    zmq.EVENT_ACCEPTED: Change.ACCEPTED,
     zmq.EVENT_HANDSHAKE_SUCCEEDED: Change.UP,
     zmq.EVENT_DISCONNECTED: Change.DOWN,
     zmq.EVENT_ACCEPT_FAILED: Change.REFUSED,
 }
-_MASK = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_ACCEPT_FAILED
+_MASK = sum(_CHANGES)
 
 
 class Monitor:
@@ -33,8 +38,8 @@ class Monitor:
         self.socket: zmq.Socket[bytes] = watched.get_monitor_socket(_MASK)
 
     def changes(self) -> list[tuple[Change, int]]:
-        """Return what has happened since the last call, in order; of a connection that is down with
-        the descriptor that it had."""
+        """Return what has happened since the last call, in order; of a connection that was accepted,
+        or is down, with its descriptor."""
         seen: list[tuple[Change, int]] = []
         while True:
             try:

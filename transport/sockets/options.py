@@ -13,6 +13,7 @@ ZeroMQ as it really behaves, each measured before it was written down here and e
 
 from __future__ import annotations
 
+import socket as socket_module
 from collections.abc import Sequence
 
 import zmq
@@ -70,6 +71,24 @@ def bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
         socket.close(linger=0)
         raise PortInUse(endpoint, error.strerror or str(error)) from None
     return str(socket.get_string(zmq.LAST_ENDPOINT)).rstrip("\0")
+
+
+def hang_up(descriptor: int) -> None:
+    """End a connection that libzmq holds by this descriptor; libzmq hears of it as of any other end.
+
+    Should it have closed it in this very moment, nothing happens, or what has its number by now ends
+    and is connected anew.
+    """
+    try:
+        connection = socket_module.socket(fileno=descriptor)
+    except OSError:
+        return  # closed, or no socket any more
+    try:
+        connection.shutdown(socket_module.SHUT_RDWR)
+    except OSError:
+        pass  # its other end was faster
+    finally:
+        connection.detach()  # to close it is for libzmq
 
 
 def receive(socket: zmq.Socket[bytes]) -> list[bytes] | None:

@@ -15,7 +15,15 @@ import zmq
 
 from transport.sockets.curve import CLIENTS_DOMAIN, Guard, secure_door
 from transport.sockets.monitor import Change, Monitor
-from transport.sockets.options import Buffer, bind, prepare, receive_first, receive_rest, send
+from transport.sockets.options import (
+    Buffer,
+    bind,
+    hang_up,
+    prepare,
+    receive_first,
+    receive_rest,
+    send,
+)
 
 UNREAD_BYTES_MAX = 64 * 1024 * 1024
 """Answers sent to one connection that it has not yet said to have read."""
@@ -63,9 +71,9 @@ class RouterSocket:
         secure_door(self.socket, guard, domain)
         self.endpoint = bind(self.socket, endpoint)
         self.monitor = Monitor(self.socket)
-        self._connections = 0
+        self._connections: set[int] = set()
+        """By descriptor: those that never say a word take one, too."""
         self._connections_max = connections_max
-        self._open = True
         self._peers: OrderedDict[bytes, _Peer] = OrderedDict()
         self._routes: dict[int, bytes] = {}
         """Who has a descriptor: what is said of one that is closed is about that one."""
@@ -76,8 +84,8 @@ class RouterSocket:
 
     @property
     def connections(self) -> int:
-        """How many peers are connected now."""
-        return self._connections
+        """How many are connected now, whoever they are."""
+        return len(self._connections)
 
     def unread_bytes(self) -> int:
         """Return the answers sent that their receivers have not yet said to have read."""
@@ -141,25 +149,26 @@ class RouterSocket:
         return True
 
     def watch_connections(self) -> None:
-        """Count connections; at the limit stop listening until some have gone.
+        """Count connections; hang up on whoever comes beyond the limit.
 
-        Past the descriptor limit libzmq would spin on ``accept``: refusing early is the cure.
+        Past the descriptor limit libzmq would spin on ``accept``: refusing early is the cure.  To
+        unbind is none: that ends every connection the door has, and tells of no end.
         """
+        beyond: list[int] = []
         for change, descriptor in self.monitor.changes():
-            if change is Change.UP:
-                self._connections += 1
+            if change is Change.ACCEPTED:
+                self._connections.add(descriptor)
+                if len(self._connections) > self._connections_max:
+                    beyond.append(descriptor)
             elif change is Change.DOWN:
-                self._connections = max(0, self._connections - 1)
+                self._connections.discard(descriptor)
                 self._forget(self._routes.get(descriptor, b""))
-            else:
+            elif change is Change.REFUSED:
                 self.connections_refused += 1
-        if self._open and self._connections >= self._connections_max:
-            self.socket.unbind(self.endpoint)
-            self._open = False
-            self.connections_refused += 1
-        elif not self._open and self._connections <= self._connections_max * 9 // 10:
-            bind(self.socket, self.endpoint)
-            self._open = True
+        for descriptor in beyond:
+            if descriptor in self._connections:
+                self.connections_refused += 1
+                hang_up(descriptor)
 
     def close(self) -> None:
         """Close; answers still queued have ``LINGER_MS`` to leave."""
