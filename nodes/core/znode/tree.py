@@ -24,7 +24,17 @@ from nodes.core.znode.reserved import (
     limited_path,
 )
 from transport.wire.ids import SessionId, Zxid
-from transport.wire.messages.coordination import Acl, Stat
+from transport.wire.messages.coordination import ANY_VERSION, Acl, Stat
+
+VERSION_MAX = 2**31 - 1
+"""Versions are of 32 bits to ZooKeeper's clients, and begin anew from the other end, as there."""
+
+
+def next_version(version: int) -> int:
+    """Return the version after this one; never −1, which stands for any."""
+    if version >= VERSION_MAX:
+        return -VERSION_MAX - 1
+    return 0 if version == ANY_VERSION - 1 else version + 1
 
 
 class Znode(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -57,7 +67,7 @@ class Znode(msgspec.Struct, frozen=True, array_like=True, gc=False):
             self.ctime,
             self.mtime,
             self.version,
-            self.cversion + 1,
+            next_version(self.cversion),
             self.aversion,
             self.owner,
             self.creates + created,
@@ -73,7 +83,7 @@ class Znode(msgspec.Struct, frozen=True, array_like=True, gc=False):
             self.pzxid,
             self.ctime,
             wall_ms,
-            self.version + 1,
+            next_version(self.version),
             self.cversion,
             self.aversion,
             self.owner,
@@ -96,7 +106,7 @@ class Znode(msgspec.Struct, frozen=True, array_like=True, gc=False):
             self.mtime,
             self.version,
             self.cversion,
-            self.aversion + 1,
+            next_version(self.aversion),
             self.owner,
             self.creates,
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.core.znode.core import ZnodeCore
 from nodes.core.znode.watch import TreeChange
+from transport.gateway.zookeeper.answers import encode_stat
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import RequestId, SessionId, Zxid
 from transport.wire.messages.coordination import (
@@ -30,6 +32,7 @@ from transport.wire.messages.coordination import (
     Refused,
     Result,
     SessionOperation,
+    SetAcl,
     SetData,
     Stat,
     Sync,
@@ -37,6 +40,7 @@ from transport.wire.messages.coordination import (
 
 E = ErrorCode
 ONE = SessionId(1)
+ALL = (Acl(31, "world", "anyone"),)
 
 
 class Machine:
@@ -281,3 +285,25 @@ def test_reads_of_what_is_not_there(machine: Machine, question: Any) -> None:
 
 def test_sync_of_a_bad_path(machine: Machine) -> None:
     assert machine.core.read(Sync("nowhere")).error == E.BAD_ARGUMENTS
+
+
+def test_versions_stay_within_the_32_bits_that_clients_have_for_them(machine: Machine) -> None:
+    """A counter, or a queue's parent, comes there in some days of thousands of changes a second."""
+    machine.write(Create("/a"))
+    most = 2**31 - 1
+    znode = replace(machine.core.tree.znodes["/a"], version=most, cversion=most, aversion=most)
+    machine.core.tree.replace("/a", znode)
+    assert (
+        machine.errors(SetData("/a", b"", most), Create("/a/b"), SetAcl("/a", ALL, most)) == [0] * 3
+    )
+    stat = machine.stat("/a")
+    assert (stat.version, stat.cversion, stat.aversion) == (-most - 1,) * 3
+    assert len(encode_stat(stat)) == 68
+    assert machine.errors(SetData("/a", b"", -most - 1)) == [0]
+
+
+def test_no_version_is_the_number_that_stands_for_any(machine: Machine) -> None:
+    machine.write(Create("/a"))
+    machine.core.tree.replace("/a", replace(machine.core.tree.znodes["/a"], version=-2))
+    assert machine.errors(SetData("/a", b"", -2)) == [0]
+    assert machine.stat("/a").version == 0
