@@ -154,6 +154,13 @@ class TimeIndex:
             return NO_TIMESTAMP_MS, self._base_offset
         return self._timestamps[-1], Offset(self._base_offset + self._offsets[-1])
 
+    def newest_before(self, end_offset: Offset) -> tuple[int, Offset]:
+        """Return the last entry before ``end_offset``, or (−1, base offset)."""
+        entry = bisect_left(self._offsets, end_offset - self._base_offset) - 1
+        if entry < 0:
+            return NO_TIMESTAMP_MS, self._base_offset
+        return self._timestamps[entry], Offset(self._base_offset + self._offsets[entry])
+
     def truncate(self, end_offset: Offset) -> None:
         """Forget what speaks of ``end_offset`` or later."""
         keep = bisect_left(self._offsets, end_offset - self._base_offset)

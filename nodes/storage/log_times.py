@@ -6,8 +6,10 @@ Opens a batch only to find the record within it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, takewhile
 from typing import NamedTuple
 
+from nodes.storage.index import NO_TIMESTAMP_MS
 from nodes.storage.segment import Segment
 from transport.wire.batch import BatchHeader, RecordError
 from transport.wire.batch_reader import decode_rows
@@ -52,14 +54,23 @@ def newest(segments: Sequence[Segment], start: Offset, up_to: Offset) -> TimedOf
         newest_ms, _ = segment.newest()
         cut = segment.next_offset > up_to or segment.base_offset < start
         if cut and newest_ms > best:
-            within = (
-                _newest_ms(segment, at, header, start)
-                for at, header in segment.headers(segment.position_of(start))
-                if header.next_offset <= up_to
-            )
-            newest_ms = max(within, default=-1)
+            newest_ms = _newest_within(segment, start, up_to)
         best = max(best, newest_ms)
     return first_not_older(segments, best, start, up_to) if best >= 0 else None
+
+
+def _newest_within(segment: Segment, start: Offset, up_to: Offset) -> int:
+    """Return the largest timestamp of the records in that range of a segment.
+
+    By its indexes, but for what stands between two entries: it may hold millions of batches.
+    """
+    known_ms, offset, position = segment.newest_before(up_to)
+    of_known = segment.locate(offset)
+    if of_known is None or of_known[1].base_offset < start:
+        known_ms, position = NO_TIMESTAMP_MS, segment.position_of(start)
+    rest = takewhile(lambda found: found[1].next_offset <= up_to, segment.headers(position))
+    within = (_newest_ms(segment, at, header, start) for at, header in rest)
+    return max(chain((known_ms,), within))
 
 
 def _newest_ms(segment: Segment, position: int, header: BatchHeader, start: Offset) -> int:

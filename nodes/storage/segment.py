@@ -302,6 +302,12 @@ class Segment:
         self._load_indexes()
         return self.indexes.newest()
 
+    def newest_before(self, offset: Offset) -> tuple[int, Offset, int]:
+        """Return (largest timestamp, last offset of a batch that has it) of what ends before ``offset``,
+        as far as the indexes tell, and the position from which on they do not; −1 when they name none."""
+        self._load_indexes()
+        return *self.indexes.newest_before(offset), self.indexes.position_of(Offset(offset - 1))
+
     def age_from_ms(self, now_ms: int) -> int:
         """Return the wall time from which its age counts: its newest record's, or its beginning.
 

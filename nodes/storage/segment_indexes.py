@@ -159,6 +159,11 @@ class SegmentIndexes:
         known = self._max_timestamp_ms, self._max_timestamp_offset
         return max(known, self._times.newest(), key=lambda entry: entry[0])
 
+    def newest_before(self, offset: Offset) -> tuple[int, Offset]:
+        """Return the same of the last entry that speaks of nothing at or after ``offset``."""
+        assert self._times is not None
+        return self._times.newest_before(offset)
+
     # The files
 
     def write(self, *, durable: bool) -> None:

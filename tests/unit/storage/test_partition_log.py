@@ -300,6 +300,55 @@ def test_records_are_found_by_time(tmp_path: Path, seed: int) -> None:
     assert (newest.timestamp_ms, newest.offset) == next(r for r in records if r[0] == largest)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_newest_of_what_is_committed_is_found(tmp_path: Path, seed: int) -> None:
+    """Whatever of a segment is not committed, or was deleted; times go to and fro."""
+    random = Random(seed)
+    settings = LogSettings(segment_bytes=random.choice((1500, 1 << 20)), index_interval_bytes=100)
+    log = open_log(tmp_path, settings)
+    batches = [
+        put(log, batch_at(5 * number, random.randint(1, 5), timestamp_ms=random.randrange(60)))
+        for number in range(60)
+    ]
+    if seed % 2:
+        log.close()
+        log = open_log(tmp_path, settings, clean=seed % 4 == 1)
+    records = [
+        (made.header.base_timestamp_ms + number, made.header.base_offset + number)
+        for made in batches
+        for number in range(made.header.record_count)
+    ]
+    for _ in range(60):
+        log.start_at(Offset(random.randrange(log.log_start_offset, log.log_start_offset + 6)))
+        whole = [made.header.next_offset for made in batches]
+        up_to = random.choice([end for end in whole if end > log.log_start_offset])
+        within = [r for r in records if log.log_start_offset <= r[1] < up_to]
+        largest = max((timestamp_ms for timestamp_ms, _ in within), default=-1)
+        expected = next((r for r in within if r[0] == largest), None)
+        found = log.max_timestamp(Offset(up_to))
+        assert (found and (found.timestamp_ms, found.offset)) == expected
+
+
+def test_finding_the_newest_of_what_is_committed_reads_no_whole_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the segment that is written to, the end is seldom committed."""
+    log = open_log(tmp_path, LogSettings(index_interval_bytes=200))
+    for offset in range(200):
+        put(log, batch_at(offset, timestamp_ms=offset))
+    walked, headers = 0, Segment.headers
+
+    def counted(segment: Segment, *where: int) -> Iterator[tuple[int, BatchHeader]]:
+        nonlocal walked
+        for found in headers(segment, *where):
+            walked += 1
+            yield found
+
+    monkeypatch.setattr(Segment, "headers", counted)
+    assert log.max_timestamp(Offset(199)) == (198, 198, 0)
+    assert walked < 20
+
+
 def test_times_that_were_cut_off_are_forgotten(tmp_path: Path) -> None:
     log = open_log(tmp_path, LogSettings(index_interval_bytes=1))
     for offset in range(10):
