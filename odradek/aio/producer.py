@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from odradek.aio.threads import Threads
@@ -75,10 +76,12 @@ class Producer:
         headers: Headers | None = None,
         timestamp_ms: int | None = None,
     ) -> asyncio.Future[RecordMetadata]:
-        """Hand over one record; awaiting the future gives its :class:`RecordMetadata`."""
-        return self._begin(
-            lambda: self._producer.send(topic, value, key, partition, headers, timestamp_ms)
-        )
+        """Hand over one record; awaiting the future gives its :class:`RecordMetadata`.
+
+        It is written as it is now, however long it waits for its turn.
+        """
+        ready = self._producer.ready(topic, value, key, partition, headers, timestamp_ms)
+        return self._begin(partial(self._producer.put, ready))
 
     def send_many(
         self,

@@ -57,6 +57,10 @@ _NAMED = (
 )
 
 
+ReadyRecord = tuple[str, int | None, bytes | None, bytes | None, Headers, int, int]
+"""Topic, partition, key, value, headers, time and size in bytes: as the inbox takes a record."""
+
+
 class Producer:
     """Writes records to topics. Thread-safe; use one per process, from as many threads as you like.
 
@@ -121,6 +125,21 @@ class Producer:
         Blocks only while ``buffer_memory`` is full, at most ``max_block_ms``; then
         :class:`BufferFullError`.  TypeError for what is not bytes and was not made so.
         """
+        ready = self.ready(topic, value, key, partition, headers, timestamp_ms)
+        if self._interceptors:
+            return self.put(ready)
+        return self._inbox.put_record(*ready, self)
+
+    def ready(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int | None,
+        headers: Headers | None,
+        timestamp_ms: int | None,
+    ) -> ReadyRecord:
+        """Return one record as it is now, for :meth:`put`; raises as :meth:`send`."""
         intercepted = self._interceptors
         if headers is not None:
             headers = headers_of(headers)
@@ -145,17 +164,12 @@ class Producer:
             size_bytes += len(value)
         if headers:
             size_bytes += headers_bytes(headers)
-        future = self._inbox.put_record(
-            topic,
-            partition,
-            key,
-            value,
-            headers or (),
-            timestamp_ms,
-            size_bytes,
-            self,
-        )
-        if intercepted:
+        return topic, partition, key, value, headers or (), timestamp_ms, size_bytes
+
+    def put(self, ready: ReadyRecord) -> RecordFuture:
+        """Hand over what :meth:`ready` has returned; blocks as :meth:`send`."""
+        future = self._inbox.put_record(*ready, self)
+        if self._interceptors:
             future.add_done_callback(self._acknowledged)
         return future
 

@@ -349,6 +349,31 @@ def test_what_waits_for_its_turn_fails_when_an_awaited_producer_is_closed() -> N
     asyncio.run(asyncio.wait_for(use(), WAIT_S))
 
 
+def test_a_record_that_waits_for_its_turn_is_written_as_it_was_handed_over(real_loop: Any) -> None:
+    real_loop.topic("t")
+    given: dict[str, int] = {}
+    headers: list[tuple[str, bytes | None]] = []
+
+    async def use() -> None:
+        async with aio.Producer(
+            real_loop.bootstrap, buffer_memory=1, value_serializer=lambda one: repr(one).encode()
+        ) as producer:
+            sends = []
+            for number in range(3):
+                given["n"] = number
+                headers[:] = [("n", b"%d" % number)]
+                sends.append(producer.send("t", given, headers=headers, partition=0))
+            with pytest.raises(TypeError, match="headers"):
+                producer.send("t", given, headers=7)  # type: ignore[arg-type]
+            await asyncio.gather(*sends)
+
+    asyncio.run(asyncio.wait_for(use(), WAIT_S))
+    with reader(real_loop) as consumer:
+        found = [(next(consumer)) for _ in range(3)]
+    assert [one.value for one in found] == [b"{'n': 0}", b"{'n': 1}", b"{'n': 2}"]
+    assert [one.headers[0][1] for one in found] == [b"0", b"1", b"2"]
+
+
 def test_records_handed_over_right_before_the_end_are_written(filled: Any) -> None:
     async def run() -> None:
         producer = aio.Producer(filled.bootstrap)
