@@ -112,7 +112,7 @@ def _data(tree: Tree, path: str) -> bytes:
 
 def taking_over(tree: Tree, epoch: ControllerEpoch) -> Iterator[Write]:
     """Yield what makes the quorum's leader the controller for whoever looks into the tree."""
-    yield SetData(znodes.CONTROLLER_EPOCH, b"%d" % epoch)
+    yield SetData(znodes.CONTROLLER_EPOCH, znodes.encode_epoch(epoch, of_quorum=True))
     if tree.get(znodes.CONTROLLER) is not None:
         yield Delete(znodes.CONTROLLER)
     yield Create(znodes.CONTROLLER, znodes.encode_claim(NodeId(NO_NODE), epoch))
@@ -123,9 +123,12 @@ def taking_over(tree: Tree, epoch: ControllerEpoch) -> Iterator[Write]:
 
 def giving_back(tree: Tree, epoch: ControllerEpoch) -> Iterator[Write]:
     """Yield what lets the brokers race for ``/controller`` again, above the quorum's epochs."""
-    yield SetData(znodes.CONTROLLER_EPOCH, b"%d" % epoch)
-    if tree.get(znodes.CONTROLLER) is not None:
-        yield Delete(znodes.CONTROLLER)
+    yield SetData(znodes.CONTROLLER_EPOCH, znodes.encode_epoch(epoch))
+    if (
+        tree.get(znodes.CONTROLLER) is None
+    ):  # somebody has deleted it: brokers wait for a change there
+        yield Create(znodes.CONTROLLER, znodes.encode_claim(NodeId(NO_NODE), epoch))
+    yield Delete(znodes.CONTROLLER)
 
 
 def mirroring(tree: Tree, image: ClusterImage, delta: MetadataDelta) -> Iterator[Write]:
@@ -133,7 +136,9 @@ def mirroring(tree: Tree, image: ClusterImage, delta: MetadataDelta) -> Iterator
     names, formats = topic_names(image, delta), formats_in(image, delta.records)
     position = znodes.encode_position(delta.controller_epoch, delta.version, formats)
     writes: list[Write] = [
-        SetData(znodes.CONTROLLER_EPOCH, b"%d" % delta.controller_epoch),
+        SetData(
+            znodes.CONTROLLER_EPOCH, znodes.encode_epoch(delta.controller_epoch, of_quorum=True)
+        ),
         SetData(znodes.METADATA_VERSION, position),
         *record_writes(image, delta, names),
     ]

@@ -139,6 +139,9 @@ class Election:
                 return (yield from self._claimed(znodes.decode_claim(claim.data)))
             if claim.error != ErrorCode.NO_NODE or epoch.stat is None or self._reign is not None:
                 return None
+            if znodes.is_of_quorum(epoch.data):  # and somebody has deleted its claim
+                ruling = znodes.decode_epoch(epoch.data)
+                return _Claimed(znodes.ControllerClaim(NO_NODE, ruling))
             reign = Reign(
                 ControllerEpoch(znodes.decode_epoch(epoch.data) + 1), epoch.stat.version + 1
             )
@@ -150,7 +153,11 @@ class Election:
             Multi(
                 (
                     Create(znodes.CONTROLLER, mine, EPHEMERAL),
-                    SetData(znodes.CONTROLLER_EPOCH, b"%d" % reign.epoch, epoch.stat.version),
+                    SetData(
+                        znodes.CONTROLLER_EPOCH,
+                        znodes.encode_epoch(reign.epoch),
+                        epoch.stat.version,
+                    ),
                 )
             )
         ]

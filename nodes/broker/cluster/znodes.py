@@ -7,7 +7,7 @@ Reading validates: what somebody has written there by hand may be anything.
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -101,6 +101,14 @@ class ControllerClaim(msgspec.Struct, frozen=True):
     epoch: int = 0
 
 
+class _QuorumEpoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    epoch: int
+    of: Literal["quorum"] = "quorum"
+
+
+_epochs: msgspec.json.Decoder[int | _QuorumEpoch] = msgspec.json.Decoder(int | _QuorumEpoch)
+
+
 class _Version(msgspec.Struct, frozen=True):
     controller_epoch: int
     version: int
@@ -123,7 +131,7 @@ def roots(mode: str) -> tuple[tuple[str, bytes], ...]:
         (ACLS, b""),
         (PRODUCER_IDS, encode_record(ProducerIdsRecord(ProducerId(0)))),
         (METADATA_VERSION, encode_position(ControllerEpoch(0), MetadataVersion(0))),
-        (CONTROLLER_EPOCH, b"0"),
+        (CONTROLLER_EPOCH, encode_epoch(ControllerEpoch(0))),
     )
 
 
@@ -276,9 +284,28 @@ def decode_formats(data: bytes | None) -> int:
     return _decode(_Version, data).formats
 
 
+def encode_epoch(epoch: ControllerEpoch, *, of_quorum: bool = False) -> bytes:
+    """Return the data of ``/controller_epoch``; ``of_quorum``: no broker is to race for the next one."""
+    return msgspec.json.encode(_QuorumEpoch(epoch) if of_quorum else int(epoch))
+
+
 def decode_epoch(data: bytes | None) -> ControllerEpoch:
     """Read ``/controller_epoch``; raises :class:`UnreadableZnode`."""
-    return ControllerEpoch(_decode(int, data))
+    told = _decode_epoch(data)
+    return ControllerEpoch(told if isinstance(told, int) else told.epoch)
+
+
+def is_of_quorum(data: bytes | None) -> bool:
+    """Tell by ``/controller_epoch`` whether the quorum rules, whoever has deleted its claim; raises
+    :class:`UnreadableZnode`."""
+    return not isinstance(_decode_epoch(data), int)
+
+
+def _decode_epoch(data: bytes | None) -> int | _QuorumEpoch:
+    try:
+        return _epochs.decode(data or b"")
+    except msgspec.DecodeError as error:
+        raise UnreadableZnode(str(error)) from None
 
 
 DecodedT = TypeVar("DecodedT")

@@ -174,10 +174,12 @@ def test_the_controller_of_the_znodes_is_fenced_and_its_leftovers_go() -> None:
     assert tree.children(znodes.TOPICS) == ()
     claim = tree.znodes[znodes.CONTROLLER]
     assert (znodes.decode_claim(claim.data).broker, claim.owner) == (-1, 0)
+    assert znodes.is_of_quorum(tree.znodes[znodes.CONTROLLER_EPOCH].data)
     mirrored.core.apply_own((), WALL_MS)
     mirrored.own(mirror.giving_back(tree, ControllerEpoch(8)))
     assert tree.get(znodes.CONTROLLER) is None
     assert mirror.image_in(tree).controller_epoch == 8
+    assert tree.znodes[znodes.CONTROLLER_EPOCH].data == b"8", "brokers race for the next"
     assert mirrored.core.sessions.get(ONE) is not None
 
 

@@ -11,6 +11,7 @@ from nodes.broker.cluster import znodes
 from nodes.broker.cluster.controller import Controller
 from nodes.broker.server import BrokerServer
 from nodes.coordinator.server import CoordinatorServer
+from nodes.core.znode.core import ZnodeCore
 from nodes.kraft.server import KraftServer
 from tests.simulation.asker import Asker
 from tests.simulation.cluster import SUPERVISOR_KEY, Cluster
@@ -25,6 +26,7 @@ from transport.wire.ids import LogIndex, RequestId
 from transport.wire.messages import Message
 from transport.wire.messages.cluster import NodeEndpoints
 from transport.wire.messages.coordination import (
+    Delete,
     ProposedWrite,
     SessionOperation,
     SetData,
@@ -122,13 +124,23 @@ class Moving:
 
     def write(self, path: str, data: bytes) -> None:
         """Let somebody set a znode by hand, as by a session."""
+        core = self._by_hand(SetData(path, data))
+        version = core.tree.znodes[path].version
+        self.wait(lambda: core.tree.znodes[path].version > version)
+
+    def delete(self, path: str) -> None:
+        """Let somebody delete a znode by hand."""
+        core = self._by_hand(Delete(path))
+        created = core.tree.znodes[path].czxid
+        self.wait(lambda: path not in core.tree.znodes or core.tree.znodes[path].czxid > created)
+
+    def _by_hand(self, operation: SetData | Delete) -> ZnodeCore:
         leader = self.cluster.coordinator(self.leader())
         assert leader is not None
         core = leader._context.core
         session = next(iter(core.sessions))
-        version = core.tree.znodes[path].version
         request_id = session.last_request_id + 1
-        item = SessionOperation(RequestId(request_id), SetData(path, data))
+        item = SessionOperation(RequestId(request_id), operation)
         write = ProposedWrite(session.id, 0, operations=(item,))
         process = self.cluster.processes[self.leader()]
 
@@ -136,7 +148,7 @@ class Moving:
             leader._quorum.propose((encode_write(write),), now)
 
         process.do(propose)
-        self.wait(lambda: core.tree.znodes[path].version > version)
+        return core
 
 
 _LATER = (ErrorCode.NOT_RAFT_LEADER, ErrorCode.REQUEST_TIMED_OUT, ErrorCode.DISCONNECTED)
@@ -226,6 +238,32 @@ def test_what_cannot_be_read_is_not_moved_and_what_was_changed_by_hand_not_gone_
     )
     assert "by hand" in answer.text
     assert moving.order(Stage.FINISHED).error == 0
+
+
+@pytest.mark.parametrize("to", [Stage.MIRRORING, Stage.FINISHED])
+def test_no_broker_takes_a_claim_that_somebody_has_deleted_while_the_quorum_rules(
+    to: Stage,
+) -> None:
+    """As people do to have another controller elected; these brokers were started before the move."""
+    moving = Moving()
+    for stage in (Stage.MIRRORING, to):
+        assert moving.order(stage).error == 0
+    moving.wait(moving.is_whole)
+    (active,) = moving.controllers()
+    moving.delete(znodes.CONTROLLER)
+    brokers = [moving.cluster.broker(name) for name in moving.cluster.names("broker")]
+    for _ in range(20):
+        moving.cluster.world.run_for(100)
+        assert moving.controllers() == [active]
+    assert moving.is_whole()
+    moving.cluster.kill(moving.leader())
+    moving.wait(moving.is_whole)
+    if to is Stage.MIRRORING:
+        assert moving.order(Stage.ROLLED_BACK).error == 0
+        moving.wait(moving.is_whole)
+        (active,) = moving.controllers()
+        assert active not in moving.members
+    assert all(broker.is_ready() for broker in brokers)
 
 
 def test_who_does_not_lead_calls_nothing_done() -> None:
