@@ -28,7 +28,8 @@ def set_watches(
     core = context.core
     events: dict[WatchEvent, TreeChange | None] = {}
     lasting: list[tuple[str, str]] = []
-    for path, kind in [(watch.path, watch.kind) for watch in watches]:
+    # Each once: to look below a path is not to be had a hundred thousand times by one request.
+    for path, kind in dict.fromkeys((watch.path, watch.kind) for watch in watches):
         if kind not in KINDS or not is_valid(path):
             continue
         type_ = 0 if kind in LASTING else missed(core.tree, kind, path, seen)

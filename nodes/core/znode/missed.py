@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from nodes.core.znode.history import History
-from nodes.core.znode.paths import child_of, parent_of
+from nodes.core.znode.paths import ROOT, child_of
 from nodes.core.znode.tree import Tree
 from nodes.core.znode.watch import CHILDREN, EXISTS, RECURSIVE, TreeChange, Watches
 from transport.wire.ids import SessionId, Zxid
@@ -43,12 +43,18 @@ def missed(tree: Tree, kind: str, path: str, seen: Zxid) -> int:
 
 
 def _neighbourhood_zxid(tree: Tree, path: str) -> Zxid:
-    """Return when the nearest ancestor that exists last gained or lost a child."""
-    while True:
-        path = parent_of(path)
-        znode = tree.get(path)
-        if znode is not None:
-            return znode.pzxid
+    """Return when the nearest ancestor that exists last gained or lost a child.
+
+    Looked for from the root on: a path of a megabyte that is not there may have half a million parts.
+    """
+    nearest = tree.znodes[ROOT]
+    end = path.find("/", 1)
+    while end > 0:
+        znode = tree.get(path[:end])
+        if znode is None:
+            break
+        nearest, end = znode, path.find("/", end + 1)
+    return nearest.pzxid
 
 
 def missed_by_lasting(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from nodes.config import CoordinatorConfig
+from nodes.coordinator import rewatching
 from nodes.coordinator.zookeeper import handover, pipeline
 from nodes.coordinator.zookeeper import listener as zookeeper_listener
 from tests.unit.coordinator.ensemble import Ensemble
@@ -300,6 +303,25 @@ def test_lasting_watches_are_set_checked_and_removed(ensemble: Ensemble) -> None
     assert one.ask(OpCode.REMOVE_WATCHES, *any_kind).error == E.NO_WATCHER
     assert one.ask(DELETE, jute.string("/n/0"), jute.int32(-1)).error == 0
     assert one.ask(OpCode.CHECK_WATCHES, jute.string("/n"), jute.int32(9)).error == E.BAD_ARGUMENTS
+
+
+def test_a_watch_that_one_request_names_often_is_looked_after_once(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recursive one of the root is a look at all that there is."""
+    looked: list[list[tuple[str, str]]] = []
+
+    def missed(*told: Any) -> Iterator[Any]:
+        looked.append(told[3])
+        return iter(())
+
+    one = client(ensemble).connect()
+    monkeypatch.setattr(rewatching, "missed_by_lasting", missed)
+    none, often = jute.vector([]), jute.vector([jute.string("/")] * 10_000)
+    asked = jute.int64(-1), none, none, none, none, often
+    assert one.ask(OpCode.SET_WATCHES2, *asked).error == 0
+    assert looked == [[("recursive", "/")]]
+    assert one.ask(OpCode.CHECK_WATCHES, jute.string("/"), jute.int32(5)).error == 0
 
 
 def test_a_proof_counts_and_a_bad_one_ends_the_connection(ensemble: Ensemble) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from nodes.core.znode import watch
@@ -137,6 +139,15 @@ def test_a_missed_deletion_is_told_to_who_asked_whether_it_exists() -> None:
 
 
 # Lasting watches
+
+
+def test_a_path_of_half_a_million_parts_that_is_not_there_is_looked_for_in_no_time() -> None:
+    tree = Tree()
+    tree.create("/a", new_znode(b"", (), Zxid(5), 0), "/")
+    began_s = time.process_time()
+    assert missed(tree, EXISTS, "/a" * 500_000, Zxid(4)) == NODE_DELETED
+    assert missed(tree, EXISTS, "/a" * 500_000, Zxid(5)) == 0
+    assert time.process_time() - began_s < 1
 
 
 def test_a_persistent_watch_hears_of_everything_again_and_again() -> None:
