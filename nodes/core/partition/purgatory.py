@@ -13,6 +13,10 @@ from transport.wire.errors import ErrorCode
 from transport.wire.ids import Offset
 
 
+LEFT_MAX = 100
+"""Of those that have expired so many may stay where they wait for their offset, and as many as wait still."""
+
+
 class ParkedProduce:
     """One that waits. ``error`` NONE: all is well once ``required_offset`` is committed."""
 
@@ -68,8 +72,10 @@ class ProducePurgatory:
         while self._by_deadline and self._by_deadline[0][0] <= now_ms:
             produce = heapq.heappop(self._by_deadline)[2]
             self._end(produce, ErrorCode.REQUEST_TIMED_OUT, produced)
-        if not self._waiting:
-            self._by_offset.clear()
+        if len(self._by_offset) > LEFT_MAX + 2 * self._waiting:
+            # While the high watermark stands still, who tries again and again would leave more and more.
+            self._by_offset = [item for item in self._by_offset if not item[2].done]
+            heapq.heapify(self._by_offset)
 
     def fail(self, error: ErrorCode, produced: list[Produced]) -> None:
         """End all of them, in the order of their offsets."""
