@@ -1,8 +1,8 @@
 """Produce requests: taken apart into batches, put together again from the partitions' outcomes.
 
 Owns the requests that wait for some of their batches, and those not taken apart yet: beginning
-thousands of logs is spread over turns.  Judges nothing but the request itself and the batch's
-bytes; the rest is the partition core's.
+thousands of logs is spread over turns.  Judges nothing but the request itself; whether a batch is
+sound is for ``batch_checks`` to say, and the rest is the partition core's.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from nodes.broker.context import BrokerContext, Request
 from nodes.broker.logs.folders import batch_of
 from nodes.broker.partitions.replica import ProduceToken, Replica
 from nodes.broker.quotas import ClientQuotas
-from nodes.config import LogConfig
-from nodes.core.controller.names import is_internal
+from nodes.broker.records.batch_checks import (
+    NotOpened,
+    check_produced,
+    check_transactional,
+    is_compacted,
+    open_compacted,
+)
 from nodes.core.partition.events import NO_EPOCH, NO_OFFSET, Batch, Produce, Produced
-from nodes.core.topic_configs import LOG_APPEND_TIME, POLICY_COMPACT
+from nodes.core.topic_configs import LOG_APPEND_TIME
 from transport.kernel import Now
 from transport.wire.batch import NO_TIMESTAMP_MS
-from transport.wire.batch_filter import RECORDS_OPENED_MAX, records_of
-from transport.wire.batch_reader import open_batch
 from transport.wire.codec import Buffer
-from transport.wire.compression import DECOMPRESSED_BYTES_MAX
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import LeaderEpoch, Offset, PartitionKey, ProducerEpoch, ProducerId
 from transport.wire.messages.produce import (
@@ -41,13 +43,10 @@ from transport.wire.messages.produce import (
 )
 from transport.wire.messages.quotas import PRODUCER_BYTE_RATE
 from transport.wire.messages.transactions import AddPartitionsToTxnRequest, TransactionPartition
-from transport.wire.records import BatchHeader, RecordError, check_batch, read_header
+from transport.wire.records import BatchHeader, RecordError, read_header
 
 LOGS_BEGUN_A_TURN = 20
 """The first record of a log makes a folder and files: a millisecond and more on some file systems."""
-RECORDS_OPENED_AS_A_LOG = 1_000
-BYTES_OPENED_AS_A_LOG = 1024 * 1024
-"""To look into so many records, or to decompress so much, takes as long as to begin a log."""
 TIMEOUT_MAX_MS = 300_000
 """Nobody waits longer, whatever is asked."""
 WAITING_MAX = 20_000
@@ -237,7 +236,7 @@ class Produces:
         buffer = payload[part.frame]
         try:
             header = self._check(replica, buffer, now)
-            _check_transactional(header, body)
+            check_transactional(header, body)
         except RecordError as refused:
             self._context.count("batches_refused")
             self._end(waiting, place, refused.error, text=refused.text)
@@ -308,38 +307,17 @@ class Produces:
             self.verify(question, on_verdict, now)
 
     def _check(self, replica: Replica, buffer: Buffer, now: Now) -> BatchHeader:
-        if is_internal(replica.name.topic):
-            text = f"{replica.name.topic} is written by coordinators only"
-            raise RecordError(ErrorCode.INVALID_TOPIC, text)
         settings = replica.settings.log
-        header = check_batch(buffer, size_bytes_max=settings.message_bytes_max)
-        if header.size_bytes > settings.segment_bytes:
-            text = f"a record batch of {header.size_bytes} bytes fits no segment"
-            raise RecordError(ErrorCode.RECORD_LIST_TOO_LARGE, text)
-        if settings.timestamp_type != LOG_APPEND_TIME:
-            _check_times(header, settings, now)
-        if POLICY_COMPACT in settings.cleanup_policy.split(","):
-            self._check_keys(header, buffer)
+        header = check_produced(replica.name.topic, buffer, settings, now)
+        if is_compacted(settings):
+            try:
+                opened = open_compacted(header, buffer)
+            except NotOpened:
+                self._room = 0  # it may have been decompressed up to the bound
+                raise
+            self._room -= opened.cost
+            opened.check_keys()
         return header
-
-    def _check_keys(self, header: BatchHeader, buffer: Buffer) -> None:
-        """Open a batch for a compacted log, which could not keep a record without a key."""
-        if header.record_count > RECORDS_OPENED_MAX:
-            # A producer that is told so divides its batch.
-            text = f"a batch of {header.record_count} records; a compacted topic takes"
-            raise RecordError(ErrorCode.MESSAGE_TOO_LARGE, f"{text} {RECORDS_OPENED_MAX}")
-        try:
-            _, data, _ = opened = open_batch(
-                buffer, check_crc=False, decompressed_bytes_max=DECOMPRESSED_BYTES_MAX
-            )
-        except RecordError:
-            self._room = 0  # it may have been decompressed up to the bound
-            raise
-        self._room -= header.record_count // RECORDS_OPENED_AS_A_LOG
-        self._room -= len(data) // BYTES_OPENED_AS_A_LOG
-        if any(record.key is None for record in records_of(*opened)):
-            text = "a record without a key, which a compacted topic cannot keep"
-            raise RecordError(ErrorCode.INVALID_RECORD, text)
 
     def on_produced(
         self,
@@ -407,27 +385,6 @@ def _refusal(body: ProduceRequest) -> ErrorCode:
     if body.transactional_id is not None and body.acks != ACKS_ALL:
         return ErrorCode.INVALID_REQUIRED_ACKS
     return ErrorCode.NONE
-
-
-def _check_times(header: BatchHeader, settings: LogConfig, now: Now) -> None:
-    """Judge a batch by its first and its latest time: those in its header, as it is not opened."""
-    if header.is_log_append_time:
-        text = "a record batch that says it bears the broker's time, which only brokers give"
-        raise RecordError(ErrorCode.INVALID_TIMESTAMP, text)
-    ahead_ms = header.max_timestamp_ms - now.wall_ms
-    if ahead_ms > settings.timestamp_after_max_ms:
-        text = f"a record's time is {ahead_ms} ms ahead of the broker's"
-        raise RecordError(ErrorCode.INVALID_TIMESTAMP, text)
-    behind_ms = now.wall_ms - header.base_timestamp_ms
-    if header.base_timestamp_ms > NO_TIMESTAMP_MS and behind_ms > settings.timestamp_before_max_ms:
-        text = f"a record's time is {behind_ms} ms behind the broker's"
-        raise RecordError(ErrorCode.INVALID_TIMESTAMP, text)
-
-
-def _check_transactional(header: BatchHeader, body: ProduceRequest) -> None:
-    if header.is_transactional != (body.transactional_id is not None):
-        text = "the transactional bit of a batch and the request's transactional_id go together"
-        raise RecordError(ErrorCode.INVALID_RECORD, text)
 
 
 def _epoch_of(replica: Replica) -> LeaderEpoch:

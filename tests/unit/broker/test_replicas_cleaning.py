@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from nodes.broker.records import produce
+from nodes.broker.records import batch_checks, produce
 from nodes.config import LogConfig
 from nodes.storage.disk import DiskFull, File, StorageError
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
@@ -291,7 +291,7 @@ def test_a_few_kilobytes_that_say_they_are_millions_of_records_are_refused_unope
     key = fleet.create(configs=COMPACT)
     leader = fleet.leader(key)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(produce, "open_batch", None)
+        patch.setattr(batch_checks, "open_batch", None)
         outcome = fleet.produce(leader, key, many(100_001, ZSTD))
     assert outcome.error == ErrorCode.MESSAGE_TOO_LARGE
     assert "100001 records; a compacted topic takes 100000" in outcome.text
@@ -306,16 +306,16 @@ def test_batches_that_take_long_to_open_have_a_turn_each(
     key = fleet.create(configs=COMPACT)
     leader = fleet.leader(key)
     fleet.produce(leader, key, many(1))  # the log is made
-    monkeypatch.setattr(produce, "RECORDS_OPENED_AS_A_LOG", 10)
-    monkeypatch.setattr(produce, "DECOMPRESSED_BYTES_MAX", 100 if bad else 10_000)
+    monkeypatch.setattr(batch_checks, "RECORDS_OPENED_AS_A_LOG", 10)
+    monkeypatch.setattr(batch_checks, "DECOMPRESSED_BYTES_MAX", 100 if bad else 10_000)
     opened: list[int] = []
-    check = produce.Produces._check_keys
+    open_compacted = batch_checks.open_compacted
 
-    def counted(self: produce.Produces, *batch: Any) -> None:
+    def counted(*batch: Any) -> batch_checks.OpenedBatch:
         opened.append(turns)
-        check(self, *batch)
+        return open_compacted(*batch)
 
-    monkeypatch.setattr(produce.Produces, "_check_keys", counted)
+    monkeypatch.setattr(produce, "open_compacted", counted)
     replicas: Any = fleet.server(leader).replicas
     produces = replicas._produces
     end_turn, turns = produces.end_turn, 0
