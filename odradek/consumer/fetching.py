@@ -44,7 +44,7 @@ from transport.wire.messages.fetch import (
     OffsetForLeaderEpochRequest,
     OffsetForLeaderEpochResponse,
 )
-from transport.wire.records import RecordError, iterate_headers, view_batches
+from transport.wire.records import BatchHeader, RecordError, iterate_headers, view_batches
 
 FETCHES_IN_FLIGHT_MAX = 2
 PARKED_MAX = 8
@@ -427,7 +427,7 @@ class Fetcher:
                 raise RecordError(
                     ErrorCode.INVALID_REQUEST, f"an answer without frame {part.frame}"
                 )
-            self._add(one, payload[part.frame], part.aborted)
+            self._add(one, payload[part.frame], part.aborted, part.high_watermark)
         except RecordError as error:
             one.disregard()  # a fetch that stays goes on behind what is missing here
             if one.tries >= CORRUPT_TRIES:
@@ -437,11 +437,18 @@ class Fetcher:
             return
         one.tries = 0
 
-    def _add(self, one: Assigned, frame: Buffer, aborted: tuple[AbortedTransaction, ...]) -> None:
+    def _add(
+        self,
+        one: Assigned,
+        frame: Buffer,
+        aborted: tuple[AbortedTransaction, ...],
+        high_watermark: Offset,
+    ) -> None:
         start = Offset(one.next_fetch)
         views = view_batches(frame, start, check_crc=self._settings.check_crcs)
         void = aborted_batches(frame, aborted)
         for view in views:
+            _check_place(one, view.header, high_watermark)
             if view.header.base_offset in void:
                 continue
             batch = FetchedBatch(one.key.topic, one.key.partition, view)
@@ -449,11 +456,15 @@ class Fetcher:
                 continue  # compacted away: nothing that a poll could give
             one.add(Buffered(batch, view, batch.count, view.header.size_bytes))
         # What was aborted, compacted away, or only brokers read, as a transaction's end, is passed over.
-        last, epoch = -1, -1
-        for _, header in iterate_headers(frame):
-            last, epoch = header.next_offset, header.leader_epoch
-        if last >= one.next_fetch:  # a later epoch may begin with what is passed over
-            one.next_fetch, one.fetched_epoch = last, epoch
+        last: BatchHeader | None = None
+        for _, last in iterate_headers(frame):
+            pass
+        if (
+            last is not None and last.next_offset >= one.next_fetch
+        ):  # a later epoch may begin with what is passed over
+            _check_place(one, last, high_watermark)
+            one.next_fetch, one.fetched_epoch = last.next_offset, last.leader_epoch
+            one.is_between_batches = True
         if not one.buffer:
             one.position, one.taken_epoch = one.next_fetch, one.fetched_epoch
 
@@ -473,6 +484,14 @@ class Fetcher:
         pause_ms = min(RETRY_MAX_MS, RETRY_MIN_MS << min(one.tries, 10))
         one.tries += 1
         one.retry_at_ms = now.mono_ms + self._ports.random.randint(pause_ms // 2, pause_ms)
+
+
+def _check_place(one: Assigned, header: BatchHeader, high_watermark: Offset) -> None:
+    """Raise where a batch cannot stand, as its offset, which no CRC covers, says."""
+    into = one.is_between_batches and header.base_offset < one.next_fetch < header.next_offset
+    if into or 0 <= high_watermark < header.next_offset:
+        text = f"a batch at offset {header.base_offset} that cannot be there"
+        raise RecordError(ErrorCode.CORRUPT_MESSAGE, text)
 
 
 def _leave_nearest(one: Assigned, now: Now) -> None:

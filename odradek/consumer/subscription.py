@@ -57,6 +57,8 @@ class Assigned:
     buffered_bytes: int = 0
     next_fetch: int = -1
     """Offset after everything fetched."""
+    is_between_batches: bool = False
+    """``next_fetch`` is the end of a batch: no batch that is whole reaches across it."""
     generation: int = 0
     """Grows when what is under way for this partition becomes void."""
     busy: bool = False
@@ -79,6 +81,7 @@ class Assigned:
         """Go on reading at ``offset``."""
         self._void()
         self.position = self.next_fetch = offset
+        self.is_between_batches = False
         self.reset_to_ms = None
 
     def resume(self, offset: int, leader_epoch: int) -> None:
@@ -127,7 +130,7 @@ class Assigned:
         assert buffered.view.header.base_offset >= self.next_fetch or not self.buffer
         self.buffer.append(buffered)
         self.buffered_bytes += buffered.size_bytes
-        self.next_fetch = buffered.view.header.next_offset
+        self.next_fetch, self.is_between_batches = buffered.view.header.next_offset, True
         self.fetched_epoch = buffered.view.header.leader_epoch
 
     def take(self, records_max: int) -> list[Piece]:

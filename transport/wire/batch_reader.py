@@ -293,14 +293,14 @@ class RecordBatchView(Sequence[Record]):
 
 def view_batches(
     buffer: Buffer, from_offset: Offset = _FROM_THE_START, *, check_crc: bool = True
-) -> list[RecordBatchView]:
-    """Return views of the batches in a fetched buffer that hold records from ``from_offset`` on.
+) -> Iterator[RecordBatchView]:
+    """Give views of the batches in a fetched buffer that hold records from ``from_offset`` on.
 
-    CRCs are checked now, records are decoded later; control batches are left out, and a partial
-    last batch is.  Raises RecordError: CORRUPT_MESSAGE, UNSUPPORTED_FOR_MESSAGE_FORMAT.
+    CRCs are checked on the way, records are decoded later; control batches are left out, and a
+    partial last batch is.  Raises RecordError where there is damage, behind what is before it:
+    CORRUPT_MESSAGE, UNSUPPORTED_FOR_MESSAGE_FORMAT.
     """
     whole = memoryview(buffer)
-    views: list[RecordBatchView] = []
     for position, header in iterate_headers(buffer):
         if header.next_offset <= from_offset or header.is_control:
             continue
@@ -308,5 +308,4 @@ def view_batches(
         if check_crc and crc32c(batch[CRC_FROM:]) != header.crc:
             text = f"the batch at offset {header.base_offset} fails its CRC"
             raise RecordError(ErrorCode.CORRUPT_MESSAGE, text)
-        views.append(RecordBatchView(batch, header, from_offset))
-    return views
+        yield RecordBatchView(batch, header, from_offset)

@@ -329,7 +329,7 @@ def test_views_begin_at_an_offset_and_leave_out_control_batches() -> None:
     control = changed(batch_of(1), attributes=0x20)
     head, rest = stamp(Offset(19), LeaderEpoch(1), control)
     buffer = run_of_batches(2, 3, 4) + head + bytes(rest)
-    views = view_batches(buffer, Offset(13))
+    views = list(view_batches(buffer, Offset(13)))
     assert [len(view) for view in views] == [2, 4]
     assert [record.offset for view in views for record in view] == [13, 14, 15, 16, 17, 18]
     assert [len(view) for view in views] == [2, 4]
@@ -338,7 +338,7 @@ def test_views_begin_at_an_offset_and_leave_out_control_batches() -> None:
     assert views[1][-1].offset == 18
     assert [record.offset for record in views[1][1:3]] == [16, 17]
     with pytest.raises(RecordError, match="CRC"):
-        view_batches(run_of_batches(2, 3)[:-1] + b"!", Offset(0))
+        list(view_batches(run_of_batches(2, 3)[:-1] + b"!", Offset(0)))
 
 
 @pytest.mark.parametrize("committed", [True, False])

@@ -517,6 +517,32 @@ def test_a_damaged_batch_is_an_error_after_some_tries(cluster: Any) -> None:
     assert cluster.count(FetchRequest) > 3
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda batch: batch[:-1] + b"\xff",  # its CRC tells
+        lambda batch: (3).to_bytes(8, "big") + batch[8:],  # of the offset no CRC does
+        lambda batch: (1 << 40).to_bytes(8, "big") + batch[8:],
+    ],
+)
+def test_what_is_before_a_damaged_batch_is_given(cluster: Any, damage: Any) -> None:
+    cluster.topic("t")
+    for number in range(4):
+        write(cluster, 2 * number, 2 * number + 1)
+    batches = cluster.topics["t"].partitions[0].batches
+    whole, batches[2] = batches[2], damage(batches[2])
+    engine = make(cluster, "t")
+    assert poll(engine, cluster, 100) == {T0: [0, 1, 2, 3]}
+    for _ in range(2):
+        with pytest.raises(CorruptRecordError):
+            poll(engine, cluster, 5_000)
+    assert position(engine, cluster) == 4
+    batches[2] = whole
+    engine.seek(T0, 4)
+    cluster.settle()
+    assert poll(engine, cluster, 100) == {T0: [4, 5, 6, 7]}
+
+
 def test_what_is_before_a_batch_that_cannot_be_taken_apart_is_given(cluster: Any) -> None:
     cluster.topic("t", 2)
     write(cluster, 0, 1)
@@ -530,16 +556,16 @@ def test_what_is_before_a_batch_that_cannot_be_taken_apart_is_given(cluster: Any
     batch[23:27] = (9).to_bytes(4, "big")  # and compacted: their offsets are in them alone
     batch[17:21] = crc32c(batch[21:]).to_bytes(4, "big")
     state.append(batch)
-    cluster.release()
+    state.end = 12
     engine = make(cluster, "t")
     assert poll(engine, cluster, 100, records_max=4) == {T1: [7], T0: [0, 1]}
     for _ in range(2):
         with pytest.raises(InvalidRecordError):
             poll(engine, cluster, 100, records_max=1)
     assert position(engine, cluster) == 2
-    engine.seek(T0, 5)
+    engine.seek(T0, 12)
     cluster.settle()
-    assert position(engine, cluster) == 5
+    assert position(engine, cluster) == 12
 
 
 def test_what_a_fetch_that_stays_gives_behind_damage_is_not_taken(cluster: Any) -> None:
