@@ -70,6 +70,7 @@ FOREIGN_SHARE = 0.125
 RARELY: dict[str, tuple[int, ...]] = {
     "holders": (2, 3, 4),
     "evacuators": (1,),
+    "discoverers": (2, 3),
 }
 """Kinds that are drawn each by itself, so that another one changes no run that does not have it."""
 BESIDE: dict[str, dict[str, int]] = {

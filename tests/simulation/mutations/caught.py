@@ -38,6 +38,7 @@ CAUGHT: dict[str, int] = {
     "failed-snapshot-passed-over": 5,
     "failed-sync-taken-for-done": 1,
     "folder-left-behind": 5,
+    "found-topic-read-from-its-end": 1,
     "gap-in-sequences-accepted": 3,
     "given-before-it-was-let-go": 1,
     "guest-writes": 24,

@@ -100,8 +100,11 @@ class Member:
         self._lives: dict[TopicPartition, int] = {}
         self._taken = 0
         self.process = groups.cluster.add_client(self.engine, name)
-        self.process.do(lambda now: self.engine.subscribe([TOPIC], now))
+        self.process.do(self._subscribe)
         self.process.do(self._poll)
+
+    def _subscribe(self, now: Now) -> None:
+        self.engine.subscribe([TOPIC], now)
 
     def _watch(self, part: Any) -> None:
         """Note what the coordinator tells, and which commits it answers."""

@@ -9,6 +9,7 @@ from tests.simulation.checkers.log_history import LogHistory
 from tests.simulation.checkers.observer import Observer
 from tests.simulation.cluster import Cluster
 from tests.simulation.workloads.administrators import Administrators
+from tests.simulation.workloads.discoverers import Discoverers
 from tests.simulation.workloads.evacuators import Evacuators
 from tests.simulation.workloads.foreign_administrators import ForeignAdministrators
 from tests.simulation.workloads.foreign_groups import ForeignGroups
@@ -51,6 +52,7 @@ WORKLOADS: dict[str, Callable[[Stage, int], Workload]] = {
     "guards": Guards,
     "ledgers": Ledgers,
     "holders": Holders,
+    "discoverers": Discoverers,
     "evacuators": Evacuators,
     "movers": Movers,
     "grantees": Grantees,
