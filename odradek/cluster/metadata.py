@@ -358,7 +358,9 @@ class ClusterView:
         for info in told.topics:
             self._map.take(info, behind=behind)
         self.generation += 1
-        return not behind and self.position >= self._newest
+        # By the version alone: a beat names the epoch in which its sender reigns, of which no broker can
+        # tell anything before that one's first change.
+        return not behind and self.position.version >= self._newest.version
 
     # Events
 

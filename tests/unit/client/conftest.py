@@ -176,6 +176,8 @@ class ScriptedCluster:
         self.asked: list[tuple[NodeId, Message]] = []
         """Every request that reached a broker, in order."""
         self.held: set[NodeId] = set()
+        self.reigns: dict[NodeId, int] = {}
+        """The active controller, where it is one of these, and its controller epoch."""
         """Brokers that take requests and neither work on them nor answer."""
         self.frozen_beats = False
         self.before: list[Callable[[NodeId, Envelope], Message | None]] = []
@@ -319,8 +321,9 @@ class ScriptedCluster:
             NodeName(f"broker-{node}"),
             Incarnation(1),
             SessionId(1),
-            ControllerEpoch(1),
+            ControllerEpoch(self.reigns.get(node, 1)),
             MetadataVersion(self.version),
+            node in self.reigns,
         )
         self._publish(beat, node)
 

@@ -22,6 +22,7 @@ from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, Offset
 from transport.wire.messages import Message
+from transport.wire.messages.metadata import MetadataRequest
 from transport.wire.messages.produce import (
     ACKS_NONE,
     InitProducerIdRequest,
@@ -308,6 +309,24 @@ def test_an_announcement_that_was_lost_shows_in_the_next_beat(cluster: Any) -> N
     cluster.settle()
     assert values(cluster) == [0]
     cluster.advance(200)
+    assert values(cluster) == [0, 1]
+
+
+def test_a_controller_that_has_changed_nothing_yet_is_no_reason_to_ask_on_and_on(
+    cluster: Any,
+) -> None:
+    """Its beats name its epoch, of which the metadata know nothing before its first change."""
+    cluster.topic("t")
+    engine, ends = make(cluster), Ends()
+    send(engine, cluster, ends, 0)
+    cluster.advance(500)
+    before = cluster.count(MetadataRequest)
+    cluster.reigns = {1: 2, 2: 2, 3: 2}
+    cluster.advance(10_000)
+    assert cluster.count(MetadataRequest) <= before + 1
+    cluster.elect("t", 0, 2, lost=True)
+    send(engine, cluster, ends, 1)
+    cluster.advance(500)
     assert values(cluster) == [0, 1]
 
 
