@@ -29,6 +29,7 @@ from nodes.broker.partitions.topic_settings import SettingsOfTopics
 from nodes.broker.partitions.upkeep import Upkeep
 from nodes.broker.records.deletion import Deletions
 from nodes.broker.records.fetch import Fetches, Movement
+from nodes.broker.records.listings import Listings
 from nodes.broker.records.offsets import Offsets
 from nodes.broker.records.produce import Produces, Verify
 from nodes.broker.wakeups import Wakeups
@@ -79,11 +80,12 @@ class Replicas:
         self._failed_replicas = FailedReplicas(context, channel, self.find)
         self._produces = Produces(context, self._lookup_to_write)
         self._fetches = Fetches(context, self.lookup)
+        self._listings = Listings(context, self.lookup)
         offsets = Offsets(context, self.lookup, self._of_topic)
         self.handlers: dict[type[Message], Handler] = {
             ProduceRequest: self._produces.on_request,
             FetchRequest: self._fetches.on_request,
-            ListOffsetsRequest: offsets.on_list_offsets,
+            ListOffsetsRequest: self._listings.on_request,
             OffsetForLeaderEpochRequest: offsets.on_epoch_ends,
             DescribeTopicsRequest: offsets.on_describe,
             DeleteRecordsRequest: Deletions(context, self.lookup).on_request,
@@ -327,6 +329,7 @@ class Replicas:
         self._take_over(now)
         self._assignments.begin_turn()
         self._produces.end_turn(now)
+        self._listings.end_turn(now)
         for replica in self._wakeups.due(now.mono_ms):
             replica.step(TICK, now)
         if self._has_failed:
@@ -391,6 +394,7 @@ class Replicas:
         return earliest(
             self._wakeups.next_deadline_ms(),
             self._produces.next_deadline_ms(),
+            self._listings.next_deadline_ms(),
             self._fetches.next_deadline_ms(),
             self._fetchers.next_deadline_ms(),
         )

@@ -1,4 +1,4 @@
-"""Questions about offsets: by time, by leader epoch, and what a leader knows of its partitions."""
+"""Questions about offsets by leader epoch, and what a leader knows of its partitions."""
 
 from __future__ import annotations
 
@@ -7,23 +7,13 @@ from collections.abc import Callable, Iterable
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.partitions.replica import Replica
 from nodes.broker.records.produce import FindReplica
-from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import NO_EPOCH, NO_OFFSET
-from nodes.storage.disk import StorageError
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import LeaderEpoch, Offset, PartitionKey, TopicId
+from transport.wire.ids import PartitionKey, TopicId
 from transport.wire.messages.fetch import (
-    READ_COMMITTED,
-    TIMESTAMP_EARLIEST,
-    TIMESTAMP_LATEST,
-    TIMESTAMP_MAX,
     EpochEnd,
     EpochEnded,
-    ListedOffset,
-    ListOffset,
-    ListOffsetsRequest,
-    ListOffsetsResponse,
     OffsetForLeaderEpochRequest,
     OffsetForLeaderEpochResponse,
 )
@@ -40,14 +30,9 @@ from transport.wire.messages.transactions import (
     TransactionPartition,
 )
 
-Found = tuple[ErrorCode, Offset, int]
-"""(error, offset or −1, timestamp in wall milliseconds or −1)"""
-
-NOT_YET: Found = (ErrorCode.OFFSET_NOT_AVAILABLE, Offset(-1), -1)
-
 
 class Offsets:
-    """Answers ListOffsets, OffsetForLeaderEpoch, DescribeTopics and DescribeProducers."""
+    """Answers OffsetForLeaderEpoch, DescribeTopics and DescribeProducers."""
 
     def __init__(
         self,
@@ -58,60 +43,6 @@ class Offsets:
         self._context = context
         self._find = find
         self._of_topic = of_topic
-
-    def on_list_offsets(self, request: Request, now: Now) -> None:
-        """Answer at once: offsets by time, of what is committed."""
-        body = request.envelope.body
-        assert isinstance(body, ListOffsetsRequest), "by the dispatch table"
-        listed = tuple(self._list(part, body.isolation, now) for part in body.partitions)
-        self._context.reply(request, ListOffsetsResponse(ErrorCode.NONE, listed))
-
-    def _list(self, part: ListOffset, isolation: int, now: Now) -> ListedOffset:
-        replica = self._find(PartitionKey(part.topic_id, part.partition))
-        if isinstance(replica, ErrorCode):
-            return ListedOffset(part.topic_id, part.partition, replica)
-        core = replica.core
-        if core is None:
-            return ListedOffset(part.topic_id, part.partition, replica.absence)
-        error = core.judge_leadership(part.leader_epoch)
-        if error is not ErrorCode.NONE:
-            return ListedOffset(part.topic_id, part.partition, error)
-        committed = isolation == READ_COMMITTED
-        up_to = core.last_stable_offset if committed else core.high_watermark
-        error, offset, timestamp_ms = self._find_offset(
-            replica, core, part.timestamp_ms, up_to, now
-        )
-        epoch = LeaderEpoch(-1) if core.record is None else core.record.leader_epoch
-        return ListedOffset(part.topic_id, part.partition, error, offset, timestamp_ms, epoch)
-
-    @staticmethod
-    def _find_offset(
-        replica: Replica, core: PartitionCore, timestamp_ms: int, up_to: Offset, now: Now
-    ) -> Found:
-        """As Kafka's: a new leader names the end only once it is sure of it (KIP-207)."""
-        if timestamp_ms == TIMESTAMP_EARLIEST:
-            return ErrorCode.NONE, core.log_start_offset, -1
-        if timestamp_ms == TIMESTAMP_LATEST:
-            if not core.is_high_watermark_sure():
-                return NOT_YET
-            return ErrorCode.NONE, up_to, -1
-        if timestamp_ms < 0 and timestamp_ms != TIMESTAMP_MAX:
-            return ErrorCode.INVALID_REQUEST, Offset(-1), -1
-        log = replica.log
-        assert log is not None, "it has a core that leads"
-        try:
-            if timestamp_ms == TIMESTAMP_MAX:
-                found = log.max_timestamp(up_to)
-            else:
-                found = log.offset_for_timestamp(timestamp_ms, up_to)
-        except StorageError as error:
-            replica.fail(error, now)
-            return ErrorCode.KAFKA_STORAGE_ERROR, Offset(-1), -1
-        if found is not None:
-            return ErrorCode.NONE, found.offset, found.timestamp_ms
-        if not core.is_high_watermark_sure():
-            return NOT_YET
-        return ErrorCode.NONE, Offset(-1), -1
 
     def on_epoch_ends(self, request: Request, now: Now) -> None:
         """Answer at once: where leader epochs end in the logs led here."""

@@ -9,6 +9,9 @@ from msgspec.structs import replace
 
 from nodes.broker.partitions.fetchers import Fetchers
 from nodes.broker.records import produce
+from nodes.broker.records.listings import LOOKED_FOR_A_TURN, LOOKED_FOR_MAX, Listings
+from nodes.storage.log_times import TimedOffset
+from nodes.storage.partition_log import PartitionLog
 from tests.unit.broker.partition_fleet import (
     Answer,
     PartitionFleet,
@@ -589,6 +592,50 @@ def test_offsets_by_time(fleet: PartitionFleet) -> None:
     assert listed(fleet, key, 1_500) == (ErrorCode.NONE, 1, 3_000)
     assert listed(fleet, key, 9_000) == (ErrorCode.NONE, -1, -1)
     assert listed(fleet, key, -9)[0] == ErrorCode.INVALID_REQUEST
+
+
+def test_records_are_looked_for_by_time_some_a_turn_and_none_twice_for_one_request(
+    fleet: PartitionFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a batch of up to a megabyte opened, in the turn that heartbeats wait for."""
+    key = fleet.create()
+    for number in range(3):
+        fleet.write(key, b"%d" % number, timestamp_ms=1_000 * number)
+    turns = [0]
+    look, end_turn = PartitionLog.offset_for_timestamp, Listings.end_turn
+
+    def looking(log: PartitionLog, timestamp_ms: int, up_to: Offset) -> TimedOffset | None:
+        turns[-1] += 1
+        return look(log, timestamp_ms, up_to)
+
+    def ending(listings: Listings, now: Now) -> None:
+        end_turn(listings, now)
+        turns.append(0)
+
+    monkeypatch.setattr(PartitionLog, "offset_for_timestamp", looking)
+    monkeypatch.setattr(Listings, "end_turn", ending)
+    times = [*range(0, 2_100, 60), *[500] * 1_000, TIMESTAMP_LATEST]
+    parts = tuple(ListOffset(key.topic_id, 0, LeaderEpoch(-1), time_ms) for time_ms in times)
+    answers: list[Answer] = []
+    fleet.post_whole(fleet.leader(key), ListOffsetsRequest(parts), answers)
+    fleet.post_whole(fleet.leader(key), ListOffsetsRequest(parts[-1:]), answers)
+    fleet.wait(lambda: len(answers) == 2)
+    (first, _), (last, _) = answers
+    assert isinstance(first, ListOffsetsResponse)
+    assert isinstance(last, ListOffsetsResponse)
+    assert len(first.partitions) == 1, "who asks for no record by its time waits for nobody"
+    told = [one.offset for one in last.partitions]
+    assert told == [-(-ms // 1_000) if ms <= 2_000 else -1 for ms in times[:-1]] + [3]
+    assert sum(turns) == 36
+    assert max(turns) <= LOOKED_FOR_A_TURN
+
+
+def test_a_look_for_too_many_records_is_refused(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    parts = (ListOffset(key.topic_id, 0, LeaderEpoch(-1), 1),) * (LOOKED_FOR_MAX + 1)
+    answer, _ = fleet.ask_whole(fleet.leader(key), ListOffsetsRequest(parts))
+    assert isinstance(answer, ListOffsetsResponse)
+    assert (answer.error, answer.partitions) == (ErrorCode.INVALID_REQUEST, ())
 
 
 def test_ends_of_leader_epochs(fleet: PartitionFleet) -> None:
