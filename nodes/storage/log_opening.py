@@ -139,7 +139,11 @@ def _mend(
 def _trust(segments: list[Segment], recovery_point: Offset) -> int:
     """Take the segments over as they lie there; return the bytes cut from the last all the same."""
     for segment, following in pairwise(segments):
-        segment.adopt_size(following.base_offset)
+        if following.base_offset < recovery_point:
+            segment.adopt_size(following.base_offset)
+        else:
+            # No sync has completed its indexes: a process that was killed has left them as noted.
+            segment.adopt_noted(following.base_offset)
     last = segments[-1]
     try:
         whole = last.load_tail()

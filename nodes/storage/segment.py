@@ -138,6 +138,17 @@ class Segment:
         self.next_offset = next_offset
         self.release()
 
+    def adopt_noted(self, next_offset: Offset) -> None:
+        """Take over like ``adopt_size`` one whose indexes may lack their last entries: they get them.
+
+        Raises Damaged where its last batch is not whole.
+        """
+        if not self.load_tail():
+            raise Damaged(f"{self.path} is cut short, and a segment at {next_offset} follows")
+        self.next_offset = next_offset
+        self.seal()
+        self.release()
+
     def load_tail(self) -> bool:
         """Find the end of a segment that may still grow, from its last index entry on.
 

@@ -116,8 +116,10 @@ class SegmentIndexes:
     def seal(self) -> None:
         """Complete the time index: the segment is full, or being closed."""
         assert self._times is not None
+        before = len(self._times)
         if self._max_timestamp_ms > NO_TIMESTAMP_MS:
             self._times.append(self._max_timestamp_ms, self._max_timestamp_offset)
+        self.is_dirty |= len(self._times) > before
         self.is_sealed = True
 
     def forget(self) -> None:

@@ -108,6 +108,26 @@ def test_indexes_of_a_killed_process_are_those_of_one_that_was_not(tmp_path: Pat
         assert one == other
 
 
+@pytest.mark.parametrize("noted_at", [100, *range(170, 190)])
+def test_a_segment_that_was_filled_after_the_note_is_found_by_its_times(
+    tmp_path: Path, noted_at: int
+) -> None:
+    """A process that is killed before the next sync has written none of the last entries."""
+    killed(tmp_path, noted_at=noted_at, batches=200)
+    log = open_log(RealDisk(tmp_path))
+    first, second = log.segments
+    end = second.base_offset
+    assert first.newest() == (end - 1, end - 1)
+    for offset in (noted_at - 1, noted_at, end - 1, end):
+        assert log.offset_for_timestamp(offset, Offset(200)) == (offset, offset, 0)
+    fill(log, 1)
+    log.sync()
+    log.close()
+    again = open_log(RealDisk(tmp_path), recovery_point=201)
+    assert again.segments[0].newest() == (end - 1, end - 1), "and that is kept"
+    again.close()
+
+
 def test_a_note_is_gone_with_the_cut_below_it(tmp_path: Path) -> None:
     log = open_log(RealDisk(tmp_path))
     fill(log, 10)
