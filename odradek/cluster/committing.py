@@ -241,8 +241,14 @@ class GroupOffsets:
         deadline_ms = now.mono_ms + timeout_ms
         self._identify({key.topic for key in wanted}, known, deadline_ms, now)
 
-    def knows(self, name: str) -> bool:
-        """Tell whether this topic's id is known now, so that nothing about it has to wait."""
+    def apart(self, keys: Iterable[TopicPartition]) -> list[list[TopicPartition]]:
+        """Part these for :meth:`fetch`, so that a topic which is not known holds up no other."""
+        parts: dict[str, list[TopicPartition]] = {}
+        for key in keys:
+            parts.setdefault("" if self._knows(key.topic) else key.topic, []).append(key)
+        return list(parts.values())
+
+    def _knows(self, name: str) -> bool:
         topic = self._view.topics.get(name)
         return topic is not None and bool(topic.topic_id) and topic.error == ErrorCode.NONE
 
@@ -262,7 +268,7 @@ class GroupOffsets:
             self._view.follow(name, now)
 
         def look(now: Now) -> None:
-            ids = {name: self._view.topics[name].topic_id for name in names if self.knows(name)}
+            ids = {name: self._view.topics[name].topic_id for name in names if self._knows(name)}
             refused = [name for name in sorted(names - ids.keys()) if self._is_refused(name)]
             waits = len(ids) + len(refused) < len(names)
             if waits and now.mono_ms < look_until_ms:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from odradek.arguments import partition_of
@@ -20,7 +21,7 @@ from odradek.consumer.fetched_records import FetchedRecords
 from odradek.consumer.fetching import ConsumerSettings, Fetcher
 from odradek.consumer.membership import ConsumerMembership, GroupSettings, Membership
 from odradek.consumer.offset_reset import reset_timestamp_ms
-from odradek.consumer.rebalancing import Change, Rebalancing
+from odradek.consumer.rebalancing import AGAIN_MS, Change, Rebalancing
 from odradek.consumer.subscription import Assigned, Subscription
 from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError, topic_error
 from odradek.measures import ConsumerMeasures, Metrics
@@ -189,13 +190,25 @@ class ConsumerEngine(ClientProgram):
             self._begin_at_commits(self.offsets_of_group, added, now)
 
     def _begin_at_commits(self, offsets: GroupOffsets, added: list[Assigned], now: Now) -> None:
-        begun = [(one, one.generation) for one in added]
+        """Begin at what the group has committed, once that is known."""
         for one in added:
             one.busy = True
+        begun = {one.key: (one, one.generation) for one in added}
+        for keys in offsets.apart(begun):
+            self._fetch_commits(offsets, [begun[key] for key in keys], now)
+
+    def _fetch_commits(
+        self, offsets: GroupOffsets, begun: list[tuple[Assigned, int]], now: Now
+    ) -> None:
+        # The program may have sought meanwhile, or read something else.
+        begun = [(one, generation) for one, generation in begun if one.generation == generation]
 
         def fetched(
             found: dict[TopicPartition, OffsetAndMetadata] | OdradekError, now: Now
         ) -> None:
+            if isinstance(found, OdradekError) and found.retriable:
+                self.timers.after(now, AGAIN_MS, partial(self._fetch_commits, offsets, begun))
+                return
             for one, generation in begun:
                 if one.generation != generation:
                     continue
@@ -207,8 +220,9 @@ class ConsumerEngine(ClientProgram):
                 else:
                     self._take_up(one, now)
 
-        keys = [one.key for one in added]
-        offsets.fetch(keys, fetched, now, timeout_ms=COMMITS_TIMEOUT_MS)
+        keys = [one.key for one, _ in begun]
+        if keys:
+            offsets.fetch(keys, fetched, now, timeout_ms=COMMITS_TIMEOUT_MS)
 
     def seek(self, key: TopicPartition, offset: int) -> None:
         """Go on at ``offset``; ValueError if the partition is not assigned."""

@@ -330,10 +330,7 @@ class Rebalancing:
         fresh = [key for key in self._told if key not in self._owned()]
         self._taking.update(fresh)
         self.membership.own(self._owned(), now)
-        together: dict[str, list[TopicPartition]] = {}
-        for key in fresh:  # a topic that nobody here knows, or not any more, holds up no other
-            together.setdefault("" if self._offsets.knows(key.topic) else key.topic, []).append(key)
-        for keys in together.values():
+        for keys in self._offsets.apart(fresh):
             self._fetch(keys, now)
 
     def _fetch(self, keys: list[TopicPartition], now: Now) -> None:

@@ -13,6 +13,7 @@ from odradek.consumer.fetching import ConsumerSettings
 from odradek.consumer.membership import GroupSettings, Told
 from odradek.consumer.rebalancing import ASSIGNED, LOST, REVOKED, Change
 from odradek.errors import (
+    ClientTimeoutError,
     FencedInstanceIdError,
     InvalidSessionTimeoutError,
     OdradekError,
@@ -556,6 +557,40 @@ def test_what_is_given_of_a_topic_that_is_gone_holds_up_nothing_else(
     fleet.wait(lambda: member.owns() == [0, 1, 2, 3], 2_000)
     member.process.do(lambda now: member.group.on_told(told, now))
     fleet.wait(lambda: gone not in member.group._taking, 30_000)
+
+
+def test_a_topic_that_is_not_there_holds_up_no_other_that_is_assigned_by_hand(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m")
+    keys = [TopicPartition("missing", 0), TopicPartition("t", 0)]
+    member.process.do(lambda now: member.engine.assign(keys, now))
+    member.process.do(member._poll)
+    fleet.wait(lambda: len(member.seen) == 3, 2_000)
+
+
+def test_what_is_assigned_by_hand_is_read_though_its_commits_were_out_of_reach_at_first(
+    fleet: PartitionFleet, topic: PartitionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = Member(fleet, "m")
+    offsets = member.engine.offsets_of_group
+    assert offsets is not None
+    fetch = offsets.fetch
+    asked: list[int] = []
+
+    def out_of_reach(keys: Any, on_fetched: Any, now: Now, *, timeout_ms: int) -> None:
+        asked.append(timeout_ms)
+        if len(asked) > 3:
+            fetch(keys, on_fetched, now, timeout_ms=timeout_ms)
+        else:
+            on_fetched(ClientTimeoutError("nobody answers"), now)
+
+    monkeypatch.setattr(offsets, "fetch", out_of_reach)
+    key = TopicPartition("t", 0)
+    member.process.do(lambda now: member.engine.assign([key], now))
+    member.process.do(member._poll)
+    fleet.wait(lambda: len(member.seen) == 3, 5_000)
+    assert member.errors == []
 
 
 def test_a_commit_of_a_deleted_topic_fails_at_once_and_those_beside_it_are_done(
