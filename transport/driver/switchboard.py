@@ -5,6 +5,7 @@ Decoding happens here: what is no message is answered where it can be, counted, 
 
 from __future__ import annotations
 
+import resource
 import secrets
 from collections.abc import Callable, Mapping, Sequence, Set
 from time import monotonic_ns
@@ -31,11 +32,22 @@ TURN_NS_MAX = 3_000_000
 """So long one door, or one link, may keep a turn: a few messages can be thousands of partitions', and
 what goes through several loops waits for a turn of each."""
 CONNECTIONS_MAX = 4_096
+DESCRIPTORS_SHARE = 8
+"""Of the descriptors that this process may have a door has one in so many, where that is less: half of
+them are for files, and there are two doors, the events and a listener."""
 DELIVERED = (Door.PEERS, Door.CLIENTS)
 """What comes from peers before what comes from clients."""
 
 Deliver = Callable[[Origin | LinkId, Envelope], None]
 Link = DealerSocket | SubscriberSocket
+
+
+def connections_max() -> int:
+    """Return how many connections each bound socket of this process may have."""
+    descriptors_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors_max == resource.RLIM_INFINITY:
+        return CONNECTIONS_MAX
+    return min(CONNECTIONS_MAX, descriptors_max // DESCRIPTORS_SHARE)
 
 
 class Switchboard:
@@ -81,7 +93,11 @@ class Switchboard:
             for door in sorted(doors, key=lambda door: door.value):
                 self._bind(door, doors[door])
             if events is not None:
-                self._publisher = PublisherSocket(self._context, events, guard)
+                self._publisher = PublisherSocket(
+                    self._context, events, connections_max=connections_max(), guard=guard
+                )
+                self._poller.register(self._publisher.monitor.socket)
+                self._monitors.add(self._publisher.monitor.socket)
         except BaseException:
             self.close()
             raise
@@ -90,7 +106,7 @@ class Switchboard:
         router = RouterSocket(
             self._context,
             endpoint,
-            connections_max=CONNECTIONS_MAX,
+            connections_max=connections_max(),
             guard=self._guard,
             domain=door.value,
         )
@@ -199,6 +215,8 @@ class Switchboard:
             if router.monitor.socket in self._readable:
                 router.watch_connections()
                 self._poller.touch(router.socket)
+        if self._publisher is not None and self._publisher.monitor.socket in self._readable:
+            self._publisher.watch_connections()
         changed = self._unsettled + self._having_news(self._by_monitor)
         self._unsettled = []
         changes: list[tuple[LinkId, bool]] = []

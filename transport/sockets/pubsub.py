@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import zmq
 
+from transport.sockets.crowd import Crowd
 from transport.sockets.curve import EVENTS_DOMAIN, Guard, Keys, secure_door, secure_link
 from transport.sockets.monitor import Change, Monitor
 from transport.sockets.options import Buffer, bind, prepare, receive, send
@@ -15,12 +16,28 @@ class PublisherSocket:
     """One bound PUB. A subscriber that does not keep up misses events; nobody waits for it."""
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, guard: Guard | None = None
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        *,
+        connections_max: int,
+        guard: Guard | None = None,
     ) -> None:
         self.socket: zmq.Socket[bytes] = context.socket(zmq.PUB)
         prepare(self.socket)
         secure_door(self.socket, guard, EVENTS_DOMAIN)
         self.endpoint = bind(self.socket, endpoint)
+        self._crowd = Crowd(self.socket, connections_max)
+        self.monitor = self._crowd.monitor
+
+    @property
+    def connections(self) -> int:
+        """How many are connected now, whoever they are."""
+        return len(self._crowd)
+
+    def watch_connections(self) -> None:
+        """Count connections; see :class:`Crowd`."""
+        self._crowd.watch()
 
     def send(self, topic: bytes, frames: Sequence[Buffer]) -> None:
         """Publish under ``topic``."""
@@ -28,6 +45,7 @@ class PublisherSocket:
 
     def close(self) -> None:
         """Close."""
+        self.monitor.close()
         self.socket.close()
 
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import zmq
 
+from transport.sockets.crowd import Crowd
 from transport.sockets.curve import CLIENTS_DOMAIN, Guard, secure_door
-from transport.sockets.monitor import Change, Monitor
 from transport.sockets.options import (
     Buffer,
     bind,
-    hang_up,
     prepare,
     receive_first,
     receive_rest,
@@ -70,22 +69,24 @@ class RouterSocket:
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         secure_door(self.socket, guard, domain)
         self.endpoint = bind(self.socket, endpoint)
-        self.monitor = Monitor(self.socket)
-        self._connections: set[int] = set()
-        """By descriptor: those that never say a word take one, too."""
-        self._connections_max = connections_max
+        self._crowd = Crowd(self.socket, connections_max)
+        self.monitor = self._crowd.monitor
         self._peers: OrderedDict[bytes, _Peer] = OrderedDict()
         self._routes: dict[int, bytes] = {}
         """Who has a descriptor: what is said of one that is closed is about that one."""
         self._unread_bytes = 0
         self.replies_refused = 0
         """Answers dropped: the peer was gone, stuck, or had not read what it has."""
-        self.connections_refused = 0
 
     @property
     def connections(self) -> int:
         """How many are connected now, whoever they are."""
-        return len(self._connections)
+        return len(self._crowd)
+
+    @property
+    def connections_refused(self) -> int:
+        """How many were turned away since the start."""
+        return self._crowd.refused
 
     def unread_bytes(self) -> int:
         """Return the answers sent that their receivers have not yet said to have read."""
@@ -149,26 +150,9 @@ class RouterSocket:
         return True
 
     def watch_connections(self) -> None:
-        """Count connections; hang up on whoever comes beyond the limit.
-
-        Past the descriptor limit libzmq would spin on ``accept``: refusing early is the cure.  To
-        unbind is none: that ends every connection the door has, and tells of no end.
-        """
-        beyond: list[int] = []
-        for change, descriptor in self.monitor.changes():
-            if change is Change.ACCEPTED:
-                self._connections.add(descriptor)
-                if len(self._connections) > self._connections_max:
-                    beyond.append(descriptor)
-            elif change is Change.DOWN:
-                self._connections.discard(descriptor)
-                self._forget(self._routes.get(descriptor, b""))
-            elif change is Change.REFUSED:
-                self.connections_refused += 1
-        for descriptor in beyond:
-            if descriptor in self._connections:
-                self.connections_refused += 1
-                hang_up(descriptor)
+        """Count connections, and forget those that have ended; see :class:`Crowd`."""
+        for descriptor in self._crowd.watch():
+            self._forget(self._routes.get(descriptor, b""))
 
     def close(self) -> None:
         """Close; answers still queued have ``LINGER_MS`` to leave."""

@@ -1,7 +1,8 @@
-"""A door's count of who is connected, by which it closes before descriptors run out."""
+"""Who is connected to a bound socket: counted, and no more than there may be."""
 
 from __future__ import annotations
 
+import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import zmq
 
+from transport.driver.switchboard import CONNECTIONS_MAX as CONNECTIONS_MAX_OF_A_DOOR
+from transport.driver.switchboard import connections_max
 from transport.sockets.dealer import DealerSocket
+from transport.sockets.pubsub import PublisherSocket
 from transport.sockets.router import RouterSocket
 
 WAIT_S = 10.0
@@ -32,14 +36,14 @@ def door(context: Context) -> Iterator[RouterSocket]:
     made.close()
 
 
-def knock(door: RouterSocket, words: bytes = b"") -> socket.socket:
+def knock(door: RouterSocket | PublisherSocket, words: bytes = b"") -> socket.socket:
     port = int(door.endpoint.rpartition(":")[2])
     knocking = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
     knocking.sendall(words)
     return knocking
 
 
-def wait(door: RouterSocket, condition: Callable[[], bool]) -> None:
+def wait(door: RouterSocket | PublisherSocket, condition: Callable[[], bool]) -> None:
     until_s = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < until_s, f"{door.connections} connections"
@@ -99,3 +103,28 @@ def test_beyond_its_limit_a_door_keeps_those_it_has_and_hangs_up_on_the_others(
     peer.close()
     late.close()
     wait(door, lambda: door.connections == 0)
+
+
+def test_events_have_a_limit_as_doors_have(context: Context) -> None:
+    events = PublisherSocket(context, "tcp://127.0.0.1:0", connections_max=CONNECTIONS_MAX)
+    knocking = [knock(events) for _ in range(CONNECTIONS_MAX)]
+    wait(events, lambda: events.connections == CONNECTIONS_MAX)
+    with knock(events) as one_more:
+        wait(events, lambda: events.connections == CONNECTIONS_MAX + 1)
+        while one_more.recv(1_000):  # what libzmq greets everybody with
+            pass
+    wait(events, lambda: events.connections == CONNECTIONS_MAX)
+    for one in knocking:
+        one.close()
+    wait(events, lambda: events.connections == 0)
+    events.close()
+
+
+def test_all_bound_sockets_together_leave_descriptors_for_files() -> None:
+    bounds = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert connections_max() <= CONNECTIONS_MAX_OF_A_DOOR
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1_000, bounds[1]))
+        assert connections_max() == 125
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, bounds)
