@@ -38,7 +38,7 @@ from nodes.broker.coordinators.producer_ids import ProducerIds
 from nodes.broker.coordinators.transactions import Transactions
 from nodes.broker.dispatch import Dispatch, Handler
 from nodes.broker.kafka.listener import KafkaListener
-from nodes.broker.logs.identity import claim_directory, note_boot
+from nodes.broker.logs.identity import note_boot
 from nodes.broker.measures import broker_measures
 from nodes.broker.partitions.replica import Replica
 from nodes.broker.quotas import QuotaApi
@@ -46,6 +46,7 @@ from nodes.broker.records.produce import Verify
 from nodes.broker.replicas import OnMoved, Replicas
 from nodes.config import EXIT_STOPPED, QUORUM_ROLES, NodeConfig
 from nodes.runtime.measures import Outlook
+from nodes.runtime.ownership import claim_directory
 from nodes.runtime.strangers import Strangers
 from nodes.settings import ConfigError
 from nodes.storage.disk import Disk

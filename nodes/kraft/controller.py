@@ -15,10 +15,10 @@ from nodes.broker.cluster.peers import Peers
 from nodes.broker.cluster.removals import Removals
 from nodes.broker.context import BrokerContext
 from nodes.broker.dispatch import Dispatch, Handler
-from nodes.broker.logs.identity import claim_directory
 from nodes.broker.measures import broker_measures
 from nodes.config import EXIT_STOPPED, NodeConfig
 from nodes.runtime.measures import Outlook
+from nodes.runtime.ownership import claim_directory
 from nodes.storage.disk import Disk
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Origin, Ports

@@ -16,9 +16,9 @@ from contextlib import suppress
 
 import msgspec
 
-from nodes.broker.logs.identity import claim_directory, is_claimed
 from nodes.broker.logs.swap import Swap, clear_swap, read_swap
 from nodes.config import NodeConfig
+from nodes.runtime.ownership import claim_directory, is_claimed
 from nodes.storage.disk import Disk, StorageError
 from transport.wire.ids import TopicPartition
 

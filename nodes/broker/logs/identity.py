@@ -1,23 +1,17 @@
-"""Whose a directory is, and whether the machine has booted since it was last used.
+"""Whether the machine has booted since a broker's directory was last used, and what that may have cost.
 
-``meta.json`` names the cluster and the node; ``boot-id`` the boot under which the node last ran;
+``boot-id`` names the boot under which the node last ran;
 ``lost-tail`` stands from a start at which unsynced bytes, or (it says so) logs as a whole, may have been
 lost until the controller has taken that in.
 """
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
-import msgspec
-
 from nodes.broker.logs.checkpoints import CLEAN_STOP
-from nodes.config import NodeConfig
-from nodes.settings import ConfigError
 from nodes.storage.disk import Disk
 
-META_FILE = "meta.json"
 BOOT_FILE = "boot-id"
 LOST_TAIL_FILE = "lost-tail"
 _WHOLE_LOGS = b"logs"
@@ -33,44 +27,6 @@ class Survival(NamedTuple):
     """The logs are what they were."""
     lost: bool = False
     """Logs may be gone, with what was synced."""
-
-
-class _Meta(msgspec.Struct, frozen=True):
-    cluster_id: str
-    name: str
-
-
-def claim_directory(disk: Disk, config: NodeConfig, folder: str = "") -> None:
-    """Take a new data or log directory for this node; raise ConfigError for one of another's."""
-    if not is_claimed(disk, config, folder):
-        disk.write_file(_meta_of(folder), msgspec.json.encode(_mine(config)), durable=True)
-
-
-def is_claimed(disk: Disk, config: NodeConfig, folder: str = "") -> bool:
-    """Tell whether a directory is this node's already; raise ConfigError for one of another's."""
-    data = disk.read_file(_meta_of(folder))
-    if data is None:
-        return False
-    mine, where = _mine(config), str(PurePosixPath(config.data_dir, folder))
-    try:
-        found = msgspec.json.decode(data, type=_Meta)
-    except msgspec.DecodeError as error:
-        text = f"{where}/{META_FILE} is damaged ({error}): restore it, or use another"
-        raise ConfigError(f"{text} directory") from None
-    if found != mine:
-        raise ConfigError(
-            f"{where} belongs to {found.name} of cluster {found.cluster_id},"
-            f" not to {mine.name} of cluster {mine.cluster_id}: use another directory"
-        )
-    return True
-
-
-def _mine(config: NodeConfig) -> _Meta:
-    return _Meta(config.cluster_id, config.name)
-
-
-def _meta_of(folder: str) -> str:
-    return f"{folder}/{META_FILE}" if folder else META_FILE
 
 
 def note_boot(disk: Disk, boot_id: str, *, logs_lost: bool = False) -> Survival:

@@ -17,9 +17,9 @@ from nodes.broker.logs.folders import (
     open_log,
     set_aside,
 )
-from nodes.broker.logs.identity import META_FILE
 from nodes.broker.partitions.replica import Replica, ReplicaState
 from nodes.broker.partitions.upkeep import Upkeep
+from nodes.runtime.ownership import META_FILE
 from nodes.storage.disk import Damaged, StorageError
 from nodes.storage.log_files import (
     DELETED_SUFFIX,

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from nodes.broker.logs.directories import NOTE
-from nodes.broker.logs.identity import LOST_TAIL_FILE, META_FILE
+from nodes.broker.logs.identity import LOST_TAIL_FILE
 from nodes.broker.partitions.replica import ReplicaState
 from nodes.config import EXIT_CONFIG, EXIT_ENVIRONMENT, LogConfig
+from nodes.runtime.ownership import META_FILE
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from tests.unit.broker.test_reassignment import record
 from transport.wire.errors import ErrorCode

@@ -15,10 +15,10 @@ from nodes.broker.logs.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from nodes.broker.logs.identity import META_FILE
 from nodes.broker.partitions import upkeep
 from nodes.broker.partitions.replica import Replica, ReplicaState
 from nodes.config import LogConfig
+from nodes.runtime.ownership import META_FILE
 from nodes.storage.disk import Damaged, Disk
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.wire.errors import ErrorCode
