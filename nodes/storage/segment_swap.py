@@ -69,7 +69,7 @@ class SegmentSwap:
         self._folder.sync_names()
         with self._row.lock:
             if group.cleaned in self._row.all:
-                group.cleaned.indexes.write(durable=False)
+                group.cleaned.indexes.write(durable=True)
             self._offered = None
 
     def end(self) -> None:

@@ -476,6 +476,20 @@ def test_a_log_that_was_cut_takes_nothing_over(disk: SimulatedDisk) -> None:
     assert keys(log) == [(0, b"0"), (1, b"1")]
 
 
+def test_the_indexes_of_a_cleaned_segment_are_durable(disk: SimulatedDisk) -> None:
+    """It lies before the recovery point, so that they are believed after a loss of power; many file
+    systems leave an empty file of one that was not synced, and an empty index is one, too."""
+    log = open_log(disk)
+    for number in range(12):
+        put(log, (b"k%d" % number, b"v"), (b"k", b"v"), timestamp_ms=100 * number)
+    roll(log)
+    log.sync()
+    clean(disk, log, plan_for(log, segment_bytes=1 << 20))
+    for path in disk.files(FOLDER, "index"):
+        assert disk.read_file(path)
+        assert disk.durable(path) == disk.read_file(path)
+
+
 def test_dirt_is_due_by_its_share_and_by_its_age(disk: SimulatedDisk) -> None:
     log = open_log(disk)
     for _ in range(4):
