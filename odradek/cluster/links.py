@@ -48,13 +48,12 @@ class Links:
         """Note that a send was refused: not worth another try for some milliseconds."""
         self._blocked_until_ms[link] = now.mono_ms + FULL_PAUSE_MS
 
-    def end_turn(self, now: Now) -> None:
-        """Forget the pauses that are over."""
-        if not self._blocked_until_ms:
-            return
-        for link, due_ms in list(self._blocked_until_ms.items()):
-            if due_ms <= now.mono_ms:
-                del self._blocked_until_ms[link]
+    def end_turn(self, now: Now) -> bool:
+        """Forget the pauses that are over; True: there were some, so more can be sent."""
+        over = [link for link, due_ms in self._blocked_until_ms.items() if due_ms <= now.mono_ms]
+        for link in over:
+            del self._blocked_until_ms[link]
+        return bool(over)
 
     def next_deadline_ms(self) -> int | None:
         """Return when the next pause is over."""

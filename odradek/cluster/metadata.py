@@ -71,7 +71,7 @@ class ClusterView:
     ) -> None:
         self.links = Links()
         self.generation = 0
-        """Grows with every change of topics, leaders or brokers."""
+        """Grows with every change of topics, leaders, brokers, or of who can be sent to."""
         self.position: MetadataPosition = NO_METADATA
         self.controller_id: NodeId = NodeId(-1)
         self.brokers: dict[NodeId, BrokerInfo] = {}
@@ -219,7 +219,8 @@ class ClusterView:
         if self._discovery is not None:
             self._discovery.end_turn(now)
         self._announcements.end_turn(now)
-        self.links.end_turn(now)
+        if self.links.end_turn(now):
+            self.generation += 1
         if self._due_ms is not None and now.mono_ms >= self._due_ms and not self._asking:
             self._due_ms = None
             self._ask(now)
