@@ -457,8 +457,8 @@ class Fetcher:
             one.add(Buffered(batch, view, batch.count, view.header.size_bytes))
         # What was aborted, compacted away, or only brokers read, as a transaction's end, is passed over.
         last: BatchHeader | None = None
-        for _, last in iterate_headers(frame):
-            pass
+        for _, header in iterate_headers(frame):
+            last = header
         if (
             last is not None and last.next_offset >= one.next_fetch
         ):  # a later epoch may begin with what is passed over

@@ -12,7 +12,6 @@ from nodes.core.partition.events import Produced
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import Offset
 
-
 LEFT_MAX = 100
 """Of those that have expired so many may stay where they wait for their offset, and as many as wait still."""
 
