@@ -66,6 +66,8 @@ FRAME_SLACK_BYTES = 64 * 1024
 FIRST_FRAME_BYTES_MAX = 1_024
 """A ConnectRequest has 45 bytes; nobody needs room for more who has asked for nothing yet."""
 READS_IN_FLIGHT_MAX = 256
+ZNODES_AS_A_REQUEST = 1_000
+"""To look at so many takes as long as a request, or longer."""
 
 
 class State(Enum):
@@ -133,7 +135,13 @@ class Connection:
         try:
             self._take_frames(now)
             waiting = self._pipeline.waiting
-            while waiting and self.state is State.SERVED and self._forward(waiting[0], now):
+            while waiting and self.state is State.SERVED:
+                if self._listener.room <= 0:
+                    self._listener.wake(self)
+                    break
+                if not self._forward(waiting[0], now):
+                    break
+                self._listener.room -= 1
                 self._take_frames(now)
         except MalformedJute as error:
             self._context.count("zookeeper_malformed")
@@ -295,6 +303,7 @@ class Connection:
         for came, result in zip(flight.requests, body.results, strict=True):
             request = came.request
             self._took(came)
+            self._listener.room -= _looked_at(result) // ZNODES_AS_A_REQUEST
             closes = type(request.body) is CloseSession
             if result.error == ErrorCode.SESSION_EXPIRED and not closes:
                 ends = True
@@ -370,6 +379,11 @@ class Connection:
     def _say(self, request: ClientRequest, error: int) -> None:
         self.answered += 1
         self._send(encode_error(request.xid, self._context.core.zxid, int(error)))
+
+
+def _looked_at(result: Result) -> int:
+    """Return how many znodes were looked at for a result, beside those that it is about."""
+    return result.count + len(result.children) + sum(map(_looked_at, result.results))
 
 
 _LOCAL: dict[type, Callable[[Connection, ClientRequest], None]] = {

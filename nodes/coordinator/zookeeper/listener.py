@@ -27,6 +27,9 @@ SILENT_MAX_MS = 10_000
 """From the connection to its first request; ZooKeeper's nio.sessionlessCnxnTimeout."""
 HELD_BYTES_MAX = 256 * 1024 * 1024
 """Of requests that are not whole, or not answered, of all connections together."""
+ROOM_A_TURN = 256
+"""Requests that are begun in a turn; one that looks at a thousand znodes counts as one more.  In a quarter
+of a megabyte are ten thousand requests, and each may be to count all znodes."""
 _logger = logging.getLogger("odradek.zookeeper")
 
 
@@ -59,6 +62,8 @@ class Listener:
         """By connections that have ended."""
         self.held_bytes = 0
         """What the connections hold."""
+        self.room = ROOM_A_TURN
+        """What may still be begun now; below zero: no more."""
         self.times = Times()
 
     def open(self) -> None:
@@ -186,10 +191,21 @@ class Listener:
                 connection.close()
         while self._left:
             self.lanes.leave(*self._left.pop())
+        self._go_on(now)
+
+    def _go_on(self, now: Now) -> None:
+        """Give their turn to those that can go on; who finds no room is the first in the next one."""
         awake, self._awake = self._awake, {}
+        self.room = ROOM_A_TURN
+        left: dict[Connection, None] = {}
         for connection in awake:
-            connection.take_over(now)
-            connection.go_on(now)
+            if self.room > 0:
+                connection.take_over(now)
+                connection.go_on(now)
+            else:
+                left[connection] = None
+        self._awake = {**left, **self._awake}
+        self.room = ROOM_A_TURN
 
     def next_deadline_ms(self) -> int | None:
         """Return when this wants a turn: at once while somebody can go on."""

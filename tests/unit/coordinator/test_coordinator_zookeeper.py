@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from nodes.config import CoordinatorConfig
 from nodes.coordinator import rewatching
+from nodes.coordinator.zookeeper import connection as zookeeper_connection
 from nodes.coordinator.zookeeper import handover, pipeline
 from nodes.coordinator.zookeeper import listener as zookeeper_listener
 from tests.unit.coordinator.ensemble import Ensemble
@@ -26,6 +28,7 @@ from transport.driver.ports import Door, Origin
 from transport.gateway.zookeeper import jute
 from transport.gateway.zookeeper.jute import JuteReader
 from transport.gateway.zookeeper.requests import OpCode
+from transport.kernel import Now
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode as E
 from transport.wire.ids import RequestId
@@ -354,6 +357,37 @@ def test_who_asks_for_too_much_at_once_is_read_no_further_and_answered_all(
     assert known.outstanding <= 20 + handover.WRITES_IN_FLIGHT_MAX
     assert [answer.xid for answer in one.answers()] == list(range(500))
     assert one.stream not in one.streams.paused
+
+
+@pytest.mark.parametrize(("looked_at", "begun_a_turn"), [(1_000, 10), (1, 4)])
+def test_who_asks_much_at_once_lets_others_have_their_turns(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch, looked_at: int, begun_a_turn: int
+) -> None:
+    """``looked_at``: so many znodes count as a request."""
+    one, other = client(ensemble).connect(), client(ensemble).connect()
+    for path in ("/n", "/n/1", "/n/2", "/n/3"):
+        one.ask(CREATE, *create(path))
+    monkeypatch.setattr(zookeeper_listener, "ROOM_A_TURN", 5)
+    monkeypatch.setattr(zookeeper_connection, "ZNODES_AS_A_REQUEST", looked_at)
+    answered: list[int] = []
+    end_turn = zookeeper_listener.Listener.end_turn
+
+    def ending(listener: zookeeper_listener.Listener, now: Now) -> None:
+        end_turn(listener, now)
+        if listener is one.handler:
+            answered.append(listener.answered)
+
+    monkeypatch.setattr(zookeeper_listener.Listener, "end_turn", ending)
+    one.ask(SYNC, jute.string("/"))
+    count = jute.int32(7), jute.int32(OpCode.GET_ALL_CHILDREN_NUMBER), jute.string("/n")
+    one.write(jute.framed(*count) * 40)
+    other.write(jute.framed(*count))
+    answers = one.answers()
+    assert [answer.body for answer in answers] == [jute.int32(3)] * 40
+    assert len(other.answers()) == 1
+    begun = [after - before for before, after in pairwise(answered)]
+    assert max(begun) <= begun_a_turn + 1  # the sync's answer may be among them
+    assert sum(begun) >= 41
 
 
 def test_a_client_that_takes_nothing_is_let_go(ensemble: Ensemble) -> None:
