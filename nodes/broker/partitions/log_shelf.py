@@ -131,6 +131,7 @@ class LogShelf:
         if (
             upkeep.high_watermark(name) > log.log_end_offset
             or upkeep.recovery_point(name) > log.recovery_point
+            or upkeep.cleaned_to(name) > log.cleaned_to
             or upkeep.log_start_offset(name) > log.log_start_offset
         ):
             # Of an earlier log of this name: it must not be believed of this one after a crash.

@@ -141,11 +141,12 @@ class Upkeep:
         return self._is_settled
 
     def note_cut(self, replica: Replica) -> None:
-        """Write down, before a log is written to, that less of it is synced than was noted, or that it
-        begins earlier."""
+        """Write down, before a log is written to, that less of it is synced or compacted than was noted,
+        or that it begins earlier."""
         log, name = replica.log, replica.name
         if log is not None and (
             log.recovery_point < self.recovery_point(name)
+            or log.cleaned_to < self.cleaned_to(name)
             or log.log_start_offset < self.log_start_offset(name)
         ):
             self.note_all()

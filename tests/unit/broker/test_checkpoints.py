@@ -6,14 +6,19 @@ from random import Random
 
 import pytest
 
-from nodes.broker.logs.checkpoints import CLEANED, HIGH_WATERMARKS, read_checkpoint
+from nodes.broker.logs.checkpoints import (
+    CLEANED,
+    HIGH_WATERMARKS,
+    RECOVERY_POINTS,
+    read_checkpoint,
+)
 from nodes.broker.partitions import upkeep
 from nodes.broker.partitions.upkeep import HIGH_WATERMARK_INTERVAL_MS, Upkeep
 from nodes.config import LogConfig
 from nodes.storage.disk import StorageError
 from tests.unit.broker.partition_fleet import PartitionFleet
 from tests.unit.broker.test_replicas_cleaning import COMPACT, write
-from transport.wire.ids import TopicPartition
+from transport.wire.ids import Offset, TopicPartition
 
 ROUND_MS = HIGH_WATERMARK_INTERVAL_MS + 100
 
@@ -96,3 +101,18 @@ def test_how_far_a_log_is_compacted_is_noted() -> None:
     noted = read_checkpoint(fleet.disks[1], CLEANED)
     assert noted == {TopicPartition("t", 0): log.cleaned_to}
     assert log.cleaned_to > 0
+
+
+def test_that_less_of_a_log_is_compacted_is_noted_before_it_is_written_to() -> None:
+    """Else a process that is killed then would let tombstones go, and keep what they have deleted."""
+    fleet = PartitionFleet(1, log=LogConfig(cleaner_interval_ms=ROUND_MS))
+    fleet.settle()
+    key = fleet.create(configs=COMPACT)
+    write(fleet, key, {}, 120, Random(1))
+    fleet.world.run_for(3 * ROUND_MS)
+    replica = fleet.replica(1, key)
+    assert replica.log is not None
+    replica.log.truncate_to(Offset(10))
+    assert read_checkpoint(fleet.disks[1], RECOVERY_POINTS) == {}, "that is cause enough"
+    replica._host.on_cut(replica)
+    assert read_checkpoint(fleet.disks[1], CLEANED) == {TopicPartition("t", 0): 10}
