@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from odradek.cluster.backoff import Backoff
 from odradek.cluster.errands import error_of
 from odradek.cluster.metadata import ClusterView, Leader
-from odradek.errors import ClientTimeoutError, NoClusterError, OdradekError, error_for
+from odradek.errors import (
+    ClientTimeoutError,
+    NoClusterError,
+    OdradekError,
+    error_for,
+    topic_error,
+)
 from transport.driver.calls import Calls
 from transport.driver.ports import Ports
 from transport.driver.timers import Timers
@@ -104,6 +110,10 @@ class OffsetLookups:
             return
         by_leader: dict[Leader, list[TopicPartition]] = {}
         for key in lookup.wanted:
+            topic = self._view.topics[key.topic]
+            if topic.removed:  # no waiting brings it back
+                self._end(lookup, topic_error(topic.name, topic.error, topic.text), now)
+                return
             leader = self._view.leader(key.topic, key.partition, now)
             if leader is not None and key not in lookup.asked:
                 # The topic's id is in the partition's part, not in the address.

@@ -1,4 +1,4 @@
-"""Looking up many offsets at once: more than a link takes in one turn."""
+"""Looking up offsets: of more partitions than a link takes in one turn, and of topics that are gone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.offsets import OffsetLookups
-from odradek.errors import OdradekError
+from odradek.errors import OdradekError, UnknownTopicOrPartitionError
 from transport.driver.ports import LinkId
 from transport.wire.codec import Envelope
 from transport.wire.ids import TopicPartition
@@ -56,3 +56,24 @@ def test_what_a_full_link_does_not_take_is_asked_soon(
         cluster.advance(20)
     assert len(found) == 30
     assert not [one for one in found if isinstance(one, OdradekError)]
+
+
+def test_a_topic_that_was_deleted_is_not_waited_for(cluster: Any) -> None:
+    cluster.auto_create = 1
+    cluster.topic("t")
+    program = Reader(cluster.bootstrap)
+    cluster.start(program)
+    program.view.watch("t", cluster.now)
+    cluster.settle()
+    cluster.drop("t")
+    cluster.settle()
+    found: list[Any] = []
+    program.lookups.find(
+        {TopicPartition("t", 0): TIMESTAMP_EARLIEST},
+        lambda one, _now: found.append(one),
+        cluster.now,
+        timeout_ms=30_000,
+    )
+    cluster.settle()
+    assert isinstance(found[0], UnknownTopicOrPartitionError)
+    assert "t" not in cluster.topics
