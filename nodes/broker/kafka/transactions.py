@@ -236,7 +236,7 @@ def _described(exchange: Exchange, transactional_id: str, answer: Any) -> Transa
 
 
 def describe_producers(exchange: Exchange) -> None:
-    """Of the partitions that this broker leads."""
+    """Of the partitions that this broker leads; of one that is named again, once."""
     asked: DescribeProducersRequest = exchange.body
 
     def then(answer: Any, _payload: object) -> None:
@@ -250,7 +250,7 @@ def describe_producers(exchange: Exchange) -> None:
                             _producers(
                                 number,
                                 answer.error,
-                                found.get((exchange.topic_id(topic.name), number)),
+                                found.pop((exchange.topic_id(topic.name), number), None),
                             )
                             for number in topic.partition_indexes
                         ),
@@ -261,7 +261,8 @@ def describe_producers(exchange: Exchange) -> None:
         )
 
     parts = _parts(exchange, ((topic.name, topic.partition_indexes) for topic in asked.topics))
-    exchange.ask(transactions.DescribeProducersRequest(parts), then)
+    question = transactions.DescribeProducersRequest(tuple(dict.fromkeys(parts)))
+    exchange.ask(question, then)
 
 
 def _producers(number: int, error: int, one: Any) -> PartitionResponse:

@@ -64,6 +64,10 @@ class Offsets:
         """Answer at once: who writes to the partitions led here."""
         body = request.envelope.body
         assert isinstance(body, DescribeProducersRequest), "by the dispatch table"
+        if len(set(body.partitions)) < len(body.partitions):
+            # A partition may have thousands: named again and again they would fill the memory.
+            self._context.reply(request, DescribeProducersResponse(ErrorCode.INVALID_REQUEST))
+            return
         described = tuple(map(self._producers, body.partitions))
         self._context.reply(request, DescribeProducersResponse(ErrorCode.NONE, described))
 

@@ -606,3 +606,25 @@ def test_who_writes_is_told_by_partition() -> None:
     body = foreign.DescribeProducersRequest(topics=topics)
     told = exchanged(transactions.describe_producers, 0, body, coordinator).told
     assert [topic.partitions[0].error_code for topic in told.topics] == [3, 6]
+
+
+def test_who_writes_is_told_once_however_often_a_partition_is_named() -> None:
+    """Thousands may write to one: an answer must not have them a hundred thousand times."""
+    asked: list[int] = []
+    producer = native_transactions.ActiveProducer(ProducerId(1), ProducerEpoch(1), 1, 1, Offset(1))
+
+    def coordinator(question: native_transactions.DescribeProducersRequest) -> Message:
+        asked.append(len(question.partitions))
+        one = question.partitions[0]
+        described = native_transactions.DescribedProducers(
+            one.topic_id, one.partition, 0, (producer,)
+        )
+        return native_transactions.DescribeProducersResponse(0, (described,))
+
+    topic = foreign.TopicRequest(name="orders", partition_indexes=(0,) * 100)
+    body = foreign.DescribeProducersRequest(topics=(topic,) * 10)
+    told = exchanged(transactions.describe_producers, 0, body, coordinator).told
+    assert asked == [1]
+    partitions = [part for one in told.topics for part in one.partitions]
+    assert len(partitions) == 1_000
+    assert sum(len(part.active_producers) for part in partitions) == 1

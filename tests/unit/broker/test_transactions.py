@@ -339,6 +339,10 @@ def test_what_is_open_can_be_looked_at(fleet: PartitionFleet) -> None:
     assert isinstance(described, DescribeProducersResponse)
     (active,) = described.partitions[0].producers
     assert (active.producer_id, active.transaction_start_offset) == (producer.who[0], 0)
+    twice = DescribeProducersRequest(request.partitions * 2)
+    refused = fleet.ask(fleet.leader(key), twice)
+    assert isinstance(refused, DescribeProducersResponse)
+    assert (refused.error, refused.partitions) == (ErrorCode.INVALID_REQUEST, ())
 
 
 def test_an_administrator_ends_what_no_coordinator_remembers(fleet: PartitionFleet) -> None:
