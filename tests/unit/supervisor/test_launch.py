@@ -318,7 +318,7 @@ def test_whoever_waits_is_told_why_where_the_log_has_no_room(
 def test_who_started_it_by_nohup_may_hang_up(tmp_path: Path, small: Path) -> None:
     data_dir = tmp_path / "data"
     command = [*STAND_IN, "start", str(small), "--data-dir", str(data_dir)]
-    for words, goes_on in ((["nohup"], True), ([], False)):
+    for words, goes_on in ((["nohup"], True), (["env", "--default-signal=HUP"], False)):
         with subprocess.Popen(
             [*words, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process:
