@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LAST = ("unit", "simulation")
 """Folders, in this order, after all others."""
-BEFOREHAND = frozenset({"outcomes", "proofs"})
+BEFOREHAND = frozenset({"simulated_seeds", "simulated_with_bugs"})
 """Fixtures that take long, and are waited for at the very end."""
 
 
@@ -43,7 +43,7 @@ def _simulated_beside(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def outcomes() -> Iterator[Beforehand[Outcome]]:
+def simulated_seeds() -> Iterator[Beforehand[Outcome]]:
     """What became of each seed."""
     from tests.simulation import beforehand
 
@@ -52,7 +52,7 @@ def outcomes() -> Iterator[Beforehand[Outcome]]:
 
 
 @pytest.fixture(scope="session")
-def proofs() -> Iterator[Beforehand[Proof]]:
+def simulated_with_bugs() -> Iterator[Beforehand[Proof]]:
     """What each planted bug has shown."""
     from tests.simulation import beforehand
 

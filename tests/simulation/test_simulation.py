@@ -18,9 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def failures(outcomes: Beforehand[Outcome]) -> dict[Task, str]:
+def failures(simulated_seeds: Beforehand[Outcome]) -> dict[Task, str]:
     """What breaks in which of all seeds."""
-    return {outcome.task: outcome.failure for outcome in outcomes.all() if outcome.failure}
+    seeds = simulated_seeds.all()
+    return {outcome.task: outcome.failure for outcome in seeds if outcome.failure}
 
 
 @pytest.mark.parametrize("shape", [Shape(), Shape(mode="kraft"), moving(Shape())], ids=MODES)

@@ -19,8 +19,8 @@ from tests.simulation.mutations.table import DOCS, table
 
 
 @pytest.fixture(scope="module")
-def proven(proofs: Beforehand[Proof]) -> dict[str, Proof]:
-    return {proof.name: proof for proof in proofs.all()}
+def proven(simulated_with_bugs: Beforehand[Proof]) -> dict[str, Proof]:
+    return {proof.name: proof for proof in simulated_with_bugs.all()}
 
 
 def test_every_planted_bug_has_its_seed() -> None:
