@@ -220,8 +220,8 @@ def read_past_the_watermark() -> list[Patch]:
 
 @mutation("S22", victims="broker")
 def near_replica_reads_to_its_end() -> list[Patch]:
-    """A follower gives the readers in its rack all it has, committed or not."""
-    original = PartitionCore.read_as_consumer
+    """A follower gives the readers in its rack all it has, committed or not, and does not say how far it is."""
+    original, is_sure = PartitionCore.read_as_consumer, PartitionCore.is_high_watermark_sure
 
     def read_as_consumer(self: PartitionCore, *args: Any, nearby: bool) -> ReadVerdict:
         verdict = original(self, *args, nearby=nearby)
@@ -229,7 +229,13 @@ def near_replica_reads_to_its_end() -> list[Patch]:
             return verdict
         return msgspec.structs.replace(verdict, up_to=Offset(self._log.log_end_offset))
 
-    return [(PartitionCore, "read_as_consumer", read_as_consumer)]
+    def is_high_watermark_sure(self: PartitionCore) -> bool:
+        return self.is_leader and is_sure(self)
+
+    return [
+        (PartitionCore, "read_as_consumer", read_as_consumer),
+        (PartitionCore, "is_high_watermark_sure", is_high_watermark_sure),
+    ]
 
 
 @mutation("S23", victims="broker")
