@@ -217,8 +217,13 @@ class PartitionCore:
         return leader is None or self._log.high_watermark >= leader.epoch_start
 
     def end_of_epoch(self, current: LeaderEpoch, epoch: LeaderEpoch) -> tuple[ErrorCode, EpochEnd]:
-        """Return where the largest epoch ≤ ``epoch`` ends in this leader's log."""
+        """Return where the largest epoch ≤ ``epoch`` ends in this leader's log.
+
+        Who has read of a later one knows more than this leader, which was replaced and has not heard.
+        """
         error = self.judge_leadership(current)
+        if self._leader is not None and epoch > self._leader.record.leader_epoch:
+            error = ErrorCode.UNKNOWN_LEADER_EPOCH
         if error is not ErrorCode.NONE or epoch < 0:
             return error, EpochEnd(NO_EPOCH, NO_OFFSET)
         return error, self._log.epochs.end_of(epoch, self._log.log_end_offset)

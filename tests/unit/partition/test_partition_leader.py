@@ -698,3 +698,5 @@ def test_ends_of_epochs() -> None:
     assert end(LeaderEpoch(5), LeaderEpoch(4)) == (ErrorCode.NONE, (4, 20))
     assert end(LeaderEpoch(5), LeaderEpoch(5)) == (ErrorCode.NONE, (5, 30))
     assert end(LeaderEpoch(4), LeaderEpoch(5))[0] is ErrorCode.FENCED_LEADER_EPOCH
+    later, _ = end(LeaderEpoch(5), LeaderEpoch(6))
+    assert later is ErrorCode.UNKNOWN_LEADER_EPOCH, "whoever has read of it has read of another"
