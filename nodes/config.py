@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from nodes.settings import ConfigError, check_bounds, nearest, setting
+from nodes.settings import ConfigError, check_all_bounds, nearest, setting
 from transport.wire.ids import ClusterId, Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
@@ -364,10 +364,7 @@ def _check_log_dirs(paths: tuple[str, ...]) -> None:
 
 def check_node_config(config: NodeConfig) -> None:
     """Raise ConfigError unless ``config`` can start a node."""
-    for item in fields(config):
-        section = getattr(config, item.name)
-        if is_dataclass(section):
-            check_bounds(section, f"[{item.name}]")
+    check_all_bounds(config)
     check_combination(config.raft, config.coordinator, config.broker)
     if config.mode not in QUORUM_ROLES:
         raise ConfigError(

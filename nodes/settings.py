@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import field, fields
+from dataclasses import field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -96,3 +96,11 @@ def check_bounds(section: object, where: str = "") -> None:
         choices = item.metadata.get("choices")
         if choices and value not in choices:
             raise ConfigError(f"{place}{item.name} = {value!r} is none of {', '.join(choices)}")
+
+
+def check_all_bounds(settings: object) -> None:
+    """Raise ConfigError when a setting of any section of these is outside its bounds."""
+    for item in fields(settings):  # type: ignore[arg-type]
+        section = getattr(settings, item.name)
+        if is_dataclass(section):
+            check_bounds(section, f"[{item.name}]")

@@ -6,10 +6,9 @@ Pure.  Each ConfigError names the settings, and what to write instead.
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass
 
 from nodes.config import check_combination
-from nodes.settings import ConfigError, check_bounds, nearest
+from nodes.settings import ConfigError, check_all_bounds, nearest
 from supervisor.member import LISTENERS
 from supervisor.sections import PORT_MAX
 from supervisor.settings import Settings, new_cluster_id
@@ -20,10 +19,7 @@ _PROOFS = {"kafka": ("sasl", "tls_client_ca"), "zookeeper": ("tls_client_ca",)}
 
 def check_settings(settings: Settings) -> None:
     """Raise ConfigError unless a cluster can be made of these."""
-    for item in fields(Settings):
-        section = getattr(settings, item.name)
-        if is_dataclass(section):
-            check_bounds(section, f"[{item.name}]")
+    check_all_bounds(settings)
     check_combination(settings.raft, settings.coordinator, settings.broker)
     cluster, broker, supervisor = settings.cluster, settings.broker, settings.supervisor
     if not cluster.name or not cluster.host:

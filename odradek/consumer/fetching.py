@@ -459,9 +459,8 @@ class Fetcher:
         last: BatchHeader | None = None
         for _, header in iterate_headers(frame):
             last = header
-        if (
-            last is not None and last.next_offset >= one.next_fetch
-        ):  # a later epoch may begin with what is passed over
+        if last is not None and last.next_offset >= one.next_fetch:
+            # A later epoch may begin with what is passed over.
             _check_place(one, last, high_watermark)
             one.next_fetch, one.fetched_epoch = last.next_offset, last.leader_epoch
             one.is_between_batches = True

@@ -222,10 +222,11 @@ class PartitionCore:
         Who has read of a later one knows more than this leader, which was replaced and has not heard.
         """
         error = self.judge_leadership(current)
-        if self._leader is not None and epoch > self._leader.record.leader_epoch:
-            error = ErrorCode.UNKNOWN_LEADER_EPOCH
         if error is not ErrorCode.NONE or epoch < 0:
             return error, EpochEnd(NO_EPOCH, NO_OFFSET)
+        assert self._leader is not None, "judged"
+        if epoch > self._leader.record.leader_epoch:
+            return ErrorCode.UNKNOWN_LEADER_EPOCH, EpochEnd(NO_EPOCH, NO_OFFSET)
         return error, self._log.epochs.end_of(epoch, self._log.log_end_offset)
 
     def fetch_position(self) -> FetchPosition | None:

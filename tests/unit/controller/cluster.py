@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from nodes.core.controller.core import ControllerCore, ControllerEffects
@@ -25,7 +26,15 @@ from transport.wire.ids import (
     TopicId,
 )
 from transport.wire.messages import Message
-from transport.wire.messages.metadata import FORMATS, BrokerRecord, MetadataDelta, PartitionRecord
+from transport.wire.messages.metadata import (
+    FORMATS,
+    AlterPartitionRequest,
+    BrokerRecord,
+    IsrMember,
+    MetadataDelta,
+    PartitionChange,
+    PartitionRecord,
+)
 from transport.wire.messages.topics import CreateTopicsRequest, CreateTopicsResponse, NewTopic
 
 NOW = Now(1_000, 1_700_000_000_000)
@@ -111,6 +120,23 @@ class Cluster:
         (outcome,) = answer.topics
         assert outcome.error == ErrorCode.NONE, outcome
         return outcome.topic_id
+
+    def propose(self, record: PartitionRecord, isr: Iterable[int], lost: Iterable[int] = ()) -> Any:
+        """Have the leader of a partition ask for another ISR; returns what became of that."""
+        members = tuple(IsrMember(NodeId(node), epoch_of(self, node)) for node in isr)
+        change = PartitionChange(
+            record.topic_id,
+            record.partition,
+            record.leader_epoch,
+            record.partition_epoch,
+            members,
+            tuple(map(NodeId, lost)),
+        )
+        leader = record.leader
+        (outcome,) = self.ask(
+            AlterPartitionRequest(leader, epoch_of(self, leader), (change,))
+        ).changes
+        return outcome
 
     def partition(self, topic_id: TopicId, number: int = 0) -> PartitionRecord:
         record = self.image.partition(PartitionKey(topic_id, number))

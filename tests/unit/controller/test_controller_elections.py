@@ -21,9 +21,6 @@ from transport.wire.messages.configs import (
     ConfigOp,
 )
 from transport.wire.messages.metadata import (
-    AlterPartitionRequest,
-    IsrMember,
-    PartitionChange,
     PartitionRecord,
 )
 from transport.wire.messages.reassignments import (
@@ -55,21 +52,7 @@ def shape(record: PartitionRecord) -> tuple[int, tuple[int, ...], tuple[int, ...
 
 
 def propose(cluster: Cluster, topic_id: TopicId, *isr: int, lost: tuple[int, ...] = ()) -> Any:
-    record = cluster.partition(topic_id)
-    brokers = cluster.image.brokers
-    members = tuple(IsrMember(NodeId(node), brokers[NodeId(node)].epoch) for node in isr)
-    change = PartitionChange(
-        topic_id,
-        0,
-        record.leader_epoch,
-        record.partition_epoch,
-        members,
-        tuple(NodeId(node) for node in lost),
-    )
-    leader = record.leader
-    request = AlterPartitionRequest(leader, brokers[leader].epoch, (change,))
-    (outcome,) = cluster.ask(request).changes
-    return outcome
+    return cluster.propose(cluster.partition(topic_id), isr, lost)
 
 
 # Eligible leader replicas

@@ -320,13 +320,7 @@ def test_a_balance_in_pieces_leaves_alone_what_others_have_moved() -> None:
     cluster.live(broker(2), broker(3))
     cluster.live(broker(1, 201), broker(2), broker(3))
     for record in list(cluster.image.partitions[topic_id].values()):
-        isr = tuple(IsrMember(node, epoch_of(cluster, node)) for node in record.replicas)
-        change = PartitionChange(
-            topic_id, record.partition, record.leader_epoch, record.partition_epoch, isr
-        )
-        cluster.ask(
-            AlterPartitionRequest(record.leader, epoch_of(cluster, record.leader), (change,))
-        )
+        cluster.propose(record, record.replicas)
     delta = begin(cluster, BalanceDue())
     assert not cluster.step(BalanceDue()).append, "one at a time"
     everything = tuple(("t", number) for number in range(30))

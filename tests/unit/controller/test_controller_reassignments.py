@@ -12,9 +12,6 @@ from tests.unit.controller.cluster import Cluster, broker
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, TopicId
 from transport.wire.messages.metadata import (
-    AlterPartitionRequest,
-    IsrMember,
-    PartitionChange,
     PartitionRecord,
 )
 from transport.wire.messages.reassignments import AlterReassignmentsRequest, Reassignment
@@ -38,13 +35,7 @@ def move(cluster: Cluster, *replicas: int, cancel: bool = False, number: int = 0
 
 
 def join(cluster: Cluster, topic_id: TopicId, *isr: int) -> int:
-    record = cluster.partition(topic_id)
-    brokers = cluster.image.brokers
-    members = tuple(IsrMember(NodeId(node), brokers[NodeId(node)].epoch) for node in isr)
-    change = PartitionChange(topic_id, 0, record.leader_epoch, record.partition_epoch, members)
-    request = AlterPartitionRequest(record.leader, brokers[record.leader].epoch, (change,))
-    (outcome,) = cluster.ask(request).changes
-    return int(outcome.error)
+    return int(cluster.propose(cluster.partition(topic_id), isr).error)
 
 
 def test_old_replicas_go_when_the_new_are_all_in_sync() -> None:

@@ -11,9 +11,6 @@ from tests.unit.controller.cluster import Cluster, begin, broker, epoch_of, fini
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, TopicId
 from transport.wire.messages.metadata import (
-    AlterPartitionRequest,
-    IsrMember,
-    PartitionChange,
     PartitionRecord,
 )
 from transport.wire.messages.reassignments import (
@@ -37,14 +34,7 @@ def shrink(cluster: Cluster, topic_id: TopicId, lagging: int) -> None:
     """Let a broker be in sync only where it leads."""
     for record in records(cluster, topic_id):
         if record.leader != lagging:
-            isr = tuple(
-                IsrMember(node, epoch_of(cluster, node)) for node in record.isr if node != lagging
-            )
-            change = PartitionChange(
-                topic_id, record.partition, record.leader_epoch, record.partition_epoch, isr
-            )
-            epoch = epoch_of(cluster, record.leader)
-            cluster.ask(AlterPartitionRequest(record.leader, epoch, (change,)))
+            cluster.propose(record, (node for node in record.isr if node != lagging))
 
 
 def remaining(cluster: Cluster, token: object) -> int:

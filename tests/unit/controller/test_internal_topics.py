@@ -12,12 +12,7 @@ from nodes.core.controller.events import Asked, BalanceDue, ControllerSettings, 
 from nodes.core.controller.names import CONSUMER_OFFSETS, TRANSACTION_STATE
 from tests.unit.controller.cluster import Cluster, broker
 from transport.wire.ids import NodeId, TopicId
-from transport.wire.messages.metadata import (
-    AlterPartitionRequest,
-    IsrMember,
-    PartitionChange,
-    PartitionRecord,
-)
+from transport.wire.messages.metadata import PartitionRecord
 from transport.wire.messages.reassignments import (
     AlterReassignmentsRequest,
     DrainBrokerRequest,
@@ -41,12 +36,7 @@ def records(cluster: Cluster, topic_id: TopicId) -> list[PartitionRecord]:
 
 def in_sync(cluster: Cluster, record: PartitionRecord) -> None:
     """The leader tells that all replicas are in sync."""
-    brokers = cluster.image.brokers
-    members = tuple(IsrMember(node, brokers[node].epoch) for node in record.replicas)
-    change = PartitionChange(
-        record.topic_id, record.partition, record.leader_epoch, record.partition_epoch, members
-    )
-    cluster.ask(AlterPartitionRequest(record.leader, brokers[record.leader].epoch, (change,)))
+    cluster.propose(record, record.replicas)
 
 
 def test_each_broker_that_joins_adds_a_replica_up_to_what_is_configured() -> None:

@@ -161,6 +161,14 @@ def disk() -> SimulatedDisk:
     return SimulatedDisk()
 
 
+def clean_daily(disk: SimulatedDisk, log: PartitionLog, days: int) -> None:
+    """Once a day, when a little more was written."""
+    for day in range(1, days + 1):
+        put(log, (b"more-%d" % day, b""))
+        roll(log)
+        clean(disk, log, plan_for(log, now_ms=NOW_MS + day * DAY_MS))
+
+
 def test_of_each_key_the_newest_stays_at_its_offset(disk: SimulatedDisk) -> None:
     log = open_log(disk)
     for number in range(20):
@@ -289,10 +297,7 @@ def test_the_tombstone_of_a_transaction_goes_after_what_it_deletes(disk: Simulat
     roll(log)
     end_transaction(log, 7, committed=True)
     clean(disk, log, plan_for(log))
-    for days in (1, 2, 3):
-        put(log, (b"more-%d" % days, b""))
-        roll(log)
-        clean(disk, log, plan_for(log, now_ms=NOW_MS + days * DAY_MS))
+    clean_daily(disk, log, days=3)
     assert b"k" not in {kept.key for kept in content(log)}, "what was deleted is back"
 
 
@@ -329,10 +334,7 @@ def test_what_grows_by_as_much_as_goes_is_cleaned_all_the_same(disk: SimulatedDi
     clean(disk, log, plan_for(log))
     assert log.size_bytes == size_bytes
     assert keys(log) == [(1, b"2"), (2, None), (3, None), (4, None)]
-    for days in (1, 2):
-        put(log, (b"more-%d" % days, b""))
-        roll(log)
-        clean(disk, log, plan_for(log, now_ms=NOW_MS + days * DAY_MS))
+    clean_daily(disk, log, days=2)
     assert b"a" not in {kept.key for kept in content(log)}, "what was deleted is back"
 
 
