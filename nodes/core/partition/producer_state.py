@@ -300,7 +300,10 @@ def _judge_next(batch: Batch, known: list[WrittenBatch]) -> Judgement:
         return NEW
     oldest = known[0]
     behind = (oldest.first_sequence - 1 - last) % SEQUENCES
-    if first <= last and behind < min(oldest.first_sequence, SEQUENCES // 2):
+    # Of fewer none was dropped: the oldest one was taken from a producer that was not known, and what
+    # came before may have been refused.
+    dropped = len(known) == BATCHES_KEPT
+    if dropped and first <= last and behind < min(oldest.first_sequence, SEQUENCES // 2):
         # Before all that is remembered: it was written, or the later ones had been refused.
         offset = Offset(oldest.base_offset - 1)
         return Judgement(ErrorCode.DUPLICATE_SEQUENCE_NUMBER, offset, offset)

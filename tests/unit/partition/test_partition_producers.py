@@ -77,6 +77,18 @@ def test_an_unknown_producer_begins_with_zero_where_nothing_can_be_forgotten() -
     assert producers.judge(make_batch(0), whole_log=True).error is ErrorCode.NONE
 
 
+def test_what_an_unknown_producer_had_refused_is_no_duplicate() -> None:
+    """Its first batch is refused (too few in sync, too large), and its second one, in flight with it,
+    is taken where a log has lost its beginning: told of a duplicate it would count the first as
+    written."""
+    producers = Producers()
+    assert producers.judge(make_batch(10), whole_log=False).error is ErrorCode.NONE
+    for number in range(1, 5):
+        producers.record(make_batch(number * 10, base=number * 10))
+        judged = producers.judge(make_batch(0), whole_log=False)
+        assert judged.error is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+
+
 def test_sequences_go_on_with_zero_after_the_largest() -> None:
     producers = make_producers(3, first=SEQUENCES - 20)
     assert producers.judge(make_batch(10), whole_log=True).error is ErrorCode.NONE
