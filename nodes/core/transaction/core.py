@@ -184,7 +184,8 @@ class TransactionCore:
             return ErrorCode.NONE
         goes_on = (body.producer_id, body.producer_epoch)
         mine = [(before.producer_id, before.producer_epoch)]
-        if not before.fenced:
+        if not (before.fenced or before.state is State.ONGOING):
+            # Who has begun another one knows its epoch: what asks under the last one then is late.
             mine.append((before.ended_id, before.ended_epoch))
         return ErrorCode.NONE if goes_on in mine else ErrorCode.PRODUCER_FENCED
 

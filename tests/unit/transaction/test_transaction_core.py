@@ -224,6 +224,27 @@ def test_who_asks_to_go_on_again_is_answered_as_before(restarts: bool) -> None:
     assert driven.add(newer) == "NONE"
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("aborts", [False, True])
+def test_who_asked_to_go_on_long_ago_ends_no_later_transaction(
+    restarts: bool, aborts: bool
+) -> None:
+    driven = Driven()
+    who = driven.begun()
+    if aborts:
+        driven.add(who)
+        assert driven.init(who=who) == "CONCURRENT_TRANSACTIONS"
+        driven.written()
+    going_on = driven.init(who=who)
+    assert not isinstance(going_on, str)
+    assert driven.add(going_on) == "NONE"
+    if restarts:
+        driven.restart()
+    assert driven.init(who=who) == "PRODUCER_FENCED"
+    assert driven.state() is State.ONGOING
+    assert driven.end(going_on) is None
+
+
 def test_the_time_of_a_transaction_ends_it() -> None:
     driven = Driven()
     who = driven.init(timeout_ms=5_000)
