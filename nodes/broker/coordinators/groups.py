@@ -46,6 +46,7 @@ from transport.wire.messages.transactions import (
     TransactionMarker,
     TransactionPartition,
     WriteTxnMarkersRequest,
+    WriteTxnMarkersResponse,
 )
 
 GROUP_ID_CHARACTERS_MAX = 255
@@ -153,7 +154,10 @@ class GroupCoordinator:
         """End a transaction in a shard led here: its pending offsets are committed or forgotten."""
 
         def on_reply(answer: Message, now: Now) -> None:
-            error = getattr(answer, "error", ErrorCode.UNKNOWN_SERVER_ERROR)
+            if isinstance(answer, WriteTxnMarkersResponse):
+                error = answer.outcomes[0][0]
+            else:
+                error = getattr(answer, "error", ErrorCode.UNKNOWN_SERVER_ERROR)
             on_end(ErrorCode(error), now)
 
         self._shards.ask(partition, WriteTxnMarkersRequest((marker,)), on_reply, now)

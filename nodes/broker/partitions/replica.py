@@ -195,15 +195,14 @@ class Replica:
             return False
         return not self.is_syncing
 
-    def close(self) -> int | None:
-        """Give the files back; the broker ends. Nobody is told anything.  Returns as the log's ``close``."""
+    def close(self) -> None:
+        """Give the files back; the broker ends. Nobody is told anything."""
         if self._log is not None:
             log, self._log = self._log, None
             try:
-                return log.close()
+                log.close()
             except StorageError as error:
                 self._context.report("replicas_not_closed", f"{self.name}: {error}")
-        return None
 
     def check(self) -> None:
         """Assert the invariants of the core, and that the log is where the core believes it."""

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import NamedTuple
 
 from nodes.core.group.patterns import Patterns
 from nodes.core.group.records import ClassicMember, Kind, MemberValue, Value, encode
@@ -15,6 +16,7 @@ from transport.kernel import Answer, Now
 from transport.wire.ids import MemberId, ProducerEpoch, ProducerId
 from transport.wire.messages import Message
 from transport.wire.messages.groups import ConsumerGroupHeartbeatRequest
+from transport.wire.messages.transactions import TransactionMarker
 
 ENDED_MAX = 10_000
 """Producers whose latest marker is remembered."""
@@ -64,6 +66,16 @@ class Round:
     """Why the round has begun, and by whom."""
 
 
+class Ended(NamedTuple):
+    """The newest marker of a producer, as far as this coordinator has seen: the largest of its epochs."""
+
+    producer_epoch: ProducerEpoch
+    coordinator_epoch: int
+
+
+NOT_ENDED = Ended(ProducerEpoch(-1), -1)
+
+
 @dataclass(slots=True)
 class Unsettled:
     """Who reads what has changed in a group, and its partitions are to be divided anew."""
@@ -88,8 +100,7 @@ class Facts:
         self.rounds: dict[str, Round] = {}
         self.unsettled: dict[str, Unsettled] = {}
         """By group, until the next tick, which is due at once."""
-        self.ended: dict[ProducerId, ProducerEpoch] = {}
-        """Epochs of markers seen: what was vouched for before and comes after is late."""
+        self._ended: dict[ProducerId, Ended] = {}
         self._wakes: list[tuple[int, int, str, MemberId]] = []
         self._order = count()
 
@@ -112,12 +123,19 @@ class Facts:
             for member in group.members.values()
         )
 
-    def note_end(self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> None:
+    def ended(self, producer_id: ProducerId) -> Ended:
+        """Return what markers have said of a producer: what is of before, and comes after, is late."""
+        return self._ended.get(producer_id, NOT_ENDED)
+
+    def note_end(self, marker: TransactionMarker) -> None:
         """Remember a marker for longer than any request is under way; the oldest are forgotten."""
-        known = self.ended.pop(producer_id, ProducerEpoch(-1))
-        self.ended[producer_id] = max(known, producer_epoch)
-        if len(self.ended) > ENDED_MAX:
-            del self.ended[next(iter(self.ended))]
+        known = self._ended.pop(marker.producer_id, NOT_ENDED)
+        self._ended[marker.producer_id] = Ended(
+            max(known.producer_epoch, marker.producer_epoch),
+            max(known.coordinator_epoch, marker.coordinator_epoch),
+        )
+        if len(self._ended) > ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
 
     def of(self, group_id: str) -> dict[MemberId, Soft]:
         """Return the soft facts of a group's members."""

@@ -4,7 +4,8 @@ A pending offset counts for nothing but this: whoever must not read a record twi
 (``require_stable``).  Its transaction's coordinator ends it, by producer id, under the epoch after
 the transaction's; from then on nothing of that transaction is taken any more, though its coordinator
 may have vouched for it before.  (A producer that keeps its epoch is not told apart from its earlier
-transactions here: ``nodes/broker/coordinators/verification.py`` keeps out what was vouched for before an end.)
+transactions here: ``nodes/broker/coordinators/verification.py`` keeps out what was vouched for before an end,
+and a coordinator is fenced whose successor has ended one.)
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def on_commit(step: Step, token: object, body: TxnOffsetCommitRequest) -> None:
     """Keep the offsets until the transaction ends; its coordinator has vouched for it."""
     group = step.groups.find(body.group_id)
     error = refusal_of(step, group, body)
-    if step.facts.ended.get(body.producer_id, -1) > body.producer_epoch:
+    if step.facts.ended(body.producer_id).producer_epoch > body.producer_epoch:
         error = ErrorCode.INVALID_PRODUCER_EPOCH
     if error is not ErrorCode.NONE:
         step.reply(token, TxnOffsetCommitResponse(error, meaning(error).text))
@@ -49,15 +50,21 @@ def on_commit(step: Step, token: object, body: TxnOffsetCommitRequest) -> None:
 
 def on_markers(step: Step, token: object, body: WriteTxnMarkersRequest) -> None:
     """End the transactions: what was pending becomes committed, or is forgotten."""
+    outcomes = []
     for marker in body.markers:
-        _end(step, marker)
-    outcomes = tuple((int(ErrorCode.NONE),) * len(marker.partitions) for marker in body.markers)
-    step.reply(token, WriteTxnMarkersResponse(ErrorCode.NONE, outcomes))
+        error = ErrorCode.NONE
+        if marker.coordinator_epoch < step.facts.ended(marker.producer_id).coordinator_epoch:
+            # It does not know that its successor has ended that transaction, and which one is open now.
+            error = ErrorCode.TRANSACTION_COORDINATOR_FENCED
+        else:
+            _end(step, marker)
+        outcomes.append((int(error),) * len(marker.partitions))
+    step.reply(token, WriteTxnMarkersResponse(ErrorCode.NONE, tuple(outcomes)))
 
 
 def _end(step: Step, marker: TransactionMarker) -> None:
     producer_id = marker.producer_id
-    step.facts.note_end(producer_id, marker.producer_epoch)
+    step.facts.note_end(marker)
     for group_id in sorted(step.groups.pending_groups.get(producer_id, ())):
         group = step.groups.find(group_id)
         for key, pending in list(group.pending[producer_id].items()):

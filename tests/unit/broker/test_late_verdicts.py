@@ -16,7 +16,14 @@ from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from tests.unit.broker.test_transactions import Transactional
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import LeaderEpoch, NodeId, Offset, PartitionKey
+from transport.wire.ids import (
+    LeaderEpoch,
+    NodeId,
+    Offset,
+    PartitionKey,
+    ProducerEpoch,
+    ProducerId,
+)
 from transport.wire.messages.coordinators import KEY_GROUP, FindCoordinatorRequest
 from transport.wire.messages.group_offsets import (
     OffsetFetchRequest,
@@ -30,7 +37,12 @@ from transport.wire.messages.reassignments import (
     ElectLeadersRequest,
     Reassignment,
 )
-from transport.wire.messages.transactions import AddPartitionsToTxnRequest
+from transport.wire.messages.transactions import (
+    AddPartitionsToTxnRequest,
+    TransactionMarker,
+    TransactionPartition,
+    WriteTxnMarkersRequest,
+)
 
 
 class Held:
@@ -130,3 +142,22 @@ def test_no_offset_is_pending_by_what_was_vouched_before_another_kept_the_group(
     assert answers[0][0].error == ErrorCode.NOT_COORDINATOR
     stable = fleet.ask(leader, OffsetFetchRequest("g", require_stable=True))
     assert (stable.error, stable.offsets) == (ErrorCode.NONE, ())
+
+
+def test_a_coordinator_of_the_past_is_told_so_by_a_groups_shard(fleet: PartitionFleet) -> None:
+    found = fleet.ask(1, FindCoordinatorRequest(KEY_GROUP, ("g",)))
+    leader = int(found.coordinators[0].node)
+    fleet.wait(lambda: not fleet.server(leader).groups._shards.is_loading())
+    image = fleet.server(leader).context.image
+    where = (TransactionPartition(image.topic_ids[CONSUMER_OFFSETS], 0),)
+
+    def written_by(coordinator_epoch: int) -> int:
+        marker = TransactionMarker(
+            ProducerId(7), ProducerEpoch(0), coordinator_epoch, True, where, keeps_epoch=True
+        )
+        answer = fleet.ask(leader, WriteTxnMarkersRequest((marker,)))
+        ((code,),) = answer.outcomes
+        return int(code)
+
+    fenced = ErrorCode.TRANSACTION_COORDINATOR_FENCED
+    assert [written_by(epoch) for epoch in (6, 5, 6, 7)] == [0, fenced, 0, 0]

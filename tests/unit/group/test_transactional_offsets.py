@@ -37,14 +37,22 @@ def commit(bench: Bench, offset: int, *, epoch: int = 0, **who: Any) -> list[str
     return [ErrorCode(one.error).name for one in answer.outcomes]
 
 
-def end(bench: Bench, *, committed: bool, epoch: int = 1, keeps_epoch: bool = False) -> None:
+def end(
+    bench: Bench,
+    *,
+    committed: bool,
+    epoch: int = 1,
+    keeps_epoch: bool = False,
+    coordinator_epoch: int = 1,
+) -> str:
     where = (TransactionPartition(topic_id("offsets"), 3),)
     marker = TransactionMarker(
-        ProducerId(7), ProducerEpoch(epoch), 1, committed, where, keeps_epoch
+        ProducerId(7), ProducerEpoch(epoch), coordinator_epoch, committed, where, keeps_epoch
     )
     answer = bench.ask(WriteTxnMarkersRequest((marker,)))
     assert isinstance(answer, WriteTxnMarkersResponse)
-    assert answer.outcomes == ((0,),)
+    ((code,),) = answer.outcomes
+    return ErrorCode(code).name
 
 
 def stable(bench: Bench) -> int | str:
@@ -92,6 +100,20 @@ def test_a_producer_that_keeps_its_epoch_commits_again_under_it() -> None:
         assert stable(bench) == "UNSTABLE_OFFSET_COMMIT"
         end(bench, committed=True, epoch=0, keeps_epoch=True)
         assert stable(bench) == offset
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_coordinator_of_the_past_ends_no_transaction_of_the_present(committed: bool) -> None:
+    """Its successor has ended the first one, and the second one has the same epoch."""
+    bench = Bench(topic("t"))
+    assert commit(bench, 10) == ["NONE"]
+    successor: dict[str, Any] = {"epoch": 0, "keeps_epoch": True, "coordinator_epoch": 6}
+    assert end(bench, committed=True, **successor) == "NONE"
+    assert commit(bench, 20) == ["NONE"]
+    late = end(bench, committed=committed, **{**successor, "coordinator_epoch": 5})
+    assert (late, stable(bench)) == ("TRANSACTION_COORDINATOR_FENCED", "UNSTABLE_OFFSET_COMMIT")
+    assert end(bench, committed=True, **successor) == "NONE"
+    assert stable(bench) == 20
 
 
 def test_a_member_that_has_lost_the_partition_commits_nothing() -> None:
