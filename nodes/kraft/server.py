@@ -92,6 +92,7 @@ class KraftServer:
         self.broker.metadata.in_log = self._deltas_in_log
         self.broker.quorum_api.describe_here = self.coordinator.describe_quorum
         self.coordinator.when_current(self.broker.metadata.became_current)
+        self.broker.controller.when_current = self.coordinator.when_current
         self._started = True
 
     def on_message(self, origin: Origin | LinkId, envelope: Envelope, now: Now) -> None:

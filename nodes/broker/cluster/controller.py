@@ -37,6 +37,8 @@ TOPIC_ID_BYTES = 16
 REQUEST_MAX_MS = 60_000
 """Nobody waits longer for the controller."""
 
+WhenCurrent = Callable[[Callable[[Now], None]], None]
+"""Calls back once all is applied here that was committed before, as the quorum says (ReadIndex)."""
 Tell = Callable[[Message, Now], None]
 """The way back to whoever asked; the token of the core's answers."""
 
@@ -86,6 +88,10 @@ class Controller:
         self._registry: Registry | None = None
         self._mandate: Mandate | None = None
         self._early: list[Asked] = []
+        self.when_current: WhenCurrent | None = None
+        """Of a member of the quorum; elsewhere None."""
+        self._beginners: list[Request] = []
+        """Brokers that ask what the present is."""
 
     @property
     def is_active(self) -> bool:
@@ -172,6 +178,9 @@ class Controller:
         self._state = ControllerState.INACTIVE
         for asked in early:
             self._tell(asked.token, _not_controller(), now)
+        beginners, self._beginners = self._beginners, []
+        for request in beginners:
+            self._context.reply(request, _not_controller())
         if core is not None:
             for answer in core.step(Resigned(), now).reply:
                 self._tell(answer.token, answer.message, now)
@@ -204,13 +213,28 @@ class Controller:
         self._take(Asked(request.envelope.body, tell, due_ms), now)
 
     def on_fetch_image(self, request: Request, now: Now) -> None:
-        """Answer what came after a version, if this is the controller, or its own is asked for."""
+        """Answer what came after a version, if this is the controller, or its own is asked for.
+
+        Whoever has nothing will act on it as on the present: it is told once the quorum says so, for a
+        leader may have been replaced, and not know it.
+        """
         body = request.envelope.body
         assert isinstance(body, FetchImageRequest)
-        if self.is_active or body.own:
+        when_current = None if body.own or body.from_version > 0 else self.when_current
+        if not (self.is_active or body.own):
+            self._context.reply(request, _not_controller())
+        elif when_current is None:
             self._metadata.answer_image(request, now)
+        elif len(self._beginners) < EARLY_MAX:
+            self._beginners.append(request)
+            when_current(lambda later: self._tell_beginner(request, later))
         else:
             self._context.reply(request, _not_controller())
+
+    def _tell_beginner(self, request: Request, now: Now) -> None:
+        if request in self._beginners:
+            self._beginners.remove(request)
+            self._metadata.answer_image(request, now)
 
     def ask_here(self, body: Message, on_answer: OnAnswer, due_ms: int, now: Now) -> None:
         """Take a request of this very broker, for whose answer nobody waits after ``due_ms``."""

@@ -345,7 +345,8 @@ class Metadata:
             return  # what the controller itself lacks comes from the store
         self._fetching = True
         self._context.count("image_fetches")
-        known, formats = self.image.position.version, self._context.formats
+        known = self.image.position.version if self.is_current else MetadataVersion(0)
+        formats = self._context.formats
         request = FetchImageRequest(self._context.id, known, formats=formats)
         self._channel.ask(request, self._on_image, now)
 

@@ -150,6 +150,32 @@ def test_a_dead_broker_is_fenced_and_back_once_it_has_caught_up() -> None:
     assert image.brokers[NodeId(5)].epoch > before.epoch
 
 
+def test_a_leader_that_may_have_been_replaced_tells_no_broker_that_starts_what_the_present_is() -> (
+    None
+):
+    """M4: what the next leader has committed by then would be unknown to it."""
+    cluster = cluster_of(MIXED)
+    leader = controller(cluster)
+    cluster.processes["broker-5"].on_exit = None
+    cluster.kill("broker-5")
+    wait(cluster, lambda: not cluster.processes["broker-5"].alive)
+    cluster.world.run_for(200)
+    others = [name for name in cluster.names("broker") if name not in (leader, "broker-5")]
+    network = cluster.network
+    for name in others:
+        network.part(leader, name)
+        network.part("broker-5", name)
+    cluster.start("broker-5")
+    joining = cluster.broker("broker-5")
+    wait(cluster, lambda: joining._started and joining.channel.controller != NO_NODE)
+    assert member(cluster, leader).broker.controller.is_active, "it does not know"
+    cluster.world.run_for(2_000)
+    assert not member(cluster, leader).broker.controller.is_active
+    assert not joining.metadata.is_current
+    network.heal_all()
+    wait(cluster, lambda: are_ready(cluster))
+
+
 def test_all_restart_with_the_image_they_had() -> None:
     cluster = cluster_of(COMBINED)
     position = member(cluster, controller(cluster)).broker.context.image.position
