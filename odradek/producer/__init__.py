@@ -3,5 +3,5 @@
 Down the way of a record: ``client`` (blocking calls), ``serialization``, ``inbox`` and ``sheaf``
 (from threads to the loop), ``engine`` (the program), ``partitioner`` and ``placement``,
 ``accumulator`` (batches), ``sender`` (requests and retries), and back up to ``futures``.
-``transaction`` says under which epoch, and whether, it may write.
+``identities`` says under which id and epoch a partition is written to, ``transaction`` whether it may be.
 """

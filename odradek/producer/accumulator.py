@@ -106,6 +106,8 @@ class Batch:
     """Answers to earlier attempts are not ours any more."""
     leader_epoch: int = -1
     """Of the latest attempt."""
+    unread_epoch: int = -1
+    """Leader epoch of the newest attempt that met no answer: a broker may read it yet."""
     retry_at_ms: int = 0
     tries: int = 0
     """With the present leader."""
@@ -126,6 +128,7 @@ class Lane:
 
     __slots__ = (
         "identity",
+        "lost",
         "next_sequence",
         "partition",
         "queue",
@@ -146,6 +149,8 @@ class Lane:
         self.next_sequence = 0
         self.restarting = False
         """The first of ``sent`` was refused for good under its sequence: none was written."""
+        self.lost: Batch | None = None
+        """The newest that has failed under this identity while a broker may read it yet."""
 
     @property
     def waiting(self) -> bool:
@@ -180,11 +185,13 @@ class Lane:
         assert not self.flying, "an outstanding answer may still say that it was written"
         for batch in reversed(self.sent):
             batch.frame, batch.sequence, batch.identity = b"", -1, None
+            batch.unread_epoch = -1
             self.queue.appendleft(batch)
         self.sent.clear()
         self.identity = identity
         self.next_sequence = 0
         self.restarting = False
+        self.lost = None
 
     def check(self) -> None:
         """Assert the order: numbers rise, and sequences follow one another, per identity."""
@@ -328,6 +335,7 @@ class Accumulator:
             stop = start + builder.record_count
             part.receipts = _within(batch, start, stop)
             part.full, part.identity = True, batch.identity
+            part.unread_epoch = batch.unread_epoch
             if batch.sequence >= 0:
                 part.sequence = batch.sequence + start & SEQUENCE_MASK
             parts.append(part)

@@ -1,14 +1,17 @@
 """Batches on their way to leaders: requests, answers, retries in order, and ends.
 
-Owns the producer id, the requests in flight, and what an error means for a batch.  Acts on the flags
-of the error table; the only codes named here are those that speak about sequences, and of a batch
-that is too large: its halves are sent instead.  It must not know how records got into batches.
+Owns the requests in flight, and what an error means for a batch.  Acts on the flags of the error
+table; the only codes named here are those that speak about sequences, of a batch that is too large
+(its halves are sent instead), and of a request that met no answer.  It must not know how records got
+into batches.
 
 Order: per partition at most five batches are in flight, each keeps its sequence until its end is
 known, and a retried batch goes before those after it.  A batch is taken to a new leader when that
 is *announced*; a late answer of the old one is not listened to.  When a batch has ended without
 being written, the broker refuses those after it; once the first of them is refused and no answer
-is outstanding, none can have been written, and the partition begins anew under a fresh producer id.
+is outstanding, none has been written, and the partition begins anew under the next epoch, which
+fences what of the last one is still unread on some broken connection.  Until that fence stands, what
+is unread there might be written, too: it is not sent a second time (``_leave_doubtful``).
 
 Source: KIP-98, KIP-360; Apache Kafka documentation, producer configs.
 """
@@ -18,12 +21,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from odradek.cluster.errands import Errands, error_of, failure_of
+from odradek.cluster.errands import Errands, error_of
 from odradek.cluster.metadata import ClusterView, Leader
 from odradek.cluster.rests import Rests
 from odradek.errors import DeliveryTimeoutError, OdradekError, error_for
 from odradek.measures import Latencies, ProducerMeasures
-from odradek.producer.accumulator import Accumulator, Batch, Identity, Lane, Outcome
+from odradek.producer.accumulator import Accumulator, Batch, Lane, Outcome
+from odradek.producer.identities import Identities
 from odradek.producer.transaction import ProducerTransaction
 from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Ports
@@ -35,8 +39,6 @@ from transport.wire.messages import Message, Refusal
 from transport.wire.messages.produce import (
     ACKS_ALL,
     ACKS_NONE,
-    InitProducerIdRequest,
-    InitProducerIdResponse,
     ProducePartition,
     ProduceRequest,
     ProduceResponse,
@@ -52,8 +54,8 @@ GATHERING_REQUESTS = 2
 """With this many requests in flight to a broker, a batch that is not full waits for company."""
 RETRY_MIN_MS = 20
 RETRY_MAX_MS = 250
-IDENTITY_TIMEOUT_MS = 30_000
 _TOO_LARGE = frozenset({ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.RECORD_LIST_TOO_LARGE})
+_UNANSWERED = frozenset({ErrorCode.DISCONNECTED, ErrorCode.REQUEST_TIMED_OUT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +120,10 @@ class Sender:
         self._settings = settings
         self._view = view
         self._calls = calls
-        self._errands = errands
         self._accumulator = accumulator
         self._transaction = transaction
         self._ports: Ports | None = None
-        self._identity: Identity | None = None
-        self._asking_identity = False
+        self._identities = Identities(errands, transaction, self.fail_all)
         self._requests: dict[LinkId, int] = {}
         self.resting = Rests()
         self._generation = -1
@@ -220,8 +220,11 @@ class Sender:
 
     def _choose(self, lane: Lane, leader: Leader, room_bytes: int, now: Now) -> Batch | None:
         """Return the batch of this lane that may leave now."""
-        if self._settings.idempotent and not self._identified(lane, now):
-            return None
+        if self._settings.idempotent:
+            if lane.restarting and not lane.flying:
+                self._leave_doubtful(lane, leader)
+            if not self._identities.identify(lane, now):
+                return None
         batch = lane.first_unsent()
         if batch is not None:
             if batch.leader_epoch >= leader.epoch and now.mono_ms < batch.retry_at_ms:
@@ -258,49 +261,20 @@ class Sender:
                 batch.tries = 0
         self._accumulator.note(lane)
 
-    # Identity
+    def _leave_doubtful(self, lane: Lane, leader: Leader) -> None:
+        """End what could be written twice: under its old sequence, should that still be read.
 
-    def _identified(self, lane: Lane, now: Now) -> bool:
-        """Return whether the lane may send: it has an id, and its sequences have no gap."""
-        if self._transaction is not None:
-            return self._takes_part(lane, self._transaction)
-        if lane.identity is not None and not lane.restarting:
-            return True
-        if lane.flying:
-            return False  # an answer under the old id is outstanding
-        if self._identity is None or self._identity == lane.identity:
-            self._ask_identity(now)
-            return False
-        lane.restart(self._identity)
-        return True
-
-    @staticmethod
-    def _takes_part(lane: Lane, transaction: ProducerTransaction) -> bool:
-        """Each transaction has an epoch of its own, and its sequences begin with 0."""
-        if not transaction.writes:
-            return False
-        if lane.identity != transaction.identity:
-            assert not lane.sent, "every record of a transaction ends before the next begins"
-            lane.restart(transaction.identity)
-        transaction.touched()
-        return True
-
-    def _ask_identity(self, now: Now) -> None:
-        self._identity = None
-        if not self._asking_identity:
-            self._asking_identity = True
-            self._errands.ask(
-                InitProducerIdRequest(), self._on_identity, now, timeout_ms=IDENTITY_TIMEOUT_MS
+        It could only follow something that has failed and may itself be read yet.
+        """
+        lost = lane.lost
+        if lost is None or lost.unread_epoch != leader.epoch:
+            return  # of an earlier leader epoch nothing is taken any more
+        for batch in [one for one in lane.sent if one.unread_epoch == leader.epoch]:
+            text = (
+                f"{lane.topic}-{lane.partition}: it is not known whether it was written; it came "
+                "behind what was not acked in time, and both may still be read by the broker"
             )
-
-    def _on_identity(self, body: Message, now: Now) -> None:
-        self._asking_identity = False
-        code = error_of(body)
-        if isinstance(body, InitProducerIdResponse) and code == ErrorCode.NONE:
-            self._identity = Identity(body.producer_id, body.producer_epoch)
-        elif not meaning(code).retriable:
-            self.fail_all(failure_of(body))
-        # else: asked again in this turn's pump, as long as somebody wants to send
+            self._fail(lane, batch, error_for(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, text))
 
     # Requests
 
@@ -401,6 +375,8 @@ class Sender:
         code = error_of(body) or ErrorCode.UNKNOWN_SERVER_ERROR
         text = body.text if isinstance(body, Refusal) else ""
         for flight in flights:
+            if code in _UNANSWERED:
+                flight.batch.unread_epoch = max(flight.batch.unread_epoch, flight.leader.epoch)
             self._judge(flight, code, Offset(-1), text, now)
 
     def _judge(self, flight: _Flight, code: int, offset: Offset, text: str, now: Now) -> None:
@@ -455,6 +431,10 @@ class Sender:
         self._accumulator.finish(lane, batch, Outcome(lane.topic, lane.partition, offset))
 
     def _fail(self, lane: Lane, batch: Batch, error: OdradekError) -> None:
+        if batch.in_flight:
+            batch.unread_epoch = max(batch.unread_epoch, batch.leader_epoch)
+        if batch.unread_epoch >= 0:
+            lane.lost = batch
         self.measures.records_failed += batch.builder.record_count
         outcome = Outcome(lane.topic, lane.partition, -1, error)
         self._accumulator.finish(lane, batch, outcome)

@@ -121,6 +121,8 @@ class ScriptedPartition:
         self.end = 0
         self.seen: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
         """(producer id, epoch) -> (first, last sequence, base offset) of its last five batches."""
+        self.epochs: dict[int, int] = {}
+        """Producer id -> the newest epoch that it has written under."""
 
     def values(self) -> list[bytes | None]:
         return [record.value for batch in self.batches for record in decode_batch(batch)]
@@ -129,6 +131,8 @@ class ScriptedPartition:
         """Return (error, base offset)."""
         header = read_header(batch)
         if header.producer_id >= 0:
+            if header.producer_epoch < self.epochs.get(header.producer_id, 0):
+                return ErrorCode.INVALID_PRODUCER_EPOCH, -1
             known = self.seen.setdefault((header.producer_id, header.producer_epoch), [])
             for first, last, base in known:
                 if first <= header.base_sequence and header.last_sequence <= last:
@@ -136,6 +140,7 @@ class ScriptedPartition:
             expected = known[-1][1] + 1 if known else 0
             if header.base_sequence != expected:
                 return ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, -1
+            self.epochs[header.producer_id] = header.producer_epoch
             known.append((header.base_sequence, header.last_sequence, self.end))
             del known[:-5]
         return ErrorCode.NONE, self._write(header, batch)
@@ -362,9 +367,7 @@ class ScriptedCluster:
         """End a broker: its links go down, its requests are lost; others are elected."""
         gone = NodeId(node)
         self.brokers[gone] = False
-        for link, (at, _) in self._links.items():
-            if at == gone:
-                self._changes.append((link, False))
+        self.connect_all(node, up=False)
         self._queue = [one for one in self._queue if self._links.get(one[0], (0,))[0] != gone]
         self._parked = [one for one in self._parked if self._links.get(one[0], (0,))[0] != gone]
         if elect:
@@ -373,9 +376,11 @@ class ScriptedCluster:
     def revive(self, node: int) -> None:
         """Start a broker again where it was: links to it come up by themselves."""
         self.brokers[NodeId(node)] = True
-        for link, (at, _) in self._links.items():
-            if at == node:
-                self._changes.append((link, True))
+        self.connect_all(node, up=True)
+
+    def connect_all(self, node: int, *, up: bool) -> None:
+        """Break the connections to a broker, or let them come up again."""
+        self._changes += [(link, up) for link, (at, _) in self._links.items() if at == node]
 
     def elect_others(self, node: int) -> None:
         gone = NodeId(node)
@@ -404,8 +409,17 @@ class ScriptedCluster:
     def release(self) -> None:
         """Let held requests go on."""
         self.held.clear()
+        self._queue = self.unread() + self._queue
+
+    def unread(self) -> list[tuple[LinkId, Envelope]]:
+        """Take out what brokers hold, to be read later or never."""
         parked, self._parked = self._parked, []
-        self._queue = parked + self._queue
+        return parked
+
+    def serve(self, unread: list[tuple[LinkId, Envelope]]) -> None:
+        """Let brokers read this at once, be the connections that it came by broken or not."""
+        for link, envelope in unread:
+            self._serve(link, envelope)
 
     def refuse_once(self, kind: type, code: int) -> None:
         """Answer the next request of this kind with a refusal."""

@@ -15,6 +15,7 @@ from odradek.errors import (
     MessageSizeTooLargeError,
     UnknownTopicOrPartitionError,
 )
+from odradek.producer import identities
 from odradek.producer.accumulator import Outcome
 from odradek.producer.engine import ProducerEngine
 from odradek.producer.sender import ProducerSettings
@@ -30,6 +31,7 @@ from transport.wire.messages.produce import (
     ProduceRequest,
     ProduceResponse,
 )
+from transport.wire.records import BatchHeader, read_header
 
 
 class Ends:
@@ -74,6 +76,10 @@ def send(
 
 def values(cluster: Any, partition: int = 0) -> list[int]:
     return [int(value) for value in cluster.topics["t"].partitions[partition].values()]
+
+
+def headers(cluster: Any) -> list[BatchHeader]:
+    return [read_header(batch) for batch in cluster.topics["t"].partitions[0].batches]
 
 
 def test_a_record_is_written_and_its_end_names_the_offset(cluster: Any) -> None:
@@ -330,7 +336,7 @@ def test_a_controller_that_has_changed_nothing_yet_is_no_reason_to_ask_on_and_on
     assert values(cluster) == [0, 1]
 
 
-def test_delivery_time_ends_and_the_partition_goes_on_under_a_new_id(cluster: Any) -> None:
+def test_delivery_time_ends_and_the_partition_goes_on_under_a_new_epoch(cluster: Any) -> None:
     cluster.topic("t")
     engine, ends = make(cluster, delivery_timeout_ms=1_000, request_timeout_ms=300), Ends()
     send(engine, cluster, ends, 0)
@@ -339,13 +345,55 @@ def test_delivery_time_ends_and_the_partition_goes_on_under_a_new_id(cluster: An
     send(engine, cluster, ends, 1)
     cluster.advance(1_000)
     assert isinstance(ends.by_tag[1].error, DeliveryTimeoutError)
-    cluster._parked.clear()  # what was sent never arrives
+    unread = cluster.unread()
     cluster.release()
     send(engine, cluster, ends, 2, 3)
     cluster.advance(3_000)
     assert values(cluster) == [0, 2, 3]
-    assert cluster.count(InitProducerIdRequest) == 2
     assert engine.buffered_bytes == 0
+    cluster.serve(unread)  # the epoch fences it, also where it was waiting on a broken connection
+    assert values(cluster) == [0, 2, 3]
+    assert cluster.count(InitProducerIdRequest) == 1
+
+
+@pytest.mark.parametrize("before_the_fence", [True, False])
+def test_nothing_is_written_twice_that_waits_on_a_broken_connection_behind_what_has_expired(
+    cluster: Any, before_the_fence: bool
+) -> None:
+    cluster.topic("t")
+    engine, ends = make(cluster, delivery_timeout_ms=1_000, batch_size_bytes=100), Ends()
+    full_batches(engine, cluster, ends, 0, 1)
+    cluster.settle()
+    cluster.held = {1}
+    full_batches(engine, cluster, ends, 1, 1)
+    cluster.settle()
+    cluster.advance(700)
+    full_batches(engine, cluster, ends, 2, 2)  # younger: they outlive it
+    cluster.settle()
+    cluster.held, unread = set(), cluster.unread()
+    cluster.connect_all(1, up=False)
+    cluster.advance(300)
+    assert isinstance(ends.by_tag[1].error, DeliveryTimeoutError)
+
+    def read_first(_node: int, envelope: Any) -> None:
+        is_produce = isinstance(envelope.body, ProduceRequest)
+        if is_produce and read_header(envelope.payload[0]).producer_epoch > 0:
+            cluster.before.clear()
+            cluster.serve(unread)
+
+    if before_the_fence:
+        cluster.before.append(read_first)
+    cluster.connect_all(1, up=True)
+    full_batches(engine, cluster, ends, 4, 1)
+    cluster.advance(300)
+    cluster.serve(unread)
+    cluster.advance(1_000)
+    assert values(cluster) == ([0, 1, 2, 3, 4] if before_the_fence else [0, 4])
+    assert ends.errors() == {
+        1: "DeliveryTimeoutError",
+        2: "OutOfOrderSequenceNumberError",
+        3: "OutOfOrderSequenceNumberError",
+    }
 
 
 def test_what_follows_an_expired_batch_is_not_written_twice(cluster: Any) -> None:
@@ -369,7 +417,7 @@ def test_what_follows_an_expired_batch_is_not_written_twice(cluster: Any) -> Non
     assert list(ends.errors()) == [1]
 
 
-def test_a_refused_batch_leaves_a_gap_that_a_new_id_closes(cluster: Any) -> None:
+def test_a_refused_batch_leaves_a_gap_that_a_new_epoch_closes(cluster: Any) -> None:
     cluster.topic("t")
     engine, ends = make(cluster, batch_size_bytes=100), Ends()
     full_batches(engine, cluster, ends, 0, 1)
@@ -390,7 +438,24 @@ def test_a_refused_batch_leaves_a_gap_that_a_new_id_closes(cluster: Any) -> None
     cluster.advance(2_000)
     assert values(cluster) == [0, 2, 3, 4, 5, 6, 7, 8]
     assert list(ends.errors()) == [1]
-    assert cluster.count(InitProducerIdRequest) == 2
+    assert cluster.count(InitProducerIdRequest) == 1
+
+
+def test_a_partition_whose_epochs_are_used_up_goes_on_under_a_new_id(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identities, "EPOCH_MAX", 1)
+    cluster.topic("t")
+    engine, ends = make(cluster), Ends()
+    for number in range(4):
+        send(engine, cluster, ends, number)
+        cluster.settle()
+        if number < 3:
+            cluster.topics["t"].partitions[0].seen.clear()  # as after an unclean election
+    cluster.advance(2_000)
+    assert values(cluster) == [0, 1, 2, 3]
+    writers = [(one.producer_id, one.producer_epoch) for one in headers(cluster)]
+    assert writers == [(1, 0), (1, 1), (2, 0), (2, 1)]
 
 
 def test_a_fatal_error_ends_the_producer(cluster: Any) -> None:
