@@ -94,8 +94,8 @@ class TopicMap:
             return
         topic.asked = True
         same = topic.topic_id == info.topic_id
-        if behind and (not same or info.error != ErrorCode.NONE):
-            return  # what an old view says of a topic's existence may be over
+        if behind and not (same and topic.error == info.error == ErrorCode.NONE):
+            return  # whether there is a topic, who knows less than we do may see as it was
         if topic.usable and info.error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
             topic.removed = True  # and nobody has announced it to us
         topic.error, topic.text = info.error, info.text

@@ -6,7 +6,8 @@ not know who takes the records.
 Per broker two fetches may be in flight: one long poll of the quiet partitions, and one of those
 that move, so that a busy partition does not wait for a quiet one.  A fetch that is given all there
 is stays with its broker, and is answered again when more comes.  After a change of leader the
-position is checked against the new leader's log (KIP-320) before reading on.
+position is checked against the new leader's log (KIP-320) before reading on; a leader of an earlier
+epoch than the position's is asked nothing.
 """
 
 from __future__ import annotations
@@ -165,7 +166,12 @@ class Fetcher:
             leader = self._view.leader(key.topic, key.partition, now)
             if leader is None or one.paused:
                 continue
-            if leader.epoch > one.leader_epoch and one.fetched_epoch >= 0:
+            if leader.epoch < one.fetched_epoch:
+                # It was replaced, as our position says, and may not know that.
+                self._view.refresh_later(now)
+                self._retry(one, ErrorCode.UNKNOWN_LEADER_EPOCH, now)
+                self._held(one, now)
+            elif leader.epoch > one.leader_epoch and one.fetched_epoch >= 0:
                 self._check_epoch(one, leader, now)
             elif one.buffered_bytes < self._settings.partition_fetch_bytes:
                 source, rack = self._source_of(one, leader, now)

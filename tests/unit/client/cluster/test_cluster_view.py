@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.metadata import NAMES_AT_ONCE
 from tests.unit.client.conftest import ScriptedTopic
@@ -11,7 +13,7 @@ from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId
 from transport.wire.messages.cluster import DescribeNodeRequest
-from transport.wire.messages.metadata import MetadataRequest, RemoveTopicRecord
+from transport.wire.messages.metadata import MetadataRequest, RemoveTopicRecord, TopicInfo
 
 
 def make(cluster: Any, *topics: str, auto_create: bool = False) -> ClientProgram:
@@ -117,6 +119,46 @@ def test_a_broker_that_is_behind_does_not_turn_the_view_back(cluster: Any) -> No
     stale.clear()
     cluster.advance(100)
     assert cluster.count(MetadataRequest) > asked + 1, "asked again until it is not behind"
+
+
+def test_a_broker_that_is_behind_brings_no_deleted_topic_back(cluster: Any) -> None:
+    cluster.topic("t")
+    program = make(cluster, "t")
+    stale, _ = cluster._metadata(NodeId(1), MetadataRequest(("t",)), ())
+    cluster.drop("t")
+    cluster.settle()
+    cluster.before.append(
+        lambda _node, one: stale if isinstance(one.body, MetadataRequest) else None
+    )
+    program.view.refresh(cluster.now)
+    cluster.settle()
+    assert program.view.topic("t") is None
+
+
+def test_a_topic_that_was_refused_for_a_while_has_no_earlier_leader_than_before(
+    cluster: Any,
+) -> None:
+    cluster.topic("t")
+    program = make(cluster, "t")
+    stale, _ = cluster._metadata(NodeId(1), MetadataRequest(("t",)), ())
+    cluster.elect("t", 0, 2)
+    cluster.settle()
+    refused, _ = cluster._metadata(NodeId(1), MetadataRequest(("t",)), ())
+    error = TopicInfo(ErrorCode.TOPIC_AUTHORIZATION_FAILED, "t")
+    answers = [stale, replace(refused, topics=(error,))]
+    cluster.before.append(
+        lambda _node, one: (
+            answers.pop() if answers and isinstance(one.body, MetadataRequest) else None
+        )
+    )
+    program.view.refresh(cluster.now)
+    cluster.settle()
+    assert program.view.topic("t") is None
+    program.view.refresh(cluster.now)
+    cluster.settle()
+    assert leader(program, cluster) != 1
+    cluster.advance(100)
+    assert leader(program, cluster) == 2
 
 
 def test_a_killed_announcer_is_replaced(cluster: Any) -> None:

@@ -30,6 +30,7 @@ from transport.wire.messages.fetch import (
     FetchResponse,
     OffsetForLeaderEpochRequest,
 )
+from transport.wire.messages.metadata import MetadataRequest
 from transport.wire.records import BatchBuilder, read_header
 
 T0 = TopicPartition("t", 0)
@@ -308,6 +309,27 @@ def test_a_cut_above_what_was_given_passes_over_nothing(cluster: Any, policy: st
     write(cluster, 7)
     given = [poll(engine, cluster, 500) for _ in range(3)]
     assert [number for one in given for number in one.get(T0, [])] == [1, 2, 7]
+
+
+def test_who_stands_in_a_later_epoch_asks_no_leader_of_an_earlier_one(cluster: Any) -> None:
+    """A broker of an earlier version, replaced and without knowing, takes its own end for that."""
+    cluster.topic("t")
+    write(cluster, 0, 1, 2)
+    engine = make(cluster, "t")
+    assert poll(engine, cluster, 100) == {T0: [0, 1, 2]}
+    state = cluster.topics["t"].partitions[0]
+    engine.subscription.assigned[T0].resume(5, 2)  # as at a commit of who knows the new leader
+    fetched, looked = cluster.count(FetchRequest), cluster.count(MetadataRequest)
+    cluster.advance(1_000)
+    assert position(engine, cluster) == 5
+    assert cluster.count(FetchRequest) == fetched
+    assert cluster.count(OffsetForLeaderEpochRequest) == 0
+    assert cluster.count(MetadataRequest) > looked, "it looks for the new one"
+    cluster.elect("t", 0, 2)
+    write(cluster, 3, 4)
+    write(cluster, 5)
+    assert state.end == 6
+    assert poll(engine, cluster, 500) == {T0: [5]}
 
 
 def test_a_marker_of_a_later_epoch_is_no_cut_of_the_log(cluster: Any) -> None:
