@@ -1,12 +1,14 @@
 """Committing and fetching a group's offsets, by the names people use.
 
-Owns the wait for topics whose ids are not known yet.  It must not know who commits, or why.
+Owns the wait for topics whose ids are not known yet.  A topic that is made anew under its name is
+another one: no offset of the one counts for the other.  It must not know who commits, or why.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from odradek.arguments import LEADER_EPOCHS, OFFSETS, partition_of
@@ -41,6 +43,8 @@ from transport.wire.messages.group_offsets import (
 )
 
 LOOK_MS = 20
+_ANY: Mapping[str, TopicId] = MappingProxyType({})
+"""Whatever topics have the names."""
 
 
 class Who(NamedTuple):
@@ -137,17 +141,19 @@ class GroupOffsets:
         now: Now,
         *,
         timeout_ms: int,
+        of: Mapping[str, TopicId] = _ANY,
         within: Within | None = None,
     ) -> None:
         """Commit; the first error of a partition is the error of all, but the others are done.
 
         One after the other, in the order of the calls; one whose time is over before its turn has
-        come is not done.  ``within`` a transaction: it counts once that is committed.
+        come is not done.  ``of`` what topics the offsets are, by name; where that is not said, of
+        those that have these names now.  ``within`` a transaction: it counts once that is committed.
         """
 
         def begin(now: Now) -> None:
             patience.cancel()
-            self._identify({key.topic for key in offsets}, known, deadline_ms, now)
+            self._identify(names, meant, known, deadline_ms, now)
 
         def known(ids: dict[str, TopicId], missing: OdradekError | None, now: Now) -> None:
             there = {key: one for key, one in offsets.items() if key.topic in ids}
@@ -171,6 +177,8 @@ class GroupOffsets:
             refusal = Refusal(ErrorCode.REQUEST_TIMED_OUT, "an earlier commit is still under way")
             on_committed(failure_of(refusal), now)
 
+        names = {key.topic for key in offsets}
+        meant = self._ids(names) | dict(of)
         deadline_ms = now.mono_ms + timeout_ms
         if offsets:
             self._waiting.append(begin)
@@ -208,53 +216,64 @@ class GroupOffsets:
         self._beginning = False
 
     def fetch(
-        self, keys: Iterable[TopicPartition], on_fetched: OnFetched, now: Now, *, timeout_ms: int
+        self,
+        keys: Iterable[TopicPartition],
+        on_fetched: OnFetched,
+        now: Now,
+        *,
+        timeout_ms: int,
+        of: Mapping[str, TopicId] = _ANY,
     ) -> None:
-        """Tell what is committed for these partitions; those without a commit are left out."""
+        """Tell what is committed for these partitions; those without a commit are left out.
+
+        ``of`` what topics they are, by name; where that is not said, of those that have these names
+        when it is told.
+        """
         wanted = list(dict.fromkeys(keys))
+        names = {key.topic for key in wanted}
+        deadline_ms = now.mono_ms + timeout_ms
 
         def known(ids: dict[str, TopicId], missing: OdradekError | None, now: Now) -> None:
             if missing is not None:
                 on_fetched(missing, now)
                 return
+
+            def answered(body: Message, now: Now) -> None:
+                if self._ids(names) == ids:
+                    on_fetched(_fetched(body, wanted), now)
+                else:
+                    self._identify(names, of, known, deadline_ms, now)
+
             parts = tuple(GroupPartition(ids[key.topic], key.partition) for key in wanted)
             request = OffsetFetchRequest(self._group_id, parts, self._stable)
             self._link.ask(request, answered, now, timeout_ms=max(1, deadline_ms - now.mono_ms))
 
-        def answered(body: Message, now: Now) -> None:
-            if (
-                not isinstance(body, OffsetFetchResponse)
-                or body.error != ErrorCode.NONE
-                or len(body.offsets) != len(wanted)
-            ):
-                on_fetched(failure_of(body), now)
-                return
-            on_fetched(
-                {
-                    key: OffsetAndMetadata(one.offset, one.metadata, one.leader_epoch)
-                    for key, one in zip(wanted, body.offsets, strict=True)
-                    if one.offset >= 0
-                },
-                now,
-            )
+        self._identify(names, of, known, deadline_ms, now)
 
-        deadline_ms = now.mono_ms + timeout_ms
-        self._identify({key.topic for key in wanted}, known, deadline_ms, now)
-
-    def apart(self, keys: Iterable[TopicPartition]) -> list[list[TopicPartition]]:
+    def apart(
+        self, keys: Iterable[TopicPartition], of: Mapping[str, TopicId] = _ANY
+    ) -> list[list[TopicPartition]]:
         """Part these for :meth:`fetch`, so that a topic which is not known holds up no other."""
         parts: dict[str, list[TopicPartition]] = {}
         for key in keys:
-            parts.setdefault("" if self._knows(key.topic) else key.topic, []).append(key)
+            known = self._knows(key.topic, of)
+            parts.setdefault("" if known else key.topic, []).append(key)
         return list(parts.values())
 
-    def _knows(self, name: str) -> bool:
+    def _ids(self, names: Iterable[str]) -> dict[str, TopicId]:
+        """Return the ids of those of these topics that are known now."""
+        return {name: self._view.topics[name].topic_id for name in names if self._knows(name, _ANY)}
+
+    def _knows(self, name: str, of: Mapping[str, TopicId]) -> bool:
         topic = self._view.topics.get(name)
-        return topic is not None and bool(topic.topic_id) and topic.error == ErrorCode.NONE
+        if topic is None or not topic.topic_id or topic.error != ErrorCode.NONE:
+            return False
+        return of.get(name, topic.topic_id) == topic.topic_id
 
     def _identify(
         self,
         names: set[str],
+        of: Mapping[str, TopicId],
         on_known: Callable[[dict[str, TopicId], OdradekError | None, Now], None],
         deadline_ms: int,
         now: Now,
@@ -268,27 +287,50 @@ class GroupOffsets:
             self._view.follow(name, now)
 
         def look(now: Now) -> None:
-            ids = {name: self._view.topics[name].topic_id for name in names if self._knows(name)}
-            refused = [name for name in sorted(names - ids.keys()) if self._is_refused(name)]
-            waits = len(ids) + len(refused) < len(names)
+            ids = self._ids(name for name in names if self._knows(name, of))
+            others = sorted(names - ids.keys())
+            refusals = [one for name in others if (one := self._refusal(name, of)) is not None]
+            waits = len(refusals) < len(others)
             if waits and now.mono_ms < look_until_ms:
                 self._timers.after(now, LOOK_MS, look)
                 return
             missing: OdradekError | None = None
-            if refused:
-                topic = self._view.topics[refused[0]]
-                missing = topic_error(topic.name, topic.error, topic.text)
+            if refusals:
+                missing = refusals[0]
             elif waits:
-                text = f"no topic {', '.join(sorted(names - ids.keys()))} was found in time"
+                text = f"no topic {', '.join(others)} was found in time"
                 missing = error_for(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, text)
             on_known(ids, missing, now)
 
         look(now)
 
-    def _is_refused(self, name: str) -> bool:
-        """Tell whether no waiting will make this topic known: it was deleted, or nobody may tell us."""
+    def _refusal(self, name: str, of: Mapping[str, TopicId]) -> OdradekError | None:
+        """Return why no waiting will make this topic known: it is gone, or nobody may tell us."""
         topic = self._view.topics[name]
-        return topic.removed or (topic.asked and not meaning(topic.error).retriable)
+        if topic.former_id is not None and topic.former_id == of.get(name):
+            text = f"topic {name!r} was deleted, and made anew"
+            return error_for(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, text)
+        failed = topic.asked and topic.error != ErrorCode.NONE
+        if topic.removed or (failed and not meaning(topic.error).retriable):
+            return topic_error(name, topic.error, topic.text)
+        return None
+
+
+def _fetched(
+    body: Message, keys: list[TopicPartition]
+) -> dict[TopicPartition, OffsetAndMetadata] | OdradekError:
+    """Return what an answer says of each of ``keys`` that has a commit."""
+    if (
+        not isinstance(body, OffsetFetchResponse)
+        or body.error != ErrorCode.NONE
+        or len(body.offsets) != len(keys)
+    ):
+        return failure_of(body)
+    return {
+        key: OffsetAndMetadata(one.offset, one.metadata, one.leader_epoch)
+        for key, one in zip(keys, body.offsets, strict=True)
+        if one.offset >= 0
+    }
 
 
 def commit_error(body: Message, keys: list[TopicPartition]) -> OdradekError | None:

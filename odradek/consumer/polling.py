@@ -125,8 +125,8 @@ class Polling:
         group = self._program.rebalancing
         found = {} if group is None else group.positions()
         for key, offset in left.items():
-            if key in found:
-                found[key] = found[key]._replace(offset=offset)
+            if key in found:  # what is ahead is of a topic that was made anew since it was polled
+                found[key] = found[key]._replace(offset=min(offset, found[key].offset))
         return found
 
     # What a listener hears

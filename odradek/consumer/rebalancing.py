@@ -21,7 +21,7 @@ from odradek.consumer.subscription import Assigned, Subscription
 from odradek.errors import OdradekError
 from transport.driver.timers import Timers
 from transport.kernel import Now
-from transport.wire.ids import TopicPartition
+from transport.wire.ids import TopicId, TopicPartition
 
 COMMIT_TIMEOUT_MS = 5_000
 """For positions to be committed before their partitions are given up."""
@@ -131,7 +131,13 @@ class Rebalancing:
         timeout_ms: int = COMMIT_TIMEOUT_MS,
     ) -> None:
         """Commit as this member, or from outside when partitions were assigned by hand."""
-        self._offsets.commit(offsets, self.who, on_committed, now, timeout_ms=timeout_ms)
+        of = self._topics_of(offsets)
+        self._offsets.commit(offsets, self.who, on_committed, now, timeout_ms=timeout_ms, of=of)
+
+    def _topics_of(self, keys: Iterable[TopicPartition]) -> dict[str, TopicId]:
+        """Return what topics are read under these names: one made anew is another one."""
+        read = (self._subscription.assigned.get(key) for key in keys)
+        return {one.key.topic: one.topic_id for one in read if one and one.topic_id}
 
     def positions(
         self, keys: Iterable[TopicPartition] | None = None
@@ -183,7 +189,7 @@ class Rebalancing:
 
         Nothing is read any more but what is ``kept``: that is read on by hand.
         """
-        who, leaves = self.who, self._is_member
+        who, of, leaves = self.who, self._topics_of(positions), self._is_member
         if self._is_committed:  # the listener may have committed otherwise since
             self._is_committed, positions = False, {}
         self._reading = self._away = False
@@ -201,7 +207,9 @@ class Rebalancing:
                 self.membership.leave(self._on_left, now)
 
         if self._settings.auto_commit and positions:
-            self._offsets.commit(positions, who, committed, now, timeout_ms=COMMIT_TIMEOUT_MS)
+            self._offsets.commit(
+                positions, who, committed, now, timeout_ms=COMMIT_TIMEOUT_MS, of=of
+            )
         else:
             committed(None, now)
 
@@ -330,8 +338,12 @@ class Rebalancing:
         fresh = [key for key in self._told if key not in self._owned()]
         self._taking.update(fresh)
         self.membership.own(self._owned(), now)
-        for keys in self._offsets.apart(fresh):
+        for keys in self._offsets.apart(fresh, self._topics_told(fresh)):
             self._fetch(keys, now)
+
+    def _topics_told(self, keys: Iterable[TopicPartition]) -> dict[str, TopicId]:
+        """Return of what topics the group has given these partitions, where it says so."""
+        return {key.topic: told.topic_id for key in keys if (told := self._told[key]).topic_id}
 
     def _fetch(self, keys: list[TopicPartition], now: Now) -> None:
         generation = self._generation
@@ -354,7 +366,8 @@ class Rebalancing:
             if generation == self._generation:
                 self._fetch_again(keys, now)
 
-        self._offsets.fetch(keys, fetched, now, timeout_ms=FETCH_TIMEOUT_MS)
+        of = self._topics_told(keys)
+        self._offsets.fetch(keys, fetched, now, timeout_ms=FETCH_TIMEOUT_MS, of=of)
 
     def _fetch_again(self, keys: list[TopicPartition], now: Now) -> None:
         assert self.membership is not None, "made with one"

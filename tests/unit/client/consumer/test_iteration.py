@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
+from odradek.cluster.committing import OffsetAndMetadata
+from odradek.cluster.engine import Engine
+from odradek.consumer.deserialization import Deserializers
 from odradek.consumer.fetched_records import FetchedBatch, FetchedRecords, Piece
 from odradek.consumer.iteration import Iteration
+from odradek.consumer.polling import Polling
 from odradek.errors import InvalidRecordError
 from transport.wire.ids import LeaderEpoch, Offset, TopicPartition
 from transport.wire.records import BatchBuilder, stamp, view_batches
@@ -86,3 +93,11 @@ def test_a_poll_of_a_part_that_cannot_be_cut_loses_nothing() -> None:
     with pytest.raises(InvalidRecordError):
         iteration.take(2)
     assert iteration.positions() == {BAD: 0}
+
+
+def test_what_is_left_of_a_topic_that_was_made_anew_stands_for_nothing_of_the_new_one() -> None:
+    standing = {GOOD: OffsetAndMetadata(9), BAD: OffsetAndMetadata(2)}
+    program: Any = SimpleNamespace(rebalancing=SimpleNamespace(positions=lambda: dict(standing)))
+    polling = Polling(cast("Engine", None), program, Deserializers(None, None), (), 500)
+    told = polling.standing({GOOD: 6, BAD: 480})
+    assert told == {GOOD: OffsetAndMetadata(6), BAD: OffsetAndMetadata(2)}
