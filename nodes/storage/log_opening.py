@@ -72,6 +72,7 @@ def open_segments(
     recovery_point: Offset,
     clean: bool,
     topic_id: TopicId | None,
+    indexes_sum: int | None = None,
 ) -> Opened:
     """Open what is in ``folder``; raises as ``PartitionLog.open``."""
     names = disk.list(folder)
@@ -93,6 +94,9 @@ def open_segments(
         if name.endswith((".tmp", DELETED_SUFFIX, CLEANED_SUFFIX)):
             disk.remove(f"{folder}/{name}")
     segments = [Segment(disk, folder, base, index_interval_bytes) for base in bases]
+    if clean and indexes_sum not in (None, segments[-1].indexes.checksum()):
+        # Closed, but not synced: what a power loss has left of them can be of any moment before.
+        segments[-1].indexes.remove_files()
     try:
         epochs, cut_bytes = _mend(disk, folder, segments, recovery_point, clean=clean)
     finally:

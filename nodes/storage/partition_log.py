@@ -108,6 +108,7 @@ class PartitionLog:
         clean: bool,
         topic_id: TopicId | None = None,
         log_start_offset: Offset = _BEGINNING,
+        indexes_sum: int | None = None,
     ) -> PartitionLog:
         """Open the log in ``folder`` (``…/topic-partition``), or an empty one if there is none.
 
@@ -116,7 +117,8 @@ class PartitionLog:
         log was closed in order, or nothing but the process was lost and no write interrupted;
         then sizes and indexes are trusted.  Otherwise everything past the recovery point is read.
         ``log_start_offset``: as last written down; what is before was deleted. Without
-        segments it speaks of another log.
+        segments it speaks of another log.  ``indexes_sum``: what ``close`` has returned, before a power
+        loss that may have taken what was not synced; None: there was none.
 
         Raises InconsistentTopicId when the folder belongs to another topic than ``topic_id``,
         Damaged when it was changed in the middle, StorageError when it cannot be read.
@@ -128,6 +130,7 @@ class PartitionLog:
             recovery_point=recovery_point,
             clean=clean,
             topic_id=topic_id,
+            indexes_sum=indexes_sum,
         )
         log = cls(disk, folder, settings, opened, recovery_point)
         if log_start_offset > log.log_end_offset and opened.segments:
@@ -439,8 +442,12 @@ class PartitionLog:
             self._rests_left = 0
             self.release()
 
-    def close(self) -> None:
-        """Write the caches and give descriptors back; nothing is synced by it."""
+    def close(self) -> int | None:
+        """Write the caches and give descriptors back; nothing is synced by it.
+
+        Returns the checksum of the indexes of the last segment: all others' were synced with the log.
+        None: there are none to be believed.
+        """
         with self._row.lock:
             self._row.generation += 1
             self._row.is_closed = True
@@ -451,6 +458,8 @@ class PartitionLog:
                         if segment.indexes.is_dirty:
                             segment.seal()
                             segment.indexes.write(durable=False)
+                    return self._row.all[-1].indexes.checksum() if self._row else None
+                return None
             finally:
                 # On a full disk above all: what is removed while it is open frees nothing.
                 for segment in self._row.all:

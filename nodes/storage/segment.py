@@ -188,6 +188,11 @@ class Segment:
             aside.append(self.path + DELETED_SUFFIX)
         return aside
 
+    def discard(self) -> None:
+        """Remove the log file of one that took nobody's place; the indexes of its name are another's."""
+        self.close()
+        self._disk.remove(self.path)
+
     def remove(self) -> None:
         """Remove all its files, the log first: indexes alone mean nothing."""
         self.close()

@@ -14,6 +14,7 @@ from nodes.storage.disk import Disk
 from nodes.storage.index import NO_TIMESTAMP_MS, OffsetIndex, TimeIndex
 from nodes.storage.log_files import DELETED_SUFFIX, INDEX, TIME_INDEX
 from transport.wire.batch import BatchHeader
+from transport.wire.checksum import crc32c
 from transport.wire.ids import Offset
 
 
@@ -116,11 +117,10 @@ class SegmentIndexes:
     def seal(self) -> None:
         """Complete the time index: the segment is full, or being closed."""
         assert self._times is not None
-        before = len(self._times)
         if self._max_timestamp_ms > NO_TIMESTAMP_MS:
             self._times.append(self._max_timestamp_ms, self._max_timestamp_offset)
-        self.is_dirty |= len(self._times) > before
-        self.is_sealed = True
+        # Also where nothing was added: a process that was killed has left the files, and not synced them.
+        self.is_dirty = self.is_sealed = True
 
     def forget(self) -> None:
         """Hold nothing in memory, written or not."""
@@ -172,8 +172,9 @@ class SegmentIndexes:
         """Write the files as they are in memory; a sealed segment's in any thread."""
         if self._offsets is None or self._times is None or not self.is_dirty:
             return
-        self._disk.write_file(self.stem + INDEX, self._offsets.encode(), durable=durable)
+        # The times first: where the index goes further than they do, their largest would be wrong.
         self._disk.write_file(self.stem + TIME_INDEX, self._times.encode(), durable=durable)
+        self._disk.write_file(self.stem + INDEX, self._offsets.encode(), durable=durable)
         self._kept = len(self._offsets), len(self._times)
         self.is_dirty = False
 
@@ -184,7 +185,7 @@ class SegmentIndexes:
         """
         if self._offsets is None or self._times is None or not self.is_dirty:
             return
-        # The times first: where the index goes further than they do, their largest would be wrong.
+        # The times first, as in ``write``.
         added = self._times.encode(self._kept[1])
         self._add_to(TIME_INDEX, added)
         self._kept = self._kept[0], self._kept[1] + len(added) // TimeIndex.ENTRY_BYTES
@@ -198,6 +199,12 @@ class SegmentIndexes:
             file.append([data])
         finally:
             file.close()
+
+    def checksum(self) -> int | None:
+        """Return the CRC-32C of what stands in the two files; None where one is missing."""
+        offsets = self._disk.read_file(self.stem + INDEX)
+        times = self._disk.read_file(self.stem + TIME_INDEX)
+        return None if offsets is None or times is None else crc32c(times, crc32c(offsets))
 
     def set_aside(self) -> list[str]:
         """Rename the files, so that nobody takes them for a segment's; return the new names."""

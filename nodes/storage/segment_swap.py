@@ -76,4 +76,7 @@ class SegmentSwap:
         """The log is cut, under the row's lock: what has not taken over yet never will."""
         offered, self._offered = self._offered, None
         if offered is not None and offered not in self._row.all:
-            offered.remove()
+            offered.discard()
+            # A loss of power would bring it back, and the next start put it in the place of what is there
+            # by then.
+            self._folder.sync_names()

@@ -17,7 +17,10 @@ RECOVERY_POINTS = "recovery-point-checkpoint"
 CLEANED = "cleaner-offset-checkpoint"
 LOG_STARTS = "log-start-offset-checkpoint"
 CLEAN_STOP = "clean-stop"
-"""Is there only between an orderly stop and the next start."""
+"""Is there only between an orderly stop and the next start; has the checksums of the indexes that were
+written then: nobody waits for a sync of each log's."""
+UNKNOWN_SUM = -1
+"""No checksum."""
 VERSION = "0"
 
 
@@ -41,7 +44,7 @@ def _read_line(line: str) -> tuple[TopicPartition, Offset]:
 
 
 def write_checkpoint(
-    disk: Disk, name: str, offsets: Mapping[TopicPartition, Offset], *, durable: bool
+    disk: Disk, name: str, offsets: Mapping[TopicPartition, int], *, durable: bool
 ) -> None:
     """Replace a checkpoint file; StorageError when the disk refuses."""
     lines = [f"{topic} {partition} {offset}" for (topic, partition), offset in offsets.items()]
@@ -56,16 +59,20 @@ def still_noted(
     return {name: offset for name, offset in written.items() if name in unmet} if unmet else {}
 
 
-def take_clean_stop(disk: Disk) -> bool:
-    """Tell whether the last stop was an orderly one, and take the mark away for good."""
+def take_clean_stop(disk: Disk) -> Mapping[TopicPartition, int] | None:
+    """Take the mark of an orderly stop away for good; return the checksums that it has.
+
+    None: the last stop was none.
+    """
     is_there = disk.exists(CLEAN_STOP)
+    sums = read_checkpoint(disk, CLEAN_STOP)
     if is_there:
         disk.remove(CLEAN_STOP)
     # Also where a process before this one has removed it, and could not sync that.
     disk.sync_folder("")
-    return is_there
+    return sums if is_there else None
 
 
-def mark_clean_stop(disk: Disk) -> None:
+def mark_clean_stop(disk: Disk, sums: Mapping[TopicPartition, int]) -> None:
     """Note that everything is synced and nothing will be written before the next start."""
-    disk.write_file(CLEAN_STOP, b"", durable=True)
+    write_checkpoint(disk, CLEAN_STOP, sums, durable=True)

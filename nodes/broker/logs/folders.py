@@ -56,6 +56,8 @@ class OpeningPlan(NamedTuple):
     log_start_offset: Offset
     cleaned_to: Offset
     clean: bool
+    indexes_sum: int | None = None
+    """As in ``PartitionLog.open``."""
 
 
 def open_log(disk: Disk, plan: OpeningPlan) -> OpenedLog:
@@ -107,6 +109,7 @@ def _open(disk: Disk, plan: OpeningPlan) -> PartitionLog:
         clean=plan.clean,
         topic_id=plan.key.topic_id,
         log_start_offset=plan.log_start_offset,
+        indexes_sum=plan.indexes_sum,
     )
 
 

@@ -79,7 +79,7 @@ class LogShelf:
         if folder in self._busy:
             self._waiting[folder] = replica
             return
-        disk = self._context.disk
+        disk, same_boot = self._context.disk, self._context.same_boot
         plan = OpeningPlan(
             replica.key,
             folder,
@@ -88,7 +88,8 @@ class LogShelf:
             self._upkeep.recovery_point(replica.name),
             self._upkeep.log_start_offset(replica.name),
             self._upkeep.cleaned_to(replica.name),
-            self._upkeep.was_clean or self._context.same_boot,
+            self._upkeep.was_clean or same_boot,
+            None if same_boot else self._upkeep.indexes_sum(replica.name),
         )
         try:
             if not disk.exists(folder):

@@ -195,14 +195,15 @@ class Replica:
             return False
         return not self.is_syncing
 
-    def close(self) -> None:
-        """Give the files back; the broker ends. Nobody is told anything."""
+    def close(self) -> int | None:
+        """Give the files back; the broker ends. Nobody is told anything.  Returns as the log's ``close``."""
         if self._log is not None:
             log, self._log = self._log, None
             try:
-                log.close()
+                return log.close()
             except StorageError as error:
                 self._context.report("replicas_not_closed", f"{self.name}: {error}")
+        return None
 
     def check(self) -> None:
         """Assert the invariants of the core, and that the log is where the core believes it."""

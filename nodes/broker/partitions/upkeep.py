@@ -7,13 +7,14 @@ where logs begin is the business of ``log_starts``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from nodes.broker.context import BrokerContext
 from nodes.broker.logs.checkpoints import (
     CLEANED,
     HIGH_WATERMARKS,
     RECOVERY_POINTS,
+    UNKNOWN_SUM,
     mark_clean_stop,
     read_checkpoint,
     still_noted,
@@ -59,7 +60,9 @@ class Upkeep:
         self._context = context
         self._replicas = replicas
         disk = context.disk
-        self.was_clean = take_clean_stop(disk)
+        sums = take_clean_stop(disk)
+        self._sums: Mapping[TopicPartition, int] = sums or {}
+        self.was_clean = sums is not None
         """The last process has synced everything and written nothing since."""
         self._written = {file: read_checkpoint(disk, file) for file in _PRESENT}
         self._unmet = {name for written in self._written.values() for name in written}
@@ -107,6 +110,10 @@ class Upkeep:
     def cleaned_to(self, name: TopicPartition) -> Offset:
         """Return the offset up to which a partition was noted as compacted, 0 when none is."""
         return self._written[CLEANED].get(name, Offset(0))
+
+    def indexes_sum(self, name: TopicPartition) -> int:
+        """Return the checksum of a log's indexes as they were closed; UNKNOWN_SUM when it was not noted."""
+        return self._sums.get(name, UNKNOWN_SUM)
 
     def meet(self, name: TopicPartition) -> None:
         """A partition has its replica here: from now on that one says what is noted."""
@@ -231,11 +238,14 @@ class Upkeep:
             elif replica.log is not None:
                 clean = replica.flush() and clean
         self.note_all()
+        sums = {name: self._sums[name] for name in self._unmet if name in self._sums}
         for replica in self._replicas():
-            replica.close()
+            indexes_sum = replica.close()
+            if indexes_sum is not None:
+                sums[replica.name] = indexes_sum
         try:
             if clean:
-                mark_clean_stop(self._context.disk)
+                mark_clean_stop(self._context.disk, sums)
         except StorageError as error:
             self._context.report("checkpoints_failed", str(error))
 

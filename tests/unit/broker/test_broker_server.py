@@ -730,7 +730,7 @@ def test_a_tail_that_may_be_lost_is_told_until_the_controller_knows() -> None:
     assert note_boot(disk, "other") == (False, False, False)
     assert note_boot(disk, "other") == (True, False, False), "killed before the controller knew"
     settle_loss(disk)
-    mark_clean_stop(disk)
+    mark_clean_stop(disk, {})
     assert note_boot(disk, "third") == (False, True, False), (
         "stopped in order before the power went"
     )

@@ -91,12 +91,12 @@ def test_nothing_is_appended_to_a_log_that_nobody_could_find_again() -> None:
 def test_the_mark_of_an_orderly_stop_goes_for_good_although_a_start_failed() -> None:
     """Come back by a loss of power it would say that nothing was lost."""
     disk = SimulatedDisk()
-    mark_clean_stop(disk)
+    mark_clean_stop(disk, {})
     disk.hiccups.expect(Call.FOLDER_SYNC)
     with pytest.raises(StorageError):
         take_clean_stop(disk)
     disk.write_back()
-    assert not take_clean_stop(disk)
+    assert take_clean_stop(disk) is None
     disk.lose_power(Random(1))
     assert not disk.exists(CLEAN_STOP)
 

@@ -36,6 +36,7 @@ from transport.wire.messages.topics import CreateTopicsRequest, NewTopic
 from transport.wire.records import BatchBuilder
 
 LOG_FILE = "logs/t-0/00000000000000000000.log"
+TIMES_FILE = "logs/t-0/00000000000000000000.timeindex"
 
 
 def make_fleet(seed: int = 1, *, lag_ms: int = 2_000, **settings: Any) -> PartitionFleet:
@@ -439,6 +440,38 @@ def test_an_orderly_stop_is_clean_and_a_start_ends_that(fleet: PartitionFleet) -
     whole(fleet, key)
     assert not disk.exists(CLEAN_STOP)
     assert fleet.logs(key) == [[b"a"]] * 3
+
+
+def test_indexes_that_a_power_cut_has_taken_are_made_anew_after_an_orderly_stop(
+    fleet: PartitionFleet,
+) -> None:
+    """Nobody has waited for a sync of them, although the stop was orderly."""
+    key = fleet.create()
+    for _ in range(3):
+        fleet.write(key, b"v" * 5_000)
+    whole(fleet, key)
+    log = fleet.replica(3, key).log
+    assert log is not None
+    newest = log.segments[0].newest()
+    assert newest[0] > 0
+    fleet.same_boot = False
+    stop(fleet, 3)
+    noted = read_checkpoint(fleet.disks[3], CLEAN_STOP)
+    assert set(noted) == {TopicPartition("t", 0)}
+    fleet.start(3)
+    fleet.wait(lambda: 3 in fleet.started())
+    assert not fleet.hosted(3).replica_count()
+    stop(fleet, 3)
+    assert read_checkpoint(fleet.disks[3], CLEAN_STOP) == noted, (
+        "what it has not opened is as it was"
+    )
+    fleet.disks[3].write_file(TIMES_FILE, b"", durable=True)
+    fleet.start(3)
+    fleet.settle()
+    whole(fleet, key)
+    log = fleet.replica(3, key).log
+    assert log is not None
+    assert log.segments[0].newest() == newest
 
 
 @pytest.mark.parametrize("seed", range(8))

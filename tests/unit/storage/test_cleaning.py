@@ -478,6 +478,26 @@ def test_a_log_that_was_cut_takes_nothing_over(disk: SimulatedDisk) -> None:
     assert keys(log) == [(0, b"0"), (1, b"1")]
 
 
+def test_what_a_cut_has_kept_from_its_place_is_gone_for_good(disk: SimulatedDisk) -> None:
+    """Come back by a loss of power, it would take the place of what is there by then."""
+    log = open_log(disk)
+    for number in range(4):
+        put(log, (b"k", b"%d" % number))
+    roll(log)
+    put(log, (b"k", b"4"))
+    put(log, (b"k", b"tail"))
+    log.sync()
+    indexes = disk.files(FOLDER, "index")
+    assert indexes
+    (group,) = [one for one in Cleaning(disk, plan_for(log)).steps() if one is not None]
+    assert log.swap.offer(group, log.generation)
+    log.truncate_to(Offset(5))
+    assert disk.files(FOLDER, "index") == indexes, "of the segment that is there"
+    disk.lose_power(Random(1))
+    assert not disk.files(FOLDER, ".swap")
+    assert len(headers(open_log(disk))) >= 5
+
+
 def test_the_indexes_of_a_cleaned_segment_are_durable(disk: SimulatedDisk) -> None:
     """It lies before the recovery point, so that they are believed after a loss of power; many file
     systems leave an empty file of one that was not synced, and an empty index is one, too."""
