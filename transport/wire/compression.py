@@ -32,6 +32,9 @@ _XERIAL_PREAMBLE = Struct(">8sii")
 _XERIAL_BLOCK_BYTES = 32 * 1024
 _LENGTH = Struct(">i")
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
+_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_PIECE_BYTES = 4 * 1024
+"""What is behind the end of a member is copied; a megabyte can be fifty thousand of them."""
 _FIRST_GUESS = 8
 """Records seldom shrink to less than an eighth, so one attempt at decompression is the rule."""
 # The library tells "the output is too small" from damage by this text alone.
@@ -89,17 +92,29 @@ def _too_large(decompressed_bytes_max: int) -> RecordError:
 
 
 def _decompress_gzip(data: Buffer, decompressed_bytes_max: int) -> bytes:
-    unpacker = zlib.decompressobj(wbits=_GZIP_WINDOW)
-    try:
-        out = unpacker.decompress(data, decompressed_bytes_max + 1)
-    except zlib.error as error:
-        text = f"records compressed with gzip are damaged: {error}"
-        raise RecordError(ErrorCode.CORRUPT_MESSAGE, text) from None
-    if len(out) > decompressed_bytes_max:
-        raise _too_large(decompressed_bytes_max)
-    if not unpacker.eof:
-        raise RecordError(ErrorCode.CORRUPT_MESSAGE, "records compressed with gzip are cut short")
-    return out
+    """Decompress all members, as Java does: what is behind the last and begins none is passed over."""
+    out: list[bytes] = []
+    left, position = decompressed_bytes_max, 0
+    piece_bytes = len(data)  # one member is the rule
+    while not out or bytes(data[position : position + len(_GZIP_MAGIC)]) == _GZIP_MAGIC:
+        unpacker = zlib.decompressobj(wbits=_GZIP_WINDOW)
+        while not unpacker.eof:
+            piece = data[position : position + piece_bytes]
+            if not piece:
+                text = "records compressed with gzip are cut short"
+                raise RecordError(ErrorCode.CORRUPT_MESSAGE, text)
+            try:
+                part = unpacker.decompress(piece, left + 1)
+            except zlib.error as error:
+                text = f"records compressed with gzip are damaged: {error}"
+                raise RecordError(ErrorCode.CORRUPT_MESSAGE, text) from None
+            if len(part) > left:
+                raise _too_large(decompressed_bytes_max)
+            out.append(part)
+            left -= len(part)
+            position += len(piece) - len(unpacker.unused_data)
+        piece_bytes = _GZIP_PIECE_BYTES
+    return out[0] if len(out) == 1 else b"".join(out)
 
 
 def _decompress_growing(library: Any, data: Buffer, decompressed_bytes_max: int) -> bytes:

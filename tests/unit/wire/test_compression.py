@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 import zlib
 from contextlib import suppress
 from random import Random
@@ -84,3 +85,37 @@ def test_a_long_gzip_stream_is_bounded_before_it_is_unpacked() -> None:
     bomb = packer.compress(bytes(50_000_000)) + packer.flush()
     with pytest.raises(RecordError):
         decompress(GZIP, bomb, 1_000_000)
+
+
+def members(*parts: bytes) -> bytes:
+    return b"".join(compress(GZIP, part) for part in parts)
+
+
+def test_all_members_of_gzip_are_read() -> None:
+    parts = (b"one", b"", bytes(range(256)) * 300, b"four" * 9_000)
+    for packed in (members(*parts), memoryview(members(*parts))):
+        assert decompress(GZIP, packed) == b"".join(parts)
+
+
+@pytest.mark.parametrize("behind", [b"\0", bytes(600), b"\x1f", b"no member at all"])
+def test_what_is_behind_the_last_member_and_begins_none_is_passed_over(behind: bytes) -> None:
+    assert decompress(GZIP, members(b"one", b"two") + behind) == b"onetwo"
+
+
+def test_a_later_member_is_judged_as_the_first() -> None:
+    sound = members(b"one", bytes(range(256)) * 300)
+    assert len(decompress(GZIP, sound, 76_803)) == 76_803
+    with pytest.raises(RecordError) as caught:
+        decompress(GZIP, sound, 76_802)
+    assert caught.value.error == ErrorCode.MESSAGE_TOO_LARGE
+    damaged = sound[:-5] + bytes([sound[-5] ^ 1]) + sound[-4:]
+    for bad in (sound[:-1], sound[: len(members(b"one")) + 4], damaged):
+        with pytest.raises(RecordError) as caught:
+            decompress(GZIP, bad)
+        assert caught.value.error == ErrorCode.CORRUPT_MESSAGE
+
+
+def test_many_members_cost_as_much_each_as_few() -> None:
+    began = time.perf_counter()
+    assert decompress(GZIP, members(b"x") * 20_000) == b"x" * 20_000
+    assert time.perf_counter() - began < 2, "each end of a member had all that is behind it copied"
