@@ -73,7 +73,9 @@ class Guests:
             del self._guests[next(iter(self._guests))]
         identities = self._context.identities.of_opening(request.origin, body.auth)
         self._guests[session_id] = _Guest(request.origin, identities)
-        self._tell_missed(session_id, body)
+        if not self._has_told_missed(session_id, body):
+            del self._guests[session_id]
+            return ErrorCode.OVERLOADED
         config = self._context.config.coordinator
         timeout_ms = min(
             max(body.timeout_ms, config.session_timeout_min_ms), config.session_timeout_max_ms
@@ -84,15 +86,19 @@ class Guests:
         self._reply(session_id, request, answer)
         return ErrorCode.NONE
 
-    def _tell_missed(self, session_id: SessionId, body: OpenSessionRequest) -> None:
+    def _has_told_missed(self, session_id: SessionId, body: OpenSessionRequest) -> bool:
+        """Tell what watches missed. False: there is no room for so many."""
         guest = self._guests[session_id]
         events = set_watches(self._context, session_id, body.watches, body.last_zxid)
         self._context.watches.forget(session_id)
+        if events is None:
+            return False
         for event, change in events.items():
             if may_hear(self._core.tree, guest.identities, event, change):
                 told = Envelope(Kind.ONE_WAY, event, cluster_id=self._context.config.cluster_id)
                 if not self._context.ports.wire.reply(guest.origin, told):
                     self._guests.pop(session_id, None)
+        return True
 
     def on_operate(self, request: Request, now: Now) -> bool:
         """Answer a guest's operations. False: no guest of this number comes by this connection."""

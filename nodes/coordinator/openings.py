@@ -187,6 +187,10 @@ class Openings:
         self._presence.spoke(session.id, now)
         # Missed events first: once the answer has named our zxid, they must not get lost.
         missed = set_watches(self._context, session.id, body.watches, body.last_zxid)
+        if missed is None:
+            self._lanes.detach(session.id)
+            self._refuse(request, ErrorCode.OVERLOADED)
+            return
         for event, change in missed.items():
             self._lanes.tell((event,), change)
         if not self._lanes.serves(session.id):

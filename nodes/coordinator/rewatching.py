@@ -20,10 +20,11 @@ def set_watches(
     session_id: SessionId,
     watches: Iterable[WatchRegistration],
     seen: Zxid,
-) -> dict[WatchEvent, TreeChange | None]:
+) -> dict[WatchEvent, TreeChange | None] | None:
     """Set watches anew; return what they missed after ``seen``, with the change behind it if known.
 
-    One-shot watches that missed something are not set.
+    One-shot watches that missed something are not set.  None: there is no room for all of them, and
+    who goes on without one would never hear of it.
     """
     core = context.core
     events: dict[WatchEvent, TreeChange | None] = {}
@@ -36,7 +37,9 @@ def set_watches(
         if type_:
             events[WatchEvent(session_id, type_, path, core.zxid)] = None
             continue
-        context.watches.add(session_id, kind, path)
+        if not context.watches.add(session_id, kind, path):
+            context.count("watches_over_budget")
+            return None
         if kind in LASTING:
             lasting.append((kind, path))
     for event, change in missed_by_lasting(

@@ -355,6 +355,10 @@ class Connection:
                 return
             seen = Zxid(asked.seen_zxid)
             missed = set_watches(self._context, self.session_id, asked.watches, seen)
+            if missed is None:
+                self._listener.note(f"{self.address}: no room for all the watches that it had")
+                self.close()
+                return
             for event, change in missed.items():
                 self._listener.lanes.tell((event,), change)
         self._say(request, ErrorCode.NONE)

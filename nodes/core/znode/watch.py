@@ -35,6 +35,12 @@ LASTING = (PERSISTENT, RECURSIVE)
 
 WATCHES_MAX = 100_000
 """Watches of one session: far above a cache of a large tree, far below what hurts the server."""
+SESSION_BYTES_MAX = 64 * 1024 * 1024
+"""What those of one session may take: with all of them, 270 characters for each path."""
+TOTAL_BYTES_MAX = 512 * 1024 * 1024
+"""What those of all sessions served here may take."""
+WATCH_BYTES = 400
+"""A watch takes that beside its path."""
 
 _TABLE_OF = {each: DATA if each == EXISTS else each for each in KINDS}
 """Once they are set, watches of data and of existence are the same, as in ZooKeeper."""
@@ -56,6 +62,11 @@ class TreeChange:
 _Table = dict[str, dict[SessionId, None]]
 
 
+def _bytes_of(path: str) -> int:
+    """Return what a watch of a path takes; a character takes up to four bytes."""
+    return WATCH_BYTES + len(path) * (1 if path.isascii() else 4)
+
+
 class Watches:
     """The watches set on this server."""
 
@@ -64,17 +75,30 @@ class Watches:
             kind: {} for kind in (DATA, CHILDREN, PERSISTENT, RECURSIVE)
         }
         self._by_session: dict[SessionId, dict[tuple[str, str], None]] = {}
+        self._bytes_by_session: dict[SessionId, int] = {}
+        self._total_bytes = 0
 
     def __len__(self) -> int:
         return sum(len(watched) for watched in self._by_session.values())
 
     def add(self, session_id: SessionId, kind: str, path: str) -> bool:
-        """Set a watch; setting it again changes nothing. False: the session has too many."""
+        """Set a watch; setting it again changes nothing. False: there is no room for it."""
         kind = _TABLE_OF[kind]
-        watched = self._by_session.setdefault(session_id, {})
-        if len(watched) >= WATCHES_MAX and (kind, path) not in watched:
+        watched = self._by_session.get(session_id, {})
+        if (kind, path) in watched:
+            return True
+        size_bytes = _bytes_of(path)
+        session_bytes = self._bytes_by_session.get(session_id, 0) + size_bytes
+        if (
+            len(watched) >= WATCHES_MAX
+            or session_bytes > SESSION_BYTES_MAX
+            or self._total_bytes + size_bytes > TOTAL_BYTES_MAX
+        ):
             return False
+        self._bytes_by_session[session_id] = session_bytes
+        self._total_bytes += size_bytes
         watched[kind, path] = None
+        self._by_session[session_id] = watched
         self._tables[kind].setdefault(path, {})[session_id] = None
         return True
 
@@ -97,6 +121,7 @@ class Watches:
 
     def forget(self, session_id: SessionId) -> None:
         """Drop every watch of a session that is no longer served here."""
+        self._total_bytes -= self._bytes_by_session.pop(session_id, 0)
         for kind, path in self._by_session.pop(session_id, {}):
             self._drop(self._tables[kind], path, session_id)
 
@@ -130,13 +155,20 @@ class Watches:
         return list(self._by_session)
 
     def check(self) -> None:
-        """Assert Z9: both directions of the table say the same."""
+        """Assert Z9: both directions of the table say the same; and D5: what they take is bounded."""
         for session_id, watched in self._by_session.items():
             assert watched, f"an empty set of watches is kept for {session_id}"
             for kind, path in watched:
                 assert session_id in self._tables[kind][path], (session_id, kind, path)
         tables = self._tables.values()
         assert len(self) == sum(len(ids) for table in tables for ids in table.values())
+        held = {
+            session_id: sum(_bytes_of(path) for _, path in watched)
+            for session_id, watched in self._by_session.items()
+        }
+        assert held == self._bytes_by_session, "every byte of a watch is counted once"
+        assert sum(held.values()) == self._total_bytes <= TOTAL_BYTES_MAX, "D5"
+        assert all(size_bytes <= SESSION_BYTES_MAX for size_bytes in held.values()), "D5"
 
     def _add_recursive(self, hearers: dict[SessionId, None], path: str) -> None:
         table = self._tables[RECURSIVE]
@@ -158,8 +190,11 @@ class Watches:
         self, session_id: SessionId, watched: dict[tuple[str, str], None], kind: str, path: str
     ) -> None:
         del watched[kind, path]
+        size_bytes = _bytes_of(path)
+        self._total_bytes -= size_bytes
+        self._bytes_by_session[session_id] -= size_bytes
         if not watched:
-            del self._by_session[session_id]
+            del self._by_session[session_id], self._bytes_by_session[session_id]
 
     @staticmethod
     def _drop(table: _Table, path: str, session_id: SessionId) -> None:

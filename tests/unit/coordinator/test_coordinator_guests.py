@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nodes.coordinator import guests
+from nodes.core.znode import watch
 from tests.unit.coordinator.ensemble import Ensemble, SessionClient
 from transport.wire.errors import ErrorCode
 from transport.wire.messages.coordination import (
@@ -157,6 +158,18 @@ def test_a_session_without_a_quorum_becomes_a_guest_and_hears_what_it_missed(
     assert set(moved.events()) == {(NODE_DATA_CHANGED, "/a"), (NODE_CREATED, "/b")}
     bodies = [envelope.body for envelope in moved.received]
     assert [isinstance(body, WatchEvent) for body in bodies][-1:] == [False]
+
+
+def test_who_has_more_watches_than_there_is_room_for_is_sent_elsewhere(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "WATCHES_MAX", 1)
+    here = left_alone(ensemble)
+    watches = (WatchRegistration("/a", "persistent"), WatchRegistration("/", "recursive"))
+    _, answer = come(ensemble, here, watches=watches)
+    assert answer.error == E.OVERLOADED
+    _, answer = come(ensemble, here, watches=watches[:1])
+    assert (answer.error, answer.read_only) == (0, True)
 
 
 def test_a_server_behind_its_client_does_not_serve_it(ensemble: Ensemble) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodes.config import CoordinatorConfig
+from nodes.core.znode import watch
 from tests.unit.coordinator.ensemble import Ensemble, SessionClient
 from transport.wire.errors import ErrorCode
 from transport.wire.messages.coordination import (
@@ -129,6 +130,23 @@ def test_lasting_watches_hear_at_another_server_of_all_that_they_missed(
     writer.operate(SetData("/t", b"2"))
     ensemble.run(200)
     assert moved.events()[6:] == [(NODE_DATA_CHANGED, "/t")]
+
+
+def test_who_has_more_watches_than_there_is_room_for_is_sent_elsewhere(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for what it is never told."""
+    monkeypatch.setattr(watch, "WATCHES_MAX", 2)
+    client, writer = pair(ensemble)
+    seen = writer.operate(Create("/a"))[0].zxid
+    moved = ensemble.session(ensemble.followers()[1])
+    three = [(f"/{number}", "exists") for number in range(3)]
+    assert moved.attach(client, seen, three).error == E.OVERLOADED
+    assert moved.attach(client, seen, three[:2]).error == 0
+    assert moved.operate(Exists("/2", watch=True))[0].error == E.OVERLOADED
+    writer.operate(Create("/1"))
+    ensemble.run(200)
+    assert moved.events() == [(NODE_CREATED, "/1")]
 
 
 def test_without_a_history_the_tree_tells_what_was_missed() -> None:

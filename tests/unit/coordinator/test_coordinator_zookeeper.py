@@ -15,6 +15,7 @@ from nodes.coordinator import rewatching
 from nodes.coordinator.zookeeper import connection as zookeeper_connection
 from nodes.coordinator.zookeeper import handover, pipeline
 from nodes.coordinator.zookeeper import listener as zookeeper_listener
+from nodes.core.znode import watch
 from tests.unit.coordinator.ensemble import Ensemble
 from tests.unit.coordinator.zookeeper_client import (
     OPEN_ACL,
@@ -325,6 +326,20 @@ def test_a_watch_that_one_request_names_often_is_looked_after_once(
     assert one.ask(OpCode.SET_WATCHES2, *asked).error == 0
     assert looked == [[("recursive", "/")]]
     assert one.ask(OpCode.CHECK_WATCHES, jute.string("/"), jute.int32(5)).error == 0
+
+
+def test_a_client_that_has_more_watches_than_there_is_room_for_is_let_go(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No client of ZooKeeper's looks at the answer: it would wait for what it is never told."""
+    monkeypatch.setattr(watch, "SESSION_BYTES_MAX", 2 * watch.WATCH_BYTES + 100)
+    one = client(ensemble).connect()
+    none, short = jute.vector([]), jute.vector([jute.string("/a"), jute.string("/b")])
+    assert one.ask(OpCode.SET_WATCHES, jute.int64(0), none, short, none).error == 0
+    long = jute.vector([jute.string("/" + "x" * 500)])
+    one.send(-8, OpCode.SET_WATCHES, jute.int64(0), none, long, none)
+    assert one.answers() == []
+    assert one.is_closed
 
 
 def test_a_proof_counts_and_a_bad_one_ends_the_connection(ensemble: Ensemble) -> None:

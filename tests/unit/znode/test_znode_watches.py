@@ -106,6 +106,29 @@ def test_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     watches.check()
 
 
+def test_bound_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one session and of all, and a character counts for what it can take in memory."""
+    monkeypatch.setattr(watch, "SESSION_BYTES_MAX", 2 * watch.WATCH_BYTES + 1_000)
+    monkeypatch.setattr(watch, "TOTAL_BYTES_MAX", 3 * watch.WATCH_BYTES + 1_500)
+    watches = Watches()
+    long = "/" + "x" * 900
+    assert watches.add(A, DATA, long)
+    assert not watches.add(A, CHILDREN, long)
+    assert watches.add(A, EXISTS, long), "it is set already"
+    assert not watches.add(A, DATA, "/" + "é" * 30)
+    assert watches.add(A, DATA, "/" + "e" * 30)
+    assert not watches.add(B, DATA, "/" + "y" * 600), "all sessions together"
+    assert not watches.has(B, ANY, "/" + "y" * 600)
+    watches.check()
+    assert fire(watches, NODE_DATA_CHANGED, long) == [(A, NODE_DATA_CHANGED, long)]
+    assert watches.add(B, DATA, "/" + "y" * 600)
+    assert watches.remove(A, DATA, "/" + "e" * 30)
+    watches.forget(B)
+    watches.check()
+    assert watches.add(A, PERSISTENT, long)
+    watches.check()
+
+
 def test_missed() -> None:
     tree = Tree()
     tree.create("/x", new_znode(b"", (), Zxid(5), 0), "/")
