@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from typing import Any
 
 from nodes.broker.kafka.exchange import Exchange
@@ -60,7 +60,7 @@ def sasl_authenticate(exchange: Exchange) -> None:
 
 def describe_user_scram_credentials(exchange: Exchange) -> None:
     """Tell by which mechanisms users prove a password: those that are named, or all."""
-    wanted = [user.name for user in exchange.body.users or ()]
+    wanted = Counter(user.name for user in exchange.body.users or ())
 
     def told(answer: Any, _payload: object) -> None:
         code, text = verdict(answer)
@@ -72,7 +72,8 @@ def describe_user_scram_credentials(exchange: Exchange) -> None:
                 results=()
                 if code
                 else tuple(
-                    _described(name, users, wanted) for name in dict.fromkeys(wanted or users)
+                    _described(name, users, is_repeated=wanted[name] > 1)
+                    for name in wanted or users
                 ),
             )
         )
@@ -80,9 +81,11 @@ def describe_user_scram_credentials(exchange: Exchange) -> None:
     exchange.ask(DescribeUserScramCredentialsRequest(), told)
 
 
-def _described(name: str, users: dict[str, Any], wanted: list[str]) -> foreign.DescribedScramUser:
+def _described(
+    name: str, users: dict[str, Any], *, is_repeated: bool
+) -> foreign.DescribedScramUser:
     error = ErrorCode.NONE
-    if wanted.count(name) > 1:
+    if is_repeated:
         error = ErrorCode.DUPLICATE_RESOURCE
     elif name not in users:
         error = ErrorCode.RESOURCE_NOT_FOUND
@@ -103,15 +106,19 @@ def _described(name: str, users: dict[str, Any], wanted: list[str]) -> foreign.D
 
 def alter_user_scram_credentials(exchange: Exchange) -> None:
     """Set and remove credentials, of which Kafka's clients send the salted password."""
-    names = list(dict.fromkeys(one.name for one in _alterations(exchange.body)))
-    changes = [_change(name, exchange.body) for name in names]
+    asked: foreign.AlterUserScramCredentialsRequest = exchange.body
+    alterations: tuple[Any, ...] = (*asked.deletions, *asked.upsertions)
+    by_name: dict[str, list[Any]] = {}
+    for one in alterations:
+        by_name.setdefault(one.name, []).append(one)
+    changes = [_change(name, alterations) for name, alterations in by_name.items()]
 
     def make(asked: tuple[UserChange, ...]) -> AlterUserScramCredentialsRequest:
         return AlterUserScramCredentialsRequest(asked, TIMEOUT_MS)
 
     def done(outcomes: list[Any]) -> None:
         results = []
-        for name, outcome in zip(names, outcomes, strict=True):
+        for name, outcome in zip(by_name, outcomes, strict=True):
             code, text = verdict(outcome)
             results.append(foreign.AlteredScramUser(user=name, error_code=code, error_message=text))
         exchange.answer(foreign.AlterUserScramCredentialsResponse(results=tuple(results)))
@@ -119,23 +126,18 @@ def alter_user_scram_credentials(exchange: Exchange) -> None:
     ask_parts(exchange, changes, make, "outcomes", done)
 
 
-def _alterations(asked: foreign.AlterUserScramCredentialsRequest) -> Iterator[Any]:
-    yield from asked.deletions
-    yield from asked.upsertions
-
-
-def _change(name: str, asked: foreign.AlterUserScramCredentialsRequest) -> UserChange | Refusal:
-    upsertions = [one for one in asked.upsertions if one.name == name]
-    for one in _alterations(asked):
-        if one.name == name and one.mechanism not in NAMES:
+def _change(name: str, alterations: list[Any]) -> UserChange | Refusal:
+    for one in alterations:
+        if one.mechanism not in NAMES:
             text = f"there is no mechanism {one.mechanism}; known: {', '.join(NAMES.values())}"
             return Refusal(ErrorCode.UNSUPPORTED_SASL_MECHANISM, text)
+    upsertions = [one for one in alterations if isinstance(one, foreign.ScramUpsertion)]
     if any(
         len(one.salted_password) != KEY_BYTES[ScramMechanism(one.mechanism)] for one in upsertions
     ):
         text = "a salted password has as many bytes as the mechanism's hash"
         return Refusal(ErrorCode.UNACCEPTABLE_CREDENTIAL, text)
-    removed = tuple(one.mechanism for one in asked.deletions if one.name == name)
+    removed = tuple(one.mechanism for one in alterations if isinstance(one, foreign.ScramDeletion))
     return UserChange(name, tuple(map(_credential, upsertions)), removed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -95,6 +96,17 @@ def describe(fleet: PartitionFleet, *names: str) -> dict[str, Any]:
         one.user: one.error_code or [(i.mechanism, i.iterations) for i in one.credential_infos]
         for one in told.results
     }
+
+
+def test_a_request_about_very_many_users_costs_no_more_for_each_of_them() -> None:
+    fleet = PartitionFleet(1, security={"sasl": True})
+    fleet.settle()
+    names = [f"user-{number}" for number in range(20_000)]
+    began = time.perf_counter()
+    assert set(describe(fleet, *names).values()) == {ErrorCode.RESOURCE_NOT_FOUND}
+    told = alter(fleet, [(name, 1) for name in names])
+    assert (len(told), set(told.values())) == (20_000, {ErrorCode.INVALID_REQUEST})
+    assert time.perf_counter() - began < 5, "every name was looked for among all of them"
 
 
 def test_kafkas_administrators_set_and_remove_passwords() -> None:
