@@ -6,7 +6,7 @@ Puts the answers of coordinators and leaders together, by the names that people 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from odradek.admin.groups import (
@@ -33,6 +33,7 @@ from transport.wire.ids import LeaderEpoch, Offset, TopicId, TopicPartition
 from transport.wire.messages import Message
 from transport.wire.messages.fetch import TIMESTAMP_EARLIEST, TIMESTAMP_LATEST
 from transport.wire.messages.group_offsets import (
+    CommittedOffset,
     GroupPartition,
     OffsetCommitRequest,
     OffsetDeleteRequest,
@@ -100,15 +101,25 @@ class GroupAdministration:
         asked = None
         if wanted is not None:
             asked = self._keys(wanted, {topic.name: topic.topic_id for topic in topics})
-        body = self._ask(group_id, OffsetFetchRequest(group_id, asked))
-        assert isinstance(body, OffsetFetchResponse), "no error"
         return {
             TopicPartition(names[one.topic_id], one.partition): OffsetAndMetadata(
                 one.offset, one.metadata, one.leader_epoch
             )
-            for one in body.offsets
+            for one in self._committed(group_id, asked)
             if one.offset >= 0 and one.topic_id in names
         }
+
+    def _committed(
+        self, group_id: str, asked: tuple[GroupPartition, ...] | None
+    ) -> Iterator[CommittedOffset]:
+        """Yield what is committed, for these or (None) for all, of which a coordinator tells page by page."""
+        request: OffsetFetchRequest | None = OffsetFetchRequest(group_id, asked)
+        while request is not None:
+            body = self._ask(group_id, request)
+            assert isinstance(body, OffsetFetchResponse), "no error"
+            yield from body.offsets
+            behind = body.goes_on_after
+            request = None if behind is None else OffsetFetchRequest(group_id, after=behind)
 
     def alter_consumer_group_offsets(self, group_id: str, offsets: Committable) -> None:
         """Set where a group without members goes on; :class:`NonEmptyGroupError` for another."""

@@ -1,11 +1,11 @@
-"""Offsets that groups have committed: commit (in a transaction, too), fetch, delete."""
+"""Offsets of groups: committed (in a transaction, too), and deleted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
-from nodes.broker.kafka.coordination import ask_each, code_of
+from nodes.broker.kafka.coordination import code_of
 from nodes.broker.kafka.exchange import Exchange
 from transport.gateway.kafka.messages.group_offsets import (
     OffsetCommitRequest,
@@ -14,13 +14,6 @@ from transport.gateway.kafka.messages.group_offsets import (
     OffsetCommitResponseTopic,
     OffsetDeleteRequest,
     OffsetDeleteResponse,
-    OffsetFetchRequest,
-    OffsetFetchRequestGroup,
-    OffsetFetchRequestTopic,
-    OffsetFetchResponse,
-    OffsetFetchResponseGroup,
-    OffsetFetchResponsePartition,
-    OffsetFetchResponseTopic,
     TxnOffsetCommitRequest,
     TxnOffsetCommitResponse,
 )
@@ -32,13 +25,12 @@ from transport.wire.ids import (
     Offset,
     ProducerEpoch,
     ProducerId,
-    TopicId,
 )
 from transport.wire.messages import Message, group_offsets
-from transport.wire.messages.acls import AclOperation, ResourceType
 
-FETCHES_MANY_FROM = 8
-NO_TOPIC = TopicId(b"")
+PIECE_MAX = 10_000
+"""Partitions in one question; those of a larger request follow, each when the one before is answered."""
+Offsets = tuple[group_offsets.OffsetToCommit, ...]
 _PRODUCER_FENCED_FROM = 3
 _ABORTABLE_FROM = 4
 _IN_A_TRANSACTION: dict[int, int] = {
@@ -52,20 +44,20 @@ def offset_commit(exchange: Exchange) -> None:
     """Each partition has an outcome of its own."""
     asked: OffsetCommitRequest = exchange.body
 
-    def then(answer: Any, _payload: object) -> None:
-        topics = _outcomes(exchange, asked.topics, answer)
-        exchange.answer(OffsetCommitResponse(topics=topics))
-
-    exchange.ask(
-        group_offsets.OffsetCommitRequest(
+    def question(piece: Offsets) -> Message:
+        return group_offsets.OffsetCommitRequest(
             asked.group_id,
-            _offsets(exchange, asked.topics),
+            piece,
             MemberId(asked.member_id),
             MemberEpoch(asked.generation_id_or_member_epoch),
             asked.group_instance_id,
-        ),
-        then,
-    )
+        )
+
+    def then(answer: Any) -> None:
+        topics = _outcomes(exchange, asked.topics, answer)
+        exchange.answer(OffsetCommitResponse(topics=topics))
+
+    _ask_in_pieces(exchange, _offsets(exchange, asked.topics), question, then)
 
 
 def txn_offset_commit(exchange: Exchange) -> None:
@@ -79,26 +71,62 @@ def txn_offset_commit(exchange: Exchange) -> None:
             return int(ErrorCode.INVALID_PRODUCER_EPOCH)
         return _IN_A_TRANSACTION.get(error, error)
 
-    def then(answer: Any, _payload: object) -> None:
-        topics = _outcomes(exchange, asked.topics, answer, told)
-        exchange.answer(TxnOffsetCommitResponse(topics=topics))
-
-    exchange.ask(
-        group_offsets.TxnOffsetCommitRequest(
+    def question(piece: Offsets) -> Message:
+        return group_offsets.TxnOffsetCommitRequest(
             asked.transactional_id,
             ProducerId(asked.producer_id),
             ProducerEpoch(asked.producer_epoch),
             asked.group_id,
-            _offsets(exchange, asked.topics),
+            piece,
             MemberId(asked.member_id),
             MemberEpoch(asked.generation_id),
             asked.group_instance_id,
-        ),
-        then,
-    )
+        )
+
+    def then(answer: Any) -> None:
+        topics = _outcomes(exchange, asked.topics, answer, told)
+        exchange.answer(TxnOffsetCommitResponse(topics=topics))
+
+    _ask_in_pieces(exchange, _offsets(exchange, asked.topics), question, then)
 
 
-def _offsets(exchange: Exchange, topics: Any) -> tuple[group_offsets.OffsetToCommit, ...]:
+def _ask_in_pieces(
+    exchange: Exchange,
+    offsets: Offsets,
+    question: Callable[[Offsets], Message],
+    then: Callable[[Any], None],
+) -> None:
+    """Ask about offsets, so many at a time; ``then`` gets an answer as if it were about all at once.
+
+    A piece that is refused is the last one: what follows it is told the same.
+    """
+    outcomes: list[group_offsets.CommitOutcome] = []
+
+    def ask(first: int) -> None:
+        following = first + PIECE_MAX
+
+        def take(answer: Any, _payload: object) -> None:
+            if answer.error and not outcomes:
+                then(answer)
+                return
+            if answer.error:
+                outcomes.extend(
+                    group_offsets.CommitOutcome(one.topic_id, one.partition, answer.error)
+                    for one in offsets[first:]
+                )
+            else:
+                outcomes.extend(answer.outcomes)
+            if answer.error or following >= len(offsets):
+                then(group_offsets.OffsetCommitResponse(ErrorCode.NONE, "", tuple(outcomes)))
+            else:
+                ask(following)
+
+        exchange.ask(question(offsets[first:following]), take)
+
+    ask(0)
+
+
+def _offsets(exchange: Exchange, topics: Any) -> Offsets:
     return tuple(
         group_offsets.OffsetToCommit(
             topic_id,
@@ -138,117 +166,6 @@ def _outcomes(
             ),
         )
         for topic in topics
-    )
-
-
-# Fetching
-
-
-def offset_fetch(exchange: Exchange) -> None:
-    """Of one group; since version 8 of any number of them."""
-    asked: OffsetFetchRequest = exchange.body
-    groups: tuple[OffsetFetchRequestGroup, ...] = asked.groups
-    if exchange.version < FETCHES_MANY_FROM:
-        groups = (OffsetFetchRequestGroup(group_id=asked.group_id, topics=asked.topics),)
-    # Judged once: what was not asked must not be told as what has nothing committed.
-    forbidden = _forbidden(exchange, groups)
-
-    def question(group: OffsetFetchRequestGroup) -> Message:
-        return group_offsets.OffsetFetchRequest(
-            group.group_id,
-            _partitions(exchange, group.topics, forbidden),
-            asked.require_stable,
-            MemberId(group.member_id or ""),
-            MemberEpoch(group.member_epoch),
-        )
-
-    def then(answers: list[tuple[OffsetFetchRequestGroup, Any]]) -> None:
-        found = tuple(_fetched(exchange, *one, forbidden) for one in answers)
-        if exchange.version >= FETCHES_MANY_FROM:
-            exchange.answer(OffsetFetchResponse(groups=found))
-            return
-        (only,) = found
-        exchange.answer(OffsetFetchResponse(topics=only.topics, error_code=only.error_code))
-
-    ask_each(exchange, groups, question, then)
-
-
-def _forbidden(exchange: Exchange, groups: Sequence[OffsetFetchRequestGroup]) -> frozenset[str]:
-    """Return the topics that may not be known: of the others is told what is committed."""
-    names = {topic.name for group in groups for topic in group.topics or ()}
-    return frozenset(
-        name for name in names if not exchange.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name)
-    )
-
-
-def _partitions(
-    exchange: Exchange,
-    topics: Sequence[OffsetFetchRequestTopic] | None,
-    forbidden: frozenset[str],
-) -> tuple[group_offsets.GroupPartition, ...] | None:
-    if topics is None:
-        return None
-    return tuple(
-        group_offsets.GroupPartition(topic_id, partition)
-        for topic in topics
-        if (topic_id := exchange.topic_id(topic.name)) and topic.name not in forbidden
-        for partition in topic.partition_indexes
-    )
-
-
-def _fetched(
-    exchange: Exchange, group: OffsetFetchRequestGroup, answer: Any, forbidden: frozenset[str]
-) -> OffsetFetchResponseGroup:
-    """A topic that nobody knows has nothing committed; an unstable offset is one of its partition."""
-    error = code_of(answer.error)
-    if group.topics is None:
-        topics = _all_of(exchange, answer)
-        return OffsetFetchResponseGroup(group_id=group.group_id, topics=topics, error_code=error)
-    found = {(one.topic_id, one.partition): one for one in getattr(answer, "offsets", ())}
-    refused = error or int(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
-    topics = tuple(
-        OffsetFetchResponseTopic(
-            name=topic.name,
-            partitions=tuple(
-                _committed(
-                    partition,
-                    found.get((exchange.topic_id(topic.name), partition)),
-                    refused if topic.name in forbidden else error,
-                )
-                for partition in topic.partition_indexes
-            ),
-        )
-        for topic in group.topics
-    )
-    if error == ErrorCode.UNSTABLE_OFFSET_COMMIT:
-        error = 0
-    return OffsetFetchResponseGroup(group_id=group.group_id, topics=topics, error_code=error)
-
-
-def _committed(
-    partition: int, one: group_offsets.CommittedOffset | None, error: int
-) -> OffsetFetchResponsePartition:
-    if one is None:
-        one = group_offsets.CommittedOffset(NO_TOPIC, partition)
-    return OffsetFetchResponsePartition(
-        partition_index=partition,
-        committed_offset=one.offset,
-        committed_leader_epoch=one.leader_epoch,
-        metadata=one.metadata,
-        error_code=error,
-    )
-
-
-def _all_of(exchange: Exchange, answer: Any) -> tuple[OffsetFetchResponseTopic, ...]:
-    """Everything that the group has committed, by topic."""
-    by_name: dict[str, list[OffsetFetchResponsePartition]] = {}
-    for one in getattr(answer, "offsets", ()):
-        name = exchange.topic_name(one.topic_id)
-        if name is not None:
-            by_name.setdefault(name, []).append(_committed(one.partition, one, 0))
-    return tuple(
-        OffsetFetchResponseTopic(name=name, partitions=tuple(parts))
-        for name, parts in by_name.items()
     )
 
 

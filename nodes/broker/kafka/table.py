@@ -17,7 +17,7 @@ TRANSLATORS: dict[ApiKey, tuple[str, str]] = {
     ApiKey.LIST_OFFSETS: ("offsets", "list_offsets"),
     ApiKey.METADATA: ("metadata", "metadata"),
     ApiKey.OFFSET_COMMIT: ("group_offsets", "offset_commit"),
-    ApiKey.OFFSET_FETCH: ("group_offsets", "offset_fetch"),
+    ApiKey.OFFSET_FETCH: ("committed_offsets", "offset_fetch"),
     ApiKey.FIND_COORDINATOR: ("coordinators", "find_coordinator"),
     ApiKey.JOIN_GROUP: ("groups", "join_group"),
     ApiKey.HEARTBEAT: ("groups", "heartbeat"),

@@ -7,6 +7,8 @@ partitions is not (KIP-1251).  From outside, only groups without members are com
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nodes.core.group.records import Kind, OffsetValue
 from nodes.core.group.state import CLASSIC, CONSUMER, Group
 from nodes.core.group.step import Step
@@ -28,6 +30,9 @@ from transport.wire.messages.group_offsets import (
 )
 
 PARTITIONS_MAX = 10_000
+"""In one request; and told of on one page of all commits."""
+PAGE_BYTES_MAX = 4 * 1024 * 1024
+"""Of the metadata on a page."""
 
 Commit = OffsetCommitRequest | TxnOffsetCommitRequest
 
@@ -121,9 +126,9 @@ def on_fetch(step: Step, token: object, body: OffsetFetchRequest) -> None:
     if error is not ErrorCode.NONE:
         step.reply(token, OffsetFetchResponse(error, meaning(error).text))
         return
-    asked = body.partitions
+    asked, goes_on_after = body.partitions, None
     if asked is None:
-        asked = tuple(GroupPartition(*key) for key in sorted(group.offsets))
+        asked, goes_on_after = _page(group, body)
     if len(asked) > PARTITIONS_MAX:
         text = f"{len(asked)} partitions at once; ask for at most {PARTITIONS_MAX}"
         step.reply(token, OffsetFetchResponse(ErrorCode.INVALID_REQUEST, text))
@@ -150,7 +155,30 @@ def on_fetch(step: Step, token: object, body: OffsetFetchRequest) -> None:
                     value.metadata,
                 )
             )
-    step.reply(token, OffsetFetchResponse(ErrorCode.NONE, "", tuple(found)))
+    answer = OffsetFetchResponse(ErrorCode.NONE, "", tuple(found), goes_on_after)
+    step.reply(token, answer)
+
+
+def _page(
+    group: Group, body: OffsetFetchRequest
+) -> tuple[tuple[GroupPartition, ...], GroupPartition | None]:
+    """Return what has a commit, as much as a page holds; and the last of that, if more is left.
+
+    In the order of keys: what is committed or forgotten meanwhile shifts nothing.
+    """
+    keys: Iterable[PartitionKey] = group.offsets
+    if body.after is not None:
+        begin = PartitionKey(body.after.topic_id, body.after.partition)
+        keys = [key for key in keys if key > begin]
+    ordered = sorted(keys)
+    left_bytes = PAGE_BYTES_MAX
+    page: list[GroupPartition] = []
+    for key in ordered[: max(1, min(body.most, PARTITIONS_MAX))]:
+        left_bytes -= len(group.offsets[key].metadata.encode())
+        if page and left_bytes < 0:
+            break
+        page.append(GroupPartition(*key))
+    return tuple(page), page[-1] if len(page) < len(ordered) else None
 
 
 def _refusal_of_reader(group: Group, body: OffsetFetchRequest) -> ErrorCode:

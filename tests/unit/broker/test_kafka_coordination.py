@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nodes.broker.kafka import (
+    committed_offsets,
     consumer_groups,
     group_administration,
     group_offsets,
@@ -353,7 +354,7 @@ def _fetch(version: int, coordinator: Callable[[Any], Message], topics: Any) -> 
         body = offsets.OffsetFetchRequest(groups=(group,), require_stable=True)
     else:
         body = offsets.OffsetFetchRequest(group_id="g", topics=topics, require_stable=True)
-    told = exchanged(group_offsets.offset_fetch, version, body, coordinator).told
+    told = exchanged(committed_offsets.offset_fetch, version, body, coordinator).told
     return told.groups[0] if version >= 8 else told
 
 
@@ -367,7 +368,7 @@ def test_a_member_that_asks_by_its_epoch_is_named() -> None:
         assert (asked.member_id, asked.member_epoch) == ("m", 4)
         return native_offsets.OffsetFetchResponse(ErrorCode.STALE_MEMBER_EPOCH)
 
-    told = exchanged(group_offsets.offset_fetch, 9, body, coordinator).told
+    told = exchanged(committed_offsets.offset_fetch, 9, body, coordinator).told
     assert told.groups[0].error_code == ErrorCode.STALE_MEMBER_EPOCH
 
 

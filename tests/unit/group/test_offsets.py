@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nodes.core.group import offsets
 from tests.unit.group.bench import Bench, Reader, settle, topic, topic_id
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import MemberEpoch, MemberId, Offset
@@ -36,6 +37,32 @@ def test_what_is_committed_is_told_and_outlives_its_coordinator(bench: Bench) ->
     assert bench.committed(("t", 1), ("t", 0), ("t", 2)) == [7, 5, -1]
     (one, _) = bench.ask(OffsetFetchRequest("g")).offsets
     assert (one.offset, one.leader_epoch, one.metadata) == (5, 3, "note")
+
+
+def test_all_commits_are_told_page_by_page_whatever_changes_meanwhile(bench: Bench) -> None:
+    bench.commit({("t", number): number for number in range(4)} | {("u", 0): 9})
+    first = bench.ask(OffsetFetchRequest("g", most=2))
+    behind = first.goes_on_after
+    assert behind == GroupPartition(first.offsets[1].topic_id, first.offsets[1].partition)
+    bench.ask(OffsetDeleteRequest("g", (behind,)))
+    second = bench.ask(OffsetFetchRequest("g", after=behind, most=0))
+    third = bench.ask(OffsetFetchRequest("g", after=second.goes_on_after))
+    told = [(one.topic_id, one.partition) for one in first.offsets + second.offsets + third.offsets]
+    assert len(second.offsets) == 1
+    assert told == sorted([*((topic_id("t"), number) for number in range(4)), (topic_id("u"), 0)])
+    assert third.goes_on_after is None
+
+
+def test_a_page_holds_only_so_much_metadata(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
+    monkeypatch.setattr(offsets, "PAGE_BYTES_MAX", 11)
+    bench.commit({("t", number): number for number in range(4)})
+    pages: list[list[int]] = []
+    behind = None
+    while not pages or behind is not None:
+        answer = bench.ask(OffsetFetchRequest("g", after=behind))
+        behind = answer.goes_on_after
+        pages.append([one.partition for one in answer.offsets])
+    assert pages == [[0, 1], [2, 3]]
 
 
 def test_what_makes_no_sense_is_refused_by_partition(bench: Bench) -> None:

@@ -105,6 +105,10 @@ class OffsetFetchRequest(Message, frozen=True, array_like=True, gc=False):
     """Of who asks as a member of the consumer protocol, under its epoch: else UNKNOWN_MEMBER_ID, or
     STALE_MEMBER_EPOCH."""
     member_epoch: MemberEpoch = NO_MEMBER_EPOCH
+    after: GroupPartition | None = None
+    """Of all: only those behind this one, as an answer has named it."""
+    most: int = 10_000
+    """Of all: so many on a page; no page has more than 10,000."""
 
 
 class CommittedOffset(Part, frozen=True, array_like=True, gc=False):
@@ -118,13 +122,15 @@ class CommittedOffset(Part, frozen=True, array_like=True, gc=False):
 
 
 class OffsetFetchResponse(Message, frozen=True, array_like=True, gc=False):
-    """One answer per partition, in the order asked."""
+    """One answer per partition, in the order asked; of all: a page of those with a commit."""
 
     api: ClassVar[Api] = Api.OFFSET_FETCH
 
     error: int
     text: str = ""
     offsets: tuple[CommittedOffset, ...] = ()
+    goes_on_after: GroupPartition | None = None
+    """There are more, to be asked for behind this one, of which not everybody is told."""
 
 
 class OffsetDeleteRequest(Message, frozen=True, array_like=True, gc=False):
