@@ -59,6 +59,8 @@ class _Restarting:
     envelope: Envelope
     until_ms: int
     answer: Callable[[int, str, int], Message] = RestartNodeResponse
+    begun: bool = False
+    """No more than one voter of the quorum that is ready is ended at a time; the others wait."""
 
 
 class CommandServer:
@@ -308,9 +310,20 @@ class CommandServer:
         return "too many restarts" if len(self._restarting) >= RESTARTS_WAITING_MAX else ""
 
     def _begin(self, waiting: _Restarting, now: Now) -> None:
-        node, until_ms = waiting.node, waiting.until_ms
         self._restarting.append(waiting)
-        self._timers.at(until_ms, partial(self._restart_too_slow, waiting))
+        self._timers.at(waiting.until_ms, partial(self._restart_too_slow, waiting))
+        self._begin_if_free(waiting, now)
+
+    def _begin_if_free(self, waiting: _Restarting, now: Now) -> None:
+        """End a node, unless it is a voter that is ready, and another one is not back yet."""
+        node = waiting.node
+        is_needed = _is_voter(node) and node.state(now.mono_ms) == READY
+        if is_needed and any(
+            other.begun and other.node is not node and _is_voter(other.node)
+            for other in self._restarting
+        ):
+            return
+        waiting.begun, waiting.before = True, node.incarnation
         if node.pid and BROKER in node.endpoints.roles and node.state(now.mono_ms) == READY:
             self._health.hand_over(node, partial(self._lives.restart, node), now)
         else:
@@ -320,18 +333,32 @@ class CommandServer:
         if waiting in self._restarting:
             state = waiting.node.state(now.mono_ms)
             text = f"{waiting.node.name} is not ready after {RESTART_MAX_MS // 1000} s, but {state}"
+            if not waiting.begun:
+                text = (
+                    f"{waiting.node.name} is as it was: another coordinator is not ready again yet"
+                )
             self._finish(waiting, ErrorCode.REQUEST_TIMED_OUT, text)
 
     def _finish(self, waiting: _Restarting, error: ErrorCode, text: str = "", pid: int = 0) -> None:
         self._restarting.remove(waiting)
         self._reply(waiting.origin, waiting.envelope, waiting.answer(error, text, pid))
+        if error and waiting.begun and _is_voter(waiting.node):
+            for other in [one for one in self._restarting if not one.begun]:
+                story = f"{other.node.name} is as it was: {text}"
+                self._finish(other, ErrorCode.BROKER_NOT_AVAILABLE, story)
 
     def end_turn(self, now: Now) -> None:
-        """Answer the restarts that are done, or can never be."""
-        for waiting in tuple(self._restarting):
+        """Answer the restarts that are done, or can never be, and begin those that have waited for them."""
+        for waiting in [one for one in self._restarting if one.begun]:
             node = waiting.node
             if node.given_up:
                 text = f"{node.name} {node.note}"
                 self._finish(waiting, ErrorCode.INVALID_CONFIG, text)
             elif node.incarnation > waiting.before and node.state(now.mono_ms) == READY:
                 self._finish(waiting, ErrorCode.NONE, pid=node.pid)
+        for waiting in [one for one in self._restarting if not one.begun]:
+            self._begin_if_free(waiting, now)
+
+
+def _is_voter(node: Node) -> bool:
+    return node.in_quorum and node.votes

@@ -671,6 +671,47 @@ def test_two_nodes_are_not_emptied_at_once_while_the_first_hands_over() -> None:
     assert world.processes.marked == ["node-1"]
 
 
+def test_two_voters_are_not_restarted_together() -> None:
+    """As of two people who prepare a move at the same time: there would be no majority for a moment."""
+    world = World(coordinators=3)
+    world.become_ready()
+    for number in (1, 2):
+        assert world.command(RestartNodeRequest(KEY, NodeName(f"coordinator-{number}"))) == []
+    assert world.processes.asked_to_end == ["coordinator-1"]
+    world.die("coordinator-1", 0)
+    assert world.processes.asked_to_end == ["coordinator-1"], "it does not serve yet"
+    world.advance(100)
+    assert world.processes.asked_to_end == ["coordinator-1", "coordinator-2"]
+    world.die("coordinator-2", 0)
+    world.advance(100)
+    assert [answer.error for answer in world.ports.replies] == [0, 0]  # type: ignore[attr-defined]
+
+
+def test_a_voter_is_not_restarted_after_one_that_does_not_come_back() -> None:
+    world = World(coordinators=3)
+    world.become_ready()
+    for number in (1, 2):
+        world.command(RestartNodeRequest(KEY, NodeName(f"coordinator-{number}")))
+    world.die("coordinator-1", 0)
+    world.die("coordinator-1", EXIT_CONFIG)
+    first, second = world.ports.replies
+    assert isinstance(first, RestartNodeResponse)
+    assert isinstance(second, RestartNodeResponse)
+    assert first.error == ErrorCode.INVALID_CONFIG
+    assert "coordinator-2 is as it was: coordinator-1" in second.text
+    assert world.processes.asked_to_end == ["coordinator-1"]
+
+
+def test_a_voter_that_is_not_ready_is_restarted_at_once() -> None:
+    world = World(coordinators=3)
+    world.become_ready()
+    world.die("coordinator-3", EXIT_CONFIG)
+    world.command(RestartNodeRequest(KEY, NodeName("coordinator-1")))
+    world.command(RestartNodeRequest(KEY, NodeName("coordinator-3")))
+    world.advance(100)
+    assert world.state("coordinator-3") == "ready"
+
+
 def test_a_broker_is_added_answered_when_it_serves_and_ended_for_good(tmp_path: Path) -> None:
     world = World(growth=tmp_path)
     world.become_ready()
