@@ -5,7 +5,7 @@ States and invariants are in the package's docstring; the contract is ``nodes/co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from nodes.core.group import classic, offsets, reconciliation, transactional
@@ -112,11 +112,11 @@ class GroupCore:
             if before.by_name.get(name) != catalogue.by_name.get(name)
         }
         # What a pattern has found is known by the topics there were.
-        read = {group_id for group_id in self._by_pattern() if self._reads(group_id, changed)}
+        read = {one for one in self._by_pattern() if self._reads(self._groups.by_id[one], changed)}
         self._facts.take(catalogue)
         for group_id, group in self._groups.by_id.items():
             self._to_forget[offsets.forget_topics, group_id] = None
-            if group_id in read or self._reads(group_id, changed):
+            if group_id in read or self._reads(group, changed):
                 reconciliation.unsettle(step, group, "topics have changed")
 
     def _forget(self, step: Step) -> None:
@@ -137,9 +137,8 @@ class GroupCore:
             if any(member.pattern for member in group.members.values())
         ]
 
-    def _reads(self, group_id: str, topics: Iterable[str]) -> bool:
-        group = self._groups.by_id[group_id]
-        return any(self._facts.is_read(group, name) for name in topics)
+    def _reads(self, group: Group, topics: set[str]) -> bool:
+        return not topics.isdisjoint(self._facts.read_by(group))
 
     def _prune(self, group_id: str) -> None:
         """Drop what is known of a group that neither records nor members tell of."""

@@ -205,10 +205,11 @@ def on_delete(step: Step, token: object, body: OffsetDeleteRequest) -> None:
         step.reply(token, OffsetDeleteResponse(error, meaning(error).text))
         return
     outcomes = []
+    read = step.facts.read_by(group)
     for part in body.partitions:
         topic = step.facts.catalogue.by_id.get(part.topic_id)
         error = ErrorCode.NONE
-        if topic is not None and step.facts.is_read(group, topic.name):
+        if topic is not None and topic.name in read:
             error = ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC
         elif PartitionKey(part.topic_id, part.partition) in group.offsets:
             step.write(group, Kind.OFFSET, part.topic_id, part.partition, value=None)

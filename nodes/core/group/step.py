@@ -115,13 +115,15 @@ class Facts:
             return member.topics
         return self.patterns.found(member.pattern).union(member.topics)
 
-    def is_read(self, group: Group, name: str) -> bool:
-        """Tell whether a member of the consumer protocol reads this topic."""
-        return any(
-            name in member.topics
-            or (member.pattern and name in self.patterns.found(member.pattern))
-            for member in group.members.values()
-        )
+    def read_by(self, group: Group) -> set[str]:
+        """Return what the members of the consumer protocol read, of those there are at least."""
+        read: set[str] = set()
+        # Most members of a group read the same: to look at each topic for each of them takes seconds.
+        for topics, pattern in {(one.topics, one.pattern) for one in group.members.values()}:
+            read.update(topics)
+            if pattern:
+                read |= self.patterns.found(pattern)
+        return read
 
     def ended(self, producer_id: ProducerId) -> Ended:
         """Return what markers have said of a producer: what is of before, and comes after, is late."""

@@ -54,17 +54,21 @@ def _assignor(group: Group) -> str:
 
 
 def _new_known(step: Step, group: Group) -> dict[TopicId, int]:
-    """Return how many partitions each topic had when the group began to read it."""
-    known = dict(group.value.known) if group.value is not None else {}
-    created_ms = group.value.created_ms if group.value is not None else step.now.wall_ms
-    for topic in step.facts.catalogue.by_name.values():
-        if topic.topic_id not in known and step.facts.is_read(group, topic.name):
+    """Return how many partitions each topic had when the group began to read it; of those there are."""
+    before = {} if group.value is None else group.value.known
+    created_ms = step.now.wall_ms if group.value is None else group.value.created_ms
+    catalogue, read = step.facts.catalogue, step.facts.read_by(group)
+    known = {one: count for one, count in before.items() if one in catalogue.by_id}
+    for topic in catalogue.by_name.values():
+        if topic.topic_id not in known and topic.name in read:
             known[topic.topic_id] = 0 if topic.born_ms > created_ms else topic.partitions
     return known
 
 
 def _must_know(step: Step, group: Group) -> bool:
-    return group.value is not None and len(_new_known(step, group)) > len(group.value.known)
+    return (
+        group.value is not None and not _new_known(step, group).keys() <= group.value.known.keys()
+    )
 
 
 def _new_epoch(step: Step, group: Group, unsettled: Unsettled) -> None:

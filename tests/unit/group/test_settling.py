@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from random import Random
 from typing import Any
 
 import pytest
 
-from tests.unit.group.bench import Bench, Reader, nobody_shares, settle, topic
+from tests.unit.group.bench import Bench, Reader, nobody_shares, settle, topic, topic_id
 from transport.wire import assignors
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import MemberEpoch
@@ -171,3 +172,32 @@ def _act(random: Random, bench: Bench, readers: dict[str, Reader], name: str) ->
         if reader.token is None:
             topics = random.choice([None, None, ("t",), ("u",), ("t", "u")])
             reader.beat(max_wait_ms=random.choice([0, 1_000]), topics=topics)
+
+
+def test_a_thousand_members_and_ten_thousand_topics_that_they_do_not_read_hold_nobody_up() -> None:
+    """Each join looked at every topic for every member: longer than a broker's session lasts."""
+    bench = Bench(*(topic(f"t{number}", 1) for number in range(10_000)))
+    with bench.turn():
+        for number in range(MEMBERS - 1):
+            reader = Reader(bench, f"m{number:04}", f"t{number % 10}")
+            bench.post(reader.request(topics=reader.topics, owned=()))
+    began_s = time.process_time()
+    assert Reader(bench, "last", "t10").join().has("t10") == (0,)
+    bench.tell(*bench.catalogue.by_name.values(), topic("new", 1))
+    assert time.process_time() - began_s < 0.5
+
+
+def test_a_group_remembers_no_topic_that_is_gone() -> None:
+    """Of a pattern that finds new ones every day it would remember ever more."""
+    bench = Bench(topic("t", 2))
+    reader = Reader(bench, "a", pattern="t|day-.*").join()
+    for day in range(3):
+        bench.wait(1_000)
+        bench.tell(topic("t", 2), topic(f"day-{day}", 1, born_ms=bench.now.wall_ms))
+        settle(reader)
+        assert reader.has(f"day-{day}") == (0,)
+        assert reader.born_from == {topic_id("t"): 2, topic_id(f"day-{day}"): 0}
+        group = bench.core.group("g")
+        assert group is not None
+        assert group.value is not None
+        assert set(group.value.known) == {topic_id("t"), topic_id(f"day-{day}")}
