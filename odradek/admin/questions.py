@@ -111,6 +111,7 @@ class BrokerQuestions:
             if left_ms <= 0:
                 on_done(self._late(key, trouble), now)
                 return
+            program.view.follow(key.topic, now)
             leader = program.view.leader(key.topic, key.partition, now)
             if leader is not None:
                 request = question.make(leader, left_ms)
@@ -119,7 +120,6 @@ class BrokerQuestions:
                 program.view.links.refused(leader.link, now)
             program.timers.after(now, PAUSE_MS, ask)
 
-        program.view.watch(key.topic, now)
         ask(now)
 
     def _late(self, key: TopicPartition, trouble: str) -> OdradekError:

@@ -6,7 +6,7 @@ simulator.  This module must not know what a client produces, consumes or admini
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from odradek.cluster.errands import Errands
 from odradek.cluster.metadata import ClusterView
@@ -26,7 +26,11 @@ class ClientProgram:
         self.calls = Calls()
         self.timers = Timers()
         self.view = ClusterView(
-            bootstrap, self.calls, client_name=client_id, auto_create=auto_create
+            bootstrap,
+            self.calls,
+            client_name=client_id,
+            auto_create=auto_create,
+            in_use=self.topics_in_use,
         )
         self.errands = Errands(self.view, self.calls, self.timers)
         self._ports: Ports | None = None
@@ -47,6 +51,10 @@ class ClientProgram:
 
     def finish(self, now: Now) -> None:
         """End: whatever somebody still waits for fails now."""
+
+    def topics_in_use(self, since_ms: int) -> Collection[str]:
+        """Return the topics that must be known, as they are used now or were since then."""
+        return ()
 
     def own_deadline_ms(self) -> int | None:
         """Return when ``work`` wants a turn, apart from timers."""

@@ -283,10 +283,10 @@ class GroupOffsets:
         Others are waited for, but not for all of the time: something is to be asked in the rest.
         """
         look_until_ms = now.mono_ms + (deadline_ms - now.mono_ms) * 3 // 4
-        for name in sorted(names):
-            self._view.follow(name, now)
 
         def look(now: Now) -> None:
+            for name in sorted(names):
+                self._view.follow(name, now)
             ids = self._ids(name for name in names if self._knows(name, of))
             others = sorted(names - ids.keys())
             refusals = [one for name in others if (one := self._refusal(name, of)) is not None]

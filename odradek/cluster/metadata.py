@@ -9,7 +9,7 @@ not know what the client does with topics.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from odradek.cluster.announcements import Announcements
@@ -44,6 +44,8 @@ METADATA_TIMEOUT_MS = 1_000
 """A broker answers METADATA from memory in a millisecond; one that does not is hung: ask another."""
 METADATA_AGE_MAX_MS = 60_000
 """Asked again even when nothing tells of a change, should the events be blocked on their way."""
+IDLE_MAX_MS = 300_000
+"""What nobody has used for so long is asked about no more: Kafka's ``metadata.max.idle.ms``."""
 REFRESH_MIN_MS = 20
 REFRESH_MAX_MS = 1_000
 NAMES_AT_ONCE = 2_000
@@ -67,8 +69,15 @@ class ClusterView:
     """One per client program. Ask it, and ask it again after ``generation`` has grown."""
 
     def __init__(
-        self, seeds: Sequence[str], calls: Calls, *, client_name: str = "", auto_create: bool = True
+        self,
+        seeds: Sequence[str],
+        calls: Calls,
+        *,
+        client_name: str = "",
+        auto_create: bool = True,
+        in_use: Callable[[int], Collection[str]] = lambda _since_ms: (),
     ) -> None:
+        """``in_use`` tells the topics that are used, or were since then: the others are forgotten."""
         self.links = Links()
         self.generation = 0
         """Grows with every change of topics, leaders, brokers, or of who can be sent to."""
@@ -98,6 +107,8 @@ class ClusterView:
         """Something was told in this look."""
         self._answered_ms = 0
         self._map = TopicMap()
+        self._in_use = in_use
+        self._forget_ms = 0
 
     # Questions
 
@@ -108,7 +119,7 @@ class ClusterView:
 
     @property
     def topics(self) -> dict[str, TopicView]:
-        """The topics that are watched."""
+        """The topics that somebody cares about."""
         return self._map.topics
 
     def tried(self) -> str:
@@ -168,13 +179,13 @@ class ClusterView:
         self._discover(now)
 
     def watch(self, name: str, now: Now) -> None:
-        """Care about a topic from now on: it is to be used, and made again if it was deleted."""
-        if self._map.watch(name):
+        """Care about a topic: it is to be used, and made where it is not there, or was deleted."""
+        if self._map.watch(name, now.mono_ms):
             self.refresh(now)
 
     def follow(self, name: str, now: Now) -> None:
-        """Care about a topic from now on that is in use already: deleted, it stays so."""
-        if self._map.follow(name):
+        """Care about a topic if it is there: it is not made for that."""
+        if self._map.follow(name, now.mono_ms):
             self.refresh(now)
 
     def avoid(self, node: NodeId, now: Now) -> None:
@@ -288,6 +299,7 @@ class ClusterView:
             self._answered(node, body, now)
 
         if not self._left:
+            self._forget(now)
             self._left.extend(self._requests())
             self._newest_told, self._told_before = True, False
         self._asking = self._calls.request(
@@ -299,18 +311,22 @@ class ClusterView:
 
     def _requests(self) -> Iterator[MetadataRequest]:
         """Give what asks for all topics that are watched; at least one, for the brokers."""
-        missing = {
-            name for name, topic in self.topics.items() if not topic.usable and not topic.removed
-        }
-        creates = self._auto_create and bool(missing)
-        # What was deleted is not made again by a look for something else.
-        apart = {name for name, topic in self.topics.items() if creates and topic.removed}
-        names = tuple(name for name in self.topics if name not in apart)
-        for start in range(0, max(1, len(names)), NAMES_AT_ONCE):
-            some = names[start : start + NAMES_AT_ONCE]
-            yield MetadataRequest(some, creates and not missing.isdisjoint(some))
-        if apart:
-            yield MetadataRequest(tuple(apart)[:NAMES_AT_ONCE])
+        missed: list[str] = []
+        others: list[str] = []
+        for name, topic in self.topics.items():
+            (missed if self._auto_create and topic.is_missed else others).append(name)
+        # Nothing that was deleted, heard of or not, is made again by a look for something else.
+        yield from (MetadataRequest(some, True) for some in _pieces(missed))
+        yield from (MetadataRequest(some) for some in _pieces(others))
+        if not self.topics:
+            yield MetadataRequest(())
+
+    def _forget(self, now: Now) -> None:
+        """Let go of topics that are not used any more; now and then, as it asks about all."""
+        if now.mono_ms >= self._forget_ms:
+            self._forget_ms = now.mono_ms + METADATA_AGE_MAX_MS
+            since_ms = now.mono_ms - IDLE_MAX_MS
+            self._map.forget(since_ms, self._in_use(since_ms))
 
     def _nobody(self, now: Now) -> None:
         self._left.clear()  # by the time of the next look, what was told may be old
@@ -401,3 +417,8 @@ class ClusterView:
             )
         else:
             self._take_brokers([b for b in self.brokers.values() if b.id != record.id], now)
+
+
+def _pieces(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(names), NAMES_AT_ONCE):
+        yield tuple(names[start : start + NAMES_AT_ONCE])

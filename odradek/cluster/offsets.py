@@ -88,8 +88,6 @@ class OffsetLookups:
         """
         lookup = _Lookup(dict(wanted), on_found, now.mono_ms + timeout_ms)
         self._open[lookup] = None
-        for key in lookup.wanted:
-            self._view.follow(key.topic, now)
         self._timers.at(lookup.deadline_ms, lambda now: self._expire(lookup, now))
         self._ask(lookup, now)
 
@@ -110,6 +108,7 @@ class OffsetLookups:
             return
         by_leader: dict[Leader, list[TopicPartition]] = {}
         for key in lookup.wanted:
+            self._view.follow(key.topic, now)
             topic = self._view.topics[key.topic]
             if topic.removed:  # no waiting brings it back
                 self._end(lookup, topic_error(topic.name, topic.error, topic.text), now)

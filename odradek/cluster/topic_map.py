@@ -8,7 +8,7 @@ them.  It must not know where news comes from.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,13 +39,29 @@ class TopicView:
     """Why, in the words of the broker; empty where the code says it all."""
     asked: bool = False
     """An answer has said something about it."""
+    wanted: bool = False
+    """It is to be used: made if it is not there, until it is seen to be deleted."""
     removed: bool = False
     """It was deleted while we watched: not created again unless somebody asks for it again."""
+    cared_ms: int = 0
+    """When somebody has last begun to care about it."""
 
     @property
     def usable(self) -> bool:
         """True when it exists and its partitions are known."""
         return self.error == ErrorCode.NONE and bool(self.partitions)
+
+    @property
+    def is_missed(self) -> bool:
+        """True when it is to be used, and cannot be as far as is known."""
+        return self.wanted and not self.usable
+
+    @property
+    def complete(self) -> bool:
+        """True when all is known of it: each partition's leader, or that it is not there."""
+        if not self.wanted and self.error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
+            return self.asked  # that it comes to be will be announced
+        return self.usable and all(part.leader >= 0 for part in self.partitions.values())
 
 
 class TopicMap:
@@ -60,32 +76,32 @@ class TopicMap:
             RemoveTopicRecord: self._on_remove_topic,
         }
 
-    def watch(self, name: str) -> bool:
+    def watch(self, name: str, now_ms: int) -> bool:
         """Care about a topic that is to be used, again if it was deleted; True: ask for it."""
+        is_new = self.follow(name, now_ms)
+        topic = self.topics[name]
+        was_wanted, topic.wanted, topic.removed = topic.wanted, True, False
+        return is_new or (topic.is_missed and not was_wanted)
+
+    def follow(self, name: str, now_ms: int) -> bool:
+        """Care about a topic if it is there: it is not made for that. True: ask for it."""
         topic = self.topics.get(name)
+        is_new = topic is None
         if topic is None:
-            return self.follow(name)
-        asked_again, topic.removed = topic.removed, False
-        return asked_again
+            topic = self.topics[name] = TopicView(name)
+        topic.cared_ms = now_ms
+        return is_new
 
-    def follow(self, name: str) -> bool:
-        """Care about a topic that is in use already: deleted, it stays so. True: ask for it."""
-        if name in self.topics:
-            return False
-        self.topics[name] = TopicView(name)
-        return True
-
-    def missing(self) -> bool:
-        """Return whether a topic is watched that does not exist as far as is known."""
-        return any(not topic.usable and not topic.removed for topic in self.topics.values())
+    def forget(self, since_ms: int, in_use: Collection[str]) -> None:
+        """Know nothing more of topics that nobody has cared about since then, but those in use."""
+        for name, topic in list(self.topics.items()):
+            if topic.cared_ms < since_ms and name not in in_use:
+                del self.topics[name]
+                self._names.pop(topic.topic_id, None)
 
     def complete(self) -> bool:
-        """Return whether every watched topic is known, and every partition has a leader."""
-        return all(
-            topic.removed
-            or (topic.usable and all(part.leader >= 0 for part in topic.partitions.values()))
-            for topic in self.topics.values()
-        )
+        """Return whether everything is known of every topic that somebody cares about."""
+        return all(topic.complete for topic in self.topics.values())
 
     def take(self, info: TopicInfo, *, behind: bool) -> None:
         """Take an answer about a topic; ``behind``: of a broker that knows less than we do."""
@@ -97,7 +113,7 @@ class TopicMap:
         if behind and not (same and topic.error == info.error == ErrorCode.NONE):
             return  # whether there is a topic, who knows less than we do may see as it was
         if topic.usable and info.error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
-            topic.removed = True  # and nobody has announced it to us
+            topic.removed, topic.wanted = True, False  # and nobody has announced it to us
         topic.error, topic.text = info.error, info.text
         if info.error != ErrorCode.NONE:
             topic.partitions = {}
@@ -145,7 +161,7 @@ class TopicMap:
         if topic is not None:
             topic.error = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
             topic.partitions = {}
-            topic.removed = True
+            topic.removed, topic.wanted = True, False
         return False
 
 

@@ -7,7 +7,7 @@ to anybody.  It takes the place of :class:`odradek.consumer.membership.ConsumerM
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
 
 from odradek.cluster.committing import Who
@@ -103,6 +103,11 @@ class ClassicMembership:
     def who(self) -> Who:
         """As whom to commit now."""
         return Who(self._member_id, self._generation, self._settings.instance_id)
+
+    @property
+    def topics_seen(self) -> Collection[str]:
+        """Of a leader: what the members read."""
+        return self._divided or ()
 
     def attach(self, ports: Ports) -> None:
         """Nothing is needed of them."""

@@ -15,6 +15,7 @@ from odradek.arguments import partition_of
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.committing import GroupOffsets, OffsetAndMetadata, OnCommitted, OnFetched
 from odradek.cluster.coordinator_link import CoordinatorLink
+from odradek.cluster.errands import failure_of
 from odradek.cluster.offsets import OffsetLookups, OnFound
 from odradek.consumer.classic_membership import ClassicMembership
 from odradek.consumer.fetched_records import FetchedRecords
@@ -313,9 +314,31 @@ class ConsumerEngine(ClientProgram):
     def committed(
         self, keys: Iterable[TopicPartition], timeout_ms: int, on_fetched: OnFetched, now: Now
     ) -> None:
-        """Tell what the group has committed for these partitions."""
-        assert self.offsets_of_group is not None, "the facade has looked for a group"
-        self.offsets_of_group.fetch(keys, on_fetched, now, timeout_ms=timeout_ms)
+        """Tell what the group has committed for these partitions: of no topic, nothing."""
+        offsets, wanted = self.offsets_of_group, list(keys)
+        assert offsets is not None, "the facade has looked for a group"
+        deadline_ms = now.mono_ms + timeout_ms
+
+        def told(body: Message, now: Now) -> None:
+            if not isinstance(body, MetadataResponse) or body.error != ErrorCode.NONE:
+                on_fetched(failure_of(body), now)
+                return
+            absent = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            names = {topic.name for topic in body.topics if topic.error == absent}
+            fetch([key for key in wanted if key.topic not in names], now)
+
+        def fetch(some: list[TopicPartition], now: Now) -> None:
+            if some:
+                left_ms = max(1, deadline_ms - now.mono_ms)
+                offsets.fetch(some, on_fetched, now, timeout_ms=left_ms)
+            else:
+                on_fetched({}, now)
+
+        names = sorted({key.topic for key in wanted if self.view.topic(key.topic) is None})
+        if names:
+            self.metadata(tuple(names), timeout_ms, told, now)
+        else:
+            fetch(wanted, now)
 
     def farewell(
         self,
@@ -408,6 +431,11 @@ class ConsumerEngine(ClientProgram):
         # In a group a poll has something to say, too.
         alone = self.rebalancing is None and self._refused() is None
         self.has_nothing = alone and not self.subscription.ready()
+
+    def topics_in_use(self, _since_ms: int) -> set[str]:
+        """Return what is read, and what the membership looks at."""
+        used = {*self.subscription.topics, *(key.topic for key in self.subscription.assigned)}
+        return used if self._membership is None else used.union(self._membership.topics_seen)
 
     def own_deadline_ms(self) -> int | None:
         """Return when a pause or somebody's patience is over."""

@@ -8,7 +8,7 @@ that others read on: ``on_lost`` says so, also right after the process was froze
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -118,6 +118,11 @@ class Membership(Protocol):
         """As whom to commit now."""
         ...
 
+    @property
+    def topics_seen(self) -> Collection[str]:
+        """The topics that it must know of beside those that are read."""
+        ...
+
     def attach(self, ports: Ports) -> None:
         """Take the ports, once the program has them."""
         ...
@@ -169,6 +174,9 @@ class ConsumerMembership:
         self._due_ms: int | None = None
         self._heard_ms = 0
         """When the newest heartbeat that was answered was sent: the session counts from there."""
+
+    topics_seen = ()
+    """The coordinator divides."""
 
     @property
     def who(self) -> Who:

@@ -136,6 +136,7 @@ class Lane:
         "sent",
         "topic",
         "topic_id",
+        "used_ms",
     )
 
     def __init__(self, topic: str, partition: int) -> None:
@@ -143,6 +144,8 @@ class Lane:
         self.partition = partition
         self.topic_id: TopicId | None = None
         """Of the topic that the sequences belong to."""
+        self.used_ms = 0
+        """When its newest batch was begun."""
         self.sent: list[Batch] = []
         self.queue: deque[Batch] = deque()
         self.identity: Identity | None = None
@@ -288,6 +291,7 @@ class Accumulator:
         deadline_ms = now.mono_ms + self._delivery_timeout_ms
         batch = Batch(next(self._numbers), now.mono_ms, deadline_ms)
         lane.queue.append(batch)
+        lane.used_ms = now.mono_ms
         self._open[batch] = lane
         self._waiting[lane] = None
         self.buffered_bytes += batch.builder.size_bytes
@@ -365,6 +369,11 @@ class Accumulator:
     def next_deadline_ms(self) -> int | None:
         """Return when the next batch expires."""
         return next(iter(self._open)).deadline_ms if self._open else None
+
+    def topics(self, since_ms: int) -> set[str]:
+        """Return the topics that have something to be acked, or had a batch begun since then."""
+        lanes = self.lanes.values()
+        return {one.topic for one in lanes if one.sent or one.queue or one.used_ms >= since_ms}
 
     # For flush and close
 

@@ -283,6 +283,10 @@ class ProducerEngine(ClientProgram):
         if self._flushes:
             self._end_flushes(now)
 
+    def topics_in_use(self, since_ms: int) -> set[str]:
+        """Return what is written to, or waited for."""
+        return {*self._parked, *self._accumulator.topics(since_ms)}
+
     def own_deadline_ms(self) -> int | None:
         """Return when the next batch, pause or parked record is due."""
         parked = [queue[0].deadline_ms for queue in self._parked.values()]

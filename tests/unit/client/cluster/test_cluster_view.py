@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from odradek.cluster.client_program import ClientProgram
-from odradek.cluster.metadata import NAMES_AT_ONCE
+from odradek.cluster.metadata import IDLE_MAX_MS, NAMES_AT_ONCE
 from tests.unit.client.conftest import ScriptedTopic
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
@@ -255,6 +255,54 @@ def test_a_deleted_topic_is_not_made_again_by_looking_for_another(cluster: Any) 
     cluster.topic("t")
     cluster.advance(1_000)
     assert program.view.topic("t") is not None, "by somebody else it is"
+
+
+def test_a_look_for_another_makes_none_again_of_whose_end_nobody_has_told(cluster: Any) -> None:
+    cluster.auto_create = 1
+    program = make(cluster, "t", auto_create=True)
+    gone = cluster.topics.pop("t")
+    cluster.announce(RemoveTopicRecord(gone.id), lost=True)
+    program.view.watch("u", cluster.now)
+    cluster.settle()
+    assert set(cluster.topics) == {"u"}
+
+
+def test_a_topic_is_made_only_for_who_uses_it(cluster: Any) -> None:
+    cluster.auto_create = 1
+    program = make(cluster, auto_create=True)
+    program.view.follow("t", cluster.now)
+    cluster.settle()
+    asked = cluster.count(MetadataRequest)
+    cluster.advance(5_000)
+    assert cluster.topics == {}
+    assert cluster.count(MetadataRequest) == asked, "it would be announced"
+    program.view.watch("t", cluster.now)
+    cluster.settle()
+    assert program.view.topic("t") is not None
+
+
+class Using(ClientProgram):
+    """Uses one topic, whenever it is asked."""
+
+    def topics_in_use(self, since_ms: int) -> set[str]:
+        return {"used"}
+
+
+def test_a_topic_that_nobody_has_used_for_long_is_asked_about_no_more(cluster: Any) -> None:
+    for name in ("idle", "asked", "used"):
+        cluster.topic(name)
+    program = Using(cluster.bootstrap)
+    cluster.start(program)
+    for name in ("idle", "asked", "used"):
+        program.view.watch(name, cluster.now)
+    for _ in range(3):
+        cluster.advance(IDLE_MAX_MS // 2, 500)
+        program.view.follow("asked", cluster.now)
+    looks = [body.topics for _, body in cluster.asked if isinstance(body, MetadataRequest)]
+    assert set(looks[-1] or ()) == set(program.view.topics) == {"asked", "used"}
+    program.view.watch("idle", cluster.now)
+    cluster.settle()
+    assert program.view.topic("idle") is not None, "it is used again"
 
 
 def test_who_watches_more_topics_than_a_broker_tells_of_at_once_asks_in_pieces(

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from odradek.cluster.consumer_protocol import decode_subscription, encode_assignment
+from odradek.cluster.consumer_protocol import (
+    Subscription,
+    decode_subscription,
+    encode_assignment,
+    encode_subscription,
+)
 from odradek.consumer.classic_membership import ClassicMembership
 from odradek.consumer.classic_protocol import COOPERATIVE
 from odradek.consumer.membership import GroupSettings
@@ -16,6 +21,7 @@ from transport.wire.messages import Message
 from transport.wire.messages.groups import (
     ClassicHeartbeatRequest,
     ClassicHeartbeatResponse,
+    JoinedMember,
     JoinGroupRequest,
     JoinGroupResponse,
     SyncGroupRequest,
@@ -123,3 +129,17 @@ def test_what_an_answer_gives_that_was_long_under_way_may_be_anothers() -> None:
     world.sync(KEPT, FREED, now=late)
     assert world.told == 1, "of the first round alone"
     assert isinstance(world.asked[-1][0], JoinGroupRequest)
+
+
+def test_a_leader_knows_of_what_it_divides_however_long_nobody_asks() -> None:
+    world = Round()
+    world.member.read(["t"], NOW)
+    world.turn()
+    me, other = MemberId("me"), MemberId("other")
+    members = tuple(
+        JoinedMember(one, None, encode_subscription(Subscription(frozenset({name}), frozenset())))
+        for one, name in ((me, "t"), (other, "others"))
+    )
+    world.answer(JoinGroupRequest, JoinGroupResponse(0, "", 1, COOPERATIVE, me, me, members))
+    world.sync()
+    assert set(world.member.topics_seen) == {"t", "others"}

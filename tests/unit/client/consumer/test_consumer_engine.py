@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from odradek.cluster.metadata import IDLE_MAX_MS
 from odradek.consumer.engine import ConsumerEngine
 from odradek.consumer.fetching import NEAREST_MS, ConsumerSettings
 from odradek.errors import (
@@ -661,12 +662,29 @@ def test_offsets_are_found_by_time(cluster: Any) -> None:
     }
 
 
-def test_offsets_of_no_topic_are_an_error(cluster: Any) -> None:
-    engine = make(cluster, auto_create=False)
+def test_offsets_of_no_topic_are_an_error_and_make_none(cluster: Any) -> None:
+    cluster.auto_create = 1
+    engine = make(cluster)
     told: list[Any] = []
     engine.offsets({T0: -1}, 300, lambda found, _now: told.append(found), cluster.now)
     cluster.advance(400)
     assert isinstance(told[0], UnknownTopicOrPartitionError)
+    assert cluster.topics == {}
+    engine.assign([T0], cluster.now)
+    cluster.settle()
+    assert set(cluster.topics) == {"t"}
+
+
+def test_what_is_subscribed_to_is_known_however_long_nothing_comes(cluster: Any) -> None:
+    for name in ("t", "u", "v"):
+        cluster.topic(name)
+    engine = make(cluster, "t", "v")
+    engine.offsets({TopicPartition("u", 0): -1}, 300, lambda *_: None, cluster.now)
+    engine.subscribe(["t"], cluster.now)
+    cluster.advance(2 * IDLE_MAX_MS, 1_000)
+    assert set(engine.view.topics) == {"t"}
+    write(cluster, 7)
+    assert poll(engine, cluster, 100) == {T0: [7]}
 
 
 def test_headers_and_times(cluster: Any) -> None:

@@ -104,15 +104,19 @@ class Member:
         self.fleet.wait(lambda: bool(done))
 
     def committed(self, *numbers: int) -> list[int]:
-        answers: list[Any] = []
         keys = [TopicPartition("t", number) for number in numbers]
+        found = self.committed_of(*keys)
+        return [found[key].offset if key in found else -1 for key in keys]
+
+    def committed_of(self, *keys: TopicPartition) -> Any:
+        answers: list[Any] = []
         self.process.do(
             lambda now: self.engine.committed(
                 keys, 5_000, lambda one, _now: answers.append(one), now
             )
         )
         self.fleet.wait(lambda: bool(answers), 10_000)
-        return [answers[0][key].offset if key in answers[0] else -1 for key in keys]
+        return answers[0]
 
     def commit(self, offsets: dict[int, int]) -> OdradekError | None:
         answers: list[OdradekError | None] = []
@@ -617,6 +621,24 @@ def test_a_commit_of_a_deleted_topic_fails_at_once_and_those_beside_it_are_done(
     assert isinstance(ended[0], UnknownTopicOrPartitionError)
     assert fleet.world.now_us // 1_000 < began_ms + 1_000
     assert member.committed(0, 1, 2, 3) == [3, 3, 3, 3]
+    assert topics(fleet) == {"t"}
+
+
+def test_of_a_topic_that_is_not_there_nothing_is_committed_and_it_is_not_made(
+    fleet: PartitionFleet, topic: PartitionKey
+) -> None:
+    member = Member(fleet, "m", auto_create=True, auto_commit=False).subscribe("t")
+    settle(fleet, member)
+    assert member.commit({0: 2}) is None
+    missing, first, second = (
+        TopicPartition("missing", 0),
+        TopicPartition("t", 0),
+        TopicPartition("t", 1),
+    )
+    began_ms = fleet.world.now_us // 1_000
+    assert member.committed_of(missing, first, second) == {first: OffsetAndMetadata(2)}
+    assert member.committed_of(missing) == {}
+    assert fleet.world.now_us // 1_000 < began_ms + 1_000
     assert topics(fleet) == {"t"}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from odradek.cluster.metadata import IDLE_MAX_MS
 from odradek.errors import (
     BufferFullError,
     ClientClosedError,
@@ -561,6 +562,22 @@ def test_a_topic_made_again_begins_with_new_sequences(cluster: Any) -> None:
     cluster.advance(2_000)
     assert values(cluster) == [1]
     assert ends.errors() == {}
+
+
+def test_a_topic_that_is_written_to_no_more_is_forgotten_until_it_is(cluster: Any) -> None:
+    cluster.topic("t")
+    cluster.topic("u")
+    engine, ends = make(cluster), Ends()
+    send(engine, cluster, ends, 0)
+    for number in range(4):
+        engine.send("u", 0, None, b"", ends.of(("u", number)), cluster.now)
+        cluster.advance(IDLE_MAX_MS // 2, 1_000)
+    assert set(engine.view.topics) == {"u"}
+    send(engine, cluster, ends, 1)
+    cluster.advance(100)
+    assert values(cluster) == [0, 1]
+    assert ends.errors() == {}
+    assert cluster.count(InitProducerIdRequest) == 1
 
 
 def test_acks_0_is_told_and_not_asked(cluster: Any) -> None:
