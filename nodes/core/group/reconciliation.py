@@ -190,11 +190,15 @@ def _leave(step: Step, group: Group, token: object, body: Heartbeat) -> None:
         step.reply(token, _refuse(ErrorCode.UNKNOWN_MEMBER_ID))
     elif body.member_epoch == LEAVE_FOR_NOW_EPOCH and member.instance_id is not None:
         _end_wait(step, group, body.member_id)
-        owned = replace(group.owned_by(body.member_id), away=True)
+        before = group.owned_by(body.member_id)
+        # Its target is kept for it; what it was to let go, it has let go.
+        owned = replace(before, away=True, revoking={})
         step.write(group, Kind.OWNED, body.member_id, value=owned)
         step.facts.of(group.group_id)[body.member_id] = Soft(step.now.mono_ms)
         watch(step, group, body.member_id)
         step.reply(token, _left(LEAVE_FOR_NOW_EPOCH))
+        if before.revoking:
+            lead(step, group)
     else:
         remove(step, group, {body.member_id: "left"})
         step.reply(token, _left(LEAVE_EPOCH))

@@ -71,6 +71,24 @@ def test_who_leaves_frees_at_once_what_it_had(bench: Bench) -> None:
     assert reasons == [("joined", "a"), ("joined", "b"), ("left", "b"), ("left", "a")]
 
 
+@pytest.mark.parametrize("crashes", [False, True])
+def test_who_leaves_for_now_lets_go_of_what_it_was_asked_to(bench: Bench, crashes: bool) -> None:
+    """It has closed: what it is meant to keep is kept for it, and what is another's is free at once."""
+    static = Reader(bench, "a", "t", instance_id="i", session_timeout_ms=600_000).join()
+    static.beat()
+    second = Reader(bench, "b", "t").join()
+    second.beat()
+    assert static.take(), "it is asked to let go, and has not said that it did"
+    kept = static.has()
+    assert static.leave(-2) == ErrorCode.NONE
+    assert second.take()
+    assert sorted([*kept, *second.has()]) == [0, 1, 2, 3]
+    if crashes:
+        bench.crash()
+    back = Reader(bench, "c", "t", instance_id="i").join()
+    assert back.has() == kept
+
+
 def test_who_is_silent_ends_with_its_session(bench: Bench) -> None:
     first, second = Reader(bench, "a", "t").join(), Reader(bench, "b", "t").join()
     settle(first, second)
