@@ -168,8 +168,12 @@ def _changed(
 
 
 def _listed(text: str, change: ConfigChange) -> str:
-    values = [value for value in text.split(",") if value]
-    given = [value for value in change.value.split(",") if value]
+    values, given = _items(text), _items(change.value)
     if change.op == ConfigOp.APPEND:
         return ",".join([*values, *(value for value in given if value not in values)])
     return ",".join(value for value in values if value not in given)
+
+
+def _items(text: str) -> list[str]:
+    """Return the values of a list; one that was set may have spaces between them."""
+    return [value for value in map(str.strip, text.split(",")) if value]

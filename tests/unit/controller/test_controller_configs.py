@@ -45,6 +45,21 @@ def test_a_topics_configs_change_one_by_one() -> None:
     assert cluster.image.topics[topic_id].configs["cleanup.policy"] == "delete"
 
 
+def test_a_list_with_spaces_has_the_same_values() -> None:
+    cluster = three()
+    topic_id = cluster.create("t", 1, 1)
+    spaced = put("cleanup.policy", "compact, delete")
+    append = ConfigChange("cleanup.policy", ConfigOp.APPEND, "delete")
+    less = ConfigChange("cleanup.policy", ConfigOp.SUBTRACT, " delete")
+    for change, expected in (
+        (spaced, "compact, delete"),
+        (append, "compact,delete"),
+        (less, "compact"),
+    ):
+        assert alter(cluster, RESOURCE_TOPIC, "t", change).error == ErrorCode.NONE
+        assert cluster.image.topics[topic_id].configs["cleanup.policy"] == expected
+
+
 def test_what_is_added_to_a_list_that_is_not_set_is_added_to_its_default() -> None:
     cluster = three()
     topic_id = cluster.create("t", 1, 1)
