@@ -1,8 +1,8 @@
 """Recipes in the simulated world, while servers, clients and connections fail.
 
 Locks, elections and semaphores: what is held and written is judged as in every run that has holders
-(S69, S70), here of two kinds at once, whose clients fail often.  Queues: no item is taken or consumed twice, and none is lost except
-where a call has said that it does not know.
+(S69, S70), here of two kinds at once, whose clients fail often.  Queues: no item is taken or consumed
+twice, and none is lost except where a call has said that it does not know.
 """
 
 from __future__ import annotations

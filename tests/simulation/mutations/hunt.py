@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from multiprocessing import get_context
@@ -157,24 +157,40 @@ def hunt(name: str, first: int, count: int) -> Caught | None:
     return None
 
 
-def prove(name: str, first: int, count: int) -> Proof:
-    """Hunt one, and run what showed it again without it: a little longer than it took."""
-    caught = hunt(name, first, count)
-    if caught is None:
-        return Proof(name, None, None)
-    until_us = caught.at_us + LONGER_US
-    return Proof(name, caught, attempt_without(name, caught.seed, until_us))
-
-
 def prove_all(wanted: Iterable[tuple[str, int]], count: int) -> Generator[Proof]:
-    """Prove several, each from its own seed on, in as many processes as there are cores."""
+    """Hunt several, each from its own seed on, in as many processes as there are cores.
+
+    What showed them is run again without them, a little longer than it took, and once for all whose
+    runs differ by the bug alone.
+    """
     tasks = [(name, first, count) for name, first in wanted]
     with get_context("spawn").Pool(os.cpu_count(), prepare) as pool:
-        yield from pool.imap_unordered(_prove, tasks)
+        hunted = dict(pool.imap_unordered(_hunt, tasks))
+        without: dict[str, Caught | None] = {}
+        for names, seen in pool.imap_unordered(_run_without, _alike(hunted)):
+            without.update(dict.fromkeys(names, seen))
+    for name, caught in hunted.items():
+        yield Proof(name, caught, without.get(name))
 
 
-def _prove(task: tuple[str, int, int]) -> Proof:
-    return prove(*task)
+def _hunt(task: tuple[str, int, int]) -> tuple[str, Caught | None]:
+    return task[0], hunt(*task)
+
+
+def _alike(hunted: Mapping[str, Caught | None]) -> list[dict[str, Caught]]:
+    """Return what was caught, those together whose runs are the same one without their bugs."""
+    runs: dict[tuple[int, str], dict[str, Caught]] = {}
+    for name, caught in hunted.items():
+        if caught is not None:
+            run_of = (caught.seed, MUTATIONS[name].surroundings)
+            runs.setdefault(run_of, {})[name] = caught
+    return list(runs.values())
+
+
+def _run_without(alike: dict[str, Caught]) -> tuple[list[str], Caught | None]:
+    names = list(alike)
+    until_us = max(caught.at_us for caught in alike.values()) + LONGER_US
+    return names, attempt_without(names[0], alike[names[0]].seed, until_us)
 
 
 def print_hunt(name: str, first: int, count: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import getattr_static
 
 from nodes.config import BrokerConfig, LogConfig
@@ -45,6 +45,11 @@ class Mutation:
     def story(self) -> str:
         """What it breaks, in a sentence."""
         return " ".join((self.make.__doc__ or "").split())
+
+    @property
+    def surroundings(self) -> str:
+        """All that makes a run of a seed but the bug: where two have the same, so are their runs."""
+        return repr(replace(self, name="", number="", make=list))
 
     def planted(self) -> AbstractContextManager[None]:
         """Plant it, and take it out again at the end."""
