@@ -123,7 +123,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         wanted = [topic.on_the_wire() for topic in topics_to_make(new_topics)]
         limit_ms = self._limit_ms(timeout_ms)
         self._wait(
-            lambda done, now: self._program.create_topics(
+            lambda done, now: self._program.topics.create(
                 wanted, limit_ms, done, now, validate_only=validate_only
             )
         )
@@ -146,7 +146,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         ]
         limit_ms = self._limit_ms(timeout_ms)
         self._wait(
-            lambda done, now: self._program.create_partitions(
+            lambda done, now: self._program.topics.add_partitions(
                 wanted, limit_ms, done, now, validate_only=validate_only
             )
         )
@@ -155,7 +155,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         """Delete topics and their records; returns when the change is committed."""
         names = topic_names(topics)
         limit_ms = self._limit_ms(timeout_ms)
-        self._wait(lambda done, now: self._program.delete_topics(names, limit_ms, done, now))
+        self._wait(lambda done, now: self._program.topics.delete(names, limit_ms, done, now))
 
     def list_topics(self, *, include_internal: bool = False) -> list[str]:
         """Return the names of all topics, sorted.
@@ -163,7 +163,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         ``include_internal``: also those that the cluster keeps for itself.
         """
         return self._wait(
-            lambda done, now: self._program.list_topics(
+            lambda done, now: self._program.topics.list_names(
                 self._timeout_ms, done, now, include_internal=include_internal
             ),
             list[str],
@@ -178,7 +178,7 @@ class AdminClient(GroupAdministration, TransactionAdministration):
         """
         names: Sequence[str] | None = None if topics is None else topic_names(topics)
         return self._wait(
-            lambda done, now: self._program.describe_topics(
+            lambda done, now: self._program.topics.describe(
                 names, self._timeout_ms, done, now, include_internal=include_internal
             ),
             list[TopicDescription],

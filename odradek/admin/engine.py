@@ -1,8 +1,6 @@
-"""Administration as a program: creates and deletes topics, waits for them, describes the cluster.
+"""Administration as a program: each of its parts is one subject, the cluster as such it tells of itself.
 
-The blocking and the asyncio admin client are thin facades over it.  Owns the waiting until a new
-topic can be used; how topics are described is for ``topic_descriptions`` to say.  It must not know of
-threads.
+The blocking and the asyncio admin client are thin facades over it.  It must not know of threads.
 """
 
 from __future__ import annotations
@@ -15,48 +13,18 @@ from odradek.admin.configs import ConfigAdmin
 from odradek.admin.directories import DirectoryAdmin
 from odradek.admin.groups import GroupAdmin
 from odradek.admin.partitions import PartitionAdmin
-from odradek.admin.pieces import change_in_pieces, gather_in_pieces
 from odradek.admin.questions import BrokerQuestions
 from odradek.admin.quotas import QuotaAdmin
 from odradek.admin.records import RecordAdmin
-from odradek.admin.topic_descriptions import (
-    LOOK_PAUSE_MS,
-    OnTopics,
-    TopicDescriber,
-    TopicDescription,
-    metadata_told,
-)
+from odradek.admin.topic_descriptions import metadata_told
+from odradek.admin.topics import TopicAdmin
 from odradek.admin.transactions import TransactionAdmin
 from odradek.admin.users import UserAdmin
 from odradek.cluster.client_program import ClientProgram
-from odradek.cluster.errands import Errand, error_of, failure_of
-from odradek.errors import (
-    ClientTimeoutError,
-    InvalidPartitionsError,
-    OdradekError,
-    TopicAlreadyExistsError,
-    topic_error,
-)
+from odradek.errors import OdradekError
 from transport.kernel import Now
-from transport.wire.errors import ErrorCode
 from transport.wire.messages import Message
-from transport.wire.messages.metadata import (
-    BrokerInfo,
-    MetadataRequest,
-)
-from transport.wire.messages.topics import (
-    CreatePartitionsRequest,
-    CreatePartitionsResponse,
-    CreateTopicsRequest,
-    CreateTopicsResponse,
-    DeleteTopicsRequest,
-    DeleteTopicsResponse,
-    NewPartitions,
-    NewTopic,
-    TopicOutcome,
-)
-
-__all__ = ["AdminEngine", "ClusterDescription", "TopicDescription"]
+from transport.wire.messages.metadata import BrokerInfo, MetadataRequest
 
 
 class ClusterDescription(NamedTuple):
@@ -67,14 +35,12 @@ class ClusterDescription(NamedTuple):
     brokers: tuple[BrokerInfo, ...]
 
 
-OnDone = Callable[[OdradekError | None, Now], None]
-
-
 class AdminEngine(ClientProgram):
     """An admin client, pure of I/O. Results come by callbacks, each called exactly once."""
 
     def __init__(self, bootstrap: Sequence[str], *, client_id: str = "odradek-admin") -> None:
         super().__init__(bootstrap, client_id=client_id, auto_create=False)
+        self.topics = TopicAdmin(self)
         self.configs = ConfigAdmin(self)
         self.acls = AclAdmin(self)
         self.quotas = QuotaAdmin(self)
@@ -85,7 +51,6 @@ class AdminEngine(ClientProgram):
         self.groups = GroupAdmin(self, self.questions)
         self.transactions = TransactionAdmin(self.questions)
         self.directories = DirectoryAdmin(self.questions)
-        self._describer = TopicDescriber(self)
 
     def begin(self, now: Now) -> None:
         """Take the ports."""
@@ -94,176 +59,6 @@ class AdminEngine(ClientProgram):
     def work(self, now: Now) -> None:
         """Go on with look-ups."""
         self.groups.end_turn(now)
-
-    # Topics
-
-    def create_topics(
-        self,
-        topics: Sequence[NewTopic],
-        timeout_ms: int,
-        on_done: OnDone,
-        now: Now,
-        *,
-        validate_only: bool = False,
-    ) -> None:
-        """Create topics; done when every partition has a leader that answers, and its full ISR."""
-        deadline_ms = now.mono_ms + timeout_ms
-
-        def make(some: Sequence[NewTopic], on_made: OnDone, now: Now) -> None:
-            self._create_topics(some, deadline_ms, on_made, now, validate_only=validate_only)
-
-        def made(error: OdradekError | None, now: Now) -> None:
-            if error is not None or validate_only:
-                on_done(error, now)
-            else:
-                self._await_complete([one.name for one in topics], deadline_ms, on_done, now)
-
-        change_in_pieces(topics, make, made, now)
-
-    def _create_topics(
-        self,
-        topics: Sequence[NewTopic],
-        deadline_ms: int,
-        on_made: OnDone,
-        now: Now,
-        *,
-        validate_only: bool,
-    ) -> None:
-        tries: list[Errand] = []
-
-        def created(body: Message, now: Now) -> None:
-            answers = body.topics if isinstance(body, CreateTopicsResponse) else None
-            error = _first_error(body, answers)
-            made_before = tries and tries[-1].doubtful
-            if made_before and isinstance(error, TopicAlreadyExistsError):
-                error = None  # most likely by our own try whose answer was lost
-            if error is not None and error.retriable and now.mono_ms < deadline_ms:
-                self.timers.after(now, LOOK_PAUSE_MS, ask)
-            else:
-                on_made(error, now)
-
-        def ask(now: Now) -> None:
-            left_ms = max(1, deadline_ms - now.mono_ms)
-            request = CreateTopicsRequest(tuple(topics), left_ms, validate_only=validate_only)
-            tries.append(self.errands.ask(request, created, now, timeout_ms=left_ms))
-
-        ask(now)
-
-    def create_partitions(
-        self,
-        topics: Sequence[NewPartitions],
-        timeout_ms: int,
-        on_done: OnDone,
-        now: Now,
-        *,
-        validate_only: bool = False,
-    ) -> None:
-        """Add partitions; done when every partition has a leader that answers, and its full ISR."""
-        deadline_ms = now.mono_ms + timeout_ms
-
-        def add(some: Sequence[NewPartitions], on_added: OnDone, now: Now) -> None:
-            self._create_partitions(some, deadline_ms, on_added, now, validate_only=validate_only)
-
-        def added(error: OdradekError | None, now: Now) -> None:
-            if error is not None or validate_only:
-                on_done(error, now)
-            else:
-                self._await_complete([one.name for one in topics], deadline_ms, on_done, now)
-
-        change_in_pieces(topics, add, added, now)
-
-    def _create_partitions(
-        self,
-        topics: Sequence[NewPartitions],
-        deadline_ms: int,
-        on_added: OnDone,
-        now: Now,
-        *,
-        validate_only: bool,
-    ) -> None:
-        counts = {topic.name: topic.count for topic in topics}
-
-        def added(body: Message, now: Now) -> None:
-            answers = body.topics if isinstance(body, CreatePartitionsResponse) else None
-            error = _first_error(body, answers)
-            if isinstance(error, InvalidPartitionsError) and errand.doubtful:
-                look(error, now)
-            else:
-                on_added(error, now)
-
-        def look(error: OdradekError, now: Now) -> None:
-            """Perhaps a try of ours whose answer was lost has done it."""
-
-            def looked(told: list[TopicDescription] | OdradekError, now: Now) -> None:
-                found = {} if isinstance(told, OdradekError) else _partition_counts(told)
-                on_added(None if found == counts else error, now)
-
-            self.describe_topics(list(counts), deadline_ms - now.mono_ms, looked, now)
-
-        left_ms = max(1, deadline_ms - now.mono_ms)
-        request = CreatePartitionsRequest(tuple(topics), left_ms, validate_only)
-        errand = self.errands.ask(request, added, now, timeout_ms=left_ms)
-
-    def delete_topics(
-        self, names: Sequence[str], timeout_ms: int, on_done: OnDone, now: Now
-    ) -> None:
-        """Delete topics; done when the change is committed."""
-        deadline_ms = now.mono_ms + timeout_ms
-
-        def delete(some: Sequence[str], on_deleted: OnDone, now: Now) -> None:
-            def deleted(body: Message, now: Now) -> None:
-                answers = body.topics if isinstance(body, DeleteTopicsResponse) else None
-                on_deleted(_first_error(body, answers), now)
-
-            left_ms = max(1, deadline_ms - now.mono_ms)
-            request = DeleteTopicsRequest(tuple(some), left_ms)
-            self.errands.ask(request, deleted, now, timeout_ms=left_ms)
-
-        change_in_pieces(names, delete, on_done, now)
-
-    def list_topics(
-        self,
-        timeout_ms: int,
-        on_done: Callable[[list[str] | OdradekError, Now], None],
-        now: Now,
-        *,
-        include_internal: bool = False,
-    ) -> None:
-        """Tell the names of all topics, sorted; with those that the cluster keeps for itself, or not."""
-
-        def told(body: Message, now: Now) -> None:
-            metadata = metadata_told(body)
-            if isinstance(metadata, OdradekError):
-                on_done(metadata, now)
-            else:
-                on_done(sorted(topic.name for topic in metadata.topics), now)
-
-        request = MetadataRequest(None, include_internal=include_internal)
-        self.errands.ask(request, told, now, timeout_ms=timeout_ms)
-
-    def describe_topics(
-        self,
-        names: Sequence[str] | None,
-        timeout_ms: int,
-        on_done: OnTopics,
-        now: Now,
-        *,
-        include_internal: bool = False,
-    ) -> None:
-        """Describe topics (None: all), in the order asked: the metadata, then what leaders say.
-
-        ``include_internal``: of all, also those that the cluster keeps for itself.
-        """
-        deadline_ms = now.mono_ms + timeout_ms
-        if names is None:
-            everything = MetadataRequest(None, include_internal=include_internal)
-            self._describer.describe(everything, deadline_ms, on_done, now)
-            return
-
-        def describe(some: Sequence[str], on_told: OnTopics, now: Now) -> None:
-            self._describer.describe(MetadataRequest(tuple(some)), deadline_ms, on_told, now)
-
-        gather_in_pieces(list(dict.fromkeys(names)), describe, on_done, now)
 
     def describe_cluster(
         self,
@@ -282,57 +77,3 @@ class AdminEngine(ClientProgram):
             on_done(ClusterDescription(metadata.cluster_id, controller, metadata.brokers), now)
 
         self.errands.ask(MetadataRequest(()), told, now, timeout_ms=timeout_ms)
-
-    # Inside
-
-    def _await_complete(
-        self, names: Sequence[str], deadline_ms: int, on_done: OnDone, now: Now
-    ) -> None:
-        """Look again and again until every partition is complete."""
-
-        def looked(topics: list[TopicDescription] | OdradekError, now: Now) -> None:
-            trouble = _incomplete(topics)
-            if trouble is None:
-                on_done(None, now)
-            elif isinstance(topics, OdradekError) and not topics.retriable:
-                on_done(topics, now)
-            elif now.mono_ms >= deadline_ms:
-                text = f"the topic was created, but in the time given {trouble}"
-                on_done(ClientTimeoutError(text), now)
-            else:
-                self.timers.after(now, LOOK_PAUSE_MS, look)
-
-        def look(now: Now) -> None:
-            left_ms = max(1, deadline_ms - now.mono_ms)
-            self.describe_topics(names, left_ms, looked, now)
-
-        look(now)
-
-
-def _partition_counts(topics: Sequence[TopicDescription]) -> dict[str, int]:
-    return {topic.name: len(topic.partitions) for topic in topics}
-
-
-def _incomplete(topics: list[TopicDescription] | OdradekError) -> str | None:
-    """Say what is missing until every partition can be used; None: nothing."""
-    if isinstance(topics, OdradekError):
-        return f"it could not be described: {topics}"
-    for topic in topics:
-        if not topic.partitions:
-            return f"{topic.name} had no partitions yet"
-        for part in topic.partitions:
-            if not part.complete:
-                if part.high_watermark < 0:
-                    return f"{topic.name}-{part.partition} had no leader that answers"
-                return f"{topic.name}-{part.partition} had ISR {part.isr} of {part.replicas}"
-    return None
-
-
-def _first_error(body: Message, outcomes: Sequence[TopicOutcome] | None) -> OdradekError | None:
-    """Return the error of an answer as a whole, else of its first topic that failed."""
-    if outcomes is None or error_of(body) != ErrorCode.NONE:
-        return failure_of(body)
-    for outcome in outcomes:
-        if outcome.error != ErrorCode.NONE:
-            return topic_error(outcome.name, outcome.error, outcome.text)
-    return None

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import partial
 
 from odradek.admin.configs import ConfigResource, ConfigResourceType
-from odradek.admin.engine import AdminEngine, TopicDescription
+from odradek.admin.engine import AdminEngine
+from odradek.admin.topic_descriptions import TopicDescription
 from odradek.errors import OdradekError
 from tests.simulation.workloads.producers import TOPIC
 from tests.simulation.workloads.workload import Stage, Workload
@@ -80,7 +81,7 @@ class Administrators(Workload):
             told = partial(self._ended, f"move {TOPIC}-{number} to {replicas}")
             engine.partitions.reassign({key: replicas}, TIMEOUT_MS, told, now)
 
-        engine.describe_topics([TOPIC], TIMEOUT_MS, described, now)
+        engine.topics.describe([TOPIC], TIMEOUT_MS, described, now)
 
     def _cancel(self, engine: AdminEngine, now: Now) -> None:
         def listed(ongoing: object, now: Now) -> None:

@@ -125,7 +125,7 @@ class Discoverers(Groups):
             if self.world.random.random() < DELETED:
                 self.world.after(self.world.between(LIFE_US), self._end, topic.name)
 
-        self._admin.create_topics([topic], TIMEOUT_MS, created, now)
+        self._admin.topics.create([topic], TIMEOUT_MS, created, now)
 
     def _end(self, name: str) -> None:
         if not self.running:
@@ -143,7 +143,7 @@ class Discoverers(Groups):
             self._changing.discard(name)
             self._dead.append(name)
 
-        self._admin.delete_topics([name], TIMEOUT_MS, deleted, now)
+        self._admin.topics.delete([name], TIMEOUT_MS, deleted, now)
 
     def _write_later(self) -> None:
         def begin() -> None:

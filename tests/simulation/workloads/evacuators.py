@@ -11,8 +11,9 @@ from functools import partial
 
 from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer
-from odradek.admin.engine import AdminEngine, TopicDescription
+from odradek.admin.engine import AdminEngine
 from odradek.admin.partitions import Outcomes
+from odradek.admin.topic_descriptions import TopicDescription
 from odradek.commands.reassignment_plan import away_from
 from odradek.errors import OdradekError
 from tests.simulation.checkers.evacuated import (
@@ -117,7 +118,7 @@ class Evacuators(Workload):
             else:
                 self._move(topics, now)
 
-        self._engine.describe_topics(None, TIMEOUT_MS, described, now, include_internal=True)
+        self._engine.topics.describe(None, TIMEOUT_MS, described, now, include_internal=True)
 
     def _move(self, topics: list[TopicDescription], now: Now) -> None:
         placed = {

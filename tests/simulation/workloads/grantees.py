@@ -81,7 +81,7 @@ class Grantees(Workload):
             self._change_later()
 
         if not self._made:
-            self._admin.create_topics([NewTopic(TOPIC)], TIMEOUT_MS, done, now)
+            self._admin.topics.create([NewTopic(TOPIC)], TIMEOUT_MS, done, now)
         elif self._allow or not self.running:
             self._allow = True
             self._admin.acls.create([BINDING], TIMEOUT_MS, done, now)

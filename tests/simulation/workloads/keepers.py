@@ -93,7 +93,7 @@ class Keepers(Workload):
             elif self.running:
                 self.world.after(AGAIN_US, self._admin_process.do, self._create)
 
-        self._admin.create_topics(list(self._topics), TIMEOUT_MS, created, now)
+        self._admin.topics.create(list(self._topics), TIMEOUT_MS, created, now)
 
     def _delete_later(self) -> None:
         def begin() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from odradek.admin.engine import AdminEngine, TopicDescription
+from odradek.admin.engine import AdminEngine
+from odradek.admin.topic_descriptions import TopicDescription
 from odradek.errors import OdradekError
 from odradek.producer.accumulator import Outcome
 from odradek.producer.engine import ProducerEngine
@@ -51,7 +52,7 @@ class Topics(Workload):
             self._producer_process.do(partial(self._write, name))
             self._describe(number, name, now)
 
-        self._admin.create_topics([topic], TIMEOUT_MS, created, now)
+        self._admin.topics.create([topic], TIMEOUT_MS, created, now)
 
     def _write(self, name: str, now: Now) -> None:
         def done(outcome: Outcome, _index: int, _positions: Sequence[int] | None) -> None:
@@ -65,7 +66,7 @@ class Topics(Workload):
             self._note(f"describe {name}", topics if isinstance(topics, OdradekError) else None)
             self._delete(number, name, now)
 
-        self._admin.describe_topics([name], TIMEOUT_MS, described, now)
+        self._admin.topics.describe([name], TIMEOUT_MS, described, now)
 
     def _delete(self, number: int, name: str, now: Now) -> None:
         def deleted(error: OdradekError | None, now: Now) -> None:
@@ -73,7 +74,7 @@ class Topics(Workload):
             self.done += error is None
             self._begin_later(number + 1)
 
-        self._admin.delete_topics([name], TIMEOUT_MS, deleted, now)
+        self._admin.topics.delete([name], TIMEOUT_MS, deleted, now)
 
     def _note(self, what: str, error: OdradekError | None) -> None:
         self.world.note(f"{what}: {'done' if error is None else error}")

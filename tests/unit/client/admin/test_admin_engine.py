@@ -49,7 +49,7 @@ def make(cluster: Any) -> AdminEngine:
 def create(engine: AdminEngine, cluster: Any, *topics: NewTopic, timeout_ms: int = 2_000) -> Any:
     told: list[Any] = []
     wanted = [topic.on_the_wire() for topic in topics]
-    engine.create_topics(wanted, timeout_ms, lambda end, _now: told.append(end), cluster.now)
+    engine.topics.create(wanted, timeout_ms, lambda end, _now: told.append(end), cluster.now)
     cluster.settle()
     return told
 
@@ -60,7 +60,7 @@ def test_a_topic_is_created_and_described(cluster: Any) -> None:
     assert create(engine, cluster, NewTopic("t", 3, 3, topic_configs=configs)) == [None]
     assert cluster.topics["t"].configs == {"retention.ms": "5", "preallocate": "true"}
     told: list[Any] = []
-    engine.describe_topics(["t"], 1_000, lambda topics, _now: told.append(topics), cluster.now)
+    engine.topics.describe(["t"], 1_000, lambda topics, _now: told.append(topics), cluster.now)
     cluster.settle()
     (topic,) = told[0]
     assert (topic.name, topic.configs["retention.ms"]) == ("t", "5")
@@ -73,7 +73,7 @@ def test_a_topic_is_created_and_described(cluster: Any) -> None:
 def test_creating_waits_for_the_full_isr(cluster: Any) -> None:
     engine = make(cluster)
     told: list[Any] = []
-    engine.create_topics(
+    engine.topics.create(
         [NewTopic("t", 1, 3).on_the_wire()], 5_000, lambda end, _: told.append(end), cluster.now
     )
     cluster.turn()
@@ -89,7 +89,7 @@ def test_a_topic_that_is_not_complete_in_time_says_what_is_missing(cluster: Any)
     engine = make(cluster)
     cluster.held = set()
     told: list[Any] = []
-    engine.create_topics(
+    engine.topics.create(
         [NewTopic("t", 1, 3).on_the_wire()], 500, lambda end, _: told.append(end), cluster.now
     )
     cluster.turn()
@@ -136,16 +136,16 @@ def test_more_topics_than_a_broker_takes_at_once_go_in_pieces(
     def end(end: Any, _now: Any) -> None:
         told.append(end)
 
-    engine.create_topics([WireTopic(name) for name in names], 60_000, end, cluster.now)
+    engine.topics.create([WireTopic(name) for name in names], 60_000, end, cluster.now)
     cluster.settle()
-    engine.describe_topics([*names[::-1], names[3]], 60_000, end, cluster.now)
+    engine.topics.describe([*names[::-1], names[3]], 60_000, end, cluster.now)
     cluster.settle()
     bounded.sizes.clear()
     more = [WirePartitions(name, 2) for name in names[: CHANGES + 1]]
-    engine.create_partitions(more, 60_000, end, cluster.now)
+    engine.topics.add_partitions(more, 60_000, end, cluster.now)
     cluster.settle()
     assert bounded.sizes[:2] == [CHANGES, 1]
-    engine.delete_topics(names, 60_000, end, cluster.now)
+    engine.topics.delete(names, 60_000, end, cluster.now)
     cluster.settle()
     created, described, added, deleted = told
     assert (created, added, deleted, cluster.topics) == (None, None, None, {})
@@ -164,7 +164,7 @@ def test_a_topic_that_is_refused_keeps_no_other_piece_from_being_done(
     assert f"{names[5]!r}" in str(told[0]), "the first"
     assert set(cluster.topics) == set(names)
     missing = [f"x{number}" for number in range(NAMES)]
-    engine.describe_topics(
+    engine.topics.describe(
         [*names, *missing], 60_000, lambda end, _now: told.append(end), cluster.now
     )
     cluster.advance(600)
@@ -182,7 +182,7 @@ def test_a_topic_made_by_a_try_whose_answer_was_lost_is_no_error(cluster: Any) -
     engine = make(cluster)
     told: list[Any] = []
     cluster.lose_answers = {1, 2, 3}
-    engine.create_topics(
+    engine.topics.create(
         [NewTopic("t").on_the_wire()], 20_000, lambda end, _: told.append(end), cluster.now
     )
     cluster.settle()
@@ -211,8 +211,8 @@ def test_the_clusters_own_topics_are_told_of_where_that_is_wished(
     def note(topics: Any, _now: Any) -> None:
         told.append(topics)
 
-    engine.list_topics(1_000, note, cluster.now, include_internal=wished)
-    engine.describe_topics(None, 1_000, note, cluster.now, include_internal=wished)
+    engine.topics.list_names(1_000, note, cluster.now, include_internal=wished)
+    engine.topics.describe(None, 1_000, note, cluster.now, include_internal=wished)
     cluster.settle()
     asked = [body for _, body in cluster.asked if isinstance(body, MetadataRequest)]
     of_all = [body.include_internal for body in asked if body.topics is None]
@@ -224,10 +224,10 @@ def test_deleting_and_listing(cluster: Any) -> None:
     for name in ("b", "a"):
         cluster.topic(name)
     told: list[Any] = []
-    engine.list_topics(1_000, lambda names, _now: told.append(names), cluster.now)
-    engine.delete_topics(["b"], 1_000, lambda end, _now: told.append(end), cluster.now)
+    engine.topics.list_names(1_000, lambda names, _now: told.append(names), cluster.now)
+    engine.topics.delete(["b"], 1_000, lambda end, _now: told.append(end), cluster.now)
     cluster.settle()
-    engine.delete_topics(["b"], 1_000, lambda end, _now: told.append(end), cluster.now)
+    engine.topics.delete(["b"], 1_000, lambda end, _now: told.append(end), cluster.now)
     cluster.settle()
     assert told[:2] == [["a", "b"], None]
     assert isinstance(told[2], UnknownTopicOrPartitionError)
@@ -240,7 +240,7 @@ def test_describing_goes_on_without_a_leader_that_is_gone(cluster: Any) -> None:
     cluster.kill(2, elect=False)
     cluster.settle()
     told: list[Any] = []
-    engine.describe_topics(["t"], 10_000, lambda topics, _now: told.append(topics), cluster.now)
+    engine.topics.describe(["t"], 10_000, lambda topics, _now: told.append(topics), cluster.now)
     cluster.advance(3_000)
     (topic,) = told[0]
     assert [part.high_watermark for part in topic.partitions] == [0, -1, 0]
@@ -252,7 +252,7 @@ def test_no_leader_is_none(cluster: Any) -> None:
     engine = make(cluster)
     cluster.elect("t", 0, -1)
     told: list[Any] = []
-    engine.describe_topics(["t"], 1_000, lambda topics, _now: told.append(topics), cluster.now)
+    engine.topics.describe(["t"], 1_000, lambda topics, _now: told.append(topics), cluster.now)
     cluster.settle()
     assert told[0][0].partitions[0].leader is None
     assert cluster.count(DescribeTopicsRequest) == 0
@@ -261,7 +261,7 @@ def test_no_leader_is_none(cluster: Any) -> None:
 def test_an_unknown_topic_cannot_be_described(cluster: Any) -> None:
     engine = make(cluster)
     told: list[Any] = []
-    engine.describe_topics(["x"], 300, lambda topics, _now: told.append(topics), cluster.now)
+    engine.topics.describe(["x"], 300, lambda topics, _now: told.append(topics), cluster.now)
     cluster.advance(400)
     assert isinstance(told[0], UnknownTopicOrPartitionError)
 
@@ -280,7 +280,7 @@ def test_a_cluster_that_is_not_there_is_told_as_such(cluster: Any) -> None:
         cluster.brokers[node] = False
     engine = make(cluster)
     told: list[Any] = []
-    engine.list_topics(1_000, lambda names, _now: told.append(names), cluster.now)
+    engine.topics.list_names(1_000, lambda names, _now: told.append(names), cluster.now)
     cluster.advance(2_000)
     assert isinstance(told[0], OdradekError)
     assert isinstance(told[0], NoClusterError)
@@ -292,11 +292,11 @@ def test_partitions_are_added_and_waited_for(cluster: Any) -> None:
     engine = make(cluster)
     told: list[Any] = []
     wanted = [NewPartitions(4).on_the_wire("t")]
-    engine.create_partitions(wanted, 2_000, lambda end, _: told.append(end), cluster.now)
+    engine.topics.add_partitions(wanted, 2_000, lambda end, _: told.append(end), cluster.now)
     cluster.settle()
     assert told == [None]
     assert len(cluster.topics["t"].partitions) == 4
-    engine.create_partitions(wanted, 2_000, lambda end, _: told.append(end), cluster.now)
+    engine.topics.add_partitions(wanted, 2_000, lambda end, _: told.append(end), cluster.now)
     cluster.settle()
     assert isinstance(told[1], InvalidPartitionsError)
 
@@ -307,7 +307,7 @@ def test_partitions_added_by_a_try_whose_answer_was_lost_are_no_error(cluster: A
     told: list[Any] = []
     cluster.lose_answers = {1, 2, 3}
     wanted = [NewPartitions(4).on_the_wire("t")]
-    engine.create_partitions(wanted, 20_000, lambda end, _: told.append(end), cluster.now)
+    engine.topics.add_partitions(wanted, 20_000, lambda end, _: told.append(end), cluster.now)
     cluster.settle()
     cluster.lose_answers = set()
     cluster.advance(6_000, step_ms=50)
