@@ -6,7 +6,8 @@ COORDINATOR_LOAD_IN_PROGRESS.  It is SERVING once everything in the log is appli
 It ends with the leader epoch.  The contract with the cores is in ``nodes/core/shard.py``.
 
 A batch that cannot be written (a full disk) is tried again; one that cannot be committed (too few
-in-sync replicas) waits.  Meanwhile nothing is decided.
+in-sync replicas) waits.  Meanwhile nothing is decided, and nobody heard: who may be silent for so long
+only has that time again.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ OPEN_MAX = 20_000
 """Requests without an answer, in one shard; further ones are refused with OVERLOADED."""
 AGAIN_MS = 100
 """Between two tries of a batch that the disk has no room for."""
+HELD_UP_MS = 1_000
+"""A batch that was under way for so long, which is the shortest of sessions, has held others up."""
 
 OnReply = Callable[[Message, Now], None]
 OnOrder = Callable[[object, Now], None]
@@ -93,6 +96,8 @@ class Shard:
         self._end = replica.core.log_end_offset
         """While loading: where what earlier leaders left ends. Serving: of the batch in flight."""
         self._in_flight: ShardEffects | None = None
+        self._decided_ms = 0
+        """When what is in flight was decided upon."""
         self._unwritten: bytes | None = None
         self._queue: deque[ShardEvent] = deque()
         self._told: Told | None = None
@@ -139,12 +144,16 @@ class Shard:
         effects = self._in_flight
         if effects is not None and self._unwritten is None and self._is_committed():
             self._in_flight = None
+            held_up_ms = now.mono_ms - self._decided_ms
+            if held_up_ms >= HELD_UP_MS:
+                self.core.delay(held_up_ms)
             self._carry_out(effects, now)
         self._on_stir(self)
 
     def delay(self, gap_ms: int) -> None:
         """Judge others later by what this loop was away."""
         if self.state is ShardState.SERVING:
+            self._decided_ms += gap_ms
             self.core.delay(gap_ms)
             self._on_stir(self)
 
@@ -224,7 +233,7 @@ class Shard:
         if not effects.append:
             self._carry_out(effects, now)
             return
-        self._in_flight = effects
+        self._in_flight, self._decided_ms = effects, now.mono_ms
         builder = BatchBuilder()
         for record in effects.append:
             builder.append(record.key, record.value, (), now.wall_ms)

@@ -40,6 +40,7 @@ class Counting:
         self.steps = 0
         self.grace_from_ms = -1
         self.due_ms: int | None = None
+        self.delayed_ms = 0
 
     def apply(self, record: ShardRecord) -> None:
         if record.value is None:
@@ -79,7 +80,8 @@ class Counting:
         self.waiting.clear()
         return effects
 
-    def delay(self, gap_ms: int) -> None: ...
+    def delay(self, gap_ms: int) -> None:
+        self.delayed_ms += gap_ms
 
     def next_deadline_ms(self) -> int | None:
         return self.due_ms
@@ -266,6 +268,30 @@ def test_nothing_is_told_before_it_is_committed_and_nothing_decided(fleet: Shard
     fleet.wait(lambda: bool(second.answers), 10_000)
     assert first.answers == ["NONE 2"]
     assert second.answers == ["NONE 2"]
+
+
+def test_whom_a_batch_has_held_up_is_judged_later_by_that_time(fleet: ShardFleet) -> None:
+    """Members could not be heard meanwhile; those of short sessions would all end together."""
+    leader = fleet.find()
+    fleet.told(leader, "add a", "add b")
+    shard = fleet.shards[leader]._shards[fleet.partition().partition]
+    core = shard.core
+    assert isinstance(core, Counting)
+    assert core.delayed_ms == 0
+    for number in others(fleet, leader):
+        fleet.processes[number].freeze()
+    held_up = fleet.say(leader, "add a")
+    began_ms = fleet.now().mono_ms
+    fleet.world.run_for(1_900)
+    fleet.processes[leader].do(lambda _now: shard.delay(700))
+    fleet.world.run_for(100)
+    assert (held_up.answers, core.delayed_ms) == ([], 700)
+    for number in others(fleet, leader):
+        fleet.processes[number].thaw()
+    fleet.wait(lambda: bool(held_up.answers), 10_000)
+    assert held_up.answers == ["NONE 2"]
+    took_ms = fleet.now().mono_ms - began_ms
+    assert took_ms - 50 <= core.delayed_ms <= took_ms, "what the loop was away counts once"
 
 
 def test_a_new_leader_has_everything_that_was_answered(fleet: ShardFleet) -> None:
