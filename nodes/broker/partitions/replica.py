@@ -480,7 +480,8 @@ class Replica:
         if isinstance(result, BaseException):
             self.fail(result, now)
             return False
-        self.step(Synced(result), now)
+        # Not the outcome: of what was cut since, and written anew, it knows nothing.
+        self.step(Synced(log.recovery_point), now)
         return True
 
     # Another directory

@@ -520,6 +520,28 @@ def test_flush_commit_syncs_what_a_replica_finds_when_it_comes_back(
     whole(fleet, key)  # nobody can write anything before that
 
 
+def test_a_sync_from_before_a_cut_speaks_for_nothing_written_after_it(
+    fleet: PartitionFleet,
+) -> None:
+    """Its outcome was on its way when the log was cut, and has grown again."""
+    key = fleet.create(configs={"flush.policy": "commit", "min.insync.replicas": "2"})
+    fleet.write(key, b"a")
+    whole(fleet, key)
+    replica = fleet.replica(followers(fleet, key)[0], key)
+    core, log = replica.core, replica.log
+    assert core is not None
+    assert log is not None
+    replica.hold_syncs()
+    assert fleet.produce(fleet.leader(key), key, make_batch(b"b"), acks=ACKS_LEADER).error == 0
+    fleet.wait(lambda: core.log_end_offset == 2)
+    replica._synced(log, core.log_end_offset, fleet.now())
+    position = core.fetch_position()
+    assert position is not None
+    assert (position.durable_offset, log.recovery_point) == (1, 1)
+    replica.release_syncs()
+    whole(fleet, key)
+
+
 def test_flush_commit_syncs_what_was_written_before_it_was_set(fleet: PartitionFleet) -> None:
     key = fleet.create()
     fleet.write(key, b"a")
