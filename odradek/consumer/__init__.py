@@ -2,6 +2,6 @@
 
 ``client`` (blocking calls) hands on to ``engine`` (the program).  The part in a group:
 ``membership`` or ``classic_membership`` with the coordinator, ``rebalancing`` with the rest.  The
-reading: ``subscription`` (positions), ``fetching``, ``isolation``, ``fetched_records``, and
-``deserialization``.
+reading: ``subscription`` (what is read, and how far), ``positions`` (finding where), ``fetching``
+(with ``retries`` and ``isolation``), ``fetched_records``, and ``deserialization``.
 """

@@ -22,7 +22,9 @@ from odradek.consumer.fetched_records import FetchedRecords
 from odradek.consumer.fetching import ConsumerSettings, Fetcher
 from odradek.consumer.membership import ConsumerMembership, GroupSettings, Membership
 from odradek.consumer.offset_reset import reset_timestamp_ms
+from odradek.consumer.positions import Positions
 from odradek.consumer.rebalancing import AGAIN_MS, Change, Rebalancing
+from odradek.consumer.retries import Retries
 from odradek.consumer.subscription import Assigned, Subscription
 from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError, topic_error
 from odradek.measures import ConsumerMeasures, Metrics
@@ -70,7 +72,13 @@ class ConsumerEngine(ClientProgram):
         self._lookups = OffsetLookups(
             self.view, self.calls, self.timers, isolation=settings.isolation
         )
-        self._fetcher = Fetcher(settings, self.subscription, self.view, self.calls, self._lookups)
+        self._retries = Retries(self.view)
+        positions = Positions(
+            settings.auto_offset_reset, self.view, self.calls, self._lookups, self._retries
+        )
+        self._fetcher = Fetcher(
+            settings, self.subscription, self.view, self.calls, positions, self._retries
+        )
         self.measures = ConsumerMeasures()
         self._waiting: list[_Waiting] = []
         self.has_nothing = False
@@ -405,7 +413,7 @@ class ConsumerEngine(ClientProgram):
     def begin(self, now: Now) -> None:
         """Take the ports."""
         self._lookups.attach(self.ports)
-        self._fetcher.attach(self.ports)
+        self._retries.attach(self.ports)
         if self._link is not None and self._membership is not None:
             self._link.attach(self.ports)
             self._membership.attach(self.ports)

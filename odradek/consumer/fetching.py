@@ -1,51 +1,45 @@
 """Fetching ahead: long polls to leaders, bounded in bytes, always one on its way.
 
-Owns the fetch requests in flight and what their answers and errors mean for a partition.  It must
-not know who takes the records.
+Owns the fetch requests in flight and what their answers mean for a partition.  It must not know how
+positions are found, nor who takes the records.
 
 Per broker two fetches may be in flight: one long poll of the quiet partitions, and one of those
 that move, so that a busy partition does not wait for a quiet one.  A fetch that is given all there
-is stays with its broker, and is answered again when more comes.  After a change of leader the
-position is checked against the new leader's log (KIP-320) before reading on; a leader of an earlier
-epoch than the position's is asked nothing.
+is stays with its broker, and is answered again when more comes.  A new leader is read from once the
+position was checked against its log, and one of an earlier epoch than the position's is asked nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from odradek.cluster.errands import error_of
 from odradek.cluster.metadata import ClusterView, Leader
-from odradek.cluster.offsets import Found, OffsetLookups
 from odradek.cluster.rests import Rests
 from odradek.consumer.fetched_records import FetchedBatch
 from odradek.consumer.isolation import ISOLATION_LEVELS, aborted_batches
 from odradek.consumer.membership import GroupSettings
-from odradek.consumer.offset_reset import reset_policy, reset_timestamp_ms, unknown_offset
-from odradek.consumer.subscription import Assigned, Buffered, Subscription
-from odradek.errors import OdradekError, error_for
+from odradek.consumer.offset_reset import reset_policy
+from odradek.consumer.positions import Positions
+from odradek.consumer.retries import Retries, leave_nearest
+from odradek.consumer.subscription import Assigned, Buffered, Flight, Subscription
+from odradek.errors import error_for
 from odradek.measures import Latencies
 from transport.driver.calls import Calls
-from transport.driver.ports import LinkId, Ports
+from transport.driver.ports import LinkId
 from transport.kernel import Now, earliest
 from transport.wire.codec import Buffer
-from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import NO_NODE, LeaderEpoch, NodeId, Offset, TopicPartition
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import NO_NODE, NodeId, Offset, TopicPartition
 from transport.wire.messages import Message
 from transport.wire.messages.fetch import (
-    TIMESTAMP_LATEST,
     AbortedTransaction,
-    EpochEnd,
     FetchedPartition,
     FetchPartition,
     FetchRequest,
     FetchResponse,
-    OffsetForLeaderEpochRequest,
-    OffsetForLeaderEpochResponse,
 )
-from transport.wire.records import BatchHeader, RecordError, iterate_headers, view_batches
+from transport.wire.records import BatchHeader, RecordError, view_batches
 
 FETCHES_IN_FLIGHT_MAX = 2
 PARKED_MAX = 8
@@ -54,13 +48,8 @@ ROOM_SHARE = 4
 """One fetch may fill a quarter of the room there is, so that other brokers find some too."""
 ANSWER_TIME_MS = 5_000
 """For a broker to answer beyond the long poll's own wait."""
-LOOKUP_TIMEOUT_MS = 30_000
-RETRY_MIN_MS = 20
-RETRY_MAX_MS = 500
 NEAREST_MS = 60_000
 """For so long the leader's choice of a near replica is kept; another may be better by then."""
-NEAREST_PAUSE_MS = 5_000
-"""After a near replica has failed, the leader itself is read from for so long."""
 CORRUPT_TRIES = 3
 """A batch that is damaged on its way is fetched again; one damaged at rest stays so."""
 
@@ -100,20 +89,7 @@ class ConsumerSettings:
         return ISOLATION_LEVELS[self.isolation_level]
 
 
-class _Flight(NamedTuple):
-    """One partition in one request."""
-
-    one: Assigned
-    generation: int
-    epoch: int
-    offset: int
-
-    @property
-    def valid(self) -> bool:
-        return self.one.generation == self.generation
-
-
-Flights = dict[tuple[bytes, int], _Flight]
+Flights = dict[tuple[bytes, int], Flight]
 """One request: what it asks, by topic id and partition."""
 
 
@@ -126,24 +102,21 @@ class Fetcher:
         subscription: Subscription,
         view: ClusterView,
         calls: Calls,
-        lookups: OffsetLookups,
+        positions: Positions,
+        retries: Retries,
     ) -> None:
         self._settings = settings
         self._subscription = subscription
         self._view = view
         self._calls = calls
-        self._lookups = lookups
+        self._positions = positions
+        self._retries = retries
         self.latencies = Latencies()
         """Of fetches, their waiting for records included."""
-        self._ports: Ports | None = None
         self._in_flight: dict[LinkId, list[Flights]] = {}
         self.resting = Rests()
         self._generation = -1
         self._wake_ms: int | None = None
-
-    def attach(self, ports: Ports) -> None:
-        """Take the ports, once the program has them."""
-        self._ports = ports
 
     def next_deadline_ms(self) -> int | None:
         """Return when the next pause of a partition is over."""
@@ -169,15 +142,15 @@ class Fetcher:
             if leader.epoch < one.fetched_epoch:
                 # It was replaced, as our position says, and may not know that.
                 self._view.refresh_later(now)
-                self._retry(one, ErrorCode.UNKNOWN_LEADER_EPOCH, now)
+                self._retries.retry(one, ErrorCode.UNKNOWN_LEADER_EPOCH, now)
                 self._held(one, now)
             elif leader.epoch > one.leader_epoch and one.fetched_epoch >= 0:
-                self._check_epoch(one, leader, now)
+                self._positions.check(one, leader, now)
             elif one.buffered_bytes < self._settings.partition_fetch_bytes:
                 source, rack = self._source_of(one, leader, now)
                 rounds.setdefault((source.node, rack), (source, []))[1].append((one, leader))
         if lost:
-            self._find(lost, now)
+            self._positions.find(lost, now)
         for (_, rack), (source, ones) in rounds.items():
             self._fetch(source, rack, ones, now)
 
@@ -191,7 +164,7 @@ class Fetcher:
         if near is not None and not over and leader.epoch == one.leader_epoch:
             return near, rack
         if near is None:
-            _leave_nearest(one, now)
+            leave_nearest(one, now)
             return leader, ""
         one.nearest = NO_NODE  # Time for the leader to choose anew.
         return leader, rack
@@ -210,102 +183,6 @@ class Fetcher:
                 continue
             if one.busy and leader.epoch > one.leader_epoch:
                 one.recall()
-
-    # Positions
-
-    def _find(self, lost: dict[TopicPartition, Assigned], now: Now) -> None:
-        wanted: dict[TopicPartition, int] = {}
-        for key, one in lost.items():
-            if one.reset_to_ms is None:
-                one.fail(unknown_offset())
-                continue
-            one.busy = True
-            wanted[key] = one.reset_to_ms
-        for key, timestamp_ms in wanted.items():
-            # One look-up each: a partition without a leader holds up no other.
-            self._lookups.find(
-                {key: timestamp_ms},
-                self._on_position(key, lost[key]),
-                now,
-                timeout_ms=LOOKUP_TIMEOUT_MS,
-            )
-
-    def _on_position(
-        self, key: TopicPartition, one: Assigned
-    ) -> Callable[[Found | OdradekError, Now], None]:
-        generation = one.generation
-
-        def found(result: Found | OdradekError, now: Now) -> None:
-            if one.generation != generation:
-                return
-            one.busy = False
-            if not isinstance(result, OdradekError):
-                if result[key].offset >= 0:
-                    one.seek(result[key].offset)
-                else:
-                    one.reset(TIMESTAMP_LATEST)  # Nothing is as young as was asked for.
-            elif result.retriable:
-                self._pause(one, now)
-            else:
-                one.fail(result)
-
-        return found
-
-    def _out_of_range(self, one: Assigned, offset: int, now: Now) -> None:
-        if one.buffer:  # it is given first: the position is still before it
-            self._pause(one, now)
-            return
-        timestamp_ms = reset_timestamp_ms(self._settings.auto_offset_reset, now)
-        if timestamp_ms is None:
-            text = f"{one.key}: offset {offset} is not in the log, and auto_offset_reset is 'none'"
-            one.fail(error_for(ErrorCode.OFFSET_OUT_OF_RANGE, text))
-        else:
-            one.reset(timestamp_ms)
-
-    # The new leader's log
-
-    def _check_epoch(self, one: Assigned, leader: Leader, now: Now) -> None:
-        """Ask where the epoch of what was read last ends: below our position it was truncated."""
-        flight = _Flight(one, one.generation, leader.epoch, one.next_fetch)
-        asked = EpochEnd(
-            leader.topic_id, one.key.partition, leader.epoch, LeaderEpoch(one.fetched_epoch)
-        )
-
-        def answered(body: Message, _payload: object, now: Now) -> None:
-            if flight.valid:
-                one.busy = False
-                self._on_epoch_end(flight, body, now)
-
-        request = OffsetForLeaderEpochRequest((asked,))
-        one.busy = self._calls.request(
-            leader.link, request, answered, now, timeout_ms=ANSWER_TIME_MS
-        )
-        if not one.busy:
-            self._view.links.refused(leader.link, now)
-
-    def _on_epoch_end(self, flight: _Flight, body: Message, now: Now) -> None:
-        one = flight.one
-        code, end_offset = error_of(body), -1
-        if isinstance(body, OffsetForLeaderEpochResponse) and len(body.partitions) == 1:
-            code, end_offset = body.partitions[0].error, body.partitions[0].end_offset
-        if code != ErrorCode.NONE and meaning(code).retriable:
-            self._retry(one, code, now)
-            return
-        # A broker that does not offer the check is read from all the same.
-        one.leader_epoch = flight.epoch
-        if code != ErrorCode.NONE or end_offset < 0 or end_offset >= flight.offset:
-            return
-        assert one.position is not None, "of what is read"
-        if one.position <= end_offset:  # what was given stands; what was fetched is fetched anew
-            one.resume(one.position, one.taken_epoch)
-            one.leader_epoch = flight.epoch
-            return
-        if reset_timestamp_ms(self._settings.auto_offset_reset, now) is None:
-            text = f"{one.key}: the log was cut at {end_offset}, below what was read already"
-            one.fail(error_for(ErrorCode.OFFSET_OUT_OF_RANGE, text))
-        else:
-            one.seek(end_offset)
-            one.leader_epoch = flight.epoch
 
     # Fetches
 
@@ -363,7 +240,7 @@ class Fetcher:
             parts.append(FetchPartition(leader.topic_id, number, leader.epoch, offset, limit_bytes))
             one.busy, one.leader_epoch = True, leader.epoch
             one.topic_id = one.topic_id or leader.topic_id
-            flight = _Flight(one, one.generation, leader.epoch, offset)
+            flight = Flight(one, one.generation, leader.epoch, offset)
             flights[leader.topic_id, number] = flight
         request = FetchRequest(
             settings.fetch_max_wait_ms,
@@ -398,7 +275,7 @@ class Fetcher:
             return
         for flight in flights.values():
             if flight.valid:
-                self._retry(flight.one, code or ErrorCode.UNKNOWN_SERVER_ERROR, now)
+                self._retries.retry(flight.one, code or ErrorCode.UNKNOWN_SERVER_ERROR, now)
 
     def _take_all(
         self, flights: Flights, body: FetchResponse, payload: tuple[Buffer, ...], now: Now
@@ -409,17 +286,17 @@ class Fetcher:
                 self._take(flight, part, payload, now)
 
     def _take(
-        self, flight: _Flight, part: FetchedPartition, payload: tuple[Buffer, ...], now: Now
+        self, flight: Flight, part: FetchedPartition, payload: tuple[Buffer, ...], now: Now
     ) -> None:
         one = flight.one
         if part.error != ErrorCode.NONE and one.nearest != NO_NODE:
-            _leave_nearest(one, now)
+            leave_nearest(one, now)
             return  # The leader is asked now, whose word counts.
         if part.error == ErrorCode.OFFSET_OUT_OF_RANGE:
-            self._out_of_range(one, one.next_fetch, now)
+            self._positions.leave(one, now)
             return
         if part.error != ErrorCode.NONE:
-            self._retry(one, part.error, now, part.text)
+            self._retries.retry(one, part.error, now, part.text)
             return
         one.high_watermark = max(one.high_watermark, part.high_watermark)
         if part.preferred_replica != NO_NODE:
@@ -439,7 +316,7 @@ class Fetcher:
             if one.tries >= CORRUPT_TRIES:
                 one.fail(error_for(error.error, f"{one.key}: {error.text}"))
             else:
-                self._pause(one, now)
+                self._retries.pause(one, now)
             return
         one.tries = 0
 
@@ -450,45 +327,20 @@ class Fetcher:
         aborted: tuple[AbortedTransaction, ...],
         high_watermark: Offset,
     ) -> None:
-        start = Offset(one.next_fetch)
-        views = view_batches(frame, start, check_crc=self._settings.check_crcs)
         void = aborted_batches(frame, aborted)
-        for view in views:
-            _check_place(one, view.header, high_watermark)
-            if view.header.base_offset in void:
-                continue
-            batch = FetchedBatch(one.key.topic, one.key.partition, view)
-            if not batch.count:
-                continue  # compacted away: nothing that a poll could give
-            one.add(Buffered(batch, view, batch.count, view.header.size_bytes))
-        # What was aborted, compacted away, or only brokers read, as a transaction's end, is passed over.
-        last: BatchHeader | None = None
-        for _, header in iterate_headers(frame):
-            last = header
-        if last is not None and last.next_offset >= one.next_fetch:
-            # A later epoch may begin with what is passed over.
-            _check_place(one, last, high_watermark)
-            one.next_fetch, one.fetched_epoch = last.next_offset, last.leader_epoch
-            one.is_between_batches = True
+        from_offset, check_crc = Offset(one.next_fetch), self._settings.check_crcs
+        for view in view_batches(frame, from_offset, check_crc=check_crc):
+            header = view.header
+            _check_place(one, header, high_watermark)
+            # The end of a transaction is for brokers; what was aborted is for nobody.
+            if not header.is_control and header.base_offset not in void:
+                batch = FetchedBatch(one.key.topic, one.key.partition, view)
+                if batch.count:
+                    one.add(Buffered(batch, view, batch.count, header.size_bytes))
+                    continue
+            one.pass_over(header)
         if not one.buffer:
             one.position, one.taken_epoch = one.next_fetch, one.fetched_epoch
-
-    def _retry(self, one: Assigned, code: int, now: Now, text: str = "") -> None:
-        if one.nearest != NO_NODE:
-            _leave_nearest(one, now)
-        meant = meaning(code)
-        if not meant.retriable:
-            one.fail(error_for(code, f"{one.key}: {text or meant.text}"))
-            return
-        if meant.refresh_metadata:
-            self._view.refresh_later(now)
-        self._pause(one, now)
-
-    def _pause(self, one: Assigned, now: Now) -> None:
-        assert self._ports is not None
-        pause_ms = min(RETRY_MAX_MS, RETRY_MIN_MS << min(one.tries, 10))
-        one.tries += 1
-        one.retry_at_ms = now.mono_ms + self._ports.random.randint(pause_ms // 2, pause_ms)
 
 
 def _check_place(one: Assigned, header: BatchHeader, high_watermark: Offset) -> None:
@@ -497,8 +349,3 @@ def _check_place(one: Assigned, header: BatchHeader, high_watermark: Offset) -> 
     if into or 0 <= high_watermark < header.next_offset:
         text = f"a batch at offset {header.base_offset} that cannot be there"
         raise RecordError(ErrorCode.CORRUPT_MESSAGE, text)
-
-
-def _leave_nearest(one: Assigned, now: Now) -> None:
-    """Read from the leader for a while: the near replica is of no use at present."""
-    one.nearest, one.nearest_until_ms = NO_NODE, now.mono_ms + NEAREST_PAUSE_MS

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from odradek.consumer.fetched_records import FetchedBatch, FetchedRecords, Piece
 from odradek.errors import OdradekError
 from transport.wire.ids import NO_NODE, NodeId, TopicId, TopicPartition
-from transport.wire.records import RecordBatchView
+from transport.wire.records import BatchHeader, RecordBatchView
 
 
 @dataclass(slots=True)
@@ -130,8 +131,12 @@ class Assigned:
         assert buffered.view.header.base_offset >= self.next_fetch or not self.buffer
         self.buffer.append(buffered)
         self.buffered_bytes += buffered.size_bytes
-        self.next_fetch, self.is_between_batches = buffered.view.header.next_offset, True
-        self.fetched_epoch = buffered.view.header.leader_epoch
+        self.pass_over(buffered.view.header)
+
+    def pass_over(self, header: BatchHeader) -> None:
+        """Fetch on behind a batch; also one of which nothing is given may begin a later epoch."""
+        self.next_fetch, self.is_between_batches = header.next_offset, True
+        self.fetched_epoch = header.leader_epoch
 
     def take(self, records_max: int) -> list[Piece]:
         """Give up to ``records_max`` records and move the position after them.
@@ -169,6 +174,21 @@ class Assigned:
             assert not self.buffer, "records without a position"
         elif not self.buffer and self.error is None:
             assert self.position <= self.next_fetch, "the position is ahead of the fetches"
+
+
+class Flight(NamedTuple):
+    """One partition in one request."""
+
+    one: Assigned
+    generation: int
+    epoch: int
+    """Of the leader, as it was asked."""
+    offset: int
+
+    @property
+    def valid(self) -> bool:
+        """True while the answer is wanted."""
+        return self.one.generation == self.generation
 
 
 class Subscription:

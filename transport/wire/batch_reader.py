@@ -296,13 +296,13 @@ def view_batches(
 ) -> Iterator[RecordBatchView]:
     """Give views of the batches in a fetched buffer that hold records from ``from_offset`` on.
 
-    CRCs are checked on the way, records are decoded later; control batches are left out, and a
-    partial last batch is.  Raises RecordError where there is damage, behind what is before it:
+    CRCs are checked on the way, records are decoded later; control batches are among them, a partial
+    last batch is left out.  Raises RecordError where there is damage, behind what is before it:
     CORRUPT_MESSAGE, UNSUPPORTED_FOR_MESSAGE_FORMAT.
     """
     whole = memoryview(buffer)
     for position, header in iterate_headers(buffer):
-        if header.next_offset <= from_offset or header.is_control:
+        if header.next_offset <= from_offset:
             continue
         batch = whole[position : position + header.size_bytes]
         if check_crc and crc32c(batch[CRC_FROM:]) != header.crc:

@@ -14,7 +14,7 @@ from nodes.core.acls import AclJudge
 from nodes.core.controller import elections
 from nodes.core.controller import image as images
 from nodes.core.controller.image import ClusterImage
-from odradek.consumer.fetching import Fetcher
+from odradek.consumer.retries import Retries
 from tests.simulation.mutations.registry import Patch, mutation
 from transport.kernel import Now
 from transport.wire.ids import ControllerEpoch, MetadataPosition
@@ -104,29 +104,29 @@ def missed_delta_passed_over() -> list[Patch]:
 @mutation("S30", victims="broker")
 def reader_jumps_ahead() -> list[Patch]:
     """A consumer that finds another leader begins behind what it has not read yet."""
-    original = Fetcher._retry
+    original = Retries.retry
 
-    def retry(self: Fetcher, one: Any, *args: Any) -> None:
+    def retry(self: Retries, one: Any, *args: Any) -> None:
         if one.position is not None and one.next_fetch > one.position:
             one.seek(one.next_fetch)
         elif one.position is not None:
             one.seek(one.position + 1)
         original(self, one, *args)
 
-    return [(Fetcher, "_retry", retry)]
+    return [(Retries, "retry", retry)]
 
 
 @mutation("S19", victims="broker")
 def reader_begins_anew() -> list[Patch]:
     """A consumer that finds another leader begins at what it has read before."""
-    original = Fetcher._retry
+    original = Retries.retry
 
-    def retry(self: Fetcher, one: Any, *args: Any) -> None:
+    def retry(self: Retries, one: Any, *args: Any) -> None:
         if one.position:
             one.seek(one.position - 1)
         original(self, one, *args)
 
-    return [(Fetcher, "_retry", retry)]
+    return [(Retries, "retry", retry)]
 
 
 @mutation("S71", victims="broker", faults=("_kill",), clients={"evacuators": 1, **MEMBERS})

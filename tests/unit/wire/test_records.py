@@ -325,11 +325,12 @@ def test_a_fetched_run_is_refused_whole_when_part_of_it_is_wrong() -> None:
         check_batches(run_of_batches(2) + run_of_batches(2))
 
 
-def test_views_begin_at_an_offset_and_leave_out_control_batches() -> None:
+def test_views_begin_at_an_offset() -> None:
     control = changed(batch_of(1), attributes=0x20)
     head, rest = stamp(Offset(19), LeaderEpoch(1), control)
     buffer = run_of_batches(2, 3, 4) + head + bytes(rest)
-    views = list(view_batches(buffer, Offset(13)))
+    *views, last = view_batches(buffer, Offset(13))
+    assert (last.header.is_control, last.next_offset) == (True, 20)
     assert [len(view) for view in views] == [2, 4]
     assert [record.offset for view in views for record in view] == [13, 14, 15, 16, 17, 18]
     assert [len(view) for view in views] == [2, 4]

@@ -544,6 +544,7 @@ def test_a_damaged_batch_is_an_error_after_some_tries(cluster: Any) -> None:
     "damage",
     [
         lambda batch: batch[:-1] + b"\xff",  # its CRC tells
+        lambda batch: batch[:22] + bytes([batch[22] | CONTROL]) + batch[23:],
         lambda batch: (3).to_bytes(8, "big") + batch[8:],  # of the offset no CRC does
         lambda batch: (1 << 40).to_bytes(8, "big") + batch[8:],
     ],
