@@ -32,7 +32,7 @@ from nodes.broker.cluster.removals import Removals
 from nodes.broker.cluster.scripts import Session
 from nodes.broker.context import BrokerContext
 from nodes.broker.coordinators.groups import GroupCoordinator
-from nodes.broker.coordinators.internal_topics import InternalTopics
+from nodes.broker.coordinators.keyed_shards import KeyedShards
 from nodes.broker.coordinators.markers import Markers
 from nodes.broker.coordinators.producer_ids import ProducerIds
 from nodes.broker.coordinators.transactions import Transactions
@@ -228,14 +228,12 @@ class BrokerServer:
         self.replicas = self._make_replicas(context, self.peers, self.channel)
         self.metadata = Metadata(context, self.channel, self.replicas, from_log=self._in_quorum)
         self.metadata.on_brokers = self.peers.meet
-        self.internal_topics = InternalTopics(
-            context, self.channel, self.metadata, self.replicas.watch
-        )
-        self.groups = GroupCoordinator(context, self.internal_topics)
+        self.keyed_shards = KeyedShards(context, self.channel, self.metadata, self.replicas.watch)
+        self.groups = GroupCoordinator(context, self.keyed_shards)
         self.transactions = Transactions(
             context,
             self.peers,
-            self.internal_topics,
+            self.keyed_shards,
             ProducerIds(context, self.channel),
             Markers(context, self.replicas.lookup, self.groups.end_transaction),
         )
@@ -283,7 +281,7 @@ class BrokerServer:
             **ReassignmentApi(context).handlers,
             **self.quorum_api.clients,
             **self.transactions.clients,
-            **self.internal_topics.handlers,
+            **self.keyed_shards.handlers,
             **self.groups.handlers,
             **node_api.handlers,
         }
@@ -342,7 +340,7 @@ class BrokerServer:
         self.replicas.on_gap(gap_ms, now)
         if self.kafka is not None:
             self.kafka.on_gap(gap_ms)
-        self.internal_topics.on_gap(gap_ms)
+        self.keyed_shards.on_gap(gap_ms)
 
     def end_turn(self, now: Now) -> None:
         """Send what this turn's messages have brought about, then do what is due.
@@ -356,7 +354,7 @@ class BrokerServer:
         self.context.calls.expire(now)
         self.metadata.end_turn(now)
         self.groups.end_turn(now)
-        self.internal_topics.end_turn(now)
+        self.keyed_shards.end_turn(now)
         self.transactions.end_turn(now)
         if self.replicas.has_moved:
             self.replicas.end_turn(now)
@@ -372,7 +370,7 @@ class BrokerServer:
             self.context.timers.next_deadline_ms(),
             self.context.calls.next_deadline_ms(),
             self.metadata.next_deadline_ms(),
-            self.internal_topics.next_deadline_ms(),
+            self.keyed_shards.next_deadline_ms(),
             self.transactions.next_deadline_ms(),
             self.replicas.next_deadline_ms(),
             self.controller.next_deadline_ms(),
@@ -417,7 +415,7 @@ class BrokerServer:
         self.metadata.check()
         self.controller.check()
         self.replicas.check()
-        self.internal_topics.check()
+        self.keyed_shards.check()
         if self.kafka is not None:
             self.kafka.check()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nodes.broker.context import BrokerContext, Request
-from nodes.broker.coordinators.internal_topics import InternalTopics
+from nodes.broker.coordinators.keyed_shards import KeyedShards
 from nodes.broker.coordinators.markers import OnEnd
 from nodes.broker.records.produce import Verify, nobody_to_ask
 from nodes.core.controller.names import CONSUMER_OFFSETS, is_internal
@@ -68,9 +68,9 @@ ABOUT_A_GROUP: tuple[type[Message], ...] = (
 class GroupCoordinator:
     """Hands requests about groups to their shards."""
 
-    def __init__(self, context: BrokerContext, topics: InternalTopics) -> None:
+    def __init__(self, context: BrokerContext, keys: KeyedShards) -> None:
         self._context = context
-        self._topics = topics
+        self._keys = keys
         self._position: MetadataPosition = NO_METADATA
         self._born: dict[TopicId, int] = {}
         self._catalogue = Catalogue()
@@ -88,7 +88,7 @@ class GroupCoordinator:
             broker.offsets_topic_replication_factor,
             {"cleanup.policy": "compact", "segment.bytes": str(100 * 1024 * 1024)},
         )
-        self._shards = topics.keep(KEY_GROUP, new, self._make_core)
+        self._shards = keys.keep(KEY_GROUP, new, self._make_core)
         self.verify: Verify = nobody_to_ask
         self.handlers: dict[type[Message], Callable[[Request, Now], None]] = {
             TxnOffsetCommitRequest: self._on_transactional,
@@ -114,7 +114,7 @@ class GroupCoordinator:
         def on_reply(answer: Message, _now: Now) -> None:
             self._context.reply(request, answer)
 
-        self._topics.ask(KEY_GROUP, body.group_id, body, on_reply, now)
+        self._keys.ask(KEY_GROUP, body.group_id, body, on_reply, now)
 
     def _on_transactional(self, request: Request, now: Now) -> None:
         """Have the transaction's coordinator take the group's shard into it, then ask the shard.
@@ -123,7 +123,7 @@ class GroupCoordinator:
         """
         body = request.envelope.body
         assert isinstance(body, TxnOffsetCommitRequest), "by the dispatch table"
-        place = self._topics.place(KEY_GROUP, body.group_id)
+        place = self._keys.place(KEY_GROUP, body.group_id)
         if place is None:
             self._on_request(request, now)
             return

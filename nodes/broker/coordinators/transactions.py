@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from nodes.broker.cluster.peers import Peers
 from nodes.broker.context import BrokerContext, Request
-from nodes.broker.coordinators.internal_topics import InternalTopics
+from nodes.broker.coordinators.keyed_shards import KeyedShards
 from nodes.broker.coordinators.marker_sender import Decision, MarkerSender
 from nodes.broker.coordinators.markers import Markers
 from nodes.broker.coordinators.producer_ids import ProducerIds
@@ -56,12 +56,12 @@ class Transactions:
         self,
         context: BrokerContext,
         peers: Peers,
-        topics: InternalTopics,
+        keys: KeyedShards,
         producer_ids: ProducerIds,
         markers: Markers,
     ) -> None:
         self._context = context
-        self._topics = topics
+        self._keys = keys
         self._producer_ids = producer_ids
         config = context.config.broker
         settings = TransactionSettings(
@@ -77,7 +77,7 @@ class Transactions:
                 "segment.bytes": str(16 * 1024 * 1024),
             },
         )
-        self._shards = topics.keep(
+        self._shards = keys.keep(
             KEY_TRANSACTION, new, lambda _partition: TransactionCore(settings), self._carry_out
         )
         self._sender = MarkerSender(
@@ -87,7 +87,7 @@ class Transactions:
             on_written=self._on_written,
             coordinates=self._coordinates,
         )
-        self.verification = Verification(context, peers, topics)
+        self.verification = Verification(context, peers, keys)
         markers.heed = self.verification.take_markers
         self.clients: Handlers = {
             InitProducerIdRequest: self._on_init,
@@ -140,7 +140,7 @@ class Transactions:
             self._context.reply(request, Refusal(error, meaning(error).text))
             return
         if body.group_id:
-            place = self._topics.place(KEY_GROUP, body.group_id)
+            place = self._keys.place(KEY_GROUP, body.group_id)
             if place is None:
                 text = "find the coordinator of the group first"
                 refusal = Refusal(ErrorCode.COORDINATOR_NOT_AVAILABLE, text)
@@ -173,7 +173,7 @@ class Transactions:
         def on_reply(answer: Message, _now: Now) -> None:
             self._context.reply(request, answer)
 
-        self._topics.ask(KEY_TRANSACTION, transactional_id, question, on_reply, now)
+        self._keys.ask(KEY_TRANSACTION, transactional_id, question, on_reply, now)
 
     def _on_list(self, request: Request, now: Now) -> None:
         body = request.envelope.body
@@ -195,7 +195,7 @@ class Transactions:
 
     def _carry_out(self, order: object, now: Now) -> None:
         if isinstance(order, WriteMarkers):
-            place = self._topics.place(KEY_TRANSACTION, order.transactional_id)
+            place = self._keys.place(KEY_TRANSACTION, order.transactional_id)
             epoch = None if place is None else self._shards.leader_epoch(place.partition)
             if place is not None and epoch is not None:
                 self._sender.add(Decision(place.partition, epoch, order))
@@ -204,7 +204,7 @@ class Transactions:
 
     def _find_fresh_ids(self, transactional_id: str, now: Now) -> None:
         def on_id(fresh: ProducerId | Refusal, now: Now) -> None:
-            place = self._topics.place(KEY_TRANSACTION, transactional_id)
+            place = self._keys.place(KEY_TRANSACTION, transactional_id)
             if place is not None and not isinstance(fresh, Refusal):
                 self._shards.note(place.partition, FreshIds((fresh,)))
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from nodes.broker.cluster.peers import Peers
 from nodes.broker.context import BrokerContext
-from nodes.broker.coordinators.internal_topics import InternalTopics
+from nodes.broker.coordinators.keyed_shards import KeyedShards
 from nodes.broker.records.produce import OnVerdict
 from transport.kernel import Now
 from transport.wire.codec import Buffer
@@ -41,10 +41,10 @@ class _Question:
 class Verification:
     """Asks coordinators, here or at another broker."""
 
-    def __init__(self, context: BrokerContext, peers: Peers, topics: InternalTopics) -> None:
+    def __init__(self, context: BrokerContext, peers: Peers, keys: KeyedShards) -> None:
         self._context = context
         self._peers = peers
-        self._topics = topics
+        self._keys = keys
         self._open: dict[ProducerId, set[_Question]] = {}
 
     def take_markers(self, markers: Iterable[TransactionMarker]) -> None:
@@ -72,9 +72,9 @@ class Verification:
         def on_answer(body: Message, _payload: tuple[Buffer, ...], now: Now) -> None:
             on_reply(body, now)
 
-        coordinator = self._topics.leader_of(KEY_TRANSACTION, request.transactional_id)
+        coordinator = self._keys.leader_of(KEY_TRANSACTION, request.transactional_id)
         if coordinator == self._context.id:
-            self._topics.ask(KEY_TRANSACTION, request.transactional_id, request, on_reply, now)
+            self._keys.ask(KEY_TRANSACTION, request.transactional_id, request, on_reply, now)
             return
         link = None if coordinator is None else self._peers.link(coordinator)
         if link is None or not self._context.ask(link, request, on_answer, now):

@@ -17,7 +17,7 @@ what it decides are records, and records become facts when the store has committ
 * ``elections.py``  what a broker's coming and going does to partitions; the ELR
 * ``leaders.py``    preferred leaders, balance, brokers about to leave
 * ``reassignments.py``  replicas on their way to other brokers
-* ``internal_topics.py``  replicas that the cluster's own topics lack
+* ``internal_replicas.py``  replicas that the cluster's own topics lack
 * ``isr.py``        judging a leader's proposal of a new ISR (KIP-497, KIP-903)
 * ``formats.py``    what must wait for an upgrade, and who is kept out without one
 * ``topics.py``     creation and deletion

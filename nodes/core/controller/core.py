@@ -28,7 +28,7 @@ from nodes.core.controller.events import (
 )
 from nodes.core.controller.formats import formats_in, refusal_of
 from nodes.core.controller.image import ClusterImage
-from nodes.core.controller.internal_topics import InternalTopics
+from nodes.core.controller.internal_replicas import InternalReplicas
 from nodes.core.controller.isr import IsrChanges, is_current_broker
 from nodes.core.controller.leaders import Leaders
 from nodes.core.controller.partitions import decide_addition, is_explicit
@@ -210,7 +210,7 @@ class ControllerCore:
         self._topics = Topics(settings, new_topic_id)
         self._elections = Elections(settings)
         self._leaders = Leaders(self._elections)
-        self._internal_topics = InternalTopics(self._elections, settings)
+        self._internal_replicas = InternalReplicas(self._elections, settings)
         self._image = image.copied()
         self._version: MetadataVersion = image.position.version
         self._live: LiveBrokers | None = None
@@ -319,7 +319,7 @@ class ControllerCore:
 
     def _balance(self) -> Iterator[MetadataRecord]:
         yield from self._leaders.decide_balance(self._image)
-        yield from self._internal_topics.decide_growth(self._image)
+        yield from self._internal_replicas.decide_growth(self._image)
 
     def _decide_unasked(
         self, event: type[LiveBrokers | BalanceDue], records: Iterable[MetadataRecord | Pause]
@@ -493,7 +493,7 @@ class ControllerCore:
                 if event.takeover or self._has_unfinished:
                     self._has_unfinished = False
                     self._pieces.append(_Course(decide_completion(self._image), in_pieces=True))
-                yield from self._in_pieces(self._internal_topics.decide_growth(self._image))
+                yield from self._in_pieces(self._internal_replicas.decide_growth(self._image))
 
     def _is_interrupted(self) -> bool:
         """Tell whether there is a newer list; then it is one that sweeps."""

@@ -113,7 +113,7 @@ class ShardFleet(PartitionFleet):
         super().start(number)
 
         def keep(now: Now) -> None:
-            topics = self.server(number).internal_topics
+            topics = self.server(number).keyed_shards
             self.shards[number] = topics.keep(KEY_GROUP, COMPACTED, lambda _partition: Counting())
 
         self.world.after(0, lambda: self.processes[number].do(keep))
@@ -138,7 +138,7 @@ class ShardFleet(PartitionFleet):
         return [core for core in self.shards[number].cores() if isinstance(core, Counting)]
 
     def partition(self, name: str = "g") -> PartitionKey:
-        topics = self.server(self.alive()[0]).internal_topics
+        topics = self.server(self.alive()[0]).keyed_shards
         place = topics._place(topics._kept[KEY_GROUP], name)
         assert place is not None
         return place
@@ -149,7 +149,7 @@ class ShardFleet(PartitionFleet):
         def ask(now: Now) -> None:
             for text in texts:
                 body = Refusal(ErrorCode.NONE, text)
-                self.server(number).internal_topics.ask(KEY_GROUP, name, body, told.take, now)
+                self.server(number).keyed_shards.ask(KEY_GROUP, name, body, told.take, now)
 
         self.processes[number].do(ask)
         return told

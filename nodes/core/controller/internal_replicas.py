@@ -20,7 +20,7 @@ from nodes.core.controller.reassignments import reassigned
 from transport.wire.messages.metadata import PartitionRecord, TopicRecord
 
 
-class InternalTopics:
+class InternalReplicas:
     """Decides on further replicas of internal topics; how they get in sync is the elections' to know."""
 
     def __init__(self, elections: Elections, settings: ControllerSettings) -> None:

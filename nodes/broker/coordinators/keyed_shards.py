@@ -44,7 +44,7 @@ class _Kept(NamedTuple):
     """They wait for the topic to be made: a bounded time."""
 
 
-class InternalTopics:
+class KeyedShards:
     """Answers FindCoordinator, and hands questions about a key to its shard."""
 
     def __init__(
