@@ -13,7 +13,6 @@ from typing import NamedTuple
 from nodes.broker.cluster.metadata_store import Loaded, OnCommitted, OnLoaded
 from nodes.core.controller.image import ClusterImage
 from transport.kernel import Now
-from transport.wire.ids import MetadataPosition
 from transport.wire.messages.metadata import MetadataDelta
 
 PROPOSE_AGAIN_MS = 20
@@ -36,9 +35,9 @@ class QuorumMetadataStore:
         self._due_ms: int | None = None
         """When to propose it; None: it is in the log, or there is none."""
 
-    def load(self, have: MetadataPosition, on_loaded: OnLoaded, now: Now) -> None:
+    def load(self, have: ClusterImage, on_loaded: OnLoaded, now: Now) -> None:
         """Say that the image at hand, which the log made, is the one."""
-        on_loaded(Loaded(have, None), now)
+        on_loaded(Loaded(have.position, None), now)
 
     def commit(
         self, _image: ClusterImage, delta: MetadataDelta, on_committed: OnCommitted, now: Now

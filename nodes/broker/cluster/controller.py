@@ -120,7 +120,7 @@ class Controller:
             if mandate is self._mandate:
                 self._on_loaded(mandate, loaded, now)
 
-        mandate.store.load(self._context.image.position, on_loaded, now)
+        mandate.store.load(self._context.image, on_loaded, now)
 
     def _on_loaded(self, mandate: Mandate, loaded: Loaded | None, now: Now) -> None:
         if loaded is None:

@@ -7,6 +7,7 @@ predecessor that was paused and woke up can change nothing.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -45,7 +46,8 @@ from transport.wire.messages.metadata import (
     UserRecord,
 )
 
-DELETES_AT_ONCE = 1_000
+DELETES_AT_ONCE = 200
+"""Of a removed topic's partitions: a coordinator does so many in some milliseconds."""
 
 Write = Create | SetData | Delete | Check
 Names = dict[TopicId, str]
@@ -74,8 +76,8 @@ OnCommitted = Callable[[bool, Now], None]
 class MetadataStore(Protocol):
     """Durable and fenced: one controller at a time can change it."""
 
-    def load(self, have: MetadataPosition, on_loaded: OnLoaded, now: Now) -> None:
-        """Read the image, unless it is the one at ``have``. Comes before the first commit."""
+    def load(self, have: ClusterImage, on_loaded: OnLoaded, now: Now) -> None:
+        """Read the image, unless it is the one at hand. Comes before the first commit."""
         ...
 
     def commit(
@@ -92,25 +94,33 @@ class ZnodeMetadataStore:
         self._session = session
         self._reign = reign
         self._version = -1
+        self._left: dict[str, deque[Operation]] = {}
+        """What clears away removed topics, a piece at a time, by name: nobody waits for it, but who makes
+        a topic of that name anew."""
+        self._clearing = False
+        """A piece is on its way."""
 
     # Loading
 
-    def load(self, have: MetadataPosition, on_loaded: OnLoaded, now: Now) -> None:
+    def load(self, have: ClusterImage, on_loaded: OnLoaded, now: Now) -> None:
         """Read everything, in batches; finish the deletions a predecessor left half done."""
 
         def on_end(loaded: Loaded | Refusal | None, now: Now) -> None:
             on_loaded(None if isinstance(loaded, Refusal) else loaded, now)
+            self._clear(now)
 
         play(self._session, self._load(have), on_end, now)
 
-    def _load(self, have: MetadataPosition) -> Script[Loaded | None]:
-        (found,) = yield [GetData(znodes.METADATA_VERSION)]
+    def _load(self, have: ClusterImage) -> Script[Loaded | None]:
+        found, topics = yield [GetData(znodes.METADATA_VERSION), GetChildren(znodes.TOPICS)]
         if found.stat is None:
             return None
         self._version = found.stat.version
         try:
             position = znodes.decode_position(found.data)
-            if position == have:
+            if position == have.position:
+                names = [name for name in topics.children if have.topic(name) is None]
+                yield from self._find_left(names)
                 return Loaded(position, None)
             return Loaded(position, (yield from self._read_all()))
         except (znodes.UnreadableZnode, ValueError):
@@ -139,7 +149,17 @@ class ZnodeMetadataStore:
         records.append(znodes.decode_record(ProducerIdsRecord, producer_ids.data))
         return records
 
+    def _find_left(self, names: Sequence[str]) -> Script[None]:
+        """Find which of these topics, of which the image knows nothing, are removed and there still."""
+        topics = yield from in_batches([GetData(znodes.topic_path(name)) for name in names])
+        found = zip(names, topics, strict=True)
+        removed = [name for name, topic in found if topic.data == znodes.REMOVED_TOPIC]
+        children = yield from in_batches([GetChildren(znodes.topic_path(name)) for name in removed])
+        for name, under in zip(removed, children, strict=True):
+            self._left[name] = self._removals(name, sorted(map(int, under.children)))
+
     def _read_topics(self, names: Sequence[str]) -> Script[list[MetadataRecord]]:
+        """Return the records of these topics; those that are removed are left to be cleared away."""
         paths = [znodes.topic_path(name) for name in names]
         topics = yield from in_batches([GetData(path) for path in paths])
         children = yield from in_batches([GetChildren(path) for path in paths])
@@ -148,7 +168,7 @@ class ZnodeMetadataStore:
         for name, topic, under in zip(names, topics, children, strict=True):
             numbers = sorted(int(number) for number in under.children)
             if topic.data == znodes.REMOVED_TOPIC:
-                yield self._removals(name, numbers)
+                self._left[name] = self._removals(name, numbers)
                 continue
             records.append(znodes.decode_record(TopicRecord, topic.data))
             partitions += [GetData(znodes.partition_path(name, number)) for number in numbers]
@@ -161,7 +181,7 @@ class ZnodeMetadataStore:
     def commit(
         self, image: ClusterImage, delta: MetadataDelta, on_committed: OnCommitted, now: Now
     ) -> None:
-        """Write the delta as one multi; the znodes of removed topics go right behind it."""
+        """Write the delta as one multi; the znodes of removed topics go after it, a piece at a time."""
         assert self._version >= 0, "load() first"
         names = topic_names(image, delta)
         formats = formats_in(image, delta.records)
@@ -172,32 +192,58 @@ class ZnodeMetadataStore:
             *record_writes(image, delta, names),
         ]
         self._version += 1
-        operations: list[Operation] = [Multi(tuple(writes))]
-        for record in delta.records:
-            if isinstance(record, RemoveTopicRecord):
-                numbers = sorted(image.partitions[record.topic_id])
-                operations += self._removals(names[record.topic_id], numbers)
+        removals = {
+            names[record.topic_id]: self._removals(
+                names[record.topic_id], sorted(image.partitions[record.topic_id])
+            )
+            for record in delta.records
+            if isinstance(record, RemoveTopicRecord)
+        }
+        made = [record.name for record in delta.records if isinstance(record, TopicRecord)]
+        before = [piece for name in made for piece in self._left.pop(name, ())]
 
-        def on_results(results: object, now: Now) -> None:
-            done = not isinstance(results, Refusal) and _succeeded(results[0])  # type: ignore[index]
+        def on_results(results: Sequence[Result] | Refusal, now: Now) -> None:
+            done = not isinstance(results, Refusal) and _succeeded(results[-1])
+            if done:
+                self._left |= removals
             on_committed(done, now)
+            self._clear(now)
 
-        self._session.submit(operations, on_results, now)
+        self._session.submit([*before, Multi(tuple(writes))], on_results, now)
 
-    def _removals(self, name: str, partitions: list[int]) -> list[Operation]:
-        """Return the writes that clear a removed topic away.
+    # Clearing away
 
-        They check the version that its removal was committed under, so they do nothing if it was
-        not; and being submitted at once they come before any commit that makes the name anew.
+    def _removals(self, name: str, partitions: list[int]) -> deque[Operation]:
+        """Return the writes that clear a removed topic away, once its removal is committed.
+
+        Nobody but this controller makes the name anew, and only behind them.
         """
-        fence = (
-            Check(znodes.CONTROLLER_EPOCH, self._reign.epoch_version),
-            Check(znodes.METADATA_VERSION, self._version),
-        )
+        fence = Check(znodes.CONTROLLER_EPOCH, self._reign.epoch_version)
         deletes = [Delete(znodes.partition_path(name, number)) for number in partitions]
         deletes.append(Delete(znodes.topic_path(name)))
         starts = range(0, len(deletes), DELETES_AT_ONCE)
-        return [Multi((*fence, *deletes[start : start + DELETES_AT_ONCE])) for start in starts]
+        return deque(Multi((fence, *deletes[start : start + DELETES_AT_ONCE])) for start in starts)
+
+    def _clear(self, now: Now) -> None:
+        """Do the next piece of what is left; what is committed meanwhile waits for one at most."""
+        name = next(iter(self._left), None)
+        if name is None or self._clearing:
+            return
+        self._clearing = True
+        pieces = self._left[name]
+        piece = pieces.popleft()
+        if not pieces:
+            del self._left[name]
+
+        def on_results(results: Sequence[Result] | Refusal, now: Now) -> None:
+            self._clearing = False
+            if isinstance(results, Refusal):
+                self._left.clear()  # the session is lost: a successor finds them
+            elif not _succeeded(results[0]):
+                self._left.pop(name, None)
+            self._clear(now)
+
+        self._session.submit([piece], on_results, now)
 
 
 def record_writes(image: ClusterImage, delta: MetadataDelta, names: Names) -> list[Write]:

@@ -95,7 +95,8 @@ def stored(fleet: Fleet) -> ClusterImage:
     session = next(s for s in fleet.tree.sessions.values() if not s.ended)
     store = ZnodeMetadataStore(session, Reign(ControllerEpoch(0), 0))
     found: list[Loaded | None] = []
-    nothing = MetadataPosition(ControllerEpoch(-1), MetadataVersion(-1))
+    nothing = ClusterImage()
+    nothing.position = MetadataPosition(ControllerEpoch(-1), MetadataVersion(-1))
     session.process.do(lambda now: store.load(nothing, lambda got, _now: found.append(got), now))
     fleet.wait(lambda: bool(found))
     image = ClusterImage()

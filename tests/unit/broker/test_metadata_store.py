@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.broker.cluster import znodes
 from nodes.broker.cluster.metadata_store import Loaded, Reign, ZnodeMetadataStore
@@ -15,7 +16,6 @@ from tests.unit.controller.test_users import credential
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
-    NO_METADATA,
     BrokerEpoch,
     ControllerEpoch,
     Incarnation,
@@ -56,6 +56,13 @@ TOPIC = TopicId(bytes(range(16)))
 OTHER = TopicId(b"o" * 16)
 
 
+def knowing_nothing() -> ClusterImage:
+    """Return an image for whose sake everything is read."""
+    image = ClusterImage()
+    image.position = MetadataPosition(ControllerEpoch(-1), MetadataVersion(0))
+    return image
+
+
 class Process:
     """Runs what sessions call back, at once."""
 
@@ -88,9 +95,8 @@ class Shelf:
         version = self.tree.znodes[znodes.CONTROLLER_EPOCH].version
         return ZnodeMetadataStore(self.open(), Reign(ControllerEpoch(epoch), version))
 
-    def load(
-        self, store: ZnodeMetadataStore, have: MetadataPosition = NO_METADATA
-    ) -> Loaded | None:
+    def load(self, store: ZnodeMetadataStore, have: ClusterImage | None = None) -> Loaded | None:
+        have = have or ClusterImage()
         answers: list[Loaded | None] = []
         store.load(have, lambda loaded, _now: answers.append(loaded), NOW)
         self.world.run_for(1_000)
@@ -99,7 +105,7 @@ class Shelf:
 
     def image(self) -> ClusterImage:
         """Load what is there into a new image, as a successor would."""
-        found = self.load(self.reign(99), MetadataPosition(ControllerEpoch(-1), MetadataVersion(0)))
+        found = self.load(self.reign(99), knowing_nothing())
         assert found is not None
         assert found.records is not None
         image = ClusterImage()
@@ -246,7 +252,7 @@ def test_what_the_caller_has_is_not_read_again() -> None:
     shelf = Shelf()
     author = Author(shelf)
     author.commit(broker(1))
-    found = shelf.load(shelf.reign(2), author.image.position)
+    found = shelf.load(shelf.reign(2), author.image)
     assert found == Loaded(author.image.position, None)
 
 
@@ -300,17 +306,47 @@ def test_a_removed_topic_leaves_nothing_and_its_name_is_free(partitions: int) ->
     shelf = Shelf()
     author = Author(shelf)
     author.commit(topic(partitions=partitions), *(partition(n) for n in range(partitions)))
-    done: list[bool] = []
     removal = author.delta(RemoveTopicRecord(TOPIC))
-    author.store.commit(author.image, removal, lambda ok, _now: done.append(ok), NOW)
-    author.image.apply(removal)
-    again = author.delta(topic("t", OTHER, 1), partition(0, OTHER))
-    author.store.commit(author.image, again, lambda ok, _now: done.append(ok), NOW)
-    shelf.world.run_for(100)
+    done: list[bool] = []
+
+    def make_again(ok: bool, now: Now) -> None:
+        done.append(ok)
+        author.image.apply(removal)
+        again = author.delta(topic("t", OTHER, 1), partition(0, OTHER))
+        author.store.commit(author.image, again, lambda ok, _now: done.append(ok), now)
+
+    author.store.commit(author.image, removal, make_again, NOW)
+    shelf.world.run_for(1_000)
     assert done == [True, True]
     assert shelf.tree.children("/brokers/topics/t") == ["0"]
     assert list(shelf.image().topics) == [OTHER]
-    assert all(len(multi.operations) <= 1_002 for _, multi, _ in shelf.tree.multis[1:])
+    assert all(len(multi.operations) <= 201 for _, multi, _ in shelf.tree.multis[1:])
+
+
+def test_what_is_committed_next_waits_for_a_piece_of_a_removal_at_most() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    author.commit(topic(partitions=2_500), *(partition(n) for n in range(2_500)))
+    done: list[bool] = []
+    removal, then = author.delta(RemoveTopicRecord(TOPIC)), author.delta(broker(1))
+    then = replace(then, version=MetadataVersion(then.version + 1))
+    left: list[int] = []
+
+    def note(ok: bool, _now: Now) -> None:
+        done.append(ok)
+        left.append(len(shelf.tree.children("/brokers/topics/t")))
+
+    def go_on(ok: bool, now: Now) -> None:
+        note(ok, now)
+        author.image.apply(removal)
+        author.store.commit(author.image, then, note, now)
+
+    author.store.commit(author.image, removal, go_on, NOW)
+    shelf.world.run_for(1_000)
+    assert done == [True, True]
+    assert left[0] == 2_500
+    assert left[1] >= 2_300
+    assert "/brokers/topics/t" not in shelf.tree.znodes
 
 
 def test_a_refused_removal_removes_nothing() -> None:
@@ -320,6 +356,27 @@ def test_a_refused_removal_removes_nothing() -> None:
     shelf.tree.znodes[znodes.METADATA_VERSION].version += 5
     assert not author.commit(RemoveTopicRecord(TOPIC))
     assert shelf.tree.children("/brokers/topics/t") == ["0", "1"]
+
+
+def test_a_successor_that_has_read_all_before_finishes_a_removal() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    author.commit(topic(), partition(0), partition(1))
+    author.commit(topic("u", OTHER, 1), partition(0, OTHER))
+    shelf.tree.znodes["/brokers/topics/t"].data = znodes.REMOVED_TOPIC
+    author.image.apply(author.delta(RemoveTopicRecord(TOPIC)))
+    author.image.position = MetadataPosition(author.epoch, MetadataVersion(2))
+    assert shelf.load(shelf.reign(2), author.image) == Loaded(author.image.position, None)
+    assert shelf.tree.children("/brokers/topics") == ["u"]
+
+
+def test_what_somebody_else_has_put_beside_the_topics_is_not_removed() -> None:
+    shelf = Shelf()
+    author = Author(shelf)
+    author.commit(topic(), partition(0), partition(1))
+    shelf.tree.perform(shelf.session, Create("/brokers/topics/mine", b"{}"))
+    assert shelf.load(shelf.reign(2), author.image) == Loaded(author.image.position, None)
+    assert "/brokers/topics/mine" in shelf.tree.znodes
 
 
 def test_a_successor_finishes_a_removal() -> None:
@@ -354,8 +411,7 @@ def test_what_cannot_be_read_is_not_loaded(path: str, data: bytes) -> None:
         shelf.tree.znodes[path].data = data
     else:
         shelf.tree.perform(shelf.session, Create(path, data))
-    have = MetadataPosition(ControllerEpoch(-1), MetadataVersion(0))
-    assert shelf.load(shelf.reign(2), have) is None
+    assert shelf.load(shelf.reign(2), knowing_nothing()) is None
 
 
 @pytest.mark.parametrize(
