@@ -65,6 +65,7 @@ CAUGHT: dict[str, int] = {
     "oldest-of-a-key-kept": 3,
     "open-ones-not-held-back": 1,
     "own-clock-when-applying": 1,
+    "own-topics-not-grown": 1,
     "page-ends-within-a-write": 1,
     "partition-not-named-again": 1,
     "producers-not-rebuilt": 2,

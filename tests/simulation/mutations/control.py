@@ -14,8 +14,10 @@ from nodes.core.acls import AclJudge
 from nodes.core.controller import elections
 from nodes.core.controller import image as images
 from nodes.core.controller.image import ClusterImage
+from nodes.core.controller.internal_replicas import InternalReplicas
 from odradek.consumer.retries import Retries
-from tests.simulation.mutations.registry import Patch, mutation
+from tests.simulation.cluster import Cluster
+from tests.simulation.mutations.registry import LIVENESS, Patch, mutation
 from transport.kernel import Now
 from transport.wire.ids import ControllerEpoch, MetadataPosition
 from transport.wire.messages import Refusal
@@ -23,6 +25,7 @@ from transport.wire.messages.coordination import Multi, SetData
 from transport.wire.messages.metadata import MetadataDelta
 
 MEMBERS = {"groups": 2, "ledgers": 1}
+JOINS_US = 1_000_000
 
 
 @mutation("S28", victims="broker")
@@ -127,6 +130,25 @@ def reader_begins_anew() -> list[Patch]:
         original(self, one, *args)
 
     return [(Retries, "retry", retry)]
+
+
+@mutation(LIVENESS, victims="broker", faults=("_kill",), clients=MEMBERS)
+def own_topics_not_grown() -> list[Patch]:
+    """The cluster's own topics keep the replicas they were made with, whoever joins (C11; one broker
+    does once they are made)."""
+    init = Cluster.__init__
+
+    def begin_without_one(self: Cluster, *args: Any) -> None:
+        init(self, *args)
+        name = self.names("broker")[-1]
+        self.processes[name].on_exit = None
+        self.kill(name)
+        self.world.after(JOINS_US, self._restart, name, self.incarnations[name])
+
+    return [
+        (InternalReplicas, "decide_growth", lambda _self, _image: iter(())),
+        (Cluster, "__init__", begin_without_one),
+    ]
 
 
 @mutation("S71", victims="broker", faults=("_kill",), clients={"evacuators": 1, **MEMBERS})
