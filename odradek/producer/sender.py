@@ -13,7 +13,7 @@ is outstanding, none has been written, and the partition begins anew under the n
 fences what of the last one is still unread on some broken connection.  Until that fence stands, what
 is unread there might be written, too: it is not sent a second time (``_leave_doubtful``).
 
-Source: KIP-98, KIP-360; Apache Kafka documentation, producer configs.
+Source: KIP-98, KIP-360; Apache Kafka documentation, producer configs; ``docs/decisions/0026``.
 """
 
 from __future__ import annotations
