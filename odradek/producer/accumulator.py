@@ -116,6 +116,13 @@ class Batch:
     done: bool = False
 
 
+class Lost(NamedTuple):
+    """A batch that has failed while a broker may read it yet."""
+
+    number: int
+    unread_epoch: int
+
+
 class Taken(NamedTuple):
     """The batch that took some records of a run, and how many."""
 
@@ -152,8 +159,8 @@ class Lane:
         self.next_sequence = 0
         self.restarting = False
         """The first of ``sent`` was refused for good under its sequence: none was written."""
-        self.lost: Batch | None = None
-        """The newest that has failed under this identity while a broker may read it yet."""
+        self.lost: Lost | None = None
+        """The newest of this identity, unless one behind it was written: then it was, too."""
 
     @property
     def waiting(self) -> bool:

@@ -26,7 +26,7 @@ from odradek.cluster.metadata import ClusterView, Leader
 from odradek.cluster.rests import Rests
 from odradek.errors import DeliveryTimeoutError, OdradekError, error_for
 from odradek.measures import Latencies, ProducerMeasures
-from odradek.producer.accumulator import Accumulator, Batch, Lane, Outcome
+from odradek.producer.accumulator import Accumulator, Batch, Lane, Lost, Outcome
 from odradek.producer.identities import Identities
 from odradek.producer.transaction import ProducerTransaction
 from transport.driver.calls import Calls
@@ -428,13 +428,15 @@ class Sender:
 
     def _succeed(self, lane: Lane, batch: Batch, offset: Offset) -> None:
         self.measures.acked(batch.builder.record_count, batch.builder.size_bytes)
+        if lane.lost is not None and lane.lost.number < batch.number:
+            lane.lost = None  # a sequence is written behind all that are before it
         self._accumulator.finish(lane, batch, Outcome(lane.topic, lane.partition, offset))
 
     def _fail(self, lane: Lane, batch: Batch, error: OdradekError) -> None:
         if batch.in_flight:
             batch.unread_epoch = max(batch.unread_epoch, batch.leader_epoch)
         if batch.unread_epoch >= 0:
-            lane.lost = batch
+            lane.lost = Lost(batch.number, batch.unread_epoch)
         self.measures.records_failed += batch.builder.record_count
         outcome = Outcome(lane.topic, lane.partition, -1, error)
         self._accumulator.finish(lane, batch, outcome)

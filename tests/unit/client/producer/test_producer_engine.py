@@ -416,6 +416,8 @@ def test_what_follows_an_expired_batch_is_not_written_twice(cluster: Any) -> Non
     cluster.advance(1_000)
     assert values(cluster) == [0, 1, 2, 3, 4]
     assert list(ends.errors()) == [1]
+    (lane,) = engine._accumulator.lanes.values()
+    assert lane.lost is None, "what follows it is written, so it is known to be"
 
 
 def test_a_refused_batch_leaves_a_gap_that_a_new_epoch_closes(cluster: Any) -> None:
