@@ -17,10 +17,8 @@ from odradek.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     GroupIdNotFoundError,
-    InvalidConfigurationError,
     InvalidPartitionsError,
     InvalidReplicationFactorError,
-    InvalidTopicError,
     NoClusterError,
     NonEmptyGroupError,
     OdradekError,
@@ -52,8 +50,6 @@ _ADVICE: tuple[tuple[type[OdradekError], str], ...] = (
     (TopicAlreadyExistsError, "see `odradek topic describe`"),
     (InvalidReplicationFactorError, "see `odradek status` for the brokers there are"),
     (InvalidPartitionsError, "give --partitions 1 or more"),
-    (InvalidTopicError, "use letters, digits, '.', '_' and '-', at most 249 of them"),
-    (InvalidConfigurationError, "write configs as Kafka's: retention.ms=60000"),
 )
 
 
