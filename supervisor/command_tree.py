@@ -71,27 +71,33 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with status 2, one line, and the fix."""
         marker = "unrecognized arguments: "
-        if message.startswith(marker):
+        named: argparse.ArgumentParser = self
+        if message.startswith(marker):  # found by the root, whichever command was given them
+            named = self._named(sys.argv[1:])
             word = message.removeprefix(marker).split()[0].partition("=")[0]
-            known = self._options(sys.argv[1:]) if word.startswith("-") else []
-            message = f"{message}; {nearest(word, known)}" if known else message
+            if word.startswith("-"):
+                message = f"{message}; {nearest(word, _options(named))}"
         see = " See" if message.endswith("?") else "; see"
-        self.exit(EXIT_CONFIG, f"{self.prog}: {message}{see} `{self.prog} --help`\n")
+        self.exit(EXIT_CONFIG, f"{named.prog}: {message}{see} `{named.prog} --help`\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             hint = nearest(str(value), [str(choice) for choice in action.choices])
             raise argparse.ArgumentError(action, f"there is no {value!r}; {hint}")
 
-    def _options(self, words: Sequence[str]) -> list[str]:
-        """Return the options of the command that ``words`` name."""
+    def _named(self, words: Sequence[str]) -> argparse.ArgumentParser:
+        """Return the parser of the command that ``words`` name."""
         parser: argparse.ArgumentParser = self
         for word in words:
             trees = [item for item in parser._actions if isinstance(item, _Tree)]
             if trees and word in trees[0].choices:
                 parser = trees[0].choices[word]
-        shown = [item for item in parser._actions if item.help != argparse.SUPPRESS]
-        return [option for item in shown for option in item.option_strings]
+        return parser
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    shown = [item for item in parser._actions if item.help != argparse.SUPPRESS]
+    return [option for item in shown for option in item.option_strings]
 
 
 def build_parser(words: Sequence[str]) -> Parser:

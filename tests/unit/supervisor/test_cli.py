@@ -112,7 +112,7 @@ def test_a_wrong_option_names_the_nearest(
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
-    assert "did you mean '--detach'?" in capsys.readouterr().err
+    assert "did you mean '--detach'? See `odradek start --help`" in capsys.readouterr().err
 
 
 def test_without_a_supervisor_commands_say_so(
