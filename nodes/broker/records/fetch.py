@@ -9,6 +9,7 @@ for ``FetchReads`` to say.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterable
 from itertools import count
 
@@ -39,6 +40,12 @@ WAIT_MAX_MS = 30_000
 PARKED_MAX = 10_000
 PARKED_PER_CONSUMER_MAX = 8
 """Of one connection: a newer fetch sends the oldest back empty."""
+NAMED_MAX = 50_000
+"""In one fetch of a consumer."""
+NAMED_A_TURN = 2_000
+"""Those of larger fetches are taken in one after another, so many a turn."""
+UNHELD_MAX = 200_000
+"""In all fetches that wait without a session that outlives them: some 160 MB."""
 
 
 class Movement(msgspec.Struct, frozen=True):
@@ -62,6 +69,9 @@ class Fetches:
         self._context = context
         self._find = find
         self._fresh: list[Fetch] = []
+        self._arriving: deque[Fetch] = deque()
+        """They name more than a turn takes in."""
+        self._unheld = 0
         self._parked: dict[Lane, list[Fetch]] = {}
         self._of_session: dict[FetchSession, Fetch] = {}
         """The fetch in which a session waits now."""
@@ -97,13 +107,15 @@ class Fetches:
         if is_follower and session.is_held and body.session_epoch == FULL_EPOCH:
             wait_ms = 0  # Once it knows that the session is held, the follower names the rest.
         fetch = Fetch(request, body, session, request.due_ms(now, wait_ms))
-        self._take_named(fetch)
-        if throttle_ms:
-            nothing = FetchResponse(
-                ErrorCode.NONE, session_id=session.id, throttle_time_ms=throttle_ms
-            )
-            self._context.reply(request, nothing)
-            return
+        fetch.throttle_ms = throttle_ms
+        for key in body.forgotten:
+            session.leave(key)
+        self._unwatch(session, body.forgotten)
+        self.waiting_count += 1
+        self._unheld += 0 if session.is_held else len(body.partitions)
+        self._parked.setdefault(fetch.lane, []).append(fetch)
+        self._of_session[session] = fetch
+        self._name(fetch, PARTITIONS_MAX if is_follower else NAMED_A_TURN)
         if is_follower:
             if session.unsaid:
                 self._hasten(fetch, now)
@@ -111,18 +123,26 @@ class Fetches:
                 self._note_progress(fetch, key, now)
             if session.again:
                 fetch.due_ms = now.mono_ms  # Answered at once, so that the next one comes soon.
-        self.waiting_count += 1
-        self._parked.setdefault(fetch.lane, []).append(fetch)
-        self._of_session[session] = fetch
-        self._fresh.append(fetch)
+        if fetch.is_named:
+            self._has_arrived(fetch)
+        else:
+            self._arriving.append(fetch)
+
+    def _has_arrived(self, fetch: Fetch) -> None:
+        """All that it asks for is known."""
+        if fetch.throttle_ms:
+            self._answer(fetch, Gathered(), fetch.throttle_ms)
+        else:
+            self._fresh.append(fetch)
 
     def _refusal(self, body: FetchRequest) -> ErrorCode:
-        if max(len(body.partitions), len(body.forgotten)) > PARTITIONS_MAX:
+        count = max(len(body.partitions), len(body.forgotten))
+        if count > (NAMED_MAX if body.replica_id == NO_NODE else PARTITIONS_MAX):
             return ErrorCode.INVALID_REQUEST
         known = self._context.image.brokers.get(body.replica_id)
         if known is not None and body.broker_epoch < known.epoch:
             return ErrorCode.STALE_BROKER_EPOCH
-        if self.waiting_count >= PARKED_MAX:
+        if self.waiting_count >= PARKED_MAX or self._unheld >= UNHELD_MAX:
             return ErrorCode.OVERLOADED
         return ErrorCode.NONE
 
@@ -139,15 +159,26 @@ class Fetches:
         while len(parked) >= room:
             self._answer(parked[0], Gathered())
 
-    def _take_named(self, fetch: Fetch) -> None:
-        session = fetch.session
-        for key in fetch.body.forgotten:
-            session.leave(key)
-        self._unwatch(session, fetch.body.forgotten)
-        for part in fetch.body.partitions:
+    def _name(self, fetch: Fetch, most: int) -> None:
+        """Have its session take in what it names, or so much more of it."""
+        session, parts = fetch.session, fetch.body.partitions
+        fetch.watches = not session.is_held and len(parts) > NAMED_A_TURN
+        for part in parts[fetch.named : fetch.named + most]:
             key = session.name(part)
-            if session.is_held:
+            if session.is_held or fetch.watches:
                 self._by_partition.setdefault(key, {})[session] = None
+        fetch.named += most
+
+    def _name_some(self) -> None:
+        """Go on with the first of those that name very many."""
+        if self._arriving:
+            fetch = self._arriving[0]
+            if not fetch.done:
+                self._name(fetch, NAMED_A_TURN)
+            if fetch.is_named:
+                self._arriving.popleft()
+            if fetch.is_named and not fetch.done:
+                self._has_arrived(fetch)
 
     def _note_progress(self, fetch: Fetch, key: PartitionKey, now: Now) -> None:
         """Tell the core how far a follower has come, and again later if it is not in sync."""
@@ -180,6 +211,9 @@ class Fetches:
     def _end(self, dropped: Iterable[FetchSession]) -> None:
         for session in dropped:
             self._unwatch(session, session.parts)
+            fetch = self._of_session.get(session)
+            if fetch is not None:
+                fetch.named = len(fetch.body.partitions)  # Nobody goes on with it.
 
     def _unwatch(self, session: FetchSession, keys: Iterable[PartitionKey]) -> None:
         for key in keys:
@@ -206,6 +240,7 @@ class Fetches:
         for fetch in look_at:
             if not fetch.done:
                 self._look_at(fetch, now)
+        self._name_some()
         self._reads.end_turn()
 
     def _has_moved(
@@ -249,7 +284,8 @@ class Fetches:
         gathered = self._reads.gather(fetch, now)
         body = fetch.body
         due = fetch.due_ms <= now.mono_ms
-        if gathered.urgent or gathered.size_bytes >= max(1, body.min_bytes) or due:
+        ends = due and gathered.is_whole
+        if gathered.urgent or gathered.size_bytes >= max(1, body.min_bytes) or ends:
             if body.whole or self._owes_ends(fetch, gathered, now):
                 self._reads.add_ends(fetch, gathered)
                 fetch.session.ends_told_ms = now.mono_ms
@@ -259,8 +295,10 @@ class Fetches:
                 self._answer(fetch, gathered, throttle_ms)
             else:
                 self._answer_in_part(fetch, gathered)
-        else:
+        elif gathered.is_whole:
             self._park(fetch)
+        else:
+            self._fresh.append(fetch)  # The next turn looks at others.
 
     def _throttle_ms(self, fetch: Fetch, gathered: Gathered, now: Now) -> int:
         if fetch.is_follower:
@@ -279,13 +317,16 @@ class Fetches:
     def _park(self, fetch: Fetch) -> None:
         if not fetch.parked:
             fetch.parked = True
-            if not fetch.session.is_held:
+            if not fetch.session.is_held and not fetch.watches:
+                fetch.watches = True
                 for key in fetch.session.parts:
                     self._by_partition.setdefault(key, {})[fetch.session] = None
             heapq.heappush(self._deadlines, (fetch.due_ms, next(self._order), fetch))
 
     def next_deadline_ms(self) -> int | None:
-        """Return when the next parked fetch is due."""
+        """Return when the next parked fetch is due; at once where some were not looked at yet."""
+        if self._fresh or self._arriving:
+            return 0
         while self._deadlines and self._deadlines[0][2].done:
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
@@ -312,15 +353,21 @@ class Fetches:
         told = tuple(gathered.partitions.values())
         body = FetchResponse(ErrorCode.NONE, told, session.id, throttle_ms)
         if not session.is_held:
-            if fetch.parked:
+            self._unheld -= len(fetch.body.partitions)
+            if fetch.watches:
                 self._unwatch(session, session.parts)
         else:
+            self._name(fetch, len(fetch.body.partitions))  # What is left: it is not named again.
             self._unwatch(session, session.answered(gathered.partitions.items()))
         if not self._context.reply(fetch.request, body, tuple(gathered.frames)):
             self.drop_session(fetch.lane)
 
     def check(self) -> None:
         """Assert the invariants of the sessions, and that whoever waits is known by partition."""
+        waiting_now = [fetch for lane in self._parked.values() for fetch in lane]
+        assert len(waiting_now) == self.waiting_count
+        unheld = [fetch for fetch in waiting_now if not fetch.session.is_held]
+        assert self._unheld == sum(len(fetch.body.partitions) for fetch in unheld)
         for session in self._sessions:
             session.check()
             for key in session.parts:

@@ -20,7 +20,7 @@ Lane = NodeId | Origin
 class Gathered:
     """What an answer consists of so far."""
 
-    __slots__ = ("cost", "frames", "partitions", "size_bytes", "urgent")
+    __slots__ = ("cost", "frames", "is_whole", "partitions", "size_bytes", "urgent")
 
     def __init__(self) -> None:
         self.partitions: dict[PartitionKey, FetchedPartition] = {}
@@ -30,6 +30,8 @@ class Gathered:
         self.size_bytes = 0
         self.urgent = False
         """An error or a divergence: there is nothing to wait for."""
+        self.is_whole = True
+        """Every partition was looked at that may have something, or there is no room for more."""
 
 
 class Fetch:
@@ -42,9 +44,12 @@ class Fetch:
         "is_follower",
         "lane",
         "left_bytes",
+        "named",
         "parked",
         "request",
         "session",
+        "throttle_ms",
+        "watches",
     )
 
     def __init__(
@@ -60,8 +65,19 @@ class Fetch:
         self.lane: Lane = body.replica_id if self.is_follower else request.origin
         self.left_bytes = body.max_bytes
         """What all answers to it may have; the first record batch comes whole all the same."""
+        self.named = 0
+        """So many of its partitions its session has taken in."""
+        self.watches = False
+        """It hears of its partitions though no session does that outlives it."""
+        self.throttle_ms = 0
+        """To be told so long to wait, and nothing else."""
         self.parked = False
         self.done = False
+
+    @property
+    def is_named(self) -> bool:
+        """Its session has taken in all of it."""
+        return self.named >= len(self.body.partitions)
 
     def stay(self, gathered: Gathered) -> bool:
         """Go on behind what this answer gives, if there will be another one; False: it is the last.
