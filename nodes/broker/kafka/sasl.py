@@ -20,6 +20,8 @@ from transport.wire.messages.users import (
 from transport.wire.scram import KEY_BYTES, NAMES, credential_of
 
 UNKNOWN_HERE = "this listener knows nobody by a password; connect without SASL"
+ALTERATIONS_MAX = 2_000
+"""In one request, of as many users as a controller takes: each is hashed in this turn."""
 NO_HANDSHAKE = "no SASL handshake came before, or it was done"
 RAW_TOKENS = 0
 """Behind a handshake of this version SASL's messages come without Kafka's frames around them."""
@@ -111,7 +113,11 @@ def alter_user_scram_credentials(exchange: Exchange) -> None:
     by_name: dict[str, list[Any]] = {}
     for one in alterations:
         by_name.setdefault(one.name, []).append(one)
-    changes = [_change(name, alterations) for name, alterations in by_name.items()]
+    if len(alterations) > ALTERATIONS_MAX:
+        text = f"{len(alterations)} passwords at once; change at most {ALTERATIONS_MAX}"
+        changes: list[Any] = [Refusal(ErrorCode.INVALID_REQUEST, text)] * len(by_name)
+    else:
+        changes = [_change(name, mine) for name, mine in by_name.items()]
 
     def make(asked: tuple[UserChange, ...]) -> AlterUserScramCredentialsRequest:
         return AlterUserScramCredentialsRequest(asked, TIMEOUT_MS)

@@ -106,6 +106,9 @@ def test_a_request_about_very_many_users_costs_no_more_for_each_of_them() -> Non
     assert set(describe(fleet, *names).values()) == {ErrorCode.RESOURCE_NOT_FOUND}
     told = alter(fleet, [(name, 1) for name in names])
     assert (len(told), set(told.values())) == (20_000, {ErrorCode.INVALID_REQUEST})
+    told = alter(fleet, [], [upsertion("alice")] * 2_001)
+    assert told == {"alice": ErrorCode.INVALID_REQUEST}
+    assert fleet.server(1).context.image.users == {}
     assert time.perf_counter() - began < 5, "every name was looked for among all of them"
 
 

@@ -130,6 +130,20 @@ def test_lengths_are_judged_before_anything_is_made() -> None:
         spoken.request.read(Reader(memoryview(many.to_bytes(4, "big") + bytes(2 * many))))
 
 
+def test_tagged_fields_count_as_elements_wherever_they_are() -> None:
+    """Each costs a turn as much as an element, and need not be known."""
+    count = ELEMENTS_MAX + 1
+    writer = Writer()
+    writer.uvarint(count)
+    tags = bytes(writer.buffer) + b"\x63\0" * count
+    begin = bytes.fromhex("0012 0003 00000007 ffff")  # ApiVersions 3, of nobody
+    for data in (begin + tags, begin + b"\0" + b"\x02a\x02b" + tags):
+        with pytest.raises(MalformedFrame, match="API_VERSIONS version 3: more than 50000"):
+            read_request(memoryview(data))
+    few = begin + b"\x01\x63\0" + b"\x02a\x02b" + b"\x01\x63\0"
+    assert read_request(memoryview(few)).header.correlation_id == 7
+
+
 @pytest.mark.parametrize("key", list(APIS))
 def test_damaged_bytes_raise_one_error_only(key: ApiKey) -> None:
     random = Random(key)

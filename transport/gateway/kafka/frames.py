@@ -7,9 +7,9 @@ from struct import Struct as Layout
 from typing import NamedTuple
 
 from transport.gateway.greeting import greeting
-from transport.gateway.kafka.apis import Conversation, conversation
+from transport.gateway.kafka.apis import ApiKey, Conversation, conversation
 from transport.gateway.kafka.fields import Struct
-from transport.gateway.kafka.reader import MalformedFrame, Reader
+from transport.gateway.kafka.reader import TAGGED_BYTES_MIN, MalformedFrame, Reader
 from transport.gateway.kafka.writer import Buffer, Writer
 
 SIZE_BYTES = 4
@@ -104,15 +104,26 @@ def read_request(frame: memoryview) -> Asked:
     spoken = conversation(key, version)
     if spoken is None:
         raise UnspokenVersion(RequestHeader(key, version, correlation_id))
-    (length,) = reader.fixed(_TEXT_LENGTH)
-    client_id = reader.text(length) if length >= 0 else ""
-    if spoken.request_is_flexible:
-        for _ in range(reader.uvarint()):
-            reader.uvarint()
-            reader.take(reader.uvarint())
-    body = spoken.request.read(reader)
+    try:
+        client_id = _rest_of_header(reader, flexible=spoken.request_is_flexible)
+        body = spoken.request.read(reader)
+    except MalformedFrame as fault:
+        raise MalformedFrame(f"{ApiKey(key).name} version {version}: {fault}") from None
     # What is left is passed over, as by Kafka: librdkafka leaves bytes behind a null array of topics.
     return Asked(RequestHeader(key, version, correlation_id, client_id), body, spoken)
+
+
+def _rest_of_header(reader: Reader, *, flexible: bool) -> str:
+    """Pass over the header's tagged fields; return the client's id."""
+    (length,) = reader.fixed(_TEXT_LENGTH)
+    client_id = reader.text(length) if length >= 0 else ""
+    if flexible:
+        count = reader.uvarint()
+        reader.claim(count, TAGGED_BYTES_MIN)
+        for _ in range(count):
+            reader.uvarint()
+            reader.take(reader.uvarint())
+    return client_id
 
 
 def response_frame(correlation_id: int, spoken: Conversation, response: Struct) -> Sequence[Buffer]:

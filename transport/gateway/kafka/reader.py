@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from struct import Struct as Layout
 
-ELEMENTS_MAX = 200_000
-"""Of all arrays of one message together: an element costs memory that its byte on the wire did not."""
+ELEMENTS_MAX = 50_000
+"""Of all arrays and tagged fields of one message together: an element costs memory that its byte on the
+wire did not, and to read it, to ask for it and to answer it takes up to 10 µs of one turn."""
 UVARINT_BYTES_MAX = 5
+TAGGED_BYTES_MIN = 2
+"""Of a tagged field: its tag, and the size of its value."""
 
 
 class MalformedFrame(Exception):

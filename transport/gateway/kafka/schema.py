@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hi
 import msgspec
 
 from transport.gateway.kafka.fields import Kind, Struct, Tagged, Versions
-from transport.gateway.kafka.reader import MalformedFrame, Reader
+from transport.gateway.kafka.reader import TAGGED_BYTES_MIN, MalformedFrame, Reader
 from transport.gateway.kafka.source import CodecSource, Read, ReadTags, Write
 from transport.gateway.kafka.writer import Writer
 
@@ -115,6 +115,7 @@ def _is_fixed(field: _Field) -> bool:
 def _tags_reader(tags: dict[int, tuple[_Field, Codec]]) -> ReadTags:
     def read(reader: Reader, count: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        reader.claim(count, TAGGED_BYTES_MIN)
         for _ in range(count):
             known = tags.get(reader.uvarint())
             data = reader.take(reader.uvarint())
