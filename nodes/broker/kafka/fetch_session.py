@@ -15,8 +15,8 @@ from transport.wire.messages import fetch as native
 
 CLOSES_EPOCH = -1
 BEGINS_EPOCH = 0
-TOPICS_MAX = 4_000
-"""That one session has ever named."""
+TOPICS_MAX = 10_000
+"""That one session has ever named: as many as its client may ask the metadata of."""
 _IDS = 0x7FFFFFFF
 _KEPT = "fetch session"
 FAREWELL = native.FetchRequest(0, 0, 0, ())

@@ -68,6 +68,9 @@ FIRST_FRAME_BYTES_MAX = 1_024
 READS_IN_FLIGHT_MAX = 256
 ZNODES_AS_A_REQUEST = 1_000
 """To look at so many takes as long as a request, or longer."""
+WATCHES_AT_ONCE = 1_000
+WATCHES_AS_REQUESTS = 64
+"""To set so many anew takes as long as so many requests."""
 
 
 class State(Enum):
@@ -100,6 +103,8 @@ class Connection:
         self._asked: ConnectRequest | None = None
         self._correlation = 0
         self._paused = False
+        self._is_behind = False
+        """Frames of its were left for the next turn, which has room for them."""
         self._opened = OpenSessionResponse(0)
         self.address = stranger.address
         self.state = State.FRESH
@@ -157,6 +162,10 @@ class Connection:
 
     def _take_frames(self, now: Now) -> None:
         while self.state in (State.FRESH, State.SERVED) and not self._pipeline.is_full:
+            self._is_behind = self._listener.room <= 0 and self._frames.held_bytes > 0
+            if self._is_behind:
+                self._listener.wake(self)
+                return
             frame = self._frames.next()
             if frame is None:
                 return
@@ -166,6 +175,7 @@ class Connection:
             self.received += 1
             request = decode_request(frame)
             if type(request.body) is Ping:
+                self._listener.room -= 1
                 self._ask(PingSessionRequest(self.session_id), now)
             else:
                 since_ns = self._listener.times.now_ns()
@@ -180,7 +190,8 @@ class Connection:
 
     def _throttle(self) -> None:
         """Read from it only while there is room for what comes, and somebody to whom it can go."""
-        waits = self.state in (State.OPENING, State.TAKING_OVER) or self._pipeline.is_full
+        opens = self.state in (State.OPENING, State.TAKING_OVER)
+        waits = opens or self._is_behind or self._pipeline.is_full
         if waits is not self._paused:
             self._paused = waits
             streams = self._context.ports.streams
@@ -258,6 +269,14 @@ class Connection:
             return bool(operations)
         if self._pipeline.has_flights:
             return False
+        asked = first.request.body
+        if isinstance(asked, SetWatches):
+            some, rest = asked.part(WATCHES_AT_ONCE)
+            self._listener.room -= WATCHES_AS_REQUESTS
+            if rest is not None:
+                self._pipeline.leave(first.request._replace(body=rest))
+                self._has_set_watches(some)
+                return True
         self._pipeline.take_out()
         local(self, first.request)
         self._took(first)
@@ -349,19 +368,23 @@ class Connection:
     def _set_watches(self, request: ClientRequest) -> None:
         asked = request.body
         assert isinstance(asked, SetWatches)
-        if not self._opened.read_only:  # without a quorum nothing changes
-            if not self._listener.lanes.serves(self.session_id):
-                self.close()
-                return
-            seen = Zxid(asked.seen_zxid)
-            missed = set_watches(self._context, self.session_id, asked.watches, seen)
-            if missed is None:
-                self._listener.note(f"{self.address}: no room for all the watches that it had")
-                self.close()
-                return
-            for event, change in missed.items():
-                self._listener.lanes.tell((event,), change)
-        self._say(request, ErrorCode.NONE)
+        if self._has_set_watches(asked):
+            self._say(request, ErrorCode.NONE)
+
+    def _has_set_watches(self, asked: SetWatches) -> bool:
+        """Set these, and tell what they have missed. False: the connection has ended for it."""
+        if self._opened.read_only:
+            return True  # without a quorum nothing changes
+        if not self._listener.lanes.serves(self.session_id):
+            return self.close()
+        seen = Zxid(asked.seen_zxid)
+        missed = set_watches(self._context, self.session_id, asked.watches, seen)
+        if missed is None:
+            self._listener.note(f"{self.address}: no room for all the watches that it had")
+            return self.close()
+        for event, change in missed.items():
+            self._listener.lanes.tell((event,), change)
+        return True
 
     def _check_watches(self, request: ClientRequest) -> None:
         asked = request.body

@@ -108,6 +108,10 @@ class Pipeline:
         self.size_bytes -= came.size_bytes
         return came
 
+    def leave(self, rest: ClientRequest) -> None:
+        """Let what is left of the first that waits be the first."""
+        self.waiting[0] = self.waiting[0]._replace(request=rest)
+
     # To the lane
 
     def number_after(self, answered_id: RequestId) -> None:

@@ -405,6 +405,56 @@ def test_who_asks_much_at_once_lets_others_have_their_turns(
     assert sum(begun) >= 41
 
 
+def test_who_pings_without_an_end_lets_others_have_their_turns(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a quarter of a megabyte are twenty thousand."""
+    one = client(ensemble).connect()
+    monkeypatch.setattr(zookeeper_listener, "ROOM_A_TURN", 5)
+    one.ask(CREATE, *create("/n"))  # from now on a turn has room for five
+    ping = jute.framed(jute.int32(-2), jute.int32(OpCode.PING))
+    one.write(ping * 23)
+    answered: list[int] = []
+    while len(answered) < 9:
+        one.process.turn()
+        answered.append(len(one.streams.sent[one.stream]) // (4 + 16))
+        assert (one.stream in one.streams.paused) == (answered[-1] < 23)
+    assert [after - before for before, after in pairwise([0, *answered])][:5] == [10, 5, 5, 3, 0]
+    assert [answer.xid for answer in one.answers()] == [-2] * 23
+
+
+def test_very_many_watches_are_set_anew_some_a_turn(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that last together: what they have missed is told in its order."""
+    one, other = client(ensemble).connect(), client(ensemble).connect()
+    monkeypatch.setattr(zookeeper_connection, "WATCHES_AT_ONCE", 3)
+    monkeypatch.setattr(zookeeper_connection, "WATCHES_AS_REQUESTS", zookeeper_listener.ROOM_A_TURN)
+    set_at_once: list[int] = []
+
+    def set_watches(context: Any, session_id: Any, watches: Any, seen: Any) -> Any:
+        set_at_once.append(len(watches))
+        return rewatching.set_watches(context, session_id, watches, seen)
+
+    monkeypatch.setattr(zookeeper_connection, "set_watches", set_watches)
+    seen = other.ask(CREATE, *create("/n")).zxid
+    other.ask(CREATE, *create("/n/x"))
+    none = jute.vector([])
+    paths = jute.vector([jute.string(f"/{number}") for number in range(7)] * 2)
+    lasting = jute.vector([jute.string(path) for path in ("/n", "/m", "/l", "/k")])
+    one.send(-8, OpCode.SET_WATCHES2, jute.int64(seen), none, paths, none, none, lasting)
+    one.send(5, OpCode.EXISTS, *watching("/n", watch=False))
+    for turn in range(5):
+        one.process.turn()
+        assert len(set_at_once) <= turn + 2, "some when they come, and some at a turn's end"
+    event, done, found = one.answers()
+    assert set_at_once == [3, 3, 1, 4]
+    assert (event.event(), done.xid, done.error, found.xid) == ((1, "/n/x"), -8, 0, 5)
+    for path in ("/0", "/6", "/m"):
+        other.ask(CREATE, *create(path))
+    assert [answer.event() for answer in one.answers()] == [(1, "/0"), (1, "/6"), (1, "/m")]
+
+
 def test_a_client_that_takes_nothing_is_let_go(ensemble: Ensemble) -> None:
     one, other = client(ensemble).connect(), client(ensemble).connect()
     one.ask(CREATE, *create("/n"))

@@ -38,6 +38,7 @@ EVENT_XID = -1
 PING_XID = -2
 AUTH_XID = -4
 SET_WATCHES_XID = -8
+LASTING_KINDS = ("persistent", "recursive")
 STEPS_MAX = 10_000
 """Of one multi."""
 
@@ -101,6 +102,18 @@ class SetWatches(NamedTuple):
 
     seen_zxid: int
     watches: tuple[WatchRegistration, ...]
+    """Each once; those that last are the last ones."""
+
+    def part(self, most: int) -> tuple[SetWatches, SetWatches | None]:
+        """Return what of it can be done first, and the rest, if there is any.
+
+        Those that last stay together: what they have missed is told in its order.
+        """
+        first = self.watches[:most]
+        if len(self.watches) <= most or first[0].kind in LASTING_KINDS:
+            return self, None
+        once = tuple(one for one in first if one.kind not in LASTING_KINDS)
+        return self._replace(watches=once), self._replace(watches=self.watches[len(once) :])
 
 
 class CheckWatches(NamedTuple):
@@ -232,14 +245,15 @@ def _set_watches(reader: JuteReader) -> SetWatches:
 
 
 def _set_watches2(reader: JuteReader) -> SetWatches:
-    return _watches(reader, ("data", "exists", "children", "persistent", "recursive"))
+    return _watches(reader, ("data", "exists", "children", *LASTING_KINDS))
 
 
 def _watches(reader: JuteReader, kinds: tuple[str, ...]) -> SetWatches:
     seen_zxid = reader.int64()
-    watches = [
+    # Each once: to look below a path is not to be had a hundred thousand times by one request.
+    watches = dict.fromkeys(
         WatchRegistration(path, kind) for kind in kinds for path in reader.vector(reader.string, 4)
-    ]
+    )
     return SetWatches(seen_zxid, tuple(watches))
 
 
