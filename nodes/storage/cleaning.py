@@ -112,7 +112,7 @@ class Cleaning:
                 self.give_up()
                 continue
             cleaned.seal()
-            cleaned.sync(cleaned.file())
+            cleaned.synced_bytes = cleaned.sync(cleaned.file())
             self._writing = None
             markers, self._gone_markers = tuple(self._gone_markers), []
             yield Group(cleaned, tuple(source.base_offset for source in sources), markers)

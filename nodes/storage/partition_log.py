@@ -483,7 +483,7 @@ class PartitionLog:
         full.seal()
         if full.is_dirty and full.next_offset <= self.recovery_point:
             # Cut, and not written to since: nobody would ever look again for what was cut off.
-            full.sync(full.file())
+            full.synced_bytes = full.sync(full.file())
         # A power loss must not leave the new segment without the one before it.
         self._folder.sync()
         segment = self._add_segment(end)

@@ -215,13 +215,16 @@ class Segment:
         """Return a file to hand to ``sync``: the open one, or one more (two threads may open)."""
         return self._file or self._disk.open(self.path)
 
-    def sync(self, file: File) -> None:
-        """Make the log file durable as far as it is written now."""
+    def sync(self, file: File) -> int:
+        """Make the log file durable as far as it is written now, and return how far that is.
+
+        Whoever knows that it was not cut meanwhile notes it in ``synced_bytes``.
+        """
         size_bytes = self.size_bytes
         file.sync()
-        self.synced_bytes = size_bytes
         if file is not self._file:
             file.close()
+        return size_bytes
 
     # Writing
 

@@ -96,15 +96,21 @@ class SegmentRow:
     def sync(self) -> None:
         """Make durable what is written by now. In any thread, one at a time, without the lock."""
         with self.lock:
+            generation = self.generation
             dirty = [segment for segment in self.all if segment.is_dirty]
             files = [segment.open_for_sync() for segment in dirty]
         for segment, file in zip(dirty, files, strict=True):
             try:
-                segment.sync(file)
+                synced_bytes = segment.sync(file)
             except StorageError:
-                # One that was cut off or let go meanwhile is closed: no fault.
-                if segment in self.all:
-                    raise
+                with self.lock:  # Whoever closes it takes it out before anybody else looks.
+                    if segment in self.all:
+                        raise
+                continue  # One that was cut off or let go meanwhile is closed: no fault.
+            with self.lock:
+                # What was cut, and written anew since, is not known to be on the disk.
+                if self.generation == generation:
+                    segment.synced_bytes = synced_bytes
 
     def write_full_indexes(self) -> None:
         """Make the indexes durable of those that are not written to any more; under the lock."""

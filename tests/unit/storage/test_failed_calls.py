@@ -106,10 +106,10 @@ def test_a_segment_that_is_let_go_under_a_sync_is_no_fault(
     log = make_log(tmp_path)
     sync = Segment.sync
 
-    def let_go_first(segment: Segment, handle: File) -> None:
+    def let_go_first(segment: Segment, handle: File) -> int:
         log.start_at(Offset(6))
         log.set_aside()
-        sync(segment, handle)
+        return sync(segment, handle)
 
     monkeypatch.setattr(Segment, "sync", let_go_first)
     assert log.sync() == 9

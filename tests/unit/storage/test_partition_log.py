@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 import pytest
 
-from nodes.storage.disk import DiskFull, RealDisk, StorageError
+from nodes.storage.disk import DiskFull, File, RealDisk, StorageError
 from nodes.storage.log_opening import InconsistentTopicId
 from nodes.storage.log_reading import Extent
 from nodes.storage.log_settings import LogSettings
 from nodes.storage.partition_log import OffsetOutOfRange, PartitionLog
 from nodes.storage.segment import Batch, Segment
+from nodes.storage.segment_indexes import SegmentIndexes
 from transport.wire.ids import LeaderEpoch, Offset, TopicId
 from transport.wire.records import (
     BatchBuilder,
@@ -491,6 +492,64 @@ def test_a_cut_during_a_sync_takes_back_what_it_would_report(
     assert results == [0]
     assert log.recovery_point == 0
     assert log.sync() == log.log_end_offset
+
+
+def test_what_is_written_after_a_cut_during_a_sync_is_synced_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is shorter by then than what the first had begun to sync."""
+    log = open_log(tmp_path)
+    put(log, batch_at(0))
+    put(log, batch_at(1, size=1_000))
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(fd: int) -> None:
+        began.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr("nodes.storage.disk._sync_data", slow)
+    thread = threading.Thread(target=log.sync)
+    thread.start()
+    assert began.wait(10)
+    log.truncate_to(Offset(1))
+    put(log, batch_at(1, epoch=1))
+    go_on.set()
+    thread.join(10)
+    assert log.segments[0].is_dirty
+    assert log.sync() == 2
+    assert not log.segments[0].is_dirty
+
+
+def test_segments_that_go_while_they_are_synced_are_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their files are closed a moment before the log has forgotten them."""
+    log = open_log(tmp_path)
+    fill(log, Random(5), 60)
+    assert log.segment_count > 2
+    log.start_at(log.segments[1].base_offset)
+    began, go_on = threading.Event(), threading.Event()
+    sync, set_aside = Segment.sync, SegmentIndexes.set_aside
+    results: list[Offset] = []
+    thread = threading.Thread(target=lambda: results.append(log.sync()))
+
+    def sync_in_a_while(segment: Segment, file: File) -> int:
+        began.set()
+        assert go_on.wait(10)
+        return sync(segment, file)
+
+    def set_aside_in_a_while(indexes: SegmentIndexes) -> list[str]:
+        go_on.set()
+        thread.join(0.2)
+        return set_aside(indexes)
+
+    monkeypatch.setattr(Segment, "sync", sync_in_a_while)
+    monkeypatch.setattr(SegmentIndexes, "set_aside", set_aside_in_a_while)
+    thread.start()
+    assert began.wait(10)
+    assert log.set_aside()
+    thread.join(10)
+    assert results == [log.log_end_offset]
 
 
 def test_a_released_log_works_on_and_holds_no_descriptors(tmp_path: Path) -> None:
