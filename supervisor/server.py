@@ -167,7 +167,8 @@ class CommandServer:
             return
         until_ms = now.mono_ms + RESTART_MAX_MS
         waiting = _Restarting(node, node.incarnation, origin, envelope, until_ms)
-        self._begin(waiting, now)
+        self._wait_for(waiting)
+        self._begin_if_free(waiting, now)
 
     def _rebuild(
         self, origin: Origin, envelope: Envelope, body: RebuildNodeRequest, now: Now
@@ -190,7 +191,8 @@ class CommandServer:
         waiting = _Restarting(
             node, node.incarnation, origin, envelope, until_ms, RebuildNodeResponse
         )
-        self._begin(waiting, now)
+        self._wait_for(waiting)
+        self._begin(waiting, now)  # that its peers are enough without it has been looked at
 
     def _cannot_rebuild(self, node: Node, now: Now) -> str:
         """Return why a node cannot be filled anew by the others now; empty: it can."""
@@ -242,7 +244,9 @@ class CommandServer:
             return
         answered = partial(AddNodeResponse, name=node.name)
         until_ms = now.mono_ms + RESTART_MAX_MS
-        self._begin(_Restarting(node, node.incarnation, origin, envelope, until_ms, answered), now)
+        waiting = _Restarting(node, node.incarnation, origin, envelope, until_ms, answered)
+        self._wait_for(waiting)
+        self._begin(waiting, now)
 
     def _remove(
         self, origin: Origin, envelope: Envelope, body: RemoveNodeRequest, now: Now
@@ -309,20 +313,20 @@ class CommandServer:
             return "the supervisor is stopping"
         return "too many restarts" if len(self._restarting) >= RESTARTS_WAITING_MAX else ""
 
-    def _begin(self, waiting: _Restarting, now: Now) -> None:
+    def _wait_for(self, waiting: _Restarting) -> None:
         self._restarting.append(waiting)
         self._timers.at(waiting.until_ms, partial(self._restart_too_slow, waiting))
-        self._begin_if_free(waiting, now)
 
     def _begin_if_free(self, waiting: _Restarting, now: Now) -> None:
         """End a node, unless it is a voter that is ready, and another one is not back yet."""
         node = waiting.node
         is_needed = _is_voter(node) and node.state(now.mono_ms) == READY
-        if is_needed and any(
-            other.begun and other.node is not node and _is_voter(other.node)
-            for other in self._restarting
-        ):
-            return
+        others = (one.node for one in self._restarting if one.begun and one.node is not node)
+        if not (is_needed and any(map(_is_voter, others))):
+            self._begin(waiting, now)
+
+    def _begin(self, waiting: _Restarting, now: Now) -> None:
+        node = waiting.node
         waiting.begun, waiting.before = True, node.incarnation
         if node.pid and BROKER in node.endpoints.roles and node.state(now.mono_ms) == READY:
             self._health.hand_over(node, partial(self._lives.restart, node), now)

@@ -857,6 +857,16 @@ def test_rebuild_marks_a_coordinator_and_restarts_it() -> None:
     assert answer == RebuildNodeResponse(0, "", world.engine.roster[NodeName("coordinator-2")].pid)
 
 
+def test_a_rebuild_that_the_others_are_enough_for_does_not_wait() -> None:
+    """It is marked already: who restarts it later would not expect that it is emptied."""
+    world = World(coordinators=5)
+    world.become_ready()
+    world.command(RestartNodeRequest(KEY, NodeName("coordinator-1")))
+    assert world.command(RebuildNodeRequest(KEY, NodeName("coordinator-2"))) == []
+    assert world.processes.marked == ["coordinator-2"]
+    assert world.processes.asked_to_end == ["coordinator-1", "coordinator-2"]
+
+
 def test_rebuild_of_what_cannot_be_rebuilt_is_refused() -> None:
     world = World(coordinators=3)
     world.become_ready()
