@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
+from transport.driver import descriptors
 from transport.driver.entrance import Entrance
 from transport.driver.ports import Stranger, StreamHandler, StreamId
 from transport.kernel import Now
@@ -114,7 +115,7 @@ class StreamBoard:
         idle_max_ms: int,
         tls: TlsFiles | None = None,
     ) -> str:
-        """Take connections at ``endpoint``."""
+        """Take connections at ``endpoint``; fewer than asked for where descriptors are few."""
         socket = ListeningSocket(endpoint)
         try:
             entrance = Entrance(socket.endpoint, tls, self._figures, self._count)
@@ -122,7 +123,8 @@ class StreamBoard:
             socket.close()
             raise
         descriptor = socket.socket.fileno()
-        listener = _Listener(socket, handler, connections_max, idle_max_ms, entrance)
+        at_most = min(connections_max, descriptors.connections_max())
+        listener = _Listener(socket, handler, at_most, idle_max_ms, entrance)
         self._listeners[descriptor] = listener
         self._epoll.register(descriptor, _READ)
         return socket.endpoint

@@ -5,7 +5,6 @@ Decoding happens here: what is no message is answered where it can be, counted, 
 
 from __future__ import annotations
 
-import resource
 import secrets
 from collections.abc import Callable, Mapping, Sequence, Set
 from time import monotonic_ns
@@ -13,6 +12,7 @@ from time import monotonic_ns
 import zmq
 
 from transport.driver.cause import CAUSE
+from transport.driver.descriptors import connections_max
 from transport.driver.meter import RequestMeter
 from transport.driver.ports import Door, LinkId, Origin
 from transport.driver.streams import StreamBoard
@@ -31,23 +31,11 @@ TURN_MESSAGES_MAX = 512
 TURN_NS_MAX = 3_000_000
 """So long one door, or one link, may keep a turn: a few messages can be thousands of partitions', and
 what goes through several loops waits for a turn of each."""
-CONNECTIONS_MAX = 4_096
-DESCRIPTORS_SHARE = 8
-"""Of the descriptors that this process may have a door has one in so many, where that is less: half of
-them are for files, and there are two doors, the events and a listener."""
 DELIVERED = (Door.PEERS, Door.CLIENTS)
 """What comes from peers before what comes from clients."""
 
 Deliver = Callable[[Origin | LinkId, Envelope], None]
 Link = DealerSocket | SubscriberSocket
-
-
-def connections_max() -> int:
-    """Return how many connections each bound socket of this process may have."""
-    descriptors_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if descriptors_max == resource.RLIM_INFINITY:
-        return CONNECTIONS_MAX
-    return min(CONNECTIONS_MAX, descriptors_max // DESCRIPTORS_SHARE)
 
 
 class Switchboard:

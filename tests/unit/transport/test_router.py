@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import zmq
 
-from transport.driver.switchboard import CONNECTIONS_MAX as CONNECTIONS_MAX_OF_A_DOOR
-from transport.driver.switchboard import connections_max
+from transport.driver.descriptors import CONNECTIONS_MAX as CONNECTIONS_MAX_OF_A_DOOR
+from transport.driver.descriptors import connections_max
 from transport.sockets.dealer import DealerSocket
 from transport.sockets.pubsub import PublisherSocket
 from transport.sockets.router import RouterSocket

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import threading
 import time
@@ -244,6 +245,26 @@ def test_above_the_bound_nobody_is_let_in() -> None:
             assert read(four, 2) == b"in"
         assert server.loop.figures["streams_refused"] == 1
     finally:
+        server.close()
+
+
+def test_a_listener_leaves_descriptors_for_others_as_a_door_does() -> None:
+    """Whoever may connect could else take all that there are, of the log's files, too."""
+    bounds = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (240, bounds[1]))
+    clients = []
+    try:
+        server = Server(connections_max=4_096).run()
+        clients = [server.connect() for _ in range(240 // 8)]
+        for client in clients:
+            client.sendall(b"in")
+            assert read(client, 2) == b"in"
+        with server.connect() as one_more:
+            assert one_more.recv(1) == b""
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, bounds)
+        for client in clients:
+            client.close()
         server.close()
 
 
