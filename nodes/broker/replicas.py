@@ -416,4 +416,5 @@ class Replicas:
             assert leading == self._led, "what is led here is counted"
             self._upkeep.check()
         self._fetches.check()
+        self._listings.check()
         self._fetchers.check()

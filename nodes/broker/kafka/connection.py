@@ -271,6 +271,12 @@ class Connection:
         self._begun.clear()
         self._asked.clear()
 
+    def check(self) -> None:
+        """Assert D3: only writes go on beside each other, and not too many."""
+        assert len(self._begun) <= WRITES_MAX, "D3"
+        if len(self._begun) > 1:
+            assert all(one.header.api_key == PRODUCE for one in self._begun), "D3"
+
     def _count_held(self) -> None:
         held = self._waiting_bytes + self._frames.gathered_bytes
         self.listener.held_bytes += held - self.held_bytes

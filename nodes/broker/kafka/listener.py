@@ -160,7 +160,9 @@ class KafkaListener:
         return None if self.doorkeeper is None else self.doorkeeper.next_deadline_ms()
 
     def check(self) -> None:
-        """Assert that what is held is counted."""
+        """Assert D3 of each connection, and D9: what is held is counted."""
+        for connection in self._connections.values():
+            connection.check()
         held = sum(connection.held_bytes for connection in self._connections.values())
         assert held == self.held_bytes, "every byte held is counted once"
         if self.doorkeeper is not None:

@@ -365,9 +365,10 @@ class Fetches:
     def check(self) -> None:
         """Assert the invariants of the sessions, and that whoever waits is known by partition."""
         waiting_now = [fetch for lane in self._parked.values() for fetch in lane]
-        assert len(waiting_now) == self.waiting_count
+        assert len(waiting_now) == self.waiting_count <= PARKED_MAX, "D7"
         unheld = [fetch for fetch in waiting_now if not fetch.session.is_held]
         assert self._unheld == sum(len(fetch.body.partitions) for fetch in unheld)
+        assert self._unheld < UNHELD_MAX + NAMED_MAX, "D7"
         for session in self._sessions:
             session.check()
             for key in session.parts:

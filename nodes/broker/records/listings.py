@@ -93,6 +93,10 @@ class Listings:
         """Return when this wants a turn."""
         return 0 if self._listings else None
 
+    def check(self) -> None:
+        """Assert D7 of those that wait."""
+        assert len(self._listings) <= WAITING_MAX, "D7"
+
     def _has_answered(self, listing: _Listing, now: Now) -> bool:
         """Go on with a request; False: there was no room for all of it."""
         partitions = listing.body.partitions

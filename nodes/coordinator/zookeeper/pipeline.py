@@ -199,6 +199,7 @@ class Pipeline:
         return is_of_another(operations, self._sent, self.answered_id)
 
     def check(self, *, fenced: bool) -> None:
-        """Assert Z11, and that what is counted is what is there."""
+        """Assert Z11, D6 of what waits, and that what is counted is what is there."""
+        assert len(self.waiting) <= WAITING_MAX, "D6"
         assert len(self._sent) <= self._writes_max + fenced
         assert len(self._sent) == sum(flight.writes for flight in self._flights)

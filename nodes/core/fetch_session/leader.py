@@ -157,7 +157,8 @@ class FetchSession:
         return gone
 
     def check(self) -> None:
-        """Assert F1."""
+        """Assert F1, and D7 of it."""
+        assert len(self.parts) <= PARTITIONS_MAX, "D7"
         for some in self._marks():
             assert some.keys() <= self.parts.keys(), "F1: it is in the session"
 
