@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from nodes.config import EXIT_CONFIG, QUORUM_ROLES
 from supervisor import commands
+from supervisor.arguments import data_dir_of
 from supervisor.control import NoSupervisor, ask
 from supervisor.data_dir import Cluster, DataDir
 from supervisor.member import BROKER, number_in
@@ -46,7 +46,7 @@ examples:
 """
 
 
-def add_parser(tree: Any, data_dir: Callable[[argparse.Namespace], DataDir]) -> None:
+def add_parser(tree: Any) -> None:
     """Mount ``broker`` and its commands on the command line's tree."""
     from odradek.commands import broker
     from odradek.commands.arguments import add_addresses, seconds, whole
@@ -70,7 +70,7 @@ def add_parser(tree: Any, data_dir: Callable[[argparse.Namespace], DataDir]) -> 
     )
     added.add_argument("--rack", default="", metavar="R", help="where it stands (default: unknown)")
     add_addresses(added)
-    added.set_defaults(run=lambda given: add(data_dir(given), given.rack))
+    added.set_defaults(run=lambda given: add(data_dir_of(given), given.rack))
     removed = names.add_parser(
         "remove",
         help="move everything away from a broker, then end it for good",
@@ -84,7 +84,7 @@ def add_parser(tree: Any, data_dir: Callable[[argparse.Namespace], DataDir]) -> 
         "--timeout", type=seconds, default=30.0, metavar="S", help="seconds to wait (default: 30)"
     )
     add_going(removed)
-    removed.set_defaults(run=lambda given: remove(given, data_dir(given)))
+    removed.set_defaults(run=lambda given: remove(given, data_dir_of(given)))
 
 
 def add(data_dir: DataDir, rack: str) -> int:

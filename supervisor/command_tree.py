@@ -1,7 +1,7 @@
-"""The words of the command line: every command, its arguments, and what its help says.
+"""The words of the command line: every command, and what its help says.
 
-Only what a command needs is imported for it: the clients' commands live in ``odradek.commands`` and
-are mounted by name, so that ``start`` and ``--help`` stay quick.
+A command's arguments are its module's, which is imported for it alone: so each stays quick, and
+``--help`` too.
 """
 
 from __future__ import annotations
@@ -9,22 +9,36 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NoReturn
 
 from nodes.config import EXIT_CONFIG
-from nodes.settings import ConfigError, nearest
+from nodes.settings import nearest
 from odradek import __version__
-from odradek.commands.arguments import folder
-from supervisor import commands, ensemble, keys
-from supervisor.data_dir import DataDir
 
-CLIENT_COMMANDS = {
+_SUPERVISOR = {
+    "start": {"start": "start a cluster"},
+    "commands": {
+        "status": "show every node",
+        "stop": "stop every node; returns when all have ended",
+        "kill": "send a node's process a signal",
+        "restart": "stop a node in order and start it again; returns when it serves",
+        "logs": "print a node's log",
+    },
+    "ensemble": {
+        "ensemble": "look after the coordinators, or controllers",
+        "quorum": "see and change who votes in the quorum",
+    },
+    "brokers": {"broker": "list, add, drain and remove brokers"},
+    "keys": {"keys": "make the keys that a secured cluster asks for"},
+    "metadata": {"metadata": "see the cluster image that nodes hold"},
+    "migrate": {"migrate": "move a running cluster from mode zookeeper to kraft"},
+}
+_CLIENTS = {
     "top": "show what every node does, live",
     "doctor": "check every node and say what to do",
-    "topic": "create, list, describe and delete topics",
+    "topic": "create, change, list, describe and delete topics",
     "config": "read and change the configs of topics, brokers and the cluster",
     "acl": "say who may do what to topics, groups and the cluster",
     "user": "say who proves a password at Kafka's listener",
@@ -40,6 +54,11 @@ CLIENT_COMMANDS = {
     "lock": "run a command while holding a lock",
     "elect": "run a command while elected leader",
 }
+COMMANDS: Mapping[str, Mapping[str, str]] = {
+    **{f"supervisor.{module}": told for module, told in _SUPERVISOR.items()},
+    **{f"odradek.commands.{name}": {name: text} for name, text in _CLIENTS.items()},
+}
+"""Module -> the commands that its ``add_parser`` mounts, and what each does."""
 
 _EXAMPLES = """\
 examples:
@@ -101,7 +120,7 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def build_parser(words: Sequence[str]) -> Parser:
-    """Return the tree; the commands of clients are there in full only where ``words`` ask."""
+    """Return the tree; a command is there in full only where ``words`` ask for it."""
     parser = Parser(
         prog="odradek",
         description="Kafka's and ZooKeeper's work on this machine: a cluster and its commands.",
@@ -110,12 +129,11 @@ def build_parser(words: Sequence[str]) -> Parser:
     parser.add_argument("--version", action="version", version=f"odradek {__version__}")
     tree = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((word for word in words if not word.startswith("-")), "")
-    _add_start(tree)
-    _add_supervision(tree, chosen)
-    for name, text in CLIENT_COMMANDS.items():
-        if name == chosen:
-            import_module(f"odradek.commands.{name}").add_parser(tree)
-        else:
+    for module, told in COMMANDS.items():
+        if chosen in told:
+            import_module(module).add_parser(tree)
+            continue
+        for name, text in told.items():
             tree.add_parser(name, help=text)
     _complete(parser)
     return parser
@@ -138,162 +156,3 @@ def _complete(parser: argparse.ArgumentParser) -> None:
             if lines and not about.search(child.epilog or ""):
                 child.epilog = "\n".join(("examples:", *lines, "", child.epilog or ""))
             _complete(child)
-
-
-def _add_start(tree: Any) -> None:
-    start = tree.add_parser(
-        "start",
-        help="start a cluster",
-        description="Start a cluster and watch over it, until Ctrl-C, SIGTERM or `odradek stop`.",
-        epilog="examples:\n"
-        "  odradek start\n"
-        "  odradek start my.toml --data-dir ./data --detach\n"
-        "  odradek start hosts.toml --here 10.0.0.2        this host's share of several hosts' cluster\n"
-        "  odradek start --join 10.0.0.1:9001 --here 10.0.0.4     one more broker, on a new host\n",
-    )
-    start.add_argument(
-        "config",
-        nargs="?",
-        default="local",
-        metavar="CONFIG",
-        help="a TOML file, or the name of a shipped config (default: local)",
-    )
-    _add_data_dir(start)
-    start.add_argument(
-        "--detach",
-        action="store_true",
-        help="run in the background; return when the cluster accepts writes",
-    )
-    start.add_argument(
-        "--here", default="", metavar="ADDRESS", help="by which the other hosts reach this one"
-    )
-    start.add_argument(
-        "--join",
-        default="",
-        metavar="HOST:PORT,…",
-        help="run one more broker here, for the cluster whose nodes answer there",
-    )
-    start.add_argument(
-        "--rack", default="", metavar="R", help="where this host stands, with --join (its address)"
-    )
-    start.add_argument(
-        "--rebuild",
-        action="store_true",
-        help="this host replaces one of the same address whose data are gone: have the others fill "
-        "its nodes before they vote",
-    )
-    start.add_argument("--ready-fd", type=int, default=None, help=argparse.SUPPRESS)
-    start.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
-    start.set_defaults(run=_start)
-
-
-def _add_supervision(tree: Any, chosen: str) -> None:
-    status = tree.add_parser("status", help="show every node", epilog="example: odradek status")
-    status.add_argument("--json", action="store_true", help="for programs")
-    status.set_defaults(run=lambda given: commands.status(_data_dir(given), as_json=given.json))
-
-    stop = tree.add_parser("stop", help="stop every node; returns when all have ended")
-    stop.set_defaults(run=lambda given: commands.stop(_data_dir(given)))
-
-    kill = tree.add_parser(
-        "kill",
-        help="send a node's process a signal",
-        epilog="examples:\n  odradek kill broker-1\n  odradek kill broker-1 --signal STOP\n",
-    )
-    kill.add_argument("node", metavar="NODE")
-    kill.add_argument("--signal", default="KILL", metavar="S", help="name or number (KILL)")
-    kill.set_defaults(
-        run=lambda given: commands.kill(
-            _data_dir(given), given.node, commands.signal_number(given.signal)
-        )
-    )
-
-    restart = tree.add_parser(
-        "restart",
-        help="stop a node in order and start it again; returns when it serves",
-        epilog="example: odradek restart coordinator-2",
-    )
-    restart.add_argument("node", metavar="NODE")
-    restart.set_defaults(run=lambda given: commands.restart(_data_dir(given), given.node))
-
-    logs = tree.add_parser(
-        "logs", help="print a node's log", epilog="example: odradek logs broker-1 -f"
-    )
-    logs.add_argument("node", metavar="NODE")
-    logs.add_argument("-f", "--follow", action="store_true", help="and what comes")
-    logs.set_defaults(
-        run=lambda given: commands.logs(_data_dir(given), given.node, follow=given.follow)
-    )
-    for parser in (status, stop, kill, restart, logs):
-        _add_data_dir(parser)
-    ensemble.add_parser(tree, _add_data_dir, _data_dir)
-    if chosen == "broker":
-        from supervisor import brokers
-
-        brokers.add_parser(tree, _data_dir)
-    else:
-        tree.add_parser("broker", help="list, add, drain and remove brokers")
-    keys.add_parser(tree, _add_data_dir, _data_dir)
-    if chosen == "metadata":
-        from supervisor import metadata
-
-        metadata.add_parser(tree, _add_data_dir, _data_dir)
-    else:
-        tree.add_parser("metadata", help="see the cluster image that nodes hold")
-    if chosen == "migrate":
-        from supervisor import migrate
-
-        migrate.add_parser(tree, _add_data_dir, _data_dir)
-    else:
-        tree.add_parser("migrate", help="move a running cluster from mode zookeeper to kraft")
-
-
-def _add_data_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-dir",
-        type=folder,
-        default=None,
-        metavar="DIR",
-        help="where the cluster lives (default: $ODRADEK_DATA_DIR, else ~/.local/share/odradek)",
-    )
-
-
-def _data_dir(given: argparse.Namespace) -> DataDir:
-    return DataDir(_data_path(given))
-
-
-def _data_path(given: argparse.Namespace) -> Path:
-    from odradek.cluster.bootstrap import default_data_dir
-
-    path: Path | None = given.data_dir
-    return path if path is not None else default_data_dir()
-
-
-def _start(given: argparse.Namespace) -> int:
-    from supervisor.detached import run_detached
-    from supervisor.foreground import run
-    from supervisor.launch import Launch
-
-    if given.join and not given.here:
-        raise ConfigError("--join: say by which address the others reach this host, as --here")
-    if given.rack and not given.join:
-        raise ConfigError(
-            "--rack goes with --join; write the rack of a host or node into the config"
-        )
-    if given.rebuild and given.join:
-        raise ConfigError("--rebuild is for the nodes of a config, and --join makes a new broker")
-    launch = Launch(
-        given.config,
-        _data_path(given),
-        given.ready_fd,
-        given.until_eof,
-        given.here,
-        given.join,
-        given.rack,
-        given.rebuild,
-    )
-    if given.detach:
-        return run_detached(launch)
-    from supervisor.console import choose_console
-
-    return run(launch, choose_console(sys.stdout))

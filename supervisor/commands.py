@@ -7,12 +7,12 @@ import os
 import signal
 import sys
 import time
-from typing import IO
+from typing import IO, Any
 
 from nodes.config import EXIT_CONFIG
 from nodes.settings import ConfigError, nearest
+from supervisor.arguments import add_data_dir, data_dir_of
 from supervisor.data_dir import DataDir
-from supervisor.spawn import end_orphans
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeName
 
@@ -22,6 +22,46 @@ RESTART_MAX_MS = 70_000
 LOG_LINES = 200
 FOLLOW_INTERVAL_S = 0.2
 FAILED = 1
+
+
+def add_parser(tree: Any) -> None:
+    """Mount these five on the command line's tree."""
+    shown = tree.add_parser("status", help="show every node", epilog="example: odradek status")
+    shown.add_argument("--json", action="store_true", help="for programs")
+    shown.set_defaults(run=lambda given: status(data_dir_of(given), as_json=given.json))
+
+    stopped = tree.add_parser("stop", help="stop every node; returns when all have ended")
+    stopped.set_defaults(run=lambda given: stop(data_dir_of(given)))
+
+    killed = tree.add_parser(
+        "kill",
+        help="send a node's process a signal",
+        epilog="examples:\n  odradek kill broker-1\n  odradek kill broker-1 --signal STOP\n",
+    )
+    killed.add_argument("node", metavar="NODE")
+    killed.add_argument("--signal", default="KILL", metavar="S", help="name or number (KILL)")
+    killed.set_defaults(
+        run=lambda given: kill(data_dir_of(given), given.node, signal_number(given.signal))
+    )
+
+    restarted = tree.add_parser(
+        "restart",
+        help="stop a node in order and start it again; returns when it serves",
+        epilog="example: odradek restart coordinator-2",
+    )
+    restarted.add_argument("node", metavar="NODE")
+    restarted.set_defaults(run=lambda given: restart(data_dir_of(given), given.node))
+
+    printed = tree.add_parser(
+        "logs", help="print a node's log", epilog="example: odradek logs broker-1 -f"
+    )
+    printed.add_argument("node", metavar="NODE")
+    printed.add_argument("-f", "--follow", action="store_true", help="and what comes")
+    printed.set_defaults(
+        run=lambda given: logs(data_dir_of(given), given.node, follow=given.follow)
+    )
+    for parser in (shown, stopped, killed, restarted, printed):
+        add_data_dir(parser)
 
 
 def status(data_dir: DataDir, *, as_json: bool) -> int:
@@ -68,6 +108,8 @@ def stop(data_dir: DataDir) -> int:
 
 def _clear_up(data_dir: DataDir) -> None:
     """End what a supervisor that was killed has left; the nodes of one that has just begun are its own."""
+    from supervisor.spawn import end_orphans
+
     with data_dir.kept_free() as free:
         if free:
             end_orphans(data_dir)

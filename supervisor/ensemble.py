@@ -6,17 +6,16 @@ supervisor's work.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from nodes.config import QUORUM_ROLES
 from nodes.settings import ConfigError, nearest
 from supervisor import commands
+from supervisor.arguments import add_data_dir, data_dir_of
 from supervisor.data_dir import DataDir
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import NO_NODE, NodeId
@@ -26,8 +25,6 @@ ASK_MAX_MS = 1_000
 ORDER_MAX_MS = 30_000
 SETTLE_MAX_S = 5.0
 FAILED = 1
-
-FindDataDir = Callable[[argparse.Namespace], DataDir]
 
 _EXAMPLES = """\
 examples:
@@ -49,9 +46,7 @@ examples:
 _HEADINGS = ("NODE", "ID", "ROLE", "STATE", "TERM", "COMMITTED", "APPLIED", "ZXID", "SESSIONS")
 
 
-def add_parser(
-    tree: Any, add_data_dir: Callable[[argparse.ArgumentParser], None], data_dir: FindDataDir
-) -> None:
+def add_parser(tree: Any) -> None:
     """Mount ``ensemble`` and its commands on the command line's tree."""
     ensemble = tree.add_parser(
         "ensemble", help="look after the coordinators, or controllers", epilog=_EXAMPLES
@@ -59,10 +54,10 @@ def add_parser(
     names = ensemble.add_subparsers(dest="ensemble_command", metavar="COMMAND", required=True)
     shown = names.add_parser("status", help="show who leads, and how far each coordinator is")
     shown.add_argument("--json", action="store_true", help="for programs")
-    shown.set_defaults(run=lambda given: status(data_dir(given), as_json=given.json))
+    shown.set_defaults(run=lambda given: status(data_dir_of(given), as_json=given.json))
     handed = names.add_parser("transfer", help="let another coordinator lead")
     handed.add_argument("node", metavar="NODE", nargs="?", default="", help="who (default: any)")
-    handed.set_defaults(run=lambda given: transfer(data_dir(given), given.node))
+    handed.set_defaults(run=lambda given: transfer(data_dir_of(given), given.node))
     added = names.add_parser(
         "add",
         help="start one more coordinator, or let an observer vote, once it has caught up",
@@ -71,18 +66,20 @@ def add_parser(
         "does not vote yet goes on instead. With the name of an observer: let that one vote.",
     )
     added.add_argument("node", metavar="NODE", nargs="?", default="", help="(default: a new one)")
-    added.set_defaults(run=lambda given: _coordinators().add(data_dir(given), given.node))
+    added.set_defaults(run=lambda given: _coordinators().add(data_dir_of(given), given.node))
     removed = names.add_parser(
         "remove", help="let a coordinator vote no more, and stop it for good"
     )
     removed.add_argument("node", metavar="NODE")
     removed.add_argument("--observe", action="store_true", help="let it go on without a vote")
     removed.set_defaults(
-        run=lambda given: _coordinators().remove(data_dir(given), given.node, observe=given.observe)
+        run=lambda given: _coordinators().remove(
+            data_dir_of(given), given.node, observe=given.observe
+        )
     )
     taken = names.add_parser("snapshot", help="write a snapshot now, and cut the log before it")
     taken.add_argument("node", metavar="NODE", nargs="?", default="", help="where (default: all)")
-    taken.set_defaults(run=lambda given: snapshot(data_dir(given), given.node))
+    taken.set_defaults(run=lambda given: snapshot(data_dir_of(given), given.node))
     rebuilt = names.add_parser(
         "rebuild",
         help="fill a coordinator whose data is damaged or gone anew; returns when it serves",
@@ -90,15 +87,13 @@ def add_parser(
         "holds everything again it does not vote, so a majority of all must be ready without it.",
     )
     rebuilt.add_argument("node", metavar="NODE")
-    rebuilt.set_defaults(run=lambda given: commands.rebuild(data_dir(given), given.node))
+    rebuilt.set_defaults(run=lambda given: commands.rebuild(data_dir_of(given), given.node))
     for parser in (shown, handed, added, removed, taken, rebuilt):
         add_data_dir(parser)
-    _add_quorum_parser(tree, add_data_dir, data_dir)
+    _add_quorum_parser(tree)
 
 
-def _add_quorum_parser(
-    tree: Any, add_data_dir: Callable[[argparse.ArgumentParser], None], data_dir: FindDataDir
-) -> None:
+def _add_quorum_parser(tree: Any) -> None:
     """Mount ``quorum``: the same under the names that Kafka's users look for."""
     quorum = tree.add_parser(
         "quorum", help="see and change who votes in the quorum", epilog=_QUORUM_EXAMPLES
@@ -106,13 +101,13 @@ def _add_quorum_parser(
     names = quorum.add_subparsers(dest="quorum_command", metavar="COMMAND", required=True)
     shown = names.add_parser("describe", help="show who leads, who votes, and how far each is")
     shown.add_argument("--json", action="store_true", help="for programs")
-    shown.set_defaults(run=lambda given: status(data_dir(given), as_json=given.json))
+    shown.set_defaults(run=lambda given: status(data_dir_of(given), as_json=given.json))
     added = names.add_parser("add", help="let an observer vote, once it has caught up")
     removed = names.add_parser("remove", help="let a member observe, and vote no more")
     for parser, votes in ((added, True), (removed, False)):
         parser.add_argument("node", metavar="NODE")
         parser.set_defaults(
-            run=lambda given, votes=votes: change(data_dir(given), given.node, votes=votes)
+            run=lambda given, votes=votes: change(data_dir_of(given), given.node, votes=votes)
         )
     for parser in (shown, added, removed):
         add_data_dir(parser)

@@ -14,14 +14,15 @@ import argparse
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from nodes.settings import ConfigError
 from odradek.commands import arguments
-from supervisor.data_dir import DataDir, write_atomically
+from supervisor.arguments import add_data_dir, data_dir_of
+from supervisor.data_dir import write_atomically
 from supervisor.settings import KEYS_DIR
 
 _EXAMPLES = """\
@@ -33,11 +34,7 @@ examples:
 _NAME_CHARACTERS_MAX = 64
 
 
-def add_parser(
-    tree: Any,
-    add_data_dir: Callable[[argparse.ArgumentParser], None],
-    data_dir: Callable[[argparse.Namespace], DataDir],
-) -> None:
+def add_parser(tree: Any) -> None:
     """Mount ``keys`` and its commands on the command line's tree."""
     keys = tree.add_parser(
         "keys",
@@ -49,10 +46,10 @@ def add_parser(
     names = keys.add_subparsers(dest="keys_command", metavar="COMMAND", required=True)
     made = names.add_parser("create", help="make the cluster's keys, or those of clients")
     made.add_argument("names", metavar="NAME", nargs="*", help="clients (default: the cluster)")
-    made.set_defaults(run=lambda given: create(folder_of(given, data_dir), given.names))
+    made.set_defaults(run=lambda given: create(folder_of(given), given.names))
     shown = names.add_parser("list", help="print who is let in")
     shown.add_argument("--json", action="store_true", help="print a JSON list")
-    shown.set_defaults(run=lambda given: show(folder_of(given, data_dir), as_json=given.json))
+    shown.set_defaults(run=lambda given: show(folder_of(given), as_json=given.json))
     for parser in (made, shown):
         add_data_dir(parser)
         parser.add_argument(
@@ -63,10 +60,10 @@ def add_parser(
         )
 
 
-def folder_of(given: argparse.Namespace, data_dir: Callable[[argparse.Namespace], DataDir]) -> Path:
+def folder_of(given: argparse.Namespace) -> Path:
     """Return the folder that a command is about."""
     folder: Path | None = given.dir
-    return folder.absolute() if folder is not None else data_dir(given).path / KEYS_DIR
+    return folder.absolute() if folder is not None else data_dir_of(given).path / KEYS_DIR
 
 
 def create(folder: Path, names: list[str]) -> int:

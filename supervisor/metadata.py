@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import msgspec
 
 from nodes.settings import ConfigError, nearest
 from odradek.commands.counting import counted
+from supervisor.arguments import add_data_dir, data_dir_of
 from supervisor.data_dir import DataDir
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, MetadataVersion
@@ -33,7 +34,6 @@ FAILED = 1
 HOLDERS = frozenset(("broker", "controller"))
 """Roles of the nodes that have the image."""
 
-FindDataDir = Callable[[argparse.Namespace], DataDir]
 Fields = dict[str, Any]
 Holding = tuple[NodeEndpoints, FetchImageResponse, list[MetadataRecord]]
 """A node, the image that it holds, and those records of it that the other one has not."""
@@ -52,9 +52,7 @@ class Unanswered(Exception):
     """The cluster, or a node of it, does not say now; for people."""
 
 
-def add_parser(
-    tree: Any, add_data_dir: Callable[[argparse.ArgumentParser], None], data_dir: FindDataDir
-) -> None:
+def add_parser(tree: Any) -> None:
     """Mount ``metadata`` and its commands on the command line's tree."""
     metadata = tree.add_parser(
         "metadata", help="see the cluster image that nodes hold", epilog=_EXAMPLES
@@ -79,12 +77,14 @@ def add_parser(
     compared.add_argument("node", metavar="NODE")
     compared.add_argument("other", metavar="OTHER")
     compared.add_argument("--json", action="store_true", help="print a JSON list of both")
-    shown.set_defaults(ask=lambda given: snapshot(data_dir(given), given.node, as_json=given.json))
+    shown.set_defaults(
+        ask=lambda given: snapshot(data_dir_of(given), given.node, as_json=given.json)
+    )
     logged.set_defaults(
-        ask=lambda given: log(data_dir(given), given.node, given.after, as_json=given.json)
+        ask=lambda given: log(data_dir_of(given), given.node, given.after, as_json=given.json)
     )
     compared.set_defaults(
-        ask=lambda given: diff(data_dir(given), given.node, given.other, as_json=given.json)
+        ask=lambda given: diff(data_dir_of(given), given.node, given.other, as_json=given.json)
     )
     for parser in (shown, logged, compared):
         add_data_dir(parser)

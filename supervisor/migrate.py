@@ -7,15 +7,14 @@ the same command goes on where an earlier one broke off.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 from nodes.settings import ConfigError
 from supervisor import commands
+from supervisor.arguments import add_data_dir, data_dir_of
 from supervisor.control import NoSupervisor, ask
 from supervisor.coordinators import LOOK_AGAIN_S, SETTLE_MAX_S, settled
 from supervisor.data_dir import DataDir
@@ -55,11 +54,7 @@ class _NotRestarted(Exception):
     """A coordinator does not come back; to ask again and again would not bring it."""
 
 
-def add_parser(
-    tree: Any,
-    add_data_dir: Callable[[argparse.ArgumentParser], None],
-    data_dir: Callable[[argparse.Namespace], DataDir],
-) -> None:
+def add_parser(tree: Any) -> None:
     """Mount ``migrate`` and its commands on the command line's tree."""
     migrate = tree.add_parser(
         "migrate", help="move a running cluster from mode zookeeper to kraft", epilog=_EXAMPLES
@@ -82,10 +77,10 @@ def add_parser(
     shown.add_argument("--json", action="store_true", help="for programs")
     finished = names.add_parser("finish", help="write to the znodes no more: no way back from here")
     returned = names.add_parser("rollback", help="let the znodes hold the image again, and brokers")
-    started.set_defaults(run=lambda given: start(data_dir(given)))
-    shown.set_defaults(run=lambda given: status(data_dir(given), as_json=given.json))
-    finished.set_defaults(run=lambda given: finish(data_dir(given)))
-    returned.set_defaults(run=lambda given: rollback(data_dir(given)))
+    started.set_defaults(run=lambda given: start(data_dir_of(given)))
+    shown.set_defaults(run=lambda given: status(data_dir_of(given), as_json=given.json))
+    finished.set_defaults(run=lambda given: finish(data_dir_of(given)))
+    returned.set_defaults(run=lambda given: rollback(data_dir_of(given)))
     for parser in (started, shown, finished, returned):
         add_data_dir(parser)
 

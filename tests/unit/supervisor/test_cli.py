@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from supervisor.cli import main
-from supervisor.command_tree import CLIENT_COMMANDS, build_parser
+from supervisor.command_tree import COMMANDS, build_parser
 from supervisor.commands import signal_number
 
+NAMES = [name for told in COMMANDS.values() for name in told]
 ROOT = Path(__file__).parents[3]
 EXAMPLE = re.compile(r"(?:^|\| )(odradek [^|<>]*)", re.MULTILINE)
 INTERRUPTED_WHILE_IMPORTING = """
@@ -142,7 +143,7 @@ def test_help_shows_every_command_and_examples(capsys: pytest.CaptureFixture[str
     status, out, _ = run(["--help"], capsys)
     assert status == 0
     assert "examples:" in out
-    for command in ("start", "status", "stop", "kill", "restart", "logs", *CLIENT_COMMANDS):
+    for command in NAMES:
         assert f"\n    {command}" in out
     assert "example" in run(["start", "--help"], capsys)[1]
     assert "--ready-fd" not in run(["start", "--help"], capsys)[1]
@@ -165,13 +166,7 @@ def examples_of(parser: argparse.ArgumentParser) -> list[str]:
     return [command.split("   ")[0].strip() for command in found]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("start", "status", "stop", "kill", "restart", "logs", "ensemble", "quorum", "broker"),
-        *("keys", "metadata", "migrate", *CLIENT_COMMANDS),
-    ],
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_command_says_what_it_does_and_has_examples_that_it_takes(name: str) -> None:
     (tree,) = build_parser([name])._subparsers._group_actions  # type: ignore[union-attr]
     for parser in commands_below(tree.choices[name]):  # type: ignore[index]
@@ -255,6 +250,14 @@ def test_help_and_start_import_no_client_and_no_zmq() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_command_says_of_itself_what_the_list_says_of_it(name: str) -> None:
+    (tree,) = build_parser([name])._subparsers._group_actions  # type: ignore[union-attr]
+    told = {item.dest: item.help for item in tree._choices_actions}  # type: ignore[union-attr]
+    assert list(told) == NAMES
+    assert told == {each: text for told in COMMANDS.values() for each, text in told.items()}
 
 
 def test_without_asserts_nothing_is_started(tmp_path: Path) -> None:
