@@ -1,14 +1,15 @@
 """From a transaction's decision to its markers: sent to every partition's leader until it has them.
 
 Owns the markers that are due.  All that are due to one leader go in one request, one at a time, so
-that many small transactions cost few requests.  What cannot be written now (a leader is being
-elected, or is away) is tried again, for as long as this broker coordinates; a later coordinator
-begins anew from its log.
+that many small transactions cost few requests.  What waits for a leader's answer is not looked at
+before that, unless the leader is lost: there may be tens of thousands, and a turn is to be short.
+What cannot be written now (a leader is being elected, or is away) is tried again, for as long as this
+broker coordinates; a later coordinator begins anew from its log.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -79,42 +80,57 @@ class MarkerSender:
         self._here = here
         self._on_written = on_written
         self._coordinates = coordinates
-        self._due: dict[_Due, None] = {}
+        self._due: list[_Due] = []
+        """It is not known yet to whom."""
+        self._queues: dict[NodeId, deque[_Due]] = {}
+        """By the leader that they are due to, as of when it was looked up."""
         self._resting: list[_Due] = []
         """They could not be written, and are tried again after a while."""
         self._asking: set[NodeId] = set()
         self.has_news = False
-        """Something has become due since the last turn."""
+        """Something has become due since the last turn, or is due to somebody who is not being asked."""
 
     def add(self, decision: Decision) -> None:
         """See to it that every partition gets its marker; they leave at the end of the turn."""
         self.has_news = True
-        for partition in decision.order.partitions:
-            self._due[_Due(decision, partition)] = None
+        self._due += [_Due(decision, partition) for partition in decision.order.partitions]
 
     def end_turn(self, now: Now) -> None:
         """Send to every leader that is not being asked."""
-        self.has_news = False
-        if not self._due:
-            return
-        by_leader: defaultdict[NodeId, list[_Due]] = defaultdict(list)
+        for leader in [one for one in self._queues if not self._context.image.is_alive(one)]:
+            self._due += self._queues.pop(leader)
+        self._queue_up(now)
+        for leader in [one for one in self._queues if one not in self._asking]:
+            dues = self._next(leader)
+            if dues:
+                self._send(leader, dues, now)
+        self.has_news = bool(self._due) or not self._queues.keys() <= self._asking
+
+    def _queue_up(self, now: Now) -> None:
+        due, self._due = self._due, []
         homeless: list[_Due] = []
-        for due in self._due:
-            leader = self._leader(due)
-            if not self._coordinates(due.decision):
+        for one in due:
+            if not self._coordinates(one.decision):
                 continue
+            leader = self._leader(one)
             if leader is None:
-                homeless.append(due)
+                homeless.append(one)
             else:
-                by_leader[leader].append(due)
-        self._due.clear()
-        for leader, dues in by_leader.items():
-            if leader in self._asking:
-                self._due.update(dict.fromkeys(dues))
-            else:
-                self._due.update(dict.fromkeys(dues[MARKERS_MAX:]))
-                self._send(leader, dues[:MARKERS_MAX], now)
+                self._queues.setdefault(leader, deque()).append(one)
         self._rest(homeless, now)
+
+    def _next(self, leader: NodeId) -> list[_Due]:
+        """Take what a leader is to be sent next; what is due to another one by now is looked up again."""
+        queue, dues = self._queues[leader], []
+        for _ in range(min(len(queue), MARKERS_MAX)):
+            due = queue.popleft()
+            if self._leader(due) == leader and self._coordinates(due.decision):
+                dues.append(due)
+            else:
+                self._due.append(due)
+        if not queue:
+            del self._queues[leader]
+        return dues
 
     def _leader(self, due: _Due) -> NodeId | None:
         """Return the leader; nobody while one is elected. A topic that is gone needs no marker."""
@@ -130,6 +146,7 @@ class MarkerSender:
 
         def on_outcomes(outcomes: Outcomes, now: Now) -> None:
             self._asking.discard(leader)
+            self.has_news |= leader in self._queues
             self._take(dues, outcomes, now)
 
         if leader == self._context.id:
@@ -174,7 +191,7 @@ class MarkerSender:
         self._resting.extend(dues)
 
     def _wake(self, now: Now) -> None:
-        self._due.update(dict.fromkeys(self._resting))
+        self._due += self._resting
         self._resting.clear()
 
 
