@@ -76,7 +76,9 @@ def encode_epochs(entries: list[EpochEntry]) -> bytes:
 
 def decode_epochs(data: bytes | None) -> list[EpochEntry] | None:
     """Read a leader epoch checkpoint; None when it is missing, torn or contradicts itself."""
-    lines = (data or b"").decode("ascii", "replace").splitlines()
+    if data is None or not data.endswith(b"\n"):
+        return None  # Of what is cut short the last number may look whole.
+    lines = data.decode("ascii", "replace").splitlines()
     try:
         if lines[0] != "0" or int(lines[1]) != len(lines) - 2:
             return None

@@ -27,8 +27,8 @@ VERSION = "0"
 def read_checkpoint(disk: Disk, name: str) -> dict[TopicPartition, Offset]:
     """Return the offsets of a checkpoint file; empty when it is missing or damaged."""
     data = disk.read_file(name)
-    if data is None:
-        return {}
+    if data is None or not data.endswith(b"\n"):
+        return {}  # Of what is cut short the last number may look whole.
     try:
         version, count, *lines = data.decode("ascii").splitlines()
         offsets = dict(_read_line(line) for line in lines)

@@ -11,11 +11,13 @@ from nodes.broker.logs.checkpoints import (
     HIGH_WATERMARKS,
     RECOVERY_POINTS,
     read_checkpoint,
+    write_checkpoint,
 )
 from nodes.broker.partitions import upkeep
 from nodes.broker.partitions.upkeep import HIGH_WATERMARK_INTERVAL_MS, Upkeep
 from nodes.config import LogConfig
 from nodes.storage.disk import StorageError
+from tests.simulation.disk import SimulatedDisk
 from tests.unit.broker.partition_fleet import PartitionFleet
 from tests.unit.broker.test_replicas_cleaning import COMPACT, write
 from transport.wire.ids import Offset, TopicPartition
@@ -116,3 +118,17 @@ def test_that_less_of_a_log_is_compacted_is_noted_before_it_is_written_to() -> N
     assert read_checkpoint(fleet.disks[1], RECOVERY_POINTS) == {}, "that is cause enough"
     replica._host.on_cut(replica)
     assert read_checkpoint(fleet.disks[1], CLEANED) == {TopicPartition("t", 0): 10}
+
+
+def test_a_checkpoint_that_was_cut_short_counts_as_missing() -> None:
+    disk, noted = (
+        SimulatedDisk(),
+        {TopicPartition("t", 0): Offset(7), TopicPartition("u", 1): 1_234},
+    )
+    write_checkpoint(disk, CLEANED, noted, durable=True)
+    data = disk.read_file(CLEANED)
+    assert data is not None
+    assert read_checkpoint(disk, CLEANED) == noted
+    for kept_bytes in range(len(data)):
+        disk.write_file(CLEANED, data[:kept_bytes], durable=True)
+        assert read_checkpoint(disk, CLEANED) == {}

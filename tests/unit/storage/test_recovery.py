@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from nodes.storage.disk import Damaged, RealDisk
+from nodes.storage.log_files import decode_epochs, encode_epochs
 from nodes.storage.log_settings import LogSettings
 from nodes.storage.partition_log import PartitionLog
 from transport.wire.batch import CRC_FROM
@@ -326,6 +327,14 @@ def test_epochs_of_a_clean_log_come_from_the_checkpoint_only_if_it_fits(tmp_path
     for text in ("", "0\n1\n0 0\n", "0\n2\n0 0\n1", "0\n2\n3 0\n1 5\n", "1\n0\n", "0\n0\n", "\xff"):
         checkpoint.write_text(text)
         check_same(open_log(tmp_path, clean=True), headers)
+
+
+def test_a_checkpoint_of_epochs_that_was_cut_short_is_none() -> None:
+    """Its last offset would be another one, and smaller: below it a leader ends its epochs for others."""
+    entries = [(LeaderEpoch(1), Offset(0)), (LeaderEpoch(7), Offset(1_234))]
+    data = encode_epochs(entries)
+    assert decode_epochs(data) == entries
+    assert not any(decode_epochs(data[:kept_bytes]) for kept_bytes in range(len(data)))
 
 
 def test_a_crc_is_that_of_the_library(tmp_path: Path) -> None:
