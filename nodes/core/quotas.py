@@ -24,6 +24,8 @@ QUOTAS = frozenset({PRODUCER_BYTE_RATE, CONSUMER_BYTE_RATE})
 NAME_CHARACTERS_MAX = 255
 RATE_MAX = 2**63 - 1
 BURST_MS = 10_000
+WAIT_MAX_MS = 2**31 - 1
+"""What an answer to Kafka's clients can say: nearly 25 days."""
 METERS_MAX = 10_000
 """Clients whose bytes are counted; beyond it those are forgotten that moved none for the longest."""
 
@@ -140,7 +142,7 @@ class QuotaMeter:
         self._throttles[limit.key] = throttle
         if len(self._throttles) > METERS_MAX:
             del self._throttles[next(iter(self._throttles))]
-        return throttle.take(size_bytes, limit.bytes_per_second, now_ms)
+        return min(WAIT_MAX_MS, throttle.take(size_bytes, limit.bytes_per_second, now_ms))
 
     def wait_ms(self, user: str, client_id: str, now_ms: int) -> int:
         """Return the milliseconds that a client should wait."""
@@ -148,7 +150,7 @@ class QuotaMeter:
         throttle = None if limit is None else self._throttles.get(limit.key)
         if limit is None or throttle is None:
             return 0
-        return throttle.take(0, limit.bytes_per_second, now_ms)
+        return min(WAIT_MAX_MS, throttle.take(0, limit.bytes_per_second, now_ms))
 
     def _limit(self, user: str, client_id: str) -> Limit | None:
         if not self._entities:

@@ -104,6 +104,13 @@ def test_ten_seconds_worth_may_come_at_once_and_more_is_waited_for() -> None:
     assert meter.take("alice", "", 10_000, 60_000) == 0, "idle time gives no more than a burst"
 
 
+def test_nobody_is_told_to_wait_for_longer_than_an_answer_can_say() -> None:
+    meter = QuotaMeter(PRODUCER_BYTE_RATE)
+    meter.use({("alice", None): {PRODUCER_BYTE_RATE: 1}})
+    assert meter.take("alice", "", 3_000_000, 0) == 2**31 - 1
+    assert meter.wait_ms("alice", "", 1_000) == 2**31 - 1
+
+
 def test_whoever_waits_as_told_gets_the_rate_and_no_more() -> None:
     random, meter = Random(4), QuotaMeter(PRODUCER_BYTE_RATE)
     meter.use({("alice", None): {PRODUCER_BYTE_RATE: 1_000}})
