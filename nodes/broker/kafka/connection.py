@@ -108,17 +108,27 @@ class Connection:
         """Cut what has come into requests, and begin those that may."""
         try:
             since_ns = self.listener.times.now_ns()
+            came = 0
             for frame in self._frames.feed(data):
                 self._waiting.append((frame, since_ns))
                 self._waiting_bytes += len(frame)
+                came += 1
         except MalformedFrame as fault:
             self.end("kafka_frames_malformed", str(fault))
             return
         self.go_on(now)
+        self._let_go(came)
         if self._open and self.held_bytes > self._bytes_max + SIZE_BYTES and self._is_stranger:
             self.end("kafka_strangers_over_budget", "it holds too much for one that proved nothing")
         if self._open and self.listener.is_over_budget:
             self.end("kafka_connections_over_budget", "too much is held for all clients together")
+
+    def _let_go(self, came: int) -> None:
+        """Copy what has to wait of the frames that came last: a view keeps all that came with it."""
+        for place in range(-min(came, len(self._waiting)), 0):
+            frame, since_ns = self._waiting[place]
+            if 2 * len(frame) < len(memoryview(frame.obj)):
+                self._waiting[place] = memoryview(bytes(frame)), since_ns
 
     def go_on(self, now: Now) -> None:
         """Begin the requests whose turn it is, so many that others have theirs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from transport.gateway.kafka.messages.produce import (
     ProduceRequest,
     ProduceTopic,
 )
+from transport.wire.codec import Envelope, Kind
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Refusal
 from transport.wire.messages.coordinators import FindCoordinatorResponse
@@ -128,6 +130,35 @@ def test_a_write_is_not_kept_in_memory_while_its_answer_waits() -> None:
     (connected,) = bench.listener._connections.values()
     (exchange,) = connected._begun
     assert exchange.body.topic_data[0].partition_data[0].records is None
+
+
+class Chunk(bytearray):
+    """What has come at a time; tells when nobody has it any more."""
+
+
+@pytest.mark.parametrize("is_held_up", [False, True])
+def test_what_waits_keeps_nothing_in_memory_that_came_with_it(is_held_up: bool) -> None:
+    """A write of a hundred megabytes, for one, while its answer waits."""
+    bench = Bench()
+    if is_held_up:
+        bench.send(ApiKey.FIND_COORDINATOR, 0, FIND)
+    behind = bench.encode(ApiKey.FIND_COORDINATOR, 0, FIND)
+    large = bench.encode(ApiKey.PRODUCE, 9, write(records=bytes(100_000)))
+    chunk = Chunk(large + behind)
+    kept = weakref.ref(chunk)
+    bench.listener.on_bytes(LAST, chunk, NOW)  # type: ignore[arg-type]
+    del chunk
+    if is_held_up:
+        bench.reply(FindCoordinatorResponse(ErrorCode.NONE))
+        bench.end_turn()
+    origin, question = bench.asked.pop()
+    number = question.correlation_id
+    del question  # the write is in the log
+    assert kept() is None
+    answer = Envelope(Kind.RESPONSE, ProduceResponse(ErrorCode.NONE), correlation_id=number)
+    bench.strangers.reply(origin, answer)
+    bench.end_turn()
+    assert len(bench.asked) == 1, "what was behind it"
 
 
 def test_only_so_many_bytes_of_writes_go_on_beside_each_other(

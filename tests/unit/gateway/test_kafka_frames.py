@@ -57,6 +57,21 @@ def test_a_large_frame_is_judged_by_its_first_four_bytes() -> None:
             list(FrameReader(BYTES_MAX).feed(size.to_bytes(4, "big", signed=True)))
 
 
+def test_what_comes_in_the_smallest_pieces_takes_no_more_memory_than_its_bytes() -> None:
+    body = Random(1).randbytes(30_000)
+    stream = len(body).to_bytes(4, "big") + body
+    reader = FrameReader(100_000)
+    random, position = Random(2), 0
+    while position < len(stream) - 1:
+        size = random.choice((1, 1, 1, 1, 3, 5_000))
+        piece = stream[position : min(position + size, len(stream) - 1)]
+        assert list(reader.feed(piece)) == []
+        position += len(piece)
+        assert reader.gathered_bytes == position
+        assert len(reader._chunks) <= 1 + 2 * (position // 5_000 + 1)
+    assert [bytes(frame) for frame in reader.feed(stream[position:])] == [body]
+
+
 def test_a_frame_of_one_chunk_is_a_view_of_it() -> None:
     chunk = bytearray(b"\0\0\0\x08DDDDEEEE")
     [frame] = FrameReader(BYTES_MAX).feed(chunk)

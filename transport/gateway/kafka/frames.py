@@ -13,6 +13,8 @@ from transport.gateway.kafka.reader import TAGGED_BYTES_MIN, MalformedFrame, Rea
 from transport.gateway.kafka.writer import Buffer, Writer
 
 SIZE_BYTES = 4
+PIECE_BYTES_MIN = 4 * 1024
+"""Of a piece of a frame that is kept as it came."""
 _HEADER = Layout(">hhi")
 _CORRELATION = Layout(">i")
 _TEXT_LENGTH = Layout(">h")
@@ -42,7 +44,7 @@ class FrameReader:
 
         A frame is a view of the chunk it came in, or of one copy of the chunks it came in.
         """
-        self._chunks.append(chunk)
+        self._keep(chunk)
         self._gathered += len(chunk)
         if self._gathered < max(self._size, 0) + SIZE_BYTES:
             return
@@ -59,6 +61,17 @@ class FrameReader:
         rest = bytes(data[position:])  # a view would keep the whole chunk
         self._chunks = [rest] if rest else []
         self._gathered = len(rest)
+
+    def _keep(self, chunk: Buffer) -> None:
+        """Keep what came until the frame is whole: small pieces in one, as each of its own takes more
+        memory than it has bytes."""
+        last = self._chunks[-1] if self._chunks else None
+        if len(chunk) >= PIECE_BYTES_MIN or last is None:
+            self._chunks.append(chunk)
+        elif isinstance(last, bytearray):
+            last += chunk
+        else:
+            self._chunks.append(bytearray(chunk))
 
     def _judge(self, announced: memoryview) -> int:
         size = int.from_bytes(announced, "big", signed=True)
