@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodes.broker.kafka.coordination import TWICE
 from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.parts import TIMEOUT_MS, ask_parts, verdict
 from transport.gateway.kafka.messages import configs as foreign
@@ -40,14 +41,14 @@ reassignment tool does so each time that it looks how far it is."""
 def describe_configs(exchange: Exchange) -> None:
     """Tell configs, where their values come from, and if asked what they may be."""
     asked = exchange.body
-    resources = [
-        ConfigResource(
-            one.resource_type,
-            one.resource_name,
-            one.configuration_keys or None,  # none at all stands for all, as null does
-        )
-        for one in asked.resources
-    ]
+    named: set[tuple[int, str]] = set()
+    resources: list[Any] = []
+    for one in asked.resources:
+        what = one.resource_type, one.resource_name
+        # None at all stands for all, as null does.
+        resource = ConfigResource(*what, one.configuration_keys or None)
+        resources.append(TWICE if what in named else resource)
+        named.add(what)
 
     def described(told: list[Any]) -> None:
         results = []

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NamedT = TypeVar("NamedT")
 ASKED_MAX = 1_000
 """Groups, members or transactional ids in one request."""
+TWICE = Refusal(ErrorCode.INVALID_REQUEST, "it is named twice in one request")
 
 _NEAREST: dict[int, int] = {
     ErrorCode.OVERLOADED: ErrorCode.COORDINATOR_NOT_AVAILABLE,
@@ -38,14 +39,26 @@ def ask_each(
 ) -> None:
     """Ask about each thing that the request names; ``then`` gets them with their answers, in order.
 
-    Too many are refused together.
+    Too many are refused together; a name that came before is refused, as what is told of one may
+    be a thousand times longer.
     """
-
-    def answered(answers: list[Any]) -> None:
-        then(list(zip(named, answers, strict=True)))
-
     if len(named) > ASKED_MAX:
         refusal = Refusal(ErrorCode.INVALID_REQUEST, f"name at most {ASKED_MAX} at once")
-        answered([refusal] * len(named))
-    else:
-        exchange.ask_all([question(one) for one in named], answered)
+        then([(one, refusal) for one in named])
+        return
+    asked: list[NamedT] = []
+    repeated: set[int] = set()
+    names: set[str] = set()
+    for place, one in enumerate(named):
+        if isinstance(one, str) and one in names:
+            repeated.add(place)
+            continue
+        asked.append(one)
+        if isinstance(one, str):
+            names.add(one)
+
+    def answered(answers: list[Any]) -> None:
+        left = iter(answers)
+        then([(one, TWICE if place in repeated else next(left)) for place, one in enumerate(named)])
+
+    exchange.ask_all([question(one) for one in asked], answered)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from nodes.broker.kafka import fetch_session
 from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.fetch_session import Session
@@ -24,7 +22,6 @@ from transport.wire.messages import Refusal
 from transport.wire.messages import fetch as native
 
 Answer = native.FetchResponse | Refusal
-Told = Mapping[tuple[TopicId, int], native.FetchedPartition]
 
 
 def fetch(exchange: Exchange) -> None:
@@ -102,16 +99,16 @@ def _everything(
     payload: tuple[Buffer, ...],
     leaders: Leaders,
 ) -> tuple[FetchedTopic, ...]:
-    """In the order of the request."""
+    """In the order of the request; what is named again is told of once, and has nothing more to tell."""
     asked: FetchRequest = exchange.body
     parts = answer.partitions if isinstance(answer, native.FetchResponse) else ()
-    told: Told = {(part.topic_id, part.partition): part for part in parts}
+    told = {(part.topic_id, part.partition): part for part in parts}
     responses = []
     for topic, topic_id in zip(asked.topics, ids, strict=True):
         error = answer.error if topic_id else exchange.unknown(topic.topic)
         found = tuple(
             _nothing(one, error, exchange)
-            if (part := told.get((topic_id, one.partition))) is None
+            if (part := told.pop((topic_id, one.partition), None)) is None
             else _partition(part, exchange, payload, leaders)
             for one in topic.partitions
         )

@@ -29,6 +29,8 @@ def describe_client_quotas(exchange: Exchange) -> None:
     """Tell the quotas of the entities that fit."""
     asked = exchange.body
     wrong = next(filter(None, map(_complaint, asked.components)), None)
+    if len({one.entity_type for one in asked.components}) < len(asked.components):
+        wrong = wrong or "a type of entities is named twice"
 
     def told(answer: Any, _payload: object) -> None:
         code, text = verdict(answer)
