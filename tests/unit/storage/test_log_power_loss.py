@@ -41,7 +41,7 @@ class Trial:
         """The recovery point as the broker's checkpoint has it."""
         self.log = self.open(clean=False)
 
-    def open(self, *, clean: bool) -> PartitionLog:
+    def open(self, *, clean: bool, indexes_sum: int | None = None) -> PartitionLog:
         return PartitionLog.open(
             self.disk,
             FOLDER,
@@ -49,6 +49,7 @@ class Trial:
             recovery_point=self.written_down,
             clean=clean,
             topic_id=TOPIC,
+            indexes_sum=indexes_sum,
         )
 
     def append(self) -> None:
@@ -122,10 +123,18 @@ class Trial:
         self.log = self.open(clean=self.random.random() < 0.3)
         self.notice_lost_reset()
 
-    def lose_power(self) -> None:
+    def stop_and_lose_power(self) -> None:
+        """Stop as a broker does, synced; what was only written then may be lost."""
+        self.sync()
+        self.written_down = self.durable
+        indexes_sum = self.log.close()
+        self.lose_power(indexes_sum=-1 if indexes_sum is None else indexes_sum)
+
+    def lose_power(self, indexes_sum: int | None = None) -> None:
         self.disk.lose_power(self.random)
+        clean = indexes_sum is not None
         try:
-            self.log = self.open(clean=False)
+            self.log = self.open(clean=clean, indexes_sum=indexes_sum)
         except InconsistentTopicId:
             assert self.durable == self.start, "what was synced knows its topic"
             self.disk.remove(FOLDER)
@@ -170,3 +179,18 @@ def test_what_was_synced_survives_and_the_rest_is_whole(seed: int) -> None:
         trial.random.choices([*does, trial.lose_power], [52, 13, 10, 5, 2, 5, 5, 8])[0]()
         trial.check()
     assert trial.notes_found > STEPS // 10
+
+
+@pytest.mark.parametrize("seed", [*range(6), 11, 66])
+def test_what_an_orderly_stop_has_not_synced_is_not_believed_after_a_loss_of_power(
+    seed: int,
+) -> None:
+    trial = Trial(seed)
+    does = [trial.append, trial.sync, trial.note, trial.cut, trial.reset, trial.stop, trial.kill]
+    for _ in range(STEPS):
+        losses = [trial.stop_and_lose_power, trial.lose_power]
+        trial.random.choices([*does, *losses], [52, 13, 10, 5, 2, 3, 5, 8, 4])[0]()
+        trial.check()
+        for segment in trial.log.segments:
+            for position, header in segment.headers(0):
+                assert segment.locate(header.last_offset) == (position, header)
