@@ -29,6 +29,7 @@ from transport.wire.records import read_header
 
 PARTITIONS_MAX = 20_000
 """In one request."""
+_INT16_MAX, _INT32_MAX, _INT64_MAX = 2**15 - 1, 2**31 - 1, 2**63 - 1
 
 Outcomes = tuple[tuple[int, ...], ...]
 OnWritten = Callable[[Outcomes, Now], None]
@@ -90,7 +91,8 @@ class Markers:
     def _on_request(self, request: Request, now: Now) -> None:
         body = request.envelope.body
         assert isinstance(body, WriteTxnMarkersRequest), "by the dispatch table"
-        if sum(len(marker.partitions) for marker in body.markers) > PARTITIONS_MAX:
+        too_many = sum(len(marker.partitions) for marker in body.markers) > PARTITIONS_MAX
+        if too_many or not all(map(_can_be_written, body.markers)):
             self._context.reply(request, WriteTxnMarkersResponse(ErrorCode.INVALID_REQUEST))
             return
 
@@ -132,3 +134,12 @@ class Markers:
                     keeps_epoch=marker.keeps_epoch,
                 )
                 replica.produce(event, header, batch, now)
+
+
+def _can_be_written(marker: TransactionMarker) -> bool:
+    """Tell whether its numbers have a place in a batch; a client may have made them up."""
+    return (
+        0 <= marker.producer_id <= _INT64_MAX
+        and 0 <= marker.producer_epoch <= _INT16_MAX
+        and -1 <= marker.coordinator_epoch <= _INT32_MAX
+    )

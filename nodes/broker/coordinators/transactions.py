@@ -126,16 +126,9 @@ class Transactions:
         self._producer_ids.take(on_id, request.due_ms(now, timeout_ms), now)
 
     def _on_add(self, request: Request, now: Now) -> None:
-        """Refuse topics that this broker has not heard of: their end could not be told from that
-        of a topic that is gone."""
         body = request.envelope.body
         assert isinstance(body, AddPartitionsToTxnRequest), "by the dispatch table"
-        known = self._context.image.topics
-        error = ErrorCode.NONE
-        if not all(part.topic_id in known for part in body.partitions):
-            error = ErrorCode.UNKNOWN_TOPIC_ID
-        elif body.declared:
-            error = self._judge_declared(body)
+        error = self._judge_partitions(body)
         if error is not ErrorCode.NONE:
             self._context.reply(request, Refusal(error, meaning(error).text))
             return
@@ -149,11 +142,16 @@ class Transactions:
             body = replace(body, partitions=(*body.partitions, TransactionPartition(*place)))
         self._ask(request, body.transactional_id, body, now)
 
-    def _judge_declared(self, body: AddPartitionsToTxnRequest) -> ErrorCode:
-        """A partition that is not there would never have its marker; coordinators write their own."""
+    def _judge_partitions(self, body: AddPartitionsToTxnRequest) -> ErrorCode:
+        """Refuse topics that this broker has not heard of: their end could not be told from that
+        of a topic that is gone.  A partition that is not there would never have its marker;
+        coordinators write their own."""
         image = self._context.image
         for part in body.partitions:
-            if is_internal(image.topics[part.topic_id].name):
+            topic = image.topics.get(part.topic_id)
+            if topic is None:
+                return ErrorCode.UNKNOWN_TOPIC_ID
+            if body.declared and is_internal(topic.name):
                 return ErrorCode.INVALID_TOPIC
             if image.partition(PartitionKey(part.topic_id, part.partition)) is None:
                 return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION

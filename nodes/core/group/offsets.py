@@ -33,6 +33,8 @@ PARTITIONS_MAX = 10_000
 """In one request; and told of on one page of all commits."""
 PAGE_BYTES_MAX = 4 * 1024 * 1024
 """Of the metadata on a page."""
+OFFSET_MAX, LEADER_EPOCH_MAX = 2**63 - 1, 2**31 - 1
+"""What every reader of a group can be told, Kafka's clients too."""
 
 Commit = OffsetCommitRequest | TxnOffsetCommitRequest
 
@@ -105,8 +107,10 @@ def judge_offset(
         return ErrorCode.UNKNOWN_TOPIC_ID
     if not 0 <= key.partition < topic.partitions:
         return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    if part.offset < 0:
+    if not 0 <= part.offset <= OFFSET_MAX:
         return ErrorCode.OFFSET_OUT_OF_RANGE
+    if not -1 <= part.leader_epoch <= LEADER_EPOCH_MAX:
+        return ErrorCode.INVALID_REQUEST
     if len(part.metadata.encode()) > step.facts.settings.metadata_bytes_max:
         return ErrorCode.OFFSET_METADATA_TOO_LARGE
     if group.protocol != CONSUMER:

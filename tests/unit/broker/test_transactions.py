@@ -9,7 +9,7 @@ import pytest
 from odradek.consumer.isolation import aborted_batches
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import LeaderEpoch, PartitionKey, ProducerEpoch
+from transport.wire.ids import LeaderEpoch, PartitionKey, ProducerEpoch, ProducerId
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.coordinators import (
     KEY_TRANSACTION,
@@ -364,6 +364,35 @@ def test_an_administrator_ends_what_no_coordinator_remembers(fleet: PartitionFle
     (ended,) = described.partitions[0].producers
     assert ended.transaction_start_offset == -1
     assert producer.send(key, b"b") is ErrorCode.INVALID_PRODUCER_EPOCH
+
+
+@pytest.mark.parametrize(
+    ("producer_id", "epoch", "coordinator_epoch"),
+    [(2**63, 1, 0), (-1, 1, 0), (7, 2**15, 0), (7, -1, 0), (7, 1, 2**31), (7, 1, -2)],
+)
+def test_a_marker_that_no_log_could_hold_is_refused(
+    fleet: PartitionFleet, producer_id: int, epoch: int, coordinator_epoch: int
+) -> None:
+    key = fleet.create()
+    where = (TransactionPartition(*key),)
+    marker = TransactionMarker(
+        ProducerId(producer_id), ProducerEpoch(epoch), coordinator_epoch, False, where
+    )
+    answer = fleet.ask(fleet.leader(key), WriteTxnMarkersRequest((marker,)))
+    assert answer.error == ErrorCode.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_partition_that_is_not_there_is_no_part_of_a_transaction(
+    fleet: PartitionFleet, declared: bool
+) -> None:
+    """It would never have its marker, and the transaction never end."""
+    key = fleet.create()
+    producer = Transactional(fleet)
+    producer.init()
+    parts = (TransactionPartition(*key), TransactionPartition(key.topic_id, 1))
+    request = AddPartitionsToTxnRequest("txn", *producer.who, parts, declared=declared)
+    assert producer.ask(request).error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
 def test_a_transaction_ends_though_an_administrator_has_ended_a_part_of_it(

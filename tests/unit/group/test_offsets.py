@@ -7,7 +7,7 @@ import pytest
 from nodes.core.group import offsets
 from tests.unit.group.bench import Bench, Reader, settle, topic, topic_id
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import MemberEpoch, MemberId, Offset
+from transport.wire.ids import LeaderEpoch, MemberEpoch, MemberId, Offset
 from transport.wire.messages.group_offsets import (
     GroupPartition,
     OffsetCommitRequest,
@@ -77,6 +77,24 @@ def test_what_makes_no_sense_is_refused_by_partition(bench: Bench) -> None:
         ErrorCode.OFFSET_OUT_OF_RANGE,
     ]
     assert bench.committed(("t", 0)) == [5]
+
+
+@pytest.mark.parametrize(
+    ("offset", "leader_epoch", "expected"),
+    [
+        (2**63 - 1, 2**31 - 1, ErrorCode.NONE),
+        (2**63, 0, ErrorCode.OFFSET_OUT_OF_RANGE),
+        (0, -1, ErrorCode.NONE),
+        (0, -2, ErrorCode.INVALID_REQUEST),
+        (0, 2**31, ErrorCode.INVALID_REQUEST),
+    ],
+)
+def test_what_not_every_client_could_be_told_is_not_committed(
+    bench: Bench, offset: int, leader_epoch: int, expected: ErrorCode
+) -> None:
+    part = OffsetToCommit(topic_id("t"), 0, Offset(offset), LeaderEpoch(leader_epoch))
+    answer = bench.ask(OffsetCommitRequest("g", (part,)))
+    assert answer.outcomes[0].error == expected
 
 
 def test_a_member_commits_what_it_owns_and_nobody_else_does(bench: Bench) -> None:
