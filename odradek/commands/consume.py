@@ -212,15 +212,23 @@ def _begin(given: argparse.Namespace, consumer: Consumer) -> None:
             raise UnknownTopicOrPartitionError(f"there is no {missing[0]}: {given.topic!r} {has}")
         consumer.assign(keys)
         if given.offset is not None:
-            ends = consumer.end_offsets(keys) if given.offset < 0 else dict.fromkeys(keys, 0)
-            for key in keys:
-                consumer.seek(key, max(0, ends[key] + given.offset))
+            _seek(consumer, keys, given.offset)
         return
     if known is None and given.to_end:
         raise UnknownTopicOrPartitionError(f"there is no topic {given.topic!r}")
     if known is None:
         sys.stderr.write(f"odradek consume: no topic {given.topic!r} yet; waiting for it\n")
     consumer.subscribe([given.topic])
+
+
+def _seek(consumer: Consumer, keys: Sequence[TopicPartition], offset: int) -> None:
+    """Begin at an offset, −N: so many before the end; at the beginning where that comes later."""
+    begins = consumer.beginning_offsets(keys)
+    ends = consumer.end_offsets(keys) if offset < 0 else {}
+    for key in keys:
+        if 0 <= offset < begins[key]:
+            sys.stderr.write(f"odradek consume: {key} begins at offset {begins[key]}\n")
+        consumer.seek(key, max(begins[key], ends.get(key, 0) + offset))
 
 
 def _ends(given: argparse.Namespace, consumer: Consumer) -> dict[TopicPartition, int]:

@@ -28,6 +28,8 @@ from odradek.producer.client import Producer
 from odradek.producer.futures import WatchedFuture
 
 READ_BYTES = 256 * 1024
+LINE_BYTES_MAX = 32 * 1024 * 1024
+"""As much as a producer holds at all; a topic takes far less of one record."""
 CHUNKS_MAX = 256
 """Of acks not looked at yet: about as many bytes as the producer holds anyway."""
 
@@ -100,6 +102,10 @@ def add_parser(subparsers: Any) -> None:
 def run(given: argparse.Namespace) -> int:
     """Read lines until the end of input; returns the exit status."""
     return guarded("produce", lambda: _produce(given))
+
+
+class _EndlessLine(Exception):
+    """What is read has no end of a line for longer than anything could be written."""
 
 
 class _Marks(NamedTuple):
@@ -198,14 +204,8 @@ def _produce(given: argparse.Namespace) -> int:
         delivery_timeout_ms=timeout_ms,
     )
     writing, progress = _Writing(given, producer), Progress("wrote", wanted=given.progress)
-    wrong: str | None = None
     try:
-        for lines in _lines(sys.stdin.fileno()):
-            before = writing.count
-            wrong = writing.hand_over(lines)
-            progress.note(writing.count - before, sum(map(len, lines)))
-            if wrong is not None:
-                break
+        wrong = _write_all(writing, progress)
         writing.end()
     except BaseException:
         producer.close(0)
@@ -216,6 +216,21 @@ def _produce(given: argparse.Namespace) -> int:
         sys.stderr.write(f"odradek produce: {wrong}\n")
         return EXIT_WRONG if writing.count == 0 else EXIT_FAILED
     return 0
+
+
+def _write_all(writing: _Writing, progress: Progress) -> str | None:
+    """Hand over what comes; returns what is wrong with the line that it ended at."""
+    try:
+        for lines in _lines(sys.stdin.fileno()):
+            before = writing.count
+            wrong = writing.hand_over(lines)
+            progress.note(writing.count - before, sum(map(len, lines)))
+            if wrong is not None:
+                return wrong
+    except _EndlessLine:
+        number, most = writing.count + 1, LINE_BYTES_MAX // 1024**2
+        return f"line {number} is longer than {most} MiB; the lines before it were written"
+    return None
 
 
 def _marks(given: argparse.Namespace) -> _Marks:
@@ -254,11 +269,16 @@ def _pairs(
 
 
 def _lines(descriptor: int) -> Iterator[list[bytes]]:
-    """Give the lines that have come, as soon as any has; the last one may lack its end."""
+    """Give the lines that have come, as soon as any has; the last one may lack its end.
+
+    Raises _EndlessLine behind the last line of a sound length.
+    """
     rest = b""
     while data := os.read(descriptor, READ_BYTES):
         *lines, rest = (rest + data).split(b"\n")
         if lines:
             yield lines
+        if len(rest) > LINE_BYTES_MAX:
+            raise _EndlessLine
     if rest:
         yield [rest]

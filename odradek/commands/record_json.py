@@ -38,7 +38,7 @@ def record_from(line: bytes) -> JsonRecord:
     """Read one line; ValueError says what is wrong with it."""
     try:
         said = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter of what is nested without end
         raise ValueError(f"it is not JSON: {error}") from None
     if not isinstance(said, dict):
         text = 'it is not an object; write {"key": "k", "value": "v"}'

@@ -55,6 +55,7 @@ def test_what_people_write() -> None:
     ("line", "wrong"),
     [
         (b"", "not JSON"),
+        (b"[" * 200_000, "not JSON"),
         (b"[1]", "not an object"),
         (b'{"vaule": "v"}', "no field 'vaule'; there are .*value"),
         (b'{"value_base64": "!"}', "value_base64 is not base64"),

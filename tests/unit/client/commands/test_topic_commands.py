@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -22,6 +23,10 @@ from odradek.commands.arguments import guarded
 from odradek.consumer.offset_reset import duration_ms
 from odradek.errors import NoClusterError, TopicAlreadyExistsError
 from odradek.records import ConsumerRecord
+from transport.wire.ids import TopicPartition
+
+if TYPE_CHECKING:
+    from odradek.consumer.client import Consumer
 
 RECORD = ConsumerRecord("t", 3, 42, 1_234, b"k", b"v", (), 0, 1)
 
@@ -95,6 +100,49 @@ def test_lines_come_as_they_are_written_and_the_last_may_lack_its_end() -> None:
     os.close(writer)
     assert list(lines) == [[b"end"]]
     os.close(reader)
+
+
+def test_a_line_without_an_end_is_refused_behind_those_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(produce, "LINE_BYTES_MAX", 8)
+    reader, writer = os.pipe()
+    os.write(writer, b"sound\n123456789")
+    lines = produce._lines(reader)
+    assert next(lines) == [b"sound"]
+    with pytest.raises(produce._EndlessLine):
+        next(lines)
+    os.close(reader)
+    os.close(writer)
+
+
+class Seeker:
+    """Stands in for a consumer of partitions that begin at 50 and end at 100."""
+
+    def __init__(self) -> None:
+        self.sought: list[int] = []
+
+    def beginning_offsets(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(keys, 50)
+
+    def end_offsets(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(keys, 100)
+
+    def seek(self, _key: TopicPartition, offset: int) -> None:
+        self.sought.append(offset)
+
+
+@pytest.mark.parametrize(
+    ("offset", "sought", "told"),
+    [(60, 60, ""), (10, 50, "words-0 begins at offset 50"), (-10, 90, ""), (-80, 50, "")],
+)
+def test_an_offset_before_the_beginning_is_the_beginning(
+    offset: int, sought: int, told: str, capsys: Any
+) -> None:
+    seeker = Seeker()
+    consume._seek(cast("Consumer", seeker), [TopicPartition("words", 0)], offset)
+    assert seeker.sought == [sought]
+    assert capsys.readouterr().err.strip() == (f"odradek consume: {told}" if told else "")
 
 
 def test_keys_are_split_at_the_first_separator() -> None:
