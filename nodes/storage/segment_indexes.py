@@ -32,6 +32,7 @@ class SegmentIndexes:
         "_offsets",
         "_times",
         "is_dirty",
+        "is_durable",
         "is_sealed",
         "stem",
     )
@@ -50,6 +51,8 @@ class SegmentIndexes:
         self.stem = stem
         self.is_dirty = False
         """The files are not those of this segment."""
+        self.is_durable = False
+        """The files are known to be on the disk, as they were written last."""
         self.is_sealed = False
         """Nothing is added to them in memory: another thread may write them."""
 
@@ -117,10 +120,12 @@ class SegmentIndexes:
     def seal(self) -> None:
         """Complete the time index: the segment is full, or being closed."""
         assert self._times is not None
+        before = len(self._times)
         if self._max_timestamp_ms > NO_TIMESTAMP_MS:
             self._times.append(self._max_timestamp_ms, self._max_timestamp_offset)
+        self.is_dirty |= len(self._times) > before
         # Also where nothing was added: a process that was killed has left the files, and not synced them.
-        self.is_dirty = self.is_sealed = True
+        self.is_sealed, self.is_durable = True, False
 
     def forget(self) -> None:
         """Hold nothing in memory, written or not."""
@@ -169,14 +174,30 @@ class SegmentIndexes:
     # The files
 
     def write(self, *, durable: bool) -> None:
-        """Write the files as they are in memory; a sealed segment's in any thread."""
+        """Write the files as they are in memory; a sealed segment's in any thread.
+
+        Those that lack nothing are synced where they are, if that is asked for and was not done.
+        """
         if self._offsets is None or self._times is None or not self.is_dirty:
+            if durable and not self.is_durable:
+                self._sync_files()
             return
         # The times first: where the index goes further than they do, their largest would be wrong.
         self._disk.write_file(self.stem + TIME_INDEX, self._times.encode(), durable=durable)
         self._disk.write_file(self.stem + INDEX, self._offsets.encode(), durable=durable)
         self._kept = len(self._offsets), len(self._times)
-        self.is_dirty = False
+        self.is_dirty, self.is_durable = False, durable
+
+    def _sync_files(self) -> None:
+        for path in (self.stem + TIME_INDEX, self.stem + INDEX):
+            if self._disk.exists(path):
+                file = self._disk.open(path, create=False)
+                try:
+                    file.sync()
+                finally:
+                    file.close()
+        self._disk.sync_folder(self.stem.rpartition("/")[0])
+        self.is_durable = True
 
     def keep(self) -> None:
         """Add to the files what they lack, not durably: after a kill they need not be made anew.

@@ -115,5 +115,5 @@ class SegmentRow:
     def write_full_indexes(self) -> None:
         """Make the indexes durable of those that are not written to any more; under the lock."""
         for segment in self.all[:-1]:
-            if segment.indexes.is_dirty and segment.indexes.is_sealed:
+            if segment.indexes.is_sealed:
                 segment.indexes.write(durable=True)

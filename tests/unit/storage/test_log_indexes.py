@@ -117,6 +117,7 @@ def test_what_a_killed_process_has_left_is_synced_before_it_is_believed() -> Non
         fill(log, 10)
         log.write_note(log.begin_note(b""), durable=False)
         again = open_log(disk)
+        assert again.segments[0].indexes.size_bytes == 0, "nor has it to be held in memory for that"
         recovery_point = again.sync()
         disk.lose_power(Random(seed))
         assert is_right(open_log(disk, clean=False, recovery_point=recovery_point), 50), seed
