@@ -22,7 +22,7 @@ from supervisor.ensemble import ask_all_health, leader_of, members_in
 from supervisor.moving import COORDINATOR, was_moved
 from transport.wire.errors import ErrorCode, meaning
 from transport.wire.messages import Message, Refusal
-from transport.wire.messages.cluster import NodeEndpoints
+from transport.wire.messages.cluster import HealthResponse, NodeEndpoints
 from transport.wire.messages.migration import (
     STAGE_NAMES,
     MigrateRequest,
@@ -206,17 +206,30 @@ def _note(data_dir: DataDir, *, finished: bool) -> str:
 
 
 def _are_prepared(data_dir: DataDir, members: list[NodeEndpoints]) -> bool:
-    """Restart who is no controller yet, the leader last; tell whether all here are, and ready."""
+    """Restart who is no controller yet, the leader last; tell whether all here are, and ready.
+
+    Nobody is restarted while another one is away, whatever keeps it: the majority is to stay.
+    """
     answers = _asked(data_dir)
     here = _here(data_dir)
     words = ask_all_health(data_dir, members)
     leader = leader_of(members, words)
     plain = [name for name in here if _knows_nothing_of_it(answers.get(name))]
     for name in sorted(plain, key=lambda each: (each == leader, each)):
+        if not _are_ready(data_dir, [member for member in members if member.name != name]):
+            return False
         if commands.restart(data_dir, name) != 0:
             raise _NotRestarted
     able = all(isinstance(answers.get(name), MigrateResponse) for name in here)
-    return able and all(word is not None and word.state == "ready" for word in words)
+    return able and _all_ready(words)
+
+
+def _are_ready(data_dir: DataDir, members: list[NodeEndpoints]) -> bool:
+    return _all_ready(ask_all_health(data_dir, members))
+
+
+def _all_ready(words: list[HealthResponse | None]) -> bool:
+    return all(word is not None and word.state == "ready" for word in words)
 
 
 def _here(data_dir: DataDir) -> list[str]:

@@ -109,6 +109,20 @@ def test_a_host_prepares_its_own_and_the_image_waits_for_all(
     assert quorum.told[2:] == ["supervisor: prepared", *["coordinator-1: MIRRORING"] * 3]
 
 
+def test_nobody_is_restarted_while_another_coordinator_is_away(
+    quorum: Coordinators, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where another host's are being prepared: there would be no majority."""
+    monkeypatch.setattr(coordinators, "SETTLE_MAX_S", 0.3)
+    quorum.away = {"coordinator-3"}
+    assert migrate.start(quorum.data_dir) == 1
+    assert quorum.told == ["supervisor: prepared"]
+    assert "not every coordinator is ready" in capsys.readouterr().err
+    quorum.away.clear()
+    assert migrate.start(quorum.data_dir) == 0
+    assert "restart coordinator-1" in quorum.told
+
+
 def test_an_order_is_given_where_the_leader_is_and_seen_everywhere(
     quorum: Coordinators, capsys: pytest.CaptureFixture[str]
 ) -> None:
