@@ -239,9 +239,10 @@ class GroupOffsets:
                 return
 
             def answered(body: Message, now: Now) -> None:
-                if self._ids(names) == ids:
-                    on_fetched(_fetched(body, wanted), now)
-                else:
+                found = _fetched(body, wanted)
+                if isinstance(found, OdradekError) or self._ids(names) == ids:
+                    on_fetched(found, now)
+                else:  # it is of a topic that has another's name by now
                     self._identify(names, of, known, deadline_ms, now)
 
             parts = tuple(GroupPartition(ids[key.topic], key.partition) for key in wanted)

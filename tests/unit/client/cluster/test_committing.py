@@ -172,6 +172,17 @@ def test_what_is_fetched_is_of_the_topic_that_was_given() -> None:
     assert around.asked[0][0].partitions[0].topic_id == U
 
 
+def test_what_could_not_be_fetched_is_told_whatever_became_of_the_topic() -> None:
+    """The client is closing, say: no timer fires any more."""
+    around = Around()
+    around.fetch()
+    around.topics["t"].error = ErrorCode.LEADER_NOT_AVAILABLE
+    _, on_answer = around.asked.pop()
+    on_answer(Refusal(ErrorCode.STOPPING, "the client was closed"), NOW)
+    (error,) = around.fetched
+    assert isinstance(error, OdradekError)
+
+
 def test_what_was_fetched_of_a_topic_that_was_made_anew_meanwhile_is_fetched_anew() -> None:
     around = Around()
     around.fetch()
