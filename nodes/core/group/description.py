@@ -20,7 +20,7 @@ RECONCILING = "reconciling"
 def listed(step: Step, group: Group) -> ListedGroup:
     """Return a group's line in the list."""
     present = step.facts.rounds.get(group.group_id)
-    members = len(group.members) if present is None else len(present.members)
+    members = len(group.members) + (0 if present is None else len(present.members))
     return ListedGroup(
         group.group_id,
         _protocol(step, group),
@@ -48,8 +48,8 @@ def _protocol_type(step: Step, group: Group) -> str:
 def state_of(step: Step, group: Group) -> str:
     """Return ``empty``, ``stable``, ``reconciling``, ``joining`` or ``syncing``."""
     present = step.facts.rounds.get(group.group_id)
-    if present is not None:
-        return present.state if present.members else EMPTY
+    if present is not None and present.members:
+        return present.state
     if not group.members:
         return EMPTY
     done = group.group_id not in step.facts.unsettled and all(

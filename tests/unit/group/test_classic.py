@@ -333,6 +333,14 @@ def test_what_members_have_written_can_be_looked_at(bench: Bench) -> None:
     assert (listed.state, listed.protocol, listed.protocol_type) == ("empty", "classic", "consumer")
 
 
+def test_who_was_only_given_an_id_hides_no_members_of_the_other_protocol(bench: Bench) -> None:
+    bench.ask(JoinGroupRequest("g", MemberId(""), 600_000, 60_000, (Protocol("range", b""),)))
+    Reader(bench, "a", "t").join()
+    assert described(bench).state == "stable"
+    (listed,) = bench.ask(ListGroupsRequest()).groups
+    assert (listed.state, listed.protocol, listed.members) == ("stable", "consumer", 1)
+
+
 def test_what_members_tell_each_other_has_a_bound() -> None:
     bench = Bench(topic("t", 4), classic_bytes_max=10, name_characters_max=20)
     first = Classic(bench).join()
