@@ -60,9 +60,10 @@ class Elections:
             touched = None if event.takeover else frozenset(broker.id for broker in gone)
             yield from self.repairs(image, touched)
         back = [seen[node] for node in sorted(seen) if _is_new(image.brokers.get(node), seen[node])]
-        for broker in back:
+        for broker in back:  # before any of them lives: an ISR has no dead beside who lives
             if not broker.intact:
                 yield from self._demotions(image, broker)
+        for broker in back:
             if broker.formats < formats_in(image):
                 continue  # something of a later kind has come in between
             known = image.brokers.get(broker.id)

@@ -79,7 +79,7 @@ class TrulySynced:
         self._journals[host] = seen
         disk, path = self._disks[host], log._path(log._number)
         durable, written = disk.durable(path), log._file.size_bytes()
-        size = -1 if durable is None else len(durable)
+        size = 0 if durable is None else len(durable)  # of an empty file the name, too, may go
         require(
             size >= written, NUMBER, f"{host}: of {path} {size} bytes are synced, not {written}"
         )

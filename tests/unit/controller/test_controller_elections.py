@@ -21,6 +21,7 @@ from transport.wire.messages.configs import (
     ConfigOp,
 )
 from transport.wire.messages.metadata import (
+    BrokerRecord,
     PartitionRecord,
 )
 from transport.wire.messages.reassignments import (
@@ -100,6 +101,22 @@ def test_who_may_have_lost_its_tail_is_not_electable_while_others_are() -> None:
     assert shape(cluster.partition(topic_id)) == (-1, (2,), ()), "2 has what 1 may have lost"
     cluster.live(replace(broker(1, 200), intact=False), broker(2, 200))
     assert cluster.partition(topic_id).leader == 2
+
+
+def test_no_isr_is_left_with_the_dead_beside_who_lives_when_several_are_back() -> None:
+    cluster = three(ControllerSettings(piece_records=1))
+    topic_id = cluster.create("t", 1, 3)
+    cluster.live()
+    assert shape(cluster.partition(topic_id)) == (-1, (1, 2, 3), ())
+    begun = len(cluster.deltas)
+    cluster.live(broker(1, 200), replace(broker(2, 200), intact=False))
+    alive = set()
+    for record in (record for delta in cluster.deltas[begun:] for record in delta.records):
+        if isinstance(record, BrokerRecord):
+            alive.add(record.id)
+        elif isinstance(record, PartitionRecord):
+            assert alive.isdisjoint(record.isr) or alive.issuperset(record.isr), record
+    assert shape(cluster.partition(topic_id)) == (1, (1,), ())
 
 
 @pytest.mark.parametrize("lost", [False, True])
