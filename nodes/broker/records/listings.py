@@ -30,6 +30,8 @@ from transport.wire.messages.fetch import (
 LOOKED_FOR_A_TURN = 10
 LOOKED_FOR_MAX = 10_000
 """By time, in one request."""
+LISTED_MAX = 50_000
+"""In one request: some tenths of a second of one turn."""
 WAITING_MAX = 1_000
 """Requests that are not through; further ones are refused."""
 WAIT_MAX_MS = 60_000
@@ -69,7 +71,8 @@ class Listings:
         """Answer: at once where nothing, or little, is to be looked for by its time."""
         body = request.envelope.body
         assert isinstance(body, ListOffsetsRequest), "by the dispatch table"
-        if sum(map(_is_by_time, body.partitions)) > LOOKED_FOR_MAX:
+        is_too_long = len(body.partitions) > LISTED_MAX
+        if is_too_long or sum(map(_is_by_time, body.partitions)) > LOOKED_FOR_MAX:
             self._context.reply(request, ListOffsetsResponse(ErrorCode.INVALID_REQUEST))
         elif len(self._listings) >= WAITING_MAX:
             self._context.reply(request, ListOffsetsResponse(ErrorCode.OVERLOADED))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from nodes.broker.context import BrokerContext, Request
 from nodes.broker.partitions.replica import Replica
+from nodes.broker.records.listings import LISTED_MAX
 from nodes.broker.records.produce import FindReplica
 from nodes.core.partition.events import NO_EPOCH, NO_OFFSET
 from transport.kernel import Now
@@ -48,6 +49,10 @@ class Offsets:
         """Answer at once: where leader epochs end in the logs led here."""
         body = request.envelope.body
         assert isinstance(body, OffsetForLeaderEpochRequest), "by the dispatch table"
+        if len(body.partitions) > LISTED_MAX:
+            refused = OffsetForLeaderEpochResponse(ErrorCode.INVALID_REQUEST)
+            self._context.reply(request, refused)
+            return
         ended = tuple(self._end(part) for part in body.partitions)
         self._context.reply(request, OffsetForLeaderEpochResponse(ErrorCode.NONE, ended))
 

@@ -9,7 +9,12 @@ from msgspec.structs import replace
 
 from nodes.broker.partitions.fetchers import Fetchers
 from nodes.broker.records import produce
-from nodes.broker.records.listings import LOOKED_FOR_A_TURN, LOOKED_FOR_MAX, Listings
+from nodes.broker.records.listings import (
+    LISTED_MAX,
+    LOOKED_FOR_A_TURN,
+    LOOKED_FOR_MAX,
+    Listings,
+)
 from nodes.storage.log_times import TimedOffset
 from nodes.storage.partition_log import PartitionLog
 from tests.unit.broker.partition_fleet import (
@@ -636,6 +641,15 @@ def test_a_look_for_too_many_records_is_refused(fleet: PartitionFleet) -> None:
     answer, _ = fleet.ask_whole(fleet.leader(key), ListOffsetsRequest(parts))
     assert isinstance(answer, ListOffsetsResponse)
     assert (answer.error, answer.partitions) == (ErrorCode.INVALID_REQUEST, ())
+
+
+def test_more_than_a_turn_can_bear_is_not_listed(fleet: PartitionFleet) -> None:
+    key = fleet.create()
+    ends = (ListOffset(key.topic_id, 0, LeaderEpoch(-1), TIMESTAMP_LATEST),) * (LISTED_MAX + 1)
+    epochs = (EpochEnd(key.topic_id, 0, LeaderEpoch(-1), LeaderEpoch(0)),) * (LISTED_MAX + 1)
+    for body in (ListOffsetsRequest(ends), OffsetForLeaderEpochRequest(epochs)):
+        answer = fleet.ask(fleet.leader(key), body)
+        assert (answer.error, answer.partitions) == (ErrorCode.INVALID_REQUEST, ())
 
 
 def test_ends_of_leader_epochs(fleet: PartitionFleet) -> None:
