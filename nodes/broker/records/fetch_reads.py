@@ -35,6 +35,8 @@ LOOKED_AT_MAX = 1_000
 """For one fetch in one turn: to look at a partition that has nothing takes some 20 µs, too."""
 READ_MAX = 200
 """Read for one answer: a follower that must append to so many logs still comes to its heartbeats."""
+GOLDEN = 2_654_435_761
+"""Of 2^32 the golden section: its multiples fall everywhere (Knuth)."""
 FIRST_READ_COST = 4
 """What a read from the very beginning takes of it: the follower begins a log."""
 
@@ -108,7 +110,8 @@ class FetchReads:
         remembers = fetch.is_follower or session.is_held
         keys = list(session.behind if remembers else session.parts)
         if len(keys) > PARTITIONS_MAX and not remembers:
-            start = self._turn % len(keys)  # Another time the others are told of.
+            # Another time the others are told of: turns are counted in steps that nobody knows.
+            start = self._turn * GOLDEN % len(keys)
             keys = keys[start:] + keys[:start]
         for key in keys:
             if len(gathered.partitions) >= PARTITIONS_MAX:

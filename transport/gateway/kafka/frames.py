@@ -48,7 +48,7 @@ class FrameReader:
         self._gathered += len(chunk)
         if self._gathered < max(self._size, 0) + SIZE_BYTES:
             return
-        data = memoryview(chunk if len(self._chunks) == 1 else b"".join(self._chunks))
+        data = memoryview(self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks))
         position = 0
         self._size = -1
         while len(data) - position >= SIZE_BYTES:
