@@ -142,7 +142,7 @@ class PolicyViolationError(LogError, code=ErrorCode.POLICY_VIOLATION):
 
 
 class OutOfOrderSequenceNumberError(LogError, code=ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER):
-    """A batch of this producer before it is missing; it may have been written, and be yet."""
+    """A batch of this producer before it is missing."""
 
 
 class DuplicateSequenceNumberError(LogError, code=ErrorCode.DUPLICATE_SEQUENCE_NUMBER):
