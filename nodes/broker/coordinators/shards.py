@@ -98,6 +98,8 @@ class Shard:
         self._in_flight: ShardEffects | None = None
         self._decided_ms = 0
         """When what is in flight was decided upon."""
+        self._was_held_up = False
+        """The last batch was; where each is, whoever is gone must end all the same."""
         self._unwritten: bytes | None = None
         self._queue: deque[ShardEvent] = deque()
         self._told: Told | None = None
@@ -145,7 +147,8 @@ class Shard:
         if effects is not None and self._unwritten is None and self._is_committed():
             self._in_flight = None
             held_up_ms = now.mono_ms - self._decided_ms
-            if held_up_ms >= HELD_UP_MS:
+            was_held_up, self._was_held_up = self._was_held_up, held_up_ms >= HELD_UP_MS
+            if self._was_held_up and not was_held_up:
                 self.core.delay(held_up_ms)
             self._carry_out(effects, now)
         self._on_stir(self)

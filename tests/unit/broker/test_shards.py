@@ -294,6 +294,32 @@ def test_whom_a_batch_has_held_up_is_judged_later_by_that_time(fleet: ShardFleet
     assert took_ms - 50 <= core.delayed_ms <= took_ms, "what the loop was away counts once"
 
 
+def test_where_each_batch_is_held_up_whoever_is_gone_is_not_waited_for_for_ever(
+    fleet: ShardFleet,
+) -> None:
+    leader = fleet.find()
+    core = fleet.shards[leader]._shards[fleet.partition().partition].core
+    assert isinstance(core, Counting)
+
+    def hold_up(count: int) -> int:
+        """Return by how much others are judged later for it."""
+        before_ms = core.delayed_ms
+        for number in others(fleet, leader):
+            fleet.processes[number].freeze()
+        held_up = fleet.say(leader, "add a")
+        fleet.world.run_for(1_500)
+        for number in others(fleet, leader):
+            fleet.processes[number].thaw()
+        fleet.wait(lambda: held_up.answers == [f"NONE {count}"], 10_000)
+        return core.delayed_ms - before_ms
+
+    assert hold_up(1) >= 1_450
+    assert (hold_up(2), hold_up(3)) == (0, 0)
+    fleet.wait(lambda: fleet.in_step(fleet.partition()))
+    assert fleet.told(leader, "add a") == ["NONE 4"]
+    assert hold_up(5) >= 1_450
+
+
 def test_a_new_leader_has_everything_that_was_answered(fleet: ShardFleet) -> None:
     leader = fleet.find()
     for count in range(1, 8):
