@@ -209,7 +209,11 @@ def _read_schema(schema: Mapping[str, Any]) -> tuple[dict[str, type], Settings]:
 
 
 def _settings_in(data: bytes) -> Settings:
-    values = json.loads(data) if data else {}
+    """Read what a znode holds; ValueError or TypeError where that is no settings."""
+    try:
+        values = json.loads(data) if data else {}
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(values, dict):
         raise TypeError("settings are a JSON object")
     return values

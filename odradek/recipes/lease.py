@@ -55,9 +55,8 @@ class NonBlockingLease:
         except NoNodeError:
             data = b""
         if data:
-            held = json.loads(data)
-            ends = datetime.fromisoformat(held["end"])
-            if held["holder"] != self.identifier and now < ends:
+            holder, ends = _lease_in(self.path, data)
+            if holder != self.identifier and now < ends:
                 return False
         lease = {"holder": self.identifier, "end": (now + duration).isoformat()}
         value = json.dumps(lease).encode()
@@ -104,4 +103,14 @@ def _holder(client: Client, path: str) -> str:
         data, _ = read(client, lambda: client.get_async(path))
     except NoNodeError:
         return ""
-    return str(json.loads(data)["holder"]) if data else ""
+    return _lease_in(path, data)[0] if data else ""
+
+
+def _lease_in(path: str, data: bytes) -> tuple[str, datetime]:
+    """Return who holds it and until when; ValueError where the znode is somebody else's."""
+    try:
+        said = json.loads(data)
+        return str(said["holder"]), datetime.fromisoformat(said["end"]).astimezone(UTC)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        text = f"{path} holds no lease, but {data[:100]!r}; keep leases elsewhere"
+        raise ValueError(text) from None

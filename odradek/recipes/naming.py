@@ -172,7 +172,7 @@ def _instances(found: list[tuple[bytes, ZnodeStat]]) -> list[Instance]:
             instance = Instance(
                 str(said["id"]), str(said["endpoint"]), dict(said["metadata"]), stat.czxid
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             _log.warning("not a registration: %r", data[:100])
             continue
         by_id[instance.id] = instance

@@ -195,6 +195,16 @@ def test_a_lease_is_obtained_renewed_and_runs_out(one: CoordinationClient) -> No
         one.NonBlockingLease("/real", timedelta(0), "b")
 
 
+@pytest.mark.parametrize(
+    "data", [b"mine", b"[1]", b'{"holder": "a"}', b'{"holder": "a", "end": "soon"}', b"[" * 9_999]
+)
+def test_what_is_no_lease_is_told_and_left(one: CoordinationClient, data: bytes) -> None:
+    one.create("/taken", data)
+    with pytest.raises(ValueError, match="/taken holds no lease"):
+        one.NonBlockingLease("/taken", timedelta(hours=1), "a")
+    assert one.get("/taken")[0] == data
+
+
 def test_several_leases_go_to_so_many(one: CoordinationClient) -> None:
     def lease(who: str) -> bool:
         return bool(MultiNonBlockingLease(one, 2, "/leases", timedelta(hours=1), who, lambda: NOON))
