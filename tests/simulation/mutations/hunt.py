@@ -157,18 +157,30 @@ def hunt(name: str, first: int, count: int) -> Caught | None:
     return None
 
 
-def prove_all(wanted: Iterable[tuple[str, int]], count: int) -> Generator[Proof]:
-    """Hunt several, each from its own seed on, in as many processes as there are cores.
-
-    What showed them is run again without them, a little longer than it took, and once for all whose
-    runs differ by the bug alone.
-    """
+def hunt_all(wanted: Iterable[tuple[str, int]], count: int) -> Generator[tuple[str, Caught | None]]:
+    """Hunt several, each from its own seed on, in as many processes as there are cores."""
     tasks = [(name, first, count) for name, first in wanted]
     with get_context("spawn").Pool(os.cpu_count(), prepare) as pool:
-        hunted = dict(pool.imap_unordered(_hunt, tasks))
-        without: dict[str, Caught | None] = {}
-        for names, seen in pool.imap_unordered(_run_without, _alike(hunted)):
-            without.update(dict.fromkeys(names, seen))
+        yield from pool.imap_unordered(_hunt, tasks)
+
+
+def run_without(
+    hunted: Mapping[str, Caught | None],
+) -> Generator[tuple[list[str], Caught | None]]:
+    """Run what showed bugs again without them, a little longer than it took.
+
+    Once for all whose runs differ by the bug alone: those are named together.
+    """
+    with get_context("spawn").Pool(os.cpu_count(), prepare) as pool:
+        yield from pool.imap_unordered(_run_without, _alike(hunted))
+
+
+def prove_all(wanted: Iterable[tuple[str, int]], count: int) -> Generator[Proof]:
+    """Hunt several, and run what showed them again without them."""
+    hunted = dict(hunt_all(wanted, count))
+    without: dict[str, Caught | None] = {}
+    for names, seen in run_without(hunted):
+        without.update(dict.fromkeys(names, seen))
     for name, caught in hunted.items():
         yield Proof(name, caught, without.get(name))
 
@@ -197,7 +209,7 @@ def print_hunt(name: str, first: int, count: int) -> int:
     """Hunt one, or ``all``; print seed and checker of each; 1 if one was not caught."""
     names = sorted(MUTATIONS) if name == "all" else [name]
     missed = 0
-    for found, caught, _ in prove_all(((each, first) for each in names), count):
+    for found, caught in hunt_all(((each, first) for each in names), count):
         if caught is None:
             missed += 1
             number = MUTATIONS[found].number

@@ -19,7 +19,7 @@ from nodes.core.partition import producer_state
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import NO_EPOCH, PartitionEffects, ReadVerdict
 from nodes.core.partition.leader import Leader
-from nodes.core.partition.producer_state import NEW, Producers
+from nodes.core.partition.producer_state import NEW, Judgement, Producers
 from tests.simulation.mutations.registry import LIVENESS, Patch, mutation
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, NodeId, Offset
@@ -134,13 +134,17 @@ def duplicate_batch_not_recognised() -> list[Patch]:
 
 @mutation("S17", victims="broker", faults=("fill_disk", "_slow_network"))
 def gap_in_sequences_accepted() -> list[Patch]:
-    """A batch is written though one before it is missing."""
+    """A batch is written though one before it is missing, which is then taken for written."""
     original = producer_state._judge_next
 
     def judge_next(batch: Any, known: Any) -> Any:
         judged = original(batch, known)
-        missing = judged.error is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
-        return NEW if missing else judged
+        if judged.error is not ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER:
+            return judged
+        if known and batch.first_sequence < known[0].first_sequence:
+            offset = Offset(known[0].base_offset - 1)
+            return Judgement(ErrorCode.DUPLICATE_SEQUENCE_NUMBER, offset, offset)
+        return NEW
 
     return [(producer_state, "_judge_next", judge_next)]
 

@@ -14,7 +14,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from tests.simulation.mutations import caught
-from tests.simulation.mutations.hunt import PLANTED, SEEDS_MAX, prove_all
+from tests.simulation.mutations.hunt import (
+    PLANTED,
+    SEEDS_MAX,
+    Caught,
+    hunt_all,
+    run_without,
+)
 from tests.simulation.mutations.registry import MUTATIONS
 
 DOCS = Path(__file__).parents[3] / "docs/testing.md"
@@ -36,18 +42,19 @@ def table(seeds: Mapping[str, int]) -> str:
 def record(wanted: Collection[str] = ()) -> int:
     """Hunt these or all, those that take long first; 1 if one went unseen, or its run fails without it."""
     names = sorted(wanted or MUTATIONS, key=lambda name: -caught.CAUGHT.get(name, SEEDS_MAX))
-    seeds = {name: seed for name, seed in caught.CAUGHT.items() if name not in names}
-    for name, found, without in prove_all([(name, 1) for name in names], SEEDS_MAX):
-        if found is None:
-            sys.stdout.write(f"{name}: not seen by {MUTATIONS[name].number}\n")
-        elif without is not None:
-            sys.stdout.write(f"{name}: seed {found.seed} fails without it: {without.story}\n")
-        else:
-            sys.stdout.write(f"{name}: seed {found.seed}\n")
-            seeds[name] = found.seed
+    hunted: dict[str, Caught | None] = {}
+    for name, found in hunt_all([(name, 1) for name in names], SEEDS_MAX):
+        hunted[name] = found
+        told = f"not seen by {MUTATIONS[name].number}" if found is None else f"seed {found.seed}"
+        sys.stdout.write(f"{name}: {told}\n")
         sys.stdout.flush()
-    if not seeds.keys() >= set(names):
+    fails = [(names, seen) for names, seen in run_without(hunted) if seen is not None]
+    for alike, seen in fails:
+        sys.stdout.write(f"seed {seen.seed} fails without {', '.join(alike)}: {seen.story}\n")
+    if fails or None in hunted.values():
         return 1
+    found_at = {name: found.seed for name, found in hunted.items() if found is not None}
+    seeds = {**caught.CAUGHT, **found_at} if wanted else found_at
     lines = "".join(f'    "{name}": {seed},\n' for name, seed in sorted(seeds.items()))
     _replace(Path(caught.__file__), OLD_SEEDS, f"CAUGHT: dict[str, int] = {{\n{lines}}}\n")
     _replace(DOCS, OLD_TABLE, table(seeds))
