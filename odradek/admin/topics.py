@@ -66,13 +66,8 @@ class TopicAdmin:
         def make(some: Sequence[NewTopic], on_made: OnDone, now: Now) -> None:
             self._create(some, deadline_ms, on_made, now, validate_only=validate_only)
 
-        def made(error: OdradekError | None, now: Now) -> None:
-            if error is not None or validate_only:
-                on_done(error, now)
-            else:
-                self._await_complete([one.name for one in topics], deadline_ms, on_done, now)
-
-        change_in_pieces(topics, make, made, now)
+        done = on_done if validate_only else self._once_complete(topics, deadline_ms, on_done)
+        change_in_pieces(topics, make, done, now)
 
     def _create(
         self,
@@ -118,13 +113,8 @@ class TopicAdmin:
         def add(some: Sequence[NewPartitions], on_added: OnDone, now: Now) -> None:
             self._add_partitions(some, deadline_ms, on_added, now, validate_only=validate_only)
 
-        def added(error: OdradekError | None, now: Now) -> None:
-            if error is not None or validate_only:
-                on_done(error, now)
-            else:
-                self._await_complete([one.name for one in topics], deadline_ms, on_done, now)
-
-        change_in_pieces(topics, add, added, now)
+        done = on_done if validate_only else self._once_complete(topics, deadline_ms, on_done)
+        change_in_pieces(topics, add, done, now)
 
     def _add_partitions(
         self,
@@ -219,17 +209,24 @@ class TopicAdmin:
 
     # Inside
 
-    def _await_complete(
-        self, names: Sequence[str], deadline_ms: int, on_done: OnDone, now: Now
-    ) -> None:
-        """Look again and again until every partition is complete."""
+    def _once_complete(
+        self, topics: Sequence[NewTopic | NewPartitions], deadline_ms: int, on_done: OnDone
+    ) -> OnDone:
+        """Return what takes the end of a change: it looks until every partition is complete."""
+        names = [one.name for one in topics]
 
-        def looked(topics: list[TopicDescription] | OdradekError, now: Now) -> None:
-            trouble = _incomplete(topics)
+        def changed(error: OdradekError | None, now: Now) -> None:
+            if error is not None:
+                on_done(error, now)
+            else:
+                look(now)
+
+        def looked(told: list[TopicDescription] | OdradekError, now: Now) -> None:
+            trouble = _incomplete(told)
             if trouble is None:
                 on_done(None, now)
-            elif isinstance(topics, OdradekError) and not topics.retriable:
-                on_done(topics, now)
+            elif isinstance(told, OdradekError) and not told.retriable:
+                on_done(told, now)
             elif now.mono_ms >= deadline_ms:
                 text = f"the topic was created, but in the time given {trouble}"
                 on_done(ClientTimeoutError(text), now)
@@ -240,7 +237,7 @@ class TopicAdmin:
             left_ms = max(1, deadline_ms - now.mono_ms)
             self.describe(names, left_ms, looked, now)
 
-        look(now)
+        return changed
 
 
 def _partition_counts(topics: Sequence[TopicDescription]) -> dict[str, int]:

@@ -20,7 +20,7 @@ from odradek.cluster.metadata import Leader
 from odradek.errors import OdradekError
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import ProducerEpoch, ProducerId, TopicPartition
+from transport.wire.ids import PRODUCER_EPOCH_MAX, ProducerEpoch, ProducerId, TopicPartition
 from transport.wire.messages import Message
 from transport.wire.messages.coordinators import KEY_TRANSACTION
 from transport.wire.messages.transactions import (
@@ -39,7 +39,6 @@ STATES = ("Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit",
 """Of a transactional id, at its coordinator."""
 OPEN_STATES = ("Ongoing", "PrepareCommit", "PrepareAbort")
 """Those in which readers of committed records wait for its end."""
-_EPOCH_MAX = 32_767
 
 
 class TransactionListing(NamedTuple):
@@ -167,7 +166,7 @@ class TransactionAdmin:
         def make(leader: Leader, _left_ms: int) -> Message:
             marker = TransactionMarker(
                 ProducerId(hanging.producer_id),
-                ProducerEpoch(min(hanging.producer_epoch + 1, _EPOCH_MAX)),
+                ProducerEpoch(min(hanging.producer_epoch + 1, PRODUCER_EPOCH_MAX)),
                 max(0, hanging.coordinator_epoch),
                 committed=False,
                 partitions=(TransactionPartition(leader.topic_id, hanging.partition.partition),),

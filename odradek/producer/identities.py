@@ -18,12 +18,11 @@ from odradek.producer.accumulator import Identity, Lane
 from odradek.producer.transaction import ProducerTransaction
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import ProducerEpoch
+from transport.wire.ids import PRODUCER_EPOCH_MAX, ProducerEpoch
 from transport.wire.messages import Message
 from transport.wire.messages.produce import InitProducerIdRequest, InitProducerIdResponse
 
 ASK_TIMEOUT_MS = 30_000
-EPOCH_MAX = 32_767
 
 
 class Identities:
@@ -51,7 +50,7 @@ class Identities:
             return True
         if lane.flying:
             return False  # an answer under the old identity is outstanding
-        if known is not None and known.epoch < EPOCH_MAX:
+        if known is not None and known.epoch < PRODUCER_EPOCH_MAX:
             lane.restart(known._replace(epoch=ProducerEpoch(known.epoch + 1)))
             return True
         if self._newest is None or (known and known.producer_id == self._newest.producer_id):

@@ -42,6 +42,8 @@ LeaderEpoch = NewType("LeaderEpoch", int)
 PartitionEpoch = NewType("PartitionEpoch", int)
 ProducerId = NewType("ProducerId", int)
 ProducerEpoch = NewType("ProducerEpoch", int)
+PRODUCER_EPOCH_MAX = ProducerEpoch(2**15 - 1)
+"""A batch has 16 bits for it."""
 
 # Groups
 MemberId = NewType("MemberId", str)

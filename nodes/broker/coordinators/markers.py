@@ -17,7 +17,7 @@ from nodes.core.partition.events import NO_EPOCH, Produce, Produced
 from transport.kernel import Now
 from transport.wire.control import Marker, build_marker
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import PartitionKey
+from transport.wire.ids import PRODUCER_EPOCH_MAX, PartitionKey
 from transport.wire.messages import Message
 from transport.wire.messages.produce import ACKS_ALL
 from transport.wire.messages.transactions import (
@@ -29,7 +29,7 @@ from transport.wire.records import read_header
 
 PARTITIONS_MAX = 20_000
 """In one request."""
-_INT16_MAX, _INT32_MAX, _INT64_MAX = 2**15 - 1, 2**31 - 1, 2**63 - 1
+_INT32_MAX, _INT64_MAX = 2**31 - 1, 2**63 - 1
 
 Outcomes = tuple[tuple[int, ...], ...]
 OnWritten = Callable[[Outcomes, Now], None]
@@ -140,6 +140,6 @@ def _can_be_written(marker: TransactionMarker) -> bool:
     """Tell whether its numbers have a place in a batch; a client may have made them up."""
     return (
         0 <= marker.producer_id <= _INT64_MAX
-        and 0 <= marker.producer_epoch <= _INT16_MAX
+        and 0 <= marker.producer_epoch <= PRODUCER_EPOCH_MAX
         and -1 <= marker.coordinator_epoch <= _INT32_MAX
     )

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from nodes.broker.kafka.coordination import ASKED_MAX, code_of
 from nodes.broker.kafka.exchange import Exchange
+from nodes.core.group.offsets import PARTITIONS_MAX
 from transport.gateway.kafka.messages.group_offsets import (
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
@@ -27,8 +28,6 @@ from transport.wire.messages import group_offsets
 from transport.wire.messages.acls import AclOperation, ResourceType
 
 FETCHES_MANY_FROM = 8
-PAGE_MAX = 10_000
-"""Partitions in one question."""
 GROUPS_AT_ONCE = 20
 """Asked about at a time; of all that they have committed a page is that much smaller."""
 OFFSETS_MAX = 50_000
@@ -54,7 +53,7 @@ class _Fetching:
         self._groups = groups
         # Judged once: what was not asked must not be told as what has nothing committed.
         self.forbidden = _forbidden(exchange, groups)
-        self.page_max = PAGE_MAX if len(groups) == 1 else PAGE_MAX // GROUPS_AT_ONCE
+        self.page_max = PARTITIONS_MAX if len(groups) == 1 else PARTITIONS_MAX // GROUPS_AT_ONCE
         self._told: dict[int, OffsetFetchResponseGroup] = {}
         self._begun = self._open = 0
         """Groups that were asked about, and those of them that are not through."""
@@ -149,7 +148,7 @@ class _Inquiry:
     def _next_of_left(
         self, question: group_offsets.OffsetFetchRequest
     ) -> group_offsets.OffsetFetchRequest:
-        asked, self._left = self._left[:PAGE_MAX], self._left[PAGE_MAX:]
+        asked, self._left = self._left[:PARTITIONS_MAX], self._left[PARTITIONS_MAX:]
         return replace(question, partitions=asked)
 
     def _ask(self, question: group_offsets.OffsetFetchRequest) -> None:

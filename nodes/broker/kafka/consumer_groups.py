@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodes.broker.kafka.coordination import ask_each, code_of
+from nodes.broker.kafka.coordination import ask_each_once, code_of
 from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.operations import authorized_operations
 from transport.gateway.kafka.messages.consumer_groups import (
@@ -109,7 +109,7 @@ def consumer_group_describe(exchange: Exchange) -> None:
         described = tuple(_described(exchange, *one) for one in answers)
         exchange.answer(ConsumerGroupDescribeResponse(groups=described))
 
-    ask_each(exchange, asked.group_ids, groups.DescribeGroupRequest, then)
+    ask_each_once(exchange, asked.group_ids, groups.DescribeGroupRequest, then)
 
 
 def _described(exchange: Exchange, group_id: str, answer: Any) -> ConsumerGroupDescribeGroup:

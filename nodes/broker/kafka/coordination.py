@@ -39,26 +39,30 @@ def ask_each(
 ) -> None:
     """Ask about each thing that the request names; ``then`` gets them with their answers, in order.
 
-    Too many are refused together; a name that came before is refused, as what is told of one may
-    be a thousand times longer.
+    Too many are refused together.
     """
-    if len(named) > ASKED_MAX:
-        refusal = Refusal(ErrorCode.INVALID_REQUEST, f"name at most {ASKED_MAX} at once")
-        then([(one, refusal) for one in named])
-        return
-    asked: list[NamedT] = []
-    repeated: set[int] = set()
-    names: set[str] = set()
-    for place, one in enumerate(named):
-        if isinstance(one, str) and one in names:
-            repeated.add(place)
-            continue
-        asked.append(one)
-        if isinstance(one, str):
-            names.add(one)
 
     def answered(answers: list[Any]) -> None:
-        left = iter(answers)
-        then([(one, TWICE if place in repeated else next(left)) for place, one in enumerate(named)])
+        then(list(zip(named, answers, strict=True)))
 
-    exchange.ask_all([question(one) for one in asked], answered)
+    if len(named) > ASKED_MAX:
+        refusal = Refusal(ErrorCode.INVALID_REQUEST, f"name at most {ASKED_MAX} at once")
+        answered([refusal] * len(named))
+    else:
+        exchange.ask_all([question(one) for one in named], answered)
+
+
+def ask_each_once(
+    exchange: Exchange,
+    names: Sequence[str],
+    question: Callable[[str], Message],
+    then: Callable[[list[tuple[str, Any]]], None],
+) -> None:
+    """The same, where a name that came before is refused: what is told of one may be long."""
+
+    def answered(answers: list[tuple[str, Any]]) -> None:
+        told = dict(answers)
+        then([(name, told.pop(name, TWICE)) for name in names])
+
+    too_many = len(names) > ASKED_MAX
+    ask_each(exchange, names if too_many else list(dict.fromkeys(names)), question, answered)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nodes.broker.kafka.consumer_groups import STATES
-from nodes.broker.kafka.coordination import ask_each, code_of
+from nodes.broker.kafka.coordination import ask_each_once, code_of
 from nodes.broker.kafka.exchange import Exchange
 from nodes.broker.kafka.operations import authorized_operations
 from odradek.cluster.consumer_protocol import (
@@ -44,7 +44,7 @@ def describe_groups(exchange: Exchange) -> None:
         described = tuple(_described(exchange, *one) for one in answers)
         exchange.answer(DescribeGroupsResponse(groups=described))
 
-    ask_each(exchange, asked.groups, groups.DescribeGroupRequest, then)
+    ask_each_once(exchange, asked.groups, groups.DescribeGroupRequest, then)
 
 
 def _described(exchange: Exchange, group_id: str, answer: Any) -> DescribedGroup:
@@ -134,4 +134,4 @@ def delete_groups(exchange: Exchange) -> None:
         )
         exchange.answer(DeleteGroupsResponse(results=results))
 
-    ask_each(exchange, asked.groups_names, groups.DeleteGroupRequest, then)
+    ask_each_once(exchange, asked.groups_names, groups.DeleteGroupRequest, then)

@@ -7,6 +7,7 @@ from typing import Any
 
 from nodes.broker.kafka.coordination import code_of
 from nodes.broker.kafka.exchange import Exchange
+from nodes.core.group.offsets import PARTITIONS_MAX
 from transport.gateway.kafka.messages.group_offsets import (
     OffsetCommitRequest,
     OffsetCommitResponse,
@@ -28,8 +29,6 @@ from transport.wire.ids import (
 )
 from transport.wire.messages import Message, group_offsets
 
-PIECE_MAX = 10_000
-"""Partitions in one question; those of a larger request follow, each when the one before is answered."""
 Offsets = tuple[group_offsets.OffsetToCommit, ...]
 _PRODUCER_FENCED_FROM = 3
 _ABORTABLE_FROM = 4
@@ -96,14 +95,14 @@ def _ask_in_pieces(
     question: Callable[[Offsets], Message],
     then: Callable[[Any], None],
 ) -> None:
-    """Ask about offsets, so many at a time; ``then`` gets an answer as if it were about all at once.
+    """Ask about offsets, as many at a time as a group takes in one request.
 
-    A piece that is refused is the last one: what follows it is told the same.
+    ``then`` gets an answer as if it were about all at once.  A piece that is refused is the last one: what follows it is told the same.
     """
     outcomes: list[group_offsets.CommitOutcome] = []
 
     def ask(first: int) -> None:
-        following = first + PIECE_MAX
+        following = first + PARTITIONS_MAX
 
         def take(answer: Any, _payload: object) -> None:
             if answer.error and not outcomes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from nodes.broker.kafka.coordination import ask_each, code_of
+from nodes.broker.kafka.coordination import ask_each_once, code_of
 from nodes.broker.kafka.exchange import Exchange
 from nodes.core.group.patterns import Patterns
 from transport.gateway.kafka.messages.transactions import (
@@ -210,7 +210,7 @@ def describe_transactions(exchange: Exchange) -> None:
         states = tuple(_described(exchange, *one) for one in answers)
         exchange.answer(DescribeTransactionsResponse(transaction_states=states))
 
-    ask_each(exchange, asked.transactional_ids, transactions.DescribeTransactionRequest, then)
+    ask_each_once(exchange, asked.transactional_ids, transactions.DescribeTransactionRequest, then)
 
 
 def _described(exchange: Exchange, transactional_id: str, answer: Any) -> TransactionState:

@@ -334,13 +334,10 @@ class Whimsical:
         return self.random.random() < self.whims
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_everything_is_read_once_and_in_order_whatever_its_reader_does(
-    fleet: PartitionFleet, seed: int
+def read_whimsically(
+    fleet: PartitionFleet, keys: list[PartitionKey], random: Random, *, polls: int
 ) -> None:
-    random = Random(seed)
-    first = fleet.create("t", 5)
-    keys = [first._replace(partition=number) for number in range(5)]
+    """Write and read as chance has it; everything has been read after so many polls without a whim."""
     reader = Whimsical(fleet, keys, random)
     written: dict[PartitionKey, list[bytes]] = {key: [] for key in keys}
     for number in range(60):
@@ -350,7 +347,16 @@ def test_everything_is_read_once_and_in_order_whatever_its_reader_does(
         if random.random() < 0.7:
             reader.poll()
     reader.whims = 0
-    for _ in range(60):
+    for _ in range(polls):
         reader.poll()
     assert reader.read == written
     fleet.server(1).replicas.check()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_everything_is_read_once_and_in_order_whatever_its_reader_does(
+    fleet: PartitionFleet, seed: int
+) -> None:
+    first = fleet.create("t", 5)
+    keys = [first._replace(partition=number) for number in range(5)]
+    read_whimsically(fleet, keys, Random(seed), polls=60)

@@ -11,7 +11,7 @@ from nodes.broker.kafka import fetch_session
 from nodes.broker.records import fetch as fetches
 from nodes.broker.records import fetch_reads
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
-from tests.unit.broker.test_kafka_fetch_sessions import Reader, Whimsical
+from tests.unit.broker.test_kafka_fetch_sessions import Reader, read_whimsically
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, Offset, PartitionKey
 from transport.wire.messages import fetch as native
@@ -156,18 +156,4 @@ def test_a_fetch_names_only_so_many(fleet: PartitionFleet, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_everything_is_read_once_and_in_order_in_pieces(fleet: PartitionFleet, seed: int) -> None:
-    random = Random(seed)
-    keys = created(fleet)
-    reader = Whimsical(fleet, keys, random)
-    written: dict[PartitionKey, list[bytes]] = {key: [] for key in keys}
-    for number in range(60):
-        key = random.choice(keys)
-        written[key].append(b"%d" % number)
-        fleet.produce(1, key, make_batch(written[key][-1]))
-        if random.random() < 0.7:
-            reader.poll()
-    reader.whims = 0
-    for _ in range(100):
-        reader.poll()
-    assert reader.read == written
-    fleet.server(1).replicas.check()
+    read_whimsically(fleet, created(fleet), Random(seed), polls=100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -446,24 +447,32 @@ def test_after_a_failed_sync_the_log_takes_no_more(
     assert log.read(Offset(0), 1000, Offset(1)) == made.data
 
 
+@contextmanager
+def during_a_sync(log: PartitionLog, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Offset]]:
+    """Have a sync under way for as long as this goes on; then its outcome is in the list."""
+    began, go_on = threading.Event(), threading.Event()
+    outcome: list[Offset] = []
+
+    def slow(_fd: int) -> None:
+        began.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr("nodes.storage.disk._sync_data", slow)
+    thread = threading.Thread(target=lambda: outcome.append(log.sync()))
+    thread.start()
+    assert began.wait(10)
+    yield outcome
+    go_on.set()
+    thread.join(10)
+
+
 def test_a_sync_moves_the_recovery_point_to_where_it_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = open_log(tmp_path, topic_id=TOPIC)
     put(log, batch_at(0, 3))
-    began, go_on = threading.Event(), threading.Event()
-
-    def slow(fd: int) -> None:
-        began.set()
-        assert go_on.wait(10)
-
-    monkeypatch.setattr("nodes.storage.disk._sync_data", slow)
-    thread = threading.Thread(target=log.sync)
-    thread.start()
-    assert began.wait(10)
-    put(log, batch_at(3, 3))
-    go_on.set()
-    thread.join(10)
+    with during_a_sync(log, monkeypatch):
+        put(log, batch_at(3, 3))
     assert (log.recovery_point, log.log_end_offset) == (3, 6)
     assert log.sync() == 6
 
@@ -474,21 +483,9 @@ def test_a_cut_during_a_sync_takes_back_what_it_would_report(
     log = open_log(tmp_path)
     batches = fill(log, Random(5), 60)
     assert log.segment_count > 2
-    began, go_on = threading.Event(), threading.Event()
-    results: list[Offset] = []
-
-    def slow(fd: int) -> None:
-        began.set()
-        assert go_on.wait(10)
-
-    monkeypatch.setattr("nodes.storage.disk._sync_data", slow)
-    thread = threading.Thread(target=lambda: results.append(log.sync()))
-    thread.start()
-    assert began.wait(10)
-    log.truncate_to(batches[2].header.next_offset)
-    put(log, batch_at(log.log_end_offset, 500, epoch=99))
-    go_on.set()
-    thread.join(10)
+    with during_a_sync(log, monkeypatch) as results:
+        log.truncate_to(batches[2].header.next_offset)
+        put(log, batch_at(log.log_end_offset, 500, epoch=99))
     assert results == [0]
     assert log.recovery_point == 0
     assert log.sync() == log.log_end_offset
@@ -501,20 +498,9 @@ def test_what_is_written_after_a_cut_during_a_sync_is_synced_by_the_next(
     log = open_log(tmp_path)
     put(log, batch_at(0))
     put(log, batch_at(1, size=1_000))
-    began, go_on = threading.Event(), threading.Event()
-
-    def slow(fd: int) -> None:
-        began.set()
-        assert go_on.wait(10)
-
-    monkeypatch.setattr("nodes.storage.disk._sync_data", slow)
-    thread = threading.Thread(target=log.sync)
-    thread.start()
-    assert began.wait(10)
-    log.truncate_to(Offset(1))
-    put(log, batch_at(1, epoch=1))
-    go_on.set()
-    thread.join(10)
+    with during_a_sync(log, monkeypatch):
+        log.truncate_to(Offset(1))
+        put(log, batch_at(1, epoch=1))
     assert log.segments[0].is_dirty
     assert log.sync() == 2
     assert not log.segments[0].is_dirty

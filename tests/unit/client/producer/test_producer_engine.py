@@ -447,7 +447,7 @@ def test_a_refused_batch_leaves_a_gap_that_a_new_epoch_closes(cluster: Any) -> N
 def test_a_partition_whose_epochs_are_used_up_goes_on_under_a_new_id(
     cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(identities, "EPOCH_MAX", 1)
+    monkeypatch.setattr(identities, "PRODUCER_EPOCH_MAX", 1)
     cluster.topic("t")
     engine, ends = make(cluster), Ends()
     for number in range(4):
