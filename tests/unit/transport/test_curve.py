@@ -48,6 +48,7 @@ class Doors:
 
     def turn(self) -> None:
         self.board.wait(lambda: TURN_MS)
+        self.board.link_changes()  # whose news, unread, would end every wait at once
         self.board.deliver(self._take)
 
     def _take(self, origin: object, _envelope: Envelope) -> None:
