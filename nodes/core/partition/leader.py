@@ -306,6 +306,9 @@ class Leader:
             self.update(record, self.settings, effects, now)
         else:
             self.isr.answered(event, now.mono_ms)
+            # Who was to join is waited for no more: nobody else may come and say where the others are.
+            self.advance(effects)
+            self.deleting.release(self._low_watermark(), effects.produced)
 
     def _is_next(self, record: PartitionRecord) -> bool:
         same_leader = record.leader_epoch == self.record.leader_epoch

@@ -611,6 +611,20 @@ def test_a_refusal_after_a_lost_answer_is_not_believed_at_once() -> None:
     assert driven.high_watermark == 10
 
 
+def test_nobody_is_waited_for_who_was_refused() -> None:
+    """Node 3 dies as it is about to join: what only it lacks is committed once it is refused, though
+    those in sync have told where they are, and need not say it again."""
+    driven = make_leader(make_record(isr=(1, 2)))
+    driven.fetched(2, 0)
+    driven.fetched(3, 0)
+    driven.produce(make_batch(), timeout_ms=60_000)
+    driven.fetched(2, 10)
+    assert driven.high_watermark == 0
+    driven.answered(ErrorCode.INELIGIBLE_REPLICA)
+    assert driven.high_watermark == 10
+    assert driven.answer(1) == Produced(1, ErrorCode.NONE, Offset(0))
+
+
 def test_the_image_may_be_faster_than_the_answer() -> None:
     driven = make_leader(make_record(isr=(1, 2)))
     driven.fetched(3, 0)
