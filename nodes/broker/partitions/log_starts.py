@@ -49,12 +49,14 @@ class LogStarts:
         self._lock = threading.Lock()
         self._turn = 0
         """Of the newest state that was given to be written: an older one must not follow it."""
-        self._writing = False
+        self._under_way: Mapping[TopicPartition, Offset] | None = None
+        """The state that the pool has to write, or has written by now."""
         self._changed = False
 
     def noted(self, name: TopicPartition) -> Offset:
-        """Return the offset noted as a partition's first, 0 when there is none."""
-        return self._written.get(name, Offset(0))
+        """Return the offset noted as a partition's first, or about to be; 0 when there is none."""
+        under_way = self._under_way or {}
+        return max(self._written.get(name, Offset(0)), under_way.get(name, Offset(0)))
 
     def changed(self) -> None:
         """A log begins later than before."""
@@ -62,26 +64,30 @@ class LogStarts:
 
     def end_turn(self, now: Now) -> None:
         """Have what has changed written, unless that is under way: then after it."""
-        if not self._changed or self._writing:
+        if not self._changed or self._under_way is not None:
             return
-        self._changed, self._writing = False, True
+        self._changed = False
         self._turn += 1
         present, turn = self._present(), self._turn
+        self._under_way = present
 
-        def done(result: BaseException | None, now: Now) -> None:
-            self._writing = False
+        def done(result: bool | BaseException, now: Now) -> None:
+            self._under_way = None
             if isinstance(result, BaseException):
                 self._context.report("checkpoints_failed", str(result))
                 self._context.timers.after(now, AGAIN_AFTER_MS, lambda _now: self.changed())
-                return
-            self._settle(present, now)
+            elif result:
+                self._settle(present, now)
+            else:
+                self.changed()  # The newer state may have been refused.
 
         self._context.ports.pool.submit(lambda: self._write(present, turn), done)
 
     def write_now(self) -> bool:
-        """Write what differs from what was written, in this thread; False: the disk refuses."""
+        """Write what differs from what was written, or is about to be, in this thread; False: the disk
+        refuses."""
         present = self._present()
-        if present == self._written:
+        if present == self._written and self._under_way is None:
             return True
         self._turn += 1
         try:
@@ -91,11 +97,13 @@ class LogStarts:
             return False
         return True
 
-    def _write(self, present: Mapping[TopicPartition, Offset], turn: int) -> None:
+    def _write(self, present: Mapping[TopicPartition, Offset], turn: int) -> bool:
+        """Return whether it was written: not where a newer state is, or was to be."""
         with self._lock:
             if turn == self._turn:
                 write_checkpoint(self._context.disk, LOG_STARTS, present, durable=True)
                 self._written = dict(present)
+            return turn == self._turn
 
     def _settle(self, present: Mapping[TopicPartition, Offset], now: Now) -> None:
         for replica in self._replicas():

@@ -7,8 +7,11 @@ from random import Random
 import pytest
 
 from nodes.broker.logs.checkpoints import LOG_STARTS, read_checkpoint
+from nodes.broker.partitions import log_starts
 from nodes.broker.partitions.upkeep import Upkeep
 from nodes.config import LogConfig
+from nodes.core.partition.events import LetGo
+from nodes.storage.disk import DiskFull
 from tests.simulation.clock import EPOCH_WALL_MS
 from tests.unit.broker.partition_fleet import PartitionFleet
 from tests.unit.broker.test_replicas_faults import followers, whole
@@ -222,3 +225,67 @@ def test_a_replica_whose_log_begins_behind_an_unclean_leaders_end_gets_all_of_th
     assert starts(fleet, key) == [0, 0]
     assert fleet.logs(key) == [[b"a", b"e"]] * 2
     assert TopicPartition("t", 0) not in read_checkpoint(fleet.disks[ahead], LOG_STARTS)
+
+
+SLOW_US = (2_000_000, 2_000_001)
+"""A job of a pool that is held up."""
+KEPT = {"retention.ms": "-1"}
+
+
+def test_where_a_topic_began_is_not_believed_of_the_next_one_of_its_name() -> None:
+    """What the deleted one had let go of was still being written when the new one was made."""
+    fleet = PartitionFleet(1, log=SMALL)
+    fleet.settle()
+    key = fleet.create(configs=KEPT)
+    for number in range(6):
+        fleet.write(key, b"%d" % number)
+    process, pace_us = fleet.processes[1], fleet.processes[1].job_us
+    process.job_us = SLOW_US
+    process.do(lambda now: fleet.replica(1, key).step(LetGo(Offset(6)), now))
+    fleet.world.run_for(10)
+    fleet.delete("t")
+    anew = fleet.create(configs=KEPT)
+    process.job_us = pace_us
+    fleet.write(anew, b"a", b"b")
+    fleet.world.run_for(4_000)
+    fleet.kill(1)
+    fleet.start(1)
+    fleet.settle()
+    fleet.wait(lambda: fleet.leader(anew) == 1)
+    assert earliest(fleet, anew) == 0
+    assert fleet.logs(anew) == [[b"a", b"b"]]
+
+
+def test_nobody_is_told_of_a_start_whose_writing_was_overtaken_by_one_that_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet = PartitionFleet(1, seed=4, log=SMALL)
+    fleet.settle()
+    key, other = fleet.create(configs=KEPT), fleet.create("other", configs=KEPT)
+    for number in range(6):
+        fleet.write(key, b"%d" % number)
+        fleet.write(other, b"%d" % number)
+    process = fleet.processes[1]
+    context, upkeep = fleet.server(1).context, fleet.hosted(1)._upkeep
+
+    def refuse(*_given: object, **_named: object) -> None:
+        raise DiskFull("no")
+
+    process.job_us = SLOW_US
+    process.do(lambda now: fleet.replica(1, key).step(LetGo(Offset(3)), now))
+    fleet.world.run_for(10)
+    assert read_checkpoint(context.disk, LOG_STARTS) == {}, "its turn in the pool has not come"
+    with monkeypatch.context() as patched:
+        patched.setattr(log_starts, "write_checkpoint", refuse)
+        fleet.replica(1, other).step(LetGo(Offset(2)), process.now())
+        upkeep.note_all()
+    fleet.world.run_for(2_500)
+    core = fleet.replica(1, key).core
+    assert core is not None
+    assert core.settled_start <= read_checkpoint(context.disk, LOG_STARTS).get(
+        TopicPartition("t", 0), 0
+    )
+    fleet.world.run_for(10_000)
+    assert core.settled_start == 3
+    noted = {TopicPartition("t", 0): 3, TopicPartition("other", 0): 2}
+    assert read_checkpoint(context.disk, LOG_STARTS) == noted
