@@ -227,8 +227,8 @@ class PartitionLog:
     def truncate_to(self, offset: Offset) -> None:
         """Cut the log: no record at or after ``offset`` stays.
 
-        A batch that ``offset`` lies inside goes whole, so ``log_end_offset`` may be below it after.
-        Before the log's start: as ``reset_to``.
+        A batch that ``offset`` lies inside goes whole, and compaction may have left nothing just before it,
+        so ``log_end_offset`` may be below it after.  Before the log's start: as ``reset_to``.
         """
         if offset >= self.log_end_offset:
             return
@@ -243,6 +243,9 @@ class PartitionLog:
             last.truncate(last.position_of(offset), offset)
             self._cut_epochs()
             self.recovery_point = min(self.recovery_point, self.log_end_offset)
+        if self.log_end_offset < self.log_start_offset:
+            # It begins within what compaction has emptied: there is nothing left of it.
+            self.reset_to(self.log_start_offset)
 
     def reset_to(self, offset: Offset) -> None:
         """Forget everything; the log is empty and begins at ``offset``."""

@@ -659,3 +659,20 @@ def test_only_the_end_of_a_log_is_read_at_once(
     found = log.read_recent(old_end, 300, log.log_end_offset)
     assert isinstance(found, Extent)
     assert not found.checked
+
+
+@pytest.mark.parametrize("cut", [10, 8])
+def test_a_cut_behind_a_hole_leaves_no_log_that_ends_before_it_begins(
+    tmp_path: Path, cut: int
+) -> None:
+    """Compaction left nothing between 5 and 10, and the log begins within that."""
+    log = open_log(tmp_path)
+    put(log, batch_at(0, 5))
+    put(log, batch_at(10, 2, epoch=1))
+    log.start_at(Offset(7))
+    log.truncate_to(Offset(cut))
+    assert (log.log_start_offset, log.log_end_offset) == (7, 7)
+    put(log, batch_at(log.log_end_offset, epoch=2))
+    assert log.log_end_offset == 8
+    again = open_log(tmp_path)
+    assert (again.log_start_offset, again.log_end_offset) == (7, 8)
