@@ -108,22 +108,18 @@ class Elections:
     ) -> Iterator[PartitionRecord]:
         """Yield the repaired records of partitions with a replica on ``nodes`` (None: of all).
 
-        Those without a live leader come first: they are what clients wait for.
+        Those without a live leader come first: they are what clients wait for.  Each is looked at
+        when its turn comes: to look at all before the first is repaired would hold everybody up.
         """
         live = frozenset(broker.id for broker in image.live_brokers())
-        touched = [
-            record
-            for partitions in image.partitions.values()
-            for record in partitions.values()
-            if not _is_sound(record, live)
-            and (nodes is None or not nodes.isdisjoint(record.replicas))
-        ]
-        leaderless = [record for record in touched if record.leader not in live]
-        for seen in (*leaderless, *(record for record in touched if record.leader in live)):
-            record = image.newest(seen)
-            better = None if record is None else self.settled(image, record, record)
-            if better is not None:
-                yield better
+        for still_led in (False, True):
+            for record in image.each_partition():
+                if (record.leader in live) is not still_led or _is_sound(record, live):
+                    continue
+                if nodes is None or not nodes.isdisjoint(record.replicas):
+                    better = self.settled(image, record, record)
+                    if better is not None:
+                        yield better
 
     # One partition
 

@@ -113,6 +113,14 @@ class ClusterImage:
         """Return what has become of a partition's record, or None: its topic is gone."""
         return self.partitions.get(seen.topic_id, {}).get(seen.partition)
 
+    def each_partition(self) -> Iterator[PartitionRecord]:
+        """Yield every partition's newest record; the image may change from one to the next."""
+        for topic_id in list(self.partitions):
+            for number in list(self.partitions.get(topic_id, ())):
+                record = self.partitions.get(topic_id, {}).get(number)
+                if record is not None:
+                    yield record
+
     def topic(self, name: str) -> TopicRecord | None:
         """Return a topic by name, or None."""
         topic_id = self.topic_ids.get(name)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import chain, combinations
 
 import pytest
+from msgspec.structs import replace
 
-from nodes.core.controller.elections import Elections
+from nodes.core.controller.elections import Elections, stepped
 from nodes.core.controller.events import ControllerSettings
 from nodes.core.controller.image import ClusterImage
 from tests.unit.controller.cluster import three
@@ -84,3 +85,14 @@ def test_a_takeover_looks_closely_only_at_what_may_need_it(image: ClusterImage) 
             is_led = record.leader != NO_NODE and DEAD not in record.isr
             changes = record.elr or record.adding or record.removing
             assert (record.partition not in elections.looked_at) == (is_led and not changes)
+
+
+def test_the_first_repair_waits_for_no_look_at_the_others(image: ClusterImage) -> None:
+    """Of thousands, the first few are a piece of their own: who waits for a leader has one sooner."""
+    repairs = Elections(ControllerSettings()).repairs(image, None)
+    first = next(repairs)
+    parts = image.partitions[first.topic_id]
+    later = next(one for one in parts.values() if one.isr == (one.leader,) and not one.elr)
+    assert later.partition > first.partition
+    image.apply_record(stepped(later, replace(later, isr=(later.leader, DEAD))))
+    assert later.partition in {record.partition for record in repairs}
