@@ -121,6 +121,8 @@ class FetchReads:
             if isinstance(replica, ErrorCode) or core is None or key in gathered.partitions:
                 continue
             if session.told.get(key) != (core.high_watermark, core.log_start_offset):
+                if fetch.is_follower and not _fits(replica, fetch, key):
+                    continue  # What is committed here may be other records than it has.
                 gathered.partitions[key] = FetchedPartition(
                     *_describe(replica, fetch),
                     last_stable_offset=_stable(replica, fetch),
@@ -250,6 +252,12 @@ def _stable(replica: Replica, fetch: Fetch) -> Offset:
     assert core is not None, "it was judged"
     told = not fetch.is_follower and core.is_high_watermark_sure()
     return core.last_stable_offset if told else Offset(-1)
+
+
+def _fits(replica: Replica, fetch: Fetch, key: PartitionKey) -> bool:
+    """Tell whether a follower follows us, and its log is a part of ours."""
+    verdict = judge(replica, fetch.body, fetch.session.parts[key])
+    return verdict.error is ErrorCode.NONE and verdict.diverging is None
 
 
 def _begins_later(fetch: Fetch, replica: Replica) -> bool:

@@ -28,6 +28,7 @@ from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, NodeId, Offset, PartitionKey, TopicId
 from transport.wire.messages.fetch import (
+    FULL_EPOCH,
     TIMESTAMP_EARLIEST,
     TIMESTAMP_LATEST,
     TIMESTAMP_MAX,
@@ -479,6 +480,43 @@ def test_a_follower_that_knows_more_than_its_leader_is_let_wait(fleet: Partition
     assert isinstance(body, FetchResponse)
     assert 299_000 < fleet.world.now_us - before_us < 320_000, "clocks count whole milliseconds"
     assert all(part.error == ErrorCode.NONE for part in body.partitions)
+
+
+def test_a_follower_hears_of_no_commit_in_a_log_that_may_have_parted_from_its_own(
+    fleet: PartitionFleet,
+) -> None:
+    """Where an answer has no room for the word that it has: it would take its own records for those
+    that were committed."""
+    key = fleet.create(partitions=6)
+    leader = fleet.leader(key)
+    keys = [PartitionKey(key.topic_id, number) for number in range(6)]
+    parted, full = [one for one in keys if fleet.leader(one) == leader][:2]
+    for one in (parted, full):
+        for _ in range(5):
+            fleet.write(one, b"v" * 300)
+    request = replica_fetch(fleet, parted)
+    fleet.processes[request.replica_id].freeze()
+    epoch = fleet.replica(leader, parted).core.record.leader_epoch  # type: ignore[union-attr]
+    parts = (
+        FetchPartition(*parted, LeaderEpoch(epoch), Offset(7), 1_000, LeaderEpoch(epoch)),
+        FetchPartition(*full, LeaderEpoch(-1), Offset(0), 1_000),
+    )
+    heard: set[tuple[bool, bool]] = set()
+    for number in range(8):
+        asked = replace(
+            request,
+            max_wait_ms=0,
+            max_bytes=300,
+            partitions=parts,
+            session_id=number + 1,
+            session_epoch=FULL_EPOCH,
+        )
+        body, _ = fleet.ask_whole(leader, asked, door="peers")
+        assert isinstance(body, FetchResponse)
+        assert body.error == ErrorCode.NONE
+        told = [part for part in body.partitions if part.partition == parted.partition]
+        heard.add((bool(told), any(part.diverging is not None for part in told)))
+    assert heard == {(False, False), (True, True)}
 
 
 def test_a_newer_fetch_of_a_follower_ends_the_one_before(fleet: PartitionFleet) -> None:
