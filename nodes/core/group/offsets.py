@@ -67,21 +67,26 @@ def refusal_of(step: Step, group: Group, body: Commit) -> ErrorCode:
     if len(body.offsets) > PARTITIONS_MAX:
         return ErrorCode.INVALID_REQUEST
     if isinstance(body, TxnOffsetCommitRequest) and not body.member_id:
-        return ErrorCode.NONE
+        return _refusal_of_another(step, group)
     if step.facts.is_classic(group.group_id):
         return _refusal_of_classic(step, group, body)
     if not group.members:
         if body.member_id or body.member_epoch >= 0:
             return ErrorCode.UNKNOWN_MEMBER_ID
-        is_new = group.value is None and not group.offsets
-        too_many = is_new and len(step.groups.by_id) > step.facts.settings.groups_max
-        return ErrorCode.OVERLOADED if too_many else ErrorCode.NONE
+        return _refusal_of_another(step, group)
     if body.member_id not in group.members:
         return ErrorCode.UNKNOWN_MEMBER_ID
     owned = group.owned_by(body.member_id)
     if owned.away:
         return ErrorCode.FENCED_INSTANCE_ID
     return ErrorCode.FENCED_MEMBER_EPOCH if body.member_epoch > owned.epoch else ErrorCode.NONE
+
+
+def _refusal_of_another(step: Step, group: Group) -> ErrorCode:
+    """A group that this commit would begin may be one too many."""
+    is_new = group.value is None and not (group.offsets or group.pending)
+    too_many = is_new and len(step.groups.by_id) > step.facts.settings.groups_max
+    return ErrorCode.OVERLOADED if too_many else ErrorCode.NONE
 
 
 def _refusal_of_classic(step: Step, group: Group, body: Commit) -> ErrorCode:

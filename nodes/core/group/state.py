@@ -28,6 +28,8 @@ from transport.wire.ids import MemberEpoch, MemberId, PartitionKey, ProducerId, 
 from transport.wire.messages.groups import OwnedTopic, Rebalance
 
 REBALANCES_KEPT = 16
+PENDING_BYTES = 100
+"""Of an offset in a transaction beside what it is called by and bears: in memory it is some more."""
 CONSUMER = "consumer"
 CLASSIC = "classic"
 
@@ -44,6 +46,8 @@ class GroupSettings:
     members_max: int = 1_000
     metadata_bytes_max: int = 4_096
     """Of a committed offset."""
+    pending_bytes_max: int = 16 * 1024 * 1024
+    """Of one transaction's offsets in one shard: its end makes all of them one batch."""
     classic_bytes_max: int = 4 * 1024 * 1024
     """Of all that the members of one classic group tell each other, and of what its leader gives."""
     name_characters_max: int = 1_000
@@ -134,6 +138,8 @@ class Groups:
         self.by_id: dict[str, Group] = {}
         self.pending_groups: dict[ProducerId, set[str]] = {}
         """By producer: the groups with offsets of its present transaction."""
+        self.pending_bytes: dict[ProducerId, int] = {}
+        """By producer: what these offsets weigh."""
 
     def find(self, group_id: str) -> Group:
         """Return a group, made if there is none; see ``prune``."""
@@ -159,10 +165,25 @@ class Groups:
         """Take over one record; return its group's id."""
         kind, group_id, rest, value = decode(record)
         group = self.find(group_id)
-        _APPLY[kind](group, rest, value)
         if kind is Kind.PENDING:
-            self._index(group, rest[0])
+            self._apply_pending(group, rest, cast("PendingValue | None", value))
+        else:
+            _APPLY[kind](group, rest, value)
         return group_id
+
+    def _apply_pending(self, group: Group, rest: list[Any], value: PendingValue | None) -> None:
+        producer_id, key = rest[0], PartitionKey(rest[1], rest[2])
+        mine = group.pending.setdefault(producer_id, {})
+        weight = self.pending_bytes.pop(producer_id, 0) - pending_weight(group, mine.get(key))
+        if value is None:
+            mine.pop(key, None)
+        else:
+            mine[key] = value
+        if not mine:
+            del group.pending[producer_id]
+        self._index(group, producer_id)
+        if producer_id in self.pending_groups:
+            self.pending_bytes[producer_id] = weight + pending_weight(group, value)
 
     def _index(self, group: Group, producer_id: ProducerId) -> None:
         groups = self.pending_groups.setdefault(producer_id, set())
@@ -219,17 +240,6 @@ def _apply_offset(group: Group, rest: list[Any], value: Value | None) -> None:
         group.offsets[key] = cast("OffsetValue", value)
 
 
-def _apply_pending(group: Group, rest: list[Any], value: Value | None) -> None:
-    producer_id, key = rest[0], PartitionKey(rest[1], rest[2])
-    mine = group.pending.setdefault(producer_id, {})
-    if value is None:
-        mine.pop(key, None)
-    else:
-        mine[key] = cast("PendingValue", value)
-    if not mine:
-        del group.pending[producer_id]
-
-
 def _apply_classic(group: Group, rest: list[Any], value: Value | None) -> None:
     group.classic = cast("ClassicValue | None", value)
 
@@ -241,8 +251,14 @@ _APPLY: dict[Kind, Callable[[Group, list[Any], Value | None], None]] = {
     Kind.OWNED: _apply_owned,
     Kind.OFFSET: _apply_offset,
     Kind.CLASSIC: _apply_classic,
-    Kind.PENDING: _apply_pending,
 }
+
+
+def pending_weight(group: Group, pending: PendingValue | None) -> int:
+    """Return how many bytes an offset in a transaction takes, about; none, nothing."""
+    if pending is None:
+        return 0
+    return PENDING_BYTES + len(group.group_id) + len(pending.value.metadata.encode())
 
 
 def keys(partitions: Mapping[TopicId, Iterable[int]]) -> set[PartitionKey]:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from nodes.core.group.offsets import judge_offset, refusal_of
 from nodes.core.group.records import Kind, OffsetValue, PendingValue
+from nodes.core.group.state import Group, pending_weight
 from nodes.core.group.step import Step
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import PartitionKey
+from transport.wire.ids import PartitionKey, ProducerId
 from transport.wire.messages.group_offsets import (
     CommitOutcome,
     TxnOffsetCommitRequest,
@@ -40,12 +41,24 @@ def on_commit(step: Step, token: object, body: TxnOffsetCommitRequest) -> None:
     for part in body.offsets:
         key = PartitionKey(part.topic_id, part.partition)
         error = judge_offset(step, group, body, key, part)
+        offset = OffsetValue(part.offset, part.leader_epoch, part.metadata, step.now.wall_ms)
+        value = PendingValue(body.producer_epoch, offset)
+        if error is ErrorCode.NONE and not _has_room(step, group, body.producer_id, key, value):
+            error = ErrorCode.TRANSACTION_ABORTABLE
         if error is ErrorCode.NONE:
-            offset = OffsetValue(part.offset, part.leader_epoch, part.metadata, step.now.wall_ms)
-            value = PendingValue(body.producer_epoch, offset)
             step.write(group, Kind.PENDING, body.producer_id, *key, value=value)
         outcomes.append(CommitOutcome(part.topic_id, part.partition, error))
     step.reply(token, TxnOffsetCommitResponse(ErrorCode.NONE, "", tuple(outcomes)))
+
+
+def _has_room(
+    step: Step, group: Group, producer_id: ProducerId, key: PartitionKey, value: PendingValue
+) -> bool:
+    """Tell whether a transaction may have this offset as well, or in the place of another one."""
+    before = group.pending.get(producer_id, {}).get(key)
+    weight = step.groups.pending_bytes.get(producer_id, 0)
+    weight += pending_weight(group, value) - pending_weight(group, before)
+    return weight <= step.facts.settings.pending_bytes_max
 
 
 def on_markers(step: Step, token: object, body: WriteTxnMarkersRequest) -> None:

@@ -26,10 +26,19 @@ from transport.wire.messages.transactions import (
 )
 
 
-def commit(bench: Bench, offset: int, *, epoch: int = 0, **who: Any) -> list[str]:
-    """Commit an offset of partition 0 in producer 7's transaction; return the errors."""
-    part = OffsetToCommit(topic_id("t"), 0, Offset(offset), LeaderEpoch(1))
-    body = TxnOffsetCommitRequest("x", ProducerId(7), ProducerEpoch(epoch), "g", (part,), **who)
+def commit(
+    bench: Bench,
+    offset: int,
+    *,
+    epoch: int = 0,
+    group: str = "g",
+    partition: int = 0,
+    metadata: str = "",
+    **who: Any,
+) -> list[str]:
+    """Commit an offset in producer 7's transaction; return the errors."""
+    part = OffsetToCommit(topic_id("t"), partition, Offset(offset), LeaderEpoch(1), metadata)
+    body = TxnOffsetCommitRequest("x", ProducerId(7), ProducerEpoch(epoch), group, (part,), **who)
     answer = bench.ask(body)
     assert isinstance(answer, TxnOffsetCommitResponse)
     if answer.error:
@@ -132,3 +141,29 @@ def test_a_deleted_group_takes_its_pending_offsets_along() -> None:
     bench.ask(DeleteGroupRequest("g"))
     end(bench, committed=True)
     assert bench.core.group("g") is None
+
+
+@pytest.mark.parametrize("crashes", [True, False])
+def test_one_transaction_holds_no_more_than_its_end_can_write_at_once(crashes: bool) -> None:
+    """Its offsets of all groups together: they become committed in one batch."""
+    bench = Bench(topic("t"), pending_bytes_max=1_500)
+    for group in ("g", "h"):
+        for _ in range(2):
+            assert commit(bench, 10, group=group, metadata="m" * 500) == ["NONE"], "or again"
+    if crashes:
+        bench.crash()
+    assert commit(bench, 20, partition=1, metadata="m" * 500) == ["TRANSACTION_ABORTABLE"]
+    assert commit(bench, 20, metadata="m" * 600) == ["NONE"], "in the place of another one"
+    end(bench, committed=True)
+    assert bench.committed(("t", 0)) == [20]
+    assert not bench.core._groups.pending_bytes
+    assert commit(bench, 30, epoch=1, partition=1, metadata="m" * 500) == ["NONE"]
+
+
+def test_a_transaction_begins_no_more_groups_than_a_shard_has_room_for() -> None:
+    bench = Bench(topic("t"), groups_max=2)
+    assert [commit(bench, 10, group=name) for name in ("a", "b", "c")][2] == ["OVERLOADED"]
+    assert commit(bench, 20, group="a") == ["NONE"]
+    end(bench, committed=True)
+    assert commit(bench, 30, group="b", epoch=1) == ["NONE"]
+    assert bench.core.group("c") is None
