@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 from odradek.arguments import partition_of
@@ -17,28 +16,25 @@ from odradek.cluster.committing import GroupOffsets, OffsetAndMetadata, OnCommit
 from odradek.cluster.coordinator_link import CoordinatorLink
 from odradek.cluster.errands import failure_of
 from odradek.cluster.offsets import OffsetLookups, OnFound
+from odradek.consumer.beginnings import Beginnings
 from odradek.consumer.classic_membership import ClassicMembership
 from odradek.consumer.fetched_records import FetchedRecords
 from odradek.consumer.fetching import ConsumerSettings, Fetcher
+from odradek.consumer.followed_topics import FollowedTopics
 from odradek.consumer.membership import ConsumerMembership, GroupSettings, Membership
-from odradek.consumer.offset_reset import reset_timestamp_ms
 from odradek.consumer.positions import Positions
-from odradek.consumer.rebalancing import AGAIN_MS, Change, Rebalancing
+from odradek.consumer.rebalancing import Change, Rebalancing
 from odradek.consumer.retries import Retries
 from odradek.consumer.subscription import Assigned, Subscription
-from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError, topic_error
+from odradek.errors import ClientClosedError, ClientTimeoutError, OdradekError
 from odradek.measures import ConsumerMeasures, Metrics
 from transport.kernel import Now, earliest
-from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import MetadataPosition, TopicId, TopicPartition
+from transport.wire.errors import ErrorCode
+from transport.wire.ids import TopicPartition
 from transport.wire.messages import Message
 from transport.wire.messages.coordinators import KEY_GROUP
-from transport.wire.messages.fetch import READ_COMMITTED, TIMESTAMP_EARLIEST
+from transport.wire.messages.fetch import READ_COMMITTED
 from transport.wire.messages.metadata import MetadataRequest, MetadataResponse
-
-COMMITS_TIMEOUT_MS = 30_000
-PATTERN_INTERVAL_MS = 1_000
-"""Between two looks for topics that match a pattern; a look is taken only after a change."""
 
 Given = dict[TopicPartition, FetchedRecords]
 OnGiven = Callable[[Given | Change | OdradekError, Now], None]
@@ -83,21 +79,18 @@ class ConsumerEngine(ClientProgram):
         self._waiting: list[_Waiting] = []
         self.has_nothing = False
         """At the end of the last turn there was nothing that a poll could be told."""
-        self._ids: dict[str, TopicId] = {}
-        """Topics of the subscription that have been seen, under which id."""
-        self._absent: set[str] = set()
-        """Topics that were not there when we first asked: all of their records are news."""
-        self._generation = -1
-        self._pattern: re.Pattern[str] | None = None
-        self._matched_at: MetadataPosition | None = None
-        self._match_ms = 0
-        self._matching = False
+        self._beginnings = Beginnings(
+            settings.auto_offset_reset, self.subscription, self.view, self.timers
+        )
         self._link: CoordinatorLink | None = None
         self._membership: Membership | None = None
         self.offsets_of_group: GroupOffsets | None = None
         self.rebalancing: Rebalancing | None = None
         if settings.group is not None:
             self._make_group(settings.group)
+        self._topics = FollowedTopics(
+            self.subscription, self.view, self.errands, self._beginnings, self.rebalancing
+        )
 
     def _make_group(self, group: GroupSettings) -> None:
         self._link = CoordinatorLink(
@@ -107,19 +100,15 @@ class ConsumerEngine(ClientProgram):
         self.offsets_of_group = GroupOffsets(
             group.group_id, self._link, self.view, self.timers, stable=stable
         )
+        begin = self._beginnings.take_up_without_commit
         self.rebalancing = Rebalancing(
-            group, self.subscription, self.offsets_of_group, self.timers, self._begin_without_commit
+            group, self.subscription, self.offsets_of_group, self.timers, begin
         )
         if group.protocol == "classic":
             self._membership = ClassicMembership(group, self._link, self.rebalancing, self.view)
         else:
             self._membership = ConsumerMembership(group, self._link, self.rebalancing)
         self.rebalancing.membership = self._membership
-
-    def _begin_without_commit(self, one: Assigned, born: bool, now: Now) -> None:
-        name = one.key.topic
-        self.view.follow(name, now)
-        self._take_up(one, now, fresh=born or self.view.topics[name].former_id is not None)
 
     # What is read
 
@@ -128,55 +117,11 @@ class ConsumerEngine(ClientProgram):
 
         In a group: those partitions of them that the group gives to this member.
         """
-        self._pattern = None
-        wanted = dict.fromkeys(topics)
-        for name in wanted:
-            self.view.watch(name, now)
-        self._subscribe(wanted, now)
+        self._topics.subscribe(topics, now)
 
     def subscribe_pattern(self, pattern: re.Pattern[str], now: Now) -> None:
         """Read every topic whose whole name matches, those to come included."""
-        self._pattern = pattern
-        self._matched_at = None
-        self._match(now)
-
-    def _match(self, now: Now) -> None:
-        """Look for topics that match, if there can be new ones."""
-        if self._pattern is None or now.mono_ms < self._match_ms:
-            return
-        if not self._must_match():
-            return
-        self._matching, self._match_ms = True, now.mono_ms + PATTERN_INTERVAL_MS
-        pattern = self._pattern
-
-        def listed(body: Message, now: Now) -> None:
-            self._matching = False
-            if isinstance(body, MetadataResponse) and self._pattern is pattern:
-                self._matched_at = MetadataPosition(body.controller_epoch, body.version)
-                names = (topic.name for topic in body.topics)
-                self._subscribe(dict.fromkeys(filter(pattern.fullmatch, names)), now)
-
-        self.metadata(None, PATTERN_INTERVAL_MS, listed, now)
-
-    def _subscribe(self, wanted: dict[str, None], now: Now) -> None:
-        for name in wanted:
-            self.view.follow(name, now)
-        if self.rebalancing is not None:
-            if not self.rebalancing.taking_part:
-                self.subscription.assign(())
-            self.subscription.topics = wanted
-            if wanted or self._pattern is not None:
-                self.rebalancing.read(wanted, now)
-            return
-        for key in [key for key in self.subscription.assigned if key.topic not in wanted]:
-            self.subscription.drop(key)
-        if not self.subscription.topics:
-            self.subscription.assign(())
-        for name in [name for name in self.subscription.topics if name not in wanted]:
-            self._ids.pop(name, None)
-            self._absent.discard(name)
-        self.subscription.topics = wanted
-        self._generation = -1
+        self._topics.subscribe_pattern(pattern, now)
 
     def assign(self, partitions: Iterable[TopicPartition], now: Now) -> None:
         """Read exactly these partitions; those that were read before keep their place.
@@ -184,8 +129,7 @@ class ConsumerEngine(ClientProgram):
         With a group, new ones begin at what it has committed.
         """
         wanted = dict.fromkeys(partitions)
-        self.subscription.topics = {}
-        self._pattern = None
+        self._topics.clear()
         if self.rebalancing is not None and self.rebalancing.taking_part:
             positions = self.rebalancing.positions()
             self.rebalancing.depart(positions, lambda _now: None, now, wanted)
@@ -194,44 +138,9 @@ class ConsumerEngine(ClientProgram):
             self.view.watch(one.key.topic, now)
         if self.offsets_of_group is None:
             for one in added:
-                self._take_up(one, now)
+                self._beginnings.take_up(one, now)
         elif added:
-            self._begin_at_commits(self.offsets_of_group, added, now)
-
-    def _begin_at_commits(self, offsets: GroupOffsets, added: list[Assigned], now: Now) -> None:
-        """Begin at what the group has committed, once that is known."""
-        for one in added:
-            one.busy = True
-        begun = {one.key: (one, one.generation) for one in added}
-        for keys in offsets.apart(begun):
-            self._fetch_commits(offsets, [begun[key] for key in keys], now)
-
-    def _fetch_commits(
-        self, offsets: GroupOffsets, begun: list[tuple[Assigned, int]], now: Now
-    ) -> None:
-        # The program may have sought meanwhile, or read something else.
-        begun = [(one, generation) for one, generation in begun if one.generation == generation]
-
-        def fetched(
-            found: dict[TopicPartition, OffsetAndMetadata] | OdradekError, now: Now
-        ) -> None:
-            if isinstance(found, OdradekError) and found.retriable:
-                self.timers.after(now, AGAIN_MS, partial(self._fetch_commits, offsets, begun))
-                return
-            for one, generation in begun:
-                if one.generation != generation:
-                    continue
-                one.busy = False
-                if isinstance(found, OdradekError):
-                    one.fail(found)
-                elif one.key in found:
-                    one.resume(found[one.key].offset, found[one.key].leader_epoch)
-                else:
-                    self._take_up(one, now)
-
-        keys = [one.key for one, _ in begun]
-        if keys:
-            offsets.fetch(keys, fetched, now, timeout_ms=COMMITS_TIMEOUT_MS)
+            self._beginnings.begin_at_commits(self.offsets_of_group, added, now)
 
     def seek(self, key: TopicPartition, offset: int) -> None:
         """Go on at ``offset``; ValueError if the partition is not assigned."""
@@ -268,7 +177,9 @@ class ConsumerEngine(ClientProgram):
             group.end_turn(in_poll=True, now=now)
 
         def look() -> Given | Change | None:
-            refused = self._refused() if group is None else group.error or self._refused()
+            refused = (
+                self._topics.refused() if group is None else group.error or self._topics.refused()
+            )
             if refused is not None:
                 raise refused
             if group is not None and group.changes:
@@ -420,12 +331,7 @@ class ConsumerEngine(ClientProgram):
 
     def work(self, now: Now) -> None:
         """Follow the topics, give what is asked for, fetch on."""
-        if self._generation != self.view.generation:
-            self._generation = self.view.generation
-            if self.rebalancing is None:
-                self._follow(now)
-            self._begin_anew(now)
-        self._match(now)
+        self._topics.end_turn(now)
         if self.rebalancing is not None and self._membership is not None:
             in_poll = any(one.is_poll for one in self._waiting)
             self.rebalancing.end_turn(in_poll=in_poll, now=now)
@@ -437,7 +343,7 @@ class ConsumerEngine(ClientProgram):
                 self._wait(one, now)
         self._fetcher.pump(now)
         # In a group a poll has something to say, too.
-        alone = self.rebalancing is None and self._refused() is None
+        alone = self.rebalancing is None and self._topics.refused() is None
         self.has_nothing = alone and not self.subscription.ready()
 
     def topics_in_use(self, _since_ms: int) -> set[str]:
@@ -452,13 +358,9 @@ class ConsumerEngine(ClientProgram):
             self._fetcher.next_deadline_ms(),
             None if group is None else group.next_deadline_ms(),
             None if self._membership is None else self._membership.next_deadline_ms(),
-            self._match_ms if self._pattern is not None and self._must_match() else None,
+            self._topics.next_deadline_ms(),
             *(one.deadline_ms for one in self._waiting),
         )
-
-    def _must_match(self) -> bool:
-        known = self._matched_at
-        return not self._matching and (known is None or self.view.position > known)
 
     def finish(self, now: Now) -> None:
         """Tell whoever waits that there will be nothing."""
@@ -493,48 +395,3 @@ class ConsumerEngine(ClientProgram):
         if one is None:
             raise ValueError(f"{key} is not assigned to this consumer; assign() it first")
         return one
-
-    def _follow(self, now: Now) -> None:
-        """Take up topics and partitions that have come to be."""
-        for name in self.subscription.topics:
-            topic = self.view.topics.get(name)
-            if topic is None or not topic.usable:
-                if topic is not None and topic.asked and name not in self._ids:
-                    self._absent.add(name)
-                continue
-            known_id = self._ids.get(name)
-            fresh = known_id is not None or name in self._absent
-            for partition in topic.partitions:
-                key = TopicPartition(name, partition)
-                if key not in self.subscription.assigned:
-                    self._take_up(self.subscription.add(key), now, fresh=fresh)
-            self._ids[name] = topic.topic_id
-
-    def _begin_anew(self, now: Now) -> None:
-        """Read topics that were made again from their beginning: no offset of before counts there."""
-        for key, one in self.subscription.assigned.items():
-            topic = self.view.topics.get(key.topic)
-            if topic is None or not topic.usable or one.topic_id == topic.topic_id:
-                continue
-            if one.topic_id is None:
-                one.topic_id = topic.topic_id
-            elif one.topic_id == topic.former_id:  # else the group has told of one to come
-                one.topic_id = topic.topic_id
-                self._take_up(one, now, fresh=True)
-
-    def _take_up(self, one: Assigned, now: Now, *, fresh: bool = False) -> None:
-        """Begin to read: what came to be after we began is read from its beginning."""
-        timestamp_ms = reset_timestamp_ms(self.settings.auto_offset_reset, now)
-        if fresh and timestamp_ms is not None:
-            timestamp_ms = TIMESTAMP_EARLIEST
-        one.reset(timestamp_ms)  # None: the fetcher says that there is no position, until a seek
-
-    def _refused(self) -> OdradekError | None:
-        """Return the error of a topic that no waiting will cure."""
-        for name in self.subscription.topics:
-            topic = self.view.topics.get(name)
-            if topic is None or not topic.asked or topic.error == ErrorCode.NONE:
-                continue
-            if not meaning(topic.error).retriable:
-                return topic_error(name, topic.error, topic.text)
-        return None

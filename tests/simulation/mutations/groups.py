@@ -7,7 +7,7 @@ from typing import Any
 from nodes.broker.coordinators.shards import Shard
 from nodes.core.group import offsets, reconciliation
 from nodes.core.group.state import Group
-from odradek.consumer.engine import ConsumerEngine
+from odradek.consumer.beginnings import Beginnings
 from odradek.consumer.subscription import Assigned
 from tests.simulation.mutations.registry import Patch, mutation
 from transport.kernel import Now
@@ -75,8 +75,8 @@ def begun_at_the_end() -> list[Patch]:
 def found_topic_read_from_its_end() -> list[Patch]:
     """A member that is given a partition of which nothing is committed begins at its end."""
 
-    def begin(self: ConsumerEngine, one: Assigned, born: bool, now: Now) -> None:
-        self.view.watch(one.key.topic, now)
+    def begin(self: Beginnings, one: Assigned, born: bool, now: Now) -> None:
+        self._view.watch(one.key.topic, now)
         one.reset(-1)
 
-    return [(ConsumerEngine, "_begin_without_commit", begin)]
+    return [(Beginnings, "take_up_without_commit", begin)]
