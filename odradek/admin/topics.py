@@ -22,7 +22,6 @@ from odradek.errors import (
     ClientTimeoutError,
     InvalidPartitionsError,
     OdradekError,
-    TopicAlreadyExistsError,
     topic_error,
 )
 from transport.kernel import Now
@@ -66,8 +65,10 @@ class TopicAdmin:
         def make(some: Sequence[NewTopic], on_made: OnDone, now: Now) -> None:
             self._create(some, deadline_ms, on_made, now, validate_only=validate_only)
 
-        done = on_done if validate_only else self._once_complete(topics, deadline_ms, on_done)
-        change_in_pieces(topics, make, done, now)
+        if not validate_only:
+            said = "the topics were created" if len(topics) > 1 else "the topic was created"
+            on_done = self._once_complete(topics, said, deadline_ms, on_done)
+        change_in_pieces(topics, make, on_done, now)
 
     def _create(
         self,
@@ -82,10 +83,10 @@ class TopicAdmin:
 
         def created(body: Message, now: Now) -> None:
             answers = body.topics if isinstance(body, CreateTopicsResponse) else None
-            error = _first_error(body, answers)
-            made_before = tries and tries[-1].doubtful
-            if made_before and isinstance(error, TopicAlreadyExistsError):
-                error = None  # most likely by our own try whose answer was lost
+            # Most likely by our own try whose answer was lost.
+            made_before = any(one.doubtful for one in tries)
+            done = ErrorCode.TOPIC_ALREADY_EXISTS if made_before else ErrorCode.NONE
+            error = _first_error(body, answers, done)
             if error is not None and error.retriable and now.mono_ms < deadline_ms:
                 self._program.timers.after(now, LOOK_PAUSE_MS, ask)
             else:
@@ -113,8 +114,10 @@ class TopicAdmin:
         def add(some: Sequence[NewPartitions], on_added: OnDone, now: Now) -> None:
             self._add_partitions(some, deadline_ms, on_added, now, validate_only=validate_only)
 
-        done = on_done if validate_only else self._once_complete(topics, deadline_ms, on_done)
-        change_in_pieces(topics, add, done, now)
+        if not validate_only:
+            said = "the partitions were added"
+            on_done = self._once_complete(topics, said, deadline_ms, on_done)
+        change_in_pieces(topics, add, on_done, now)
 
     def _add_partitions(
         self,
@@ -155,11 +158,13 @@ class TopicAdmin:
         def delete(some: Sequence[str], on_deleted: OnDone, now: Now) -> None:
             def deleted(body: Message, now: Now) -> None:
                 answers = body.topics if isinstance(body, DeleteTopicsResponse) else None
-                on_deleted(_first_error(body, answers), now)
+                # Most likely by our own try whose answer was lost.
+                done = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if errand.doubtful else ErrorCode.NONE
+                on_deleted(_first_error(body, answers, done), now)
 
             left_ms = max(1, deadline_ms - now.mono_ms)
             request = DeleteTopicsRequest(tuple(some), left_ms)
-            self._program.errands.ask(request, deleted, now, timeout_ms=left_ms)
+            errand = self._program.errands.ask(request, deleted, now, timeout_ms=left_ms)
 
         change_in_pieces(names, delete, on_done, now)
 
@@ -210,9 +215,16 @@ class TopicAdmin:
     # Inside
 
     def _once_complete(
-        self, topics: Sequence[NewTopic | NewPartitions], deadline_ms: int, on_done: OnDone
+        self,
+        topics: Sequence[NewTopic | NewPartitions],
+        said: str,
+        deadline_ms: int,
+        on_done: OnDone,
     ) -> OnDone:
-        """Return what takes the end of a change: it looks until every partition is complete."""
+        """Return what takes the end of a change: it looks until every partition is complete.
+
+        ``said``: what is true even where the time runs out meanwhile.
+        """
         names = [one.name for one in topics]
 
         def changed(error: OdradekError | None, now: Now) -> None:
@@ -228,7 +240,7 @@ class TopicAdmin:
             elif isinstance(told, OdradekError) and not told.retriable:
                 on_done(told, now)
             elif now.mono_ms >= deadline_ms:
-                text = f"the topic was created, but in the time given {trouble}"
+                text = f"{said}, but in the time given {trouble}"
                 on_done(ClientTimeoutError(text), now)
             else:
                 self._program.timers.after(now, LOOK_PAUSE_MS, look)
@@ -259,11 +271,16 @@ def _incomplete(topics: list[TopicDescription] | OdradekError) -> str | None:
     return None
 
 
-def _first_error(body: Message, outcomes: Sequence[TopicOutcome] | None) -> OdradekError | None:
-    """Return the error of an answer as a whole, else of its first topic that failed."""
+def _first_error(
+    body: Message, outcomes: Sequence[TopicOutcome] | None, done: ErrorCode = ErrorCode.NONE
+) -> OdradekError | None:
+    """Return the error of an answer as a whole, else of its first topic that failed.
+
+    ``done``: an error that says that all was done before.
+    """
     if outcomes is None or error_of(body) != ErrorCode.NONE:
         return failure_of(body)
     for outcome in outcomes:
-        if outcome.error != ErrorCode.NONE:
+        if outcome.error not in (ErrorCode.NONE, done):
             return topic_error(outcome.name, outcome.error, outcome.text)
     return None

@@ -14,6 +14,7 @@ from odradek.admin.engine import AdminEngine
 from odradek.errors import (
     ClientTimeoutError,
     InvalidPartitionsError,
+    InvalidReplicationFactorError,
     NoClusterError,
     OdradekError,
     OffsetOutOfRangeError,
@@ -33,8 +34,10 @@ from transport.wire.messages.metadata import MetadataRequest
 from transport.wire.messages.topics import (
     CreatePartitionsRequest,
     CreateTopicsRequest,
+    CreateTopicsResponse,
     DeleteTopicsRequest,
     DescribeTopicsRequest,
+    TopicOutcome,
 )
 from transport.wire.messages.topics import NewPartitions as WirePartitions
 from transport.wire.messages.topics import NewTopic as WireTopic
@@ -96,6 +99,7 @@ def test_a_topic_that_is_not_complete_in_time_says_what_is_missing(cluster: Any)
     cluster.topics["t"].partitions[0].isr = (1,)
     cluster.advance(1_000)
     assert isinstance(told[0], ClientTimeoutError)
+    assert "the topic was created, but" in str(told[0])
     assert "ISR (1,)" in str(told[0])
 
 
@@ -191,6 +195,40 @@ def test_a_topic_made_by_a_try_whose_answer_was_lost_is_no_error(cluster: Any) -
     cluster.advance(6_000, step_ms=50)
     assert told == [None]
     assert cluster.count(CreateTopicsRequest) == 2
+
+
+def test_that_one_was_made_before_hides_no_error_of_another(cluster: Any) -> None:
+    engine = make(cluster)
+    told: list[Any] = []
+    cluster.lose_answers = {1, 2, 3}
+    wanted = [NewTopic("t").on_the_wire()]
+    engine.topics.create(wanted, 20_000, lambda end, _: told.append(end), cluster.now)
+    cluster.settle()
+    cluster.lose_answers = set()
+    outcomes = (
+        TopicOutcome("t", ErrorCode.TOPIC_ALREADY_EXISTS),
+        TopicOutcome("u", ErrorCode.INVALID_REPLICATION_FACTOR),
+    )
+    answer = CreateTopicsResponse(ErrorCode.NONE, outcomes)
+    cluster.before.append(
+        lambda _node, asked: answer if isinstance(asked.body, CreateTopicsRequest) else None
+    )
+    cluster.advance(6_000, step_ms=50)
+    assert isinstance(told[0], InvalidReplicationFactorError)
+
+
+def test_a_topic_deleted_by_a_try_whose_answer_was_lost_is_no_error(cluster: Any) -> None:
+    cluster.topic("t")
+    engine = make(cluster)
+    told: list[Any] = []
+    cluster.lose_answers = {1, 2, 3}
+    engine.topics.delete(["t"], 20_000, lambda end, _: told.append(end), cluster.now)
+    cluster.settle()
+    assert "t" not in cluster.topics
+    cluster.lose_answers = set()
+    cluster.advance(6_000, step_ms=50)
+    assert told == [None]
+    assert cluster.count(DeleteTopicsRequest) == 2
 
 
 def test_a_refusal_is_asked_again_elsewhere(cluster: Any) -> None:
@@ -299,6 +337,19 @@ def test_partitions_are_added_and_waited_for(cluster: Any) -> None:
     engine.topics.add_partitions(wanted, 2_000, lambda end, _: told.append(end), cluster.now)
     cluster.settle()
     assert isinstance(told[1], InvalidPartitionsError)
+
+
+def test_partitions_that_are_not_complete_in_time_are_said_to_be_added(cluster: Any) -> None:
+    cluster.topic("t", 2)
+    engine = make(cluster)
+    told: list[Any] = []
+    wanted = [NewPartitions(3).on_the_wire("t")]
+    engine.topics.add_partitions(wanted, 500, lambda end, _: told.append(end), cluster.now)
+    cluster.turn()
+    cluster.topics["t"].partitions[2].isr = (1,)
+    cluster.advance(1_000)
+    assert isinstance(told[0], ClientTimeoutError)
+    assert str(told[0]).startswith("the partitions were added, but in the time given t-2 had ISR")
 
 
 def test_partitions_added_by_a_try_whose_answer_was_lost_are_no_error(cluster: Any) -> None:
