@@ -303,8 +303,8 @@ class Consumer:
         self._seek_to(partitions, TIMESTAMP_LATEST)
 
     def _seek_to(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> None:
-        self._iteration.drop(partitions or None)
         self._engine.run(lambda _now: self._program.seek_to(partitions, timestamp_ms))
+        self._iteration.drop(partitions or None)
 
     def position(self, partition: TopicPartition, timeout_ms: int = QUESTION_TIMEOUT_MS) -> int:
         """Return the offset of the next record that will be given."""

@@ -148,13 +148,14 @@ class ConsumerEngine(ClientProgram):
 
     def seek_to(self, keys: Iterable[TopicPartition], timestamp_ms: int) -> None:
         """Go on at the end (−1), the beginning (−2) or a time; of all partitions if none is named."""
-        for key in list(keys) or list(self.subscription.assigned):
-            self._assigned(key).reset(timestamp_ms)
+        named = list(map(self._assigned, keys))
+        for one in named or self.subscription.assigned.values():
+            one.reset(timestamp_ms)
 
     def pause(self, keys: Iterable[TopicPartition], paused: bool) -> None:
         """Give nothing of these partitions, or give again; what was fetched is kept while there is room."""
-        for key in keys:
-            self._assigned(key).paused = paused
+        for one in list(map(self._assigned, keys)):
+            one.paused = paused
 
     # What is asked
 

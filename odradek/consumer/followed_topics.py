@@ -70,6 +70,8 @@ class FollowedTopics:
     def clear(self) -> None:
         """Follow none: partitions are read by themselves."""
         self._subscription.topics = {}
+        self._ids.clear()
+        self._absent.clear()
         self._pattern = None
 
     def end_turn(self, now: Now) -> None:

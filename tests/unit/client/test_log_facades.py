@@ -221,6 +221,26 @@ def test_consuming_by_poll_and_by_iteration(real_loop: Any) -> None:
         assert consumer.poll(10) == {}
 
 
+@pytest.mark.parametrize("method", ["seek_to_beginning", "seek_to_end", "pause", "resume"])
+def test_one_partition_that_is_not_assigned_changes_nothing_of_the_others(
+    real_loop: Any, method: str
+) -> None:
+    real_loop.topic("t")
+    fill(real_loop, 10)
+    with Consumer(
+        "t",
+        bootstrap_servers=real_loop.bootstrap,
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=200,
+    ) as consumer:
+        assert next(consumer).offset == 0
+        for keys in [(T0, TopicPartition("t", 7)), (TopicPartition("t", 7), T0)]:
+            with pytest.raises(ValueError, match="t-7 is not assigned"):
+                getattr(consumer, method)(*keys)
+        assert consumer.paused() == set()
+        assert [record.offset for record in consumer] == list(range(1, 10))
+
+
 def test_what_a_consumer_tells_of_topics(real_loop: Any) -> None:
     real_loop.topic("t", 2)
     with Consumer(bootstrap_servers=real_loop.bootstrap) as consumer:

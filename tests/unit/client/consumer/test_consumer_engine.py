@@ -90,6 +90,18 @@ def test_earliest_reads_everything_once_and_in_order(cluster: Any) -> None:
     assert poll(engine, cluster, 100) == {T0: [4]}
 
 
+def test_a_topic_that_is_subscribed_to_again_begins_by_the_policy_again(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0)
+    engine = make(cluster, "t", auto_offset_reset="latest")
+    assert position(engine, cluster) == 1
+    engine.assign([], cluster.now)
+    write(cluster, 1, 2)
+    engine.subscribe(["t"], cluster.now)
+    assert poll(engine, cluster, 100) == {}
+    assert position(engine, cluster) == 3
+
+
 def write_of(cluster: Any, producer: int, *numbers: int, committed: bool | None = None) -> None:
     """Write a transactional batch, or with ``committed`` the marker that ends it."""
     partition = cluster.topics["t"].partitions[0]
