@@ -86,9 +86,18 @@ class GroupAdministration:
         return found
 
     def delete_consumer_groups(self, group_ids: Iterable[str]) -> None:
-        """Delete groups and their offsets; :class:`NonEmptyGroupError` for one with members."""
+        """Delete groups and their offsets; :class:`NonEmptyGroupError` for one with members.
+
+        The others are deleted all the same; raises the first error.
+        """
+        errors: list[OdradekError] = []
         for group_id in texts_of("group_ids", group_ids):
-            self._ask(group_id, DeleteGroupRequest(group_id))
+            try:
+                self._ask(group_id, DeleteGroupRequest(group_id))
+            except OdradekError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def list_consumer_group_offsets(
         self, group_id: str, partitions: Iterable[TopicPartition] | None = None
@@ -202,9 +211,14 @@ class GroupAdministration:
     ) -> list[TopicPartition]:
         wanted = list(partitions or ())
         known = {topic.name: topic for topic in self._topics().topics}
-        for name in topics or ():
+        for name in (*(topics or ()), *(key.topic for key in wanted)):
             if name not in known:
                 raise ValueError(f"there is no topic {name!r}")
+        for name, number in wanted:
+            count = len(known[name].partitions)
+            if number >= count:
+                raise ValueError(f"topic {name!r} has partitions 0 to {count - 1}, not {number}")
+        for name in topics or ():
             wanted += [TopicPartition(name, part.partition) for part in known[name].partitions]
         if topics is None and partitions is None:
             wanted = list(committed)
@@ -302,7 +316,10 @@ def check_goal(to: object) -> None:
         if to in ("earliest", "latest"):
             return
         if number == to or not re.fullmatch(r"[+-]?[0-9]{1,18}", number):
-            raise ValueError(f"to={to!r} is not possible; see the method's description")
+            raise ValueError(
+                f"to={to!r} is not possible; give earliest, latest, an offset, or timestamp: or "
+                "shift: and a number of at most 18 digits"
+            )
         if to.startswith(TO_TIME):
             check_number("to: the timestamp", int(number), TIMESTAMPS_MS)
     else:

@@ -17,7 +17,6 @@ from odradek.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     GroupIdNotFoundError,
-    InvalidPartitionsError,
     InvalidReplicationFactorError,
     NoClusterError,
     NonEmptyGroupError,
@@ -49,7 +48,6 @@ _ADVICE: tuple[tuple[type[OdradekError], str], ...] = (
     (UnknownTopicOrPartitionError, "see `odradek topic list`, or make it: `odradek topic create`"),
     (TopicAlreadyExistsError, "see `odradek topic describe`"),
     (InvalidReplicationFactorError, "see `odradek status` for the brokers there are"),
-    (InvalidPartitionsError, "give --partitions 1 or more"),
 )
 
 
