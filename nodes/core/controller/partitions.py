@@ -191,6 +191,8 @@ def _judge(
         text = f"{count - has} partitions are new, and {len(given)} are placed"
         return TopicOutcome(name, ErrorCode.INVALID_REPLICA_ASSIGNMENT, text)
     complaint = assignment_complaint(image, given)
+    if complaint is None and given and len(given[0]) != (factor := _factor_of(image, topic)):
+        complaint = f"{name} has {factor} replicas of each partition, not {len(given[0])}"
     if complaint is not None:
         return TopicOutcome(name, ErrorCode.INVALID_REPLICA_ASSIGNMENT, complaint)
     return topic

@@ -132,6 +132,7 @@ def test_what_an_unfinished_addition_left_behind_gives_way_to_a_placement() -> N
         (4, ((1, 9),), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "no broker 9"),
         (4, ((),), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "from 1"),
         (5, ((1, 2), (3,)), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "same number"),
+        (4, ((1, 2, 3),), ErrorCode.INVALID_REPLICA_ASSIGNMENT, "t has 2 replicas"),
     ],
 )
 def test_partitions_that_may_not_be(

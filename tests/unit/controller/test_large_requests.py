@@ -252,7 +252,7 @@ def test_of_two_additions_of_the_same_one_is_told_that_it_has_been_done() -> Non
 def test_an_addition_never_makes_a_topic_smaller() -> None:
     cluster = three(SMALL_PIECES)
     topic_id = cluster.create("t", 3, 3)
-    explicit = NewPartitions("t", 60, ((NodeId(1),),) * 57)
+    explicit = NewPartitions("t", 60, ((NodeId(1), NodeId(2), NodeId(3)),) * 57)
     larger = CreatePartitionsRequest((explicit,), 1_000)
     meanwhile(cluster, addition(40), Asked(larger, "larger"))
     assert outcome(cluster, "larger").error == ErrorCode.NONE
