@@ -48,11 +48,15 @@ def describe_groups(exchange: Exchange) -> None:
 
 
 def _described(exchange: Exchange, group_id: str, answer: Any) -> DescribedGroup:
-    if answer.error == ErrorCode.GROUP_ID_NOT_FOUND and exchange.version < NOT_FOUND_FROM:
+    is_absent = answer.error == ErrorCode.GROUP_ID_NOT_FOUND
+    if is_absent and exchange.version < NOT_FOUND_FROM:
         return DescribedGroup(error_code=0, group_id=group_id, group_state=DEAD)
     if answer.error:
         return DescribedGroup(
-            error_code=code_of(answer.error), error_message=answer.text, group_id=group_id
+            error_code=code_of(answer.error),
+            error_message=answer.text,
+            group_id=group_id,
+            group_state=DEAD if is_absent else "",
         )
     return DescribedGroup(
         error_code=0,
