@@ -233,6 +233,7 @@ class Producer:
                 try:
                     begun = await self._threads.run(begin)
                 except Exception as error:  # noqa: BLE001 - it is the caller's
+                    self._transactions.record_refused(error)
                     if not future.done():
                         future.set_exception(error)
                 else:

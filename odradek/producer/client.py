@@ -215,6 +215,7 @@ class Producer:
         except SerializationError:
             raise
         except OdradekError as error:
+            self.transactions.record_refused(error)
             many.abandon(count, error)
             return many
         many.expect(count)

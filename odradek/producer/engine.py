@@ -83,6 +83,7 @@ class ProducerEngine(ClientProgram):
             self._accumulator,
             record_bytes_max=settings.request_bytes_max,
             partitioner=partitioner,
+            on_refused=self.record_refused,
         )
         self._parked: dict[str, deque[_Parked]] = {}
         self._parked_bytes = 0
@@ -183,6 +184,11 @@ class ProducerEngine(ClientProgram):
                 self._placement.place_run(known, run, partition, now)
 
         self._place(topic, record_bytes * count, place, now)
+
+    def record_refused(self, error: OdradekError) -> None:
+        """A record comes to no batch: a transaction that lacks it can only be aborted."""
+        if self.transaction is not None:
+            self.transaction.record_failed(error)
 
     def flush(self, on_done: Callable[[Now], None], now: Now) -> None:
         """Call ``on_done`` when every record taken so far has met its end."""
@@ -338,7 +344,9 @@ class ProducerEngine(ClientProgram):
             on_topic(refused, now)
             return
         if size_bytes and not self.has_room():
-            on_topic(BufferFullError(), now)
+            full = BufferFullError()
+            self.record_refused(full)
+            on_topic(full, now)
             return
         known = self.view.topic(topic)
         if known is not None and topic not in self._parked:
@@ -370,6 +378,8 @@ class ProducerEngine(ClientProgram):
 
     def _release(self, parked: _Parked, verdict: TopicView | OdradekError, now: Now) -> None:
         self._parked_bytes -= parked.size_bytes
+        if parked.size_bytes and isinstance(verdict, OdradekError):
+            self.record_refused(verdict)
         parked.on_topic(verdict, now)
 
     def _refusal(self, name: str) -> OdradekError | None:

@@ -207,7 +207,7 @@ class Inbox:
             item = taken.popleft()
             try:
                 item.place(self.program, now)
-            except Exception as error:
+            except BaseException as error:
                 item.fail(ClientError(f"it could not be written: {error!r}"))
                 raise  # the loop ends, and with it all others
             placed_bytes += item.size_bytes

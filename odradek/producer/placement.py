@@ -9,7 +9,7 @@ Source: KIP-480 (sticky partitioner), KIP-794 (strictly uniform sticky partition
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import index
 from random import Random
 from typing import NamedTuple
@@ -65,12 +65,15 @@ class Placement:
         *,
         record_bytes_max: int,
         partitioner: Partitioner | None = None,
+        on_refused: Callable[[OdradekError], None] = lambda _error: None,
     ) -> None:
+        """``on_refused`` hears of every record that comes to no batch, before its own end is told."""
         self._view = view
         self._accumulator = accumulator
         self._record_bytes_max = record_bytes_max
         self._murmur = MurmurPartitioner()
         self._partitioner = partitioner
+        self._on_refused = on_refused
         self._random: Random | None = None
         self._sticky: dict[str, tuple[Lane, int]] = {}
         """By topic: where records without a key go, and how many bytes of them still do."""
@@ -88,6 +91,7 @@ class Placement:
         """Put one record into a batch, or fail it."""
         partition = self._partition_for(topic, record.partition, record.key)
         if isinstance(partition, OdradekError):
+            self._on_refused(partition)
             record.fail(topic.name, partition)
             return
         sticky = partition is None
@@ -111,6 +115,7 @@ class Placement:
         if partition is not None:
             chosen = self._partition_for(topic, partition, None)
             if isinstance(chosen, OdradekError):
+                self._on_refused(chosen)
                 run.on_done(Outcome(topic.name, partition, -1, chosen), 0, run.positions)
             else:
                 self._fill(topic, partition, run, now)
@@ -134,6 +139,7 @@ class Placement:
         sticky = self._sticky_for(topic, unkeyed * run.record_bytes, now) if unkeyed else -1
         for position, place in enumerate(chosen):
             if isinstance(place, OdradekError):
+                self._on_refused(place)
                 run.on_done(Outcome(topic.name, -1, -1, place), 0, (position,))
                 continue
             partition = sticky if place is None else place
@@ -188,7 +194,7 @@ class Placement:
         available = [p.partition for p in topic.partitions.values() if p.leader >= 0]
         try:
             chosen = index(self._partitioner(key, list(topic.partitions), available))
-        except Exception as error:  # noqa: BLE001 - the partitioner is the user's
+        except BaseException as error:  # noqa: BLE001 - it is the user's, and must not end the loop
             return ClientError(f"the partitioner failed: {error!r}")
         return self._partition_for(topic, chosen, None)
 
@@ -234,6 +240,7 @@ class Placement:
             )
             batch.full = True
             error = error_for(ErrorCode.MESSAGE_TOO_LARGE, text)
+            self._on_refused(error)
             self._accumulator.finish(lane, batch, Outcome(lane.topic, lane.partition, -1, error))
 
     def _limit_bytes(self, topic: TopicView) -> int:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from odradek.cluster.committing import Committable, GroupMetadata, offsets_to_commit
 from odradek.cluster.engine import Engine, settle
-from odradek.errors import InvalidTxnStateError
+from odradek.errors import ClientClosedError, ClientError, InvalidTxnStateError, OdradekError
 from odradek.producer.engine import ProducerEngine
 from transport.kernel import Now
 
@@ -56,6 +56,15 @@ class TransactionCalls:
             self._program.send_offsets(given, metadata, settle(future), now)
 
         return self._engine.ask(ask)
+
+    def record_refused(self, error: BaseException) -> None:
+        """A record was not handed over, which only its future tells: what lacks it is not committed."""
+        known = error
+        if not isinstance(known, OdradekError):
+            known = ClientError(f"a record could not be handed over: {error!r}")
+        refused: OdradekError = known
+        with suppress(ClientClosedError):
+            self._engine.post(lambda _now: self._program.record_refused(refused))
 
     def drop(self) -> Future[None]:
         """To abort: take no more records, and end those that are not written."""
