@@ -11,7 +11,10 @@ Source: Apache Kafka, LogCleaner and its ``.swap`` files.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from nodes.storage.cleaning import Group
+from nodes.storage.disk import DiskFull
 from nodes.storage.log_files import SWAP_SUFFIX
 from nodes.storage.log_folder import LogFolder
 from nodes.storage.log_notes import LogNotes
@@ -69,7 +72,8 @@ class SegmentSwap:
         self._folder.sync_names()
         with self._row.lock:
             if group.cleaned in self._row.all:
-                group.cleaned.indexes.write(durable=True)
+                with suppress(DiskFull):  # A start makes them anew where there are none.
+                    group.cleaned.indexes.write(durable=True)
             self._offered = None
 
     def end(self) -> None:

@@ -21,6 +21,9 @@ NOTE_SHARE = 64
 NOTE_LEAST_BYTES = 64 * 1024
 """Less is read sooner than it is noted."""
 
+AGAIN_AFTER_MS = 1_000
+"""A sync that found no room for the small files beside the log."""
+
 OnSynced = Callable[[PartitionLog, Offset | BaseException, Now], object]
 """Takes the log, and up to where it is durable now."""
 OnFailed = Callable[[PartitionLog, BaseException, Now], None]
@@ -34,12 +37,14 @@ def is_unsynced(log: PartitionLog) -> bool:
 class LogDurability:
     """Of one replica, which may go on with another log: each call names the present one."""
 
-    __slots__ = ("_context", "_note_bytes", "_noting", "is_held", "is_syncing")
+    __slots__ = ("_context", "_note_bytes", "_noting", "is_held", "is_put_off", "is_syncing")
 
     def __init__(self, context: BrokerContext) -> None:
         self._context = context
         self.is_syncing = False
         """A sync is under way."""
+        self.is_put_off = False
+        """The last one has found the disk full, and none is begun for a while."""
         self.is_held = False
         """None is begun: what is durable stays so much for the moment."""
         self._noting = False
@@ -49,18 +54,38 @@ class LogDurability:
     # Syncs
 
     def sync(self, log: PartitionLog, then: OnSynced) -> None:
-        """Have what is written synced; one sync at a time, the next one takes the rest."""
-        if not self.is_syncing and not self.is_held and is_unsynced(log):
-            self.settle(log, then)
+        """Have what is written synced; one sync at a time, the next one takes the rest.
+
+        Where the disk is full it is put off: what the log holds was written, and its indexes have no room.
+        """
+        is_free = not (self.is_syncing or self.is_held or self.is_put_off)
+        if is_free and is_unsynced(log):
+            self._submit(log, then, must_end=False)
 
     def settle(self, log: PartitionLog, then: OnSynced) -> None:
-        """Have a log synced with its name and all, whatever is known to be durable of it."""
+        """Have a log synced with its name and all, whatever is known to be durable of it; on a full
+        disk as soon as there is room."""
         assert not self.is_syncing, "one sync at a time"
+        self._submit(log, then, must_end=True)
+
+    def _submit(self, log: PartitionLog, then: OnSynced, *, must_end: bool) -> None:
         self.is_syncing = True
 
         def done(result: Offset | BaseException, now: Now) -> None:
-            self.is_syncing = False
-            then(log, result, now)
+            if isinstance(result, DiskFull):
+                self._context.count("syncs_put_off")
+                self.is_syncing, self.is_put_off = must_end, not must_end
+                self._context.timers.after(now, AGAIN_AFTER_MS, again)
+            else:
+                self.is_syncing = False
+                then(log, result, now)
+
+        def again(_now: Now) -> None:
+            self.is_put_off = False
+            if must_end:
+                self._submit(log, then, must_end=True)
+            else:
+                self.sync(log, then)
 
         self._context.ports.pool.submit(log.sync, done)
 

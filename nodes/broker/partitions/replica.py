@@ -211,7 +211,8 @@ class Replica:
             self.core.check()
         if self.core is not None and self._log is not None:
             assert self.core.log_end_offset == self._log.log_end_offset, "core and log agree"
-            idle = not (self._durability.is_syncing or self._durability.is_held)
+            durability = self._durability
+            idle = not (durability.is_syncing or durability.is_held or durability.is_put_off)
             if self.settings.partition.flush_commit and idle:
                 assert not self.sync_pending, "L8: what is written is being synced"
 

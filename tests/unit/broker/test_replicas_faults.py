@@ -190,6 +190,34 @@ def test_a_full_disk_refuses_writes_serves_reads_and_recovers(fleet: PartitionFl
     assert fleet.logs(key) == [[b"a", b"c"]] * 3
 
 
+@pytest.mark.parametrize("policy", ["commit", "none"])
+def test_a_full_disk_takes_no_replica_offline_whose_indexes_have_no_room(policy: str) -> None:
+    """They are written when the log is synced: what it holds was written before, and is still there."""
+    log = LogConfig(segment_bytes=1_000, recovery_checkpoint_interval_ms=2_000)
+    fleet = PartitionFleet(1, min_insync_replicas=1, log=log)
+    fleet.settle()
+    key = fleet.create(configs={"flush.policy": policy, "retention.ms": "-1"})
+    value = b"v" * 300
+    fleet.write(key, value)
+    disk = fleet.disks[1]
+    disk.set_free_bytes(1_500)
+    for _ in range(8):
+        fleet.produce(1, key, make_batch(value), acks=ACKS_LEADER, timeout_ms=100)
+    replica = fleet.replica(1, key)
+    disk.set_free_bytes(0)
+    fleet.world.run_for(5_000)
+    figures = fleet.server(1).context.figures
+    assert figures["syncs_put_off"] > 0
+    assert replica.state is ReplicaState.ONLINE
+    _, (data,) = fleet.fetch(1, key)
+    assert data
+    disk.set_free_bytes(1 << 30)
+    fleet.world.run_for(4_000)
+    assert not replica.sync_pending
+    count = len(fleet.logs(key)[0])
+    assert fleet.write(key, b"last").base_offset == count > 3
+
+
 def test_a_follower_with_a_full_disk_tries_again(fleet: PartitionFleet) -> None:
     key = fleet.create()
     fleet.write(key, b"a")

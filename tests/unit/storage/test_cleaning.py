@@ -18,6 +18,7 @@ from nodes.storage.log_settings import LogSettings
 from nodes.storage.partition_log import PartitionLog
 from nodes.storage.segment import Segment
 from tests.simulation.disk import SimulatedDisk
+from tests.simulation.hiccup import Call
 from transport.wire.batch import CRC_FROM, HEADER_BYTES, encode_header
 from transport.wire.checksum import crc32c
 from transport.wire.compression import CODECS
@@ -461,6 +462,29 @@ def test_nothing_is_let_go_of_while_an_offer_is_being_made(
     assert log.swap.take_over(group, log.generation)
     log.swap.settle(group)
     assert log.set_aside(), "it goes now"
+
+
+def test_a_full_disk_has_no_room_for_indexes_and_the_log_is_cleaned(disk: SimulatedDisk) -> None:
+    log = open_log(disk)
+    for number in range(4):
+        put(log, (b"k", b"%d" % number))
+    roll(log)
+    put(log, (b"k", b"tail"))
+    plan = plan_for(log)
+    (group,) = [one for one in Cleaning(disk, plan).steps() if one is not None]
+    assert log.swap.offer(group, log.generation)
+    assert log.swap.take_over(group, log.generation)
+    disk.hiccups.expect(Call.RENAME, full=True)
+    log.swap.settle(group)
+    assert disk.hiccups.failures, "the disk was full"
+    assert not log.swap.is_under_way
+    assert keys(log) == [(3, b"3"), (4, b"tail")]
+    log.sync()
+    disk.lose_power(Random(1))
+    point = log.recovery_point
+    again = PartitionLog.open(disk, FOLDER, SETTINGS, recovery_point=point, clean=False)
+    assert keys(again) == [(3, b"3"), (4, b"tail")]
+    assert again.offset_for_timestamp(1, again.log_end_offset) is not None
 
 
 def test_a_log_that_was_cut_takes_nothing_over(disk: SimulatedDisk) -> None:
