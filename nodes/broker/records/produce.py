@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import groupby
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from nodes.broker.records.batch_checks import (
     is_compacted,
     open_compacted,
 )
-from nodes.core.partition.events import NO_EPOCH, NO_OFFSET, Batch, Produce, Produced
+from nodes.core.partition.events import NO_EPOCH, NO_OFFSET, Awaited, Batch, Produce, Produced
 from nodes.core.topic_configs import LOG_APPEND_TIME
 from transport.kernel import Now
 from transport.wire.batch import NO_TIMESTAMP_MS
@@ -53,6 +54,7 @@ WAITING_MAX = 20_000
 """Requests that may wait at once, of a kilobyte or two each: what they brought is in the log."""
 BACKLOG_BYTES_MAX = 256 * 1024 * 1024
 """Of requests that were not taken apart yet; who wants no answer (acks=0) could send them without end."""
+_TOO_LARGE = frozenset({ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.RECORD_LIST_TOO_LARGE})
 UNVERIFIED_BYTES_MAX = 64 * 1024 * 1024
 """Of batches that are not in the log yet, as a transaction's coordinator is asked about them."""
 
@@ -239,12 +241,15 @@ class Produces:
             check_transactional(header, body)
         except RecordError as refused:
             self._context.count("batches_refused")
+            if refused.error in _TOO_LARGE:
+                _let_await(replica, buffer, now)
             self._end(waiting, place, refused.error, text=refused.text)
             return
         one = _Checked(place, replica.key, header, buffer, _epoch_of(replica))
         core = replica.core
         begins = core is not None and core.must_verify(header.producer_id, header.producer_epoch)
         if header.is_transactional and begins:
+            replica.step(Awaited(unplaced(header)), now)
             if self._unverified_bytes >= UNVERIFIED_BYTES_MAX:
                 self._end(waiting, place, ErrorCode.OVERLOADED)
                 return
@@ -385,6 +390,12 @@ def _refusal(body: ProduceRequest) -> ErrorCode:
     if body.transactional_id is not None and body.acks != ACKS_ALL:
         return ErrorCode.INVALID_REQUIRED_ACKS
     return ErrorCode.NONE
+
+
+def _let_await(replica: Replica, buffer: Buffer, now: Now) -> None:
+    """The producer divides a batch that is too large; what it has sent behind it comes after the parts."""
+    with suppress(RecordError):
+        replica.step(Awaited(unplaced(read_header(buffer))), now)
 
 
 def _epoch_of(replica: Replica) -> LeaderEpoch:

@@ -15,6 +15,7 @@ from nodes.core.partition.events import (
     Appended,
     AppendFailed,
     Assigned,
+    Awaited,
     DeleteRecords,
     Fetched,
     FetchPosition,
@@ -298,9 +299,13 @@ class PartitionCore:
     def _on_produce(self, event: Produce, effects: PartitionEffects, now: Now) -> None:
         error = self.judge_leadership(event.leader_epoch)
         if self._leader is None or error is not ErrorCode.NONE:
+            self._log.refused(event.batch, error)
             effects.produced.append(Produced(event.token, error))
         else:
             self._leader.produce(event, effects)
+
+    def _on_awaited(self, event: Awaited, effects: PartitionEffects, now: Now) -> None:
+        self._log.producers.wait_for(event.batch)
 
     def _on_delete(self, event: DeleteRecords, effects: PartitionEffects, now: Now) -> None:
         error = self.judge_leadership(NO_EPOCH)
@@ -388,6 +393,7 @@ class PartitionCore:
 _STEPS: dict[type, Callable[[PartitionCore, Any, PartitionEffects, Now], None]] = {
     Assigned: PartitionCore._on_assigned,
     Produce: PartitionCore._on_produce,
+    Awaited: PartitionCore._on_awaited,
     DeleteRecords: PartitionCore._on_delete,
     LetGo: PartitionCore._on_let_go,
     Appended: PartitionCore._on_appended,

@@ -97,6 +97,13 @@ class Produce(msgspec.Struct, frozen=True):
     """Of a marker: it bears the epoch of the very transaction that it ends, which the next one has too."""
 
 
+class Awaited(msgspec.Struct, frozen=True):
+    """A batch of a producer is not taken yet, and may come (again): it is asked about elsewhere, or was
+    refused before it came here."""
+
+    batch: Batch
+
+
 class DeleteRecords(msgspec.Struct, frozen=True):
     """Let the log begin at ``offset`` (−1: at the high watermark). Every one ends in one
     ``produced`` of its ``token``, once every in-sync replica's log begins there as well."""
@@ -217,6 +224,7 @@ class Gap(msgspec.Struct, frozen=True):
 PartitionEvent = (
     Assigned
     | Produce
+    | Awaited
     | DeleteRecords
     | LetGo
     | Appended

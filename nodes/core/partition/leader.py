@@ -131,6 +131,7 @@ class Leader:
                 return
             error = judged.error
         if error is not ErrorCode.NONE:
+            self._log.refused(event.batch, error)
             effects.produced.append(Produced(event.token, error))
             return
         base = self._log.log_end_offset
@@ -188,6 +189,7 @@ class Leader:
     def append_failed(self, error: ErrorCode, effects: PartitionEffects) -> None:
         """Take over that nothing was written."""
         assert self._writing is not None, "an append was ordered"
+        self._log.refused(self._writing[0].batch, error)
         effects.produced.append(Produced(self._writing[0].token, error))
         self._writing = None
 

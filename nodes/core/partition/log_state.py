@@ -8,6 +8,7 @@ from __future__ import annotations
 from nodes.core.partition.epochs import Epochs
 from nodes.core.partition.events import Batch, LogFacts, PartitionEffects
 from nodes.core.partition.producer_state import Producers
+from transport.wire.errors import ErrorCode, meaning
 from transport.wire.ids import LeaderEpoch, Offset
 
 
@@ -64,6 +65,11 @@ class LogState:
             self.epochs.assign(batch.leader_epoch, batch.base_offset)
             self.producers.record(batch)
             self.log_end_offset = Offset(batch.last_offset + 1)
+
+    def refused(self, batch: Batch, error: ErrorCode) -> None:
+        """Take over that a batch is not written for a reason that may pass."""
+        if meaning(error).retriable:
+            self.producers.wait_for(batch)
 
     def cut(self, end: Offset) -> bool:
         """Take over that the log was cut; True: the producers must be rebuilt."""

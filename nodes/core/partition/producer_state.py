@@ -4,6 +4,9 @@ Owns producer epochs and the last five batches of each producer, built from batc
 markers alone, so that a follower, a new leader and a restarted broker know the same.  Knows nothing
 of roles.
 
+Beside them, of this replica alone: what it has not taken from producers that it does not know.  A log
+that has lost its beginning lets those begin anywhere, but for behind a batch that may come again.
+
 A marker bears a later producer epoch than the transaction it ends.  So it fences: whatever that
 producer sent before and comes after it, is refused here, whoever vouches for it.
 """
@@ -25,6 +28,8 @@ BATCHES_KEPT = 5
 """Kafka's: a producer has at most five requests in flight, so no older batch can come again."""
 PRODUCERS_MAX = 100_000
 """The longest silent is forgotten first; about 50 MB when full."""
+AWAITED_MAX = 1_000
+"""Producers that are not known, of whom a batch was not taken; the oldest is forgotten first."""
 SEQUENCES = 1 << 31
 """Sequences are 31 bits wide and go on with 0 after the largest."""
 
@@ -79,10 +84,12 @@ NEW = Judgement(ErrorCode.NONE)
 class Producers:
     """All producers of one log, the longest silent first."""
 
-    __slots__ = ("_entries", "_forgot", "transactions")
+    __slots__ = ("_awaited", "_entries", "_forgot", "transactions")
 
     def __init__(self) -> None:
         self._entries: dict[ProducerId, ProducerEntry] = {}
+        self._awaited: dict[ProducerId, tuple[ProducerEpoch, int]] = {}
+        """Epoch and first sequence of the earliest batch that was not taken."""
         self._forgot = False
         self.transactions = Transactions()
 
@@ -145,12 +152,33 @@ class Producers:
         entry = self._entries.get(batch.producer_id)
         if entry is None:
             strict = whole_log and not self._forgot
-            return _first(batch) if strict else NEW
+            return _first(batch) if strict else self._judge_unknown(batch)
         if batch.producer_epoch < entry.epoch:
             return Judgement(ErrorCode.INVALID_PRODUCER_EPOCH)
         if batch.producer_epoch > entry.epoch or not entry.batches:
             return _first(batch)
         return _judge_next(batch, entry.batches)
+
+    def _judge_unknown(self, batch: Batch) -> Judgement:
+        epoch, sequence = self._awaited.get(batch.producer_id, (batch.producer_epoch, -1))
+        ahead = (batch.first_sequence - sequence) % SEQUENCES
+        if sequence >= 0 and epoch == batch.producer_epoch and 0 < ahead < SEQUENCES // 2:
+            return Judgement(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)
+        return NEW
+
+    def wait_for(self, batch: Batch) -> None:
+        """A batch was not taken (yet), and its producer may send it again: where that one is not known,
+        nothing that it has sent later is written before it."""
+        producer_id, sequence = batch.producer_id, batch.first_sequence
+        is_first = producer_id != NO_PRODUCER_ID and producer_id not in self._entries
+        if not is_first or batch.marker is not None or sequence < 0:
+            return
+        epoch, earliest = self._awaited.get(producer_id, (batch.producer_epoch, sequence))
+        is_earlier = (earliest - sequence) % SEQUENCES < SEQUENCES // 2
+        if epoch < batch.producer_epoch or (epoch == batch.producer_epoch and is_earlier):
+            self._awaited[producer_id] = batch.producer_epoch, sequence
+        if len(self._awaited) > AWAITED_MAX:
+            del self._awaited[next(iter(self._awaited))]
 
     def _fits_transaction(self, batch: Batch, *, verified: bool) -> bool:
         """A transaction is written to under one epoch, and begun by its coordinator's leave."""
@@ -186,6 +214,7 @@ class Producers:
         """Take over a batch that is in the log now."""
         if batch.producer_id == NO_PRODUCER_ID:
             return
+        self._awaited.pop(batch.producer_id, None)
         before = self._entries.pop(batch.producer_id, None)
         if batch.marker is not None:
             self._record_marker(batch, batch.marker, before)

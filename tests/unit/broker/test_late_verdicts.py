@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nodes.broker.records.produce import OnVerdict, Verify
+from nodes.broker.records.produce import OnVerdict, Verify, nobody_to_ask
 from nodes.core.controller.names import CONSUMER_OFFSETS
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from tests.unit.broker.test_transactions import Transactional
@@ -25,6 +25,7 @@ from transport.wire.ids import (
     ProducerId,
 )
 from transport.wire.messages.coordinators import KEY_GROUP, FindCoordinatorRequest
+from transport.wire.messages.deletion import DeleteRecordsPartition, DeleteRecordsRequest
 from transport.wire.messages.group_offsets import (
     OffsetFetchRequest,
     OffsetToCommit,
@@ -161,3 +162,40 @@ def test_a_coordinator_of_the_past_is_told_so_by_a_groups_shard(fleet: Partition
 
     fenced = ErrorCode.TRANSACTION_COORDINATOR_FENCED
     assert [written_by(epoch) for epoch in (6, 5, 6, 7)] == [0, fenced, 0, 0]
+
+
+@pytest.mark.parametrize("too_large", [False, True])
+def test_what_follows_upon_the_first_batch_of_a_transaction_is_not_written_before_it(
+    fleet: PartitionFleet, too_large: bool
+) -> None:
+    """Nobody could be asked about the first, or it was too large; the second is vouched for.  To a log
+    that has lost its beginning their producer is not known."""
+    key = fleet.create(configs={"max.message.bytes": "2000", "retention.ms": "-1"})
+    fleet.write(key, b"gone")
+    leader = fleet.leader(key)
+    doomed = DeleteRecordsRequest((DeleteRecordsPartition(key.topic_id, 0, Offset(1)),), 5_000)
+    assert fleet.ask(leader, doomed).partitions[0].error == ErrorCode.NONE
+    producer = Transactional(fleet)
+    producer.init()
+    part = ProducePartition(key.topic_id, 0, LeaderEpoch(-1), 0)
+
+    def send(sequence: int, *values: bytes) -> str:
+        batch = make_batch(
+            *values, producer=producer.who[0], epoch=0, sequence=sequence, transactional=True
+        )
+        request = ProduceRequest(ACKS_ALL, 2_000, (part,), "txn")
+        answer: Any = fleet.ask_whole(leader, request, payload=(batch,))[0]
+        return ErrorCode(answer.partitions[0].error).name
+
+    produces = fleet.hosted(leader)._produces
+    honest = produces.verify
+    if too_large:
+        assert send(0, b"v" * 1_500, b"w" * 1_500) == "MESSAGE_TOO_LARGE"
+    else:
+        produces.verify = nobody_to_ask
+        assert send(0, b"v", b"w") == "COORDINATOR_NOT_AVAILABLE"
+        produces.verify = honest
+    fleet.wait(lambda: send(2, b"x") == "OUT_OF_ORDER_SEQUENCE_NUMBER")
+    assert send(0, b"v") == "NONE"
+    assert send(1, b"w") == "NONE"
+    assert send(2, b"x") == "NONE"

@@ -611,6 +611,24 @@ def test_a_refusal_after_a_lost_answer_is_not_believed_at_once() -> None:
     assert driven.high_watermark == 10
 
 
+@pytest.mark.parametrize("why", ["role", "members", "disk"])
+def test_what_follows_upon_a_refused_batch_waits_for_it(why: str) -> None:
+    """The producer is not known to a log that has lost its beginning, which lets it begin anywhere."""
+    facts = LogFacts(Offset(50), Offset(50), Offset(50), Offset(50))
+    record = make_record(leader=2) if why == "role" else make_record(isr=(1,))
+    driven = make_leader(record if why != "disk" else None, facts=facts)
+    if why == "disk":
+        driven.disk_error = ErrorCode.KAFKA_STORAGE_ERROR
+    first, second = (make_batch(producer=7, sequence=sequence) for sequence in (0, 10))
+    assert error_of(driven.produce(first, leader_epoch=-1)) not in ("NONE", "parked")
+    driven.disk_error = None
+    whole = make_record(leader_epoch=6, partition_epoch=11)
+    driven.step(Assigned(whole, PartitionSettings(2)))
+    assert error_of(driven.produce(second, leader_epoch=-1)) == "OUT_OF_ORDER_SEQUENCE_NUMBER"
+    assert error_of(driven.produce(first, leader_epoch=-1)) == "parked"
+    assert error_of(driven.produce(second, leader_epoch=-1)) == "parked"
+
+
 def test_nobody_is_waited_for_who_was_refused() -> None:
     """Node 3 dies as it is about to join: what only it lacks is committed once it is refused, though
     those in sync have told where they are, and need not say it again."""

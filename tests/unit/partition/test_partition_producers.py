@@ -11,6 +11,8 @@ from nodes.core.partition.producer_state import SEQUENCES, Producers
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, Offset, ProducerEpoch, ProducerId
 
+OUT_OF_ORDER = "OUT_OF_ORDER_SEQUENCE_NUMBER"
+
 
 def make_batch(sequence: int, *, base: int = 0, length: int = 10, epoch: int = 0) -> Batch:
     return Batch(
@@ -87,6 +89,35 @@ def test_what_an_unknown_producer_had_refused_is_no_duplicate() -> None:
         producers.record(make_batch(number * 10, base=number * 10))
         judged = producers.judge(make_batch(0), whole_log=False)
         assert judged.error is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+
+
+def test_what_an_unknown_producer_has_sent_later_waits_for_what_was_not_taken() -> None:
+    """Written before it, it would stand before it for good: the producer sends that one again."""
+    producers = Producers()
+    for sequence in (20, 10, 30, 10):
+        producers.wait_for(make_batch(sequence))
+    assert producers.judge(make_batch(30), whole_log=False).error.name == OUT_OF_ORDER
+    assert producers.judge(make_batch(20), whole_log=False).error.name == OUT_OF_ORDER
+    for others in (make_batch(0), make_batch(10), make_batch(20, epoch=1)):
+        assert producers.judge(others, whole_log=False).error is ErrorCode.NONE
+    producers.record(make_batch(10, base=100))
+    assert producers.judge(make_batch(20), whole_log=False).error is ErrorCode.NONE
+    assert not producers._awaited
+
+
+def test_what_is_waited_for_is_of_the_newest_epoch_and_of_no_more_producers_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(producer_state, "AWAITED_MAX", 2)
+    producers = Producers()
+    producers.wait_for(make_batch(10, epoch=1))
+    producers.wait_for(make_batch(0, epoch=0))
+    producers.wait_for(make_batch(-1))
+    assert producers.judge(make_batch(20, epoch=1), whole_log=False).error.name == OUT_OF_ORDER
+    for number in (8, 9):
+        producers.wait_for(replace(make_batch(10), producer_id=ProducerId(number)))
+    assert producers.judge(make_batch(20, epoch=1), whole_log=False).error is ErrorCode.NONE
+    assert len(producers._awaited) == 2
 
 
 def test_sequences_go_on_with_zero_after_the_largest() -> None:
