@@ -40,8 +40,10 @@ Offsets = dict[TopicPartition, Offset]
 
 
 def _high_watermark(replica: Replica) -> Offset | None:
-    core = replica.core if replica.state is ReplicaState.ONLINE else None
-    return None if core is None else core.high_watermark
+    core, log = replica.core, replica.log
+    if core is None or log is None or replica.state is not ReplicaState.ONLINE:
+        return None
+    return min(core.high_watermark, log.log_end_offset)  # Of a cut its core hears only then.
 
 
 _PRESENT: dict[str, Callable[[Replica], Offset | None]] = {
@@ -148,11 +150,12 @@ class Upkeep:
         return self._is_settled
 
     def note_cut(self, replica: Replica) -> None:
-        """Write down, before a log is written to, that less of it is synced or compacted than was noted,
-        or that it begins earlier."""
+        """Write down, before a log is written to, that less of it is synced, committed or compacted than
+        was noted, or that it begins earlier."""
         log, name = replica.log, replica.name
         if log is not None and (
             log.recovery_point < self.recovery_point(name)
+            or log.log_end_offset < self.high_watermark(name)
             or log.cleaned_to < self.cleaned_to(name)
             or log.log_start_offset < self.log_start_offset(name)
         ):

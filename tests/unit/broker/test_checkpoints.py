@@ -120,6 +120,23 @@ def test_that_less_of_a_log_is_compacted_is_noted_before_it_is_written_to() -> N
     assert read_checkpoint(fleet.disks[1], CLEANED) == {TopicPartition("t", 0): 10}
 
 
+def test_that_less_of_a_log_is_committed_is_noted_before_it_is_written_to() -> None:
+    """Only after an unclean election; what a process that is killed then had written anew would count as
+    committed otherwise."""
+    fleet = PartitionFleet(1)
+    fleet.settle()
+    key = fleet.create(configs={"retention.ms": "-1"})
+    for _ in range(20):
+        fleet.write(key, b"a")
+    fleet.world.run_for(2 * ROUND_MS)
+    assert high_watermarks(fleet) == {TopicPartition("t", 0): 20}
+    replica = fleet.replica(1, key)
+    assert replica.log is not None
+    replica.log.truncate_to(Offset(10))
+    replica._host.on_cut(replica)
+    assert high_watermarks(fleet) == {TopicPartition("t", 0): 10}
+
+
 def test_a_checkpoint_that_was_cut_short_counts_as_missing() -> None:
     disk, noted = (
         SimulatedDisk(),
