@@ -102,6 +102,23 @@ def test_requests_sent_at_once_are_answered_in_order(clients: Clients) -> None:
     assert [int(each.get(timeout=WAIT_S)[-10:]) for each in made] == list(range(1, 301))
 
 
+def test_large_answers_may_be_asked_for_faster_than_they_are_read(clients: Clients) -> None:
+    """Also while large data are written: kazoo reads nothing meanwhile."""
+    client = clients.connect("/unread")
+    lost: list[str] = []
+    client.add_listener(lambda state: lost.append(state) if state != KazooState.CONNECTED else None)
+    client.create("/n", b"0" * 1_000_000)
+    asked: list[tuple[Any, bytes | None]] = []
+    for number in range(4):
+        data = b"%d" % number * 1_000_000
+        asked.append((client.set_async("/n", data), None))
+        asked += [(client.get_async("/n"), data) for _ in range(40)]
+    for answer, expected in asked:
+        result = answer.get(timeout=WAIT_S)
+        assert expected is None or result[0] == expected
+    assert not lost
+
+
 def test_watches_fire_once_for_what_they_watch(clients: Clients) -> None:
     client, other = clients.connect("/watched"), clients.connect("/watched")
     client.create("/n", b"0")

@@ -29,6 +29,8 @@ REPEAT_US = 200_000
 GIVE_UP_US = 15_000_000
 """So long at least; then the connection is broken, as TCP_USER_TIMEOUT would have it."""
 PIECES_MAX = 3
+AWAITED_BYTES = 64 * 1024
+"""Whoever was told that more than this is unsent has a turn when some of it has left."""
 """What was sent at once may arrive in so many pieces."""
 
 
@@ -127,6 +129,8 @@ class Stream:
 class _Way:
     queue: deque[bytes | None] = field(default_factory=deque)
     unsent_bytes: int = 0
+    awaited: bool = False
+    """Its process was told that something is unsent."""
     moving: bool = False
     stuck_since_us: int = -1
 
@@ -209,6 +213,9 @@ class StreamNetwork:
         data = way.queue.popleft()
         way.unsent_bytes -= len(data or b"")
         way.moving = bool(way.queue)
+        if way.awaited and process is not None and way is stream.to_peer:
+            way.awaited = False
+            process.do(lambda _now: None)
         stream.arrived(way, data)
         if way.moving:
             self._world.after(self._draw(self.delay_us), self._move, stream, way)
@@ -241,6 +248,7 @@ class SimulatedStreams:
         *,
         connections_max: int,
         idle_max_ms: int,
+        unsent_bytes_calm: int | None = None,
         tls: TlsFiles | None = None,
     ) -> str:
         assert tls is None, "the simulated network has no TLS"
@@ -255,6 +263,13 @@ class SimulatedStreams:
         data = b"".join(bytes(frame) for frame in frames)
         self._process.network.streams.carry(known, known.to_peer, data)
         return True
+
+    def unsent_bytes(self, stream: StreamId) -> int:
+        known = self._streams.get(stream)
+        if known is None:
+            return 0
+        known.to_peer.awaited = known.to_peer.unsent_bytes > AWAITED_BYTES
+        return known.to_peer.unsent_bytes
 
     def pause(self, stream: StreamId) -> None:
         known = self._streams.get(stream)

@@ -126,6 +126,7 @@ class Streams(Protocol):
         *,
         connections_max: int,
         idle_max_ms: int,
+        unsent_bytes_calm: int | None = None,
         tls: TlsFiles | None = None,
     ) -> str:
         """Take connections at ``tcp://host:port`` from now on; return it with the port it was given.
@@ -141,7 +142,15 @@ class Streams(Protocol):
         """Send these bytes, by the end of the turn if the other end takes them.
 
         False, and nothing was sent: the stream is gone, or has more unsent than anybody may have
-        (then close it).  While a stream has much unsent, nothing is read from it.
+        (then close it).  While a stream has much unsent, more than its listener's ``unsent_bytes_calm``
+        where that was said, nothing is read from it.
+        """
+        ...
+
+    def unsent_bytes(self, stream: StreamId) -> int:
+        """Return how much of what was sent has not left yet; of a stream that is gone, nothing.
+
+        There is a turn whenever more of it can leave.
         """
         ...
 

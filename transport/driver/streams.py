@@ -32,7 +32,8 @@ TURN_NS_MAX = 3_000_000
 ACCEPTED_MAX = 64
 """Of one listening socket in one turn."""
 UNSENT_BYTES_CALM = 256 * 1024
-"""Above it a stream is not read from: who does not take its answers asks for no more."""
+"""Above it a stream is not read from: who does not take its answers asks for no more. A listener that holds
+its answers back itself may say more."""
 UNSENT_BYTES_MAX = 64 * 1024 * 1024
 UNSENT_TOTAL_MAX = 512 * 1024 * 1024
 """Of all streams together, but for UNSENT_BYTES_CALM of each."""
@@ -56,6 +57,7 @@ class _Listener:
     handler: StreamHandler
     connections_max: int
     idle_max_ms: int
+    unsent_bytes_calm: int | None
     entrance: Entrance
     streams: OrderedDict[StreamId, _Stream] = field(default_factory=OrderedDict)
     """The one silent for longest first."""
@@ -113,6 +115,7 @@ class StreamBoard:
         *,
         connections_max: int,
         idle_max_ms: int,
+        unsent_bytes_calm: int | None = None,
         tls: TlsFiles | None = None,
     ) -> str:
         """Take connections at ``endpoint``; fewer than asked for where descriptors are few."""
@@ -124,7 +127,7 @@ class StreamBoard:
             raise
         descriptor = socket.socket.fileno()
         at_most = min(connections_max, descriptors.connections_max())
-        listener = _Listener(socket, handler, at_most, idle_max_ms, entrance)
+        listener = _Listener(socket, handler, at_most, idle_max_ms, unsent_bytes_calm, entrance)
         self._listeners[descriptor] = listener
         self._epoll.register(descriptor, _READ)
         return socket.endpoint
@@ -143,6 +146,11 @@ class StreamBoard:
         self._unsent_bytes += known.socket.unsent_bytes - before
         self._unflushed[stream] = None
         return True
+
+    def unsent_bytes(self, stream: StreamId) -> int:
+        """Return how much of what was sent is still here."""
+        known = self._streams.get(stream)
+        return 0 if known is None else known.socket.unsent_bytes
 
     def pause(self, stream: StreamId) -> None:
         """Read no more of it."""
@@ -364,8 +372,9 @@ class StreamBoard:
         socket.flush()
         left = socket.unsent_bytes
         self._unsent_bytes -= before - left
-        if left > UNSENT_BYTES_CALM or left <= UNSENT_BYTES_CALM // 2:
-            stream.full = left > UNSENT_BYTES_CALM
+        calm = stream.listener.unsent_bytes_calm or UNSENT_BYTES_CALM
+        if left > calm or left <= calm // 2:
+            stream.full = left > calm
         self._show_interest(stream)
 
     def _show_interest(self, stream: _Stream) -> None:

@@ -65,7 +65,9 @@ FRAME_SLACK_BYTES = 64 * 1024
 """A frame above the data limit is answered, so that its client learns why; above this it is not."""
 FIRST_FRAME_BYTES_MAX = 1_024
 """A ConnectRequest has 45 bytes; nobody needs room for more who has asked for nothing yet."""
-READS_IN_FLIGHT_MAX = 256
+READS_IN_FLIGHT_MAX = 32
+"""Behind a write, of which all may be answered in one turn: with data at their limit, half of what anybody
+may have unsent."""
 ZNODES_AS_A_REQUEST = 1_000
 """To look at so many takes as long as a request, or longer."""
 WATCHES_AT_ONCE = 1_000
@@ -122,6 +124,12 @@ class Connection:
         """How many requests are not answered."""
         return self._pipeline.outstanding
 
+    @property
+    def is_unread(self) -> bool:
+        """So much of what was answered has not left that its client has to read first."""
+        unsent_bytes = self._context.ports.streams.unsent_bytes(self._stream)
+        return self._listener.is_unread(unsent_bytes, at_worst=self._pipeline.is_full)
+
     # From the stream, and at the end of a turn
 
     def on_bytes(self, data: bytes, now: Now) -> None:
@@ -143,6 +151,9 @@ class Connection:
             while waiting and self.state is State.SERVED:
                 if self._listener.room <= 0:
                     self._listener.wake(self)
+                    break
+                if self.is_unread:
+                    self._listener.hold_back(self)
                     break
                 if not self._forward(waiting[0], now):
                     break

@@ -25,6 +25,11 @@ CONNECTIONS_MAX = 4_096
 """As of a door."""
 SILENT_MAX_MS = 10_000
 """From the connection to its first request; ZooKeeper's nio.sessionlessCnxnTimeout."""
+UNREAD_BYTES_MAX = 1024 * 1024
+"""Of answers of one connection that have not left: then nothing more is begun before its client has read."""
+UNREAD_AT_WORST = 16 * 1024 * 1024
+"""The same, of one of which no more is read either: its client may read nothing before it has written all
+that it is about to write, as kazoo, and one of the two has to give way."""
 HELD_BYTES_MAX = 256 * 1024 * 1024
 """Of requests that are not whole, or not answered, of all connections together."""
 ROOM_A_TURN = 256
@@ -54,6 +59,8 @@ class Listener:
         self._by_session: dict[SessionId, Connection] = {}
         """Who serves it last."""
         self._awake: dict[Connection, None] = {}
+        self._held_back: dict[Connection, None] = {}
+        """Those whose clients have to read first."""
         self._left: list[tuple[SessionId, Origin]] = []
         """Connections that have ended, to be told to their lanes."""
         self._silent: dict[Connection, int] = {}
@@ -74,6 +81,7 @@ class Listener:
             self,
             connections_max=CONNECTIONS_MAX,
             idle_max_ms=config.coordinator.session_timeout_max_ms,
+            unsent_bytes_calm=UNREAD_AT_WORST,
             tls=tls_files(config),
         )
 
@@ -106,6 +114,11 @@ class Listener:
     def is_over_budget(self) -> bool:
         """More is held for all clients together than may be."""
         return self.held_bytes > HELD_BYTES_MAX
+
+    @staticmethod
+    def is_unread(unsent_bytes: int, *, at_worst: bool) -> bool:
+        """So much of what was answered has not left that its client has to read first."""
+        return unsent_bytes > (UNREAD_AT_WORST if at_worst else UNREAD_BYTES_MAX)
 
     # A handler of streams
 
@@ -146,10 +159,15 @@ class Listener:
         """It may be able to go on: at the end of the turn."""
         self._awake[connection] = None
 
+    def hold_back(self, connection: Connection) -> None:
+        """It can go on once its client has read."""
+        self._held_back[connection] = None
+
     def has_closed(self, stream: StreamId, connection: Connection, origin: Origin) -> None:
         """It has ended."""
         self._connections.pop(stream, None)
         self._awake.pop(connection, None)
+        self._held_back.pop(connection, None)
         self._silent.pop(connection, None)
         self._gone_received += connection.received
         self._gone_answered += connection.answered
@@ -195,6 +213,9 @@ class Listener:
 
     def _go_on(self, now: Now) -> None:
         """Give their turn to those that can go on; who finds no room is the first in the next one."""
+        for connection in self._that_were_read():
+            del self._held_back[connection]
+            self._awake[connection] = None
         awake, self._awake = self._awake, {}
         self.room = ROOM_A_TURN
         left: dict[Connection, None] = {}
@@ -207,9 +228,14 @@ class Listener:
         self._awake = {**left, **self._awake}
         self.room = ROOM_A_TURN
 
+    def _that_were_read(self) -> list[Connection]:
+        return [connection for connection in self._held_back if not connection.is_unread]
+
     def next_deadline_ms(self) -> int | None:
         """Return when this wants a turn: at once while somebody can go on."""
-        return 0 if self._awake or self._left else next(iter(self._silent.values()), None)
+        if self._awake or self._left or self._that_were_read():
+            return 0
+        return next(iter(self._silent.values()), None)
 
     def check(self) -> None:
         """Assert Z11: every session has one connection at most, an open one, with few enough writes."""
@@ -222,3 +248,4 @@ class Listener:
         held = sum(connection.held_bytes for connection in open_ones)
         assert held == self.held_bytes, "every byte held is counted once"
         assert open_ones.issuperset(self._silent)
+        assert open_ones.issuperset(self._held_back)

@@ -19,6 +19,7 @@ from nodes.core.znode import watch
 from tests.unit.coordinator.ensemble import Ensemble
 from tests.unit.coordinator.zookeeper_client import (
     OPEN_ACL,
+    Answer,
     ZooKeeperClient,
     create,
     setting,
@@ -453,6 +454,58 @@ def test_very_many_watches_are_set_anew_some_a_turn(
     for path in ("/0", "/6", "/m"):
         other.ask(CREATE, *create(path))
     assert [answer.event() for answer in one.answers()] == [(1, "/0"), (1, "/6"), (1, "/m")]
+
+
+def test_who_asks_for_more_than_it_reads_is_answered_as_it_reads(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred znodes at the limit of their data are above what anybody may have unsent."""
+    monkeypatch.setattr(zookeeper_listener, "UNREAD_BYTES_MAX", 1_000)
+    one, other = client(ensemble).connect(), client(ensemble).connect()
+    one.ask(CREATE, *create("/n", b"x" * 500))
+    one.streams.slow.add(one.stream)
+    for xid in range(40):
+        one.send(xid, GET, *watching("/n", watch=False))
+    one.send(40, SET, *setting("/n", b"y" * 500))
+    one.send(41, GET, *watching("/n", watch=False))
+    taken: list[Answer] = []
+    while len(taken) < 42:
+        ensemble.settle()
+        listener = one.process.node.server._listener
+        assert listener is not None
+        assert listener.next_deadline_ms() is None, "nothing to do before it reads"
+        answers = one.answers()
+        assert 0 < len(answers) <= 2 + pipeline.READS_AT_ONCE
+        taken += answers
+        assert other.ask(EXISTS, *watching("/n", watch=False)).error == 0
+    assert [answer.xid for answer in taken] == list(range(42))
+    assert JuteReader(taken[39].body).buffer() == b"x" * 500
+    assert JuteReader(taken[41].body).buffer() == b"y" * 500
+
+
+def test_who_writes_before_it_reads_is_read_and_answered_further(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kazoo reads nothing while it writes a request: one of the two has to give way."""
+    monkeypatch.setattr(zookeeper_listener, "UNREAD_BYTES_MAX", 1_000)
+    monkeypatch.setattr(zookeeper_listener, "UNREAD_AT_WORST", 20_000)
+    monkeypatch.setattr(pipeline, "WAITING_MAX", 10)
+    one = client(ensemble).connect()
+    one.ask(CREATE, *create("/n", b"x" * 500))
+    one.streams.slow.add(one.stream)
+    for xid in range(30):
+        one.send(xid, GET, *watching("/n", watch=False))
+    ensemble.settle()
+    assert one.stream not in one.streams.paused
+    for xid in range(30, 100):
+        one.send(xid, GET, *watching("/n", watch=False))
+    ensemble.settle()
+    assert one.stream in one.streams.paused
+    assert len(one.streams.sent[one.stream]) < 20_000 + 10 * 600
+    taken: list[Answer] = []
+    while len(taken) < 100:
+        taken += one.answers()
+    assert [answer.xid for answer in taken] == list(range(100))
 
 
 def test_a_client_that_takes_nothing_is_let_go(ensemble: Ensemble) -> None:

@@ -26,6 +26,8 @@ class FakeStreams:
         self.paused: set[StreamId] = set()
         self.closed: set[StreamId] = set()
         self.stuck: set[StreamId] = set()
+        self.slow: set[StreamId] = set()
+        """What is sent to them has not left before somebody looks."""
 
     def listen(self, endpoint: str, handler: StreamHandler, **_bounds: Any) -> str:
         self.handler = handler
@@ -36,6 +38,9 @@ class FakeStreams:
             return False
         self.sent[stream] += b"".join(bytes(frame) for frame in frames)
         return True
+
+    def unsent_bytes(self, stream: StreamId) -> int:
+        return len(self.sent[stream]) if stream in self.slow else 0
 
     def pause(self, stream: StreamId) -> None:
         self.paused.add(stream)

@@ -169,6 +169,25 @@ def test_who_does_not_read_is_not_read_from_and_loses_nothing(
     eventually(lambda: stream._unsent_bytes == 0, "what was sent counts no more")
 
 
+def test_a_listener_may_hold_its_answers_back_itself_and_be_read_meanwhile(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes all it has before it reads would otherwise wait for ever."""
+    monkeypatch.setattr(streams, "UNSENT_BYTES_CALM", 10_000)
+    board = server.loop.streams
+    assert isinstance(board, streams.StreamBoard)
+    for listener in board._listeners.values():
+        listener.unsent_bytes_calm = 64 * 1024 * 1024
+    sent = b"x" * (32 * 1024 * 1024)
+    with server.connect() as client:
+        client.sendall(sent)
+        eventually(lambda: len(server.got[StreamId(1)]) == len(sent), "all is read")
+        assert board.unsent_bytes(StreamId(1)) > 10_000 + streams.READ_BYTES_MAX
+        assert read(client, len(sent)) == sent
+        eventually(lambda: board.unsent_bytes(StreamId(1)) == 0, "all has left")
+    assert board.unsent_bytes(StreamId(2)) == 0
+
+
 def test_a_stream_with_too_much_unsent_takes_no_more(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
