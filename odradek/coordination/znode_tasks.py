@@ -72,10 +72,14 @@ def ensure_path(submit: Submit, path: str, acl: tuple[Acl, ...], done: OnResults
 
 
 def _telling(results: Sequence[Result]) -> list[Result]:
-    """Return the result that tells how a list of creates ended: the last, or what stopped it."""
-    for result in results[:-1]:
-        if result.error not in (ErrorCode.NONE, ErrorCode.NODE_EXISTS):
-            return [result]
+    """Return the result that tells how a list of creates ended: the last, or what stopped it.
+
+    A parent that is there may be refused for another reason than that, as where one may not create.
+    """
+    if results[-1].error == ErrorCode.NO_NODE:
+        for result in results[:-1]:
+            if result.error not in (ErrorCode.NONE, ErrorCode.NODE_EXISTS):
+                return [result]
     return [results[-1]]
 
 
