@@ -115,6 +115,8 @@ class Lane:
         self._queued: deque[_Entry] = deque()
         self._in_flight: deque[Batch] = deque()
         self._operations_in_flight = 0
+        self._together = REQUEST_OPERATIONS_MAX
+        """Operations in one request: fewer once one answer had no room for the reads of more."""
         self._next_id = 1
         self._answered_id = 0
         """Writes are answered in order, so all up to this one are."""
@@ -127,8 +129,12 @@ class Lane:
         """True when something waits and the limits on what is in flight leave room for it."""
         return bool(self._queued) and (
             len(self._in_flight) < REQUESTS_IN_FLIGHT_MAX
-            and self._operations_in_flight < OPERATIONS_IN_FLIGHT_MAX
+            and self._operations_in_flight < self._in_flight_max
         )
+
+    @property
+    def _in_flight_max(self) -> int:
+        return OPERATIONS_IN_FLIGHT_MAX // REQUEST_OPERATIONS_MAX * self._together
 
     @property
     def in_flight(self) -> int:
@@ -162,7 +168,7 @@ class Lane:
         """Return the next request to send, or None; it counts as in flight from now on."""
         if not self.sendable:
             return None
-        room = min(REQUEST_OPERATIONS_MAX, OPERATIONS_IN_FLIGHT_MAX - self._operations_in_flight)
+        room = min(self._together, self._in_flight_max - self._operations_in_flight)
         entries = [self._queued.popleft()]
         size_bytes = entries[0].weight_bytes
         while self._queued and len(entries) < room and not entries[0].alone:
@@ -193,14 +199,19 @@ class Lane:
         return bool(self._in_flight) and self._in_flight[0] is batch
 
     def answered(self, batch: Batch, results: Sequence[Result], now: Now) -> None:
-        """Take the results of the batch that was due, one per operation."""
+        """Take the results of the batch that was due, one per operation.
+
+        What follows a read for which its answer had no room any more is asked for again, and less at once
+        until all is answered: how much is read together is the lane's doing, and no fault of a read.
+        """
         assert self.is_next(batch)
         assert len(results) == len(batch.entries)
         self._in_flight.popleft()
         self._operations_in_flight -= len(batch.entries)
         calls: list[Callable[[], None]] = []
         fired: list[tuple[OnEvent, WatchEvent]] = []
-        for entry, result in zip(batch.entries, results, strict=True):
+        fitting = _fitting(batch, results)
+        for entry, result in zip(batch.entries[:fitting], results[:fitting], strict=True):
             self._answered_id = entry.request_id or self._answered_id
             entry.submission.results.append(entry.verdict or result)
             if entry.watch is not None:
@@ -212,6 +223,12 @@ class Lane:
                 calls.extend(partial(callback, event, now) for callback, event in fired)
                 fired.clear()
         calls.extend(partial(callback, event, now) for callback, event in fired)
+        if fitting < len(batch.entries):
+            self.rewind()
+            self._queued.extendleft(reversed(batch.entries[fitting:]))
+            self._together = min(self._together, fitting)
+        elif not len(self):
+            self._together = REQUEST_OPERATIONS_MAX
         for call in calls:
             call()
 
@@ -267,6 +284,17 @@ class Lane:
                 self._watches.abandon(entry.watch)
         for entry in entries:
             entry.submission.end(refusal, now)
+
+
+def _fitting(batch: Batch, results: Sequence[Result]) -> int:
+    """Return how many results, from the first on, come before a read that found no room in the answer.
+
+    The first of an answer always finds some: an error of its own is its result.
+    """
+    for place, (entry, result) in enumerate(zip(batch.entries, results, strict=True)):
+        if place and not entry.request_id and result.error == ErrorCode.OVERLOADED:
+            return place
+    return len(results)
 
 
 def weight_bytes(operation: Operation) -> int:

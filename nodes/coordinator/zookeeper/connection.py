@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from nodes.coordinator.reads import ANSWER_BYTES_MAX
 from nodes.coordinator.rewatching import set_watches
 from nodes.coordinator.zookeeper.handover import writes_in_flight_max
 from nodes.coordinator.zookeeper.pipeline import Came, Pipeline
@@ -66,8 +67,9 @@ FRAME_SLACK_BYTES = 64 * 1024
 FIRST_FRAME_BYTES_MAX = 1_024
 """A ConnectRequest has 45 bytes; nobody needs room for more who has asked for nothing yet."""
 READS_IN_FLIGHT_MAX = 32
-"""Behind a write, of which all may be answered in one turn: with data at their limit, half of what anybody
-may have unsent."""
+READS_IN_FLIGHT_BYTES = 32 * 1024 * 1024
+"""With data at their limit: all behind a write may be answered in one turn, and nobody may have twice as much
+unsent."""
 ZNODES_AS_A_REQUEST = 1_000
 """To look at so many takes as long as a request, or longer."""
 WATCHES_AT_ONCE = 1_000
@@ -98,9 +100,11 @@ class Connection:
         limits = self._context.config.coordinator
         self._frames = Frames(FIRST_FRAME_BYTES_MAX)
         outstanding_max = limits.outstanding_operations_max
+        in_flight = min(outstanding_max // 2, READS_IN_FLIGHT_BYTES // limits.data_bytes_max)
         self._pipeline = Pipeline(
             writes_in_flight_max(outstanding_max),
-            min(READS_IN_FLIGHT_MAX, max(1, outstanding_max // 2)),
+            min(READS_IN_FLIGHT_MAX, max(1, in_flight)),
+            max(1, ANSWER_BYTES_MAX // limits.data_bytes_max),
         )
         self._asked: ConnectRequest | None = None
         self._correlation = 0

@@ -27,7 +27,7 @@ WAITING_MAX = 1_000
 WAITING_BYTES_MAX = 4 * 1024 * 1024
 """The same in bytes, of frames that are not answered."""
 READS_AT_ONCE = 8
-"""So that no answer is above what a lane answers at once, with data at their limit."""
+"""Where data may be so large that an answer has no room for that many, fewer."""
 _SMALL_READS = (GetData, Exists)
 
 
@@ -55,6 +55,7 @@ class Pipeline:
     __slots__ = (
         "_flights",
         "_next_write",
+        "_reads_at_once",
         "_reads_in_flight",
         "_reads_max",
         "_sent",
@@ -64,10 +65,11 @@ class Pipeline:
         "waiting",
     )
 
-    def __init__(self, writes_max: int, reads_max: int) -> None:
-        """Take how many writes, and how many reads, may be on their way."""
+    def __init__(self, writes_max: int, reads_max: int, reads_at_once: int = READS_AT_ONCE) -> None:
+        """Take how many writes, and how many reads, may be on their way; and of these in one request."""
         self._writes_max = writes_max
         self._reads_max = reads_max
+        self._reads_at_once = min(READS_AT_ONCE, reads_at_once)
         self._flights: deque[Flight] = deque()
         self._sent: dict[RequestId, Operation] = {}
         """Writes on their way, by number."""
@@ -127,7 +129,7 @@ class Pipeline:
         if not is_write:
             room = self._reads_max - self._reads_in_flight
         if type(first.body) in _SMALL_READS:
-            room = min(room, READS_AT_ONCE)
+            room = min(room, self._reads_at_once)
         elif not is_write:
             room = min(room, 1)
         if room <= 0:

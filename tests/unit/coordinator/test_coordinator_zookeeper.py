@@ -546,6 +546,16 @@ def test_a_small_limit_of_operations_is_kept_and_hinders_nobody() -> None:
     assert moved.ask(DELETE, jute.string("/1"), jute.int32(-1)).error == 0
 
 
+def test_reads_of_larger_data_than_usual_find_room_in_their_answers() -> None:
+    limits = CoordinatorConfig(data_bytes_max=3_000_000)
+    ensemble = Ensemble(listening=True, coordinator=limits)
+    one = client(ensemble, ensemble.leader()).connect()
+    assert one.ask(CREATE, *create("/n", b"x" * 2_900_000)).error == 0
+    for xid in range(12):
+        one.send(xid, GET, *watching("/n", watch=False))
+    assert [answer.error for answer in one.answers()] == [0] * 12
+
+
 def test_without_a_quorum_reads_are_for_those_who_ask_for_that() -> None:
     ensemble = Ensemble(size=3, listening=True)
     number = ensemble.leader()

@@ -152,6 +152,34 @@ def test_a_large_submission_is_split_and_still_answered_as_one() -> None:
     assert [result.zxid for result in outcome] == list(range(1, 301))
 
 
+def test_reads_that_found_no_room_in_one_answer_are_asked_for_again_and_fewer_at_once() -> None:
+    world = World()
+    world.opened()
+    full = Result(ErrorCode.OVERLOADED)
+    for number in range(6):
+        world.submit(str(number), GetData(f"/{number}"))
+    world.submit("set", SetData("/5", b""))
+    world.turn()
+    sent, _ = world.operate()
+    world.results(sent, good(), good(), full, full, full, full, good())
+    for paths in (["/2", "/3"], ["/4", "/5"]):
+        sent, request = world.operate()
+        assert [each.operation.path for each in request.operations] == paths  # type: ignore[union-attr]
+        world.results(sent, good(), good())
+    sent, request = world.operate()
+    assert ids(request) == [1], "under its number: it is done already"
+    world.results(sent, good())
+    assert world.names() == ["0", "1", "2", "3", "4", "5", "set"]
+    assert all(not isinstance(one, Refusal) and one[0].error == 0 for _, one in world.outcomes)
+    for number in range(6):
+        world.submit(str(number), GetData(f"/{number}"))
+    world.turn()
+    sent, request = world.operate()
+    assert len(request.operations) == 6, "all was answered: as ever"
+    world.results(sent, full, *[good()] * 5)
+    assert world.outcomes[7:] == [("0", [full]), *[(str(n), [good()]) for n in range(1, 6)]]
+
+
 def test_large_data_bounds_a_request_by_its_bytes() -> None:
     world = World()
     world.opened()
