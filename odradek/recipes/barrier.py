@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from odradek.errors import NodeExistsError, NoNodeError, SessionExpiredError
-from odradek.recipes.waiting import Client, Flag, Waiter, settle
+from odradek.recipes.waiting import Bell, Client, Waiter, settle
 
 
 class Barrier:
@@ -16,6 +16,7 @@ class Barrier:
     def __init__(self, client: Client, path: str) -> None:
         self.path = path
         self._client = client
+        self._bell = Bell()
 
     def create(self) -> bool:
         """Put the barrier up; False if it was up."""
@@ -36,11 +37,12 @@ class Barrier:
         """Wait until the barrier is not up; False after ``timeout`` seconds."""
         waiter = Waiter(self._client.waiting, timeout)
         while True:
-            removed = Flag(waiter)
-            try:
-                if settle(self._client, self._client.exists_async(self.path, removed)) is None:
-                    return True
-            except SessionExpiredError:
-                continue
-            if not waiter.until(lambda removed=removed: removed.up):  # type: ignore[misc]
-                return False
+            with self._bell.flag(waiter) as removed:
+                try:
+                    looked = self._client.exists_async(self.path, self._bell)
+                    if settle(self._client, looked) is None:
+                        return True
+                except SessionExpiredError:
+                    continue
+                if not waiter.until(lambda removed=removed: removed.up):  # type: ignore[misc]
+                    return False

@@ -6,8 +6,8 @@ from odradek.coordination.znode_values import ZnodeStat
 from odradek.errors import BadVersionError, NodeExistsError, NoNodeError, SessionExpiredError
 from odradek.recipes.lock import LockTimeout, identifier_bytes
 from odradek.recipes.waiting import (
+    Bell,
     Client,
-    Flag,
     Waiter,
     children_of,
     delete_quietly,
@@ -40,6 +40,7 @@ class DoubleBarrier:
         self._client = client
         self._identifier = identifier_bytes(identifier)
         self._own: tuple[str, ZnodeStat] | None = None
+        self._bell = Bell()
 
     @property
     def participating(self) -> bool:
@@ -91,14 +92,15 @@ class DoubleBarrier:
             except BaseException:
                 delete_when_made(self._client, made)
                 raise
-        ready, told = joined(self.path, READY), Flag(waiter)
-        stat = waiter.settle(self._client.exists_async(ready, told))
-        if stat is not None and stat.mzxid > own[1].czxid:
-            return True
-        if len(self._members(waiter)) >= self.num_clients:
-            self._say_ready(waiter, ready, stat)
-        elif not waiter.until(lambda: told.up):
-            raise TimeoutError
+        ready = joined(self.path, READY)
+        with self._bell.flag(waiter) as told:
+            stat = waiter.settle(self._client.exists_async(ready, self._bell))
+            if stat is not None and stat.mzxid > own[1].czxid:
+                return True
+            if len(self._members(waiter)) >= self.num_clients:
+                self._say_ready(waiter, ready, stat)
+            elif not waiter.until(lambda: told.up):
+                raise TimeoutError
         return False
 
     def _say_ready(self, waiter: Waiter, ready: str, stat: ZnodeStat | None) -> None:
@@ -124,10 +126,10 @@ class DoubleBarrier:
                 wait_for = members[0]
                 if own in members:
                     delete_quietly(self._client, joined(self.path, own))
-            gone = Flag(waiter)
-            waiter.settle(self._client.get_async(joined(self.path, wait_for), gone))
-            if not waiter.until(lambda: gone.up):
-                raise TimeoutError
+            with self._bell.flag(waiter) as gone:
+                waiter.settle(self._client.get_async(joined(self.path, wait_for), self._bell))
+                if not waiter.until(lambda: gone.up):
+                    raise TimeoutError
         except (NoNodeError, SessionExpiredError):
             pass
         return False

@@ -23,6 +23,7 @@ from odradek.coordination.znode_values import ZnodeStat
 from odradek.errors import ClientTimeoutError, NoNodeError, OdradekError, SessionExpiredError
 from odradek.recipes.waiting import (
     ANSWER_S,
+    Bell,
     Client,
     Flag,
     Waiter,
@@ -114,6 +115,7 @@ class Line:
         self._told = HoldState.FREE
         self._listeners: list[OnHold] = []
         self._telling = OneByOne()
+        self._bell = Bell()
 
     # What it is
 
@@ -245,9 +247,12 @@ class Line:
 
     def _look(self, waiter: Waiter, *, blocking: bool) -> bool | None:
         """List the line once, and wait for the one ahead; None: look again."""
+        with self._bell.flag(waiter) as stirred:
+            return self._look_until(stirred, waiter, blocking=blocking)
+
+    def _look_until(self, stirred: Flag, waiter: Waiter, *, blocking: bool) -> bool | None:
         place = self._stand(waiter)
-        stirred = Flag(waiter)
-        watch = stirred if self._watch_all else None
+        watch = self._bell if self._watch_all else None
         line = in_order(children_of(self.client, self.folder, watch, waiter), *self._kinds)
         if place.name not in line:
             self._place = None  # lost with its session, or deleted by somebody
@@ -260,7 +265,7 @@ class Line:
         try:
             # A read of data, for it leaves no watch behind when the one ahead has just gone.
             if not self._watch_all:
-                waiter.settle(self.client.get_async(joined(self.folder, ahead), stirred))
+                waiter.settle(self.client.get_async(joined(self.folder, ahead), self._bell))
         except NoNodeError:
             return None
         if not waiter.until(lambda: stirred.up or not self._lives(place)):

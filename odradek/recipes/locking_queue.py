@@ -21,8 +21,8 @@ from odradek.errors import (
 )
 from odradek.recipes.queue import entries_in, entry_prefix
 from odradek.recipes.waiting import (
+    Bell,
     Client,
-    Flag,
     Waiter,
     children_of,
     delete_quietly,
@@ -61,6 +61,7 @@ class LockingQueue:
         self._entries = joined(path, ENTRIES)
         self._taken = joined(path, TAKEN)
         self._item: _Item | None = None
+        self._bell = Bell()
 
     def put(self, value: bytes, priority: int = 100) -> None:
         """Add an item; a lower ``priority`` (0 to 999) is taken first."""
@@ -90,21 +91,17 @@ class LockingQueue:
         for folder in (self._entries, self._taken):
             read(self._client, partial(self._client.ensure_path_async, folder))
         while True:
-            changed = Flag(waiter)
-            try:
-                # Both folders are watched: items come, and items are given back.
-                watch = None if timeout == 0 else changed
-                taken = children_of(self._client, self._taken, watch)
-                names = children_of(self._client, self._entries, watch)
-                for name in entries_in(names):
-                    item = None if name in taken else self._take(name)
-                    if item is not None:
-                        self._item = item
-                        return item.value
-            except SessionExpiredError:
-                continue
-            if timeout == 0 or not waiter.until(lambda changed=changed: changed.up):  # type: ignore[misc]
-                return None
+            with self._bell.flag(waiter) as changed:
+                try:
+                    # Both folders are watched: items come, and items are given back.
+                    item = self._take_first(None if timeout == 0 else self._bell)
+                except SessionExpiredError:
+                    continue
+                if item is not None:
+                    self._item = item
+                    return item.value
+                if timeout == 0 or not waiter.until(lambda changed=changed: changed.up):  # type: ignore[misc]
+                    return None
 
     def consume(self) -> bool:
         """Remove the item that was taken. False: none was, or it was lost with its session.
@@ -141,6 +138,15 @@ class LockingQueue:
         return len(entries_in(children_of(self._client, self._entries)))
 
     # Inside
+
+    def _take_first(self, watch: Bell | None) -> _Item | None:
+        taken = children_of(self._client, self._taken, watch)
+        names = children_of(self._client, self._entries, watch)
+        for name in entries_in(names):
+            item = None if name in taken else self._take(name)
+            if item is not None:
+                return item
+        return None
 
     def _take(self, name: str) -> _Item | None:
         path = joined(self._entries, name)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from odradek.errors import NoNodeError
 from odradek.recipes.waiting import (
+    Bell,
     Client,
-    Flag,
     Waiter,
     children_of,
     joined,
@@ -45,6 +45,7 @@ class Queue:
     def __init__(self, client: Client, path: str) -> None:
         self.path = path
         self._client = client
+        self._bell = Bell()
 
     def put(self, value: bytes, priority: int = 100) -> None:
         """Add an item; a lower ``priority`` (0 to 999) is taken first."""
@@ -56,14 +57,14 @@ class Queue:
         waiter = Waiter(self._client.waiting, timeout)
         read(self._client, lambda: self._client.ensure_path_async(self.path))
         while True:
-            changed = Flag(waiter)
-            watch = None if timeout == 0 else changed
-            for name in entries_in(children_of(self._client, self.path, watch)):
-                value = self._take(joined(self.path, name))
-                if value is not None:
-                    return value
-            if timeout == 0 or not waiter.until(lambda changed=changed: changed.up):  # type: ignore[misc]
-                return None
+            with self._bell.flag(waiter) as changed:
+                watch = None if timeout == 0 else self._bell
+                for name in entries_in(children_of(self._client, self.path, watch)):
+                    value = self._take(joined(self.path, name))
+                    if value is not None:
+                        return value
+                if timeout == 0 or not waiter.until(lambda changed=changed: changed.up):  # type: ignore[misc]
+                    return None
 
     def __len__(self) -> int:
         return len(entries_in(children_of(self._client, self.path)))

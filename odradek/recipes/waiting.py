@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -257,16 +258,43 @@ class Waiter:
 
 
 class Flag:
-    """A watch that goes up once and wakes a waiter."""
+    """Goes up with the first event after it was raised, and wakes a waiter."""
 
     def __init__(self, waiter: Waiter) -> None:
         self.up = False
         self._waiter = waiter
 
-    def __call__(self, _event: WatchedEvent) -> None:
-        """Take the event of the watch."""
+    def raise_it(self) -> None:
+        """Go up."""
         self.up = True
         self._waiter.wake()
+
+
+class Bell:
+    """The watch of a recipe, one and the same for all of its waits.
+
+    A wait whose time is over leaves its watch behind until the next event, which may be far: were each
+    wait's another one, whoever asks again and again would gather them without end.  An event that an
+    earlier wait had asked for only makes the present one look once too often.
+    """
+
+    def __init__(self) -> None:
+        self._flags: dict[Flag, None] = {}
+
+    @contextmanager
+    def flag(self, waiter: Waiter) -> Iterator[Flag]:
+        """Give a flag that goes up with the next event."""
+        flag = Flag(waiter)
+        self._flags[flag] = None
+        try:
+            yield flag
+        finally:
+            del self._flags[flag]
+
+    def __call__(self, _event: WatchedEvent) -> None:
+        """Take an event."""
+        for flag in list(self._flags):
+            flag.raise_it()
 
 
 def settle(client: Client, result: AsyncResult[T], timeout_s: float | None = ANSWER_S) -> T:

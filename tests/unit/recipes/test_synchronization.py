@@ -209,3 +209,41 @@ def test_a_member_that_gave_up_joining_and_joins_again_is_there_once(
     until(lambda: len(one.get_children("/party")) == 1)
     assert one.get_children("/party") == [presence.name]
     assert presence.name != first
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda client: client.Barrier("/barrier").wait,
+        lambda client: client.Queue("/queue").get,
+        lambda client: client.LockingQueue("/jobs").get,
+        lambda client: _as_false(client.Lock("/lock").acquire),
+        lambda client: _as_false(client.Semaphore("/leases").acquire),
+        lambda client: _as_false(client.DoubleBarrier("/both", 2).enter),
+    ],
+)
+def test_waits_whose_time_is_over_leave_no_watch_each(
+    one: CoordinationClient,
+    two: CoordinationClient,
+    wait: Callable[[CoordinationClient], Callable[..., Any]],
+) -> None:
+    """Whoever asks again and again, as long as somebody else has it, would gather them."""
+    two.Barrier("/barrier").create()
+    for held in (two.Lock("/lock"), two.Semaphore("/leases")):
+        held.acquire()
+    waits = wait(one)
+    for _ in range(20):
+        assert not waits(timeout=0.001)
+    assert one._connection is not None
+    assert len(one._connection.program.session._watches) <= 3
+
+
+def _as_false(wait: Callable[..., object]) -> Callable[..., bool]:
+    def waits(timeout: float) -> bool:
+        try:
+            wait(timeout=timeout)
+        except LockTimeout:
+            return False
+        return True
+
+    return waits
