@@ -44,6 +44,8 @@ NAMED_MAX = 50_000
 """In one fetch of a consumer."""
 NAMED_A_TURN = 2_000
 """Those of larger fetches are taken in one after another, so many a turn."""
+SPARE = 64
+"""So many fetches that are answered may be kept beside twice those that wait."""
 UNHELD_MAX = 200_000
 """In all fetches that wait without a session that outlives them: some 160 MB."""
 
@@ -272,7 +274,7 @@ class Fetches:
         if fetch and fetch.due_ms > soon_ms and self._near.are_at(fetch.body.replica_id, now):
             fetch.due_ms = soon_ms
             if fetch.parked:
-                heapq.heappush(self._deadlines, (soon_ms, next(self._order), fetch))
+                self._remember(soon_ms, fetch)
 
     def _wake(self, session: FetchSession) -> None:
         """What it waited for has been brought: look at it again, at the end of this turn."""
@@ -321,7 +323,15 @@ class Fetches:
                 fetch.watches = True
                 for key in fetch.session.parts:
                     self._by_partition.setdefault(key, {})[fetch.session] = None
-            heapq.heappush(self._deadlines, (fetch.due_ms, next(self._order), fetch))
+            self._remember(fetch.due_ms, fetch)
+
+    def _remember(self, due_ms: int, fetch: Fetch) -> None:
+        """Have it looked at then, at the latest."""
+        if len(self._deadlines) > SPARE + 2 * self.waiting_count:
+            # Those that were answered before their time would be kept until then.
+            self._deadlines = [entry for entry in self._deadlines if not entry[2].done]
+            heapq.heapify(self._deadlines)
+        heapq.heappush(self._deadlines, (due_ms, next(self._order), fetch))
 
     def next_deadline_ms(self) -> int | None:
         """Return when the next parked fetch is due; at once where some were not looked at yet."""

@@ -13,7 +13,7 @@ from transport.wire.errors import ErrorCode
 from transport.wire.ids import Offset
 
 LEFT_MAX = 100
-"""Of those that have expired so many may stay where they wait for their offset, and as many as wait still."""
+"""Of those that have ended so many may stay in the other of the two heaps, and as many as wait still."""
 
 
 class ParkedProduce:
@@ -65,6 +65,10 @@ class ProducePurgatory:
             self._end(produce, produce.error, produced)
         if not self._waiting:
             self._by_deadline.clear()
+        elif len(self._by_deadline) > LEFT_MAX + 2 * self._waiting:
+            # Of those that could have waited for longer than who waits for a majority that does not come.
+            self._by_deadline = [item for item in self._by_deadline if not item[2].done]
+            heapq.heapify(self._by_deadline)
 
     def expire(self, now_ms: int, produced: list[Produced]) -> None:
         """End those whose time is up with REQUEST_TIMED_OUT: written, but nobody knows how far."""

@@ -10,6 +10,9 @@ import heapq
 from nodes.core.transaction.records import TransactionValue
 from transport.wire.ids import ProducerEpoch, ProducerId
 
+SPARE = 64
+"""So many deadlines of what has ended may be left, and as many as there are, before they are cleared away."""
+
 _Transaction = tuple[ProducerId, ProducerEpoch]
 
 
@@ -26,6 +29,9 @@ class Deadlines:
         """End this transaction then."""
         self._set[transactional_id] = due_ms, (value.producer_id, value.producer_epoch)
         heapq.heappush(self._heap, (due_ms, transactional_id))
+        if len(self._heap) > SPARE + 2 * len(self._set):
+            # Transactions end long before their time: theirs would be kept until then.
+            self._clear_away()
 
     def drop(self, transactional_id: str) -> None:
         """It has ended."""
@@ -55,6 +61,9 @@ class Deadlines:
     def delay(self, gap_ms: int) -> None:
         """Put all of them off."""
         self._set = {key: (due_ms + gap_ms, one) for key, (due_ms, one) in self._set.items()}
+        self._clear_away()
+
+    def _clear_away(self) -> None:
         self._heap = [(due_ms, key) for key, (due_ms, _) in self._set.items()]
         heapq.heapify(self._heap)
 

@@ -157,3 +157,24 @@ def test_a_fetch_names_only_so_many(fleet: PartitionFleet, monkeypatch: pytest.M
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_everything_is_read_once_and_in_order_in_pieces(fleet: PartitionFleet, seed: int) -> None:
     read_whimsically(fleet, created(fleet), Random(seed), polls=100)
+
+
+def test_fetches_that_are_answered_before_their_time_are_not_kept_until_then(
+    fleet: PartitionFleet,
+) -> None:
+    """One that waits for less long, and does, is before them all."""
+    first, second, *_ = created(fleet)
+    waits: list[Any] = []
+    fleet.post(1, whole([second], 20_000), waits.append, timeout_ms=60_000)
+    for number in range(100):
+        answers: list[Any] = []
+        part = native.FetchPartition(*first, LeaderEpoch(-1), Offset(number), 1 << 20)
+        fetch = native.FetchRequest(30_000, 1, 1 << 20, (part,))
+        fleet.post(1, fetch, answers.append, timeout_ms=60_000)
+        fleet.world.run_for(5)
+        fleet.produce(1, first, make_batch(b"a"))
+        fleet.wait(lambda answers=answers: bool(answers))  # type: ignore[misc]
+    held = held_by(fleet)
+    assert held.waiting_count == 1
+    assert not waits
+    assert len(held._deadlines) <= fetches.SPARE + 3

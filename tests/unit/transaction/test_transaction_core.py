@@ -7,6 +7,7 @@ import pytest
 from nodes.core.shard import Asked, ShardEffects, ShardRecord, Told
 from nodes.core.transaction import requests
 from nodes.core.transaction.core import TransactionCore, TransactionSettings
+from nodes.core.transaction.deadlines import SPARE, Deadlines
 from nodes.core.transaction.events import (
     FreshIds,
     FreshIdsWanted,
@@ -14,7 +15,7 @@ from nodes.core.transaction.events import (
     MarkersWritten,
     WriteMarkers,
 )
-from nodes.core.transaction.records import State
+from nodes.core.transaction.records import State, TransactionValue
 from transport.kernel import TICK, Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import ProducerEpoch, ProducerId, TopicId
@@ -437,3 +438,16 @@ def test_an_end_that_is_not_its_own_doing_ends_the_epoch_of_who_declares() -> No
     driven.written()
     assert driven.init(who=late) == (101, 4)
     assert driven.end((101, 4), committed=False) == (101, 5)
+
+
+def test_transactions_that_end_before_their_time_leave_no_deadline_behind() -> None:
+    """One that goes on ends sooner than they would have."""
+    deadlines = Deadlines()
+    value = TransactionValue(ProducerId(7), ProducerEpoch(0), State.ONGOING, 1, 1)
+    deadlines.set("long", value, 50_000)
+    for number in range(1_000):
+        deadlines.set("short", value, 60_000 + number)
+        deadlines.drop("short")
+    assert len(deadlines._heap) <= SPARE + 3
+    assert deadlines.next_ms() == 50_000
+    assert deadlines.due(70_000) == ["long"]
