@@ -29,8 +29,8 @@ LATELY_MS = 100
 
 OnWarm = Callable[[Now], None]
 Place = tuple[str, int]
-_Queue = dict[Place, tuple[Extent, list[OnWarm]]]
-"""The first is under way, or the next."""
+_Queue = dict[Place, tuple[Extent, dict[object, OnWarm]]]
+"""With who waits for it. The first is under way, or the next."""
 
 
 class ColdReads:
@@ -62,10 +62,13 @@ class ColdReads:
         del self._brought[place]
         return True
 
-    def order(self, extent: Extent, then: OnWarm, now: Now, *, by_follower: bool) -> None:
-        """Have it read from the device; ``then``, whatever came of it."""
+    def order(
+        self, extent: Extent, who: object, then: OnWarm, now: Now, *, by_follower: bool
+    ) -> None:
+        """Have it read from the device; ``then``, whatever came of it, once for each ``who``: whose
+        partition is written to looks again and again meanwhile."""
         queue = self._waiting[0 if by_follower else 1]
-        queue.setdefault(_place_of(extent), (extent, []))[1].append(then)
+        queue.setdefault(_place_of(extent), (extent, {}))[1][who] = then
         self._begin(now)
 
     def _begin(self, now: Now) -> None:
@@ -86,7 +89,7 @@ class ColdReads:
             if len(self._brought) > BROUGHT_MAX:
                 del self._brought[next(iter(self._brought))]
             del queue[place]
-            for then in thens:
+            for then in thens.values():
                 then(now)
             self._begin(now)
 

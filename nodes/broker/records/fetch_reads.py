@@ -204,7 +204,7 @@ class FetchReads:
                 session.ready[key] = None
             self._wake(session)
 
-        self._cold_reads.order(extent, warmed, now, by_follower=fetch.is_follower)
+        self._cold_reads.order(extent, session, warmed, now, by_follower=fetch.is_follower)
 
     def _add_error(
         self,

@@ -78,6 +78,20 @@ def test_what_was_written_just_now_is_read_at_once() -> None:
     assert cold_reads(fleet) == 0
 
 
+def test_who_looks_again_and_again_while_it_waits_is_remembered_once() -> None:
+    """Each write to the partition makes its readers look."""
+    fleet, key = cold_fleet()
+    answers: list[Answer] = []
+    fleet.post_whole(1, fetch_request(key, 0, max_bytes=30_000, max_wait_ms=2_000), answers)
+    for _ in range(20):
+        fleet.produce(1, key, make_batch(b"new"))
+    assert not answers
+    cold = fleet.hosted(1)._fetches._reads._cold_reads
+    assert [len(thens) for queue in cold._waiting for _, thens in queue.values()] == [1]
+    fleet.wait(lambda: bool(answers))
+    assert numbers_of(answers[0])[:2] == [b"0", b"1"]
+
+
 def test_readers_of_the_same_wait_for_one_read() -> None:
     fleet, key = cold_fleet()
     answers: list[Answer] = []
