@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
+from operator import attrgetter
 from typing import NamedTuple
 
 from transport.wire.ids import Offset, ProducerId
@@ -26,6 +27,9 @@ class Ended(NamedTuple):
     marker_offset: Offset
 
 
+_marker_offset = attrgetter("marker_offset")
+
+
 class Transactions:
     """All transactions of one log."""
 
@@ -34,7 +38,7 @@ class Transactions:
     def __init__(self) -> None:
         self._open: dict[ProducerId, Offset] = {}
         """Where each begins here; the earliest first, as they begin in the log's order."""
-        self.ended: deque[Ended] = deque()
+        self.ended: list[Ended] = []  # a deque takes 600 bytes for nothing, of each of many logs
         """Those that still count for the last stable offset: both columns grow."""
         self.last_marker = Offset(-1)
         """The newest of all, of whatever transaction."""
@@ -62,7 +66,7 @@ class Transactions:
     ) -> None:
         """Take over a snapshot; what the log holds after it must be recorded next."""
         self._open = open_ones
-        self.ended = deque(ended)
+        self.ended = list(ended)
         self.last_marker = last_marker
         self._aborted, self._firsts, self._markers, self._stables = aborted_columns
 
@@ -103,8 +107,8 @@ class Transactions:
 
     def commit(self, high_watermark: Offset) -> None:
         """Take over that everything below is committed, markers included."""
-        while self.ended and self.ended[0].marker_offset < high_watermark:
-            self.ended.popleft()
+        if self.ended:
+            del self.ended[: bisect_left(self.ended, high_watermark, key=_marker_offset)]
 
     def first_unstable(self) -> Offset | None:
         """Return where the earliest transaction begins whose end is not committed."""
@@ -153,7 +157,7 @@ class Transactions:
         firsts = list(self._open.values())
         assert firsts == sorted(firsts), "T2: open transactions by their beginning"
         assert not firsts or firsts[-1] < log_end_offset, "T2: none begins in the air"
-        for here, there in zip(self.ended, list(self.ended)[1:], strict=False):
+        for here, there in pairwise(self.ended):
             assert here.first_offset < there.first_offset, "T2: ends by their beginning"
             assert here.marker_offset < there.marker_offset, "T2: ends by their markers"
         assert list(self._markers) == sorted(self._markers), "T2: aborted ones by their markers"
