@@ -194,6 +194,10 @@ class Shard:
     # Loading
 
     def _load(self, now: Now) -> None:
+        log = self._replica.log
+        if log is not None:
+            # Retention, where somebody has set it for the topic, lets go of what was not read yet, too.
+            self._position = max(self._position, log.log_start_offset)
         if self._position < self._end:
             data = self._replica.read(self._position, LOAD_BYTES, self._end, now)
             if data is None:

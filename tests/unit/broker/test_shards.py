@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from msgspec.structs import replace
 
@@ -9,12 +11,13 @@ from nodes.broker.coordinators.shards import Shards
 from nodes.broker.partitions.replica import Replica
 from nodes.broker.records.produce import append_own
 from nodes.core.controller.names import CONSUMER_OFFSETS
+from nodes.core.partition.events import LetGo
 from nodes.core.shard import Asked, ShardEffects, ShardEvent, ShardRecord, UnreadableRecord
 from nodes.storage.disk import DiskFull
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from transport.kernel import TICK, Answer, Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import LeaderEpoch, PartitionEpoch, PartitionKey
+from transport.wire.ids import LeaderEpoch, Offset, PartitionEpoch, PartitionKey
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.coordinators import (
     KEY_GROUP,
@@ -413,6 +416,33 @@ def test_a_long_log_is_loaded_in_slices_while_others_are_served(
 
     fleet.wait(loading, 10_000)
     assert fleet.told(fleet.find(), "get a") == ["NONE 59"]
+
+
+def test_a_log_that_begins_later_while_it_is_loaded_is_loaded_from_there(
+    fleet: ShardFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention, where somebody has set it for the topic."""
+    monkeypatch.setattr("nodes.broker.coordinators.shards.LOAD_BYTES", 256)
+    leader = fleet.find()
+    for name in range(60):
+        assert fleet.told(leader, f"add {name}") == ["NONE 1"]
+    fleet.kill(leader)
+    cut: list[int] = []
+
+    def loading() -> bool:
+        for number in fleet.alive():
+            replica = fleet.replica(number, fleet.partition())
+            if fleet.shards[number].is_loading() and replica.is_leader:
+                let_go = partial(replica.step, LetGo(Offset(50)))
+                fleet.processes[number].do(let_go)
+                cut.append(number)
+        return bool(cut)
+
+    fleet.wait(loading, 10_000)
+    leader = fleet.find()
+    assert leader == cut[0]
+    assert fleet.told(leader, "get 59") == ["NONE 1"]
+    assert fleet.replica(leader, fleet.partition()).log.log_start_offset == 50  # type: ignore[union-attr]
 
 
 def test_a_batch_that_finds_no_room_is_tried_again(
