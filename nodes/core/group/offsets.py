@@ -100,7 +100,10 @@ def _refusal_of_classic(step: Step, group: Group, body: Commit) -> ErrorCode:
         return ErrorCode.FENCED_INSTANCE_ID if taken else ErrorCode.UNKNOWN_MEMBER_ID
     if body.member_epoch != present.generation:
         return ErrorCode.ILLEGAL_GENERATION
-    return ErrorCode.REBALANCE_IN_PROGRESS if present.state == "syncing" else ErrorCode.NONE
+    # In a transaction it is taken, as in Kafka: its clients know of no rebalance there, and what nobody
+    # has been given yet is still the one's that has read it.
+    awaited = present.state == "syncing" and not isinstance(body, TxnOffsetCommitRequest)
+    return ErrorCode.REBALANCE_IN_PROGRESS if awaited else ErrorCode.NONE
 
 
 def judge_offset(

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.group.bench import Bench, Reader, topic
+from tests.unit.group.test_transactional_offsets import commit as commit_in_transaction
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import MemberEpoch, MemberId
 from transport.wire.messages.groups import (
@@ -167,6 +168,9 @@ def test_nothing_is_committed_while_a_division_is_awaited(bench: Bench) -> None:
     first.joined()
     who["member_epoch"] = MemberEpoch(3)
     assert bench.commit({("t", 0): 2}, **who).error == ErrorCode.REBALANCE_IN_PROGRESS
+    old = {**who, "member_epoch": MemberEpoch(2)}
+    assert commit_in_transaction(bench, 2, **old) == ["ILLEGAL_GENERATION"]
+    assert commit_in_transaction(bench, 2, **who) == ["NONE"], "clients of Kafka's know of no other"
     divide(first)
     assert bench.commit({("t", 0): 2}, **who).error == 0
 
