@@ -239,7 +239,11 @@ def _ends(given: argparse.Namespace, consumer: Consumer) -> dict[TopicPartition,
 def _is_at(consumer: Consumer, ends: dict[TopicPartition, int]) -> bool:
     """Tell whether all that this consumer reads is read as far as it went."""
     assigned = consumer.assignment()
-    return bool(assigned) and all(consumer.position(key) >= ends.get(key, 0) for key in assigned)
+    try:
+        at_end = all(consumer.position(key) >= ends.get(key, 0) for key in assigned)
+    except ValueError:  # its group has taken a partition meanwhile
+        return False
+    return bool(assigned) and at_end
 
 
 def _write(data: bytes) -> None:

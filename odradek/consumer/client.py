@@ -425,7 +425,11 @@ class Consumer:
     def lag(self, timeout_ms: int = QUESTION_TIMEOUT_MS) -> dict[TopicPartition, int]:
         """Return how many offsets are left to read in each assigned partition."""
         ends = self.end_offsets(self.assignment(), timeout_ms)
-        return {key: max(0, end - self.position(key, timeout_ms)) for key, end in ends.items()}
+        found: dict[TopicPartition, int] = {}
+        for key, end in ends.items():
+            with contextlib.suppress(ValueError):  # its group has taken the partition meanwhile
+                found[key] = max(0, end - self.position(key, timeout_ms))
+        return found
 
     def metrics(self) -> Metrics:
         """Return what was counted since the client was made, by Kafka's names."""

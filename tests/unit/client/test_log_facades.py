@@ -241,6 +241,19 @@ def test_one_partition_that_is_not_assigned_changes_nothing_of_the_others(
         assert [record.offset for record in consumer] == list(range(1, 10))
 
 
+def test_a_lag_leaves_out_what_the_group_has_taken_meanwhile(
+    real_loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_loop.topic("t", 2)
+    fill(real_loop, 10)
+    with Consumer(bootstrap_servers=real_loop.bootstrap, auto_offset_reset="earliest") as consumer:
+        consumer.assign([T0])
+        assigned = {T0, TopicPartition("t", 1)}
+        monkeypatch.setattr(consumer, "assignment", lambda: assigned)
+        (lag,) = consumer.lag().items()
+    assert lag[0] == T0
+
+
 def test_what_a_consumer_tells_of_topics(real_loop: Any) -> None:
     real_loop.topic("t", 2)
     with Consumer(bootstrap_servers=real_loop.bootstrap) as consumer:
