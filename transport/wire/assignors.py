@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping, Set
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from transport.wire.ids import MemberId, TopicId
@@ -23,6 +24,9 @@ class Division(NamedTuple, Generic[TopicT]):
     readers: Mapping[MemberId, frozenset[TopicT]]
     partitions: Mapping[TopicT, int]
     before: Mapping[MemberId, Set[tuple[TopicT, int]]]
+    """Who was meant to own what."""
+    owned: Mapping[MemberId, Set[tuple[TopicT, int]]] = MappingProxyType({})
+    """Who has got it by now: what nobody has to let go of is given to others first."""
 
 
 Assignor = Callable[[Division[TopicT]], Targets[TopicT]]
@@ -76,13 +80,14 @@ def _place(division: Division[TopicT], targets: Targets[TopicT]) -> None:
 def _even_out(division: Division[TopicT], targets: Targets[TopicT]) -> None:
     """Move single partitions from the loaded to the less loaded, while that makes loads more even."""
     if len(set(division.readers.values())) <= 1:
-        _even_out_equals(targets)
+        _even_out_equals(division, targets)
         return
     moved = True
     while moved:
         moved = False
         for giver in sorted(targets, key=lambda one: (-len(targets[one]), one)):
-            for key in sorted(targets[giver]):
+            owned = division.owned.get(giver, ())
+            for key in sorted(targets[giver], key=lambda one: (one in owned, one)):
                 taker = min(
                     (one for one in targets if key[0] in division.readers[one]),
                     key=lambda one: (len(targets[one]), one),
@@ -93,7 +98,7 @@ def _even_out(division: Division[TopicT], targets: Targets[TopicT]) -> None:
                     moved = True
 
 
-def _even_out_equals(targets: Targets[TopicT]) -> None:
+def _even_out_equals(division: Division[TopicT], targets: Targets[TopicT]) -> None:
     """The same where everybody reads the same: those above their share give to those below."""
     if not targets:
         return
@@ -104,7 +109,8 @@ def _even_out_equals(targets: Targets[TopicT]) -> None:
     for member in by_load:
         surplus = len(targets[member]) - shares[member]
         if surplus > 0:
-            leaving = sorted(targets[member])[-surplus:]
+            owned = division.owned.get(member, ())
+            leaving = sorted(targets[member], key=lambda one: (one not in owned, one))[-surplus:]
             targets[member].difference_update(leaving)
             given += leaving
     for member in reversed(by_load):

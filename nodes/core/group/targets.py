@@ -43,7 +43,9 @@ def _divide(step: Step, group: Group) -> dict[MemberId, set[PartitionKey]]:
         for read in readers.values()
         for topic_id in read
     }
-    targets = ASSIGNORS[_assignor(group)](Division[TopicId](readers, partitions, group.targets))
+    owned = {member_id: group.assigned(member_id) for member_id in group.members}
+    division = Division[TopicId](readers, partitions, group.targets, owned)
+    targets = ASSIGNORS[_assignor(group)](division)
     return {member: {PartitionKey(*key) for key in keys} for member, keys in targets.items()}
 
 

@@ -162,13 +162,13 @@ def test_old_generations_and_strangers_are_fenced(bench: Bench) -> None:
 def test_nothing_is_committed_while_a_division_is_awaited(bench: Bench) -> None:
     first, second = pair(bench)
     bench.ask(LeaveGroupRequest("g", second.member_id))
-    who = {"member_id": first.member_id, "member_epoch": MemberEpoch(2)}
+    who: dict[str, Any] = {"member_id": first.member_id, "member_epoch": MemberEpoch(2)}
     assert bench.commit({("t", 0): 1}, **who).error == 0, "what it had, it may still commit"
     first.join()
     first.joined()
     who["member_epoch"] = MemberEpoch(3)
     assert bench.commit({("t", 0): 2}, **who).error == ErrorCode.REBALANCE_IN_PROGRESS
-    old = {**who, "member_epoch": MemberEpoch(2)}
+    old: dict[str, Any] = {**who, "member_epoch": MemberEpoch(2)}
     assert commit_in_transaction(bench, 2, **old) == ["ILLEGAL_GENERATION"]
     assert commit_in_transaction(bench, 2, **who) == ["NONE"], "clients of Kafka's know of no other"
     divide(first)

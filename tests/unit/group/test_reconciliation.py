@@ -254,6 +254,21 @@ def test_a_static_member_that_stays_away_ends_with_its_session(bench: Bench) -> 
     assert second.has() == (0, 1, 2, 3)
 
 
+@pytest.mark.parametrize("names", ["abc", "bac"])
+def test_who_comes_while_a_static_member_is_away_reads_what_is_free(
+    bench: Bench, names: str
+) -> None:
+    """What one is meant to have, and has not got, is not kept for it in the place of what it has."""
+    static = Reader(bench, names[0], "t", instance_id="i", session_timeout_ms=600_000).join()
+    second = Reader(bench, names[1], "t").join()
+    settle(static, second)
+    kept, free = static.has(), second.has()
+    static.leave(-2)
+    second.leave()
+    assert Reader(bench, names[2], "t").join().has() == free
+    assert Reader(bench, "d", "t", instance_id="i").join().has() == kept
+
+
 def test_new_partitions_and_topics_are_given_and_begin_at_the_beginning() -> None:
     bench = Bench(topic("t", 2))
     first = Reader(bench, "a", "t", "u").join()
