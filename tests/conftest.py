@@ -47,7 +47,7 @@ def simulated_seeds() -> Iterator[Beforehand[Outcome]]:
     """What became of each seed."""
     from tests.simulation import beforehand
 
-    with beforehand.begun(beforehand.outcomes()) as results:
+    with beforehand.begun(beforehand.outcomes) as results:
         yield results
 
 
@@ -56,5 +56,5 @@ def simulated_with_bugs() -> Iterator[Beforehand[Proof]]:
     """What each planted bug has shown."""
     from tests.simulation import beforehand
 
-    with beforehand.begun(beforehand.proofs()) as results:
+    with beforehand.begun(beforehand.proofs) as results:
         yield results

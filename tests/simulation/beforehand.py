@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from threading import Event
 from typing import Generic, TypeVar
 
@@ -30,32 +30,22 @@ class Beforehand(Generic[T]):
         return self._coming.result()
 
 
-def outcomes() -> Generator[Outcome]:
+def outcomes(given_up: Event) -> Generator[Outcome]:
     """Run the known seeds, long ones first, and then many."""
-    return attempt_all(sorted(KNOWN, key=lambda task: task.short) + MANY)
+    return attempt_all(sorted(KNOWN, key=lambda task: task.short) + MANY, given_up)
 
 
-def proofs() -> Generator[Proof]:
+def proofs(given_up: Event) -> Generator[Proof]:
     """Plant each bug in the seed that was recorded for it."""
-    return prove_all(CAUGHT.items(), SEEDS_MAX)
+    return prove_all(CAUGHT.items(), SEEDS_MAX, given_up)
 
 
 @contextmanager
-def begun(results: Generator[T]) -> Iterator[Beforehand[T]]:
-    """Begin now; what is not done at the end is given up."""
+def begun(work: Callable[[Event], Generator[T]]) -> Iterator[Beforehand[T]]:
+    """Begin now; what is not done at the end is given up at once: ``work`` is told by the event."""
     given_up = Event()
-
-    def collect() -> list[T]:
-        collected = []
-        with closing(results):
-            for result in results:
-                collected.append(result)
-                if given_up.is_set():
-                    break
-        return collected
-
     with ThreadPoolExecutor(1) as executor:
         try:
-            yield Beforehand(executor.submit(collect))
+            yield Beforehand(executor.submit(lambda: list(work(given_up))))
         finally:
             given_up.set()

@@ -8,10 +8,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
+from multiprocessing import TimeoutError as NothingYet
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from threading import Event
+from typing import NamedTuple, TypeVar
 
 from tests.simulation.run import Failed, run
 from transport.driver.loop import GC_THRESHOLD
@@ -20,6 +22,10 @@ AUTOGROUP = Path("/proc/self/autogroup")
 TOLD_EVERY = 100
 SEEDS_PER_PROCESS = 50
 """Then a new process takes over: what one seed leaves behind shall not slow the others down."""
+GIVEN_UP_WITHIN_S = 0.5
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Task(NamedTuple):
@@ -54,12 +60,29 @@ def prepare() -> None:
     gc.set_threshold(*GC_THRESHOLD)
 
 
-def attempt_all(tasks: Iterable[Task]) -> Generator[Outcome]:
-    """Run them in as many processes as there are cores; yield outcomes as they come."""
+def in_processes(
+    function: Callable[[T], R], tasks: Iterable[T], given_up: Event | None = None
+) -> Generator[R]:
+    """Do all tasks in as many processes as there are cores; yield results as they come.
+
+    Once ``given_up`` is set no more come, and the processes are ended, whatever they are at.
+    """
     with get_context("spawn").Pool(
         os.cpu_count(), prepare, maxtasksperchild=SEEDS_PER_PROCESS
     ) as pool:
-        yield from pool.imap_unordered(_attempt, tasks)
+        results = pool.imap_unordered(function, tasks)
+        while given_up is None or not given_up.is_set():
+            try:
+                yield results.next(GIVEN_UP_WITHIN_S)
+            except NothingYet:
+                continue
+            except StopIteration:
+                return
+
+
+def attempt_all(tasks: Iterable[Task], given_up: Event | None = None) -> Generator[Outcome]:
+    """Run them; yield outcomes as they come, until it is given up."""
+    return in_processes(_attempt, tasks, given_up)
 
 
 def run_many(seeds: Iterable[int], *, short: bool = False, mode: str = "") -> int:

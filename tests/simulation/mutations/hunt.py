@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from multiprocessing import get_context
 from random import Random
+from threading import Event
 from typing import NamedTuple, cast
 
 from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig, RaftConfig
@@ -32,7 +31,7 @@ from tests.simulation.mutations import (
 )
 from tests.simulation.mutations.aimed import AIMED
 from tests.simulation.mutations.registry import LIVENESS, MUTATIONS, Mutation, patched
-from tests.simulation.parallel import prepare
+from tests.simulation.parallel import in_processes
 from tests.simulation.run import Failed, run, run_until
 from tests.simulation.shape import FOREIGN_SESSION_MS, MOVING, USUAL, Mix, Shape, judged, moving
 
@@ -157,29 +156,30 @@ def hunt(name: str, first: int, count: int) -> Caught | None:
     return None
 
 
-def hunt_all(wanted: Iterable[tuple[str, int]], count: int) -> Generator[tuple[str, Caught | None]]:
+def hunt_all(
+    wanted: Iterable[tuple[str, int]], count: int, given_up: Event | None = None
+) -> Generator[tuple[str, Caught | None]]:
     """Hunt several, each from its own seed on, in as many processes as there are cores."""
-    tasks = [(name, first, count) for name, first in wanted]
-    with get_context("spawn").Pool(os.cpu_count(), prepare) as pool:
-        yield from pool.imap_unordered(_hunt, tasks)
+    return in_processes(_hunt, [(name, first, count) for name, first in wanted], given_up)
 
 
 def run_without(
-    hunted: Mapping[str, Caught | None],
+    hunted: Mapping[str, Caught | None], given_up: Event | None = None
 ) -> Generator[tuple[list[str], Caught | None]]:
     """Run what showed bugs again without them, a little longer than it took.
 
     Once for all whose runs differ by the bug alone: those are named together.
     """
-    with get_context("spawn").Pool(os.cpu_count(), prepare) as pool:
-        yield from pool.imap_unordered(_run_without, _alike(hunted))
+    return in_processes(_run_without, _alike(hunted), given_up)
 
 
-def prove_all(wanted: Iterable[tuple[str, int]], count: int) -> Generator[Proof]:
+def prove_all(
+    wanted: Iterable[tuple[str, int]], count: int, given_up: Event | None = None
+) -> Generator[Proof]:
     """Hunt several, and run what showed them again without them."""
-    hunted = dict(hunt_all(wanted, count))
+    hunted = dict(hunt_all(wanted, count, given_up))
     without: dict[str, Caught | None] = {}
-    for names, seen in run_without(hunted):
+    for names, seen in run_without(hunted, given_up):
         without.update(dict.fromkeys(names, seen))
     for name, caught in hunted.items():
         yield Proof(name, caught, without.get(name))
