@@ -361,9 +361,9 @@ class Replica:
             return False
         effects = core.step(event, now)
         self._carry_out(effects, now)
-        if effects.append:
+        if effects.append and self._log is not None:
             return self._append([((batch,), header) for header, batch in batches], now)
-        return not effects.refused
+        return not (effects.append or effects.refused)
 
     def _append(self, batches: Sequence[tuple[Sequence[Buffer], BatchHeader]], now: Now) -> bool:
         core, log = self.core, self._log

@@ -6,6 +6,7 @@ Truncation is by leader epoch alone, never by high watermark (KIP-101, KIP-279, 
 from __future__ import annotations
 
 from nodes.core.partition.events import (
+    NO_EPOCH,
     NO_OFFSET,
     Batch,
     Fetched,
@@ -60,11 +61,8 @@ class Follower:
         self._leader_start = event.log_start_offset
         if event.diverging is not None:
             self._diverged(event.diverging, effects)
-        elif not self._fits(event.batches):
-            effects.refused = True
         elif event.batches:
-            self._writing = (event.batches, event.high_watermark)
-            effects.append.extend(event.batches)
+            self._take(event, effects)
         else:
             self._learn_high_watermark(event.high_watermark, effects)
 
@@ -87,8 +85,29 @@ class Follower:
         else:
             self._cutting_to = effects.truncate_to = target
 
-    def _fits(self, batches: tuple[Batch, ...]) -> bool:
-        offset, epoch = self._log.log_end_offset, self._log.last_epoch()
+    def _take(self, event: Fetched, effects: PartitionEffects) -> None:
+        start = self._start_with(event.batches[0])
+        if not self._fits(event.batches, start):
+            effects.refused = True
+            return
+        if start < self._log.log_end_offset:
+            effects.reset_to = start
+        self._writing = (event.batches, event.high_watermark)
+        effects.append.extend(event.batches)
+
+    def _start_with(self, first: Batch) -> Offset:
+        """Return where the first batch is to be written: where this log ends.
+
+        The leader's log may begin within a batch, of which records were deleted. A log that has nothing
+        yet begins with the whole of it then, until it has heard so (KAFKA-6975).
+        """
+        log = self._log
+        is_fresh = log.log_start_offset == log.log_end_offset and log.last_epoch() == NO_EPOCH
+        is_within = first.base_offset < log.log_end_offset <= first.last_offset
+        return first.base_offset if is_fresh and is_within else log.log_end_offset
+
+    def _fits(self, batches: tuple[Batch, ...], start: Offset) -> bool:
+        offset, epoch = start, self._log.last_epoch()
         for batch in batches:
             # Compaction leaves holes.
             if batch.base_offset < offset or batch.last_offset < batch.base_offset:

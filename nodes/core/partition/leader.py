@@ -240,7 +240,7 @@ class Leader:
         end = self._log.log_end_offset
         synced = self.settings.flush_commit
         progress.fetched(event.offset, event.durable_offset, end, now.mono_ms, synced=synced)
-        progress.log_start_offset = max(progress.log_start_offset, event.log_start_offset)
+        progress.log_start_offset = event.log_start_offset
         self.advance(effects)
         self.deleting.release(self._low_watermark(), effects.produced)
         if not self.isr.may_propose(now.mono_ms):

@@ -13,7 +13,7 @@ from nodes.config import LogConfig
 from nodes.core.partition.events import LetGo
 from nodes.storage.disk import DiskFull
 from tests.simulation.clock import EPOCH_WALL_MS
-from tests.unit.broker.partition_fleet import PartitionFleet
+from tests.unit.broker.partition_fleet import PartitionFleet, values_of
 from tests.unit.broker.test_replicas_faults import followers, whole
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, Offset, PartitionKey, TopicPartition
@@ -289,3 +289,24 @@ def test_nobody_is_told_of_a_start_whose_writing_was_overtaken_by_one_that_faile
     assert core.settled_start == 3
     noted = {TopicPartition("t", 0): 3, TopicPartition("other", 0): 2}
     assert read_checkpoint(context.disk, LOG_STARTS) == noted
+
+
+def test_a_replica_without_records_follows_a_log_that_begins_within_a_batch() -> None:
+    """KAFKA-6975: what the leader sends it first begins before its log does."""
+    fleet = make_fleet()
+    key = fleet.create(configs=KEPT)
+    fleet.write(key, *(b"%d" % number for number in range(10)))
+    away = followers(fleet, key)[0]
+    fleet.kill(away)
+    fleet.wait(lambda: away not in fleet.isr(key))
+    assert delete(fleet, key, 5).error == ErrorCode.NONE
+    fleet.disks[away].remove("logs/t-0")
+    fleet.start(away)
+    whole(fleet, key)
+    assert starts(fleet, key) == [5, 5, 5]
+    fleet.kill(away)
+    fleet.start(away)
+    whole(fleet, key)
+    assert starts(fleet, key) == [5, 5, 5]
+    _, (data,) = fleet.fetch(fleet.leader(key), key, 5)
+    assert values_of(data) == [b"%d" % number for number in range(10)]

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.events import (
+    Appended,
     Assigned,
     DeleteRecords,
     Fetched,
@@ -20,6 +21,7 @@ from nodes.core.partition.events import (
     StartSettled,
 )
 from tests.unit.partition.test_partition_follower import NOW, make_follower, take
+from tests.unit.partition.test_partition_follower import make_batch as follower_batch
 from tests.unit.partition.test_partition_leader import Driven, make_batch, make_leader, make_record
 from transport.kernel import TICK
 from transport.wire.errors import ErrorCode
@@ -62,6 +64,18 @@ def test_records_are_deleted_when_every_in_sync_replica_has_none_of_them() -> No
     led.step(StartSettled(Offset(4)))
     assert [item.error.name for item in led.produced if item.token == "delete"] == ["NONE"] * 2
     assert led.produced[-1].base_offset == 4
+
+
+def test_a_replica_that_tells_of_an_earlier_start_has_the_records_again() -> None:
+    """It had nothing, and took a batch of which the first ones are deleted."""
+    led = leader_at(10)
+    delete(led, 4)
+    led.step(StartSettled(Offset(4)))
+    for replica, start in ((2, 4), (2, 2), (3, 4)):
+        told(led, replica, 15, start)
+    assert not [item for item in led.produced if item.token == "delete"]
+    told(led, 2, 15, 4)
+    assert [item.error.name for item in led.produced if item.token == "delete"] == ["NONE"]
 
 
 def test_who_is_electable_though_not_in_sync_must_have_none_of_them_either() -> None:
@@ -166,6 +180,38 @@ def test_a_follower_that_came_too_late_begins_anew() -> None:
     position = core.fetch_position()
     assert position is not None
     assert (position.offset, position.last_fetched_epoch) == (40, -1)
+
+
+def fetched_batch(core: PartitionCore, base: int, start: int) -> Fetched:
+    batch = follower_batch(base, 5)
+    return replace(fetched_from(core, base + 10, start), batches=(batch,))
+
+
+def test_a_log_that_has_nothing_takes_the_batch_within_which_its_leaders_begins() -> None:
+    core = make_follower(10, (1, 0), high_watermark=10)
+    position = core.fetch_position()
+    assert position is not None
+    take(core, OutOfRange(position.leader_epoch, position.offset, Offset(45)))
+    take(core, Reset(Offset(45)))
+    effects = core.step(fetched_batch(core, 40, 45), NOW)
+    assert effects.reset_to == 40
+    assert [batch.base_offset for batch in effects.append] == [40]
+    take(core, Reset(Offset(40)))
+    assert take(core, Appended()).start_at == 45
+    assert (core.log_start_offset, core.high_watermark, core.log_end_offset) == (45, 50, 50)
+    assert told_start(core) == 40, "until that is settled"
+
+
+@pytest.mark.parametrize(("epochs", "start", "base"), [((), 45, 34), (((1, 40),), 40, 40)])
+def test_no_other_batch_is_taken_that_begins_before_the_log_ends(
+    epochs: tuple[tuple[int, int], ...], start: int, base: int
+) -> None:
+    """It ends before the log begins; or the log has something, and so its leader's has parted from it."""
+    core = make_follower(45, *epochs, high_watermark=45, start=start)
+    effects = core.step(fetched_batch(core, base, 40), NOW)
+    assert effects.refused
+    assert effects.reset_to is None
+    assert not effects.append
 
 
 def test_a_log_that_has_nothing_begins_anew_before_a_leader_that_ends_earlier() -> None:
