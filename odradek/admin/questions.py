@@ -126,6 +126,8 @@ class BrokerQuestions:
         topic = self._program.view.topics.get(key.topic)
         if topic is not None and topic.asked and topic.error != ErrorCode.NONE:
             return error_for(topic.error, f"{key}: no such topic here")
+        if topic is not None and (complaint := topic.lacks(key.partition)):
+            return error_for(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, complaint)
         return ClientTimeoutError(f"{key}: its leader has not done it in time; {trouble}")
 
     # Brokers

@@ -210,6 +210,10 @@ class OffsetLookups:
             if topic is not None and topic.asked and topic.error != ErrorCode.NONE:
                 self._end(lookup, error_for(topic.error, f"{missing}: no such topic here"), now)
                 return
+            if topic is not None and (complaint := topic.lacks(key.partition)):
+                error = error_for(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, complaint)
+                self._end(lookup, error, now)
+                return
         text = f"no leader has told the offsets of {missing}; {lookup.trouble}".rstrip("; ")
         self._end(lookup, ClientTimeoutError(text), now)
 

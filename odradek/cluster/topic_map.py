@@ -51,6 +51,14 @@ class TopicView:
         """True when it exists and its partitions are known."""
         return self.error == ErrorCode.NONE and bool(self.partitions)
 
+    def lacks(self, partition: int) -> str:
+        """Say that it has no such partition; empty where it has, or nothing is known of it."""
+        if not self.usable or partition in self.partitions:
+            return ""
+        return (
+            f"topic {self.name!r} has partitions 0 to {len(self.partitions) - 1}, not {partition}"
+        )
+
     @property
     def is_missed(self) -> bool:
         """True when it is to be used, and cannot be as far as is known."""

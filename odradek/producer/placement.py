@@ -182,11 +182,7 @@ class Placement:
         if partition is not None:
             if partition in topic.partitions:
                 return partition
-            return error_for(
-                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-                f"topic {topic.name!r} has partitions 0 to {len(topic.partitions) - 1}, "
-                f"not {partition}",
-            )
+            return error_for(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, topic.lacks(partition))
         if key is None:
             return None
         if self._partitioner is None:

@@ -415,8 +415,11 @@ def test_records_are_deleted_by_their_leaders(cluster: Any) -> None:
     assert isinstance(wrong, OffsetOutOfRangeError)
     assert "t-0:" in str(wrong)
     assert isinstance(delete({TopicPartition("u", 0): 1}), UnknownTopicOrPartitionError)
+    absent = delete({TopicPartition("t", 2): 1})
+    assert isinstance(absent, UnknownTopicOrPartitionError)
+    assert str(absent) == "topic 't' has partitions 0 to 1, not 2"
     assert delete({}) == {}
-    assert len(told) == 4
+    assert len(told) == 5
 
 
 def test_a_deletion_goes_on_with_the_next_leader(cluster: Any) -> None:

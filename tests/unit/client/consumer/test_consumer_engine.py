@@ -102,6 +102,16 @@ def test_a_topic_that_is_subscribed_to_again_begins_by_the_policy_again(cluster:
     assert position(engine, cluster) == 3
 
 
+def test_the_end_of_a_partition_that_is_not_there_is_told_as_such(cluster: Any) -> None:
+    cluster.topic("t", 2)
+    engine, told = make(cluster), list[Any]()
+    wanted = {T0: -1, TopicPartition("t", 2): -1}
+    engine.offsets(wanted, 1_000, lambda found, _now: told.append(found), cluster.now)
+    cluster.advance(1_100)
+    assert isinstance(told[0], UnknownTopicOrPartitionError)
+    assert str(told[0]) == "topic 't' has partitions 0 to 1, not 2"
+
+
 def write_of(cluster: Any, producer: int, *numbers: int, committed: bool | None = None) -> None:
     """Write a transactional batch, or with ``committed`` the marker that ends it."""
     partition = cluster.topics["t"].partitions[0]
