@@ -57,6 +57,8 @@ _NAMED = (
 )
 
 
+ABORT_TIME_S = 5.0
+"""For the coordinator of a transaction that is open when its producer is closed."""
 ReadyRecord = tuple[str, int | None, bytes | None, bytes | None, Headers, int, int]
 """Topic, partition, key, value, headers, time and size in bytes: as the inbox takes a record."""
 
@@ -364,20 +366,34 @@ class Producer:
     def close(self, timeout: float | None = None) -> None:
         """Flush, at most for ``timeout`` seconds (for ever if None), and end the client's thread.
 
-        What was not acked by then fails with :class:`ClientClosedError`.  May be called again, and
-        from a callback: then it flushes nothing, and does not wait.
+        What was not acked by then fails with :class:`ClientClosedError`.  A transaction that is open
+        is aborted, if its coordinator can be asked in ABORT_TIME_S.  May be called again, and from a
+        callback: then it flushes and aborts nothing, and does not wait.
         """
-        wait_s("timeout", timeout)
+        patience_s = wait_s("timeout", timeout)
         if not self.on_loop:
+            began_s = time.monotonic()
             with suppress(
                 ClientTimeoutError, ClientClosedError
             ):  # their futures say so, one by one
                 self.flush(timeout)
+            left_s = ABORT_TIME_S
+            if patience_s is not None:
+                left_s = min(left_s, max(0.0, patience_s - (time.monotonic() - began_s)))
+            self._abort_what_is_open(left_s)
         self._engine.close()
         if not self._closed:
             self._closed = True
             for interceptor in self._interceptors:  # they have heard of every record's end
                 guarded(interceptor.close)
+
+    def _abort_what_is_open(self, patience_s: float) -> None:
+        """Left open, it would hold back readers of committed records until its time-out."""
+        if self._settings.transactional_id is None:
+            return
+        with suppress(OdradekError):  # nothing is open, or nothing that close could do about it
+            self._engine.wait(self.transactions.drop(), patience_s)
+            self._engine.wait(self.transactions.end(committed=False), patience_s)
 
     def __enter__(self) -> Self:
         return self

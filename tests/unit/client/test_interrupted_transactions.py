@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from odradek import Producer, TopicPartition, aio
 from odradek.errors import InvalidTxnStateError, TransactionAbortableError
+from odradek.producer.client import ABORT_TIME_S
 from odradek.producer.transaction import State
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
@@ -320,6 +322,51 @@ def test_a_flush_that_was_cut_off_leaves_no_thread_behind(
         await producer.abort_transaction()
 
     run(use, real_loop)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_what_is_open_when_its_producer_is_closed_is_aborted(
+    real_loop: Any, coordinator: Coordinator, failed: bool
+) -> None:
+    producer = Producer(real_loop.bootstrap, transactional_id="x")
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send("t", b"1").result(WAIT_S)
+    if failed:
+        producer.send("t", b"2", partition=7).exception(WAIT_S)
+    producer.close()
+    producer.close()
+    assert coordinator.done == ["abort 0"]
+
+
+def test_what_may_be_committed_already_is_not_aborted_by_a_close(
+    real_loop: Any, coordinator: Coordinator
+) -> None:
+    async def use(producer: aio.Producer) -> None:
+        await producer.begin_transaction()
+        producer.send("t", b"1")
+        coordinator.shut.add(EndTxnRequest)
+        await cut_off(producer.commit_transaction(), lambda: EndTxnRequest in coordinator.heard)
+        coordinator.heard.clear()
+        await producer.close(0.5)
+        assert EndTxnRequest in coordinator.heard, "it goes on until then"
+
+    run(use, real_loop)
+    assert coordinator.done == [], "and what becomes of it, only another commit could tell"
+
+
+def test_a_close_waits_for_no_coordinator_for_longer_than_it_may(
+    real_loop: Any, coordinator: Coordinator
+) -> None:
+    producer = Producer(real_loop.bootstrap, transactional_id="x")
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send("t", b"1").result(WAIT_S)
+    coordinator.shut.add(EndTxnRequest)
+    began_s = time.monotonic()
+    producer.close(0.2)
+    assert time.monotonic() - began_s < ABORT_TIME_S
+    assert coordinator.done == []
 
 
 @pytest.mark.parametrize(("call", "waits"), [("begin", 1), ("commit", 1), ("abort", 2)])
