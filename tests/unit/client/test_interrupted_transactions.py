@@ -347,12 +347,11 @@ def test_what_may_be_committed_already_is_not_aborted_by_a_close(
         producer.send("t", b"1")
         coordinator.shut.add(EndTxnRequest)
         await cut_off(producer.commit_transaction(), lambda: EndTxnRequest in coordinator.heard)
-        coordinator.heard.clear()
-        await producer.close(0.5)
-        assert EndTxnRequest in coordinator.heard, "it goes on until then"
+        coordinator.shut.clear()
+        await producer.close()
 
     run(use, real_loop)
-    assert coordinator.done == [], "and what becomes of it, only another commit could tell"
+    assert "abort 0" not in coordinator.done, "what becomes of it, only another commit could tell"
 
 
 def test_a_close_waits_for_no_coordinator_for_longer_than_it_may(
