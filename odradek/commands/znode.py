@@ -18,10 +18,18 @@ from odradek.commands.arguments import add_addresses, hosts, positive, seconds
 from odradek.commands.record_json import named
 from odradek.commands.znode_multi import MULTI_HELP, multi_znodes
 from odradek.coordination.client import CoordinationClient, EventType, WatchedEvent
-from odradek.errors import BadArgumentsError, NoClusterError, NoNodeError, OdradekError
+from odradek.errors import (
+    BadArgumentsError,
+    NoAuthError,
+    NoClusterError,
+    NoNodeError,
+    OdradekError,
+)
 
 EXIT_FAILED = 1
 EXIT_WRONG = 2
+LISTED_AT_ONCE = 1_000
+"""Of the znodes of a level: a session takes only so many questions."""
 
 Handler = Callable[[argparse.Namespace, CoordinationClient], None]
 
@@ -214,26 +222,34 @@ def delete_znode(given: argparse.Namespace, client: CoordinationClient) -> None:
 
 def list_znodes(given: argparse.Namespace, client: CoordinationClient) -> None:
     """Print the names of the children, or all paths below."""
-    names = _below(client, given.path) if given.recursive else client.get_children(given.path)
+    names = client.get_children(given.path)
+    if given.recursive:
+        names = _below(client, given.path, names, given.timeout)
     if given.json:
         print(json.dumps(names))
     elif names:
         print("\n".join(names))
 
 
-def _below(client: CoordinationClient, path: str) -> list[str]:
-    """Return all paths below, each parent before its children; one round trip per level."""
-    children = client.get_children(path)
+def _below(
+    client: CoordinationClient, path: str, children: list[str], timeout_s: float
+) -> list[str]:
+    """Return all paths below, each parent before its children; a round trip for a part of a level."""
     prefix = path.rstrip("/")
     level = [f"{prefix}/{name}" for name in children]
     found: list[str] = []
     while level:
         found.extend(level)
-        listed = [(each, client.get_children_async(each)) for each in level]
-        level = []
-        for each, result in listed:
-            if result.wait() and result.successful():  # what has gone meanwhile is passed over
-                level.extend(f"{each}/{name}" for name in result.get())
+        following: list[str] = []
+        for start in range(0, len(level), LISTED_AT_ONCE):
+            listed = level[start : start + LISTED_AT_ONCE]
+            results = [client.get_children_async(each) for each in listed]
+            for each, result in zip(listed, results, strict=True):
+                try:
+                    following.extend(f"{each}/{name}" for name in result.get(timeout=timeout_s))
+                except (NoNodeError, NoAuthError):
+                    continue  # gone meanwhile, or nobody's to see
+        level = following
     return sorted(found)
 
 

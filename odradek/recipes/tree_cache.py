@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,10 @@ from odradek.errors import NoAuthError, NoNodeError, OdradekError, SessionExpire
 from odradek.recipes.waiting import Client, Waiter, joined, read
 
 _log = logging.getLogger("odradek")
+
+
+ASKED_MAX = 1_000
+"""Questions of one cache at a time: a session takes only so many, and others have to do, too."""
 
 
 class TreeEventType:
@@ -73,6 +78,9 @@ class TreeCache:
         self._children: dict[str, set[str]] = {}
         """By path, the names of those children that are in the copy."""
         self._reads: dict[str, _Reading] = {}
+        self._asked = 0
+        """Questions without an answer."""
+        self._to_ask: deque[Callable[[], object]] = deque()
         self._listeners: list[Callable[[TreeEvent], object]] = []
         self._begun = False
         self._closed = False
@@ -93,6 +101,7 @@ class TreeCache:
         with self._mutex:
             self._closed = True
             self._nodes, self._children, self._reads = {}, {}, {}
+            self._to_ask.clear()
         try:
             self._client.remove_watch_async(self.path, self._event, recursive=True)
         except OdradekError:
@@ -227,8 +236,14 @@ class TreeCache:
 
         Answers and events come on the callbacks' thread, one after the other.
         """
+        with self._mutex:
+            if self._asked >= ASKED_MAX:
+                self._to_ask.append(partial(self._ask, ask, take, again))
+                return
+            self._asked += 1
 
         def answered(result: AsyncResult[Any]) -> None:
+            self._ask_next()
             if self._closed:
                 return
             try:
@@ -247,6 +262,14 @@ class TreeCache:
             ask().rawlink(answered)
         except OdradekError:
             pass  # the client is closed
+
+    def _ask_next(self) -> None:
+        """One question is answered: there is room for another."""
+        with self._mutex:
+            self._asked -= 1
+            following = self._to_ask.popleft() if self._to_ask else None
+        if following is not None:
+            following()
 
     # The copy
 

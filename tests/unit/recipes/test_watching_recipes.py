@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from odradek.coordination import lane
 from odradek.coordination.async_result import AsyncResult, Dispatcher
 from odradek.coordination.client import CoordinationClient
 from odradek.errors import BadVersionError, NoNodeError
-from odradek.recipes import PartitionState, TreeEventType
+from odradek.recipes import PartitionState, TreeEventType, tree_cache
 from odradek.recipes.watching import Watching
 
 WAIT_S = 10.0
@@ -186,6 +187,27 @@ def test_a_tree_cache_needs_one_watch_and_reads_only_what_has_changed(
     assert cache.get_children("/t") == frozenset(f"{n:02d}" for n in range(20) if n != 7)
     cache.close()
     until(lambda: len(ensemble.watches) == 0)
+
+
+def test_a_tree_cache_asks_for_no_more_at_once_than_a_session_takes(
+    one: CoordinationClient,
+    two: CoordinationClient,
+    told: queue.SimpleQueue[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tree_cache, "ASKED_MAX", 5)
+    monkeypatch.setattr(lane, "UNANSWERED_MAX", 10)
+    for number in range(40):
+        two.create(f"/t/{number:02d}/leaf", b"", makepath=True)
+    cache = one.TreeCache("/t")
+    cache.start()
+    assert cache.wait(WAIT_S)
+    assert cache.get_children("/t") == frozenset(f"{number:02d}" for number in range(40))
+    assert all(cache.get_data(f"/t/{number:02d}/leaf") for number in range(40))
+    cache.listen(lambda event: told.put(event.event_type))
+    two.set("/t/00", b"new")
+    assert told.get(timeout=WAIT_S) == TreeEventType.NODE_UPDATED
+    assert (cache._asked, len(cache._to_ask)) == (0, 0)
 
 
 def test_a_tree_cache_follows_what_is_deleted_and_made_again(

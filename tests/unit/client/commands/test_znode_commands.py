@@ -14,6 +14,7 @@ import pytest
 from odradek.cluster.engine import LoopLike
 from odradek.commands import elect, holding, lock, znode
 from odradek.commands.znode_multi import add_lines
+from odradek.coordination import lane
 from odradek.coordination.client import CoordinationClient
 from odradek.coordination.znode_transaction import Transaction
 from odradek.coordination.znode_values import ZnodeStat
@@ -63,6 +64,20 @@ def test_a_create_without_its_parent_says_what_to_do(
     assert run("znode", "create", "/a/b", "--makepath", "--bootstrap", "c:1") == 0
     assert run("znode", "ls", "-R", "--bootstrap", "c:1") == 0
     assert capsys.readouterr().out.startswith("/a/b\n/a\n/a/b\n/zookeeper\n")
+
+
+def test_all_znodes_of_a_large_tree_are_listed(
+    loops: list[InProcessLoop], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "UNANSWERED_MAX", 10)
+    monkeypatch.setattr(znode, "LISTED_AT_ONCE", 7)
+    made = [f"/a/{number:02d}/leaf" for number in range(30)]
+    for path in made:
+        assert run("znode", "create", path, "--makepath", "--bootstrap", "c:1") == 0
+    capsys.readouterr()
+    assert run("znode", "ls", "-R", "/a", "--json", "--bootstrap", "c:1") == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert listed == sorted([*made, *(path.removesuffix("/leaf") for path in made)])
 
 
 def test_what_programs_are_told_of_a_znode(
