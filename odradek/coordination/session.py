@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
 
+import msgspec
+
 from odradek.coordination.coordinators import Coordinators
 from odradek.coordination.lane import Batch, Lane, OnResults, is_read
 from odradek.coordination.session_connection import Connection
@@ -218,9 +220,13 @@ class CoordinationSession:
         if not isinstance(event, WatchEvent) or not (opening or event.session_id in ours):
             return False
         connection.heard_ms = now.mono_ms
-        # Other events of the same write may be on their way: only what is before it is complete.
-        self.last_zxid = max(self.last_zxid, Zxid(event.zxid - 1))
         self._event_zxid = max(self._event_zxid, event.zxid)
+        if connection.open:
+            # Other events of the same write may be on their way: only what is before it is complete.
+            self.last_zxid = max(self.last_zxid, Zxid(event.zxid - 1))
+        else:
+            # Missed at any time since: others, and of earlier writes, may be on their way to the answer.
+            event = msgspec.structs.replace(event, zxid=Zxid(self.last_zxid + 1))
         self._watches.on_event(event, now)
         return True
 
@@ -351,6 +357,7 @@ class CoordinationSession:
             self._password = body.password
             self.timeout_ms = body.timeout_ms if body.timeout_ms > 0 else self._wanted_ms
             self._proven_ms = sent_ms
+        self.last_zxid = max(self.last_zxid, body.zxid)  # what was missed until then has come
         # An attachment is one server's word and proves nothing, nor does a repeated opening.
         self._ping_ms = now.mono_ms
         self._become(SessionState.CONNECTED, now)
@@ -359,6 +366,7 @@ class CoordinationSession:
         self, connection: Connection, body: OpenSessionResponse, now: Now
     ) -> None:
         connection.open = self.read_only = True
+        self.last_zxid = max(self.last_zxid, body.zxid)
         self._serving_id = body.session_id
         self._coordinators.settle_for_reads(now)
         self._ping_ms = now.mono_ms

@@ -679,6 +679,46 @@ def test_what_a_watch_missed_is_heard_before_the_answer_to_the_attachment() -> N
     assert seen.events == [("data", NODE_DATA_CHANGED)]
 
 
+def test_what_was_missed_and_has_not_come_is_asked_for_again() -> None:
+    """A connection that ends in the midst of it has told one watch, and not yet the other one."""
+    world = World()
+    world.opened()
+    seen = Seen(world)
+    for name, path in (("a", "/a"), ("b", "/b")):
+        seen.read(name, GetData(path, True), "data")
+        world.results(world.take(), good(3))
+    world.cut()
+    world.link_up()
+    assert isinstance(world.take().body, OpenSessionRequest)
+    world.event(NODE_DATA_CHANGED, "/a", 8)
+    world.cut()
+    request = world.opened(zxid=9)
+    assert (request.last_zxid, [watch.path for watch in request.watches]) == (3, ["/b"])
+    assert seen.events == [("a", NODE_DATA_CHANGED)]
+    world.sent.clear()
+    world.cut()
+    assert world.opened(zxid=9).last_zxid == 9, "all of it has come before the answer"
+
+
+def test_of_what_was_missed_nobody_is_told_that_nothing_was_before_it() -> None:
+    """A server that no longer knows what came when says of all of it that it is of now."""
+    world = World()
+    world.opened()
+    zxids: list[int] = []
+    world.session.watch("/a", "recursive", lambda event, _now: zxids.append(event.zxid))
+    world.submit("watch", AddWatch("/a", recursive=True))
+    world.turn()
+    world.results(world.take(), good(3))
+    world.cut()
+    world.link_up()
+    world.take()
+    world.event(NODE_DATA_CHANGED, "/a/b", 50)
+    world.cut()
+    world.opened(zxid=60)
+    world.event(NODE_DATA_CHANGED, "/a/b", 70)
+    assert zxids == [4, 70]
+
+
 def test_what_was_missed_while_served_read_only_is_heard_before_the_session_has_a_number() -> None:
     world = World()
     world.link_up()
