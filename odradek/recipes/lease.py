@@ -65,7 +65,7 @@ class NonBlockingLease:
                 settle(self._client, self._client.create_async(self.path, value, makepath=True))
             else:
                 settle(self._client, self._client.set_async(self.path, value, stat.version))
-        except (BadVersionError, NodeExistsError):
+        except (BadVersionError, NodeExistsError, NoNodeError):
             return False  # somebody else was quicker
         return True
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from odradek.coordination.async_result import AsyncResult
 from odradek.coordination.znode_values import ZnodeStat
-from odradek.errors import NoNodeError, OdradekError
+from odradek.errors import NoAuthError, NoNodeError, OdradekError
 from odradek.recipes.presence import Presence
 from odradek.recipes.waiting import Client, children_of, in_order, joined, read
 from odradek.recipes.watching import Watching
@@ -86,17 +86,20 @@ class NameWatch:
         found: list[tuple[bytes, ZnodeStat]] = []
         lines = in_order(names or [], INSTANCE)
         open_reads = len(lines)
+        whole = True
         if not lines:
             self._tell([])
 
         def read(result: AsyncResult[tuple[bytes, ZnodeStat]]) -> None:
-            nonlocal open_reads
+            nonlocal open_reads, whole
             open_reads -= 1
             try:
                 found.append(result.get_nowait())
-            except OdradekError:
+            except (NoNodeError, NoAuthError):
                 pass  # gone: a list without it follows
-            if not open_reads and round_ == self._round:
+            except OdradekError:
+                whole = False  # with its session: a list of the next one follows
+            if whole and not open_reads and round_ == self._round:
                 self._tell(_instances(found))
 
         for name in lines:

@@ -128,14 +128,16 @@ class Partitioner:
         while not self._finished:
             members = self._steady(waiter)
             if members is None:
-                return False
+                break
             self.release_set()
             if self._presence.name in members and self._acquire(members, waiter):
                 self._divided = members
-                return True
+                if not self.failed:
+                    return True
+                break
             if waiter.over:
-                self.release_set()
-                return False
+                break
+        self.release_set()  # also what was obtained while another thread has finished
         return False
 
     def release_set(self) -> None:
@@ -184,6 +186,9 @@ class Partitioner:
             while not self._obtain(lock):
                 if self._finished or self._members != members or waiter.over:
                     return False
+            if self._finished:
+                lock.release()  # who has finished may have looked at it before it was held
+                return False
         return self._members == members
 
     def _obtain(self, lock: Lock) -> bool:

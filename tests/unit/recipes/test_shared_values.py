@@ -205,6 +205,20 @@ def test_what_is_no_lease_is_told_and_left(one: CoordinationClient, data: bytes)
     assert one.get("/taken")[0] == data
 
 
+def test_a_lease_that_is_deleted_meanwhile_was_somebody_elses(
+    one: CoordinationClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert one.NonBlockingLease("/leased", timedelta(hours=1), "a")
+    set_async = one.set_async
+
+    def deleted_first(*arguments: Any) -> Any:
+        one.delete("/leased")
+        return set_async(*arguments)
+
+    monkeypatch.setattr(one, "set_async", deleted_first)
+    assert not one.NonBlockingLease("/leased", timedelta(hours=1), "a")
+
+
 def test_several_leases_go_to_so_many(one: CoordinationClient) -> None:
     def lease(who: str) -> bool:
         return bool(MultiNonBlockingLease(one, 2, "/leases", timedelta(hours=1), who, lambda: NOON))

@@ -14,8 +14,9 @@ import pytest
 from odradek.coordination import lane
 from odradek.coordination.async_result import AsyncResult, Dispatcher
 from odradek.coordination.client import CoordinationClient
-from odradek.errors import BadVersionError, NoNodeError
+from odradek.errors import BadVersionError, NoNodeError, SessionExpiredError
 from odradek.recipes import PartitionState, TreeEventType, tree_cache
+from odradek.recipes.lock import Lock
 from odradek.recipes.watching import Watching
 
 WAIT_S = 10.0
@@ -341,6 +342,25 @@ def test_a_service_is_found_while_its_process_lives(
     assert naming.resolve("a/b") == []
 
 
+def test_nobody_is_told_of_fewer_instances_because_the_own_session_was_lost(
+    one: CoordinationClient, two: CoordinationClient, told: queue.SimpleQueue[Any]
+) -> None:
+    naming = two.Naming("/services")
+    with one.Naming("/services").register("search", "h:1"):
+        watch = naming.watch("search", lambda found: told.put([each.endpoint for each in found]))
+        assert told.get(timeout=WAIT_S) == ["h:1"]
+        names = two.get_children("/services/search")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(two, "get_async", lambda _path: settled(SessionExpiredError()))
+            watch._listed(names, None)
+        until(lambda: watch._round == 2)
+        two.get("/services/search")  # behind what the callbacks' thread was given
+        watch._listed([*names, "instance-0000000007"], None)  # gone meanwhile: that is told of
+        until(lambda: watch._round == 3)
+        assert told.empty()
+        watch.stop()
+
+
 @pytest.mark.parametrize("kind", ["Party", "ShallowParty"])
 def test_a_party_knows_its_members(
     ensemble: Any, one: CoordinationClient, two: CoordinationClient, kind: str
@@ -357,6 +377,23 @@ def test_a_party_knows_its_members(
     assert first.participating
     first.leave()
     assert (list(second), first.participating) == (["b"], False)
+
+
+def test_who_finishes_while_another_thread_of_it_acquires_keeps_nothing(
+    one: CoordinationClient, two: CoordinationClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partitioner = one.Partitioner("/p", ["a", "b"], time_boundary=0.02)
+    obtain = partitioner._obtain
+
+    def obtained(lock: Lock) -> bool:
+        partitioner.finish()  # as another thread may, just before
+        return obtain(lock)
+
+    monkeypatch.setattr(partitioner, "_obtain", obtained)
+    assert not partitioner.wait_for_acquire(WAIT_S)
+    assert (partitioner.failed, list(partitioner)) == (True, [])
+    for thing in ("a", "b"):
+        assert two.Lock(f"/p/locks/{thing}").acquire(blocking=False)
 
 
 def test_things_are_divided_and_divided_again(
