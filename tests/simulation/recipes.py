@@ -88,8 +88,13 @@ class Items:
         assert item not in self.taken, f"{item!r} was taken by {self.taken[item]} and by {name}"
         self.taken[item] = name
 
+    @property
+    def missing(self) -> list[bytes]:
+        """What nobody has taken; others may be, whose putting was in doubt."""
+        return [item for item in self.put if item not in self.taken]
+
     def check(self) -> None:
-        missing = [item for item in self.put if item not in self.taken]
+        missing = self.missing
         assert len(missing) <= self.in_doubt, f"{missing} are lost; {self.in_doubt} in doubt"
 
 
@@ -111,7 +116,7 @@ class Consumers:
     @property
     def done(self) -> bool:
         return self.produced and all(
-            len(items.taken) + items.in_doubt >= len(items.put) for items in (self.items, self.jobs)
+            len(items.missing) <= items.in_doubt for items in (self.items, self.jobs)
         )
 
     def _produce(self, client: SimulatedClient) -> None:
