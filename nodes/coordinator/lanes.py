@@ -67,6 +67,11 @@ class Lanes:
         """Tell whether the session is attached here."""
         return session_id in self._lanes
 
+    def serves_over(self, session_id: SessionId, origin: Origin) -> bool:
+        """Tell whether the session is attached here, by this very connection."""
+        lane = self._lanes.get(session_id)
+        return lane is not None and lane.origin == origin
+
     def attach(
         self, session_id: SessionId, origin: Origin, identities: tuple[Identity, ...] = ()
     ) -> None:

@@ -8,6 +8,8 @@ everything its client has seen anywhere; then it sets the watches anew and fires
 from __future__ import annotations
 
 import hmac
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -21,6 +23,7 @@ from nodes.coordinator.rewatching import set_watches
 from nodes.coordinator.writes import Writes
 from nodes.core.znode.core import Opening
 from nodes.core.znode.session import Session
+from nodes.core.znode.watch import LASTING
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId
@@ -29,6 +32,7 @@ from transport.wire.messages.coordination import (
     OpenSessionRequest,
     OpenSessionResponse,
     ProposedWrite,
+    WatchRegistration,
 )
 
 NONCE_BYTES_MAX = 64
@@ -36,6 +40,35 @@ PASSWORD_BYTES = 16
 """ZooKeeper's."""
 OPENINGS_MAX = 10_000
 """Openings and attachments waiting at one time; more are told to try elsewhere."""
+
+
+WATCHES_A_TURN = 2_000
+"""Set anew for all who attach, at the end of a turn: some ten milliseconds."""
+WATCHES_AT_ONCE = 500
+"""For one of them; then it is another one's turn. Those of one that last are set together."""
+
+
+@dataclass(slots=True)
+class _Attaching:
+    """A session that is served, and whose client is told so once its watches are set."""
+
+    request: Request
+    session: Session
+    once: Sequence[WatchRegistration]
+    """Those that are not set yet."""
+    lasting: Sequence[WatchRegistration]
+    """The same of those that last, which come last: what they have missed is told in its order."""
+
+    def next_part(self) -> Sequence[WatchRegistration]:
+        """Return those that are to be set next; nothing: all are."""
+        return self.once[:WATCHES_AT_ONCE] or self.lasting
+
+    def took(self, part: Sequence[WatchRegistration]) -> None:
+        """The next part is set."""
+        if self.once:
+            self.once = self.once[len(part) :]
+        else:
+            self.lasting = ()
 
 
 @dataclass(slots=True)
@@ -67,6 +100,9 @@ class Openings:
         self._guests = guests
         self._openings: dict[bytes, _Waiting] = {}
         self._attachments = 0
+        self._attaching: deque[_Attaching] = deque()
+        self._room = WATCHES_A_TURN
+        """Watches that may still be set in this turn."""
 
     # Requests
 
@@ -185,16 +221,52 @@ class Openings:
         identities = self._context.identities.of_opening(request.origin, body.auth)
         self._lanes.attach(session.id, request.origin, identities)
         self._presence.spoke(session.id, now)
+        once = [watch for watch in body.watches if watch.kind not in LASTING]
+        lasting = [watch for watch in body.watches if watch.kind in LASTING]
+        attaching = _Attaching(request, session, once, lasting)
+        if not self._is_done(attaching):
+            self._attaching.append(attaching)
+
+    def end_turn(self) -> None:
+        """Go on setting watches anew, some a turn."""
+        self._room = WATCHES_A_TURN
+        while self._attaching and self._room > 0:
+            attaching = self._attaching.popleft()
+            if not self._is_done(attaching):
+                self._attaching.append(attaching)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when this wants a turn: at once while watches are to be set."""
+        return 0 if self._attaching else None
+
+    def _is_done(self, attaching: _Attaching) -> bool:
+        """Set some of its watches, if there is room in this turn; True: its client has its answer."""
+        request, session = attaching.request, attaching.session
+        if not self._lanes.serves_over(session.id, request.origin):
+            ended = self._core.sessions.get(session.id) is None
+            self._refuse(request, ErrorCode.SESSION_EXPIRED if ended else ErrorCode.SESSION_MOVED)
+            return True
+        part = attaching.next_part()
+        if part and self._room <= 0:
+            return False
+        attaching.took(part)
+        self._room -= len(part)
         # Missed events first: once the answer has named our zxid, they must not get lost.
-        missed = set_watches(self._context, session.id, body.watches, body.last_zxid)
+        seen = cast("OpenSessionRequest", request.envelope.body).last_zxid
+        missed = set_watches(self._context, session.id, part, seen)
         if missed is None:
             self._lanes.detach(session.id)
             self._refuse(request, ErrorCode.OVERLOADED)
-            return
+            return True
         for event, change in missed.items():
             self._lanes.tell((event,), change)
-        if not self._lanes.serves(session.id):
-            return
+        if attaching.next_part():
+            return False
+        if self._lanes.serves(session.id):
+            self._answer(request, session)
+        return True
+
+    def _answer(self, request: Request, session: Session) -> None:
         there = self._context.config.quorum_members()
         answer = OpenSessionResponse(
             int(ErrorCode.NONE),

@@ -166,6 +166,7 @@ class CoordinatorServer:
         self._quorum.tick(now)
         self._lanes.leader_heard(now)
         self._presence.end_turn(now)
+        self._openings.end_turn()
         self._barriers.ask(self._quorum, now)
         self._barriers.release(self._replica.applied_index, now)
         self._writes.flush(now)
@@ -185,6 +186,7 @@ class CoordinatorServer:
             self._quorum.next_deadline_ms(),
             self._context.timers.next_deadline_ms(),
             self._presence.next_deadline_ms(),
+            self._openings.next_deadline_ms(),
             self._departure.next_deadline_ms(),
             self._checkpoints.next_deadline_ms(),
             None if self._listener is None else self._listener.next_deadline_ms(),

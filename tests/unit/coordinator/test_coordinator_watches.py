@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from nodes.config import CoordinatorConfig
+from nodes.coordinator import openings, rewatching
 from nodes.core.znode import watch
 from tests.unit.coordinator.ensemble import Ensemble, SessionClient
 from transport.wire.errors import ErrorCode
+from transport.wire.ids import Zxid
 from transport.wire.messages.coordination import (
     NODE_CHILDREN_CHANGED,
     NODE_CREATED,
     NODE_DATA_CHANGED,
     NODE_DELETED,
     AddWatch,
+    CloseSession,
     Create,
     Delete,
     Exists,
     GetData,
     Multi,
+    OpenSessionRequest,
+    OpenSessionResponse,
     OperateResponse,
     RemoveWatches,
     SetData,
     Sync,
     WatchEvent,
+    WatchRegistration,
 )
 
 E = ErrorCode
@@ -44,6 +53,13 @@ def pair(ensemble: Ensemble) -> tuple[SessionClient, SessionClient]:
     """Somebody at a follower, and somebody at the leader."""
     leader = ensemble.leader()
     return opened(ensemble, ensemble.followers()[0]), opened(ensemble, leader)
+
+
+def attachment(
+    of: SessionClient, seen: int, watches: Sequence[tuple[str, str]]
+) -> OpenSessionRequest:
+    registrations = tuple(WatchRegistration(path, kind) for path, kind in watches)
+    return OpenSessionRequest(2000, of.session_id, of.password, Zxid(seen), watches=registrations)
 
 
 def test_a_persistent_and_a_recursive_watch(ensemble: Ensemble) -> None:
@@ -158,3 +174,62 @@ def test_without_a_history_the_tree_tells_what_was_missed() -> None:
     moved = ensemble.session(ensemble.followers()[1])
     moved.attach(client, seen, [("/t", "recursive")])
     assert moved.events() == [(NODE_DATA_CHANGED, "/t"), (NODE_DATA_CHANGED, "/t/x")]
+
+
+def test_very_many_watches_are_set_anew_some_a_turn_and_others_attach_meanwhile(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, writer = pair(ensemble)
+    other = opened(ensemble, ensemble.followers()[0])
+    monkeypatch.setattr(openings, "WATCHES_AT_ONCE", 2)
+    monkeypatch.setattr(openings, "WATCHES_A_TURN", 4)
+    set_at_once: list[int] = []
+
+    def set_watches(context: Any, session_id: Any, watches: Any, seen: Any) -> Any:
+        set_at_once.append(len(watches))
+        return rewatching.set_watches(context, session_id, watches, seen)
+
+    monkeypatch.setattr(openings, "set_watches", set_watches)
+    seen = writer.operate(Create("/t"))[0].zxid
+    writer.operate(Create("/t/x"), Create("/3"), Create("/17"))
+    here = ensemble.followers()[1]
+    moved, second = ensemble.session(here), ensemble.session(here)
+    many = [(f"/{number}", "exists") for number in range(20)]
+    lasting = [("/t", "recursive"), ("/t", "persistent"), ("/u", "recursive")]
+    moved.send(attachment(client, seen, [*lasting, *many]))
+    second.send(attachment(other, seen, [("/3", "exists")]))
+    counts = []
+    for _ in range(60):
+        before = len(set_at_once)
+        ensemble.turn_each(1)
+        counts.append(sum(set_at_once[before:]))
+    assert sum(counts) == 24
+    assert max(counts) <= 4 + 4 + len(lasting)  # some when the barrier is passed, some at the end
+    assert set_at_once[-1] == len(lasting), "they come last, and together"
+    answered = [type(each.body).__name__ for each in moved.received]
+    assert answered == ["WatchEvent"] * 22 + ["OpenSessionResponse"]
+    created = [path for type_, path in moved.events() if type_ == NODE_CREATED]
+    assert created == ["/3", "/17", "/t/x"]
+    assert moved.events()[-2:] == [(NODE_CREATED, "/t/x"), (NODE_CHILDREN_CHANGED, "/t")]
+    assert second.events() == [(NODE_CREATED, "/3")]
+    assert isinstance(second.received[-1].body, OpenSessionResponse)
+
+
+def test_a_session_that_ends_while_its_watches_are_set_is_told_so(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, writer = pair(ensemble)
+    monkeypatch.setattr(openings, "WATCHES_AT_ONCE", 1)
+    monkeypatch.setattr(openings, "WATCHES_A_TURN", 1)
+    seen = writer.operate(Create("/t"))[0].zxid
+    moved = ensemble.session(ensemble.followers()[1])
+    moved.send(attachment(client, seen, [(f"/{number}", "exists") for number in range(40)]))
+    for _ in range(8):
+        ensemble.turn_each(1)
+    assert not moved.received
+    client.send(client.request(CloseSession()))
+    for _ in range(60):
+        ensemble.turn_each(1)
+    [answer] = [each.body for each in moved.received]
+    assert isinstance(answer, OpenSessionResponse)
+    assert answer.error == E.SESSION_EXPIRED
