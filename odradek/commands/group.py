@@ -16,6 +16,7 @@ from odradek.admin.groups import GroupDescription, OffsetReset
 from odradek.commands.administration import mount, print_table
 from odradek.commands.arguments import moment_ms
 from odradek.consumer.offset_reset import duration_ms
+from odradek.errors import OdradekError
 from transport.wire.ids import TopicPartition
 
 _EXAMPLES = """\
@@ -197,12 +198,22 @@ def _goal(given: argparse.Namespace) -> str | int:
 
 
 def _delete(given: argparse.Namespace, admin: AdminClient) -> None:
-    admin.delete_consumer_groups(given.groups)
+    deleted: list[str] = []
+    errors: list[OdradekError] = []
+    for group_id in dict.fromkeys(given.groups):
+        try:
+            admin.delete_consumer_groups([group_id])
+        except OdradekError as error:
+            errors.append(error)
+        else:
+            deleted.append(group_id)
     if given.json:
-        print(json.dumps(given.groups))
-        return
-    for group_id in given.groups:
-        print(f"deleted group {group_id}")
+        print(json.dumps(deleted))
+    else:
+        for group_id in deleted:
+            print(f"deleted group {group_id}")
+    if errors:
+        raise errors[0]
 
 
 def _shown(value: object) -> str:
