@@ -6,6 +6,7 @@ Owns the format of a line and when to end; the consumer does the work.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
@@ -17,7 +18,9 @@ from odradek.commands.arguments import add_addresses, guarded, hosts, moment_ms,
 from odradek.commands.progress import Progress
 from odradek.commands.record_json import line_of
 from odradek.consumer.client import Consumer
+from odradek.consumer.fetched_records import first_offset
 from odradek.consumer.isolation import ISOLATION_LEVELS
+from odradek.consumer.iteration import Polled
 from odradek.consumer.offset_reset import BY_DURATION, duration_ms
 from odradek.errors import UnknownTopicOrPartitionError
 from odradek.records import ConsumerRecord
@@ -176,8 +179,8 @@ def _print_all(
         if given.timeout_ms is not None:
             wait_ms = min(POLL_MS, given.timeout_ms - idle_ms)
         polled = consumer.poll(wait_ms, min(POLL_RECORDS, left or POLL_RECORDS))
+        _give(consumer, polled, render)
         for records in polled.values():
-            _write(b"".join(map(render, records)))
             left = None if left is None else left - len(records)
             if given.progress:
                 progress.note(len(records), sum(len(one.value or b"") for one in records))
@@ -244,6 +247,20 @@ def _is_at(consumer: Consumer, ends: dict[TopicPartition, int]) -> bool:
     except ValueError:  # its group has taken a partition meanwhile
         return False
     return bool(assigned) and at_end
+
+
+def _give(consumer: Consumer, polled: Polled, render: Render) -> None:
+    """Print what was polled; what nobody has got, as by a broken pipe, a group is to read again."""
+    left = dict(polled)
+    try:
+        for key, records in polled.items():
+            _write(b"".join(map(render, records)))
+            del left[key]
+    except BaseException:
+        for key, records in left.items():
+            with contextlib.suppress(ValueError):  # its group has taken the partition meanwhile
+                consumer.seek(key, first_offset(records))
+        raise
 
 
 def _write(data: bytes) -> None:
