@@ -71,7 +71,7 @@ class Replicas:
         self._watchers: dict[str, OnMoved] = {}
         self._wakeups = Wakeups[Replica]()
         self._upkeep = Upkeep(context, self._all)
-        self._shelf = LogShelf(context, self._upkeep)
+        self._shelf = LogShelf(context, self._upkeep, self._directory_failed)
         self._retention = RetentionRounds(context, self._all)
         self._cleaner = LogCleaner(context, self._all)
         self._moves = LogMoves(context, self._cleaner, self._directory_failed)

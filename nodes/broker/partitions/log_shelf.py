@@ -1,10 +1,14 @@
 """Opening, replacing and removing the logs of replicas, with the disk pool for what may take long.
 
 Owns which folders are being opened.  A folder is opened by one at a time; a log that does not exist
-yet is opened at once, so that a new topic waits for nobody.
+yet is opened at once, so that a new topic waits for nobody.  But where there are several directories, one
+whose name was just taken off another log waits until that is on the disk: a loss of power would bring the
+other one back, perhaps in another directory, and which one counts is not known by their names.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from nodes.broker.context import BrokerContext
 from nodes.broker.logs.directories import LogDirectory, partition_in
@@ -36,14 +40,20 @@ KEPT = DAMAGED, FUTURE_SUFFIX
 """Folders that others remove: people, and the move that has made it."""
 
 
+OnFailed = Callable[[LogDirectory, StorageError], None]
+
+
 class LogShelf:
     """The folders of logs of this broker."""
 
-    def __init__(self, context: BrokerContext, upkeep: Upkeep) -> None:
+    def __init__(self, context: BrokerContext, upkeep: Upkeep, on_failed: OnFailed) -> None:
         self._context = context
         self._upkeep = upkeep
+        self._on_failed = on_failed
         self._busy: set[str] = set()
         self._waiting: dict[str, Replica] = {}
+        self._leaving: dict[TopicPartition, Replica | None] = {}
+        """Names that logs had whose removal is not on the disk yet, and who wants such a one anew."""
         self._started = False
 
     def start(self, now: Now) -> None:
@@ -52,20 +62,37 @@ class LogShelf:
             return
         self._started = True
         self._context.timers.after(now, STRAYS_AFTER_MS, self._remove_strays)
-        try:
-            for directory in self._context.directories.all:
-                if directory.is_online:
-                    for folder in leftovers(self._context.disk, directory.path):
-                        self._discard(folder)
-        except StorageError as error:
-            self._context.report("folders_not_removed", str(error))
+        for directory in self._context.directories.all:
+            if directory.is_online:
+                self._remove_leftovers(directory)
         for folder in self._context.directories.twice:
             self._context.report("logs_twice", f"{folder}: another directory has that log too")
+
+    def _remove_leftovers(self, directory: LogDirectory) -> None:
+        disk = self._context.disk
+        if self._has_several:
+            try:
+                disk.sync_folder(directory.path)  # What is not there must not come back.
+            except StorageError as error:
+                self._on_failed(directory, error)
+                return
+        try:
+            for folder in leftovers(disk, directory.path):
+                self._discard(folder)
+        except StorageError as error:
+            self._context.report("folders_not_removed", str(error))
+
+    @property
+    def _has_several(self) -> bool:
+        return len(self._context.directories.all) > 1
 
     # Opening
 
     def open(self, replica: Replica, now: Now) -> None:
         """Open a replica's log: at once where there is none yet, else in the pool."""
+        if replica.name in self._leaving:
+            self._leaving[replica.name] = replica
+            return
         self._upkeep.meet(replica.name)
         replica.directory = directory = self._context.directories.home(replica.name)
         if not directory.is_online:
@@ -164,6 +191,10 @@ class LogShelf:
         """Remove the log of a replica that is gone; one that is being opened, right after that."""
         directory = replica.directory
         folder = directory.folder_of(replica.name)
+        if self._leaving.get(replica.name) is replica:
+            self._leaving[replica.name] = None
+            self._context.directories.forget(replica.name)
+            return
         if folder in self._busy:
             if self._waiting.get(folder) is replica:
                 del self._waiting[folder]
@@ -173,9 +204,28 @@ class LogShelf:
             return
         try:
             if self._context.disk.exists(folder):
-                self._discard(set_aside(self._context.disk, folder, DELETED_SUFFIX))
+                aside = set_aside(self._context.disk, folder, DELETED_SUFFIX)
+                if self._has_several:
+                    self._settle(replica.name, directory)
+                self._discard(aside)
         except StorageError as error:
             self._context.report("folders_not_removed", str(error))
+
+    def _settle(self, name: TopicPartition, directory: LogDirectory) -> None:
+        """Have it on the disk that a log has left its name; whoever wants that waits meanwhile."""
+        disk = self._context.disk
+        self._leaving.setdefault(name, None)
+
+        def done(result: BaseException | None, now: Now) -> None:
+            if isinstance(result, StorageError):
+                self._on_failed(directory, result)
+            elif result is not None:
+                raise result
+            following = self._leaving.pop(name, None)
+            if following is not None and following.state is ReplicaState.OPENING:
+                self.open(following, now)
+
+        self._context.ports.pool.submit(lambda: disk.sync_folder(directory.path), done)
 
     def _discard(self, aside: str) -> None:
         disk = self._context.disk
@@ -218,7 +268,10 @@ class LogShelf:
                 partition is not None and not self._is_ours(topic_id, partition)
             ):
                 self._context.count("strays_removed")
-                self._discard(set_aside(disk, folder, DELETED_SUFFIX))
+                aside = set_aside(disk, folder, DELETED_SUFFIX)
+                if partition is not None and self._has_several:
+                    self._settle(partition, directory)
+                self._discard(aside)
 
     def _is_ours(self, topic_id: TopicId, name: TopicPartition) -> bool:
         """Tell whether this broker is to have a replica of a partition, as far as anybody knows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,13 +16,14 @@ from nodes.runtime.ownership import META_FILE
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from tests.unit.broker.test_reassignment import record
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import LeaderEpoch, PartitionKey
+from transport.wire.ids import LeaderEpoch, NodeId, PartitionKey
 from transport.wire.messages.log_directories import (
     DescribeLogDirsRequest,
     DescribeLogDirsResponse,
     LogDirectory,
 )
 from transport.wire.messages.produce import ACKS_ALL, ProducePartition, ProduceRequest
+from transport.wire.messages.reassignments import AlterReassignmentsRequest, Reassignment
 
 ELSEWHERE = "/mnt/two"
 
@@ -276,3 +278,55 @@ def test_a_note_that_cannot_be_read_costs_nothing_while_all_directories_work() -
     fleet.start(1)
     fleet.settle()
     assert all(fleet.write(key, b"b").base_offset == 1 for key in keys)
+
+
+@pytest.mark.parametrize("again", ["topic", "topic after a restart", "replica"])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_log_that_was_removed_takes_no_later_ones_place_after_a_loss_of_power(
+    seed: int, again: str
+) -> None:
+    """The later one is in another directory, and what it holds is synced."""
+    fleet = PartitionFleet(2, min_insync_replicas=1, log_dirs=("logs", "more"))
+    fleet.same_boot = False
+    fleet.settle()
+    configs = {"flush.policy": "commit", "retention.ms": "-1"}
+    key = fleet.create(configs=configs)
+    fleet.write(key, b"old")
+    for topic in ("other", "third"):
+        fleet.create(topic)
+    fleet.delete("other")  # the fewest logs are there now
+    fleet.wait(lambda: fleet.in_step(key))
+    before = fleet.replica(1, key).directory.path
+    if again == "topic after a restart":
+        for number in fleet.numbers:
+            fleet.processes[number].job_us = (10_000_000, 10_000_001)
+        fleet.delete("t")
+        fleet.wait(lambda: all(fleet.hosted(number).find(key) is None for number in fleet.numbers))
+        for number in fleet.numbers:
+            fleet.kill(number)
+        for number in fleet.numbers:
+            fleet.start(number)
+        fleet.settle()
+        key = fleet.create(configs=configs)
+    elif again == "topic":
+        fleet.delete("t")
+        key = fleet.create(configs=configs)
+    else:
+        for replicas in ((2,), (2, 1)):
+            target = tuple(map(NodeId, replicas))
+            moved = AlterReassignmentsRequest((Reassignment("t", 0, target),), 5_000)
+            assert fleet.ask(2, moved).partitions[0].error == ErrorCode.NONE
+            fleet.wait(lambda replicas=replicas: fleet.isr(key) == tuple(sorted(replicas)))  # type: ignore[misc]
+    for value in (b"a", b"b", b"c"):
+        fleet.write(key, value)
+    fleet.wait(lambda: fleet.in_step(key))
+    expected = fleet.logs(key)
+    assert fleet.replica(1, key).directory.path != before
+    for number in fleet.numbers:
+        fleet.kill(number)
+    for number in fleet.numbers:
+        fleet.disks[number].lose_power(Random(seed * 10 + number))
+        fleet.start(number)
+    fleet.settle()
+    fleet.wait(lambda: len(fleet.isr(key)) == 2 and fleet.in_step(key), 10_000)
+    assert fleet.logs(key) == expected
