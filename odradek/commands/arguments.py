@@ -14,6 +14,7 @@ from pathlib import Path
 
 from odradek.cluster.bootstrap import Hosts, seeds_in
 from odradek.errors import (
+    BadArgumentsError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     GroupIdNotFoundError,
@@ -85,7 +86,7 @@ def guarded(name: str, command: Callable[[], int]) -> int:
         if advice and "`odradek " not in told:  # unless it says itself what to do
             told = f"{told}; {advice}"
         sys.stderr.write(f"odradek {name}: {told}\n")
-        return EXIT_FAILED
+        return EXIT_WRONG if isinstance(error, BadArgumentsError) else EXIT_FAILED
     except ValueError as error:
         sys.stderr.write(f"odradek {name}: {_one_line(error)}\n")
         return EXIT_WRONG

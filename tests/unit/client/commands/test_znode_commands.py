@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import shlex
 import sys
 import threading
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from odradek.cluster.engine import LoopLike
 from odradek.commands import elect, holding, lock, znode
-from odradek.commands.znode_multi import add_lines
+from odradek.commands.znode_multi import add_lines, words_in
 from odradek.coordination import lane
 from odradek.coordination.client import CoordinationClient
 from odradek.coordination.znode_transaction import Transaction
@@ -253,3 +255,38 @@ def test_a_lost_session_ends_the_command(loops: list[InProcessLoop], tmp_path: P
     losing.start()
     assert holding.run(given, "lock", "lock", make_hold) == 1  # type: ignore[arg-type]
     losing.join(WAIT_S)
+
+
+def test_words_are_those_of_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = Random(5)
+    for _ in range(3_000):
+        line = "".join(random.choices('ab#\t  \'"\\ü\\"', k=random.randint(0, 12)))
+        try:
+            expected: object = shlex.split(line)
+        except ValueError as error:
+            expected = str(error)
+        try:
+            found: object = words_in(line)
+        except ValueError as error:
+            found = str(error)
+        if isinstance(expected, str):  # which of two that are open is named does not matter
+            assert isinstance(found, str), line
+        else:
+            assert found == expected, line
+
+
+def test_a_word_of_a_megabyte_is_read_at_once_and_not_repeated() -> None:
+    value = "x" * 1_000_000
+    for word in (value, f"'{value}'", f'"{value}"', '\\"' * 300_000):
+        assert len(words_in(f"set /a {word}")) == 3
+    transaction = Transaction(lambda _transaction: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ValueError, match="begins with none of") as raised:
+        add_lines(transaction, [f"bogus {value}"])
+    assert len(str(raised.value)) < 250
+
+
+def test_a_path_that_is_none_is_a_wrong_argument(
+    loops: list[InProcessLoop], capsys: Capture
+) -> None:
+    assert run("lock", "a//b", "--", "true") == 2
+    assert "a name between two / is empty" in capsys.readouterr().err
