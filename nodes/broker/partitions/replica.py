@@ -337,7 +337,7 @@ class Replica:
         ``append_time_ms``: the time that its records are to bear; −1: their own.
         """
         core = self.core
-        if core is None:
+        if core is None or self._log is None:  # the broker ends, at the latest
             self._end_produce(Produced(event.token, self.absence), now)
             return
         effects = core.step(event, now)

@@ -466,6 +466,18 @@ def test_a_batch_that_finds_no_room_is_tried_again(
     assert fleet.server(leader).context.figures["shard_batches_repeated"] == 2
 
 
+def test_a_shard_that_decides_as_its_broker_ends_writes_nothing(fleet: ShardFleet) -> None:
+    """The logs are closed in the middle of a turn, and some parts have theirs after that."""
+    leader = fleet.find()
+    fleet.told(leader, "add a")
+    for partition in range(4):
+        fleet.replica(leader, fleet.partition()._replace(partition=partition)).close()
+    told = fleet.say(leader, "add a")
+    fleet.world.run_for(10)
+    assert leader in fleet.alive()
+    assert told.answers == []
+
+
 def test_a_record_nobody_can_read_keeps_the_shard_from_serving(fleet: ShardFleet) -> None:
     leader = fleet.find()
     key = fleet.partition()
