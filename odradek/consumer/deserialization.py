@@ -8,12 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from odradek.errors import RecordDeserializationError
+from odradek.consumer.fetched_records import first_offset
+from odradek.errors import OdradekError, RecordDeserializationError
 from odradek.records import ConsumerRecord
 from transport.wire.ids import TopicPartition
 
 Deserializer = Callable[[bytes], Any]
 Records = dict[TopicPartition, Sequence[ConsumerRecord]]
+
+
+class Stop(NamedTuple):
+    """Where a partition cannot be read on, and why."""
+
+    partition: TopicPartition
+    offset: int
+    error: OdradekError
 
 
 class Deserializers(NamedTuple):
@@ -29,22 +38,25 @@ class Deserializers(NamedTuple):
 
     def all(
         self, polled: Mapping[TopicPartition, Sequence[ConsumerRecord]]
-    ) -> tuple[Records, list[RecordDeserializationError]]:
-        """Return the records of each partition up to its first that fails, and the errors of those.
+    ) -> tuple[Records, list[Stop]]:
+        """Return the records of each partition up to its first that fails, and where those are.
 
-        Partitions that begin with such a record are left out.
+        So does a batch that cannot be taken apart.  Partitions that begin with one are left out.
         """
         made: Records = {}
-        errors: list[RecordDeserializationError] = []
+        stops: list[Stop] = []
         for key, records in polled.items():
             good: list[ConsumerRecord] = []
             try:
                 good.extend(map(self.one, records))
             except RecordDeserializationError as error:
-                errors.append(error)
+                stops.append(Stop(key, error.offset, error))
+            except OdradekError as error:
+                offset = good[-1].offset + 1 if good else first_offset(records)
+                stops.append(Stop(key, offset, error))
             if good:
                 made[key] = good
-        return made, errors
+        return made, stops
 
     def one(self, record: ConsumerRecord) -> ConsumerRecord:
         """Return one record with its key and value made; RecordDeserializationError."""

@@ -14,13 +14,13 @@ from concurrent.futures import Future
 from odradek.arguments import wait_ms
 from odradek.cluster.committing import OffsetAndMetadata
 from odradek.cluster.engine import Engine, settle
-from odradek.consumer.deserialization import Deserializers
+from odradek.consumer.deserialization import Deserializers, Stop
 from odradek.consumer.engine import ConsumerEngine
 from odradek.consumer.fetched_records import first_offset
 from odradek.consumer.iteration import Iteration, Polled
 from odradek.consumer.listener import Listening
 from odradek.consumer.rebalancing import Change
-from odradek.errors import ClientClosedError, OdradekError, RecordDeserializationError
+from odradek.errors import ClientClosedError, OdradekError
 from odradek.interceptors import ConsumerInterceptor
 from odradek.settings import Bounds, check_number
 from transport.driver.ports import SLEEP_MAX_MS
@@ -101,16 +101,17 @@ class Polling:
         """Return what was polled as the program gets it: deserialized, and seen by interceptors.
 
         Where a record cannot be deserialized, those before it are given, and reading stands at it:
-        the next poll that would begin with it raises RecordDeserializationError.
+        the next poll that would begin with it raises RecordDeserializationError.  Likewise where a
+        batch cannot be taken apart.
         """
-        found, refused = polled, list[RecordDeserializationError]()
+        found, stops = polled, list[Stop]()
         if not self._deserializers.are_none:
-            found, refused = self._deserializers.all(polled)
-        for error in refused:
+            found, stops = self._deserializers.all(polled)
+        for stop in stops:
             with contextlib.suppress(ValueError):  # its group has taken the partition meanwhile
-                self.seek(error.topic_partition, error.offset)
-        if refused and not found:
-            raise refused[0]
+                self.seek(stop.partition, stop.offset)
+        if stops and not found:
+            raise stops[0].error
         for interceptor in self._interceptors:
             found = dict(interceptor.on_consume(found))
         return found

@@ -101,3 +101,18 @@ def test_what_is_left_of_a_topic_that_was_made_anew_stands_for_nothing_of_the_ne
     polling = Polling(cast("Engine", None), program, Deserializers(None, None), (), 500)
     told = polling.standing({GOOD: 6, BAD: 480})
     assert told == {GOOD: OffsetAndMetadata(6), BAD: OffsetAndMetadata(2)}
+
+
+def test_what_is_before_damage_is_given_also_where_records_are_deserialized() -> None:
+    sought: list[tuple[TopicPartition, int]] = []
+    program: Any = SimpleNamespace(seek=lambda key, offset: sought.append((key, offset)))
+    engine = cast("Engine", SimpleNamespace(run=lambda call: call(None)))
+    polling = Polling(engine, program, Deserializers(None, int), (), 500)
+    damaged = records(BAD, (0, True), (3, False), (6, True))
+    polled = polling.given({GOOD: records(GOOD, (1_000, True)), BAD: damaged})
+    assert [record.value for record in polled[BAD]] == [0, 1, 2]
+    assert [record.offset for record in polled[GOOD]] == [1_000, 1_001, 1_002]
+    assert sought == [(BAD, 3)]
+    with pytest.raises(InvalidRecordError, match="bad-0"):
+        polling.given({BAD: records(BAD, (3, False), (6, True))})
+    assert sought == [(BAD, 3)] * 2, "and reading stands there"
