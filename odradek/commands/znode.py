@@ -26,6 +26,8 @@ from odradek.errors import (
     OdradekError,
 )
 
+DIGEST = "digest"
+"""The scheme of what is proved by words; others are proved by a connection's keys and address."""
 EXIT_FAILED = 1
 EXIT_WRONG = 2
 LISTED_AT_ONCE = 1_000
@@ -131,8 +133,8 @@ def _add(
         "--auth",
         action="append",
         default=[],
-        metavar="SCHEME:CREDENTIAL",
-        help="prove an identity, as digest:user:password; may be given again",
+        metavar="digest:USER:PASSWORD",
+        help="prove an identity; may be given again",
     )
     parser.set_defaults(run=lambda given: run(given, handler))
     return parser
@@ -176,9 +178,10 @@ def run(given: argparse.Namespace, handler: Handler) -> int:
 def _identities(given: Sequence[str]) -> list[tuple[str, str]]:
     identities = []
     for each in given:
-        scheme, colon, credential = each.partition(":")
-        if not (scheme and colon):
-            raise ValueError(f"--auth {each!r}: write scheme:credential, as digest:user:password")
+        scheme, _, credential = each.partition(":")
+        if scheme != DIGEST or ":" not in credential:
+            # A coordinator would say no more than that nothing is proved, and so would the next one.
+            raise ValueError(f"--auth {each!r}: write {DIGEST}:user:password")
         identities.append((scheme, credential))
     return identities
 

@@ -30,6 +30,7 @@ from odradek.coordination.znode_tasks import TreeDeletion, create_with_parents
 from odradek.coordination.znode_tasks import ensure_path as ensure_path_task
 from odradek.coordination.znode_transaction import Transaction, create_operation, last_of, stat_of
 from odradek.coordination.znode_values import ZnodeStat, acl_entries, check_value, check_version
+from odradek.errors import BadArgumentsError
 from odradek.settings import check_text
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
@@ -53,6 +54,7 @@ from transport.wire.messages.coordination import (
     Sync,
 )
 
+ROOT = "/"
 T = TypeVar("T")
 Begin = Callable[[CoordinationProgram, OnResults, Now], None]
 Values = Callable[[Sequence[Result]], T]
@@ -135,6 +137,8 @@ class PipelinedCalls:
         full = self._chroot.full(path)
         if not recursive:
             return self._submit([Delete(full, check_version(version))], _true_unless_failed(path))
+        if full == ROOT:  # it never goes, so nothing below it is to go either
+            raise BadArgumentsError("the root cannot be deleted; name what is below it")
 
         def begin(program: CoordinationProgram, done: OnResults, now: Now) -> None:
             TreeDeletion(program.submit, full, done).start(now)

@@ -285,6 +285,24 @@ def test_a_word_of_a_megabyte_is_read_at_once_and_not_repeated() -> None:
     assert len(str(raised.value)) < 250
 
 
+@pytest.mark.parametrize("proof", ["digest", "digest:me", "bogus:me:secret", ":", "me:secret"])
+def test_what_proves_nothing_is_a_wrong_argument_at_once(
+    loops: list[InProcessLoop], capsys: Capture, proof: str
+) -> None:
+    assert run("znode", "get", "/", "--auth", proof, "--bootstrap", "c:1") == 2
+    assert "write digest:user:password" in capsys.readouterr().err
+    assert not loops, "nobody was asked"
+
+
+def test_the_root_is_not_deleted_nor_what_is_below_it(
+    loops: list[InProcessLoop], capsys: Capture
+) -> None:
+    assert run("znode", "create", "/a", "--bootstrap", "c:1") == 0
+    assert run("znode", "delete", "/", "--recursive", "--bootstrap", "c:1") == 2
+    assert "the root cannot be deleted" in capsys.readouterr().err
+    assert run("znode", "get", "/a", "--bootstrap", "c:1") == 0
+
+
 def test_a_path_that_is_none_is_a_wrong_argument(
     loops: list[InProcessLoop], capsys: Capture
 ) -> None:
