@@ -54,6 +54,9 @@ class LogShelf:
         self._waiting: dict[str, Replica] = {}
         self._leaving: dict[TopicPartition, Replica | None] = {}
         """Names that logs had whose removal is not on the disk yet, and who wants such a one anew."""
+        self._unsettled: dict[LogDirectory, list[TopicPartition]] = {}
+        """Those of them that no sync under way is for, by where they were."""
+        self._syncing: set[LogDirectory] = set()
         self._started = False
 
     def start(self, now: Now) -> None:
@@ -213,17 +216,28 @@ class LogShelf:
 
     def _settle(self, name: TopicPartition, directory: LogDirectory) -> None:
         """Have it on the disk that a log has left its name; whoever wants that waits meanwhile."""
-        disk = self._context.disk
         self._leaving.setdefault(name, None)
+        self._unsettled.setdefault(directory, []).append(name)
+        if directory not in self._syncing:
+            self._sync_names(directory)
+
+    def _sync_names(self, directory: LogDirectory) -> None:
+        """One sync at a time, for all that have left by then: thousands may at once."""
+        disk, names = self._context.disk, self._unsettled.pop(directory)
+        self._syncing.add(directory)
 
         def done(result: BaseException | None, now: Now) -> None:
+            self._syncing.discard(directory)
             if isinstance(result, StorageError):
                 self._on_failed(directory, result)
             elif result is not None:
                 raise result
-            following = self._leaving.pop(name, None)
-            if following is not None and following.state is ReplicaState.OPENING:
-                self.open(following, now)
+            if directory in self._unsettled:
+                self._sync_names(directory)
+            for name in names:
+                following = self._leaving.pop(name, None)
+                if following is not None and following.state is ReplicaState.OPENING:
+                    self.open(following, now)
 
         self._context.ports.pool.submit(lambda: disk.sync_folder(directory.path), done)
 

@@ -330,3 +330,30 @@ def test_a_log_that_was_removed_takes_no_later_ones_place_after_a_loss_of_power(
     fleet.settle()
     fleet.wait(lambda: len(fleet.isr(key)) == 2 and fleet.in_step(key), 10_000)
     assert fleet.logs(key) == expected
+
+
+def test_a_topic_of_many_partitions_is_removed_with_few_syncs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet = PartitionFleet(1, min_insync_replicas=1, log_dirs=("logs", "more"))
+    fleet.settle()
+    first = fleet.create("t", 60)
+    for number in range(60):
+        fleet.write(first._replace(partition=number), b"old")
+    synced: list[str] = []
+    disk = fleet.disks[1]
+    sync_folder = disk.sync_folder
+
+    def counted(path: str) -> None:
+        synced.append(path)
+        sync_folder(path)
+
+    monkeypatch.setattr(disk, "sync_folder", counted)
+    fleet.delete("t")
+    fleet.world.run_for(1_000)
+    assert {"logs", "more"} <= set(synced)
+    assert len(synced) < 20
+    assert not fleet.hosted(1)._shelf._leaving
+    key = fleet.create("t", 60)
+    fleet.write(key, b"new")
+    assert fleet.logs(key) == [[b"new"]]
