@@ -166,7 +166,7 @@ class TopicAdmin:
             request = DeleteTopicsRequest(tuple(some), left_ms)
             errand = self._program.errands.ask(request, deleted, now, timeout_ms=left_ms)
 
-        change_in_pieces(names, delete, on_done, now)
+        change_in_pieces(list(dict.fromkeys(names)), delete, on_done, now)
 
     def list_names(
         self,

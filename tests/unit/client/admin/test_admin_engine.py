@@ -272,6 +272,16 @@ def test_deleting_and_listing(cluster: Any) -> None:
     assert "'b'" in str(told[2])
 
 
+def test_a_topic_that_is_named_twice_is_deleted_once(cluster: Any) -> None:
+    engine = make(cluster)
+    for name in ("b", "a"):
+        cluster.topic(name)
+    told: list[Any] = []
+    engine.topics.delete(["b", "a", "b"], 1_000, lambda end, _now: told.append(end), cluster.now)
+    cluster.settle()
+    assert (told, cluster.topics) == ([None], {})
+
+
 def test_describing_goes_on_without_a_leader_that_is_gone(cluster: Any) -> None:
     cluster.topic("t", 3)
     engine = make(cluster)
