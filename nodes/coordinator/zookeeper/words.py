@@ -119,7 +119,9 @@ def _envi(listener: Listener, _now: Now) -> str:
 
 def _mode(listener: Listener) -> str:
     config = listener.context.config
-    if "observer" in config.endpoints().roles:
+    if (
+        config.id not in listener.quorum.voters
+    ):  # by the log, whatever the settings made of it first
         return "observer"
     if len(config.quorum_members()) == 1:
         return "standalone"

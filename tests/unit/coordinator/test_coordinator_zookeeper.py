@@ -16,7 +16,7 @@ from nodes.coordinator.zookeeper import connection as zookeeper_connection
 from nodes.coordinator.zookeeper import handover, pipeline
 from nodes.coordinator.zookeeper import listener as zookeeper_listener
 from nodes.core.znode import watch
-from tests.unit.coordinator.ensemble import Ensemble
+from tests.unit.coordinator.ensemble import KEY, Ensemble
 from tests.unit.coordinator.zookeeper_client import (
     OPEN_ACL,
     Answer,
@@ -33,7 +33,7 @@ from transport.gateway.zookeeper.requests import OpCode
 from transport.kernel import Now
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode as E
-from transport.wire.ids import RequestId
+from transport.wire.ids import NodeId, RequestId
 from transport.wire.messages.coordination import (
     Check,
     ForwardWrites,
@@ -42,6 +42,7 @@ from transport.wire.messages.coordination import (
     Result,
     SessionOperation,
 )
+from transport.wire.messages.ensemble import ChangeVotersRequest
 
 PING, CREATE, GET, SET, DELETE, EXISTS = 11, 1, 4, 5, 2, 3
 CHILDREN, MULTI, CLOSE, SYNC, AUTH = 8, 14, -11, 9, 100
@@ -599,6 +600,29 @@ def test_words_are_answered_as_the_settings_let_them() -> None:
     assert "zookeeper.version=3.9.0-odradek" in told["envi"]
     assert told["cons"] == "cons is not offered.\n"
     assert "not in the whitelist" in told["dump"]
+
+
+def test_words_say_who_votes_now() -> None:
+    """By the log: the settings an observer was started with say otherwise, once it was given a vote."""
+    ensemble = Ensemble(listening=True, observers=1)
+    leader = ensemble.leader()
+    ensemble.run(200)
+    follower, observer = next(n for n in (1, 2, 3) if n != leader), 65
+
+    def modes() -> list[str]:
+        told = []
+        for number in (leader, follower, observer):
+            asks = client(ensemble, number)
+            asks.write(b"srvr")
+            told += [line for line in asks.take().decode().splitlines() if "Mode" in line]
+        return [line.removeprefix("Mode: ") for line in told]
+
+    assert modes() == ["leader", "follower", "observer"]
+    for node, votes in ((observer, True), (follower, False)):
+        asked = ensemble.client(leader)
+        assert asked.ask(ChangeVotersRequest(KEY, NodeId(node), votes)).error == 0
+        ensemble.run(200)
+    assert modes() == ["leader", "observer", "follower"]
 
 
 def test_words_tell_how_long_requests_took_and_how_many_there_were() -> None:
