@@ -185,10 +185,14 @@ class ZnodeCore:
         self.zxid = Zxid(self.zxid + 1)
         return self.zxid
 
-    def due(self, wall_ms: int) -> list[str]:
-        """Return the containers and znodes with a TTL that should go, for ``sweep`` to name."""
+    def due(self, wall_ms: int, paths: Iterable[str] | None = None) -> list[str]:
+        """Return the containers and znodes with a TTL that should go, for ``sweep`` to name.
+
+        Of ``paths``, or of all there are.
+        """
         tree = self.tree
-        return [path for path in tree.passing() if operations.is_due(tree, path, wall_ms)]
+        looked_at = tree.passing() if paths is None else paths
+        return [path for path in looked_at if operations.is_due(tree, path, wall_ms)]
 
     # Snapshots
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from nodes.config import CoordinatorConfig
+from nodes.coordinator import sweeper
 from nodes.core.znode.modes import NO_SESSION
 from tests.unit.coordinator.ensemble import CLUSTER, Ensemble, SessionClient
 from transport.driver.ports import Door
@@ -58,6 +61,29 @@ def test_they_go_at_every_server_and_watchers_hear_of_it(ensemble: Ensemble) -> 
     for number in ensemble.nodes:
         core = ensemble.nodes[number].server._context.core
         assert [core.tree.get(path) for path in ("/c", "/t")] == [None, None]
+
+
+def test_very_many_are_looked_at_some_a_turn(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "LOOKED_AT_ONCE", 5)
+    leader = ensemble.leader()
+    client = opened(ensemble, ensemble.followers()[0])
+    made = [f"/{number}" for number in range(23)]
+    client.operate(*[Create(path, b"", PERSISTENT_WITH_TTL, (), 50) for path in made])
+    looked_at: list[int] = []
+    core = ensemble.nodes[leader].server._context.core
+    due = core.due
+
+    def looking(wall_ms: int, paths: Sequence[str]) -> list[str]:
+        looked_at.append(len(paths))
+        return due(wall_ms, paths)
+
+    monkeypatch.setattr(core, "due", looking)
+    ensemble.run(400)
+    assert max(looked_at) == 5
+    assert sum(looked_at) >= 23
+    assert not any(exists(client, path) for path in made)
 
 
 def test_a_new_leader_goes_on(ensemble: Ensemble) -> None:
