@@ -31,7 +31,7 @@ def test_records_go_in_and_come_out(odradek_cluster: Cluster) -> None:
         "made-on-first-use",
         bootstrap_servers=servers,
         auto_offset_reset="earliest",
-        consumer_timeout_ms=5_000,
+        consumer_timeout_ms=1_000 * WAIT_S,
     ) as consumer:
         first = next(iter(consumer))
     assert (first.key, first.value, first.offset) == (b"k", b"v", 0)

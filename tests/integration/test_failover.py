@@ -8,9 +8,10 @@ from concurrent.futures import Future
 
 import pytest
 
-from odradek import AdminClient, Consumer, NewTopic, Producer, RecordMetadata, TopicPartition
+from odradek import AdminClient, NewTopic, Producer, RecordMetadata
 from odradek.testing import Cluster, wait_until
 from tests.integration.modes import both_modes
+from tests.integration.reading import read_all
 
 TOPIC = "events"
 PARTITIONS = 3
@@ -22,19 +23,11 @@ def make_topic(cluster: Cluster) -> None:
         admin.create_topics([NewTopic(TOPIC, PARTITIONS, 3)])
 
 
-def read_all(cluster: Cluster) -> dict[int, list[bytes]]:
+def everything(cluster: Cluster) -> dict[int, list[bytes | None]]:
     """Return the values of every partition, in order, up to its end."""
-    values: dict[int, list[bytes]] = defaultdict(list)
-    with Consumer(
-        TOPIC, bootstrap_servers=cluster.bootstrap, auto_offset_reset="earliest"
-    ) as consumer:
-        ends = consumer.end_offsets([TopicPartition(TOPIC, one) for one in range(PARTITIONS)])
-        wanted = sum(ends.values())
-        while sum(map(len, values.values())) < wanted:
-            polled = consumer.poll(timeout_ms=10_000, max_records=10_000)
-            assert polled, "nothing came within ten seconds"
-            for key, records in polled.items():
-                values[key.partition].extend(record.value for record in records)
+    values: dict[int, list[bytes | None]] = defaultdict(list)
+    for record in read_all(cluster.bootstrap, TOPIC):
+        values[record.partition].append(record.value)
     return values
 
 
@@ -92,7 +85,7 @@ def test_nothing_acked_is_lost_doubled_or_disordered_when_leaders_are_killed(
         odradek_cluster.wait_ready()
         odradek_cluster.wait_full_isr(TOPIC)
     load.end()
-    assert read_all(odradek_cluster) == load.sent
+    assert everything(odradek_cluster) == load.sent
 
 
 def test_a_frozen_leader_is_replaced_and_changes_nothing_when_it_thaws(
@@ -110,7 +103,7 @@ def test_a_frozen_leader_is_replaced_and_changes_nothing_when_it_thaws(
     odradek_cluster.wait_full_isr(TOPIC)
     load.more(100)
     load.end()
-    assert read_all(odradek_cluster) == load.sent
+    assert everything(odradek_cluster) == load.sent
 
 
 def test_a_coordinator_may_die_under_load_unnoticed(odradek_cluster: Cluster) -> None:
@@ -121,7 +114,7 @@ def test_a_coordinator_may_die_under_load_unnoticed(odradek_cluster: Cluster) ->
         load.more(100)
         odradek_cluster.wait_ready()
     load.end()
-    assert read_all(odradek_cluster) == load.sent
+    assert everything(odradek_cluster) == load.sent
 
 
 @both_modes
@@ -137,4 +130,4 @@ def test_everything_is_there_after_a_restart_of_every_node(
         odradek_cluster.kill(name)
     odradek_cluster.wait_ready()
     odradek_cluster.wait_full_isr(TOPIC)
-    assert read_all(odradek_cluster) == load.sent
+    assert everything(odradek_cluster) == load.sent

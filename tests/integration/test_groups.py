@@ -149,7 +149,7 @@ def test_who_comes_next_reads_on_where_the_last_has_committed(odradek_cluster: C
         producer.send_many("t", [(None, b"%d" % number) for number in range(100)]).result(WAIT_S)
     seen: list[bytes | None] = []
     diary = Diary()
-    with member(servers, enable_auto_commit=False, consumer_timeout_ms=5_000) as first:
+    with member(servers, enable_auto_commit=False, consumer_timeout_ms=1_000 * WAIT_S) as first:
         first.subscribe("t", listener=diary)
         for record in first:
             seen.append(record.value)
@@ -157,7 +157,7 @@ def test_who_comes_next_reads_on_where_the_last_has_committed(odradek_cluster: C
                 break
         first.commit()
     assert diary.heard == [("assigned", 4), ("revoked", 4)]
-    with member(servers, consumer_timeout_ms=3_000) as second:
+    with member(servers, consumer_timeout_ms=1_000 * WAIT_S) as second:
         for record in second:
             seen.append(record.value)
             if len(seen) == 100:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from odradek import AdminClient, Consumer, TopicPartition
 from odradek.testing import Cluster, wait_until
+from tests.integration.reading import read_all
 from tests.integration.writer import Writer
 
 ODRADEK = Path(sys.executable).parent / "odradek"
@@ -60,13 +61,8 @@ def test_a_cluster_grows_restarts_and_shrinks_under_load(odradek_cluster: Cluste
         (offsets,) = admin.describe_topics(["__consumer_offsets"])
         partitions = (*topic.partitions, *offsets.partitions)
         assert all(set(part.replicas) == {1, 2, 3} for part in partitions)
-    with Consumer(
-        "t",
-        bootstrap_servers=cluster.bootstrap,
-        auto_offset_reset="earliest",
-        consumer_timeout_ms=3_000,
-    ) as consumer:
-        read = {int(record.value) for record in consumer if record.value is not None}
+    records = read_all(cluster.bootstrap, "t")
+    read = {int(record.value) for record in records if record.value is not None}
     assert set(writer.acked) <= read
 
 

@@ -7,22 +7,17 @@ import asyncio
 import pytest
 
 import odradek.aio
-from odradek import AdminClient, Consumer, NewTopic, Producer
+from odradek import AdminClient, NewTopic, Producer
 from odradek.errors import InvalidTxnStateError, ProducerFencedError
 from odradek.testing import Cluster
+from tests.integration.reading import read_all
 
 pytestmark = pytest.mark.odradek(brokers=3, coordinators=3)
 
 
-def read_all(cluster: Cluster, topic: str, isolation_level: str = "read_committed") -> list[bytes]:
-    with Consumer(
-        topic,
-        bootstrap_servers=cluster.bootstrap,
-        auto_offset_reset="earliest",
-        isolation_level=isolation_level,
-        consumer_timeout_ms=1_500,
-    ) as consumer:
-        return [record.value for record in consumer]
+def values(cluster: Cluster, topic: str, isolation_level: str = "read_committed") -> list[bytes]:
+    found = read_all(cluster.bootstrap, topic, isolation_level)
+    return [record.value for record in found if record.value is not None]
 
 
 def test_a_transaction_is_seen_as_a_whole_or_not_at_all(odradek_cluster: Cluster) -> None:
@@ -47,9 +42,9 @@ def test_a_transaction_is_seen_as_a_whole_or_not_at_all(odradek_cluster: Cluster
                 producer.send("ledger", b"of the past").result(10)
             with successor.transaction():
                 successor.send("ledger", b"newest", key=b"0")
-    values = read_all(odradek_cluster, "ledger")
-    assert sorted(values) == sorted([b"0", b"1", b"2"] * 10 + [b"last", b"newest"])
-    assert b"aborted" in read_all(odradek_cluster, "ledger", "read_uncommitted")
+    committed = values(odradek_cluster, "ledger")
+    assert sorted(committed) == sorted([b"0", b"1", b"2"] * 10 + [b"last", b"newest"])
+    assert b"aborted" in values(odradek_cluster, "ledger", "read_uncommitted")
 
 
 def test_the_asyncio_producer_has_transactions_too(odradek_cluster: Cluster) -> None:
@@ -81,4 +76,4 @@ def test_the_asyncio_producer_has_transactions_too(odradek_cluster: Cluster) -> 
                 assert {key: await consumer.committed(key) for key in ends} == ends
 
     asyncio.run(write())
-    assert read_all(odradek_cluster, "async") == [b"committed"]
+    assert values(odradek_cluster, "async") == [b"committed"]
