@@ -39,14 +39,18 @@ def run_in_a_process(seed: int, hash_seed: str) -> list[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("seed", [3, 10, 17])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", [14, 165, 200])
 def test_a_seed_gives_the_same_history_always(seed: int) -> None:
-    """Also where Python orders its sets otherwise."""
+    """Also where Python orders its sets otherwise: in each mode, and where one moves to the other.
+
+    With nine kinds of clients that not every run has; other such seeds take several times as long.
+    """
     first, second = run_in_a_process(seed, "1"), run_in_a_process(seed, "2")
     assert first == second
     assert len(bytes.fromhex(first[-1])) == 16, "the last line is the event hash"
