@@ -102,14 +102,14 @@ def test_a_request_about_very_many_users_costs_no_more_for_each_of_them() -> Non
     fleet = PartitionFleet(1, security={"sasl": True})
     fleet.settle()
     names = [f"user-{number}" for number in range(20_000)]
-    began = time.perf_counter()
+    began = time.process_time()
     assert set(describe(fleet, *names).values()) == {ErrorCode.RESOURCE_NOT_FOUND}
     told = alter(fleet, [(name, 1) for name in names])
     assert (len(told), set(told.values())) == (20_000, {ErrorCode.INVALID_REQUEST})
     told = alter(fleet, [], [upsertion("alice")] * 2_001)
     assert told == {"alice": ErrorCode.INVALID_REQUEST}
     assert fleet.server(1).context.image.users == {}
-    assert time.perf_counter() - began < 5, "every name was looked for among all of them"
+    assert time.process_time() - began < 5, "every name was looked for among all of them"
 
 
 def test_kafkas_administrators_set_and_remove_passwords() -> None:

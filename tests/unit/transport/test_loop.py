@@ -16,7 +16,7 @@ from transport.driver import switchboard
 from transport.driver.calls import Calls, response
 from transport.driver.loop import Loop
 from transport.driver.pool import QUICK_IN_A_ROW
-from transport.driver.ports import SLEEP_MAX_MS, Door, LinkId, Origin, Ports
+from transport.driver.ports import Door, LinkId, Origin, Ports
 from transport.kernel import Now
 from transport.sockets import router
 from transport.sockets.dealer import DealerSocket
@@ -425,7 +425,10 @@ def test_what_is_left_begins_no_turn_while_it_has_time(start: Start) -> None:
     assert order.get(timeout=WAIT_S) == "left, in haste"
 
 
-def test_what_is_left_in_a_turn_that_takes_its_time_away_runs_next(start: Start) -> None:
+def test_what_is_left_in_a_turn_that_takes_its_time_away_runs_next(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transport.driver.loop.SLEEP_MAX_MS", 10 * WAIT_S * 1_000)
     one = start(Recorder())
     ran = threading.Event()
     has_time = True
@@ -440,7 +443,7 @@ def test_what_is_left_in_a_turn_that_takes_its_time_away_runs_next(start: Start)
         has_time = False
 
     one.loop.post(turn)
-    assert ran.wait(SLEEP_MAX_MS / 2000), "no sleep is between"
+    assert ran.wait(WAIT_S), "no sleep is between"
 
 
 def test_a_loop_that_was_away_reports_the_gap() -> None:

@@ -116,6 +116,6 @@ def test_a_later_member_is_judged_as_the_first() -> None:
 
 
 def test_many_members_cost_as_much_each_as_few() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert decompress(GZIP, members(b"x") * 20_000) == b"x" * 20_000
-    assert time.perf_counter() - began < 2, "each end of a member had all that is behind it copied"
+    assert time.process_time() - began < 2, "each end of a member had all that is behind it copied"
