@@ -111,11 +111,20 @@ class FollowedTopics:
         def listed(body: Message, now: Now) -> None:
             self._matching = False
             if isinstance(body, MetadataResponse) and self._pattern is pattern:
-                self._matched_at = MetadataPosition(body.controller_epoch, body.version)
-                names = (topic.name for topic in body.topics)
-                self._subscribe(dict.fromkeys(filter(pattern.fullmatch, names)), now)
+                self._matched(pattern, body, now)
 
         self._errands.ask(MetadataRequest(None), listed, now, timeout_ms=PATTERN_INTERVAL_MS)
+
+    def _matched(self, pattern: re.Pattern[str], told: MetadataResponse, now: Now) -> None:
+        """Follow what matches; what has come to be since we looked first is news as a whole."""
+        before, at = self._matched_at, MetadataPosition(told.controller_epoch, told.version)
+        if before is not None and at < before:
+            return  # of a broker that is behind: topics that are followed may not be there yet
+        self._matched_at = at
+        wanted = dict.fromkeys(filter(pattern.fullmatch, (topic.name for topic in told.topics)))
+        if before is not None and self._group is None:  # which knows by itself what is news
+            self._absent.update(wanted.keys() - self._subscription.topics.keys())
+        self._subscribe(wanted, now)
 
     def _must_match(self) -> bool:
         known = self._matched_at

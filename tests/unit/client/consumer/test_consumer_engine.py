@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from odradek.cluster.metadata import IDLE_MAX_MS
 from odradek.consumer.engine import ConsumerEngine
 from odradek.consumer.fetching import NEAREST_MS, ConsumerSettings
+from odradek.consumer.followed_topics import PATTERN_INTERVAL_MS
 from odradek.errors import (
     CorruptRecordError,
     InvalidRecordError,
@@ -110,6 +112,41 @@ def test_the_end_of_a_partition_that_is_not_there_is_told_as_such(cluster: Any) 
     cluster.advance(1_100)
     assert isinstance(told[0], UnknownTopicOrPartitionError)
     assert str(told[0]) == "topic 't' has partitions 0 to 1, not 2"
+
+
+def test_a_topic_that_a_pattern_finds_later_is_read_from_its_beginning(cluster: Any) -> None:
+    cluster.topic("t")
+    write(cluster, 0)
+    engine = make(cluster, auto_offset_reset="latest")
+    engine.subscribe_pattern(re.compile("[tu]"), cluster.now)
+    cluster.settle()
+    assert position(engine, cluster) == 1, "what was there before is not news"
+    made = cluster.topic("u")
+    write(cluster, 1, 2, topic="u")
+    cluster.announce(cluster._record(made, 0))
+    cluster.advance(PATTERN_INTERVAL_MS)
+    assert poll(engine, cluster, 100) == {TopicPartition("u", 0): [1, 2]}
+    write(cluster, 3)
+    assert poll(engine, cluster, 100) == {T0: [3]}
+
+
+def test_a_broker_that_is_behind_takes_no_topic_from_a_pattern(cluster: Any) -> None:
+    for name in "tu":
+        cluster.topic(name)
+        write(cluster, 0, topic=name)
+    engine = make(cluster)
+    engine.subscribe_pattern(re.compile("[tu]"), cluster.now)
+    cluster.settle()
+    assert len(poll(engine, cluster)) == 2
+    newer = cluster.version
+    cluster.announce()
+    cluster.settle()
+    cluster.version, gone = newer - 1, cluster.topics.pop("u")
+    cluster.advance(2 * PATTERN_INTERVAL_MS)
+    assert set(engine.subscription.topics) == {"t", "u"}
+    cluster.version, cluster.topics["u"] = newer + 1, gone
+    cluster.advance(2 * PATTERN_INTERVAL_MS)
+    assert poll(engine, cluster) == {}, "and nothing is read again"
 
 
 def write_of(cluster: Any, producer: int, *numbers: int, committed: bool | None = None) -> None:
