@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from nodes.coordinator.lane import Run
-from nodes.coordinator.reads import READS
+from nodes.coordinator.reads import READS, text_bytes
 from nodes.core.znode.operations import WRITES
 from transport.wire.errors import ErrorCode
 from transport.wire.messages.coordination import (
@@ -103,10 +103,10 @@ def _data_bytes(operation: Any) -> int:
 
 def weight_bytes(operation: Any) -> int:
     """Return roughly what an operation weighs in the log."""
-    weight = OPERATION_OVERHEAD_BYTES + _text_bytes(getattr(operation, "path", ""))
+    weight = OPERATION_OVERHEAD_BYTES + text_bytes(getattr(operation, "path", ""))
     if isinstance(operation, Create | SetAcl):
         weight += sum(
-            OPERATION_OVERHEAD_BYTES + _text_bytes(each.scheme) + _text_bytes(each.id)
+            OPERATION_OVERHEAD_BYTES + text_bytes(each.scheme) + text_bytes(each.id)
             for each in operation.acl
         )
         return weight + _data_bytes(operation)
@@ -115,7 +115,3 @@ def weight_bytes(operation: Any) -> int:
     if isinstance(operation, Multi):
         return weight + sum(map(weight_bytes, operation.operations))
     return weight
-
-
-def _text_bytes(text: str) -> int:
-    return len(text) if text.isascii() else 4 * len(text)

@@ -14,6 +14,7 @@ from nodes.coordinator.lane import PendingRequest
 from nodes.core.znode.paths import is_valid
 from nodes.core.znode.reads import Reader
 from nodes.core.znode.watch import ANY, CHILDREN, DATA, EXISTS, KINDS, PERSISTENT, RECURSIVE
+from nodes.runtime.strangers import is_stranger
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId
 from transport.wire.messages.coordination import (
@@ -35,6 +36,11 @@ from transport.wire.messages.coordination import (
 
 ANSWER_BYTES_MAX = 12 * 1024 * 1024
 """Data in one answer; with its frame it stays below what the codec takes. The rest is OVERLOADED."""
+FRAME_BYTES_MAX = 15 * 1024 * 1024
+"""Above it an answer, with what is around it, would not be taken by the codec of our own clients, who would
+ask for it for ever: one znode may have more names below it than that."""
+NAME_BYTES = 5
+"""What a name takes beside its characters."""
 LOOKED_AT_BYTES = 16
 """Counted for each znode or change that was looked at: a request of many counts has its end, too."""
 
@@ -103,12 +109,11 @@ class Reads:
         self, session_id: SessionId, pending: PendingRequest, operation: ReadOperation
     ) -> Result:
         result = self._core.read(operation, Reader(session_id, pending.identities))
-        if result.data:
-            pending.answer_bytes += len(result.data)
-        if result.count:
-            pending.answer_bytes += LOOKED_AT_BYTES * result.count
-        if result.children:
-            pending.answer_bytes += sum(map(len, result.children))
+        size_bytes = _size_bytes(result)
+        too_large = pending.answer_bytes + size_bytes > FRAME_BYTES_MAX
+        if too_large and not is_stranger(pending.request.origin):
+            return self._said(ErrorCode.OVERLOADED)
+        pending.answer_bytes += size_bytes
         return result
 
     def _multi(
@@ -164,3 +169,20 @@ class Reads:
 
     def _said(self, error: ErrorCode) -> Result:
         return Result(int(error), self._core.zxid)
+
+
+def _size_bytes(result: Result) -> int:
+    """Return roughly what a result takes in its answer, or costs."""
+    size_bytes = LOOKED_AT_BYTES * result.count
+    if result.data:
+        size_bytes += len(result.data)
+    if result.children:
+        size_bytes += NAME_BYTES * len(result.children) + sum(map(text_bytes, result.children))
+    for entry in result.acl:
+        size_bytes += 2 * NAME_BYTES + text_bytes(entry.scheme) + text_bytes(entry.id)
+    return size_bytes
+
+
+def text_bytes(text: str) -> int:
+    """Return how many bytes a text takes at most."""
+    return len(text) if text.isascii() else 4 * len(text)

@@ -18,6 +18,11 @@ _ROUTE = b"stranger-"
 """ZeroMQ's routes have five bytes."""
 
 
+def is_stranger(origin: Origin) -> bool:
+    """Tell whether answers to this origin go to a listener: they have no frame of ours."""
+    return origin.route.startswith(_ROUTE)
+
+
 def tls_files(config: NodeConfig) -> TlsFiles | None:
     """Return what this node's listeners speak TLS with; None: they speak none."""
     if not config.tls_certificate:
@@ -56,4 +61,4 @@ class Strangers(Relay):
         on_reply = self._known.get(origin.route)
         if on_reply is not None:
             return on_reply(envelope)
-        return not origin.route.startswith(_ROUTE) and super().reply(origin, envelope)
+        return not is_stranger(origin) and super().reply(origin, envelope)

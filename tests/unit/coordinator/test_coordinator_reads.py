@@ -80,6 +80,23 @@ def test_a_request_of_many_counts_has_its_end(
     assert [result.error for result in results] == [0, E.OVERLOADED]
 
 
+def test_an_answer_that_nobody_could_take_is_refused_and_those_behind_it_are_not(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "FRAME_BYTES_MAX", 400)
+    client.operate(Create("/ü"), *[Create(f"/ü/{'n' * 20}{n}") for n in range(20)])
+    client.operate(Create("/few"), Create("/few/x", b"123"))
+    too_many, few, data = client.operate(
+        GetChildren("/ü", watch=True), GetChildren("/few"), GetData("/few/x")
+    )
+    assert (too_many.error, too_many.children) == (E.OVERLOADED, ())
+    assert (few.children, data.data) == (("x",), b"123")
+    (together,) = client.operate(ReadMulti((GetChildren("/few"), GetChildren("/ü"))))
+    assert [each.error for each in together.results] == [0, E.OVERLOADED]
+    client.operate(Create("/ü/more"))
+    assert client.events() == [], "what was refused watches nothing"
+
+
 def test_a_create_answers_with_its_stat(client: SessionClient) -> None:
     made, read = client.operate(Create("/a", b"123"), Exists("/a"))
     assert made.stat == read.stat

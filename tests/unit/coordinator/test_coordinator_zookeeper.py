@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nodes.config import CoordinatorConfig
-from nodes.coordinator import rewatching
+from nodes.coordinator import reads, rewatching
 from nodes.coordinator.zookeeper import connection as zookeeper_connection
 from nodes.coordinator.zookeeper import handover, pipeline
 from nodes.coordinator.zookeeper import listener as zookeeper_listener
@@ -555,6 +555,19 @@ def test_reads_of_larger_data_than_usual_find_room_in_their_answers() -> None:
     for xid in range(12):
         one.send(xid, GET, *watching("/n", watch=False))
     assert [answer.error for answer in one.answers()] == [0] * 12
+
+
+def test_children_of_more_names_than_a_frame_of_ours_holds_are_told(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "FRAME_BYTES_MAX", 400)
+    one = client(ensemble).connect()
+    one.ask(CREATE, *create("/n"))
+    for number in range(20):
+        one.ask(CREATE, *create(f"/n/{'n' * 20}{number:02d}"))
+    answer = one.ask(CHILDREN, *watching("/n"))
+    assert answer.error == 0
+    assert len(JuteReader(answer.body).vector(lambda: 0, 0)) == 20
 
 
 def test_without_a_quorum_reads_are_for_those_who_ask_for_that() -> None:
