@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+MODES = ("zookeeper", "kraft")
+
 both_modes = pytest.mark.parametrize(
     "mode", ["zookeeper", pytest.param("kraft", marks=pytest.mark.odradek(mode="kraft"))]
 )

@@ -1,4 +1,7 @@
-"""The public clients against real nodes: blocking and asyncio, records and znodes."""
+"""The public clients against real nodes: blocking and asyncio, records and znodes.
+
+One cluster of each mode for all: no test takes a name that another one has.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,10 +17,15 @@ import odradek.aio
 from odradek import AdminClient, Consumer, CoordinationClient, NewTopic, Producer
 from odradek.errors import BadVersionError, NoNodeError, OdradekError, UnknownTopicOrPartitionError
 from odradek.testing import Cluster
-from tests.integration.modes import both_modes
+from tests.integration.modes import MODES
 
-pytestmark = pytest.mark.odradek(brokers=3, coordinators=3)
 WAIT_S = 30.0
+
+
+@pytest.fixture(scope="module", params=MODES)
+def odradek_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    with Cluster.start(brokers=3, coordinators=3, mode=request.param) as cluster:
+        yield cluster
 
 
 def test_records_go_in_and_come_out(odradek_cluster: Cluster) -> None:
@@ -76,8 +85,7 @@ def test_znodes_hold_configuration_and_tell_of_changes(odradek_cluster: Cluster)
         late.get("/alive")
 
 
-@both_modes
-def test_asyncio_clients_do_the_same(odradek_cluster: Cluster, mode: str) -> None:
+def test_asyncio_clients_do_the_same(odradek_cluster: Cluster) -> None:
     async def work() -> list[bytes]:
         servers = odradek_cluster.bootstrap
         async with odradek.aio.Producer(bootstrap_servers=servers) as producer:
