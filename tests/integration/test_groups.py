@@ -95,7 +95,7 @@ def test_a_killed_member_and_a_killed_coordinator_are_made_good(odradek_cluster:
             os.kill(child.pid, signal.SIGKILL)
             taken_s = settle(lambda: len(first.assignment()) == 4, first)
             print(f"taken over {taken_s:.2f} s after a kill, session {SESSION_MS} ms")
-            assert taken_s < 1.5 * SESSION_MS / 1_000
+            assert taken_s < 4 * SESSION_MS / 1_000  # a session lasts 10 s unless its member says
             end = dict.fromkeys(first.assignment(), 100)
             first.commit(end)
             for number in (1, 2):

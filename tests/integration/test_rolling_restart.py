@@ -8,6 +8,7 @@ import time
 from odradek import CoordinationClient
 from odradek.testing import Cluster, wait_until
 
+SESSION_S = 10.0
 COORDINATORS = ("coordinator-1", "coordinator-2", "coordinator-3")
 
 
@@ -49,7 +50,7 @@ class Writer:
 def test_a_rolling_restart_of_the_ensemble_shows_no_error_to_a_client(
     odradek_cluster: Cluster,
 ) -> None:
-    with CoordinationClient(hosts=odradek_cluster.hosts) as client:
+    with CoordinationClient(hosts=odradek_cluster.hosts, timeout=SESSION_S) as client:
         writer = Writer(client)
         for name in COORDINATORS:
             writer.more(50)
@@ -60,4 +61,4 @@ def test_a_rolling_restart_of_the_ensemble_shows_no_error_to_a_client(
         data, stat = client.get("/counter")
         # Every write was conditional: none was lost, and none was applied twice.
         assert int(data) == stat.version == writer.written
-        assert writer.longest_s < 2.0
+        assert writer.longest_s < SESSION_S / 2, "no session came near its end"

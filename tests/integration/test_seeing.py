@@ -65,9 +65,13 @@ def test_a_cluster_can_be_looked_into(odradek_cluster: Cluster) -> None:
     seen = windows(odradek_cluster)
     with AdminClient(bootstrap_servers=odradek_cluster.bootstrap) as admin:
         admin.create_topics([NewTopic("words", 6, 3)])
-    brokers = {name: metrics_of(http) for name, http in seen.items() if "broker" in name}
+    at = {name: http for name, http in seen.items() if "broker" in name}
+    wait_until(
+        lambda: sum(metrics_of(http).total("leaders") for http in at.values()) == 6,
+        "every broker has heard of what it leads",
+    )
+    brokers = {name: metrics_of(http) for name, http in at.items()}
     assert sum(each.total("active_controller") for each in brokers.values()) == 1
-    assert sum(each.total("leaders") for each in brokers.values()) == 6
     assert sum(each.total("elections_won_total") for each in brokers.values()) == 1
     assert metrics_of(seen["coordinator-1"]).total("raft_leads") == 1
     health = read_health(seen["broker-1"])
