@@ -119,9 +119,8 @@ def _envi(listener: Listener, _now: Now) -> str:
 
 def _mode(listener: Listener) -> str:
     config = listener.context.config
-    if (
-        config.id not in listener.quorum.voters
-    ):  # by the log, whatever the settings made of it first
+    # By the log, whatever the settings have made of it first.
+    if config.id not in listener.quorum.voters:
         return "observer"
     if len(config.quorum_members()) == 1:
         return "standalone"
