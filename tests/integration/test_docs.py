@@ -84,6 +84,7 @@ def steps(text: str) -> list[tuple[str, str]]:
     return [(command.strip(), output) for command, _, output in (p.partition("\n") for p in parts)]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "document",
     [

@@ -61,12 +61,12 @@ def test_another_seed_gives_another_history() -> None:
     assert reports[0].event_hash != reports[1].event_hash
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_800)
 def test_what_was_found_stays_found(failures: dict[Task, str]) -> None:
     assert [failures[task] for task in KNOWN if task in failures] == []
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_800)
 def test_two_hundred_short_seeds(failures: dict[Task, str]) -> None:
     """In three minutes on two cores that do nothing else."""
     assert [failures[task] for task in MANY if task in failures] == []

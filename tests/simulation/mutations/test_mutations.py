@@ -55,14 +55,14 @@ def takes(function: Callable[..., object], count: int) -> bool:
     return needed <= count <= len(parameters)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("name", sorted(CAUGHT))
 def test_a_planted_bug_is_caught_by_its_checker(name: str, proven: dict[str, Proof]) -> None:
     number = MUTATIONS[name].number
     assert proven[name].caught is not None, f"{name} went unseen by {number} for {SEEDS_MAX} seeds"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("name", sorted(CAUGHT))
 def test_without_the_bug_the_same_run_passes(name: str, proven: dict[str, Proof]) -> None:
     """As far as the moment at which the bug was seen, and a little further."""
