@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -28,13 +31,36 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def long_functions(source: str) -> list[tuple[str, int]]:
-    return [
+class Look(NamedTuple):
+    """What is looked for in a module's tree, which is taken apart once."""
+
+    long_functions: list[tuple[str, int]]
+    says_what_it_is: bool
+
+
+def look_at(source: str) -> Look:
+    tree = ast.parse(source)
+    functions = [
         (node.name, (node.end_lineno or 0) - node.lineno + 1)
-        for node in ast.walk(ast.parse(source))
+        for node in statements(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES_MAX
     ]
+    long_ones = [(name, lines) for name, lines in functions if lines > FUNCTION_LINES_MAX]
+    return Look(long_ones, ast.get_docstring(tree) is not None)
+
+
+@cache
+def look(path: Path) -> Look:
+    return look_at(path.read_text())
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield all statements in a tree: nothing that is long is in an expression."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(node, name, ())
+        for statement in inner if isinstance(inner, list) else ():
+            yield statement
+            yield from statements(statement)
 
 
 def test_there_is_code_to_look_at() -> None:
@@ -51,13 +77,25 @@ def test_no_file_is_too_long(folders: tuple[str, ...], lines_max: int) -> None:
 
 
 def test_no_function_is_too_long() -> None:
-    found = {named(path): long_functions(path.read_text()) for path in python_files(*CODE, "tests")}
+    found = {named(path): look(path).long_functions for path in python_files(*CODE, "tests")}
     assert {name: functions for name, functions in found.items() if functions} == {}
 
 
 def test_a_function_that_is_too_long_would_be_found() -> None:
     body = "\n".join(f"    x{n} = {n}" for n in range(FUNCTION_LINES_MAX))
-    assert long_functions(f"def f():\n{body}\n") == [("f", FUNCTION_LINES_MAX + 1)]
+    found = [("f", FUNCTION_LINES_MAX + 1)]
+    assert look_at(f"def f():\n{body}\n").long_functions == found
+    for around in (
+        "class C:\n{}",
+        "try:\n    pass\nexcept ValueError:\n{}",
+        "try:\n    pass\nfinally:\n{}",
+        "if x:\n    pass\nelse:\n{}",
+        "match x:\n    case 1:\n{}",
+        "with x:\n    async def g():\n        pass\n{}",
+    ):
+        depth = "        " if "case" in around else "    "
+        inner = "".join(f"{depth}{line}\n" for line in f"def f():\n{body}".splitlines())
+        assert look_at(around.format(inner)).long_functions == found, around
 
 
 def test_files_are_named_by_their_noun() -> None:
@@ -81,11 +119,7 @@ def test_nothing_is_left_for_later() -> None:
 
 
 def test_every_module_says_what_it_is() -> None:
-    silent = [
-        named(path)
-        for path in python_files(*CODE)
-        if ast.get_docstring(ast.parse(path.read_text())) is None
-    ]
+    silent = [named(path) for path in python_files(*CODE) if not look(path).says_what_it_is]
     assert silent == []
 
 
