@@ -1,7 +1,8 @@
 """S52: a persistent recursive watch hears of every change before an answer shows it.
 
 Also across servers.  Where a server's history does not reach back, an event at an ancestor that is
-at least as new stands for a znode that is gone.
+at least as new stands for a znode that is gone.  What a client is told while it is being attached
+stands for all that it has missed at that path: when it was written is not known then.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ class LastingWatch:
         self._changes = model.changes
         self._heard: dict[str, int] = {}
         """Path -> the newest zxid that an event of it has named."""
+        self._missed: set[str] = set()
+        """What is told while the session is being attached to a server."""
         self._next = -1
         """The first change of which it must hear and has not been asked yet; −1: no watch is set."""
 
@@ -32,11 +35,22 @@ class LastingWatch:
     def lost(self) -> None:
         """The session is gone, and its watch with it."""
         self._heard.clear()
+        self._missed.clear()
         self._next = -1
 
     def on_event(self, path: str, zxid: int) -> None:
         """An event arrived."""
         self._heard[path] = max(self._heard.get(path, 0), zxid)
+
+    def on_missed(self, path: str) -> None:
+        """An event arrived before the session was attached to a server."""
+        self._missed.add(path)
+
+    def attached(self, zxid: int) -> None:
+        """All is told that was missed until then."""
+        for path in self._missed:
+            self.on_event(path, zxid)
+        self._missed.clear()
 
     def note_answer(self, zxid: int) -> None:
         """An answer came from a server that had applied ``zxid``."""

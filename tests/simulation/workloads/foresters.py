@@ -68,19 +68,28 @@ class _Forester:
         if state in (SessionState.LOST, SessionState.CLOSED):
             self.watch.lost()
             self._session = None
-        elif state is SessionState.CONNECTED and self._session is not self.program.session:
-            self._session = self.program.session
-            self.reads = TrueReads(self.name, self.workload.model)
-            self._reading = False
-            self._session.watch(FOREST, RECURSIVE, self._on_event)
-            self.ask([AddWatch(FOREST, recursive=True)], self._armed, now)
+        elif state is SessionState.CONNECTED:
+            self.watch.attached(self.program.session.last_zxid)
+            if self._session is not self.program.session:
+                self._watch(now)
+
+    def _watch(self, now: Now) -> None:
+        """Begin in a new session."""
+        self._session = self.program.session
+        self.reads = TrueReads(self.name, self.workload.model)
+        self._reading = False
+        self._session.watch(FOREST, RECURSIVE, self._on_event)
+        self.ask([AddWatch(FOREST, recursive=True)], self._armed, now)
 
     def _armed(self, results: Sequence[Result]) -> None:
         if results[0].error == ErrorCode.NONE:
             self.watch.armed(results[0].zxid)
 
     def _on_event(self, event: WatchEvent, _now: Now) -> None:
-        self.watch.on_event(event.path, event.zxid)
+        if self.program.session.state is SessionState.CONNECTED:
+            self.watch.on_event(event.path, event.zxid)
+        else:
+            self.watch.on_missed(event.path)
 
     def ask(
         self, operations: list[Operation], done: Callable[[Sequence[Result]], None], now: Now
