@@ -165,6 +165,8 @@ class Assigned:
             else:
                 self.buffer.popleft()
                 self.buffered_bytes -= head.size_bytes
+                if not self.buffer:  # nobody is given what is behind it: the end of a transaction
+                    self.position, self.taken_epoch = self.next_fetch, self.fetched_epoch
         return pieces
 
     def check(self) -> None:

@@ -392,6 +392,17 @@ def test_who_stands_in_a_later_epoch_asks_no_leader_of_an_earlier_one(cluster: A
     assert poll(engine, cluster, 500) == {T0: [5]}
 
 
+def test_a_position_moves_over_what_nobody_is_given(cluster: Any) -> None:
+    """Or what is behind the last record would be a lag for ever."""
+    cluster.topic("t")
+    write_of(cluster, 7, 0, 1)
+    write_of(cluster, 7, committed=True)
+    engine = make(cluster, "t", isolation_level="read_committed")
+    cluster.settle()
+    assert poll(engine, cluster) == {T0: [0, 1]}
+    assert engine.subscription.assigned[T0].position == 3
+
+
 def test_a_marker_of_a_later_epoch_is_no_cut_of_the_log(cluster: Any) -> None:
     cluster.topic("t")
     write_of(cluster, 7, 0, 1)
