@@ -25,7 +25,7 @@ from transport.wire.messages import configs as wire
 from transport.wire.messages.configs import ConfigOp, ConfigSource
 
 ASK_PAUSE_MS = 20
-"""While a link is still connecting."""
+"""While a link is still connecting, or has just ended."""
 
 __all__ = [
     "ConfigAdmin",
@@ -175,7 +175,10 @@ class ConfigAdmin:
             link: LinkId | None = None if broker is None else view.links.open(broker.clients)
 
             def answered(body: Message, _payload: object, now: Now) -> None:
-                on_answer(body, now)
+                if meaning(error_of(body)).retriable:
+                    self._program.timers.after(now, ASK_PAUSE_MS, ask)
+                else:
+                    on_answer(body, now)
 
             if link is None or not calls.request(link, request, answered, now, timeout_ms=left_ms):
                 self._program.timers.after(now, ASK_PAUSE_MS, ask)
@@ -220,9 +223,16 @@ def _described(body: Message) -> ConfigDescription | OdradekError:
     """Return the only resource of an answer."""
     if not isinstance(body, wire.DescribeConfigsResponse) or error_of(body):
         return failure_of(body)
-    (told,) = body.resources
-    if told.error != ErrorCode.NONE:
-        return error_for(told.error, told.text or meaning(told.error).text)
+    try:
+        (told,) = body.resources
+        if told.error != ErrorCode.NONE:
+            return error_for(told.error, told.text or meaning(told.error).text)
+        return _description(told)
+    except ValueError:  # another number of resources; or a source that this client does not know
+        return failure_of(body)
+
+
+def _description(told: wire.DescribedConfigs) -> ConfigDescription:
     entries = {
         one.name: ConfigEntry(
             one.value,

@@ -25,6 +25,12 @@ from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeId, TopicPartition
 from transport.wire.messages import Message, Refusal
+from transport.wire.messages.configs import (
+    DescribeConfigsRequest,
+    DescribeConfigsResponse,
+    DescribedConfig,
+    DescribedConfigs,
+)
 from transport.wire.messages.deletion import (
     DeletedRecords,
     DeleteRecordsRequest,
@@ -41,6 +47,8 @@ from transport.wire.messages.topics import (
 )
 from transport.wire.messages.topics import NewPartitions as WirePartitions
 from transport.wire.messages.topics import NewTopic as WireTopic
+
+UNHEARD_OF = DescribedConfig("where", "here", 99)
 
 
 def make(cluster: Any) -> AdminEngine:
@@ -391,6 +399,38 @@ def test_configs_of_a_broker_are_asked_of_itself_and_errors_name_whose(cluster: 
     engine.configs.describe(asked, 500, lambda end, _: told.append(end), cluster.now)
     cluster.settle()
     assert "there are: 1, 2, 3" in str(told[1])
+
+
+def test_configs_of_a_broker_are_asked_for_again_where_its_connection_ends(cluster: Any) -> None:
+    engine = make(cluster)
+    cluster.settle()
+    told: list[Any] = []
+    cluster.refuse_once(DescribeConfigsRequest, ErrorCode.DISCONNECTED)
+    asked = [ConfigResource(ConfigResourceType.BROKER, 3)]
+    engine.configs.describe(asked, 2_000, lambda end, _: told.append(end), cluster.now)
+    cluster.settle()
+    assert told == []
+    cluster.advance(100)
+    assert told[0][0].configs["where"].value == "3"
+
+
+@pytest.mark.parametrize("resources", [(), (DescribedConfigs(1, "t", 0, "", (UNHEARD_OF,)),)])
+def test_configs_that_cannot_be_read_are_an_error(
+    cluster: Any, resources: tuple[DescribedConfigs, ...]
+) -> None:
+    engine = make(cluster)
+    told: list[Any] = []
+    cluster.before.append(lambda _node, asked: answer_to(asked, resources))
+    asked = [ConfigResource(ConfigResourceType.TOPIC, "t")]
+    engine.configs.describe(asked, 2_000, lambda end, _: told.append(end), cluster.now)
+    cluster.settle()
+    assert isinstance(told[0], OdradekError)
+
+
+def answer_to(asked: Envelope, resources: tuple[DescribedConfigs, ...]) -> Message | None:
+    if isinstance(asked.body, DescribeConfigsRequest):
+        return DescribeConfigsResponse(0, resources)
+    return None
 
 
 def test_configs_are_altered(cluster: Any) -> None:
