@@ -7,11 +7,12 @@ everything its client has seen anywhere; then it sets the watches anew and fires
 
 from __future__ import annotations
 
+import heapq
 import hmac
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import cast
 
 from nodes.coordinator.barriers import Barriers
@@ -40,12 +41,10 @@ PASSWORD_BYTES = 16
 """ZooKeeper's."""
 OPENINGS_MAX = 10_000
 """Openings and attachments waiting at one time; more are told to try elsewhere."""
-
-
 WATCHES_A_TURN = 2_000
 """Set anew for all who attach, at the end of a turn: some ten milliseconds."""
 WATCHES_AT_ONCE = 500
-"""For one of them; then it is another one's turn. Those of one that last are set together."""
+"""For one of them; then it is the turn of who has the fewest left. Those of one that last are set together."""
 
 
 @dataclass(slots=True)
@@ -58,6 +57,11 @@ class _Attaching:
     """Those that are not set yet."""
     lasting: Sequence[WatchRegistration]
     """The same of those that last, which come last: what they have missed is told in its order."""
+
+    @property
+    def left(self) -> int:
+        """How many are not set yet."""
+        return len(self.once) + len(self.lasting)
 
     def next_part(self) -> Sequence[WatchRegistration]:
         """Return those that are to be set next; nothing: all are."""
@@ -100,7 +104,11 @@ class Openings:
         self._guests = guests
         self._openings: dict[bytes, _Waiting] = {}
         self._attachments = 0
-        self._attaching: deque[_Attaching] = deque()
+        self._attaching: dict[SessionId, _Attaching] = {}
+        """The latest of each session."""
+        self._by_left: list[tuple[int, int, _Attaching]] = []
+        """The same, as a heap: those first that will be done first."""
+        self._order = count()
         self._room = WATCHES_A_TURN
         """Watches that may still be set in this turn."""
 
@@ -109,7 +117,7 @@ class Openings:
     def on_open(self, request: Request, now: Now) -> None:
         """Open a session or attach to one. Waits for the quorum, but not for ever (NO_QUORUM)."""
         body = cast("OpenSessionRequest", request.envelope.body)
-        if len(self._openings) + self._attachments >= OPENINGS_MAX:
+        if len(self._openings) + self._attachments + len(self._by_left) >= OPENINGS_MAX:
             self._refuse(request, ErrorCode.OVERLOADED)
         elif not all(map(self._context.identities.proves, body.auth)):
             self._refuse(request, ErrorCode.AUTH_FAILED)
@@ -224,20 +232,28 @@ class Openings:
         once = [watch for watch in body.watches if watch.kind not in LASTING]
         lasting = [watch for watch in body.watches if watch.kind in LASTING]
         attaching = _Attaching(request, session, once, lasting)
+        before = self._attaching.pop(session.id, None)
+        if before is not None:
+            self._by_left = [one for one in self._by_left if one[2] is not before]
+            heapq.heapify(self._by_left)
+            self._refuse(before.request, ErrorCode.SESSION_MOVED)
         if not self._is_done(attaching):
-            self._attaching.append(attaching)
+            self._attaching[session.id] = attaching
+            heapq.heappush(self._by_left, (attaching.left, next(self._order), attaching))
 
     def end_turn(self) -> None:
         """Go on setting watches anew, some a turn."""
         self._room = WATCHES_A_TURN
-        while self._attaching and self._room > 0:
-            attaching = self._attaching.popleft()
-            if not self._is_done(attaching):
-                self._attaching.append(attaching)
+        while self._by_left and self._room > 0:
+            _, order, attaching = heapq.heappop(self._by_left)
+            if self._is_done(attaching):
+                del self._attaching[attaching.session.id]
+            else:
+                heapq.heappush(self._by_left, (attaching.left, order, attaching))
 
     def next_deadline_ms(self) -> int | None:
         """Return when this wants a turn: at once while watches are to be set."""
-        return 0 if self._attaching else None
+        return 0 if self._by_left else None
 
     def _is_done(self, attaching: _Attaching) -> bool:
         """Set some of its watches, if there is room in this turn; True: its client has its answer."""
@@ -288,3 +304,4 @@ class Openings:
         """Assert that every opening kept is still waited for."""
         assert all(not waiting.done for waiting in self._openings.values())
         assert self._attachments >= 0
+        assert {one.session.id: one for _, _, one in self._by_left} == self._attaching

@@ -177,10 +177,14 @@ def _size_bytes(result: Result) -> int:
     if result.data:
         size_bytes += len(result.data)
     if result.children:
-        size_bytes += NAME_BYTES * len(result.children) + sum(map(text_bytes, result.children))
+        size_bytes += NAME_BYTES * len(result.children) + sum(map(_length_bytes, result.children))
     for entry in result.acl:
-        size_bytes += 2 * NAME_BYTES + text_bytes(entry.scheme) + text_bytes(entry.id)
+        size_bytes += 2 * NAME_BYTES + _length_bytes(entry.scheme) + _length_bytes(entry.id)
     return size_bytes
+
+
+def _length_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def text_bytes(text: str) -> int:

@@ -14,7 +14,7 @@ from odradek.admin.pieces import change_in_pieces
 from odradek.arguments import all_of, texts_of
 from odradek.cluster.client_program import ClientProgram
 from odradek.cluster.errands import error_of, failure_of
-from odradek.errors import OdradekError, error_for
+from odradek.errors import ClientError, OdradekError, error_for
 from odradek.settings import check_text
 from transport.driver.ports import LinkId
 from transport.kernel import Now
@@ -228,8 +228,8 @@ def _described(body: Message) -> ConfigDescription | OdradekError:
         if told.error != ErrorCode.NONE:
             return error_for(told.error, told.text or meaning(told.error).text)
         return _description(told)
-    except ValueError:  # another number of resources; or a source that this client does not know
-        return failure_of(body)
+    except ValueError:  # of a later version; or another number of resources
+        return ClientError("the answer tells of configs what this client does not know")
 
 
 def _description(told: wire.DescribedConfigs) -> ConfigDescription:

@@ -26,7 +26,7 @@ from odradek.cluster.committing import (
     offsets_to_commit,
 )
 from odradek.cluster.offsets import Found
-from odradek.errors import GroupIdNotFoundError, NonEmptyGroupError, OdradekError
+from odradek.errors import ClientError, GroupIdNotFoundError, NonEmptyGroupError, OdradekError
 from odradek.settings import check_number, check_text
 from transport.kernel import Now
 from transport.wire.ids import LeaderEpoch, Offset, TopicId, TopicPartition
@@ -88,7 +88,7 @@ class GroupAdministration:
     def delete_consumer_groups(self, group_ids: Iterable[str]) -> None:
         """Delete groups and their offsets; :class:`NonEmptyGroupError` for one with members.
 
-        The others are deleted all the same; raises the first error.
+        The others are deleted all the same, unless nobody answers; raises the first error.
         """
         errors: list[OdradekError] = []
         for group_id in texts_of("group_ids", group_ids):
@@ -96,6 +96,10 @@ class GroupAdministration:
                 self._ask(group_id, DeleteGroupRequest(group_id))
             except OdradekError as error:
                 errors.append(error)
+                if isinstance(
+                    error, ClientError
+                ):  # no node has said so: the next one would wait as long
+                    break
         if errors:
             raise errors[0]
 

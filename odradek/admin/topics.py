@@ -84,7 +84,7 @@ class TopicAdmin:
         def created(body: Message, now: Now) -> None:
             answers = body.topics if isinstance(body, CreateTopicsResponse) else None
             # Most likely by our own try whose answer was lost.
-            made_before = any(one.doubtful for one in tries)
+            made_before = not validate_only and any(one.doubtful for one in tries)
             done = ErrorCode.TOPIC_ALREADY_EXISTS if made_before else ErrorCode.NONE
             error = _first_error(body, answers, done)
             if error is not None and error.retriable and now.mono_ms < deadline_ms:

@@ -141,7 +141,8 @@ class Errands:
             self._finish(errand, body, now)
             return
         errand.last = (body.text if isinstance(body, Refusal) else "") or meaning(code).text
-        errand.doubtful = True
+        if code != ErrorCode.NOT_CONTROLLER:  # which says that nothing was done
+            errand.doubtful = True
         self._view.avoid(node, now)
         if meaning(code).refresh_metadata:
             self._view.refresh_later(now)

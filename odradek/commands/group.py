@@ -16,7 +16,7 @@ from odradek.admin.groups import GroupDescription, OffsetReset
 from odradek.commands.administration import mount, print_table
 from odradek.commands.arguments import moment_ms
 from odradek.consumer.offset_reset import duration_ms
-from odradek.errors import OdradekError
+from odradek.errors import ClientError, OdradekError
 from transport.wire.ids import TopicPartition
 
 _EXAMPLES = """\
@@ -205,6 +205,10 @@ def _delete(given: argparse.Namespace, admin: AdminClient) -> None:
             admin.delete_consumer_groups([group_id])
         except OdradekError as error:
             errors.append(error)
+            if isinstance(
+                error, ClientError
+            ):  # no node has said so: the next one would wait as long
+                break
         else:
             deleted.append(group_id)
     if given.json:

@@ -47,6 +47,8 @@ class Iteration:
     def __init__(self) -> None:
         self._left: deque[tuple[TopicPartition, Sequence[ConsumerRecord]]] = deque()
         self._current: Iterator[ConsumerRecord] = iter(())
+        self._records: Sequence[ConsumerRecord] = ()
+        """All that it gives."""
         self._current_key: TopicPartition | None = None
         self._next_offset = 0
 
@@ -66,7 +68,7 @@ class Iteration:
                     return None
                 self._current_key, records = self._left.popleft()
                 self._next_offset = first_offset(records)
-                self._current = iter(records)
+                self._current, self._records = iter(records), records
             except OdradekError as error:
                 self._stand_at(error)
                 raise
@@ -130,6 +132,13 @@ class Iteration:
         for key, records in self._left:
             if len(records):
                 found.setdefault(key, first_offset(records))
-        if self._current_key is not None:
+        if self._current_key is not None and not self._is_given():
             found[self._current_key] = self._next_offset
         return found
+
+    def _is_given(self) -> bool:
+        """Tell whether nothing is left of the present partition: then it stands where the loop does."""
+        try:
+            return not self._records or self._records[-1].offset < self._next_offset
+        except OdradekError:  # it cannot be taken apart
+            return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import get_args
 
 from odradek.coordination.watches import OnEvent, Watches, WatchRead
@@ -26,6 +27,7 @@ from transport.wire.messages.coordination import (
     Operation,
     ReadMulti,
     ReadOperation,
+    RemoveWatches,
     Result,
     SessionOperation,
     SetAcl,
@@ -116,7 +118,8 @@ class Lane:
         self._in_flight: deque[Batch] = deque()
         self._operations_in_flight = 0
         self._together = REQUEST_OPERATIONS_MAX
-        """Operations in one request: fewer once one answer had no room for the reads of more."""
+        """Operations in one request: fewer once one answer had no room for the reads of more, and one more
+        with each that had."""
         self._next_id = 1
         self._answered_id = 0
         """Writes are answered in order, so all up to this one are."""
@@ -202,7 +205,7 @@ class Lane:
         """Take the results of the batch that was due, one per operation.
 
         What follows a read for which its answer had no room any more is asked for again, and less at once
-        until all is answered: how much is read together is the lane's doing, and no fault of a read.
+        for a while: how much is read together is the lane's doing, and no fault of a read.
         """
         assert self.is_next(batch)
         assert len(results) == len(batch.entries)
@@ -210,7 +213,7 @@ class Lane:
         self._operations_in_flight -= len(batch.entries)
         calls: list[Callable[[], None]] = []
         fired: list[tuple[OnEvent, WatchEvent]] = []
-        fitting = _fitting(batch, results)
+        fitting = self._fitting(batch, results)
         for entry, result in zip(batch.entries[:fitting], results[:fitting], strict=True):
             self._answered_id = entry.request_id or self._answered_id
             entry.submission.results.append(entry.verdict or result)
@@ -227,10 +230,22 @@ class Lane:
             self.rewind()
             self._queued.extendleft(reversed(batch.entries[fitting:]))
             self._together = min(self._together, fitting)
-        elif not len(self):
-            self._together = REQUEST_OPERATIONS_MAX
+        else:
+            self._together = min(REQUEST_OPERATIONS_MAX, self._together + 1)
         for call in calls:
             call()
+
+    def _fitting(self, batch: Batch, results: Sequence[Result]) -> int:
+        """Return how many results come before a read that is to be asked for again, with all behind it.
+
+        The first of an answer always finds some room: an error of its own is its result.  And what has
+        changed something is done already: a read before it is not asked for again behind it.
+        """
+        for place, (entry, result) in enumerate(zip(batch.entries, results, strict=True)):
+            if place and not entry.request_id and _found_no_room(result):
+                behind = chain(batch.entries[place:], *(other.entries for other in self._in_flight))
+                return place if all(map(_is_repeatable, behind)) else len(results)
+        return len(results)
 
     def rejected(self, batch: Batch, error: int, now: Now) -> bool:
         """The batch that was due was refused for good, unread: nothing of it was applied.
@@ -286,15 +301,12 @@ class Lane:
             entry.submission.end(refusal, now)
 
 
-def _fitting(batch: Batch, results: Sequence[Result]) -> int:
-    """Return how many results, from the first on, come before a read that found no room in the answer.
+def _is_repeatable(entry: _Entry) -> bool:
+    return not entry.request_id and not isinstance(entry.operation, RemoveWatches)
 
-    The first of an answer always finds some: an error of its own is its result.
-    """
-    for place, (entry, result) in enumerate(zip(batch.entries, results, strict=True)):
-        if place and not entry.request_id and result.error == ErrorCode.OVERLOADED:
-            return place
-    return len(results)
+
+def _found_no_room(result: Result) -> bool:
+    return any(one.error == ErrorCode.OVERLOADED for one in (result, *result.results))
 
 
 def weight_bytes(operation: Operation) -> int:

@@ -367,8 +367,9 @@ class Producer:
         """Flush, at most for ``timeout`` seconds (for ever if None), and end the client's thread.
 
         What was not acked by then fails with :class:`ClientClosedError`.  A transaction that is open
-        is aborted, if its coordinator can be asked in ABORT_TIME_S.  May be called again, and from a
-        callback: then it flushes and aborts nothing, and does not wait.
+        is aborted, if its coordinator can be asked in what the flush has left of that time, in
+        ABORT_TIME_S at most.  May be called again, and from a callback: then it flushes and aborts
+        nothing, and does not wait.
         """
         patience_s = wait_s("timeout", timeout)
         if not self.on_loop:

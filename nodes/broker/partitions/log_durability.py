@@ -37,7 +37,15 @@ def is_unsynced(log: PartitionLog) -> bool:
 class LogDurability:
     """Of one replica, which may go on with another log: each call names the present one."""
 
-    __slots__ = ("_context", "_note_bytes", "_noting", "is_held", "is_put_off", "is_syncing")
+    __slots__ = (
+        "_context",
+        "_latest",
+        "_note_bytes",
+        "_noting",
+        "is_held",
+        "is_put_off",
+        "is_syncing",
+    )
 
     def __init__(self, context: BrokerContext) -> None:
         self._context = context
@@ -47,6 +55,8 @@ class LogDurability:
         """The last one has found the disk full, and none is begun for a while."""
         self.is_held = False
         """None is begun: what is durable stays so much for the moment."""
+        self._latest = 0
+        """The number of the latest sync: one that was put off is not tried again after another."""
         self._noting = False
         self._note_bytes = 0
         """What the producers took in the last note."""
@@ -64,12 +74,15 @@ class LogDurability:
 
     def settle(self, log: PartitionLog, then: OnSynced) -> None:
         """Have a log synced with its name and all, whatever is known to be durable of it; on a full
-        disk as soon as there is room."""
+        disk as soon as there is room.  It is this log from now on: what was put off was another one's."""
         assert not self.is_syncing, "one sync at a time"
+        self.is_put_off = False
         self._submit(log, then, must_end=True)
 
     def _submit(self, log: PartitionLog, then: OnSynced, *, must_end: bool) -> None:
         self.is_syncing = True
+        self._latest += 1
+        number = self._latest
 
         def done(result: Offset | BaseException, now: Now) -> None:
             if isinstance(result, DiskFull):
@@ -81,6 +94,8 @@ class LogDurability:
                 then(log, result, now)
 
         def again(_now: Now) -> None:
+            if number != self._latest:
+                return
             self.is_put_off = False
             if must_end:
                 self._submit(log, then, must_end=True)

@@ -76,7 +76,7 @@ class LogStarts:
             if isinstance(result, BaseException):
                 self._context.report("checkpoints_failed", str(result))
                 self._context.timers.after(now, AGAIN_AFTER_MS, lambda _now: self.changed())
-            elif result:
+            elif result and turn == self._turn:
                 self._settle(present, now)
             else:
                 self.changed()  # The newer state may have been refused.

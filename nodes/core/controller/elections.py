@@ -108,18 +108,24 @@ class Elections:
     ) -> Iterator[PartitionRecord]:
         """Yield the repaired records of partitions with a replica on ``nodes`` (None: of all).
 
-        Those without a live leader come first: they are what clients wait for.  Each is looked at
-        when its turn comes: to look at all before the first is repaired would hold everybody up.
+        Those without a live leader come first, as they are met: they are what clients wait for, and
+        to look at all before the first is repaired would hold everybody up.
         """
         live = frozenset(broker.id for broker in image.live_brokers())
-        for still_led in (False, True):
-            for record in image.each_partition():
-                if (record.leader in live) is not still_led or _is_sound(record, live):
-                    continue
-                if nodes is None or not nodes.isdisjoint(record.replicas):
-                    better = self.settled(image, record, record)
-                    if better is not None:
-                        yield better
+        later: list[PartitionRecord] = []
+        for record in image.each_partition():
+            if _is_sound(record, live) or not (
+                nodes is None or not nodes.isdisjoint(record.replicas)
+            ):
+                continue
+            if record.leader in live:
+                later.append(record)
+            elif better := self.settled(image, record, record):
+                yield better
+        for seen in later:
+            newest = image.newest(seen)
+            if newest is not None and (better := self.settled(image, newest, newest)):
+                yield better
 
     # One partition
 

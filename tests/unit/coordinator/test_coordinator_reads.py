@@ -97,6 +97,17 @@ def test_an_answer_that_nobody_could_take_is_refused_and_those_behind_it_are_not
     assert client.events() == [], "what was refused watches nothing"
 
 
+def test_names_are_counted_by_their_bytes(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "FRAME_BYTES_MAX", 200)
+    client.operate(Create("/a"), *[Create(f"/a/{'ü' * 20}{n}") for n in range(4)])
+    (some,) = client.operate(GetChildren("/a"))
+    assert len(some.children) == 4
+    client.operate(Create(f"/a/{'ü' * 20}4"))
+    assert client.operate(GetChildren("/a"))[0].error == E.OVERLOADED
+
+
 def test_a_create_answers_with_its_stat(client: SessionClient) -> None:
     made, read = client.operate(Create("/a", b"123"), Exists("/a"))
     assert made.stat == read.stat

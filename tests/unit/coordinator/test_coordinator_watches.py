@@ -215,6 +215,23 @@ def test_very_many_watches_are_set_anew_some_a_turn_and_others_attach_meanwhile(
     assert isinstance(second.received[-1].body, OpenSessionResponse)
 
 
+def test_a_session_that_attaches_again_and_again_waits_once(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However fast it asks: what is to be set for it is kept once."""
+    client, writer = pair(ensemble)
+    monkeypatch.setattr(openings, "WATCHES_AT_ONCE", 1)
+    monkeypatch.setattr(openings, "WATCHES_A_TURN", 1)
+    seen = writer.operate(Create("/t"))[0].zxid
+    moved = ensemble.session(ensemble.followers()[1])
+    for _ in range(3):
+        moved.send(attachment(client, seen, [(f"/{number}", "exists") for number in range(9)]))
+    for _ in range(60):
+        ensemble.turn_each(1)
+    errors = [each.body.error for each in moved.received]  # type: ignore[attr-defined]
+    assert errors == [E.SESSION_MOVED, E.SESSION_MOVED, E.NONE]
+
+
 def test_a_session_that_ends_while_its_watches_are_set_is_told_so(
     ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:

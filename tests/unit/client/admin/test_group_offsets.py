@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from odradek.admin.group_administration import GroupAdministration
-from odradek.errors import GroupIdNotFoundError
+from odradek.errors import ClientTimeoutError, GroupIdNotFoundError
 from tests.unit.group.bench import Bench, topic, topic_id
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, NodeId, TopicPartition
@@ -54,14 +54,17 @@ def test_all_commits_are_told_however_many() -> None:
 class Asked(GroupAdministration):
     """Notes what is asked; some groups are not there, and topic t has two partitions."""
 
-    def __init__(self, *missing: str) -> None:
+    def __init__(self, *missing: str, silent: str = "") -> None:
         super().__init__(None, None, 0)  # type: ignore[arg-type]
         self.missing = missing
+        self.silent = silent
         self.deleted: list[str] = []
 
     def _send(self, group_id: str, body: Message) -> Message:
         if isinstance(body, DeleteGroupRequest):
             self.deleted.append(group_id)
+        if group_id == self.silent:
+            raise ClientTimeoutError("nobody answers")
         gone = group_id in self.missing
         return Refusal(ErrorCode.GROUP_ID_NOT_FOUND) if gone else OffsetFetchResponse(0)
 
@@ -76,6 +79,13 @@ def test_a_group_that_is_not_there_keeps_no_other_from_being_deleted() -> None:
     with pytest.raises(GroupIdNotFoundError, match="'b'"):
         admin.delete_consumer_groups(["a", "b", "c", "d"])
     assert admin.deleted == ["a", "b", "c", "d"]
+
+
+def test_who_waits_in_vain_for_one_group_does_not_wait_for_all() -> None:
+    admin = Asked("a", silent="b")
+    with pytest.raises(GroupIdNotFoundError, match="'a'"):
+        admin.delete_consumer_groups(["a", "b", "c", "d"])
+    assert admin.deleted == ["a", "b"]
 
 
 @pytest.mark.parametrize(

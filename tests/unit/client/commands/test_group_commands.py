@@ -11,7 +11,7 @@ import pytest
 
 from odradek.admin.client import AdminClient
 from odradek.commands import group
-from odradek.errors import GroupIdNotFoundError
+from odradek.errors import ClientTimeoutError, GroupIdNotFoundError
 
 
 class Groups:
@@ -22,6 +22,8 @@ class Groups:
 
     def delete_consumer_groups(self, group_ids: Iterable[str]) -> None:
         for name in group_ids:
+            if name == "silent":
+                raise ClientTimeoutError("nobody answers")
             if name not in self.names:
                 raise GroupIdNotFoundError(f"group {name!r}: No such group.")
             self.names.remove(name)
@@ -39,3 +41,10 @@ def test_what_was_deleted_is_printed_although_another_group_is_not_there(
         assert json.loads(told) == ["a", "c"]
     else:
         assert told == "deleted group a\ndeleted group c\n"
+
+
+def test_who_waits_in_vain_for_one_group_does_not_wait_for_all(capsys: Any) -> None:
+    given = Namespace(groups=["a", "silent", "c"], json=False)
+    with pytest.raises(ClientTimeoutError):
+        group._delete(given, cast("AdminClient", Groups("a", "c")))
+    assert capsys.readouterr().out == "deleted group a\n"

@@ -64,6 +64,23 @@ def test_where_the_first_batch_of_a_partition_is_damaged_it_stands_there() -> No
     assert iteration.positions() == {BAD: 7}
 
 
+def test_a_partition_of_which_nothing_is_left_stands_where_the_loop_does() -> None:
+    """Behind the end of a transaction, say, of which nobody is given anything."""
+    iteration = Iteration()
+    iteration.keep({GOOD: records(GOOD, (0, True))})
+    given(iteration, 2)
+    assert iteration.positions() == {GOOD: 2}
+    given(iteration, 1)
+    assert iteration.positions() == {}
+    iteration.keep({GOOD: records(GOOD, (3, True))})
+    assert [record.offset for record in (iteration.next(), *iteration.rest()) if record] == [
+        3,
+        4,
+        5,
+    ]
+    assert iteration.positions() == {}
+
+
 def test_the_rest_of_a_partition_stands_before_damage() -> None:
     iteration = Iteration()
     iteration.keep({BAD: records(BAD, (0, True), (3, False))})

@@ -34,6 +34,8 @@ from transport.wire.messages.coordination import (
     Owner,
     PingSessionRequest,
     PingSessionResponse,
+    ReadMulti,
+    RemoveWatches,
     Result,
     SetData,
 )
@@ -143,32 +145,67 @@ def test_a_large_submission_is_split_and_still_answered_as_one() -> None:
     assert [result.zxid for result in outcome] == list(range(1, 301))
 
 
+FULL = Result(ErrorCode.OVERLOADED)
+
+
+def asked(world: World, *results: Result) -> list[str]:
+    """Answer the oldest request; return the paths that it named."""
+    sent, request = world.operate()
+    world.results(sent, *(results or [good()] * len(request.operations)))
+    return [each.operation.path for each in request.operations]  # type: ignore[union-attr]
+
+
 def test_reads_that_found_no_room_in_one_answer_are_asked_for_again_and_fewer_at_once() -> None:
     world = World()
     world.opened()
-    full = Result(ErrorCode.OVERLOADED)
-    for number in range(6):
+    for number in range(7):
         world.submit(str(number), GetData(f"/{number}"))
-    world.submit("set", SetData("/5", b""))
+    world.turn()
+    asked(world, good(), good(), FULL, FULL, FULL, FULL, good())
+    assert [asked(world) for _ in range(3)] == [["/2", "/3"], ["/4", "/5"], ["/6"]]
+    assert world.names() == ["0", "1", "2", "3", "4", "5", "6"]
+    assert all(not isinstance(one, Refusal) and one[0].error == 0 for _, one in world.outcomes)
+    world.submit("more", *[GetData("/more") for _ in range(6)])
+    world.turn()
+    assert [len(asked(world)) for _ in range(2)] == [5, 1], "one more with each that had room"
+    world.submit("alone", GetData("/large"))
+    world.turn()
+    asked(world, FULL)
+    assert world.outcomes[-1] == ("alone", [FULL]), "nothing was in its way"
+
+
+@pytest.mark.parametrize("behind", [SetData("/1", b""), RemoveWatches("/1", "any")])
+def test_what_is_done_already_is_not_done_before_a_read_that_is_asked_for_again(
+    behind: Operation,
+) -> None:
+    """Nor a second time: a session's operations are done in the order that they were given in."""
+    for in_one_request in (True, False):
+        world = World()
+        world.opened()
+        for number in range(2):
+            world.submit(str(number), GetData(f"/{number}"))
+        if not in_one_request:
+            world.turn()
+        world.submit("behind", behind)
+        world.turn()
+        asked(world, good(), FULL, *([good()] if in_one_request else []))
+        if not in_one_request:
+            asked(world)
+        assert [one for _, one in world.outcomes] == [[good()], [FULL], [good()]]
+        assert not world.sent
+
+
+def test_reads_within_a_read_are_asked_for_again_too() -> None:
+    world = World()
+    world.opened()
+    world.submit("a", GetData("/a"))
+    world.submit("many", ReadMulti((GetData("/b"),)))
     world.turn()
     sent, _ = world.operate()
-    world.results(sent, good(), good(), full, full, full, full, good())
-    for paths in (["/2", "/3"], ["/4", "/5"]):
-        sent, request = world.operate()
-        assert [each.operation.path for each in request.operations] == paths  # type: ignore[union-attr]
-        world.results(sent, good(), good())
-    sent, request = world.operate()
-    assert ids(request) == [1], "under its number: it is done already"
-    world.results(sent, good())
-    assert world.names() == ["0", "1", "2", "3", "4", "5", "set"]
-    assert all(not isinstance(one, Refusal) and one[0].error == 0 for _, one in world.outcomes)
-    for number in range(6):
-        world.submit(str(number), GetData(f"/{number}"))
-    world.turn()
-    sent, request = world.operate()
-    assert len(request.operations) == 6, "all was answered: as ever"
-    world.results(sent, full, *[good()] * 5)
-    assert world.outcomes[7:] == [("0", [full]), *[(str(n), [good()]) for n in range(1, 6)]]
+    world.results(sent, good(), Result(0, results=(FULL,)))
+    sent, _ = world.operate()
+    world.results(sent, Result(0, results=(good(),)))
+    assert world.outcomes[-1] == ("many", [Result(0, results=(good(),))])
 
 
 def test_large_data_bounds_a_request_by_its_bytes() -> None:
