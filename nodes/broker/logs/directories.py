@@ -11,7 +11,7 @@ Source: Apache Kafka, log.dirs (KIP-112); its directory ids are the marks here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -53,6 +53,10 @@ class LogDirectory:
     def folder_of(self, name: TopicPartition) -> str:
         """Return the folder of a partition's log."""
         return f"{self.path}/{name}"
+
+
+OnDirectoryFailed = Callable[[LogDirectory, StorageError], None]
+"""Takes a directory that no longer works, and why."""
 
 
 class LogDirectories:

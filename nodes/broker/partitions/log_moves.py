@@ -11,11 +11,11 @@ Source: KIP-113; Apache Kafka, ReplicaManager.alterReplicaLogDirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from nodes.broker.context import BrokerContext
-from nodes.broker.logs.directories import LogDirectory
+from nodes.broker.logs.directories import LogDirectory, OnDirectoryFailed
 from nodes.broker.logs.folders import set_aside
 from nodes.broker.logs.swap import Swap, clear_swap, write_swap
 from nodes.broker.partitions.cleaner import LogCleaner
@@ -33,8 +33,6 @@ PAUSE_MS = 2
 """After each step but the last ones: others who want the disk have their turn."""
 LOOK_MS = 1_000
 """A move that waits for its rate looks so often whether it is still wanted."""
-
-OnFailed = Callable[[LogDirectory, StorageError], None]
 
 
 class Arrival(NamedTuple):
@@ -73,7 +71,9 @@ class _Move:
 class LogMoves:
     """Of one broker."""
 
-    def __init__(self, context: BrokerContext, cleaner: LogCleaner, on_failed: OnFailed) -> None:
+    def __init__(
+        self, context: BrokerContext, cleaner: LogCleaner, on_failed: OnDirectoryFailed
+    ) -> None:
         self._context = context
         self._cleaner = cleaner
         self._on_failed = on_failed

@@ -1,17 +1,16 @@
 """Opening, replacing and removing the logs of replicas, with the disk pool for what may take long.
 
-Owns which folders are being opened.  A folder is opened by one at a time; a log that does not exist
-yet is opened at once, so that a new topic waits for nobody.  But where there are several directories, one
-whose name was just taken off another log waits until that is on the disk: a loss of power would bring the
-other one back, perhaps in another directory, and which one counts is not known by their names.
+Owns which folders are being opened, and which names of removed logs may still come back.  A folder is
+opened by one at a time; a log that does not exist yet is opened at once, so that a new topic waits for
+nobody.  But where there are several directories, one whose name was just taken off another log waits
+until that is on the disk: a loss of power would bring the other one back, perhaps in another directory,
+and which one counts is not known by their names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from nodes.broker.context import BrokerContext
-from nodes.broker.logs.directories import LogDirectory, partition_in
+from nodes.broker.logs.directories import LogDirectory, OnDirectoryFailed, partition_in
 from nodes.broker.logs.folders import (
     DAMAGED,
     OpenedLog,
@@ -40,13 +39,12 @@ KEPT = DAMAGED, FUTURE_SUFFIX
 """Folders that others remove: people, and the move that has made it."""
 
 
-OnFailed = Callable[[LogDirectory, StorageError], None]
-
-
 class LogShelf:
     """The folders of logs of this broker."""
 
-    def __init__(self, context: BrokerContext, upkeep: Upkeep, on_failed: OnFailed) -> None:
+    def __init__(
+        self, context: BrokerContext, upkeep: Upkeep, on_failed: OnDirectoryFailed
+    ) -> None:
         self._context = context
         self._upkeep = upkeep
         self._on_failed = on_failed
