@@ -85,21 +85,26 @@ class GroupAdministration:
             found.append(description_of(body, names))
         return found
 
-    def delete_consumer_groups(self, group_ids: Iterable[str]) -> None:
+    def delete_consumer_groups(
+        self, group_ids: Iterable[str], on_deleted: Callable[[str], object] | None = None
+    ) -> None:
         """Delete groups and their offsets; :class:`NonEmptyGroupError` for one with members.
 
         The others are deleted all the same, unless nobody answers; raises the first error.
+        ``on_deleted(group_id)`` hears of each that is deleted.
         """
         errors: list[OdradekError] = []
         for group_id in texts_of("group_ids", group_ids):
             try:
                 self._ask(group_id, DeleteGroupRequest(group_id))
+            except ClientError as error:  # no node has said so: the next one would wait as long
+                errors.append(error)
+                break
             except OdradekError as error:
                 errors.append(error)
-                if isinstance(
-                    error, ClientError
-                ):  # no node has said so: the next one would wait as long
-                    break
+            else:
+                if on_deleted is not None:
+                    on_deleted(group_id)
         if errors:
             raise errors[0]
 

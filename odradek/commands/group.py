@@ -16,7 +16,6 @@ from odradek.admin.groups import GroupDescription, OffsetReset
 from odradek.commands.administration import mount, print_table
 from odradek.commands.arguments import moment_ms
 from odradek.consumer.offset_reset import duration_ms
-from odradek.errors import ClientError, OdradekError
 from transport.wire.ids import TopicPartition
 
 _EXAMPLES = """\
@@ -199,25 +198,14 @@ def _goal(given: argparse.Namespace) -> str | int:
 
 def _delete(given: argparse.Namespace, admin: AdminClient) -> None:
     deleted: list[str] = []
-    errors: list[OdradekError] = []
-    for group_id in dict.fromkeys(given.groups):
-        try:
-            admin.delete_consumer_groups([group_id])
-        except OdradekError as error:
-            errors.append(error)
-            if isinstance(
-                error, ClientError
-            ):  # no node has said so: the next one would wait as long
-                break
+    try:
+        admin.delete_consumer_groups(list(dict.fromkeys(given.groups)), deleted.append)
+    finally:
+        if given.json:
+            print(json.dumps(deleted))
         else:
-            deleted.append(group_id)
-    if given.json:
-        print(json.dumps(deleted))
-    else:
-        for group_id in deleted:
-            print(f"deleted group {group_id}")
-    if errors:
-        raise errors[0]
+            for group_id in deleted:
+                print(f"deleted group {group_id}")
 
 
 def _shown(value: object) -> str:

@@ -63,7 +63,7 @@ class Iteration:
                 for record in self._current:
                     self._next_offset = record.offset + 1
                     return record
-                self._current_key = None
+                self._put_down()
                 if not self._left:
                     return None
                 self._current_key, records = self._left.popleft()
@@ -90,7 +90,11 @@ class Iteration:
         """Keep what cannot be taken apart, to be raised again: it is neither given nor passed over."""
         assert self._current_key is not None, "its partition"
         self._left.appendleft((self._current_key, _Damaged(self._next_offset, error)))
-        self._current, self._current_key = iter(()), None
+        self._put_down()
+
+    def _put_down(self) -> None:
+        """Stand within no partition, and hold none of its records."""
+        self._current, self._records, self._current_key = iter(()), (), None
 
     def take(self, records_max: int) -> Polled:
         """Return what would be given next, up to ``records_max`` records."""
@@ -104,7 +108,7 @@ class Iteration:
                     (key, _Damaged(rest[-1].offset + 1 if rest else given, error))
                 )
             self._left.appendleft((key, rest))
-            self._current, self._current_key = iter(()), None
+            self._put_down()
         taken: Polled = {}
         while self._left and records_max > 0:
             key, records = self._left[0]
@@ -123,7 +127,7 @@ class Iteration:
     def drop(self, keys: Collection[TopicPartition] | None = None) -> None:
         """Forget what is left, of these partitions or of all."""
         if keys is None or self._current_key in keys:
-            self._current, self._current_key = iter(()), None
+            self._put_down()
         self._left = deque(one for one in self._left if keys is not None and one[0] not in keys)
 
     def positions(self) -> dict[TopicPartition, int]:

@@ -241,8 +241,8 @@ class Lane:
         The first of an answer always finds some room: an error of its own is its result.  And what has
         changed something is done already: a read before it is not asked for again behind it.
         """
-        for place, (entry, result) in enumerate(zip(batch.entries, results, strict=True)):
-            if place and not entry.request_id and _found_no_room(result):
+        for place in range(1, len(results)):
+            if _found_no_room(results[place]) and not batch.entries[place].request_id:
                 behind = chain(batch.entries[place:], *(other.entries for other in self._in_flight))
                 return place if all(map(_is_repeatable, behind)) else len(results)
         return len(results)
@@ -306,7 +306,8 @@ def _is_repeatable(entry: _Entry) -> bool:
 
 
 def _found_no_room(result: Result) -> bool:
-    return any(one.error == ErrorCode.OVERLOADED for one in (result, *result.results))
+    within = result.results and any(one.error == ErrorCode.OVERLOADED for one in result.results)
+    return bool(within) or result.error == ErrorCode.OVERLOADED
 
 
 def weight_bytes(operation: Operation) -> int:

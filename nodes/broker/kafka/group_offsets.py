@@ -97,7 +97,8 @@ def _ask_in_pieces(
 ) -> None:
     """Ask about offsets, as many at a time as a group takes in one request.
 
-    ``then`` gets an answer as if it were about all at once.  A piece that is refused is the last one: what follows it is told the same.
+    ``then`` gets an answer as if it were about all at once.  A piece that is refused is the last one:
+    what follows it is told the same.
     """
     outcomes: list[group_offsets.CommitOutcome] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from random import Random
 from typing import Any, cast
 
 from nodes.broker.partitions.replica import Replica
@@ -118,6 +119,15 @@ class PartitionFleet(Fleet):
         replica = self.hosted(number).find(key)
         assert replica is not None
         return replica
+
+    def lose_power(self, seed: int) -> None:
+        """All at once; ``seed`` says what of the unsynced is lost. They start again."""
+        for number in self.alive():
+            self.kill(number)
+        for number in self.numbers:
+            self.disks[number].lose_power(Random(seed * 10 + number))
+            self.start(number)
+        self.settle()
 
     def started(self) -> list[int]:
         return [number for number in self.alive() if hasattr(self.server(number), "replicas")]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import pytest
 
 from nodes.broker.logs.checkpoints import LOG_STARTS, read_checkpoint
@@ -186,12 +184,7 @@ def test_deleted_records_do_not_come_back_when_the_power_fails_everywhere(seed: 
     assert delete(fleet, key, wanted).low_watermark == wanted
     if seed >= 4:
         fleet.world.run_for(2 * ROUND_MS)  # the segments are taken out, which is not synced
-    for number in fleet.numbers:
-        fleet.kill(number)
-    for number in fleet.numbers:
-        fleet.disks[number].lose_power(Random(seed * 10 + number))
-        fleet.start(number)
-    fleet.settle()
+    fleet.lose_power(seed)
     assert earliest(fleet, key) == wanted
     assert min(starts(fleet, key)) == wanted
 

@@ -91,6 +91,14 @@ async def cut_off(call: Coroutine[Any, Any, Any], when: Callable[[], bool]) -> N
         await task
 
 
+async def cut_a_commit_off(producer: aio.Producer, coordinator: Coordinator) -> None:
+    """Of one record: the coordinator has heard of it, and answers nothing."""
+    await producer.begin_transaction()
+    producer.send("t", b"1")
+    coordinator.shut.add(EndTxnRequest)
+    await cut_off(producer.commit_transaction(), lambda: EndTxnRequest in coordinator.heard)
+
+
 def run(use: Callable[[aio.Producer], Awaitable[None]], cluster: Any) -> None:
     async def main() -> None:
         async with open_producer(cluster) as producer:
@@ -122,10 +130,7 @@ def test_a_commit_that_was_cut_off_is_told_by_the_next(
     real_loop: Any, coordinator: Coordinator, ends_before: bool
 ) -> None:
     async def use(producer: aio.Producer) -> None:
-        await producer.begin_transaction()
-        producer.send("t", b"1")
-        coordinator.shut.add(EndTxnRequest)
-        await cut_off(producer.commit_transaction(), lambda: EndTxnRequest in coordinator.heard)
+        await cut_a_commit_off(producer, coordinator)
         if ends_before:
             coordinator.shut.clear()
             await until(lambda: bool(coordinator.done))
@@ -146,10 +151,7 @@ def test_a_commit_that_failed_unheard_leaves_what_is_possible_then(
     real_loop: Any, coordinator: Coordinator, again: bool
 ) -> None:
     async def use(producer: aio.Producer) -> None:
-        await producer.begin_transaction()
-        producer.send("t", b"1")
-        coordinator.shut.add(EndTxnRequest)
-        await cut_off(producer.commit_transaction(), lambda: EndTxnRequest in coordinator.heard)
+        await cut_a_commit_off(producer, coordinator)
         coordinator.refused[EndTxnRequest] = ErrorCode.TRANSACTION_ABORTABLE
         coordinator.shut.clear()
         await until(lambda: state_of(producer) is State.FAILED)
@@ -343,10 +345,7 @@ def test_what_may_be_committed_already_is_not_aborted_by_a_close(
     real_loop: Any, coordinator: Coordinator
 ) -> None:
     async def use(producer: aio.Producer) -> None:
-        await producer.begin_transaction()
-        producer.send("t", b"1")
-        coordinator.shut.add(EndTxnRequest)
-        await cut_off(producer.commit_transaction(), lambda: EndTxnRequest in coordinator.heard)
+        await cut_a_commit_off(producer, coordinator)
         coordinator.shut.clear()
         await producer.close()
 

@@ -215,13 +215,16 @@ def test_very_many_watches_are_set_anew_some_a_turn_and_others_attach_meanwhile(
     assert isinstance(second.received[-1].body, OpenSessionResponse)
 
 
-def test_a_session_that_attaches_again_and_again_waits_once(
-    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However fast it asks: what is to be set for it is kept once."""
-    client, writer = pair(ensemble)
+@pytest.fixture
+def one_watch_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openings, "WATCHES_AT_ONCE", 1)
     monkeypatch.setattr(openings, "WATCHES_A_TURN", 1)
+
+
+@pytest.mark.usefixtures("one_watch_a_turn")
+def test_a_session_that_attaches_again_and_again_waits_once(ensemble: Ensemble) -> None:
+    """However fast it asks: what is to be set for it is kept once."""
+    client, writer = pair(ensemble)
     seen = writer.operate(Create("/t"))[0].zxid
     moved = ensemble.session(ensemble.followers()[1])
     for _ in range(3):
@@ -232,12 +235,9 @@ def test_a_session_that_attaches_again_and_again_waits_once(
     assert errors == [E.SESSION_MOVED, E.SESSION_MOVED, E.NONE]
 
 
-def test_a_session_that_ends_while_its_watches_are_set_is_told_so(
-    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("one_watch_a_turn")
+def test_a_session_that_ends_while_its_watches_are_set_is_told_so(ensemble: Ensemble) -> None:
     client, writer = pair(ensemble)
-    monkeypatch.setattr(openings, "WATCHES_AT_ONCE", 1)
-    monkeypatch.setattr(openings, "WATCHES_A_TURN", 1)
     seen = writer.operate(Create("/t"))[0].zxid
     moved = ensemble.session(ensemble.followers()[1])
     moved.send(attachment(client, seen, [(f"/{number}", "exists") for number in range(40)]))

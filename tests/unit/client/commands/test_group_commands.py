@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Iterable
 from typing import Any, cast
 
 import pytest
 
 from odradek.admin.client import AdminClient
+from odradek.admin.group_administration import GroupAdministration
 from odradek.commands import group
 from odradek.errors import ClientTimeoutError, GroupIdNotFoundError
+from transport.wire.errors import ErrorCode
+from transport.wire.messages import Message, Refusal
+from transport.wire.messages.groups import DeleteGroupResponse
 
 
-class Groups:
-    """Only some groups are there."""
+class Groups(GroupAdministration):
+    """Only some groups are there; of one nobody knows."""
 
     def __init__(self, *names: str) -> None:
+        super().__init__(None, None, 0)  # type: ignore[arg-type]
         self.names = set(names)
 
-    def delete_consumer_groups(self, group_ids: Iterable[str]) -> None:
-        for name in group_ids:
-            if name == "silent":
-                raise ClientTimeoutError("nobody answers")
-            if name not in self.names:
-                raise GroupIdNotFoundError(f"group {name!r}: No such group.")
-            self.names.remove(name)
+    def _send(self, group_id: str, _body: Message) -> Message:
+        if group_id == "silent":
+            raise ClientTimeoutError("nobody answers")
+        if group_id not in self.names:
+            return Refusal(ErrorCode.GROUP_ID_NOT_FOUND)
+        self.names.remove(group_id)
+        return DeleteGroupResponse(0)
 
 
 @pytest.mark.parametrize("as_json", [False, True])
