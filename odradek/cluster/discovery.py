@@ -6,6 +6,7 @@ them when it is done.  It must not know what the caller wants of the cluster.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from transport.driver.calls import Calls
@@ -22,6 +23,10 @@ HEDGE_MS = 50
 """Without an answer by then the next seed is asked as well: a dead one costs no more than that."""
 PAUSE_MIN_MS = 50
 PAUSE_MAX_MS = 1_000
+ROUNDS_UNTOLD = 4
+"""So many fail before the log says so, some 5 s; then it says so when they are twice as many."""
+
+_log = logging.getLogger("odradek")
 
 _LISTENERS = (":9092", ":9093", ":9094", ":2181", ":2182", ":2183")
 """Ports of the shipped configs for Kafka's clients and for ZooKeeper's, which take no others."""
@@ -45,7 +50,8 @@ class Discovery:
 
     ``on_found`` is called exactly once, with the first answer, unless :meth:`close` comes first;
     there is no end of trying, so a client may be started before its cluster.  While nobody has
-    answered, :meth:`tried` says what was tried and why it failed.
+    answered, :meth:`tried` says what was tried and why it failed, and so does a warning in the log
+    ``odradek`` now and then: who polls and is given nothing sees no error.
     """
 
     def __init__(self, seeds: Sequence[str], on_found: OnFound, *, client_name: str = "") -> None:
@@ -123,6 +129,8 @@ class Discovery:
         assert self._ports is not None
         self._left = list(self._seeds)
         self._ports.random.shuffle(self._left)
+        if self._rounds >= ROUNDS_UNTOLD and self._rounds.bit_count() == 1:
+            _log.warning("no node of the cluster has answered yet: %s", self.tried())
         self._rounds += 1
         self._try_next(now)
 

@@ -38,6 +38,9 @@ PAUSE_MS = 500
 JOIN_TIME_MIN_MS = 1_000
 """For the answer to a join, however short a session is asked for: brokers refuse one that is too
 short, and no answer is heard in a millisecond."""
+RELEASED_WITHIN_SESSIONS = 2
+"""An instance id whose holder was killed is free after one session; a second one is for a coordinator
+that took the group over and counts anew."""
 REJOIN = frozenset({ErrorCode.UNKNOWN_MEMBER_ID, ErrorCode.FENCED_MEMBER_EPOCH})
 GROUP_PROTOCOLS = ("consumer", "classic")
 
@@ -174,6 +177,8 @@ class ConsumerMembership:
         self._due_ms: int | None = None
         self._heard_ms = 0
         """When the newest heartbeat that was answered was sent: the session counts from there."""
+        self._unreleased_ms: int | None = None
+        """Since when another one has been the member of our instance id."""
 
     topics_seen = ()
     """The coordinator divides."""
@@ -204,7 +209,7 @@ class ConsumerMembership:
         assert self._ports is not None, "started"
         self._member_id = MemberId(self._ports.random.randbytes(16).hex())
         self._epoch, self._version, self._owned = JOIN_EPOCH, 0, ()
-        self._heard_ms = now.mono_ms
+        self._heard_ms, self._unreleased_ms = now.mono_ms, None
         self._number += 1
         self._under_way, self._dirty = False, True
 
@@ -327,9 +332,23 @@ class ConsumerMembership:
     def _refused(self, code: int, text: str, now: Now) -> None:
         if code in REJOIN:
             self._lose(now)
-        elif meaning(code).retriable:
+        elif meaning(code).retriable and not self._is_held(code, now):
             self._due_ms = now.mono_ms + PAUSE_MS
         else:
             self._topics = None
             self._part.on_lost(now)
-            self._part.on_failed(error_for(code, f"group {self._settings.group_id!r}: {text}"))
+            self._part.on_failed(self._error(code, text))
+
+    def _is_held(self, code: int, now: Now) -> bool:
+        """Tell whether our instance id is a live member's: nobody who was killed has it for so long."""
+        if code != ErrorCode.UNRELEASED_INSTANCE_ID:
+            return False
+        if self._unreleased_ms is None:
+            self._unreleased_ms = now.mono_ms
+        released_ms = RELEASED_WITHIN_SESSIONS * self._settings.session_timeout_ms
+        return now.mono_ms >= self._unreleased_ms + released_ms
+
+    def _error(self, code: int, text: str) -> OdradekError:
+        group_id, instance_id = self._settings.group_id, self._settings.instance_id
+        who = "" if instance_id is None else f", group_instance_id {instance_id!r}"
+        return error_for(code, f"group {group_id!r}{who}: {text or meaning(code).text}")

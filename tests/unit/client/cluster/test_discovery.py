@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
+
+import pytest
 
 from odradek.cluster.discovery import (
     ATTEMPT_MAX_MS,
@@ -104,6 +107,21 @@ def test_seeds_that_fail_are_passed_over_at_once_and_named_with_their_reason() -
 def test_a_port_that_is_a_listeners_as_shipped_is_told_to_be_another_s_door() -> None:
     assert "`odradek status`" in World("tcp://127.0.0.1:9092").discovery.tried()
     assert "`odradek status`" not in World("tcp://127.0.0.1:19092").discovery.tried()
+
+
+def test_who_finds_nobody_is_warned_seldomer_and_seldomer(caplog: pytest.LogCaptureFixture) -> None:
+    world = World("a", "b")
+    told_ms = []
+    while world.now.mono_ms < 100_000:
+        caplog.clear()
+        world.pass_time(HEDGE_MS)
+        told_ms += [world.now.mono_ms for record in caplog.records]
+        if caplog.records:
+            assert "a: no connection" in caplog.text
+    assert told_ms[0] > 3_000
+    pauses_ms = [later - earlier for earlier, later in pairwise(told_ms)]
+    assert len(told_ms) == 3
+    assert pauses_ms[1] > 1.5 * pauses_ms[0]
 
 
 def test_a_silent_seed_does_not_hold_up_the_next_one() -> None:
