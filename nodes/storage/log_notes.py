@@ -35,6 +35,7 @@ class Note(NamedTuple):
     producers: bytes
     """Of all batches before ``end_offset``."""
     epochs: list[EpochEntry]
+    high_watermark: Offset
     generation: int
 
 
@@ -103,16 +104,17 @@ class LogNotes:
         return None
 
     def write_snapshot(
-        self, offset: Offset, content: bytes, recovery_point: Offset, *, durable: bool
+        self, offset: Offset, content: bytes, settled: Offset, *, durable: bool
     ) -> None:
-        """Write a snapshot, then remove those that no start would begin with.
+        """Write a snapshot, then remove those that nobody would begin with.
 
-        Beside the newest that is the newest below what is durable: after a loss of power it counts.
+        Beside the newest that is the newest of what is ``settled``, which no loss of power and no
+        cut takes away: what it does not hold is read from there, and not from the log's first record.
         """
         data = _CRC.pack(crc32c(content)) + content
         self._folder.write(snapshot_name(offset), data, durable=durable)
         there = sorted({*self._snapshots, offset})
-        safe = max((one for one in there if one <= recovery_point), default=None)
+        safe = max((one for one in there if one <= settled), default=None)
         self._snapshots = [one for one in there if one in (safe, there[-1])]
         for one in there:
             if one not in self._snapshots:

@@ -304,10 +304,14 @@ class PartitionLog:
 
     # Notes: what a start after a kill would otherwise read the log for
 
-    def begin_note(self, producers: bytes) -> Note:
-        """Take down what is known of everything appended so far, the producers among it."""
+    def begin_note(self, producers: bytes, high_watermark: Offset) -> Note:
+        """Take down what is known of everything appended so far, the producers among it.
+
+        What is below ``high_watermark`` is committed: only an unclean election cuts the log there.
+        """
         self.unnoted_bytes = 0
-        return Note(self.log_end_offset, producers, list(self.epochs), self.generation)
+        end, epochs = self.log_end_offset, list(self.epochs)
+        return Note(end, producers, epochs, high_watermark, self.generation)
 
     def write_note(self, note: Note, *, durable: bool) -> None:
         """Write it down, unless the log was cut since; in the pool. Costs nothing but time if lost."""
@@ -318,9 +322,8 @@ class PartitionLog:
             for segment in self._row.all:
                 segment.indexes.keep()
             self._notes.write_epochs(note.epochs)
-            self._notes.write_snapshot(
-                note.end_offset, note.producers, self.recovery_point, durable=durable
-            )
+            settled = min(self.recovery_point, note.high_watermark)
+            self._notes.write_snapshot(note.end_offset, note.producers, settled, durable=durable)
 
     def noted_producers(self) -> tuple[Offset, bytes] | None:
         """Return the newest snapshot of the producers, and up to where it goes."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nodes.broker.context import BrokerContext
+from nodes.core.partition.core import PartitionCore
 from nodes.core.partition.producer_snapshot import encode_producers
-from nodes.core.partition.producer_state import Producers
 from nodes.storage.disk import DiskFull
 from nodes.storage.partition_log import PartitionLog
 from transport.kernel import Now
@@ -118,13 +118,13 @@ class LogDurability:
         )
 
     def note(
-        self, log: PartitionLog, producers: Producers, failed: OnFailed, *, durable: bool
+        self, log: PartitionLog, core: PartitionCore, failed: OnFailed, *, durable: bool
     ) -> None:
         """Have all that a start would read the log for written down, as it is now."""
         if self._noting:
             return
         self._noting = True
-        note = log.begin_note(encode_producers(producers))
+        note = log.begin_note(encode_producers(core.producers), core.high_watermark)
         self._note_bytes = len(note.producers)
 
         def done(result: BaseException | None, now: Now) -> None:

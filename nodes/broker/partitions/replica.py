@@ -460,8 +460,7 @@ class Replica:
 
     def _note(self, *, durable: bool) -> None:
         if self._log is not None and self.core is not None:
-            producers = self.core.producers
-            self._durability.note(self._log, producers, self._not_noted, durable=durable)
+            self._durability.note(self._log, self.core, self._not_noted, durable=durable)
 
     def _not_noted(self, log: PartitionLog, error: BaseException, now: Now) -> None:
         if self._log is log:

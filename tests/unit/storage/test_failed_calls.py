@@ -122,7 +122,7 @@ def test_a_full_disk_keeps_no_log_from_being_cut(end: int) -> None:
     """What cannot be written down then is a cache; what it had said before the cut is not believed."""
     disk = SimulatedDisk()
     log = filled(disk, 9)
-    log.write_note(log.begin_note(b""), durable=False)
+    log.write_note(log.begin_note(b"", log.log_end_offset), durable=False)
     disk.hiccups.expect(Call.RENAME, full=True)
     log.truncate_to(Offset(end))
     assert disk.hiccups.failures, "the disk was full"

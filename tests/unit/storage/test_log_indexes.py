@@ -115,7 +115,7 @@ def test_what_a_killed_process_has_left_is_synced_before_it_is_believed() -> Non
         fill(log, 60, latest_at=50)
         log.roll_before(Offset(60), 1)
         fill(log, 10)
-        log.write_note(log.begin_note(b""), durable=False)
+        log.write_note(log.begin_note(b"", log.log_end_offset), durable=False)
         again = open_log(disk)
         assert again.segments[0].indexes.size_bytes == 0, "nor has it to be held in memory for that"
         recovery_point = again.sync()
@@ -129,7 +129,7 @@ def test_a_close_that_breaks_off_leaves_none_that_tell_of_less() -> None:
         disk = new_disk()
         log = open_log(disk)
         fill(log, 30)
-        log.write_note(log.begin_note(b""), durable=False)
+        log.write_note(log.begin_note(b"", log.log_end_offset), durable=False)
         fill(log, 30, latest_at=50)
         log.sync()
         disk.set_free_bytes(free_bytes)

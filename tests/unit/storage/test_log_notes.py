@@ -54,8 +54,9 @@ def fill(log: PartitionLog, batches: int) -> None:
         put(log, batch_at(log.log_end_offset, size=1_000, timestamp_ms=log.log_end_offset))
 
 
-def note(log: PartitionLog, text: bytes, *, durable: bool = False) -> None:
-    log.write_note(log.begin_note(text), durable=durable)
+def note(log: PartitionLog, text: bytes, *, high_watermark: int | None = None) -> None:
+    committed = log.log_end_offset if high_watermark is None else Offset(high_watermark)
+    log.write_note(log.begin_note(text, committed), durable=False)
 
 
 def killed(tmp_path: Path, *, noted_at: int, batches: int) -> CountingDisk:
@@ -138,10 +139,23 @@ def test_a_note_is_gone_with_the_cut_below_it(tmp_path: Path) -> None:
     assert log.noted_producers() == (20, b"twenty")
     log.truncate_to(Offset(15))
     assert log.noted_producers() == (10, b"ten")
-    late = log.begin_note(b"fifteen")
+    late = log.begin_note(b"fifteen", Offset(15))
     log.truncate_to(Offset(5))
     log.write_note(late, durable=False)
     assert log.noted_producers() is None
+
+
+def test_a_note_of_what_is_committed_outlives_the_cut_of_what_is_not(tmp_path: Path) -> None:
+    """A leader that is cut off goes on taking records and syncing them, and none is committed."""
+    log = open_log(RealDisk(tmp_path))
+    fill(log, 10)
+    note(log, b"ten")
+    for text in (b"twenty", b"thirty", b"forty"):
+        fill(log, 10)
+        log.sync()
+        note(log, text, high_watermark=10)
+    log.truncate_to(Offset(12))
+    assert log.noted_producers() == (10, b"ten")
 
 
 def test_only_what_is_synced_is_believed_after_a_loss_of_power(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class Trial:
     def note(self) -> None:
         """Take down the offsets of all batches; a cut may come before it is written."""
         offsets = [header.base_offset for header in self.headers]
-        note = self.log.begin_note(",".join(map(str, offsets)).encode())
+        note = self.log.begin_note(",".join(map(str, offsets)).encode(), self.log.log_end_offset)
         if self.random.random() < 0.2 and self.headers:
             self.cut()
         self.log.write_note(note, durable=self.random.random() < 0.3)
