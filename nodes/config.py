@@ -71,6 +71,12 @@ class CoordinatorConfig:
     outstanding_operations_max: int = setting(
         1_000, "ZooKeeper's globalOutstandingLimit, here per session", low=2
     )
+    answer_bytes_max: int = setting(
+        12 * 1024 * 1024,
+        "reads of one answer together; with its frame it stays below what clients take",
+        low=1,
+        high=12 * 1024 * 1024,
+    )
     super_digest: str = setting(
         "", "nobody is above the ACLs; ZooKeeper's superDigest, as user:base64(sha1(user:password))"
     )

@@ -34,8 +34,6 @@ from transport.wire.messages.coordination import (
     Sync,
 )
 
-ANSWER_BYTES_MAX = 12 * 1024 * 1024
-"""Data in one answer; with its frame it stays below what the codec takes. The rest is OVERLOADED."""
 FRAME_BYTES_MAX = 15 * 1024 * 1024
 """Above it an answer, with what is around it, would not be taken by the codec of our own clients, who would
 ask for it for ever: one znode may have more names below it than that."""
@@ -72,6 +70,8 @@ class Reads:
         self._context = context
         self._core = context.core
         self._watches = context.watches
+        self._answer_bytes_max = context.config.coordinator.answer_bytes_max
+        """Of data in one answer; the rest is OVERLOADED."""
         self._handlers: dict[type, Callable[[SessionId, PendingRequest, Any], Result]] = {
             GetData: self._watching,
             Exists: self._watching,
@@ -88,7 +88,7 @@ class Reads:
 
     def do(self, session_id: SessionId, pending: PendingRequest, operation: Any) -> Result:
         """Answer one read of ``pending``, of the session ``session_id``."""
-        if pending.answer_bytes > ANSWER_BYTES_MAX:
+        if pending.answer_bytes > self._answer_bytes_max:
             return self._said(ErrorCode.OVERLOADED)
         return self._handlers[type(operation)](session_id, pending, operation)
 
@@ -160,7 +160,7 @@ class Reads:
         if not is_valid(operation.prefix) or operation.since < 0 or operation.limit < 1:
             return self._said(ErrorCode.BAD_ARGUMENTS)
         history = self._context.history
-        left_bytes = ANSWER_BYTES_MAX - pending.answer_bytes
+        left_bytes = self._answer_bytes_max - pending.answer_bytes
         found = page(history, operation, self._core.zxid, pending.identities, left_bytes)
         if found is None:
             return Result(int(ErrorCode.HISTORY_COMPACTED), history.begins_at)

@@ -14,6 +14,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.health import brokers_are_whole, quorum_is_whole
 from tests.simulation.shape import (
     Shape,
+    draw_answer_bytes_max,
     draw_foreign_kind,
     draw_foreigners,
     draw_judged,
@@ -131,6 +132,7 @@ def _draw(world: World, seed: int, mode: str) -> Shape:
     return replace(
         shape,
         mix=mix,
+        coordinator=replace(shape.coordinator, answer_bytes_max=draw_answer_bytes_max(seed)),
         broker=replace(
             shape.broker,
             log_dirs=draw_log_dirs(seed),

@@ -96,6 +96,7 @@ HICCUPS_SHARE = 0.25
 """Of all seeds: those in which single calls to disks fail."""
 MODES = (*QUORUM_ROLES, MOVING)
 """What the mode of a run may be."""
+ANSWER_BYTES_MAX = CoordinatorConfig().answer_bytes_max
 SHARDS = (1, 2, 3, 8)
 """Partitions of an internal topic: more would only be idle, with a handful of groups."""
 
@@ -160,7 +161,8 @@ class Shape:
             f"election {raft.election_timeout_min_ms}-{raft.election_timeout_max_ms} ms, session "
             f"{broker.session_timeout_ms} ms, {len(broker.log_dirs)} log directories, segments {self.log.segment_bytes} bytes, batches up to "
             f"{self.log.message_bytes_max} bytes, snapshots "
-            f"every {self.coordinator.snapshot_entries} entries, {self._clients()}, "
+            f"every {self.coordinator.snapshot_entries} entries, answers of "
+            f"{self.coordinator.answer_bytes_max} bytes, {self._clients()}, "
             f"{self.safety_ms} ms"
         )
 
@@ -203,6 +205,14 @@ def draw_recovery_note_bytes(seed: int) -> int:
 def draw_recent_bytes(seed: int) -> int:
     """Draw how much of a log is read without the disk pool, from a generator of its own as well."""
     return Random(f"recent bytes of {seed}").choice((1_000, 10_000, 4 * 1024 * 1024))
+
+
+def draw_answer_bytes_max(seed: int) -> int:
+    """Draw how much is read together of a coordinator, from a generator of its own as well.
+
+    So little that each read but the first of an answer finds no room, or nearly; or more than there is.
+    """
+    return Random(f"answers of {seed}").choice((1, 30, *(ANSWER_BYTES_MAX,) * 6))
 
 
 def draw_piece_records(seed: int) -> int:

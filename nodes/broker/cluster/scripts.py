@@ -1,13 +1,15 @@
 """Scripts: several steps on a coordination session, written one below the other.
 
 A script is a generator that yields operations and is sent their results, in order.  Any refusal
-(the session was lost or is full) ends it: what it was about is then judged anew by its owner.
+(the session was lost or is full) ends it: what it was about is then judged anew by its owner.  So does
+a read that has neither found its znode nor found that it is not there: what was not read, as there was
+no room in an answer, must not be taken for what is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast, get_args
 
 from odradek.coordination.lane import OnResults
 from odradek.coordination.watches import OnEvent
@@ -15,16 +17,19 @@ from transport.driver.calls import Calls
 from transport.driver.ports import LinkId, Ports
 from transport.kernel import Now
 from transport.wire.codec import Envelope
+from transport.wire.errors import ErrorCode
 from transport.wire.ids import SessionId
 from transport.wire.messages import Refusal
 from transport.wire.messages.cluster import NodeEndpoints
-from transport.wire.messages.coordination import Operation, Result
+from transport.wire.messages.coordination import Operation, ReadOperation, Result
 
 T = TypeVar("T")
 
 Script = Generator[Sequence[Operation], Sequence[Result], T]
 
 OPERATIONS_AT_ONCE = 1_000
+_READS: tuple[type, ...] = get_args(ReadOperation)
+_SAYS_WHAT_IS_THERE = frozenset({ErrorCode.NONE, ErrorCode.NO_NODE})
 
 
 class Session(Protocol):
@@ -71,22 +76,32 @@ def play(
 ) -> None:
     """Run ``script`` on ``session``; ends in one call of ``on_end``: its result, or the refusal."""
 
-    def on_results(results: Sequence[Result] | Refusal, now: Now) -> None:
-        if isinstance(results, Refusal):
-            script.close()
-            on_end(results, now)
-        else:
-            advance(results, now)
-
     def advance(results: Sequence[Result] | None, now: Now) -> None:
         try:
             operations = next(script) if results is None else script.send(results)
         except StopIteration as end:
             on_end(end.value, now)
-        else:
-            session.submit(operations, on_results, now)
+            return
+
+        def on_results(results: Sequence[Result] | Refusal, now: Now) -> None:
+            refusal = results if isinstance(results, Refusal) else _unread(operations, results)
+            if refusal is None:
+                advance(cast("Sequence[Result]", results), now)
+            else:
+                script.close()
+                on_end(refusal, now)
+
+        session.submit(operations, on_results, now)
 
     advance(None, now)
+
+
+def _unread(operations: Sequence[Operation], results: Sequence[Result]) -> Refusal | None:
+    """Return the error of the first read that says nothing of its znode."""
+    for operation, result in zip(operations, results, strict=True):
+        if isinstance(operation, _READS) and result.error not in _SAYS_WHAT_IS_THERE:
+            return Refusal(result.error)
+    return None
 
 
 def in_batches(operations: Sequence[Operation]) -> Script[list[Result]]:

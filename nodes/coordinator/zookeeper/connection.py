@@ -11,7 +11,6 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from nodes.coordinator.reads import ANSWER_BYTES_MAX
 from nodes.coordinator.rewatching import set_watches
 from nodes.coordinator.zookeeper.handover import writes_in_flight_max
 from nodes.coordinator.zookeeper.pipeline import Came, Pipeline
@@ -104,7 +103,7 @@ class Connection:
         self._pipeline = Pipeline(
             writes_in_flight_max(outstanding_max),
             min(READS_IN_FLIGHT_MAX, max(1, in_flight)),
-            max(1, ANSWER_BYTES_MAX // limits.data_bytes_max),
+            max(1, limits.answer_bytes_max // limits.data_bytes_max),
         )
         self._asked: ConnectRequest | None = None
         self._correlation = 0

@@ -69,6 +69,7 @@ CAUGHT: dict[str, int] = {
     "page-ends-within-a-write": 1,
     "partition-not-named-again": 1,
     "producers-not-rebuilt": 2,
+    "read-again-behind-what-was-written": 2,
     "read-before-its-turn": 1,
     "read-past-the-watermark": 37,
     "reader-begins-anew": 1,

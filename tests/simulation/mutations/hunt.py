@@ -89,7 +89,10 @@ def short_shape(seed: int, mutation: Mutation) -> Shape:
         observers=mutation.observers,
         death_notices=random.random() < 0.8,
         raft=RaftConfig(append_bytes_max=random.choice((1024, 1024 * 1024))),
-        coordinator=CoordinatorConfig(snapshot_entries=random.choice((50, 1_000))),
+        coordinator=CoordinatorConfig(
+            snapshot_entries=random.choice((50, 1_000)),
+            answer_bytes_max=mutation.answer_bytes_max,
+        ),
         broker=BrokerConfig(
             num_partitions=2,
             default_replication_factor=3,

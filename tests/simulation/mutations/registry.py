@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from inspect import getattr_static
 
-from nodes.config import BrokerConfig, LogConfig
+from nodes.config import BrokerConfig, CoordinatorConfig, LogConfig
 from tests.simulation.cluster import Cluster
 
 NOTE_BYTES = LogConfig().recovery_note_bytes
 PIECE_RECORDS = BrokerConfig().controller_piece_records
+ANSWER_BYTES_MAX = CoordinatorConfig().answer_bytes_max
 Patch = tuple[object, str, object]
 """(owner, name of the attribute, what stands there while the bug is planted)."""
 
@@ -40,6 +41,7 @@ class Mutation:
     """Of every broker."""
     recovery_note_bytes: int = NOTE_BYTES
     piece_records: int = PIECE_RECORDS
+    answer_bytes_max: int = ANSWER_BYTES_MAX
 
     @property
     def story(self) -> str:
@@ -73,6 +75,7 @@ def mutation(
     log_dirs: tuple[str, ...] = ("logs",),
     recovery_note_bytes: int = NOTE_BYTES,
     piece_records: int = PIECE_RECORDS,
+    answer_bytes_max: int = ANSWER_BYTES_MAX,
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     """Register a function that makes patches, under its own name, as a proof of ``number``."""
 
@@ -90,6 +93,7 @@ def mutation(
             log_dirs,
             recovery_note_bytes,
             piece_records,
+            answer_bytes_max,
         )
         return make
 

@@ -22,6 +22,7 @@ from nodes.core.znode.modes import CONTAINER_OWNER, ttl_ms_of
 from nodes.core.znode.operations import Attempt
 from nodes.core.znode.session import Session
 from nodes.core.znode.tree import Tree, Znode
+from odradek.coordination import lane
 from odradek.coordination import session as sessions
 from tests.simulation.mutations.registry import Patch, mutation
 from transport.kernel import Now
@@ -59,6 +60,12 @@ def watch_after_the_answer() -> list[Patch]:
 def missed_watch_not_told() -> list[Patch]:
     """A session that moves is not told what its watches have missed in between."""
     return [(rewatching, "missed", lambda *_: 0)]
+
+
+@mutation("S13", victims="coordinator", answer_bytes_max=1)
+def read_again_behind_what_was_written() -> list[Patch]:
+    """A read that found no room in an answer is asked for again behind a write that is done already."""
+    return [(lane, "_is_repeatable", lambda _entry: True)]
 
 
 @mutation("S9", victims="coordinator")

@@ -35,7 +35,14 @@ from transport.wire.messages.acls import (
     PatternType,
     ResourceType,
 )
-from transport.wire.messages.coordination import Create, Multi, SetData
+from transport.wire.messages.coordination import (
+    Create,
+    GetChildren,
+    Multi,
+    Operation,
+    Result,
+    SetData,
+)
 from transport.wire.messages.metadata import (
     AclRecord,
     BrokerRecord,
@@ -430,3 +437,26 @@ def test_records_are_json_that_people_can_read(record: Any) -> None:
 def test_a_record_of_an_older_version_has_its_defaults() -> None:
     old = b'{"name":"t","topic_id":"%s"}' % TOPIC.hex().encode()
     assert znodes.decode_record(TopicRecord, old) == TopicRecord("t", TOPIC)
+
+
+@pytest.mark.parametrize(
+    "unread",
+    [GetChildren(znodes.TOPICS), GetChildren(znodes.ACLS), GetChildren(znodes.topic_path("t"))],
+    ids=lambda operation: operation.path,
+)
+def test_what_was_not_read_is_not_taken_for_what_is_gone(
+    unread: GetChildren, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that find no room in an answer: there would be no topics, and brokers let go of their logs."""
+    shelf = Shelf()
+    author = Author(shelf)
+    assert author.commit(TopicRecord("t", TOPIC), partition(0))
+    perform = shelf.tree.perform
+
+    def full(session: TreeSession, operation: Operation) -> Result:
+        if operation == unread:
+            return Result(ErrorCode.OVERLOADED)
+        return perform(session, operation)
+
+    monkeypatch.setattr(shelf.tree, "perform", full)
+    assert shelf.load(shelf.reign(2), knowing_nothing()) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nodes.config import CoordinatorConfig
 from nodes.coordinator import reads
 from tests.unit.coordinator.ensemble import Ensemble, SessionClient
 from transport.wire.errors import ErrorCode
@@ -25,7 +26,11 @@ E = ErrorCode
 
 @pytest.fixture
 def client() -> SessionClient:
-    ensemble = Ensemble()
+    return opened(Ensemble())
+
+
+def opened(ensemble: Ensemble) -> SessionClient:
+    """Return a client with a session on a follower."""
     ensemble.leader()
     client = ensemble.session(ensemble.followers()[0])
     assert client.open().error == 0
@@ -71,10 +76,8 @@ def test_ephemerals_and_counts(client: SessionClient) -> None:
     assert results[3].count == 1
 
 
-def test_a_request_of_many_counts_has_its_end(
-    client: SessionClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reads, "ANSWER_BYTES_MAX", 100)
+def test_a_request_of_many_counts_has_its_end() -> None:
+    client = opened(Ensemble(coordinator=CoordinatorConfig(answer_bytes_max=100)))
     client.operate(*[Create(f"/n{n}") for n in range(10)])
     results = client.operate(CountChildren("/"), CountChildren("/"))
     assert [result.error for result in results] == [0, E.OVERLOADED]
