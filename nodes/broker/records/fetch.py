@@ -38,6 +38,7 @@ from transport.wire.messages.quotas import CONSUMER_BYTE_RATE
 
 WAIT_MAX_MS = 30_000
 PARKED_MAX = 10_000
+"""Of consumers; followers find room whatever these ask for."""
 PARKED_PER_CONSUMER_MAX = 8
 """Of one connection: a newer fetch sends the oldest back empty."""
 NAMED_MAX = 50_000
@@ -144,9 +145,10 @@ class Fetches:
         known = self._context.image.brokers.get(body.replica_id)
         if known is not None and body.broker_epoch < known.epoch:
             return ErrorCode.STALE_BROKER_EPOCH
-        if self.waiting_count >= PARKED_MAX or self._unheld >= UNHELD_MAX:
-            return ErrorCode.OVERLOADED
-        return ErrorCode.NONE
+        if known is not None:
+            return ErrorCode.NONE  # One waits of each broker, and nothing is committed without it.
+        is_full = self.waiting_count >= PARKED_MAX or self._unheld >= UNHELD_MAX
+        return ErrorCode.OVERLOADED if is_full else ErrorCode.NONE
 
     def _refuse(self, request: Request, error: ErrorCode) -> None:
         self._context.count("fetches_refused")
@@ -375,10 +377,11 @@ class Fetches:
     def check(self) -> None:
         """Assert the invariants of the sessions, and that whoever waits is known by partition."""
         waiting_now = [fetch for lane in self._parked.values() for fetch in lane]
-        assert len(waiting_now) == self.waiting_count <= PARKED_MAX, "D7"
-        unheld = [fetch for fetch in waiting_now if not fetch.session.is_held]
-        assert self._unheld == sum(len(fetch.body.partitions) for fetch in unheld)
-        assert self._unheld < UNHELD_MAX + NAMED_MAX, "D7"
+        consumers = [fetch for fetch in waiting_now if not fetch.is_follower]
+        assert len(waiting_now) == self.waiting_count
+        assert len(consumers) <= PARKED_MAX, "D7"
+        assert self._unheld == _named_without_session(waiting_now)
+        assert _named_without_session(consumers) < UNHELD_MAX + NAMED_MAX, "D7"
         for session in self._sessions:
             session.check()
             for key in session.parts:
@@ -387,3 +390,7 @@ class Fetches:
         for waiting in self._by_partition.values():
             for session in waiting:
                 assert session in held or session in self._of_session, "somebody waits"
+
+
+def _named_without_session(waiting: list[Fetch]) -> int:
+    return sum(len(fetch.body.partitions) for fetch in waiting if not fetch.session.is_held)

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from nodes.broker.partitions.fetchers import Fetchers
+from nodes.broker.records import fetch as fetches
 from nodes.broker.records import produce
 from nodes.broker.records.listings import (
     LISTED_MAX,
@@ -228,6 +229,19 @@ def test_a_consumer_reads_what_is_committed(fleet: PartitionFleet) -> None:
     assert values_of(data) == [b"a", b"b", b"c"]
     _, (data,) = fleet.fetch(leader, key, 2, max_bytes=1)
     assert values_of(data) == [b"c"]
+
+
+def test_followers_find_room_however_many_consumers_wait(
+    fleet: PartitionFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetches, "PARKED_MAX", 1)
+    key = fleet.create()
+    fleet.write(key, b"a")
+    leader = fleet.leader(key)
+    fleet.post_whole(leader, fetch_request(key, 1, max_wait_ms=20_000), [], timeout_ms=60_000)
+    fleet.world.run_for(2_000)
+    assert fleet.ask(leader, fetch_request(key)).error == ErrorCode.OVERLOADED
+    assert fleet.produce(leader, key, make_batch(b"b")).error == ErrorCode.NONE
 
 
 def test_a_reader_is_served_by_the_replica_in_its_rack(fleet: PartitionFleet) -> None:
