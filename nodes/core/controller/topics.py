@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nodes.core.controller.events import ControllerSettings, Decision, Pause
 from nodes.core.controller.image import ClusterImage
-from nodes.core.controller.names import PARTITIONS_MAX, topic_name_complaint
+from nodes.core.controller.names import PARTITIONS_MAX, names_complaint, topic_name_complaint
 from nodes.core.controller.partitions import (
     assignment_complaint,
     by_hand_first,
@@ -72,11 +72,9 @@ class Topics:
     ) -> TopicRecord | TopicOutcome:
         """Return the record of the topic to be, or why it may not be."""
         name, live = topic.name, len(image.placeable_brokers())
-        complaint = topic_name_complaint(name)
-        if complaint is not None:
-            return TopicOutcome(name, ErrorCode.INVALID_TOPIC, complaint)
-        if name in image.topic_ids:
-            return TopicOutcome(name, ErrorCode.TOPIC_ALREADY_EXISTS, f"topic {name} exists")
+        refused = _refused_name(image, name)
+        if refused is not None:
+            return refused
         count, factor = topic.partitions, topic.replication_factor
         if topic.assignments:
             if (count, factor) != (_DEFAULT, _DEFAULT):
@@ -103,6 +101,19 @@ class Topics:
         if complaint is not None:
             return TopicOutcome(name, ErrorCode.INVALID_CONFIG, complaint)
         return TopicRecord(name, self._new_topic_id(), topic.configs, count, factor)
+
+
+def _refused_name(image: ClusterImage, name: str) -> TopicOutcome | None:
+    """Return why no topic of this name can be made, whatever it is to be, or None."""
+    complaint = topic_name_complaint(name)
+    if complaint is not None:
+        return TopicOutcome(name, ErrorCode.INVALID_TOPIC, complaint)
+    if name in image.topic_ids:
+        return TopicOutcome(name, ErrorCode.TOPIC_ALREADY_EXISTS, f"topic {name} exists")
+    complaint = names_complaint(image.topic_ids.keys(), name)
+    if complaint is not None:
+        return TopicOutcome(name, ErrorCode.POLICY_VIOLATION, complaint)
+    return None
 
 
 def _made(image: ClusterImage, topic: TopicRecord) -> TopicOutcome:
