@@ -35,8 +35,8 @@ LASTING = (PERSISTENT, RECURSIVE)
 
 WATCHES_MAX = 100_000
 """Watches of one session: far above a cache of a large tree, far below what hurts the server."""
-SESSION_BYTES_MAX = 64 * 1024 * 1024
-"""What those of one session may take: with all of them, 270 characters for each path."""
+PATHS_BYTES_MAX = 12 * 1024 * 1024
+"""What the paths of one session's may take: where it moves, one message names them all."""
 TOTAL_BYTES_MAX = 512 * 1024 * 1024
 """What those of all sessions served here may take."""
 WATCH_BYTES = 400
@@ -63,8 +63,8 @@ _Table = dict[str, dict[SessionId, None]]
 
 
 def _bytes_of(path: str) -> int:
-    """Return what a watch of a path takes; a character takes up to four bytes."""
-    return WATCH_BYTES + len(path) * (1 if path.isascii() else 4)
+    """Return what a path takes; a character takes up to four bytes."""
+    return len(path) * (1 if path.isascii() else 4)
 
 
 class Watches:
@@ -75,7 +75,8 @@ class Watches:
             kind: {} for kind in (DATA, CHILDREN, PERSISTENT, RECURSIVE)
         }
         self._by_session: dict[SessionId, dict[tuple[str, str], None]] = {}
-        self._bytes_by_session: dict[SessionId, int] = {}
+        self._paths_bytes: dict[SessionId, int] = {}
+        """Of each session."""
         self._total_bytes = 0
 
     def __len__(self) -> int:
@@ -88,15 +89,16 @@ class Watches:
         if (kind, path) in watched:
             return True
         size_bytes = _bytes_of(path)
-        session_bytes = self._bytes_by_session.get(session_id, 0) + size_bytes
+        paths_bytes = self._paths_bytes.get(session_id, 0) + size_bytes
+        total_bytes = self._total_bytes + size_bytes + WATCH_BYTES
         if (
             len(watched) >= WATCHES_MAX
-            or session_bytes > SESSION_BYTES_MAX
-            or self._total_bytes + size_bytes > TOTAL_BYTES_MAX
+            or paths_bytes > PATHS_BYTES_MAX
+            or total_bytes > TOTAL_BYTES_MAX
         ):
             return False
-        self._bytes_by_session[session_id] = session_bytes
-        self._total_bytes += size_bytes
+        self._paths_bytes[session_id] = paths_bytes
+        self._total_bytes = total_bytes
         watched[kind, path] = None
         self._by_session[session_id] = watched
         self._tables[kind].setdefault(path, {})[session_id] = None
@@ -121,8 +123,9 @@ class Watches:
 
     def forget(self, session_id: SessionId) -> None:
         """Drop every watch of a session that is no longer served here."""
-        self._total_bytes -= self._bytes_by_session.pop(session_id, 0)
-        for kind, path in self._by_session.pop(session_id, {}):
+        watched = self._by_session.pop(session_id, {})
+        self._total_bytes -= self._paths_bytes.pop(session_id, 0) + WATCH_BYTES * len(watched)
+        for kind, path in watched:
             self._drop(self._tables[kind], path, session_id)
 
     def fire(self, change: TreeChange) -> list[WatchEvent]:
@@ -166,9 +169,10 @@ class Watches:
             session_id: sum(_bytes_of(path) for _, path in watched)
             for session_id, watched in self._by_session.items()
         }
-        assert held == self._bytes_by_session, "every byte of a watch is counted once"
-        assert sum(held.values()) == self._total_bytes <= TOTAL_BYTES_MAX, "D5"
-        assert all(size_bytes <= SESSION_BYTES_MAX for size_bytes in held.values()), "D5"
+        assert held == self._paths_bytes, "every byte of a path is counted once"
+        total_bytes = sum(held.values()) + WATCH_BYTES * len(self)
+        assert total_bytes == self._total_bytes <= TOTAL_BYTES_MAX, "D5"
+        assert all(size_bytes <= PATHS_BYTES_MAX for size_bytes in held.values()), "D5"
 
     def _add_recursive(self, hearers: dict[SessionId, None], path: str) -> None:
         table = self._tables[RECURSIVE]
@@ -191,10 +195,10 @@ class Watches:
     ) -> None:
         del watched[kind, path]
         size_bytes = _bytes_of(path)
-        self._total_bytes -= size_bytes
-        self._bytes_by_session[session_id] -= size_bytes
+        self._total_bytes -= size_bytes + WATCH_BYTES
+        self._paths_bytes[session_id] -= size_bytes
         if not watched:
-            del self._by_session[session_id], self._bytes_by_session[session_id]
+            del self._by_session[session_id], self._paths_bytes[session_id]
 
     @staticmethod
     def _drop(table: _Table, path: str, session_id: SessionId) -> None:

@@ -334,7 +334,7 @@ def test_a_client_that_has_more_watches_than_there_is_room_for_is_let_go(
     ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No client of ZooKeeper's looks at the answer: it would wait for what it is never told."""
-    monkeypatch.setattr(watch, "SESSION_BYTES_MAX", 2 * watch.WATCH_BYTES + 100)
+    monkeypatch.setattr(watch, "PATHS_BYTES_MAX", 100)
     one = client(ensemble).connect()
     none, short = jute.vector([]), jute.vector([jute.string("/a"), jute.string("/b")])
     assert one.ask(OpCode.SET_WATCHES, jute.int64(0), none, short, none).error == 0

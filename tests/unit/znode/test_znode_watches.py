@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 
 import pytest
 
@@ -20,12 +21,15 @@ from nodes.core.znode.watch import (
     TreeChange,
     Watches,
 )
+from transport.wire.codec import Envelope, Kind, decode, encode
 from transport.wire.ids import SessionId, Zxid
 from transport.wire.messages.coordination import (
     NODE_CHILDREN_CHANGED,
     NODE_CREATED,
     NODE_DATA_CHANGED,
     NODE_DELETED,
+    OpenSessionRequest,
+    WatchRegistration,
 )
 
 A, B = SessionId(1), SessionId(2)
@@ -108,7 +112,7 @@ def test_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bound_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one session and of all, and a character counts for what it can take in memory."""
-    monkeypatch.setattr(watch, "SESSION_BYTES_MAX", 2 * watch.WATCH_BYTES + 1_000)
+    monkeypatch.setattr(watch, "PATHS_BYTES_MAX", 1_000)
     monkeypatch.setattr(watch, "TOTAL_BYTES_MAX", 3 * watch.WATCH_BYTES + 1_500)
     watches = Watches()
     long = "/" + "x" * 900
@@ -127,6 +131,19 @@ def test_bound_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     watches.check()
     assert watches.add(A, PERSISTENT, long)
     watches.check()
+
+
+@pytest.mark.parametrize("characters", [100, 1_000_000])
+def test_whatever_a_session_watches_one_message_names_all_of_it(characters: int) -> None:
+    """It could not attach to another server otherwise, and ended."""
+    watches, named = Watches(), []
+    for number in count():
+        path = f"/{number:0{characters}}"
+        if not watches.add(A, PERSISTENT, path):
+            break
+        named.append(WatchRegistration(path, PERSISTENT))
+    opening = Envelope(Kind.REQUEST, OpenSessionRequest(1_000, watches=tuple(named)))
+    assert decode(encode(opening)).body == opening.body
 
 
 def test_missed() -> None:
