@@ -45,13 +45,15 @@ class SoundIsr:
             self._alive = {broker.id for broker in image.live_brokers()}
 
     def _go_on(self, host: str, delta: MetadataDelta) -> None:
+        """A delta holds the last word of each thing, in the order of the first: it is true as a whole."""
         self._version = delta.version
         for record in delta.records:
             if isinstance(record, BrokerRecord):
                 (self._alive.add if record.alive else self._alive.discard)(record.id)
             elif isinstance(record, RemoveBrokerRecord):
                 self._alive.discard(record.id)
-            elif isinstance(record, PartitionRecord):
+        for record in delta.records:
+            if isinstance(record, PartitionRecord):
                 story = f"decided at version {delta.version}, as {host} has it, {record}"
                 check_alive(record, self._alive, story)
 
