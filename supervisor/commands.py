@@ -148,23 +148,6 @@ def restart(data_dir: DataDir, name: str) -> int:
     return 0
 
 
-def rebuild(data_dir: DataDir, name: str) -> int:
-    """Start a coordinator anew without its log; return when its peers have filled it again."""
-    from supervisor.control import NoSupervisor, ask
-    from transport.wire.messages.supervision import RebuildNodeRequest, RebuildNodeResponse
-
-    request = RebuildNodeRequest(key_of(data_dir), NodeName(name))
-    try:
-        answer = ask(data_dir, request, timeout_ms=RESTART_MAX_MS)
-    except NoSupervisor as error:
-        return _fail(str(error))
-    assert isinstance(answer, RebuildNodeResponse)
-    if answer.error != ErrorCode.NONE:
-        return _fail(answer.text, exit_status(answer.error))
-    print(f"{name} is filled anew and ready (pid {answer.pid}); what it held is kept beside it")
-    return 0
-
-
 def logs(data_dir: DataDir, name: str, *, follow: bool) -> int:
     """Print the last lines of a node's log, and with ``follow`` what comes."""
     path = data_dir.node_log(name)

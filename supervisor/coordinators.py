@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from nodes.config import EXIT_CONFIG
 from supervisor import commands
 from supervisor.control import NoSupervisor, ask
 from supervisor.data_dir import DataDir
@@ -60,14 +61,21 @@ def add(data_dir: DataDir, name: str) -> int:
 
 
 def remove(data_dir: DataDir, name: str, *, observe: bool) -> int:
-    """Let a coordinator vote no more and, unless it is to ``observe``, end it for good."""
+    """Let a coordinator vote no more and, unless it is to ``observe``, end it for good.
+
+    One of another host is ended there first, and then forgotten here.
+    """
+    cluster = data_dir.read_cluster()
+    there = [one for one in cluster.elsewhere if one.name == name] if cluster is not None else []
+    if there and not observe and ask_all_health(data_dir, there) != [None]:
+        return _fail(f"{name} runs on another host; give the command there first", EXIT_CONFIG)
     failed = change(data_dir, name, votes=False)
     if failed or observe:
         return failed
     # Its own word, by which the supervisor goes, may be a second old.
     until_s = time.monotonic() + SETTLE_MAX_S
     while True:
-        order = RemoveNodeRequest(commands.key_of(data_dir), NodeName(name))
+        order = RemoveNodeRequest(commands.key_of(data_dir), NodeName(name), observes=True)
         try:
             answer = ask(data_dir, order, timeout_ms=END_MAX_MS)
         except NoSupervisor as error:
@@ -78,7 +86,10 @@ def remove(data_dir: DataDir, name: str, *, observe: bool) -> int:
         time.sleep(LOOK_AGAIN_S)
     if answer.error:
         return _fail(answer.text, commands.exit_status(answer.error))
-    print(f"{name} is stopped; its data stays in {data_dir.node_dir(name)}")
+    if there:
+        print(f"{name} is forgotten on this host")
+    else:
+        print(f"{name} is stopped; its data stays in {data_dir.node_dir(name)}")
     return 0
 
 

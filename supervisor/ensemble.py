@@ -18,7 +18,7 @@ from supervisor import commands
 from supervisor.arguments import add_data_dir, data_dir_of
 from supervisor.data_dir import DataDir
 from transport.wire.errors import ErrorCode, meaning
-from transport.wire.ids import NO_NODE, NodeId
+from transport.wire.ids import NO_NODE, NodeId, NodeName
 from transport.wire.messages.cluster import HealthRequest, HealthResponse, NodeEndpoints
 
 ASK_MAX_MS = 1_000
@@ -87,7 +87,7 @@ def add_parser(tree: Any) -> None:
         "holds everything again it does not vote, so a majority of all must be ready without it.",
     )
     rebuilt.add_argument("node", metavar="NODE")
-    rebuilt.set_defaults(run=lambda given: commands.rebuild(data_dir_of(given), given.node))
+    rebuilt.set_defaults(run=lambda given: rebuild(data_dir_of(given), given.node))
     for parser in (shown, handed, added, removed, taken, rebuilt):
         add_data_dir(parser)
     _add_quorum_parser(tree)
@@ -217,6 +217,37 @@ def snapshot(data_dir: DataDir, name: str) -> int:
         else:
             failed = _fail(f"{member.name}: {_why(answer)}")
     return failed
+
+
+def rebuild(data_dir: DataDir, name: str) -> int:
+    """Start a member anew without its log; return when its peers have filled it again."""
+    from supervisor.control import NoSupervisor, ask
+    from transport.wire.messages.supervision import RebuildNodeRequest, RebuildNodeResponse
+
+    cluster = data_dir.read_cluster()
+    elsewhere = cluster.elsewhere if cluster is not None else ()
+    roles = frozenset(QUORUM_ROLES.values())
+    others = [member for member in elsewhere if not roles.isdisjoint(member.roles)]
+    words = ask_all_health(data_dir, others) if others else []
+    voters = [word for one, word in zip(others, words, strict=True) if _votes(one, word)]
+    ready = sum(word is not None and word.state == "ready" for word in voters)
+    order = RebuildNodeRequest(commands.key_of(data_dir), NodeName(name), len(voters), ready)
+    try:
+        answer = ask(data_dir, order, timeout_ms=commands.RESTART_MAX_MS)
+    except NoSupervisor as error:
+        return _fail(str(error))
+    assert isinstance(answer, RebuildNodeResponse)
+    if answer.error != ErrorCode.NONE:
+        _fail(answer.text)
+        return commands.exit_status(answer.error)
+    print(f"{name} is filled anew and ready (pid {answer.pid}); what it held is kept beside it")
+    return 0
+
+
+def _votes(member: NodeEndpoints, word: HealthResponse | None) -> bool:
+    """Tell whether a member votes: by its own word, or by its settings where it says nothing."""
+    named = int("observer" not in member.roles)
+    return bool(named if word is None else word.figures.get("raft_voter", named))
 
 
 def members_in(data_dir: DataDir) -> list[NodeEndpoints]:

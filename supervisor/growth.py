@@ -150,6 +150,12 @@ class Growth:
         )
         self._write(after)
 
+    def forget(self, name: NodeName) -> None:
+        """Know a node of another host no more, which was taken out there. Raises ConfigError."""
+        before = self._read()
+        there = tuple(node for node in before.elsewhere if node.name != name)
+        self._write(before._replace(elsewhere=there, removed=(*before.removed, name)))
+
     def _read(self) -> Cluster:
         cluster = self._data_dir.read_cluster()
         if cluster is None:

@@ -42,6 +42,8 @@ class Node:
     restarts: int = 0
     health: HealthResponse | None = None
     """Of the present process only."""
+    votes_by_word: bool | None = None
+    """Whether it votes in the quorum, as it has said last, of whichever process; None: it has not."""
     heard_ms: int = 0
     asked_to_end: bool = False
     given_up: bool = False
@@ -62,10 +64,11 @@ class Node:
 
     @property
     def votes(self) -> bool:
-        """A member of the quorum that votes: by its own word, or by its settings while it says nothing."""
-        named = int("observer" not in self.endpoints.roles)
-        figures = self.health.figures if self.health is not None else {}
-        return bool(figures.get("raft_voter", named))
+        """A member of the quorum that votes: by its own last word, as it may be down and vote
+        nevertheless; by its settings before the first."""
+        if self.votes_by_word is not None:
+            return self.votes_by_word
+        return "observer" not in self.endpoints.roles
 
     def became(self, pid: int, incarnation: Incarnation, now_ms: int) -> None:
         """Note a new process."""
@@ -82,6 +85,8 @@ class Node:
     def heard(self, health: HealthResponse, now_ms: int) -> None:
         """Note the node's own word."""
         self.health, self.heard_ms = health, now_ms
+        if "raft_voter" in health.figures:
+            self.votes_by_word = bool(health.figures["raft_voter"])
 
     def state(self, now_ms: int) -> str:
         """Return the state as ``status`` shows it."""

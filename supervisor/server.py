@@ -18,6 +18,7 @@ from supervisor.health import HealthWatch
 from supervisor.lives import Lives
 from supervisor.member import BROKER
 from supervisor.plan import ClusterPlan
+from supervisor.removals import Removals
 from supervisor.roster import READY, Node, Roster
 from supervisor.watch import RestartPolicy
 from transport.driver.calls import response
@@ -26,7 +27,7 @@ from transport.driver.timers import Timers
 from transport.kernel import Now
 from transport.wire.codec import Envelope, Kind
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import Incarnation, NodeName
+from transport.wire.ids import Incarnation
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.supervision import (
     AddNodeRequest,
@@ -36,7 +37,6 @@ from transport.wire.messages.supervision import (
     RebuildNodeRequest,
     RebuildNodeResponse,
     RemoveNodeRequest,
-    RemoveNodeResponse,
     RestartNodeRequest,
     RestartNodeResponse,
     SignalNodeRequest,
@@ -83,9 +83,8 @@ class CommandServer:
         self._health = health
         self._timers = timers
         self._snapshot = snapshot
-        self._farewells = farewells
         self._growth = growth
-        self._removing: dict[NodeName, list[tuple[Origin, Envelope]]] = {}
+        self._removals = Removals(plan, roster, lives, farewells, growth, self._reply)
         lives.on_removed = self._on_removed
         self._wire: Wire | None = None
         self._restarting: list[_Restarting] = []
@@ -95,7 +94,7 @@ class CommandServer:
             RestartNodeRequest: self._restart,
             RebuildNodeRequest: self._rebuild,
             AddNodeRequest: self._add,
-            RemoveNodeRequest: self._remove,
+            RemoveNodeRequest: self._removals.on_request,
             MoveRequest: self._move,
         }
 
@@ -175,7 +174,7 @@ class CommandServer:
     ) -> None:
         node = self._find(body.name)
         error = ErrorCode.INVALID_REQUEST
-        text = node if isinstance(node, str) else self._cannot_rebuild(node, now)
+        text = node if isinstance(node, str) else self._cannot_rebuild(node, body, now)
         if not text:
             error, text = ErrorCode.STOPPING, self._cannot_restart()
         if text or isinstance(node, str):
@@ -194,24 +193,22 @@ class CommandServer:
         self._wait_for(waiting)
         self._begin(waiting, now)  # that its peers are enough without it has been looked at
 
-    def _cannot_rebuild(self, node: Node, now: Now) -> str:
+    def _cannot_rebuild(self, node: Node, body: RebuildNodeRequest, now: Now) -> str:
         """Return why a node cannot be filled anew by the others now; empty: it can."""
         if not node.in_quorum:
             return f"{node.name} is not of the quorum; a broker whose data is gone is filled anew by itself"
-        members = self._roster.quorum()
-        voters = [member for member in members if member.votes]
+        voters = [member for member in self._roster.quorum() if member.votes]
         others = [voter for voter in voters if voter is not node]
         states = {other.name: self._state_of(other, now) for other in others}
-        needed = len(voters) // 2 + 1
-        if len(others) < needed:
+        needed = (len(voters) + body.voters_elsewhere) // 2 + 1
+        if len(others) + body.voters_elsewhere < needed:
             return f"{node.name} has not enough peers to be filled anew by: restore its data"
         missing = [f"{name} is {state}" for name, state in states.items() if state != READY]
-        if len(others) - len(missing) < needed:
-            return (
-                f"{needed} of the other members of the quorum must be ready for that; "
-                f"{', '.join(missing)}"
-            )
-        return ""
+        if len(others) - len(missing) + body.ready_elsewhere >= needed:
+            return ""
+        away = body.voters_elsewhere - body.ready_elsewhere
+        missing += [f"{away} of other hosts are not"] if away else []
+        return f"{needed} of the other members of the quorum must be ready for that; {', '.join(missing)}"
 
     def _state_of(self, node: Node, now: Now) -> str:
         """Return a node's state; of one that hands over before it ends, and may be emptied, that."""
@@ -248,50 +245,10 @@ class CommandServer:
         self._wait_for(waiting)
         self._begin(waiting, now)
 
-    def _remove(
-        self, origin: Origin, envelope: Envelope, body: RemoveNodeRequest, now: Now
-    ) -> None:
-        if self._is_gone(body.name):  # whoever was interrupted asks again
-            self._reply(origin, envelope, RemoveNodeResponse(ErrorCode.NONE))
-            return
-        node = self._roster.nodes.get(body.name) or self._find(body.name)
-        text = node if isinstance(node, str) else ""
-        if not isinstance(node, str) and node.endpoints.roles != (BROKER,):
-            if BROKER in node.endpoints.roles:
-                text = f"{node.name} is of the quorum itself: it cannot be removed"
-            elif node.votes:
-                text = f"{node.name} votes still; `odradek ensemble remove {node.name}` ends that"
-        if self._growth is None:
-            text = "this cluster's nodes are those of its settings"
-        if text or isinstance(node, str) or self._growth is None:
-            answer = RemoveNodeResponse(ErrorCode.INVALID_REQUEST, text)
-            self._reply(origin, envelope, answer)
-            return
-        try:
-            if not node.removed:
-                self._growth.remove(node.name)
-        except ConfigError as error:
-            answer = RemoveNodeResponse(ErrorCode.INVALID_CONFIG, str(error))
-            self._reply(origin, envelope, answer)
-            return
-        self._removing.setdefault(node.name, []).append((origin, envelope))
-        self._lives.remove(node, now)
-
-    def _is_gone(self, name: NodeName) -> bool:
-        """Tell whether a node was removed before, and its process has ended."""
-        if self._growth is None or name in self._roster.nodes:
-            return False
-        try:
-            return self._growth.was_removed(name)
-        except ConfigError:
-            return False  # what is asked for next says so
-
     def _on_removed(self, node: Node, now: Now) -> None:
         self._health.forget(node)
         self._roster.remove(node)
-        self._farewells.tell(node.endpoints, now)
-        for origin, envelope in self._removing.pop(node.name, []):
-            self._reply(origin, envelope, RemoveNodeResponse(ErrorCode.NONE))
+        self._removals.on_ended(node.endpoints, now)
 
     def _move(self, origin: Origin, envelope: Envelope, body: MoveRequest, _now: Now) -> None:
         if self._growth is None:

@@ -75,19 +75,20 @@ class Orders:
         """Let one more member vote, or one less; answered when that is committed.
 
         At once, with a text that says so, where it is as ordered: whoever gives the order may have an
-        older word of it, and the member itself as well.
+        older word of it, and the member itself as well.  That much anybody is told, as who votes is no
+        secret (``/zookeeper/config``): the host of a member that does not vote any more goes by it.
         """
         body = cast("ChangeVotersRequest", request.envelope.body)
         quorum = self._quorum
         error, text = ErrorCode.INVALID_REQUEST, ""
-        if not self._may(body.key):
+        if quorum.leads and self._is_so(body, now):
+            error, text = ErrorCode.NONE, ALREADY
+        elif not self._may(body.key):
             error = ErrorCode.CLUSTER_AUTHORIZATION_FAILED
         elif not quorum.leads:
             error = ErrorCode.NOT_RAFT_LEADER
         elif len(self._changes) >= WAITING_MAX:
             error = ErrorCode.OVERLOADED
-        elif self._is_so(body, now):
-            error, text = ErrorCode.NONE, ALREADY
         elif body.node == self._context.id and not body.votes:
             text = "it leads: hand over first"
         else:
@@ -104,9 +105,8 @@ class Orders:
 
     def _is_so(self, body: ChangeVotersRequest, now: Now) -> bool:
         quorum = self._quorum
-        known = any(node.id == body.node for node in self._context.config.quorum_members())
         so = (body.node in quorum.voters) == body.votes and quorum.voters_committed
-        return so and known and quorum.hears_leader(now)
+        return so and quorum.hears_leader(now)
 
     def _change_too_slow(self, request: Request, _: Now) -> None:
         if request in self._changes:

@@ -109,6 +109,24 @@ def test_orders_that_cannot_be_are_refused_with_a_reason() -> None:
     assert answer == ChangeVotersResponse(int(E.NOT_RAFT_LEADER), "", NodeId(leader))
 
 
+def test_of_another_host_one_is_told_what_is_so_and_obeyed_in_nothing() -> None:
+    """By that a host ends its member for good whose vote was ended where another one leads."""
+    ensemble = Ensemble()
+    leader = ensemble.leader()
+    gone = next(number for number in (1, 2, 3) if number != leader)
+    forbidden = int(E.CLUSTER_AUTHORIZATION_FAILED)
+    assert change(ensemble, gone, votes=False, key="of another host").error == forbidden
+    assert change(ensemble, gone, votes=False).error == 0
+    so = (0, "it is so already")
+    told = change(ensemble, gone, votes=False, key="of another host")
+    assert (told.error, told.text) == so
+    ensemble.kill(gone)
+    assert forget(ensemble, leader, gone) == E.NONE
+    told = change(ensemble, gone, votes=False, key="of another host")
+    assert (told.error, told.text) == so, "whoever has forgotten it says so, too"
+    assert change(ensemble, gone, votes=True, key="of another host").error == forbidden
+
+
 def test_a_change_that_cannot_be_committed_is_answered_in_time() -> None:
     ensemble = Ensemble(observers=1)
     leader = ensemble.leader()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from supervisor import coordinators, ensemble
@@ -13,7 +14,14 @@ from transport.wire.errors import ErrorCode
 from transport.wire.ids import Incarnation, NodeId, NodeName
 from transport.wire.messages.cluster import HealthResponse, NodeEndpoints
 from transport.wire.messages.ensemble import ChangeVotersRequest, ChangeVotersResponse
-from transport.wire.messages.supervision import AddNodeRequest, AddNodeResponse
+from transport.wire.messages.supervision import (
+    AddNodeRequest,
+    AddNodeResponse,
+    RebuildNodeRequest,
+    RebuildNodeResponse,
+    RemoveNodeRequest,
+    RemoveNodeResponse,
+)
 
 ADDED = NodeName("coordinator-4")
 NEXT = NodeName("coordinator-5")
@@ -120,3 +128,58 @@ def test_whether_somebody_votes_is_the_leaders_to_say_and_not_its_own(
     assert ensemble.change(cast.data_dir, ADDED, votes=False) == 0
     assert [order.votes for order in orders] == [False]
     assert ("observes already" in capsys.readouterr().out) == bool(text)
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["runs", "ended"])
+def test_a_coordinator_of_another_host_is_ended_there_and_then_forgotten_here(
+    cast: Cast,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answers: bool,
+) -> None:
+    before = cast.data_dir.read_cluster()
+    assert before is not None
+    [there] = [one for one in before.nodes if one.name == ADDED]
+    nodes = tuple(one for one in before.nodes if one.name != ADDED)
+    cast.data_dir.write_cluster(before._replace(nodes=nodes, elsewhere=(there,)))
+    cast.words = [word(raft_voter=0) if answers else None]
+    orders: list[object] = []
+
+    def ask(_: DataDir, order: object, **__: object) -> RemoveNodeResponse:
+        orders.append(order)
+        return RemoveNodeResponse(0)
+
+    monkeypatch.setattr(coordinators, "ask", ask)
+    monkeypatch.setattr(coordinators, "change", lambda *_, **__: 0)
+    assert coordinators.remove(cast.data_dir, ADDED, observe=False) == (2 if answers else 0)
+    told = capsys.readouterr()
+    if answers:
+        assert "coordinator-4 runs on another host; give the command there first" in told.err
+        assert not orders
+    else:
+        assert "coordinator-4 is forgotten on this host" in told.out
+        assert orders == [RemoveNodeRequest("", ADDED, observes=True)]
+
+
+def test_who_could_fill_one_anew_is_counted_on_other_hosts_too(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = cast.data_dir.read_cluster()
+    assert before is not None
+    cast.data_dir.write_cluster(before._replace(nodes=before.nodes[:1], elsewhere=before.nodes[1:]))
+
+    def health(_: DataDir, members: list[NodeEndpoints]) -> list[HealthResponse | None]:
+        assert [one.name for one in members] == ["coordinator-2", "coordinator-3", ADDED]
+        ready = HealthResponse(0, members[2].name, Incarnation(1), "ready", False, False)
+        return [None, word(raft_voter=0), msgspec.structs.replace(ready, figures={"raft_voter": 1})]
+
+    orders: list[object] = []
+
+    def ask(_: DataDir, order: object, **__: object) -> RebuildNodeResponse:
+        orders.append(order)
+        return RebuildNodeResponse(0)
+
+    monkeypatch.setattr(ensemble, "ask_all_health", health)
+    monkeypatch.setattr("supervisor.control.ask", ask)
+    assert ensemble.rebuild(cast.data_dir, "coordinator-1") == 0
+    assert orders == [RebuildNodeRequest("", NodeName("coordinator-1"), 2, 1)]

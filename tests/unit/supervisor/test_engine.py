@@ -2,53 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
-from typing import TypeVar
 
-import msgspec
 import pytest
 
 from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT
-from nodes.settings import ConfigError
-from supervisor.data_dir import Cluster, DataDir
-from supervisor.engine import EXIT_NOT_READY, Supervisor
-from supervisor.growth import Growth
-from supervisor.lives import Exited, Started
-from supervisor.member import NodePorts
-from supervisor.plan import ClusterPlan
-from supervisor.roster import Usage
-from supervisor.sections import ClusterConfig, SupervisorConfig
-from supervisor.settings import Settings
+from supervisor.engine import EXIT_NOT_READY
+from supervisor.lives import Exited
 from supervisor.status import status_json, status_text
-from transport.driver.ports import Door, LinkId, Origin, Ports, Streams
+from tests.unit.supervisor.world import KEY, KILLED, PERSON, FakeProcesses, World
 from transport.kernel import Now
 from transport.wire.codec import Envelope, Kind
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import ClusterId, Incarnation, NodeName
+from transport.wire.ids import Incarnation, NodeName
 from transport.wire.messages import Message, Refusal
 from transport.wire.messages.cluster import (
     DeathNotice,
     DeathNoticeResponse,
-    ForgetNodeRequest,
-    ForgetNodeResponse,
     HealthRequest,
-    HealthResponse,
-    NodeEndpoints,
     death_notice_proof,
 )
-from transport.wire.messages.reassignments import HandOverRequest, HandOverResponse
+from transport.wire.messages.reassignments import HandOverRequest
 from transport.wire.messages.supervision import (
     AddNodeRequest,
-    AddNodeResponse,
     MoveRequest,
     MoveResponse,
     RebuildNodeRequest,
     RebuildNodeResponse,
-    RemoveNodeRequest,
-    RemoveNodeResponse,
     RestartNodeRequest,
     RestartNodeResponse,
     SignalNodeRequest,
@@ -56,259 +36,6 @@ from transport.wire.messages.supervision import (
     SupervisorStatusRequest,
     SupervisorStatusResponse,
 )
-
-T = TypeVar("T")
-KEY = "the key"
-KILLED = -9
-PERSON = Origin(Door.CLIENTS, b"person")
-
-
-@dataclass(slots=True)
-class FakePool:
-    def submit(self, job: Callable[[], T], done: Callable[[T | BaseException, Now], None]) -> None:
-        raise AssertionError("a supervisor has nothing for the pool")
-
-    sync = submit
-
-
-@dataclass(slots=True)
-class FakePorts:
-    """The wire, and what became of the program."""
-
-    endpoints: dict[LinkId, str] = field(default_factory=dict)
-    down: set[str] = field(default_factory=set)
-    sent: list[tuple[str, Envelope]] = field(default_factory=list)
-    replies: list[Message] = field(default_factory=list)
-    status: int | None = None
-
-    @property
-    def wire(self) -> FakePorts:
-        return self
-
-    @property
-    def streams(self) -> Streams:
-        raise AssertionError("a supervisor listens to nobody of another tongue")
-
-    @property
-    def pool(self) -> FakePool:
-        return FakePool()
-
-    @property
-    def random(self) -> Random:
-        return Random(0)
-
-    def exit(self, status: int) -> None:
-        self.status = status
-
-    def connect(self, endpoint: str) -> LinkId:
-        link = LinkId(len(self.endpoints) + 1)
-        self.endpoints[link] = endpoint
-        return link
-
-    def subscribe(self, endpoint: str, topics: Sequence[bytes]) -> LinkId:
-        raise AssertionError("a supervisor subscribes to nothing")
-
-    def disconnect(self, link: LinkId) -> None:
-        del self.endpoints[link]
-
-    def send(self, link: LinkId, envelope: Envelope) -> bool:
-        endpoint = self.endpoints[link]
-        if endpoint in self.down:
-            return False
-        self.sent.append((endpoint, envelope))
-        return True
-
-    def reply(self, origin: Origin, envelope: Envelope) -> bool:
-        self.replies.append(envelope.body)
-        return True
-
-    def publish(self, topic: bytes, envelope: Envelope) -> None:
-        raise AssertionError("a supervisor publishes nothing")
-
-
-@dataclass(slots=True)
-class FakeProcesses:
-    """Children that live in a dictionary."""
-
-    clock: World
-    started: list[str] = field(default_factory=list)
-    signals: list[tuple[str, int]] = field(default_factory=list)
-    asked_to_end: list[str] = field(default_factory=list)
-    marked: list[str] = field(default_factory=list)
-    refuse: bool = False
-    incarnations: dict[str, int] = field(default_factory=dict)
-
-    def start(self, node: NodeEndpoints) -> Started:
-        if self.refuse:
-            raise ConfigError("no memory")
-        self.started.append(node.name)
-        number = self.incarnations[node.name] = self.incarnations.get(node.name, 0) + 1
-        pid = 1_000 + 10 * len(self.started)
-        return Started(pid, Incarnation(number), self.clock.now.mono_ms)
-
-    def reap(self, name: NodeName) -> None:
-        pass
-
-    def signal(self, name: NodeName, number: int) -> bool:
-        self.signals.append((name, number))
-        return True
-
-    def ask_to_end(self, name: NodeName) -> bool:
-        self.asked_to_end.append(name)
-        return True
-
-    def mark_for_rebuild(self, node: NodeEndpoints) -> None:
-        if self.refuse:
-            raise ConfigError("no space")
-        self.marked.append(node.name)
-
-    def last_words(self, name: NodeName) -> str:
-        return "its last words"
-
-    def bound_logs(self) -> None:
-        pass
-
-
-@dataclass(slots=True)
-class FakeObserver:
-    said: list[str] = field(default_factory=list)
-    shown: list[SupervisorStatusResponse] = field(default_factory=list)
-    was_ready: list[SupervisorStatusResponse] = field(default_factory=list)
-    failures: list[tuple[int, str]] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def show(self, status: SupervisorStatusResponse) -> None:
-        self.shown.append(status)
-
-    def ready(self, status: SupervisorStatusResponse) -> None:
-        self.was_ready.append(status)
-
-    def failed(self, exit_status: int, text: str) -> None:
-        self.failures.append((exit_status, text))
-
-
-class FakeMeter:
-    def measure(self, pid: int) -> Usage:
-        return Usage(pid * 1_000, 1.5) if pid else Usage()
-
-
-class World:
-    """A supervisor of one coordinator more than there are brokers: 2 and 1."""
-
-    def __init__(
-        self,
-        *,
-        must_be_ready: bool = False,
-        death_notices: bool = True,
-        coordinators: int = 2,
-        growth: Path | None = None,
-        kraft: bool = False,
-    ) -> None:
-        self.now = Now(100_000, 0)
-        self.ports = FakePorts()
-        self.processes = FakeProcesses(self)
-        self.observer = FakeObserver()
-        settings = Settings(
-            "test",
-            cluster=ClusterConfig(mode="kraft")
-            if kraft
-            else ClusterConfig(brokers=1, coordinators=coordinators),
-            supervisor=SupervisorConfig(death_notices=death_notices, start_timeout_ms=5_000),
-        )
-        nodes = tuple(
-            member.endpoints(NodePorts(port, port + 1, port + 2, port + 3))
-            for port, member in zip(range(10, 99, 10), settings.members(), strict=False)
-        )
-        self.plan = ClusterPlan(settings, ClusterId("c"), KEY, Path("/nowhere"), nodes)
-        self.peers = {str(node.name): node.peers for node in nodes}
-        started = {node.name: self.processes.start(node) for node in nodes}
-        self.engine = Supervisor(
-            self.plan,
-            self.processes,
-            self.observer,
-            FakeMeter(),
-            77,
-            started=started,
-            must_be_ready=must_be_ready,
-            growth=None if growth is None else self._growth(growth, nodes),
-        )
-        ports: Ports = self.ports
-        self.engine.start(ports, self.now)
-        self.engine.end_turn(self.now)
-
-    def _growth(self, folder: Path, nodes: tuple[NodeEndpoints, ...]) -> Growth:
-        data_dir = DataDir(folder)
-        data_dir.write_cluster(Cluster("test", ClusterId("c"), "zookeeper", nodes))
-        return Growth(self.plan, data_dir)
-
-    # What the test does
-
-    def link(self, name: str) -> LinkId:
-        return next(link for link, door in self.ports.endpoints.items() if door == self.peers[name])
-
-    def connect_all(self) -> None:
-        for name in self.peers:
-            self.engine.on_link(self.link(name), True, self.now)
-        self.engine.end_turn(self.now)
-
-    def advance(self, ms: int, *, well: bool = True) -> None:
-        """Let time pass in small steps; ``well``: nodes answer HEALTH at once."""
-        until_ms = self.now.mono_ms + ms
-        while self.now.mono_ms < until_ms:
-            self.now = Now(min(until_ms, self.now.mono_ms + 5), 0)
-            self.engine.end_turn(self.now)
-            if well:
-                self.answer_health()
-
-    def hand_over(self, name: str = "broker-1") -> None:
-        """Let a broker say that others lead now."""
-        [(endpoint, question)] = self.take(HandOverRequest)
-        assert endpoint == self.peers[name]
-        self.answer(endpoint, question, HandOverResponse(0))
-        self.engine.end_turn(self.now)
-
-    def take(self, kind: type[Message]) -> list[tuple[str, Envelope]]:
-        taken = [row for row in self.ports.sent if isinstance(row[1].body, kind)]
-        self.ports.sent = [row for row in self.ports.sent if row not in taken]
-        return taken
-
-    def answer(self, endpoint: str, question: Envelope, body: Message) -> None:
-        name = next(name for name, door in self.peers.items() if door == endpoint)
-        envelope = Envelope(Kind.RESPONSE, body, correlation_id=question.correlation_id)
-        self.engine.on_message(self.link(name), envelope, self.now)
-        self.engine.end_turn(self.now)
-
-    def answer_health(self, *, silent: str = "", state: str = "ready") -> None:
-        for endpoint, question in self.take(HealthRequest):
-            name = question.destination
-            if name != silent:
-                first = name.endswith("-1")
-                incarnation = question.incarnation
-                leads, controls = first and "coord" in name, "broker" in name
-                word = HealthResponse(0, name, incarnation, state, leads, controls, 5)
-                self.answer(endpoint, question, word)
-
-    def become_ready(self) -> None:
-        self.connect_all()
-        self.answer_health()
-        assert len(self.observer.was_ready) == 1
-
-    def die(self, name: str, status: int = KILLED) -> None:
-        node = self.engine.roster[NodeName(name)]
-        self.engine.on_exit(Exited(node.name, node.pid, status), self.now)
-        self.engine.end_turn(self.now)
-
-    def command(self, body: Message) -> list[Message]:
-        self.ports.replies = []
-        self.engine.on_message(PERSON, Envelope(Kind.REQUEST, body, correlation_id=9), self.now)
-        self.engine.end_turn(self.now)
-        self.answer_health()
-        return self.ports.replies
-
-    def state(self, name: str) -> str:
-        return self.engine.roster[NodeName(name)].state(self.now.mono_ms)
 
 
 @pytest.fixture
@@ -687,6 +414,21 @@ def test_two_voters_are_not_restarted_together() -> None:
     assert [answer.error for answer in world.ports.replies] == [0, 0]  # type: ignore[attr-defined]
 
 
+def test_one_that_was_let_vote_later_is_a_voter_while_it_is_down(tmp_path: Path) -> None:
+    world = World(growth=tmp_path, coordinators=2)
+    world.become_ready()
+    world.command(AddNodeRequest(KEY, coordinator=True))
+    added = NodeName("coordinator-3")
+    world.say_vote(added, votes=True)
+    world.command(RestartNodeRequest(KEY, added))
+    world.die(added, 0)
+    world.command(RestartNodeRequest(KEY, NodeName("coordinator-2")))
+    assert world.processes.asked_to_end == [added], "two of three at once leave no majority"
+    [refused] = world.command(RebuildNodeRequest(KEY, NodeName("coordinator-2")))
+    assert isinstance(refused, RebuildNodeResponse)
+    assert "2 of the other members of the quorum must be ready" in refused.text
+
+
 def test_a_voter_is_not_restarted_after_one_that_does_not_come_back() -> None:
     world = World(coordinators=3)
     world.become_ready()
@@ -710,86 +452,6 @@ def test_a_voter_that_is_not_ready_is_restarted_at_once() -> None:
     world.command(RestartNodeRequest(KEY, NodeName("coordinator-3")))
     world.advance(100)
     assert world.state("coordinator-3") == "ready"
-
-
-def test_a_broker_is_added_answered_when_it_serves_and_ended_for_good(tmp_path: Path) -> None:
-    world = World(growth=tmp_path)
-    world.become_ready()
-    assert world.command(AddNodeRequest(KEY, "cellar")) == []
-    node = world.engine.roster[NodeName("broker-2")]
-    assert (node.endpoints.id, node.endpoints.rack) == (2, "cellar")
-    assert world.processes.started[-1] == "broker-2"
-    assert [one.name for one in world.plan.nodes][-1] == "broker-2"
-    world.peers["broker-2"] = node.endpoints.peers
-    world.engine.on_link(world.link("broker-2"), True, world.now)
-    world.advance(100)
-    [answer] = world.ports.replies
-    assert answer == AddNodeResponse(0, "", node.pid, NodeName("broker-2"))
-    assert node.restarts == 0, "it was started, not restarted"
-    world.die("broker-2")
-    assert node.restarts == 1
-    world.ports.replies.clear()
-    assert world.command(RemoveNodeRequest(KEY, NodeName("broker-2"))) == []
-    assert world.processes.asked_to_end == ["broker-2"]
-    assert world.command(RemoveNodeRequest(KEY, NodeName("broker-2"))) == []
-    world.die("broker-2", 0)
-    assert world.ports.replies == [RemoveNodeResponse(0)] * 2, "both wait for its end"
-    assert NodeName("broker-2") not in world.engine.roster.nodes
-    assert world.command(RemoveNodeRequest(KEY, NodeName("broker-2"))) == [RemoveNodeResponse(0)], (
-        "whoever was interrupted asks again"
-    )
-    assert world.processes.started.count("broker-2") == 2, "it is not started again"
-    world.ports.replies.clear()
-    world.command(AddNodeRequest(KEY))
-    assert NodeName("broker-3") in world.engine.roster.nodes, "no number is given twice"
-    [refused] = world.command(RemoveNodeRequest(KEY, NodeName("coordinator-1")))
-    assert isinstance(refused, RemoveNodeResponse)
-    assert "votes still" in refused.text
-
-
-def test_a_coordinator_comes_as_an_observer_and_goes_without_a_vote(tmp_path: Path) -> None:
-    world = World(growth=tmp_path)
-    world.become_ready()
-    came = NodeName("coordinator-3")
-    [answer] = world.command(AddNodeRequest(KEY, coordinator=True))
-    node = world.engine.roster[came]
-    assert answer == AddNodeResponse(0, "", node.pid, came)
-    assert (node.endpoints.id, node.endpoints.roles) == (115, ("coordinator", "observer"))
-    goes = NodeName("coordinator-2")
-    word = world.engine.roster[goes].health
-    assert word is not None
-    world.engine.roster[goes].health = msgspec.structs.replace(word, figures={"raft_voter": 0})
-    assert world.command(RemoveNodeRequest(KEY, goes)) == []
-    assert world.processes.asked_to_end == [goes]
-    world.die(goes, 0)
-    assert world.ports.replies == [RemoveNodeResponse(0)]
-    assert goes not in world.engine.roster.nodes
-    world.command(AddNodeRequest(KEY, coordinator=True))
-    assert NodeName("coordinator-4") in world.engine.roster.nodes
-
-
-def test_all_others_are_told_of_a_removal_until_they_have_forgotten(tmp_path: Path) -> None:
-    world = World(growth=tmp_path)
-    world.become_ready()
-    world.command(AddNodeRequest(KEY, coordinator=True))
-    gone = NodeName("coordinator-3")
-    world.engine.roster[gone].health = msgspec.structs.replace(
-        HealthResponse(0, gone, Incarnation(1), "ready", False, False), figures={"raft_voter": 0}
-    )
-    world.command(RemoveNodeRequest(KEY, gone))
-    world.die(gone, 0)
-    told = world.take(ForgetNodeRequest)
-    assert sorted(question.destination for _, question in told) == sorted(world.peers)
-    for endpoint, question in told:
-        behind = question.destination == "coordinator-2"
-        error = ErrorCode.SERVER_BEHIND if behind else ErrorCode.NONE
-        world.answer(endpoint, question, ForgetNodeResponse(error))
-    world.advance(150)
-    [(endpoint, question)] = world.take(ForgetNodeRequest)
-    assert question.destination == "coordinator-2"
-    world.answer(endpoint, question, ForgetNodeResponse(ErrorCode.NONE))
-    world.advance(1_000)
-    assert world.take(ForgetNodeRequest) == []
 
 
 def test_a_move_is_noted_and_restarts_nobody(tmp_path: Path) -> None:
@@ -865,6 +527,23 @@ def test_a_rebuild_that_the_others_are_enough_for_does_not_wait() -> None:
     assert world.command(RebuildNodeRequest(KEY, NodeName("coordinator-2"))) == []
     assert world.processes.marked == ["coordinator-2"]
     assert world.processes.asked_to_end == ["coordinator-1", "coordinator-2"]
+
+
+def test_members_on_other_hosts_fill_one_anew_as_those_here_do() -> None:
+    world = World(coordinators=1)
+    world.become_ready()
+    name = NodeName("coordinator-1")
+    for elsewhere, text in (
+        ((0, 0), "not enough peers"),
+        ((2, 1), "2 of the other members of the quorum must be ready for that; 1 of other hosts"),
+        ((4, 2), "2 of other hosts are not"),
+    ):
+        [refused] = world.command(RebuildNodeRequest(KEY, name, *elsewhere))
+        assert isinstance(refused, RebuildNodeResponse)
+        assert text in refused.text
+    assert world.processes.marked == []
+    assert world.command(RebuildNodeRequest(KEY, name, 2, 2)) == []
+    assert world.processes.marked == [name]
 
 
 def test_rebuild_of_what_cannot_be_rebuilt_is_refused() -> None:

@@ -116,6 +116,10 @@ class RebuildNodeRequest(Message, frozen=True, array_like=True, gc=False):
 
     key: str
     name: NodeName
+    voters_elsewhere: int = 0
+    """On other hosts, of which a supervisor knows nothing by itself."""
+    ready_elsewhere: int = 0
+    """How many of them can fill it."""
 
 
 class RebuildNodeResponse(Message, frozen=True, array_like=True, gc=False):
@@ -151,12 +155,15 @@ class AddNodeResponse(Message, frozen=True, array_like=True, gc=False):
 
 
 class RemoveNodeRequest(Message, frozen=True, array_like=True, gc=False):
-    """End a broker for good from which everything was moved away, or a coordinator without a vote."""
+    """End a broker for good from which everything was moved away, or a coordinator without a vote; one of
+    another host, which was ended there, is forgotten on this one."""
 
     api: ClassVar[Api] = Api.REMOVE_NODE
 
     key: str
     name: NodeName
+    observes: bool = False
+    """The quorum's leader says that it has no vote: it may be down, and say nothing of that itself."""
 
 
 class RemoveNodeResponse(Message, frozen=True, array_like=True, gc=False):
