@@ -310,6 +310,10 @@ class DataDir:
             return []
         return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
+    def has_data_of(self, name: str) -> bool:
+        """Tell whether a node ever ran here, and its data are where they were."""
+        return (self.node_dir(name) / "data" / IDENTITY_FILE).exists()
+
     def cluster_of_nodes(self) -> str:
         """Return the id of the cluster that the data of nodes here belong to; empty: there are none."""
         for name in self.recorded_nodes():

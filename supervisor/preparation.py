@@ -17,7 +17,7 @@ from supervisor.config_file import SHIPPED_OF_MODE, load_settings
 from supervisor.data_dir import Cluster, DataDir, named
 from supervisor.growth import members_kept
 from supervisor.launch import Launch
-from supervisor.member import BROKER, OBSERVER, Member
+from supervisor.member import BROKER, OBSERVER, Member, number_in
 from supervisor.moving import as_moved, as_they_were, was_moved
 from supervisor.plan import ClusterPlan
 from supervisor.ports import assign_endpoints
@@ -45,13 +45,18 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
             "`odradek ensemble rebuild NODE` fills one of its nodes anew"
         )
     known = _as_others_have_it(launch, settings, data_dir) if launch.rebuild else before
-    if was_moved(known):
-        settings = as_moved(settings)
+    if was_moved(known) or (known is not None and known.joined and known.mode == "kraft"):
+        settings = as_moved(settings)  # of a host that joined they name no nodes
     if launch.join or (before is not None and before.joined):
         cluster = _joined(launch, settings, data_dir, before)
         settings = replace(settings, cluster=replace(settings.cluster, name=cluster.name))
     else:
         cluster = _made(launch, settings, data_dir, before, known)
+    if not cluster.nodes:
+        raise ConfigError(
+            f"every node that ran on {data_dir} was removed; name another --data-dir, for one more"
+            " broker with `odradek start --join`"
+        )
     plan = ClusterPlan(
         settings,
         cluster.cluster_id,
@@ -133,9 +138,11 @@ def _made(
         before = Cluster(settings.cluster.name, made_id, settings.cluster.mode, ())
     else:
         _check_identity(before, settings, wanted, data_dir)
+        _check_places(before, mine, elsewhere, data_dir)
     members = members_kept(before, mine, settings)
     nodes = assign_endpoints(members, named(before.nodes), settings.cluster.bind)
-    return before._replace(nodes=nodes, elsewhere=elsewhere)
+    known_there = tuple(node for node in elsewhere if node.name not in before.removed)
+    return before._replace(nodes=nodes, elsewhere=known_there)
 
 
 def _check_nothing_is_left(settings: Settings, data_dir: DataDir) -> None:
@@ -216,12 +223,42 @@ def _check_identity(
             f"the cluster was not made with controllers {others}, and they cannot become it by a "
             f"setting; {remedy}"
         )
+    names = {member.name for member in members}
     settled = [node for node in before.everywhere if node.name not in before.added]
-    brokers = sum("broker" in node.roles for node in settled)
-    if brokers > wanted.brokers:
+    brokers = [node.name for node in settled if BROKER in node.roles]
+    left_out = [name for name in brokers if name not in names]
+    if left_out:  # also where there are as many as ever: some may have been removed by command
         raise ConfigError(
-            f"the cluster has brokers = {brokers}, and fewer would lose replicas; {remedy}"
+            f"the cluster has brokers = {max(map(number_in, brokers))}, and without "
+            f"{', '.join(left_out)} it would lose replicas; {remedy}"
         )
+
+
+def _check_places(
+    before: Cluster,
+    mine: tuple[Member, ...],
+    elsewhere: tuple[NodeEndpoints, ...],
+    data_dir: DataDir,
+) -> None:
+    """Refuse to start nodes of another host without what they hold there, as under its ``--here``.
+
+    A member of the quorum that begins with nothing has forgotten its votes, and what it acknowledged.
+    """
+    went = {node.name for node in elsewhere} & {node.name for node in before.nodes}
+    for name in sorted(went):
+        if data_dir.has_data_of(name):
+            raise ConfigError(
+                f"{name} ran here, and these settings and --here place it on another host: a node is "
+                f"where its data are; move {data_dir.node_dir(name)} there first, or leave it here"
+            )
+    came = {member.name for member in mine} & {node.name for node in before.elsewhere}
+    for member in mine:
+        in_quorum = not frozenset(QUORUM_ROLES.values()).isdisjoint(member.roles)
+        if member.name in came and in_quorum and not data_dir.has_data_of(member.name):
+            raise ConfigError(
+                f"{member.name} ran on another host, and would begin here without its votes: move its "
+                f"folder to {data_dir.node_dir(member.name)} first, or leave it there"
+            )
 
 
 def _voters(nodes: Iterable[NodeEndpoints | Member], role: str) -> set[NodeName]:

@@ -215,7 +215,7 @@ def test_a_port_in_use_is_named_and_nothing_is_left(tmp_path: Path) -> None:
     [
         ("name = 'small'", "name = 'other'", "belongs to cluster 'small', not to 'other'"),
         ("coordinators = 1", "coordinators = 3", "was made with coordinators = 1"),
-        ("brokers = 2", "brokers = 1", "the cluster has brokers = 2"),
+        ("brokers = 2", "brokers = 1", "the cluster has brokers = 2, and without broker-2"),
     ],
 )
 def test_another_cluster_is_not_started_on_the_data_of_this_one(

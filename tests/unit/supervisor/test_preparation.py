@@ -1,0 +1,115 @@
+"""What a start makes of a data directory and of settings that were changed since: nothing is left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nodes.settings import ConfigError
+from supervisor.data_dir import DataDir
+from supervisor.growth import Growth
+from supervisor.launch import Launch
+from supervisor.plan import ClusterPlan
+from supervisor.preparation import prepare
+from transport.wire.ids import NodeName
+
+HERE, THERE, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+
+
+def config(brokers: int = 1, coordinators: int = 1, hosts: tuple[str, ...] = ()) -> str:
+    text = f"[cluster]\nname = 'c'\ncoordinators = {coordinators}\nbrokers = {brokers}\n"
+    if hosts:
+        text += "id = 'one-for-all'\nbase_port = 18400\nbind = '127.0.0.1'\n"
+    return text + "".join(f"[[host]]\naddress = '{host}'\n" for host in hosts)
+
+
+def start(folder: Path, text: str, here: str = "") -> ClusterPlan:
+    """Prepare a start, and let what it would start have data."""
+    path, data_dir = folder / "c.toml", DataDir(folder / "data")
+    path.write_text(text)
+    try:
+        plan = prepare(Launch(str(path), data_dir.path, here=here), data_dir)
+    finally:
+        data_dir.unlock()
+    for node in plan.nodes:
+        (data_dir.make_data_of(node.name) / "meta.json").write_text("{}")
+    return plan
+
+
+def names(plan: ClusterPlan) -> list[str]:
+    return [str(node.name) for node in plan.nodes]
+
+
+def test_no_broker_is_left_out_for_another_that_was_removed(tmp_path: Path) -> None:
+    """Fewer brokers in the settings, as there are: numbered from one on they mean others."""
+    Growth(start(tmp_path, config(brokers=3)), DataDir(tmp_path / "data")).remove(
+        NodeName("broker-1")
+    )
+    with pytest.raises(ConfigError, match="has brokers = 3, and without broker-3 it would lose"):
+        start(tmp_path, config(brokers=2))
+    assert names(start(tmp_path, config(brokers=3)))[1:] == ["broker-2", "broker-3"]
+    Growth(start(tmp_path, config(brokers=3)), DataDir(tmp_path / "data")).remove(
+        NodeName("broker-3")
+    )
+    assert names(start(tmp_path, config(brokers=2)))[1:] == ["broker-2"]
+
+
+def test_a_host_does_not_begin_as_another_one(tmp_path: Path) -> None:
+    """By a slip of --here, where all listen at one address: a second coordinator-2, without its votes."""
+    text = config(2, 2, (HERE, THERE))
+    assert names(start(tmp_path, text, HERE)) == ["coordinator-1", "broker-1"]
+    with pytest.raises(ConfigError, match="broker-1 ran here, and these settings and --here"):
+        start(tmp_path, text, THERE)
+    assert names(start(tmp_path, text, HERE)) == ["coordinator-1", "broker-1"]
+
+
+def test_a_coordinator_is_dealt_to_another_host_with_its_data_alone(tmp_path: Path) -> None:
+    two, three = config(1, 3, (HERE, THERE)), config(1, 3, (HERE, THERE, THIRD))
+    assert "coordinator-3" in names(start(tmp_path, two, HERE))
+    with pytest.raises(
+        ConfigError, match=r"coordinator-3 ran here, .* move .*/nodes/coordinator-3"
+    ):
+        start(tmp_path, three, HERE)
+    here = DataDir(tmp_path / "data").node_dir("coordinator-3")
+    here.rename(tmp_path / "taken along")
+    assert "coordinator-3" not in names(start(tmp_path, three, HERE))
+    with pytest.raises(
+        ConfigError, match=r"coordinator-3 ran on another host, .* without its votes"
+    ):
+        start(tmp_path, two, HERE)
+    (tmp_path / "taken along").rename(here)
+    assert "coordinator-3" in names(start(tmp_path, two, HERE))
+
+
+def test_what_was_removed_on_another_host_and_forgotten_here_stays_so(tmp_path: Path) -> None:
+    text = config(1, 3, (HERE, THERE))
+    plan = start(tmp_path, text, HERE)
+    assert [str(node.name) for node in plan.elsewhere] == ["coordinator-2"]
+    Growth(plan, DataDir(tmp_path / "data")).forget(NodeName("coordinator-2"))
+    assert start(tmp_path, text, HERE).elsewhere == ()
+
+
+def test_a_host_without_any_node_left_says_so(tmp_path: Path) -> None:
+    growth = Growth(start(tmp_path, config()), DataDir(tmp_path / "data"))
+    for name in ("coordinator-1", "broker-1"):
+        growth.remove(NodeName(name))
+    with pytest.raises(ConfigError, match=r"every node that ran on .* was removed"):
+        start(tmp_path, config())
+
+
+def test_a_host_that_has_joined_a_cluster_of_mode_kraft_starts_again_without_a_config(
+    tmp_path: Path,
+) -> None:
+    Growth(start(tmp_path, config()), DataDir(tmp_path / "data")).remove(NodeName("coordinator-1"))
+    data_dir = DataDir(tmp_path / "data")
+    before = data_dir.read_cluster()
+    assert before is not None
+    added = tuple(node.name for node in before.nodes)
+    data_dir.write_cluster(before._replace(mode="kraft", added=added, joined=True))
+    try:
+        plan = prepare(Launch("local", data_dir.path), data_dir)
+    finally:
+        data_dir.unlock()
+    assert names(plan) == ["broker-1"]
+    assert plan.node_config(plan.nodes[0], 1).mode == "kraft"
