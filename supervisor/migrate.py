@@ -98,7 +98,10 @@ def start(data_dir: DataDir) -> int:
     if not prepared:
         return _fail("not every coordinator is ready; see `odradek ensemble status`")
     answers = _asked(data_dir)
+    here = _here(data_dir)
     others = [name for name in answers if not isinstance(answers[name], MigrateResponse)]
+    if any(name in here for name in others):  # one that was ready a moment ago
+        return _fail(f"{', '.join(others)} did not answer: nothing is moved yet; try again")
     if others:
         print(f"the coordinators of this host are prepared, but not {', '.join(others)} of others")
         return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,22 @@ def test_nobody_is_restarted_while_another_coordinator_is_away(
     quorum.away.clear()
     assert migrate.start(quorum.data_dir) == 0
     assert "restart coordinator-1" in quorum.told
+
+
+def test_one_of_this_host_that_goes_after_it_was_prepared_is_not_said_to_be_of_others(
+    quorum: Coordinators, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quorum.plain.clear()
+
+    def settled(condition: Callable[[], bool]) -> bool:
+        assert condition()
+        quorum.away = {"coordinator-1"}
+        return True
+
+    monkeypatch.setattr(migrate, "settled", settled)
+    assert migrate.start(quorum.data_dir) == 1
+    assert "coordinator-1 did not answer: nothing is moved yet" in capsys.readouterr().err
+    assert quorum.stage is Stage.BEGINNING
 
 
 def test_an_order_is_given_where_the_leader_is_and_seen_everywhere(
