@@ -15,11 +15,20 @@ from odradek.commands import directories
 from odradek.commands.administration import Verbs, print_table
 from odradek.commands.arguments import whole
 from odradek.commands.counting import counted
-from odradek.commands.reassigning import add_going, agreed, carry_out, placed_now, show
-from odradek.commands.reassignment_plan import away_from, moves
+from odradek.commands.reassigning import (
+    add_going,
+    agreed,
+    carry_out,
+    placed_now,
+    show,
+    wait_for,
+)
+from odradek.commands.reassignment_plan import Move, away_from, moves
 from odradek.errors import ClientTimeoutError
+from transport.wire.ids import TopicPartition
 
 FORGET_MAX_S = 20.0
+SETTLE_MAX_S = 5.0
 
 
 def add_commands(tree: Any) -> None:
@@ -118,7 +127,28 @@ def _drain(given: argparse.Namespace, admin: AdminClient) -> None:
 
 
 def drained(given: argparse.Namespace, admin: AdminClient, node: int) -> bool:
-    """Move everything away from a broker, after its plan was agreed to; False: it was not."""
+    """Move everything away from a broker, after its plan was agreed to; False: it was not.
+
+    True: it has nothing any more (with ``no_wait``: all that it has is on its way).
+    """
+    shown = _plan_away(admin, node)
+    show(shown)
+    if not agreed(given):
+        return False
+    admin.drain_broker(node)
+    plan = _plan_away(admin, node)  # what was placed there until then goes as well
+    if plan != shown:
+        show(plan)
+    if plan:
+        carry_out(given, admin, plan)
+    if not given.no_wait:
+        _wait_until_empty(admin, node)
+    print(f"broker {node} leads nothing" + ("" if given.no_wait else " and has no replicas"))
+    return True
+
+
+def _plan_away(admin: AdminClient, node: int) -> list[Move]:
+    """Return the moves that leave a broker without replicas, but for those that have begun."""
     brokers = admin.describe_cluster().brokers
     before = placed_now(admin)
     racks = {int(one.id): one.rack for one in brokers if not one.draining}
@@ -127,15 +157,35 @@ def drained(given: argparse.Namespace, admin: AdminClient, node: int) -> bool:
     ):
         raise ValueError(f"there is no broker {node}; see `odradek broker list`")
     own = set(admin.list_topics(include_internal=True)) - set(admin.list_topics())
-    plan = moves(before, away_from(before, racks, [node], may_shrink=own))
-    show(plan)
-    if not agreed(given):
-        return False
-    admin.drain_broker(node)
-    if plan:
-        carry_out(given, admin, plan)
-    print(f"broker {node} leads nothing" + ("" if given.no_wait else " and has no replicas"))
-    return True
+    return moves(before, away_from(before, racks, [node], may_shrink=own))
+
+
+def _wait_until_empty(admin: AdminClient, node: int) -> None:
+    """Wait for moves that had begun before, too: a broker that ends now may be all that they copy.
+
+    What is neither gone nor on its way is looked at for a while: the broker that is asked may be behind.
+    """
+    until_s = time.monotonic() + SETTLE_MAX_S
+    while held := _held(admin, node):
+        if not set(held).isdisjoint(admin.list_partition_reassignments()):
+            wait_for(admin, held)
+            until_s = time.monotonic() + SETTLE_MAX_S
+        elif time.monotonic() >= until_s:
+            raise ValueError(
+                f"broker {node} has {counted(len(held), 'replica')} still, as of {held[0]}: somebody "
+                "has cancelled a move, or made one; give the command again"
+            )
+        else:
+            time.sleep(0.05)
+
+
+def _held(admin: AdminClient, node: int) -> list[TopicPartition]:
+    return [
+        TopicPartition(topic.name, part.partition)
+        for topic in admin.describe_topics(include_internal=True)
+        for part in topic.partitions
+        if node in part.replicas
+    ]
 
 
 def forgotten(admin: AdminClient, node: int) -> None:
