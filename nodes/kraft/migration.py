@@ -136,7 +136,7 @@ class Migrator:
             self._end(order, ErrorCode.INVALID_REQUEST, text)
             return
         found = held.found()
-        base = migration.begins_above(held.controller_epoch, term)
+        base = migration.begins_above(found.controller_epoch, term)
         step = Step(order.to, now.wall_ms, base, found.version, found.digest)
         self._proposed = self._coordinator.propose(encode(step), now)
         self._due_ms = now.mono_ms + PROPOSE_AGAIN_MS  # leadership is being handed over, perhaps

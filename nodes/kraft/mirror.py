@@ -19,17 +19,21 @@ from nodes.core.controller.formats import formats_in
 from nodes.core.controller.image import ClusterImage
 from nodes.core.migration import Found
 from nodes.core.znode.tree import Tree
-from transport.wire.ids import NO_METADATA, NO_NODE, ControllerEpoch, MetadataPosition, NodeId
+from transport.wire.ids import (
+    NO_METADATA,
+    NO_NODE,
+    ControllerEpoch,
+    MetadataPosition,
+    NodeId,
+    TopicId,
+)
 from transport.wire.messages.coordination import Create, Delete, SetData
 from transport.wire.messages.metadata import (
     AclRecord,
-    BrokerRecord,
     MetadataDelta,
     MetadataRecord,
-    PartitionRecord,
     ProducerIdsRecord,
     RemoveTopicRecord,
-    TopicRecord,
 )
 
 DIGEST_BYTES = 16
@@ -37,7 +41,6 @@ Writes = Iterable[Write]
 """To be taken one by one, as each is done: the next is judged by the tree that the last has left."""
 
 _FOLDERS: dict[str, Callable[[str], type[Any]]] = {
-    znodes.REGISTERED: lambda _name: BrokerRecord,
     znodes.CONFIGS: znodes.config_kind,
     znodes.ACLS: lambda _name: AclRecord,
 }
@@ -55,8 +58,9 @@ class Held(NamedTuple):
     records: tuple[MetadataRecord, ...]
 
     def found(self) -> Found:
-        """Return what a step is judged by."""
-        return Found(self.controller_epoch, self.position.version, digest(self.records))
+        """Return what a step is judged by: the newest epoch of all, were it of the image alone."""
+        epoch = max(self.controller_epoch, self.position.controller_epoch)
+        return Found(epoch, self.position.version, digest(self.records))
 
 
 NOTHING = Held(ControllerEpoch(-1), NO_METADATA, ())
@@ -75,18 +79,22 @@ def image_in(tree: Tree) -> Held:
 
 
 def _records(tree: Tree) -> Iterator[MetadataRecord]:
+    for name in tree.children(znodes.REGISTERED):
+        yield znodes.read_broker(name, _data(tree, f"{znodes.REGISTERED}/{name}"))
     for folder, kind_of in _FOLDERS.items():
         for name in tree.children(folder):
             yield znodes.decode_record(kind_of(name), _data(tree, f"{folder}/{name}"))
     yield znodes.decode_record(ProducerIdsRecord, _data(tree, znodes.PRODUCER_IDS))
+    known: set[TopicId] = set()
     for name in _topics(tree, removed=False):
-        topic = znodes.decode_record(TopicRecord, _data(tree, znodes.topic_path(name)))
+        topic = znodes.read_topic(name, _data(tree, znodes.topic_path(name)))
+        if topic.topic_id in known:
+            raise UnreadableZnode(f"{znodes.topic_path(name)} has the id of another topic")
+        known.add(topic.topic_id)
         yield topic
-        for path in _below(tree, name):
-            record = znodes.decode_record(PartitionRecord, _data(tree, path))
-            if record.topic_id != topic.topic_id:
-                raise UnreadableZnode(f"{path} is of another topic")
-            yield record
+        for number in tree.children(znodes.topic_path(name)):
+            path = f"{znodes.topic_path(name)}/{number}"
+            yield znodes.read_partition(topic, number, _data(tree, path))
 
 
 def _topics(tree: Tree, *, removed: bool) -> Iterator[str]:

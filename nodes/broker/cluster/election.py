@@ -186,7 +186,8 @@ class Election:
             self._context.count("elections_won")
             self._context.tell(f"elected controller for controller epoch {found.epoch}")
             self._on_controller(self._context.id, found.epoch, now)
-            store = ZnodeMetadataStore(session, found)
+            unreadable = partial(self._context.report, "unreadable_metadata")
+            store = ZnodeMetadataStore(session, found, unreadable)
             registry = partial(Registrations, self._context, session)
             self._on_elected(Mandate(found.epoch, store, registry), now)
         elif isinstance(found, _Claimed):

@@ -18,7 +18,7 @@ from nodes.core.controller.formats import formats_in
 from nodes.core.controller.image import ClusterImage
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import ControllerEpoch, MetadataPosition, NodeId, TopicId
+from transport.wire.ids import ControllerEpoch, MetadataPosition, TopicId
 from transport.wire.messages import Refusal
 from transport.wire.messages.configs import KIND_BROKER
 from transport.wire.messages.coordination import (
@@ -87,12 +87,23 @@ class MetadataStore(Protocol):
         ...
 
 
+def _nobody_told(_text: str) -> None:
+    pass
+
+
 class ZnodeMetadataStore:
     """The store of zookeeper mode, on the session under which this broker became controller."""
 
-    def __init__(self, session: Session, reign: Reign) -> None:
+    def __init__(
+        self,
+        session: Session,
+        reign: Reign,
+        on_unreadable: Callable[[str], None] = _nobody_told,
+    ) -> None:
+        """``on_unreadable``: told, for people, of a znode for whose sake nothing could be loaded."""
         self._session = session
         self._reign = reign
+        self._on_unreadable = on_unreadable
         self._version = -1
         self._left: dict[str, deque[Operation]] = {}
         """What clears away removed topics, a piece at a time, by name: nobody waits for it, but who makes
@@ -123,7 +134,8 @@ class ZnodeMetadataStore:
                 yield from self._find_left(names)
                 return Loaded(position, None)
             return Loaded(position, (yield from self._read_all()))
-        except (znodes.UnreadableZnode, ValueError):
+        except (znodes.UnreadableZnode, ValueError) as error:
+            self._on_unreadable(f"the metadata in znodes cannot be read: {error}")
             return None
 
     def _read_all(self) -> Script[list[MetadataRecord]]:
@@ -135,9 +147,10 @@ class ZnodeMetadataStore:
             GetData(znodes.PRODUCER_IDS),
         ]
         records: list[MetadataRecord] = []
-        paths = [znodes.registered_path(NodeId(int(name))) for name in brokers.children]
-        for found in (yield from in_batches([GetData(path) for path in paths])):
-            records.append(znodes.decode_record(BrokerRecord, found.data))
+        paths = [f"{znodes.REGISTERED}/{name}" for name in brokers.children]
+        registered = yield from in_batches([GetData(path) for path in paths])
+        for name, found in zip(brokers.children, registered, strict=True):
+            records.append(znodes.read_broker(name, found.data))
         records += yield from self._read_topics(topics.children)
         paths = [f"{znodes.CONFIGS}/{name}" for name in configs.children]
         found_configs = yield from in_batches([GetData(path) for path in paths])
@@ -164,16 +177,24 @@ class ZnodeMetadataStore:
         topics = yield from in_batches([GetData(path) for path in paths])
         children = yield from in_batches([GetChildren(path) for path in paths])
         records: list[MetadataRecord] = []
-        partitions: list[Operation] = []
+        partitions: list[tuple[TopicRecord, str]] = []
+        known: set[TopicId] = set()
         for name, topic, under in zip(names, topics, children, strict=True):
-            numbers = sorted(int(number) for number in under.children)
             if topic.data == znodes.REMOVED_TOPIC:
-                self._left[name] = self._removals(name, numbers)
+                self._left[name] = self._removals(name, sorted(map(int, under.children)))
                 continue
-            records.append(znodes.decode_record(TopicRecord, topic.data))
-            partitions += [GetData(znodes.partition_path(name, number)) for number in numbers]
-        for found in (yield from in_batches(partitions)):
-            records.append(znodes.decode_record(PartitionRecord, found.data))
+            record = znodes.read_topic(name, topic.data)
+            if record.topic_id in known:
+                raise znodes.UnreadableZnode(
+                    f"{znodes.topic_path(name)} has the id of another topic"
+                )
+            known.add(record.topic_id)
+            records.append(record)
+            partitions += [(record, number) for number in sorted(under.children, key=int)]
+        paths = [f"{znodes.topic_path(topic.name)}/{number}" for topic, number in partitions]
+        states = yield from in_batches([GetData(path) for path in paths])
+        for (record, number), found in zip(partitions, states, strict=True):
+            records.append(znodes.read_partition(record, number, found.data))
         return records
 
     # Committing

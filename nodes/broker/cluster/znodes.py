@@ -204,7 +204,37 @@ def decode_record(kind: type[RecordT], data: bytes | None) -> RecordT:
         ]
         return msgspec.convert([tag, *values], kind, builtin_types=(bytes,) if of_topic else ())
     except (msgspec.DecodeError, ValueError) as error:
-        raise UnreadableZnode(f"{kind.__name__}: {error}") from None
+        raise UnreadableZnode(f"no {kind.__name__}: {error}") from None
+
+
+def read_broker(name: str, data: bytes | None) -> BrokerRecord:
+    """Read what stands in :data:`REGISTERED` under this name; raises :class:`UnreadableZnode`."""
+    record = decode_record(BrokerRecord, data)
+    if str(record.id) != name:
+        raise UnreadableZnode(f"{REGISTERED}/{name} is of broker {record.id}")
+    return record
+
+
+def read_topic(name: str, data: bytes | None) -> TopicRecord:
+    """Read what stands in :data:`TOPICS` under this name; raises :class:`UnreadableZnode`.
+
+    One that was copied there by hand would be another's twice, and the one it replaces deleted.
+    """
+    record = decode_record(TopicRecord, data)
+    if record.name != name:
+        raise UnreadableZnode(f"{topic_path(name)} is of the topic {record.name[:80]!r}")
+    return record
+
+
+def read_partition(topic: TopicRecord, number: str, data: bytes | None) -> PartitionRecord:
+    """Read what stands below a topic under this number; raises :class:`UnreadableZnode`."""
+    record = decode_record(PartitionRecord, data)
+    where = f"{topic_path(topic.name)}/{number}"
+    if record.topic_id != topic.topic_id or str(record.partition) != number:
+        raise UnreadableZnode(f"{where} is of another partition, or of another topic")
+    if not record.isr or not {*record.isr, *record.elr} <= set(record.replicas):
+        raise UnreadableZnode(f"{where} has no replica that is in sync, or one that is none")
+    return record
 
 
 def encode_registration(

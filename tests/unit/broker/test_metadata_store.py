@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -95,12 +96,13 @@ class Shelf:
         self.tree.open(session)
         return session
 
-    def reign(self, epoch: int) -> ZnodeMetadataStore:
+    def reign(self, epoch: int, on_unreadable: Callable[[str], None] = print) -> ZnodeMetadataStore:
         """Win an election: a new epoch, on a new session."""
         result = self.tree.perform(self.session, SetData(znodes.CONTROLLER_EPOCH, b"%d" % epoch))
         assert result.error == ErrorCode.NONE
         version = self.tree.znodes[znodes.CONTROLLER_EPOCH].version
-        return ZnodeMetadataStore(self.open(), Reign(ControllerEpoch(epoch), version))
+        reign = Reign(ControllerEpoch(epoch), version)
+        return ZnodeMetadataStore(self.open(), reign, on_unreadable)
 
     def load(self, store: ZnodeMetadataStore, have: ClusterImage | None = None) -> Loaded | None:
         have = have or ClusterImage()
@@ -408,9 +410,16 @@ def test_a_successor_finishes_a_removal() -> None:
         ("/brokers/topics/t/0", b"{}"),
         ("/brokers/topics/t/x", b"{}"),
         ("/brokers/registered/1", b"\xff"),
+        ("/brokers/topics/t", znodes.encode_record(TopicRecord("u", TOPIC))),
+        ("/brokers/topics/u", znodes.encode_record(TopicRecord("t", TOPIC))),
+        ("/brokers/topics/u", znodes.encode_record(TopicRecord("u", TOPIC))),
+        ("/brokers/topics/t/9", znodes.encode_record(partition(0))),
+        ("/brokers/topics/t/0", znodes.encode_record(replace(partition(0), replicas=()))),
+        ("/brokers/topics/t/0", znodes.encode_record(replace(partition(0), isr=()))),
+        ("/brokers/registered/2", znodes.encode_record(broker(1))),
     ],
 )
-def test_what_cannot_be_read_is_not_loaded(path: str, data: bytes) -> None:
+def test_what_cannot_be_read_is_not_loaded_and_is_named(path: str, data: bytes) -> None:
     shelf = Shelf()
     author = Author(shelf)
     author.commit(broker(1), topic(), partition(0), partition(1))
@@ -418,7 +427,9 @@ def test_what_cannot_be_read_is_not_loaded(path: str, data: bytes) -> None:
         shelf.tree.znodes[path].data = data
     else:
         shelf.tree.perform(shelf.session, Create(path, data))
-    assert shelf.load(shelf.reign(2), knowing_nothing()) is None
+    told: list[str] = []
+    assert shelf.load(shelf.reign(2, told.append), knowing_nothing()) is None
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(

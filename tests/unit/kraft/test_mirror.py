@@ -70,16 +70,18 @@ def broker(node: int) -> BrokerRecord:
     )
 
 
+def partition(
+    topic_id: TopicId, number: int, nodes: tuple[NodeId, ...] = (NodeId(1),)
+) -> PartitionRecord:
+    return PartitionRecord(
+        topic_id, number, nodes, nodes, NodeId(1), LeaderEpoch(0), PartitionEpoch(0)
+    )
+
+
 def topic(name: str, topic_id: TopicId, partitions: int) -> list[MetadataRecord]:
-    ones = (NodeId(1),)
     return [
         TopicRecord(name, topic_id, {"retention.ms": "5"}, partitions, 1),
-        *(
-            PartitionRecord(
-                topic_id, number, ones, ones, NodeId(1), LeaderEpoch(0), PartitionEpoch(0)
-            )
-            for number in range(partitions)
-        ),
+        *(partition(topic_id, number) for number in range(partitions)),
     ]
 
 
@@ -191,8 +193,24 @@ def test_the_controller_of_the_znodes_is_fenced_and_its_leftovers_go() -> None:
         SetData(znodes.topic_path("a"), b"[]"),
         SetData(znodes.topic_path("a"), znodes.encode_record(TopicRecord("a", OTHER))),
         Create(znodes.partition_path("a", 7), b"7"),
+        Create(znodes.topic_path("copy"), znodes.encode_record(TopicRecord("a", ONE_TOPIC))),
+        Create(znodes.topic_path("copy"), znodes.encode_record(TopicRecord("copy", ONE_TOPIC))),
+        Create(znodes.partition_path("a", 7), znodes.encode_record(partition(ONE_TOPIC, 0))),
+        SetData(znodes.partition_path("a", 0), znodes.encode_record(partition(ONE_TOPIC, 0, ()))),
+        Create(znodes.registered_path(NodeId(7)), znodes.encode_record(broker(1))),
     ],
-    ids=["missing", "no position", "no topic", "another topic", "no partition"],
+    ids=[
+        "missing",
+        "no position",
+        "no topic",
+        "another topic",
+        "no partition",
+        "a copied topic",
+        "one id twice",
+        "a copied partition",
+        "nowhere",
+        "another broker",
+    ],
 )
 def test_what_is_no_image_is_not_read_as_one(spoil: Delete | SetData | Create) -> None:
     mirrored = Mirrored()
@@ -200,3 +218,13 @@ def test_what_is_no_image_is_not_read_as_one(spoil: Delete | SetData | Create) -
     assert mirrored.machine.write(spoil).error == 0
     with pytest.raises(UnreadableZnode):
         mirror.image_in(mirrored.core.tree)
+
+
+def test_the_newest_epoch_counts_wherever_it_stands() -> None:
+    """The log's epochs have to be above that of the image, whatever people have written there."""
+    mirrored = Mirrored()
+    mirrored.commit(*topic("a", ONE_TOPIC, 1), epoch=5)
+    assert mirror.image_in(mirrored.core.tree).found().controller_epoch == 5
+    position = znodes.encode_position(ControllerEpoch(70), MetadataVersion(1))
+    mirrored.machine.write(SetData(znodes.METADATA_VERSION, position))
+    assert mirror.image_in(mirrored.core.tree).found().controller_epoch == 70

@@ -22,7 +22,7 @@ from transport.driver.ports import Program
 from transport.kernel import Now
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import LogIndex, RequestId
+from transport.wire.ids import ControllerEpoch, LogIndex, RequestId
 from transport.wire.messages import Message
 from transport.wire.messages.cluster import NodeEndpoints
 from transport.wire.messages.coordination import (
@@ -264,6 +264,20 @@ def test_no_broker_takes_a_claim_that_somebody_has_deleted_while_the_quorum_rule
         (active,) = moving.controllers()
         assert active not in moving.members
     assert all(broker.is_ready() for broker in brokers)
+
+
+def test_an_epoch_that_somebody_has_written_beside_the_image_ends_no_member() -> None:
+    """What comes after it in the log would go back in epochs, on each of them and at each start."""
+    moving = Moving(seed=4)
+    (before,) = moving.controllers()
+    version = moving.cluster.broker(before).context.image.position.version
+    moving.write(znodes.METADATA_VERSION, znodes.encode_position(ControllerEpoch(70), version))
+    assert moving.order(Stage.MIRRORING).error == 0
+    moving.wait(moving.is_whole)
+    moving.cluster.kill("broker-1")
+    image = moving.member(moving.leader()).broker.metadata.image
+    moving.wait(lambda: image.position.version > version)
+    assert image.position.controller_epoch > 70
 
 
 def test_who_does_not_lead_calls_nothing_done() -> None:
