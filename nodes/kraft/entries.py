@@ -5,10 +5,14 @@ A delta is written as it is; the other two begin with their tags, with which no 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from nodes.core.migration import Step
+from transport.wire.ids import MetadataVersion
 from transport.wire.messages.metadata import MetadataDelta
+from transport.wire.messages.migration import Stage
 
 _TAGS = range(0xA0, 0xC0)
 """First bytes of MessagePack's short texts; a delta begins with a number."""
@@ -40,3 +44,21 @@ def writes_znodes(data: bytes) -> bool:
 def decode(data: bytes) -> MetadataDelta | Mirrored | Step:
     """Read the data of an entry; raises msgspec.DecodeError."""
     return _others.decode(data) if writes_znodes(data) else _deltas.decode(data)
+
+
+def deltas_in(log: Iterable[bytes]) -> Iterator[MetadataDelta]:
+    """Yield the deltas of a log, or of the end of one, as it was taken; raises msgspec.DecodeError.
+
+    What a controller had on its way when the image went back to the znodes changes nothing.
+    """
+    newest, in_log = MetadataVersion(0), True
+    for data in log:
+        entry = decode(data)
+        if isinstance(entry, Step):
+            goes = newest in (0, entry.version)  # else a commit came in between, and it is refused
+            in_log = entry.to is not Stage.ROLLED_BACK or (in_log and not goes)
+            continue
+        delta = entry.delta if isinstance(entry, Mirrored) else entry
+        if in_log and delta.version > newest:
+            newest = delta.version
+            yield delta

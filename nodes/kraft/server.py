@@ -6,15 +6,13 @@ closes its session and its logs first, then the coordinator hands over and ends 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from nodes.broker.cluster.membership import MakeSession
 from nodes.broker.replicas import Replicas
 from nodes.broker.server import BrokerServer, MakeReplicas
 from nodes.config import EXIT_STOPPED, NodeConfig
 from nodes.coordinator.server import CoordinatorServer
 from nodes.kraft.controller import DedicatedController
-from nodes.kraft.entries import Mirrored, decode
+from nodes.kraft.entries import deltas_in
 from nodes.kraft.leadership import Leadership
 from nodes.kraft.machine import MetadataMachine
 from nodes.kraft.migration import Migrator
@@ -26,10 +24,8 @@ from transport.driver.calls import response
 from transport.driver.ports import LinkId, Origin, Ports
 from transport.kernel import Now, earliest
 from transport.wire.codec import Envelope, Kind
-from transport.wire.ids import MetadataVersion
 from transport.wire.messages import Message
 from transport.wire.messages.cluster import ForgetNodeRequest, HealthRequest, HealthResponse
-from transport.wire.messages.metadata import MetadataDelta
 from transport.wire.messages.migration import MigrateRequest
 
 _JUDGED_BY_QUORUM: frozenset[type[Message]] = frozenset((ForgetNodeRequest,))
@@ -89,7 +85,7 @@ class KraftServer:
             self.coordinator.handles - self.broker.dispatch.handles | _JUDGED_BY_QUORUM
         )
         self.coordinator.when_forgotten(self.broker.removals.forget)
-        self.broker.metadata.in_log = self._deltas_in_log
+        self.broker.metadata.in_log = lambda: deltas_in(self.coordinator.machine_entries())
         self.broker.quorum_api.describe_here = self.coordinator.describe_quorum
         self.coordinator.when_current(self.broker.metadata.became_current)
         self.broker.controller.when_current = self.coordinator.when_current
@@ -150,16 +146,6 @@ class KraftServer:
             self.coordinator.stop(now)
         else:
             self.broker.stop(now)
-
-    def _deltas_in_log(self) -> Iterator[MetadataDelta]:
-        newest = MetadataVersion(0)
-        for data in self.coordinator.machine_entries():
-            entry = decode(data)
-            if isinstance(entry, Mirrored):
-                entry = entry.delta
-            if isinstance(entry, MetadataDelta) and entry.version > newest:
-                newest = entry.version
-                yield entry
 
     def _on_broker_exit(self, status: int) -> None:
         self._broker_ended = True

@@ -6,10 +6,11 @@ import pytest
 
 from nodes.core.controller.image import ClusterImage
 from nodes.core.migration import Found, Migration, Step
-from nodes.kraft.entries import Mirrored, decode, encode, writes_znodes
+from nodes.kraft.entries import Mirrored, decode, deltas_in, encode, writes_znodes
 from nodes.kraft.picture import ImageSlices, picture_of
 from tests.unit.kraft.stand_ins import delta
 from transport.wire.ids import ControllerEpoch, MetadataVersion, Term
+from transport.wire.messages.metadata import MetadataDelta
 from transport.wire.messages.migration import Stage
 
 VERSION, DIGEST = MetadataVersion(7), b"as the leader has it"
@@ -73,6 +74,26 @@ def test_entries_are_told_apart_by_whether_they_count_as_writes() -> None:
         data = encode(entry)
         assert writes_znodes(data) is writes
         assert decode(data) == entry
+
+
+def test_what_was_on_its_way_when_the_image_went_back_to_the_znodes_is_told_as_no_change() -> None:
+    """`metadata log` showed it, and hid the change that has its version now."""
+    log: list[MetadataDelta | Mirrored | Step] = [
+        Mirrored(5, delta(9, 6)),
+        step(Stage.ROLLED_BACK),  # at version 7: refused
+        Mirrored(5, delta(9, 7)),
+        step(Stage.ROLLED_BACK),
+        Mirrored(5, delta(9, 8)),
+        step(Stage.ROLLED_BACK),
+        step(Stage.MIRRORING),
+        Mirrored(5, delta(12, 8)),
+        step(Stage.FINISHED),
+        delta(12, 9),
+    ]
+    told = [(one.controller_epoch, one.version) for one in deltas_in(map(encode, log))]
+    assert told == [(9, 6), (9, 7), (12, 8), (12, 9)]
+    told = [(one.controller_epoch, one.version) for one in deltas_in(map(encode, log[3:]))]
+    assert told == [(12, 8), (12, 9)], "of the end of a log, too"
 
 
 @pytest.mark.parametrize("migration", [Migration(), Migration(Stage.MIRRORING, 8)])
