@@ -34,6 +34,7 @@ ASK_MAX_MS = 1_000
 END_MAX_MS = 70_000
 """Above what a node may take to end."""
 FAILED = 1
+REMOVE = "odradek ensemble remove"
 
 
 def add(data_dir: DataDir, name: str) -> int:
@@ -68,7 +69,8 @@ def remove(data_dir: DataDir, name: str, *, observe: bool) -> int:
     cluster = data_dir.read_cluster()
     there = [one for one in cluster.elsewhere if one.name == name] if cluster is not None else []
     if there and not observe and ask_all_health(data_dir, there) != [None]:
-        return _fail(f"{name} runs on another host; give the command there first", EXIT_CONFIG)
+        text = f"runs on another host: give the command there, once `{REMOVE} {name} --observe` is done"
+        return _fail(f"{name} {text}", EXIT_CONFIG)
     failed = change(data_dir, name, votes=False)
     if failed or observe:
         return failed

@@ -192,7 +192,9 @@ def change(data_dir: DataDir, name: str, *, votes: bool) -> int:
             break
         time.sleep(0.1)  # A new leader, or a member that is still catching up.
     if not isinstance(answer, ChangeVotersResponse) or answer.error:
-        return _fail(f"{name} is not {'added' if votes else 'removed'}: {_why(answer)}")
+        command = f"add {name}" if votes else f"remove {name} --observe"
+        text = _why(answer, f"{leader} does it, there: `odradek ensemble {command}`")
+        return _fail(f"{name} is not {'added' if votes else 'removed'}: {text}")
     if answer.text:
         print(f"{name} {'votes' if votes else 'observes'} already")
         return 0
@@ -323,11 +325,11 @@ def _row(member: NodeEndpoints, word: HealthResponse | None) -> tuple[str, ...]:
     return (row["name"], str(row["id"]), row["role"], row["state"], *figures)
 
 
-def _why(answer: Any) -> str:
+def _why(answer: Any, there: str = "give the command there") -> str:
     if answer is None:
         return "it does not answer; see `odradek ensemble status`"
     if answer.error == ErrorCode.CLUSTER_AUTHORIZATION_FAILED:
-        return "whoever is to do it takes orders from its own host alone: give the command there"
+        return f"whoever is to do it takes orders from its own host alone: {there}"
     return str(answer.text or meaning(answer.error).text)
 
 

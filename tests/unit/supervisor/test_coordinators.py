@@ -107,6 +107,23 @@ def test_who_is_named_is_asked_for_nothing_first(cast: Cast) -> None:
     assert (cast.begun, cast.voting) == (0, ["coordinator-2"])
 
 
+def test_who_takes_no_orders_from_here_is_named_with_the_command_for_its_host(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def health(_: DataDir, members: list[NodeEndpoints]) -> list[HealthResponse | None]:
+        leads = HealthResponse(0, members[0].name, Incarnation(1), "ready", True, False)
+        return [leads, *(word(raft_voter=1) for _ in members[1:])]
+
+    forbidden = ChangeVotersResponse(int(ErrorCode.CLUSTER_AUTHORIZATION_FAILED))
+    monkeypatch.setattr(ensemble, "ask_all_health", health)
+    monkeypatch.setattr("odradek.cluster.question.ask_one", lambda *_, **__: forbidden)
+    for votes, told in ((True, "add coordinator-4`"), (False, "remove coordinator-4 --observe`")):
+        assert ensemble.change(cast.data_dir, ADDED, votes=votes) == 1
+        said = capsys.readouterr().err
+        assert "takes orders from its own host alone" in said
+        assert f"coordinator-1 does it, there: `odradek ensemble {told}" in said
+
+
 @pytest.mark.parametrize("text", ["", "it is so already"])
 def test_whether_somebody_votes_is_the_leaders_to_say_and_not_its_own(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
@@ -154,7 +171,7 @@ def test_a_coordinator_of_another_host_is_ended_there_and_then_forgotten_here(
     assert coordinators.remove(cast.data_dir, ADDED, observe=False) == (2 if answers else 0)
     told = capsys.readouterr()
     if answers:
-        assert "coordinator-4 runs on another host; give the command there first" in told.err
+        assert "coordinator-4 runs on another host: give the command there, once" in told.err
         assert not orders
     else:
         assert "coordinator-4 is forgotten on this host" in told.out
