@@ -74,6 +74,9 @@ class Election:
         self._watching = False
         self._changed = False
         self._resting = False
+        self._ruled_by_quorum = ControllerEpoch(-1)
+        """The newest epoch for which the quorum's leader was seen to be the controller.  A move back
+        from there writes none below it: what says less was deleted by somebody, and made anew."""
 
     def begin(self, session: Session, now: Now) -> None:
         """Take part, on a new session under which this broker is registered."""
@@ -139,12 +142,11 @@ class Election:
                 return (yield from self._claimed(znodes.decode_claim(claim.data)))
             if claim.error != ErrorCode.NO_NODE or epoch.stat is None or self._reign is not None:
                 return None
-            if znodes.is_of_quorum(epoch.data):  # and somebody has deleted its claim
-                ruling = znodes.decode_epoch(epoch.data)
-                return _Claimed(znodes.ControllerClaim(NO_NODE, ruling))
-            reign = Reign(
-                ControllerEpoch(znodes.decode_epoch(epoch.data) + 1), epoch.stat.version + 1
-            )
+            newest = znodes.decode_epoch(epoch.data)
+            if znodes.is_of_quorum(epoch.data) or newest < self._ruled_by_quorum:
+                # and somebody has deleted its claim
+                return _Claimed(znodes.ControllerClaim(NO_NODE, newest))
+            reign = Reign(ControllerEpoch(newest + 1), epoch.stat.version + 1)
         except znodes.UnreadableZnode:
             self._context.count("unreadable_claims")
             return None
@@ -209,8 +211,9 @@ class Election:
         if ours and self._reign is None:
             # Of an earlier session of this process, about to end; its end is watched.
             self._on_controller(NO_NODE, epoch, now)
-        elif claim.broker == NO_NODE:
-            self._on_quorum(epoch, now)
+        elif claim.broker == NO_NODE or epoch < self._ruled_by_quorum:
+            self._ruled_by_quorum = max(self._ruled_by_quorum, epoch)
+            self._on_quorum(self._ruled_by_quorum, now)
         else:
             self._on_controller(NodeId(claim.broker), epoch, now)
 

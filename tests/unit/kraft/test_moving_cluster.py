@@ -22,7 +22,7 @@ from transport.driver.ports import Program
 from transport.kernel import Now
 from transport.wire.codec import Buffer
 from transport.wire.errors import ErrorCode
-from transport.wire.ids import ControllerEpoch, LogIndex, RequestId
+from transport.wire.ids import ControllerEpoch, LogIndex, RequestId, SessionId
 from transport.wire.messages import Message
 from transport.wire.messages.cluster import NodeEndpoints
 from transport.wire.messages.coordination import (
@@ -141,14 +141,20 @@ class Moving:
         session = next(iter(core.sessions))
         request_id = session.last_request_id + 1
         item = SessionOperation(RequestId(request_id), operation)
-        write = ProposedWrite(session.id, 0, operations=(item,))
-        process = self.cluster.processes[self.leader()]
+        self._propose(leader, ProposedWrite(session.id, 0, operations=(item,)))
+        return core
 
+    def expire(self, session_id: SessionId) -> None:
+        """Let a session end, as where its client was not heard for too long."""
+        leader = self.cluster.coordinator(self.leader())
+        assert leader is not None
+        self._propose(leader, ProposedWrite(SessionId(0), 0, expire=(session_id,)))
+
+    def _propose(self, leader: CoordinatorServer, write: ProposedWrite) -> None:
         def propose(now: Now) -> None:
             leader._quorum.propose((encode_write(write),), now)
 
-        process.do(propose)
-        return core
+        self.cluster.processes[self.leader()].do(propose)
 
 
 _LATER = (ErrorCode.NOT_RAFT_LEADER, ErrorCode.REQUEST_TIMED_OUT, ErrorCode.DISCONNECTED)
@@ -264,6 +270,26 @@ def test_no_broker_takes_a_claim_that_somebody_has_deleted_while_the_quorum_rule
         (active,) = moving.controllers()
         assert active not in moving.members
     assert all(broker.is_ready() for broker in brokers)
+
+
+def test_nor_one_where_somebody_has_cleared_the_znodes_of_the_image_away() -> None:
+    """Nobody needs them after the move; a broker whose session was lost makes them anew, and empty."""
+    moving = Moving(seed=4)
+    for stage in (Stage.MIRRORING, Stage.FINISHED):
+        assert moving.order(stage).error == 0
+    moving.wait(moving.is_whole)
+    (active,) = moving.controllers()
+    for path in (znodes.CONTROLLER_EPOCH, znodes.METADATA_VERSION, znodes.CONTROLLER):
+        moving.delete(path)
+    membership = moving.cluster.broker("broker-1").membership
+    lost = membership.session_id
+    moving.expire(lost)
+    tree = moving.member(moving.leader()).coordinator.tree
+    moving.wait(lambda: membership.session_id != lost and znodes.CONTROLLER_EPOCH in tree.znodes)
+    for _ in range(30):
+        moving.cluster.world.run_for(100)
+        assert moving.controllers() == [active]
+    moving.wait(moving.is_whole)
 
 
 def test_an_epoch_that_somebody_has_written_beside_the_image_ends_no_member() -> None:
