@@ -113,6 +113,9 @@ def remove(given: argparse.Namespace, data_dir: DataDir) -> int:
     cluster = data_dir.read_cluster()
     name = _name_of(cluster, given.id)
     if cluster is None or name not in cluster.removed:  # else an earlier command broke off later
+        wrong = _cannot_end(cluster, name, given.id)
+        if wrong:  # before anything is moved away from it
+            return _fail(wrong, EXIT_CONFIG)
         agreed: list[bool] = []
         status = run(
             "broker remove",
@@ -152,6 +155,20 @@ def left_behind(cluster: Cluster | None) -> list[str]:
         for node in cluster.nodes
         if role in node.roles
     ]
+
+
+def _cannot_end(cluster: Cluster | None, name: NodeName, number: int) -> str:
+    """Return why a broker cannot be ended for good by a command here; empty: it can."""
+    here = {node.name: node for node in cluster.nodes} if cluster is not None else {}
+    emptied = f"`odradek broker drain {number}` moves everything away from it"
+    if name not in here:
+        return (
+            f"{name} does not run here: give the command on its own host; where that is gone for good,"
+            f" {emptied}"
+        )
+    if here[name].roles != (BROKER,):
+        return f"{name} is of the quorum itself: it cannot be removed; {emptied}"
+    return ""
 
 
 def _name_of(cluster: Cluster | None, node_id: int) -> NodeName:

@@ -102,3 +102,29 @@ def test_a_removal_that_broke_off_goes_on_behind_the_end_of_the_process(
         assert brokers.remove(argparse.Namespace(id=number, no_wait=False), data_dir) == 0
     assert asked == [RemoveNodeRequest("", name) for name in removed]
     assert done == ["4 gone", "129 gone"], "nothing is left to be moved away"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1, "node-1 is of the quorum itself: it cannot be removed; `odradek broker drain 1`"),
+        (9, "broker-9 does not run here: give the command on its own host"),
+        (1001, "broker-1001 does not run here"),
+    ],
+)
+def test_nothing_is_moved_away_from_a_broker_that_cannot_be_ended_here(
+    number: int,
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data_dir = DataDir(tmp_path)
+    data_dir.write_cluster(cluster(node("node-1", "broker", "controller"), mode="kraft"))
+
+    def asked(*_: object) -> int:
+        raise AssertionError("the cluster was asked")
+
+    monkeypatch.setattr(administration, "run", asked)
+    assert brokers.remove(argparse.Namespace(id=number, no_wait=False), data_dir) == 2
+    assert text in capsys.readouterr().err
