@@ -14,8 +14,9 @@ from collections.abc import Callable
 from nodes.config import EXIT_CONFIG
 from supervisor import commands
 from supervisor.control import NoSupervisor, ask
-from supervisor.data_dir import DataDir
+from supervisor.data_dir import Cluster, DataDir
 from supervisor.ensemble import ask_all_health, change, find_member, leader_of, members_in
+from supervisor.member import BROKER
 from supervisor.moving import COORDINATOR
 from transport.wire.ids import NodeName
 from transport.wire.messages.cluster import DescribeNodeRequest, DescribeNodeResponse
@@ -68,9 +69,9 @@ def remove(data_dir: DataDir, name: str, *, observe: bool) -> int:
     """
     cluster = data_dir.read_cluster()
     there = [one for one in cluster.elsewhere if one.name == name] if cluster is not None else []
-    if there and not observe and ask_all_health(data_dir, there) != [None]:
-        text = f"runs on another host: give the command there, once `{REMOVE} {name} --observe` is done"
-        return _fail(f"{name} {text}", EXIT_CONFIG)
+    wrong = "" if observe or cluster is None else _cannot_end(data_dir, cluster, name)
+    if wrong:  # before its vote is ended for that
+        return _fail(wrong, EXIT_CONFIG)
     failed = change(data_dir, name, votes=False)
     if failed or observe:
         return failed
@@ -93,6 +94,19 @@ def remove(data_dir: DataDir, name: str, *, observe: bool) -> int:
     else:
         print(f"{name} is stopped; its data stays in {data_dir.node_dir(name)}")
     return 0
+
+
+def _cannot_end(data_dir: DataDir, cluster: Cluster, name: str) -> str:
+    """Return why a member of the quorum cannot be ended for good, or forgotten, here; empty: it can."""
+    if any(one.name == name and BROKER in one.roles for one in cluster.everywhere):
+        return (
+            f"{name} is a broker too, and goes on; `{REMOVE} {name} --observe` ends its vote alone"
+        )
+    there = [one for one in cluster.elsewhere if one.name == name]
+    if there and ask_all_health(data_dir, there) != [None]:
+        done = f"once `{REMOVE} {name} --observe` is done"
+        return f"{name} runs on another host: give the command there, {done}"
+    return ""
 
 
 def _introduce(data_dir: DataDir, name: str) -> bool:

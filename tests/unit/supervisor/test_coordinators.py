@@ -178,6 +178,27 @@ def test_a_coordinator_of_another_host_is_ended_there_and_then_forgotten_here(
         assert orders == [RemoveNodeRequest("", ADDED, observes=True)]
 
 
+def test_a_node_that_is_a_broker_too_keeps_its_vote_where_it_was_to_be_ended(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = cast.data_dir.read_cluster()
+    assert before is not None
+    both = node("node-3", "broker", "controller")
+    cast.data_dir.write_cluster(before._replace(mode="kraft", nodes=(both,)))
+    votes: list[str] = []
+
+    def change(_: DataDir, name: str, **__: object) -> int:
+        votes.append(name)
+        return 0
+
+    monkeypatch.setattr(coordinators, "change", change)
+    assert coordinators.remove(cast.data_dir, "node-3", observe=False) == 2
+    assert "`odradek ensemble remove node-3 --observe` ends its vote" in capsys.readouterr().err
+    assert not votes
+    assert coordinators.remove(cast.data_dir, "node-3", observe=True) == 0
+    assert votes == ["node-3"]
+
+
 def test_who_could_fill_one_anew_is_counted_on_other_hosts_too(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
