@@ -223,11 +223,22 @@ def _check_identity(
             f"the cluster was not made with controllers {others}, and they cannot become it by a "
             f"setting; {remedy}"
         )
-    names = {member.name for member in members}
+    _check_none_is_left_out(before, {member.name for member in members}, remedy)
+
+
+def _check_none_is_left_out(before: Cluster, names: set[NodeName], remedy: str) -> None:
+    """Refuse settings without a node that has something: there may be as many as ever, and some removed."""
     settled = [node for node in before.everywhere if node.name not in before.added]
+    observers = [node.name for node in settled if OBSERVER in node.roles]
+    unnamed = [name for name in observers if name not in names]
+    if unnamed:  # nobody but the quorum's log knows whether they do
+        raise ConfigError(
+            f"the cluster has observers = {len(observers)}, and {', '.join(unnamed)} may vote by now: end "
+            f"it by `odradek ensemble remove {unnamed[0]}` first; {remedy}"
+        )
     brokers = [node.name for node in settled if BROKER in node.roles]
     left_out = [name for name in brokers if name not in names]
-    if left_out:  # also where there are as many as ever: some may have been removed by command
+    if left_out:
         raise ConfigError(
             f"the cluster has brokers = {max(map(number_in, brokers))}, and without "
             f"{', '.join(left_out)} it would lose replicas; {remedy}"

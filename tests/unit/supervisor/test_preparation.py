@@ -55,6 +55,16 @@ def test_no_broker_is_left_out_for_another_that_was_removed(tmp_path: Path) -> N
     assert names(start(tmp_path, config(brokers=2)))[1:] == ["broker-2"]
 
 
+def test_no_observer_is_left_out_that_may_vote_by_now(tmp_path: Path) -> None:
+    """The quorum would count on it still, and no command could take it the vote: nobody knows it."""
+    text = config().replace("coordinators = 1", "coordinators = 1\nobservers = 2")
+    Growth(start(tmp_path, text), DataDir(tmp_path / "data")).remove(NodeName("observer-1"))
+    with pytest.raises(ConfigError, match=r"observers = 1, and observer-2 may vote .* remove obs"):
+        start(tmp_path, config())
+    Growth(start(tmp_path, text), DataDir(tmp_path / "data")).remove(NodeName("observer-2"))
+    assert names(start(tmp_path, config())) == ["coordinator-1", "broker-1"]
+
+
 def test_a_host_does_not_begin_as_another_one(tmp_path: Path) -> None:
     """By a slip of --here, where all listen at one address: a second coordinator-2, without its votes."""
     text = config(2, 2, (HERE, THERE))
