@@ -163,7 +163,7 @@ def _cell(value: object) -> str:
 
 def _row(name: str, answer: Message | None) -> dict[str, Any]:
     if not isinstance(answer, MigrateResponse):
-        stage = _UNREACHABLE if answer is None else "not prepared"
+        stage = "not prepared" if _knows_nothing_of_it(answer) else _UNREACHABLE
         return {"name": name, "stage": stage, **_IMAGE_UNSEEN}
     return {
         "name": name,

@@ -42,6 +42,7 @@ class Coordinators:
         self.stage = Stage.BEGINNING
         self.busy = 0
         self.away: set[str] = set()
+        self.silence: Message | None = None
         self.digests: dict[str, str] = {}
         self.told: list[str] = []
 
@@ -55,7 +56,7 @@ class Coordinators:
 
     def _answer(self, name: str, body: Message) -> Message | None:
         if name in self.away:
-            return None
+            return self.silence
         if isinstance(body, HealthRequest):
             return HealthResponse(
                 0, NodeName(name), Incarnation(1), "ready", name == self.leader, False
@@ -180,8 +181,9 @@ def test_the_status_is_a_failure_where_not_all_are_seen_at_one_stage_with_one_im
         rows = json.loads(capsys.readouterr().out)
         assert "".join(row["hash"] for row in rows) == digests
     quorum.digests.clear()
-    for away in ({"coordinator-2"}, quorum.here):
-        quorum.away = away
+    ended = Refusal(int(ErrorCode.DISCONNECTED), "it ended while it was asked")
+    for away, silence in (({"coordinator-2"}, None), (quorum.here, None), (quorum.here, ended)):
+        quorum.away, quorum.silence = away, silence
         assert migrate.status(quorum.data_dir, as_json=True) == 1
         stages = {row["name"]: row["stage"] for row in json.loads(capsys.readouterr().out)}
         assert {name for name in stages if stages[name] == "unreachable"} == away
