@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -306,13 +307,20 @@ class Metadata:
         self._context.reply(request, _without_secrets(told) if body.own else told)
 
     def _log_after(self, version: MetadataVersion) -> FetchImageResponse:
-        """Return the next deltas that are still to be had here, in memory or in the quorum's log."""
+        """Return the next deltas that are still to be had here, in memory or in the quorum's log: as many
+        as are kept in memory, and no more records."""
         epoch, newest = self.image.position
         first = self._history[0].version if self._history else newest + 1
         older = (delta for delta in self.in_log() if delta.version < first)
-        found = [delta for delta in (*older, *self._history) if delta.version > version]
-        deltas = tuple(found[:HISTORY_DELTAS])
-        return FetchImageResponse(ErrorCode.NONE, epoch, newest, deltas=deltas)
+        found: list[MetadataDelta] = []
+        records = 0
+        for delta in chain(older, self._history):
+            if delta.version > version:
+                found.append(delta)
+                records += len(delta.records)
+            if len(found) >= HISTORY_DELTAS or records >= HISTORY_RECORDS:
+                break
+        return FetchImageResponse(ErrorCode.NONE, epoch, newest, deltas=tuple(found))
 
     def _image_after(self, version: MetadataVersion) -> FetchImageResponse:
         epoch, newest = self.image.position
