@@ -92,6 +92,26 @@ def test_a_coordinator_is_dealt_to_another_host_with_its_data_alone(tmp_path: Pa
     assert "coordinator-3" in names(start(tmp_path, two, HERE))
 
 
+def test_a_cluster_of_one_host_does_not_begin_anew_on_several(tmp_path: Path) -> None:
+    """Two of three coordinators would, with empty logs, and bring the third to forget its own."""
+    several = config(1, 3, (HERE, THERE, THIRD))
+    one = several.partition("[[host]]")[0].replace("base_port = 18400\n", "")
+    assert len(start(tmp_path, one).nodes) == 4
+    with pytest.raises(ConfigError, match="coordinator-2 ran here"):
+        start(tmp_path, several, HERE)
+    for name in ("coordinator-2", "coordinator-3"):
+        DataDir(tmp_path / "data").node_dir(name).rename(tmp_path / name)
+    plan = start(tmp_path, several, HERE)
+    assert names(plan) == ["coordinator-1", "broker-1"]
+    assert [str(node.name) for node in plan.elsewhere] == ["coordinator-2", "coordinator-3"]
+    there = tmp_path / "there"
+    (there / "data" / "nodes").mkdir(parents=True)
+    (tmp_path / "coordinator-2").rename(there / "data" / "nodes" / "coordinator-2")
+    meta = there / "data" / "nodes" / "coordinator-2" / "data" / "meta.json"
+    meta.write_text('{"cluster_id": "one-for-all", "name": "coordinator-2"}')
+    assert names(start(there, several, THERE)) == ["coordinator-2"]
+
+
 def test_what_was_removed_on_another_host_and_forgotten_here_stays_so(tmp_path: Path) -> None:
     text = config(1, 3, (HERE, THERE))
     plan = start(tmp_path, text, HERE)
