@@ -61,10 +61,11 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
 def _run(given: argparse.Namespace) -> int:
     from nodes.config import EXIT_CONFIG
     from nodes.settings import ConfigError
+    from transport.sockets.keys_error import KeysError
 
     try:
         status: int = given.run(given)
-    except ConfigError as error:
+    except (ConfigError, KeysError) as error:
         sys.stderr.write(f"odradek: {error}\n")
         return EXIT_CONFIG
     return status

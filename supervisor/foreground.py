@@ -24,6 +24,7 @@ from supervisor.outcome import Outcome
 from supervisor.plan import ClusterPlan
 from supervisor.preparation import certificate_trouble, prepare
 from supervisor.spawn import Children, node_command
+from transport.sockets.keys_error import KeysError
 from transport.wire.ids import NodeName
 
 if TYPE_CHECKING:  # zmq stays out until the nodes have been started
@@ -48,7 +49,7 @@ def run(launch: Launch, console: Console) -> int:
         finally:
             children.kill_all()
             data_dir.forget_supervisor()
-    except ConfigError as error:
+    except (ConfigError, KeysError) as error:
         outcome.failure = (EXIT_CONFIG, str(error))
         status = EXIT_CONFIG
     except BaseException as error:
@@ -79,7 +80,7 @@ def _supervise(
     from supervisor.usage import UsageMeter
     from transport.driver.loop import Loop
     from transport.driver.ports import Door
-    from transport.sockets.curve import Guard, KeysError
+    from transport.sockets.curve import Guard
 
     console.open(plan, outcome)
     trouble = certificate_trouble(plan.settings)
@@ -96,10 +97,7 @@ def _supervise(
         growth=Growth(plan, data_dir),
     )
     keys_dir = plan.keys_dir()
-    try:
-        guard = Guard(keys_dir) if keys_dir else None
-    except KeysError as error:
-        raise ConfigError(str(error)) from None
+    guard = Guard(keys_dir) if keys_dir else None
     loop = Loop(
         engine,
         doors={Door.CLIENTS: CONTROL_ENDPOINT},

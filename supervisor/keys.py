@@ -72,10 +72,10 @@ def create(folder: Path, names: list[str]) -> int:
         AUTHORIZED_DIR,
         CLUSTER_KEY_FILE,
         PUBLIC_SUFFIX,
-        KeysError,
         make_keys,
         read_keys,
     )
+    from transport.sockets.keys_error import KeysError
     from transport.wire.ids import CLUSTER_PRINCIPAL
 
     own = folder / CLUSTER_KEY_FILE

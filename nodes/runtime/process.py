@@ -34,7 +34,8 @@ from nodes.storage.disk import Disk, RealDisk, StorageError
 from transport.driver.loop import Loop
 from transport.driver.ports import Door, Program
 from transport.sockets.certificate import TlsError
-from transport.sockets.curve import Guard, KeysError
+from transport.sockets.curve import Guard
+from transport.sockets.keys_error import KeysError
 from transport.sockets.options import PortInUse
 from transport.wire.ids import Incarnation
 

@@ -243,7 +243,8 @@ def _real_loop(program: Program) -> LoopLike:
 
 def _secured_loop(keys: Path, program: Program) -> LoopLike:
     from transport.driver.loop import Loop
-    from transport.sockets.curve import KeysError, read_keys
+    from transport.sockets.curve import read_keys
+    from transport.sockets.keys_error import KeysError
 
     try:
         return Loop(program, keys=read_keys(keys))

@@ -19,7 +19,8 @@ from odradek.commands.arguments import EXIT_FAILED, add_addresses, guarded, host
 from odradek.commands.counting import counted
 from odradek.commands.examination import ERROR, Finding, Report, examine
 from odradek.errors import NoClusterError
-from transport.sockets.curve import KeysError, read_keys
+from transport.sockets.curve import read_keys
+from transport.sockets.keys_error import KeysError
 from transport.wire.ids import CLUSTER_PRINCIPAL
 from transport.wire.messages.cluster import (
     DescribeNodeRequest,

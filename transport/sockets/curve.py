@@ -16,6 +16,7 @@ from typing import NamedTuple
 import zmq
 from zmq.utils import z85
 
+from transport.sockets.keys_error import KeysError
 from transport.wire.ids import CLUSTER_PRINCIPAL
 
 CLUSTER_KEY_FILE = "cluster.key"
@@ -27,10 +28,6 @@ CLIENTS_MAX = 100_000
 PEERS_DOMAIN, CLIENTS_DOMAIN, EVENTS_DOMAIN = "peers", "clients", "events"
 """ZAP domains: which door is knocked at."""
 ZAP_ENDPOINT = "inproc://zeromq.zap.01"
-
-
-class KeysError(Exception):
-    """Keys that are missing or damaged: names the file and the fix."""
 
 
 class Keys(NamedTuple):

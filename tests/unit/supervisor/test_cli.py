@@ -17,6 +17,10 @@ import pytest
 from supervisor.cli import main
 from supervisor.command_tree import COMMANDS, build_parser
 from supervisor.commands import signal_number
+from supervisor.data_dir import Cluster, DataDir
+from supervisor.member import NodePorts
+from supervisor.settings import Settings
+from transport.wire.ids import ClusterId
 
 NAMES = [name for told in COMMANDS.values() for name in told]
 ROOT = Path(__file__).parents[3]
@@ -129,6 +133,19 @@ def test_without_a_supervisor_commands_say_so(
     status, out, _ = run(["stop", "--data-dir", str(tmp_path)], capsys)
     assert (status, out.startswith("nothing to stop")) == (0, True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", ["ensemble status", "migrate status", "metadata snapshot"])
+def test_keys_that_are_not_there_any_more_are_one_line(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Cluster("c", ClusterId("c"), "zookeeper", (), keys=str(tmp_path / "gone"))
+    members = [m.endpoints(NodePorts(1, 2, 3, 4)) for m in Settings("x").members()]
+    DataDir(tmp_path).write_cluster(cluster._replace(nodes=tuple(members)))
+    status, out, err = run([*words.split(), "--data-dir", str(tmp_path)], capsys)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"odradek: cannot read the keys in {tmp_path}/gone/cluster.key")
+    assert err.count("\n") == 1
 
 
 def test_the_data_dir_option_wins_over_the_environment(

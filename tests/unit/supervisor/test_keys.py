@@ -133,3 +133,13 @@ def test_a_secured_cluster_does_not_start_without_keys(
     assert plan.node_config(plan.nodes[0], 1).keys_dir == str(tmp_path / "keys")
     assert data_dir.keys_file() == tmp_path / "keys" / "cluster.key"
     assert main(["keys", "create", "a/b", "--data-dir", str(tmp_path)]) == EXIT_CONFIG
+
+
+def test_a_host_that_joins_a_secured_cluster_without_keys_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["start", "secure", "--join", "127.0.0.1:1", "--here", "127.0.0.1"]
+    assert main([*words, "--data-dir", str(tmp_path)]) == EXIT_CONFIG
+    told = capsys.readouterr().err
+    assert told.startswith("odradek: cannot read the keys in")
+    assert told.count("\n") == 1
