@@ -32,9 +32,12 @@ from transport.wire.messages.cluster import NodeEndpoints
 
 
 def members_kept(
-    before: Cluster | None, wanted: tuple[Member, ...], settings: Settings
+    before: Cluster | None, wanted: tuple[Member, ...], settings: Settings, host: str = ""
 ) -> tuple[Member, ...]:
-    """Return the nodes to start: those of the settings and those added since, not the removed."""
+    """Return the nodes to start: those of the settings and those added since, not the removed.
+
+    ``host``: by which others reach those that were added; empty: as before.
+    """
     if before is None:
         return wanted
     known = {member.name for member in wanted}
@@ -43,7 +46,7 @@ def members_kept(
             node.name,
             node.id,
             node.roles,
-            _host(node),
+            host or _host(node),
             settings.ports_of_added(node.roles),
             node.rack,
         )

@@ -139,7 +139,7 @@ def _made(
     else:
         _check_identity(before, settings, wanted, data_dir)
         _check_places(before, mine, elsewhere, data_dir)
-    members = members_kept(before, mine, settings)
+    members = members_kept(before, mine, settings, launch.here or settings.host_of_added())
     nodes = assign_endpoints(members, named(before.nodes), settings.cluster.bind)
     known_there = tuple(node for node in elsewhere if node.name not in before.removed)
     return before._replace(nodes=nodes, elsewhere=known_there)
@@ -187,7 +187,7 @@ def _joined(
         before = Cluster(name, described.cluster_id, mode, (), (member.name,), joined=True)
         members: tuple[Member, ...] = (member,)
     else:
-        members = members_kept(before, (), settings)
+        members = members_kept(before, (), settings, launch.here)
     nodes = assign_endpoints(members, named(before.nodes), settings.cluster.bind)
     return before._replace(nodes=nodes, elsewhere=elsewhere)
 

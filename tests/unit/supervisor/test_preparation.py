@@ -24,6 +24,10 @@ def config(brokers: int = 1, coordinators: int = 1, hosts: tuple[str, ...] = ())
     return text + "".join(f"[[host]]\naddress = '{host}'\n" for host in hosts)
 
 
+def hosts_of(plan: ClusterPlan) -> set[str]:
+    return {node.clients.removeprefix("tcp://").partition(":")[0] for node in plan.nodes}
+
+
 def start(folder: Path, text: str, here: str = "") -> ClusterPlan:
     """Prepare a start, and let what it would start have data."""
     path, data_dir = folder / "c.toml", DataDir(folder / "data")
@@ -143,3 +147,20 @@ def test_a_host_that_has_joined_a_cluster_of_mode_kraft_starts_again_without_a_c
         data_dir.unlock()
     assert names(plan) == ["broker-1"]
     assert plan.node_config(plan.nodes[0], 1).mode == "kraft"
+
+
+def test_nodes_that_were_added_go_to_another_address_with_the_others(tmp_path: Path) -> None:
+    """Of a machine that has another one now: no setting names them by themselves."""
+    growth = Growth(start(tmp_path, config()), DataDir(tmp_path / "data"))
+    added = {str(growth.add_broker("").name), str(growth.add_coordinator().name)}
+    plan = start(tmp_path, config() + f"host = '{THERE}'\n")
+    assert added < set(names(plan))
+    assert hosts_of(plan) == {THERE}
+    data_dir = DataDir(tmp_path / "data")
+    before = data_dir.read_cluster()
+    assert before is not None
+    nodes = tuple(node for node in before.nodes if node.roles == ("broker",))
+    joined = before._replace(nodes=nodes, added=tuple(node.name for node in nodes), joined=True)
+    data_dir.write_cluster(joined)
+    assert hosts_of(start(tmp_path, config())) == {THERE}, "as it was"
+    assert hosts_of(start(tmp_path, config(), THIRD)) == {THIRD}
