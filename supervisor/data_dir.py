@@ -61,6 +61,8 @@ class Cluster(NamedTuple):
     """Nodes that supervisors on other hosts run."""
     joined: bool = False
     """The nodes here came to a cluster that others have made: no settings name them."""
+    served: tuple[NodeName, ...] = ()
+    """Members of the quorum that have served here: they have promised what their data must hold."""
 
     @property
     def everywhere(self) -> tuple[NodeEndpoints, ...]:
@@ -206,6 +208,7 @@ class DataDir:
                 str(table.get("keys", "")),
                 tuple(_node_from(row) for row in table.get("elsewhere", ())),
                 bool(table.get("joined", False)),
+                tuple(NodeName(str(name)) for name in table.get("served", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
@@ -229,6 +232,7 @@ class DataDir:
             "removed": list(cluster.removed),
             "elsewhere": [_node_table(node) for node in cluster.elsewhere],
             "joined": cluster.joined,
+            "served": list(cluster.served),
         }
         write_atomically(self.path / CLUSTER_FILE, _dump(table), durable=True)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from nodes.config import EXIT_CONFIG, EXIT_STOPPED
+from nodes.settings import ConfigError
 from supervisor.farewells import Farewells
 from supervisor.growth import Growth
 from supervisor.health import HealthWatch
@@ -86,6 +87,9 @@ class Supervisor:
         self._pid = pid
         self._started = started
         self._must_be_ready = must_be_ready
+        self._growth = growth
+        self._served: set[NodeName] = set()
+        """Members of the quorum of which it is noted that they have served."""
         self._ports: Ports | None = None
         self._status = EXIT_STOPPED
         self._was_ready = False
@@ -197,9 +201,19 @@ class Supervisor:
     def _on_health(self, node: Node, health: HealthResponse, now: Now) -> None:
         if health.state == READY:
             self.notices.forget(node.name)
+            self._note_served(node)
         if not self._was_ready and not self._lives.stopping and self.roster.is_ready(now.mono_ms):
             self._was_ready = True
             self._observer.ready(self.snapshot(now))
+
+    def _note_served(self, node: Node) -> None:
+        if self._growth is None or not node.in_quorum or node.name in self._served:
+            return
+        try:
+            self._growth.note_served(node.name)
+        except ConfigError:
+            return  # the disk is full, perhaps: it says again in a second that it serves
+        self._served.add(node.name)
 
     def _on_death(self, node: Node, incarnation: Incarnation, now: Now) -> None:
         self.notices.announce(node.endpoints, incarnation, now)

@@ -159,6 +159,15 @@ class Growth:
         there = tuple(node for node in before.elsewhere if node.name != name)
         self._write(before._replace(elsewhere=there, removed=(*before.removed, name)))
 
+    def note_served(self, name: NodeName) -> None:
+        """Note, once, that a member of the quorum serves: from now on it must not begin without its data.
+
+        Raises ConfigError when that cannot be noted.
+        """
+        before = self._read()
+        if name not in before.served:
+            self._write(before._replace(served=(*before.served, name)))
+
     def _read(self) -> Cluster:
         cluster = self._data_dir.read_cluster()
         if cluster is None:
@@ -170,3 +179,4 @@ class Growth:
     def _write(self, cluster: Cluster) -> None:
         self._data_dir.write_cluster(cluster)
         self._plan.nodes, self._plan.elsewhere = cluster.nodes, cluster.elsewhere
+        self._plan.served = cluster.served

@@ -13,14 +13,14 @@ from nodes.config import NodeConfig
 from nodes.settings import ConfigError, nearest
 from supervisor.settings import KEYS_DIR, Settings
 from transport.sockets.certificate import TlsFiles
-from transport.wire.ids import ClusterId, Incarnation
+from transport.wire.ids import ClusterId, Incarnation, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
 
 
 @dataclass(slots=True)
 class ClusterPlan:
-    """Everything that is needed to start every node; ``nodes`` changes when some come or go, and
-    ``settings`` when the cluster has moved to mode ``kraft``."""
+    """Everything that is needed to start every node; ``nodes`` changes when some come or go,
+    ``served`` when one serves first, and ``settings`` when the cluster has moved to mode ``kraft``."""
 
     settings: Settings
     cluster_id: ClusterId
@@ -31,6 +31,8 @@ class ClusterPlan:
     """Those that run on this host."""
     elsewhere: tuple[NodeEndpoints, ...] = ()
     """Those that supervisors on other hosts run."""
+    served: tuple[NodeName, ...] = ()
+    """Members of the quorum that have served here, and must not begin without what they held."""
 
     def keys_dir(self) -> Path | None:
         """Return where the cluster's keys are; None: it has none."""

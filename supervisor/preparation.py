@@ -22,7 +22,7 @@ from supervisor.moving import as_moved, as_they_were, was_moved
 from supervisor.plan import ClusterPlan
 from supervisor.ports import assign_endpoints
 from supervisor.settings import KEYS_DIR, Settings, new_cluster_id
-from supervisor.spawn import end_orphans, mark_for_rebuild
+from supervisor.spawn import end_orphans, has_forgotten, mark_for_rebuild
 from transport.sockets.certificate import TlsError
 from transport.wire.ids import ClusterId, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
@@ -64,6 +64,7 @@ def prepare(launch: Launch, data_dir: DataDir) -> ClusterPlan:
         data_dir.path,
         cluster.nodes,
         cluster.elsewhere,
+        cluster.served,
     )
     keys_dir = plan.keys_dir()
     if keys_dir is not None and not (keys_dir / "cluster.key").exists():
@@ -142,6 +143,7 @@ def _made(
     members = members_kept(before, mine, settings, launch.here or settings.host_of_added())
     nodes = assign_endpoints(members, named(before.nodes), settings.cluster.bind)
     known_there = tuple(node for node in elsewhere if node.name not in before.removed)
+    _check_enough_remember(before.served, nodes, known_there, data_dir)
     return before._replace(nodes=nodes, elsewhere=known_there)
 
 
@@ -270,6 +272,33 @@ def _check_places(
                 f"{member.name} ran on another host, and would begin here without its votes: move its "
                 f"folder to {data_dir.node_dir(member.name)} first, or leave it there"
             )
+
+
+def _check_enough_remember(
+    served: tuple[NodeName, ...],
+    nodes: tuple[NodeEndpoints, ...],
+    elsewhere: tuple[NodeEndpoints, ...],
+    data_dir: DataDir,
+) -> None:
+    """Refuse to begin anew where members of the quorum have lost what they held, but for those whom the
+    others can fill anew (``supervisor.spawn`` has them do so).
+
+    Which observers vote by now the log alone knows: it is enough where there is a majority with or without.
+    """
+    roles = frozenset(QUORUM_ROLES.values())
+    quorum = [node for node in (*nodes, *elsewhere) if not roles.isdisjoint(node.roles)]
+    gone = [node.name for node in nodes if has_forgotten(data_dir, served, node.name)]
+    named_voters = [node for node in quorum if OBSERVER not in node.roles]
+    if gone and not any(_has_majority(voters, gone) for voters in (quorum, named_voters)):
+        raise ConfigError(
+            f"{', '.join(gone)} served here, and what they held is gone, with too few others to fill them "
+            f"anew: is a disk not mounted? Restore it below {data_dir.path / 'nodes'}, or name another "
+            "--data-dir for a new cluster"
+        )
+
+
+def _has_majority(voters: list[NodeEndpoints], gone: list[NodeName]) -> bool:
+    return 2 * sum(voter.name not in gone for voter in voters) > len(voters)
 
 
 def _voters(nodes: Iterable[NodeEndpoints | Member], role: str) -> set[NodeName]:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -90,6 +90,8 @@ class Children:
         """Start a node with its next incarnation. Raises ConfigError when its files cannot be."""
         assert node.name not in self._children, f"{node.name} runs"
         folder = self._data_dir.make_data_of(node.name).parent
+        if has_forgotten(self._data_dir, self._plan.served, node.name):
+            mark_for_rebuild(self._data_dir, node)
         incarnation = Incarnation(self._data_dir.read_process(node.name).incarnation + 1)
         self._data_dir.write_incarnation(node.name, incarnation)
         config = folder / "config.json"
@@ -198,6 +200,12 @@ def mark_for_rebuild(data_dir: DataDir, node: NodeEndpoints) -> None:
     """
     if not frozenset(QUORUM_ROLES.values()).isdisjoint(node.roles):
         write_atomically(data_dir.make_data_of(node.name) / REBUILD_MARK, b"", durable=True)
+
+
+def has_forgotten(data_dir: DataDir, served: Collection[NodeName], name: NodeName) -> bool:
+    """Tell whether a member of the quorum has served here, and its data are gone: by hand, or with a disk
+    that is not mounted.  With an empty log it would vote as one that has never promised anything."""
+    return name in served and not data_dir.has_data_of(name)
 
 
 def bound_log(path: Path, size_bytes_max: int) -> None:

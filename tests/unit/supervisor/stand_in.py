@@ -37,6 +37,7 @@ class StandIn:
 
     def start(self, ports: Ports, now: Now) -> None:
         self._ports = ports
+        (Path(self._config.data_dir) / "meta.json").write_text("{}", encoding="utf-8")
 
     def on_message(self, origin: Origin | LinkId, envelope: Envelope, now: Now) -> None:
         assert self._ports is not None

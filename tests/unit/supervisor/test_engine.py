@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from nodes.config import EXIT_BUG, EXIT_CONFIG, EXIT_ENVIRONMENT
+from nodes.settings import ConfigError
+from supervisor.data_dir import DataDir
 from supervisor.engine import EXIT_NOT_READY
 from supervisor.lives import Exited
 from supervisor.status import status_json, status_text
@@ -559,3 +561,25 @@ def test_rebuild_of_what_cannot_be_rebuilt_is_refused() -> None:
     assert "2 of the other members of the quorum must be ready" in answer.text
     assert "coordinator-1 is restarting" in answer.text
     assert world.processes.marked == []
+
+
+def test_it_is_noted_which_members_of_the_quorum_have_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise ConfigError("no space")
+
+    world = World(growth=tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(DataDir, "write_cluster", full)
+        world.become_ready()
+    noted = DataDir(tmp_path).read_cluster()
+    assert noted is not None
+    assert noted.served == ()
+    world.advance(1_100)
+    noted = DataDir(tmp_path).read_cluster()
+    assert noted is not None
+    assert sorted(noted.served) == ["coordinator-1", "coordinator-2"], "once there is space"
+    monkeypatch.setattr(DataDir, "read_cluster", full)
+    world.advance(1_100)
+    assert world.engine.roster.is_ready(world.now.mono_ms), "nothing is read or written again"

@@ -17,8 +17,11 @@ from transport.wire.ids import NodeName
 HERE, THERE, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 
 
-def config(brokers: int = 1, coordinators: int = 1, hosts: tuple[str, ...] = ()) -> str:
+def config(
+    brokers: int = 1, coordinators: int = 1, hosts: tuple[str, ...] = (), observers: int = 0
+) -> str:
     text = f"[cluster]\nname = 'c'\ncoordinators = {coordinators}\nbrokers = {brokers}\n"
+    text += f"observers = {observers}\n"
     if hosts:
         text += "id = 'one-for-all'\nbase_port = 18400\nbind = '127.0.0.1'\n"
     return text + "".join(f"[[host]]\naddress = '{host}'\n" for host in hosts)
@@ -61,7 +64,7 @@ def test_no_broker_is_left_out_for_another_that_was_removed(tmp_path: Path) -> N
 
 def test_no_observer_is_left_out_that_may_vote_by_now(tmp_path: Path) -> None:
     """The quorum would count on it still, and no command could take it the vote: nobody knows it."""
-    text = config().replace("coordinators = 1", "coordinators = 1\nobservers = 2")
+    text = config(observers=2)
     Growth(start(tmp_path, text), DataDir(tmp_path / "data")).remove(NodeName("observer-1"))
     with pytest.raises(ConfigError, match=r"observers = 1, and observer-2 may vote .* remove obs"):
         start(tmp_path, config())
@@ -164,3 +167,43 @@ def test_nodes_that_were_added_go_to_another_address_with_the_others(tmp_path: P
     data_dir.write_cluster(joined)
     assert hosts_of(start(tmp_path, config())) == {THERE}, "as it was"
     assert hosts_of(start(tmp_path, config(), THIRD)) == {THIRD}
+
+
+@pytest.mark.parametrize("hosts", [(), (HERE, THERE, THIRD)], ids=["one host", "several"])
+def test_a_quorum_of_which_too_few_remember_does_not_begin_anew(
+    tmp_path: Path, hosts: tuple[str, ...]
+) -> None:
+    """As where a disk is not mounted: they would elect one of them, with an empty log."""
+    text, here = config(1, 3, hosts), HERE if hosts else ""
+    plan, data_dir = start(tmp_path, text, here), DataDir(tmp_path / "data")
+    growth = Growth(plan, data_dir)
+    mine = [node.name for node in plan.nodes if "coordinator" in node.roles]
+    for name in mine:
+        growth.note_served(name)
+    assert plan.served == tuple(mine)
+    data_dir.node_dir(mine[0]).rename(tmp_path / "one")
+    again = start(tmp_path, text, here)
+    assert (names(again), again.served) == (names(plan), plan.served), "the others fill it anew"
+    if hosts:
+        return
+    for name in mine[1:]:
+        data_dir.node_dir(name).rename(tmp_path / name)
+    with pytest.raises(ConfigError, match=r"coordinator-2, coordinator-3 served here, .* mounted"):
+        start(tmp_path, text)
+    (tmp_path / mine[1]).rename(data_dir.node_dir(mine[1]))
+    assert names(start(tmp_path, text)) == names(plan)
+
+
+def test_observers_that_have_forgotten_are_in_nobodys_way(tmp_path: Path) -> None:
+    text, data_dir = config(1, 3, observers=3), DataDir(tmp_path / "data")
+    plan = start(tmp_path, text)
+    growth = Growth(plan, data_dir)
+    for name in names(plan)[:6]:
+        growth.note_served(NodeName(name))
+    observers = [node.name for node in plan.nodes if "observer" in node.roles]
+    for name in observers:
+        data_dir.node_dir(name).rename(tmp_path / name)
+    assert names(start(tmp_path, text)) == names(plan)
+    data_dir.node_dir("coordinator-1").rename(tmp_path / "one")
+    data_dir.node_dir("coordinator-2").rename(tmp_path / "two")
+    assert names(start(tmp_path, text)) == names(plan), "they may be those who vote by now"

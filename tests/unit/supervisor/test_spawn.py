@@ -15,10 +15,10 @@ from queue import Queue
 import psutil
 import pytest
 
-from nodes.config import load_node_config
+from nodes.config import REBUILD_MARK, load_node_config
 from nodes.settings import ConfigError
 from supervisor.commands import stop
-from supervisor.data_dir import DataDir, ProcessRecord
+from supervisor.data_dir import CLUSTER_FILE, DataDir, ProcessRecord
 from supervisor.lives import Exited
 from supervisor.member import NodePorts
 from supervisor.plan import ClusterPlan
@@ -273,3 +273,21 @@ def test_the_last_line_is_the_last_that_says_something(tmp_path: Path) -> None:
     assert last_line(path) == ""
     path.write_bytes(b"a" * 10_000 + b"\nwhy \xff it ended\n\n  \n")
     assert last_line(path) == "why \ufffd it ended"
+
+
+@pytest.mark.parametrize("name", ["coordinator-1", "broker-1"])
+def test_a_member_of_the_quorum_whose_data_are_gone_is_filled_anew_by_the_others(
+    nursery: Nursery, name: str
+) -> None:
+    """It would vote as one that has never promised anything."""
+    plan, data_dir = nursery.children._plan, nursery.data_dir
+    nursery.node = plan.find(name)
+    data = data_dir.make_data_of(name)
+    meta, mark = data / "meta.json", data / REBUILD_MARK
+    (data_dir.path / CLUSTER_FILE).write_text("damaged", encoding="utf-8")  # restarts go on
+    for served, there, marked in ((False, False, False), (True, True, False), (True, False, True)):
+        plan.served = (nursery.node.name,) if served else ()
+        meta.touch() if there else meta.unlink(missing_ok=True)
+        nursery.start()
+        assert mark.exists() == (marked and name == "coordinator-1")
+        nursery.children.kill_all()
