@@ -83,7 +83,11 @@ class ProcessRecord(NamedTuple):
     incarnation: Incarnation
     pid: int
     created_s: float
-    """The process's own start time, as the kernel has it: tells it from a later one of its pid."""
+    """The process's own start time by the clock: tells it from a later one of its pid."""
+    boot_id: str = ""
+    """Of the machine, by which the next is to be read; empty: not known."""
+    uptime_s: float = 0.0
+    """How long the machine had run by then: the clock may have been set since, as by the network."""
 
 
 class DataDir:
@@ -285,6 +289,8 @@ class DataDir:
                 Incarnation(int(table.get("incarnation", 0))),
                 int(table.get("pid", 0)),
                 float(table.get("created_s", 0.0)),
+                str(table.get("boot_id", "")),
+                float(table.get("uptime_s", 0.0)),
             )
 
     def write_incarnation(self, name: str, incarnation: Incarnation) -> None:

@@ -31,6 +31,7 @@ from transport.wire.messages.cluster import NodeEndpoints
 ORPHAN_WAIT_S = 10.0
 """How long the nodes of a killed supervisor may take to notice and end; then they are killed."""
 LOG_TAIL_BYTES = 4096
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 NEUTRAL_DIR = "/"
 """Where children run: nothing there can be imported by accident, or kept from being unmounted."""
 
@@ -100,7 +101,7 @@ class Children:
         at_ms = time.monotonic_ns() // 1_000_000
         process = self._spawn(self._command(node, config, incarnation), node.name)
         self._children[node.name] = _Child(process, incarnation)
-        record = ProcessRecord(incarnation, process.pid, _created_s(process.pid))
+        record = recorded(process.pid, incarnation)
         self._data_dir.write_process(node.name, record)
         try:
             self._watch(node.name, process.pid)
@@ -242,11 +243,21 @@ def _seek_to_tail(file: IO[bytes]) -> None:
     file.seek(max(0, end - LOG_TAIL_BYTES))
 
 
-def _created_s(pid: int) -> float:
+def recorded(pid: int, incarnation: Incarnation) -> ProcessRecord:
+    """Return what tells this process from any later one of its pid."""
     try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return 0.0
+        booted_s = psutil.boot_time()  # read first: older psutil adds to the next what it read last
+        created_s = float(psutil.Process(pid).create_time())
+    except (psutil.Error, OSError):
+        return ProcessRecord(incarnation, pid, 0.0)
+    return ProcessRecord(incarnation, pid, created_s, _boot_id(), created_s - booted_s)
+
+
+def _boot_id() -> str:
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def end_orphans(data_dir: DataDir, wait_s: float = ORPHAN_WAIT_S) -> None:
@@ -270,10 +281,18 @@ def _orphan(record: ProcessRecord) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(record.pid)
-        if abs(process.create_time() - record.created_s) > 1.0:
+        if not _is_of(process.create_time(), record):
             return None
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
     except psutil.Error:
         return None
     return process
+
+
+def _is_of(created_s: float, record: ProcessRecord) -> bool:
+    """Tell whether a process that was started then is the recorded one, also by a clock that was set since."""
+    if abs(created_s - record.created_s) <= 1.0:
+        return True
+    same_boot = bool(record.boot_id) and record.boot_id == _boot_id()
+    return same_boot and abs(created_s - psutil.boot_time() - record.uptime_s) <= 1.0

@@ -25,12 +25,14 @@ from supervisor.plan import ClusterPlan
 from supervisor.sections import ClusterConfig, SupervisorConfig
 from supervisor.settings import Settings
 from supervisor.spawn import (
+    BOOT_ID,
     ORPHAN_WAIT_S,
     Children,
     bound_log,
     end_orphans,
     last_line,
     node_command,
+    recorded,
 )
 from transport.wire.ids import ClusterId, Incarnation, NodeName
 from transport.wire.messages.cluster import NodeEndpoints
@@ -243,6 +245,27 @@ def test_a_stranger_with_the_pid_of_a_node_of_old_is_left_alone(tmp_path: Path) 
         end_orphans(data_dir, wait_s=0.1)
         assert stranger.poll() is None
         stranger.kill()
+
+
+@pytest.mark.skipif(not BOOT_ID.exists(), reason="this system does not say which boot this is")
+@pytest.mark.parametrize("same_boot", [True, False])
+def test_a_node_that_hangs_is_found_though_the_clock_was_set_since(
+    tmp_path: Path, same_boot: bool
+) -> None:
+    """As on a machine that learns the time from the network, after its supervisor was started."""
+    data_dir = DataDir(tmp_path)
+    data_dir.prepare()
+    data_dir.node_dir(NAME).mkdir()
+    with psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as node:
+        record = recorded(node.pid, Incarnation(1))
+        boot_id = record.boot_id if same_boot else "another"
+        earlier = record._replace(created_s=record.created_s - 3_600, boot_id=boot_id)
+        data_dir.write_process(NAME, earlier)
+        assert data_dir.read_process(NAME) == earlier
+        end_orphans(data_dir, wait_s=0.1)
+        assert node.is_running() != same_boot
+        if not same_boot:
+            node.kill()
 
 
 def test_a_log_that_grew_too_large_is_moved_aside_and_its_writer_goes_on(tmp_path: Path) -> None:
