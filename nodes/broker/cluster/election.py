@@ -29,6 +29,7 @@ from transport.wire.messages.coordination import (
     Exists,
     GetData,
     Multi,
+    Result,
     SetData,
     WatchEvent,
 )
@@ -44,6 +45,11 @@ class _Claimed(NamedTuple):
     claim: znodes.ControllerClaim
     registered: BrokerRecord | None = None
     """Who that is, if it is another one and registered still."""
+
+
+def _give_up(epoch_version: int) -> Multi:
+    """Return what deletes the claim, if it is still the one that made this version of the epoch."""
+    return Multi((Check(znodes.CONTROLLER_EPOCH, epoch_version), Delete(znodes.CONTROLLER)))
 
 
 class Election:
@@ -96,11 +102,8 @@ class Election:
         self._depose(now)
         if session is None or reign is None:
             return
-        give_up = Multi(
-            (Check(znodes.CONTROLLER_EPOCH, reign.epoch_version), Delete(znodes.CONTROLLER))
-        )
         self._rest(now)
-        session.submit([give_up], lambda _results, _now: None, now)
+        session.submit([_give_up(reign.epoch_version)], lambda _results, _now: None, now)
 
     def _depose(self, now: Now) -> None:
         if self._reign is not None:
@@ -139,7 +142,7 @@ class Election:
         ]
         try:
             if claim.error == ErrorCode.NONE:
-                return (yield from self._claimed(znodes.decode_claim(claim.data)))
+                return (yield from self._held(session, claim, epoch))
             if claim.error != ErrorCode.NO_NODE or epoch.stat is None or self._reign is not None:
                 return None
             newest = znodes.decode_epoch(epoch.data)
@@ -164,6 +167,18 @@ class Election:
             )
         ]
         return reign if won.error == ErrorCode.NONE else None
+
+    def _held(self, session: Session, found: Result, epoch: Result) -> Script[_Claimed | None]:
+        claim, stat = znodes.decode_claim(found.data), found.stat
+        by_us = claim.broker == self._context.id
+        if not by_us or self._reign is not None or stat is None or epoch.stat is None:
+            return (yield from self._claimed(claim))
+        of_this_session = stat.ephemeral_owner == session.session_id
+        if of_this_session and claim.epoch == znodes.decode_epoch(epoch.data):
+            # Its reign ended with a look that told nothing.  No end of a session would end the claim.
+            yield [_give_up(epoch.stat.version)]
+            return None
+        return _Claimed(claim)
 
     def _claimed(self, claim: znodes.ControllerClaim) -> Script[_Claimed]:
         node = NodeId(claim.broker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -245,6 +246,18 @@ def test_a_controller_whose_claim_is_taken_reigns_no_longer(fleet: Fleet) -> Non
     fleet.tree.perform(session, SetData("/controller", b'{"broker":9,"epoch":9}'))
     fleet.wait(lambda: not fleet.controllers(), 50)
     fleet.tree.perform(session, Delete("/controller"))
+    fleet.settle()
+    create(fleet, old, "t")
+
+
+def test_a_reign_that_ends_with_a_look_that_told_nothing_leaves_no_claim(fleet: Fleet) -> None:
+    old = fleet.controller()
+    election = fleet.server(old).election
+    assert election is not None
+    session, nothing = election._session, Refusal(ErrorCode.OVERLOADED)
+    assert session is not None
+    fleet.processes[old].do(partial(election._on_found, session, nothing))
+    fleet.wait(lambda: not fleet.controllers(), 100)
     fleet.settle()
     create(fleet, old, "t")
 
