@@ -187,8 +187,7 @@ def change(data_dir: DataDir, name: str, *, votes: bool) -> int:
             answer = ask_one(
                 find_member(members, leader).clients, order, timeout_ms=ORDER_MAX_MS, keys=keys
             )
-        passing = answer is None or _why(answer).endswith("try again")
-        if not passing or time.monotonic() >= until_s:
+        if not _may_pass(answer) or time.monotonic() >= until_s:
             break
         time.sleep(0.1)  # A new leader, or a member that is still catching up.
     if not isinstance(answer, ChangeVotersResponse) or answer.error:
@@ -323,6 +322,11 @@ def _row(member: NodeEndpoints, word: HealthResponse | None) -> tuple[str, ...]:
     keys = ("term", "commit_index", "applied_index", "zxid", "sessions")
     figures = ("-" if row[key] is None else str(row[key]) for key in keys)
     return (row["name"], str(row["id"]), row["role"], row["state"], *figures)
+
+
+def _may_pass(answer: Any) -> bool:
+    """Tell whether it may be done the next time: whoever led a moment ago may lead no more, or be gone."""
+    return answer is None or meaning(answer.error).retriable or _why(answer).endswith("try again")
 
 
 def _why(answer: Any, there: str = "give the command there") -> str:

@@ -12,6 +12,7 @@ from supervisor.data_dir import Cluster, DataDir
 from supervisor.settings import new_cluster_id
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import Incarnation, NodeId, NodeName
+from transport.wire.messages import Message, Refusal
 from transport.wire.messages.cluster import HealthResponse, NodeEndpoints
 from transport.wire.messages.ensemble import ChangeVotersRequest, ChangeVotersResponse
 from transport.wire.messages.supervision import (
@@ -122,6 +123,20 @@ def test_who_takes_no_orders_from_here_is_named_with_the_command_for_its_host(
         said = capsys.readouterr().err
         assert "takes orders from its own host alone" in said
         assert f"coordinator-1 does it, there: `odradek ensemble {told}" in said
+
+
+@pytest.mark.parametrize(
+    "gone", [ChangeVotersResponse(int(ErrorCode.NOT_RAFT_LEADER)), Refusal(ErrorCode.DISCONNECTED)]
+)
+def test_whoever_leads_next_is_asked_where_the_leader_of_a_moment_ago_does_not(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, gone: Message
+) -> None:
+    answers = [gone, ChangeVotersResponse(0, "", NodeId(1), (NodeId(1),))]
+    monkeypatch.setattr(ensemble, "ask_all_health", lambda *_: [])
+    monkeypatch.setattr(ensemble, "leader_of", lambda *_: "coordinator-1")
+    monkeypatch.setattr("odradek.cluster.question.ask_one", lambda *_, **__: answers.pop(0))
+    assert ensemble.change(cast.data_dir, ADDED, votes=True) == 0
+    assert not answers
 
 
 @pytest.mark.parametrize("text", ["", "it is so already"])
