@@ -28,6 +28,7 @@ from transport.wire.batch_filter import RECORDS_OPENED_MAX, RawRecord, filtered,
 from transport.wire.control import Marker, read_marker
 from transport.wire.ids import Offset, ProducerId
 from transport.wire.messages.fetch import AbortedTransaction
+from transport.wire.varint import INT64_MAX
 
 RECORDS_A_STEP = 500
 """About a millisecond or two."""
@@ -62,6 +63,11 @@ class CleaningPlan(NamedTuple):
     aborted_behind: tuple[AbortedTransaction, ...] = ()
     """Transactions of these segments whose markers stand behind them, and abort them: all others are
     committed, since everything here is stable."""
+
+    @property
+    def horizon_ms(self) -> int:
+        """From then on tombstones may go that are met now; it stands in 64 bits, however long they stay."""
+        return min(self.now_ms + self.delete_retention_ms, INT64_MAX)
 
 
 class Group(NamedTuple):
@@ -282,7 +288,7 @@ class Cleaning:
         kept = [record for record in records if self._stays(record, header)]
         horizon_ms = None
         if header.delete_horizon_ms is None and any(record.is_tombstone for record in kept):
-            horizon_ms = self._plan.now_ms + self._plan.delete_retention_ms
+            horizon_ms = self._plan.horizon_ms
         if len(kept) == len(records) and horizon_ms is None:
             return None, None
         return kept, horizon_ms
@@ -310,7 +316,7 @@ class Cleaning:
                 records = list(raw_records(batch))
             except RecordError:
                 return None, None
-            return records, self._plan.now_ms + self._plan.delete_retention_ms
+            return records, self._plan.horizon_ms
         return ([] if self._has_passed(horizon_ms) else None), None
 
 

@@ -81,7 +81,7 @@ def _read(header: BatchHeader, data: bytes, start: int) -> tuple[RawRecord, int]
     if not 0 <= offset_delta <= header.last_offset_delta:
         raise ValueError(f"offset delta {offset_delta} does not fit")
     offset = Offset(header.base_offset + offset_delta)
-    timestamp_ms = header.base_timestamp_ms + delta_ms
+    timestamp_ms = varint.wrapped(header.base_timestamp_ms + delta_ms)
     encoded, rest = data[start:end], data[after_time:end]
     return RawRecord(offset, timestamp_ms, key, value_bytes < 0, encoded, rest), end
 
@@ -118,5 +118,6 @@ def filtered(
 
 
 def _retimed(record: RawRecord, base_timestamp_ms: int) -> bytes:
-    body = b"\x00" + varint.encode(record.timestamp_ms - base_timestamp_ms) + record.rest
+    delta_ms = varint.wrapped(record.timestamp_ms - base_timestamp_ms)
+    body = b"\x00" + varint.encode(delta_ms) + record.rest
     return varint.encode(len(body)) + body

@@ -24,7 +24,7 @@ from transport.wire.compression import DECOMPRESSED_BYTES_MAX, NONE, decompress
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import Offset
 from transport.wire.regular_run import read_run
-from transport.wire.varint import VARLONG_BYTES_MAX
+from transport.wire.varint import INT64_MAX, INT64_MIN, VARLONG_BYTES_MAX
 
 RecordHeaders = tuple[tuple[str, bytes | None], ...]
 Row = tuple[Offset, int, bytes | None, bytes | None, RecordHeaders]
@@ -163,8 +163,7 @@ def _read_rows(  # noqa: C901, PLR0912, PLR0915 - see above
             length, start = varint.decode_unsigned(data, p)
         p = start + 1
         if data[p]:
-            delta_ms, p = varint.decode(data, p, VARLONG_BYTES_MAX)
-            timestamp_ms = base_ms + delta_ms
+            timestamp_ms, p = _read_time(data, p, base_ms)
         else:
             timestamp_ms, p = base_ms, p + 1
         low, high = data[p], data[p + 1]
@@ -207,6 +206,14 @@ def _read_rows(  # noqa: C901, PLR0912, PLR0915 - see above
         previous = delta
         rows.append((base_offset + (delta >> 1), timestamp_ms, key, value, headers))
     return p
+
+
+def _read_time(data: bytes, position: int, base_ms: int) -> tuple[int, int]:
+    delta_ms, position = varint.decode(data, position, VARLONG_BYTES_MAX)
+    timestamp_ms = base_ms + delta_ms
+    if INT64_MIN <= timestamp_ms <= INT64_MAX:
+        return timestamp_ms, position
+    return varint.wrapped(timestamp_ms), position
 
 
 def _read_bytes(data: bytes, position: int) -> tuple[bytes | None, int]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 RECORDS_MIN = 16
 """Fewer are not worth the trouble."""
+_BASE_MS_MAX = 2**63 - 100
 _ONE_BYTE_DELTAS = 64
 _TWO_BYTE_DELTAS = 8_192
 _DOUBLED = [delta << 1 for delta in range(_TWO_BYTE_DELTAS)]
@@ -110,11 +111,11 @@ def _size(data: bytes, p: int) -> tuple[int, int]:
 def _times(
     data: bytes, at: int, end: int, layout: Layout, base_ms: int
 ) -> list[int] | repeat[int] | None:
-    """Return each record's time; None where one takes more than a byte."""
+    """Return each record's time; None where one takes more than a byte, or might not fit 64 bits."""
     column = data[at : end : layout.size_bytes]
     if not any(column):
         return repeat(base_ms)
-    if not column.isascii():
+    if not column.isascii() or abs(base_ms) > _BASE_MS_MAX:
         return None
     return [base_ms + ((byte >> 1) ^ -(byte & 1)) for byte in column]
 

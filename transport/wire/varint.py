@@ -7,6 +7,7 @@ from __future__ import annotations
 
 VARINT_BYTES_MAX = 5
 VARLONG_BYTES_MAX = 10
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
 def encode(value: int) -> bytes:
@@ -43,6 +44,12 @@ def decode_unsigned(
             return rest, position + used + 1
         shift += 7
     raise ValueError(f"a varint of more than {bytes_max} bytes")
+
+
+def wrapped(value: int) -> int:
+    """Return ``value`` as it stands in 64 bits, signed: a sum that has no room there begins anew from the
+    other end, as in every language whose numbers have so many."""
+    return (value - INT64_MIN) % 2**64 + INT64_MIN
 
 
 def size(value: int) -> int:

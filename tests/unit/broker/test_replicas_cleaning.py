@@ -14,6 +14,7 @@ from nodes.storage.disk import DiskFull, File, StorageError
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
 from tests.unit.broker.test_replica_transactions import write_marker, write_own
 from tests.unit.broker.test_replicas_faults import followers, whole
+from transport.wire import varint
 from transport.wire.batch import CRC_FROM, HEADER_BYTES, BatchHeader, encode_header
 from transport.wire.checksum import crc32c
 from transport.wire.compression import NONE, ZSTD, compress
@@ -263,10 +264,52 @@ def test_a_record_without_a_key_is_refused() -> None:
     assert "without a key" in outcome.text
 
 
+def test_a_record_whose_time_fits_no_64_bits_ends_nobody() -> None:
+    """It is its producer's to choose, and the broker that takes it has not looked at it."""
+    fleet = make_fleet()
+    key = fleet.create(configs=COMPACT)
+    assert fleet.produce(fleet.leader(key), key, make_beyond(b"one", b"two")).error == 0
+    fleet.produce(fleet.leader(key), key, make_keyed(b"two", b"newer"))
+    last: Values = {}
+    write(fleet, key, last, 100, Random(1))
+    fleet.world.run_for(3_000)
+    for number in fleet.numbers:
+        assert fleet.server(number).context.figures["logs_cleaned"] >= 1
+        found = read(fleet, number, key)
+        assert (found.pop(b"one"), found.pop(b"two")[1]) == ((0, b"v"), b"newer")
+        assert living(found) == living(last)
+
+
+def test_tombstones_may_stay_for_ever() -> None:
+    fleet = make_fleet()
+    for_ever = {"delete.retention.ms": str(2**63 - 1)}
+    key = fleet.create(configs={**COMPACT, **for_ever})
+    last: Values = {}
+    write(fleet, key, last, 200, Random(1))
+    fleet.world.run_for(3_000)
+    for number in fleet.numbers:
+        assert fleet.server(number).context.figures["logs_cleaned"] >= 1
+        assert read(fleet, number, key) == last
+
+
+def make_beyond(*keys: bytes) -> bytes:
+    """A batch whose records are of a time that no 64 bits have room for; its header says nothing of it."""
+    delta = b"\xfe" + b"\xff" * 8 + b"\x7f"
+    records = b""
+    for number, key in enumerate(keys):
+        name = varint.encode(len(key)) + key
+        body = b"\0" + delta + varint.encode(number) + name + varint.encode(1) + b"v\0"
+        records += varint.encode(len(body)) + body
+    return make_of(records, len(keys), base_timestamp_ms=2**63 - 1)
+
+
 def many(count: int, codec: int = NONE) -> bytes:
     """A batch of so many records of the same few bytes."""
     records = bytes((16, 0, 0, 0, 2)) + b"k" + bytes((2,)) + b"v" + bytes((0,))
-    data = compress(codec, records * count)
+    return make_of(compress(codec, records * count), count, codec=codec)
+
+
+def make_of(data: bytes, count: int, *, codec: int = NONE, base_timestamp_ms: int = 0) -> bytes:
     header = BatchHeader(
         Offset(0),
         HEADER_BYTES + len(data),
@@ -275,7 +318,7 @@ def many(count: int, codec: int = NONE) -> bytes:
         0,
         codec,
         count - 1,
-        0,
+        base_timestamp_ms,
         0,
         ProducerId(-1),
         ProducerEpoch(-1),

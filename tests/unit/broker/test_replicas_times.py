@@ -6,10 +6,17 @@ import pytest
 
 from tests.simulation.clock import EPOCH_WALL_MS, SKEW_MAX_MS
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
+from tests.unit.broker.test_replicas_cleaning import make_beyond
+from transport.wire.codec import Envelope, Kind, encode
 from transport.wire.compression import CODECS
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, Offset, ProducerEpoch, ProducerId
-from transport.wire.messages.fetch import ListOffset, ListOffsetsRequest, ListOffsetsResponse
+from transport.wire.messages.fetch import (
+    TIMESTAMP_MAX,
+    ListOffset,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+)
 from transport.wire.records import BatchBuilder, check_batches, decode_batch, stamp_with_time
 
 HOUR_MS = 3_600_000
@@ -71,6 +78,17 @@ def test_a_producer_cannot_pass_its_own_time_off_as_the_brokers(fleet: Partition
     ((_, header),) = check_batches(batch)
     buffers, _ = stamp_with_time(Offset(0), LeaderEpoch(-1), batch, header, 5)
     assert fleet.produce(1, key, b"".join(buffers)).error == ErrorCode.INVALID_TIMESTAMP
+
+
+def test_what_is_told_of_a_time_that_fits_no_64_bits_can_be_said(fleet: PartitionFleet) -> None:
+    key = fleet.create("beyond")
+    assert fleet.produce(1, key, make_beyond(b"a", b"b")).error == ErrorCode.NONE
+    for wanted_ms in (0, TIMESTAMP_MAX):
+        asked = ListOffset(key.topic_id, 0, LeaderEpoch(-1), wanted_ms)
+        answer = fleet.ask(1, ListOffsetsRequest((asked,)))
+        assert isinstance(answer, ListOffsetsResponse)
+        assert answer.partitions[0].error == ErrorCode.NONE
+        encode(Envelope(Kind.RESPONSE, answer))
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])

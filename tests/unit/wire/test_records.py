@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 from random import Random
 
 import pytest
 
 from transport.wire.batch import CRC_FROM, HEADER, LOG_APPEND_TIME
+from transport.wire.batch_filter import filtered, raw_records
 from transport.wire.checksum import crc32c
 from transport.wire.control import Marker, build_marker, read_marker
 from transport.wire.errors import ErrorCode
@@ -462,3 +464,22 @@ def test_a_run_may_have_a_time_for_each_record() -> None:
         if start < count:
             key, value = pairs[start]
             assert not single.append(key, value, (), stamps[start], limit)
+
+
+@pytest.mark.parametrize("base_ms", [2**63 - 1, 2**63 - 30, -(2**63), -(2**63) + 30])
+@pytest.mark.parametrize("count", [2, 40])
+@pytest.mark.parametrize("delta_ms", [3, -3, 2**62, -(2**62)])
+def test_a_time_has_64_bits_whoever_reads_it(base_ms: int, count: int, delta_ms: int) -> None:
+    """Forty are read by columns. A sum that has no room begins anew from the other end, as in Java."""
+    builder = BatchBuilder()
+    for number in range(count):
+        builder.append(b"k", b"v", (), delta_ms * (number % 2))
+    batch = changed(builder.build(), base_timestamp_ms=base_ms, max_timestamp_ms=0)
+    told = {row[1] for row in decode_rows(batch)}
+    assert told == {base_ms, ctypes.c_int64(base_ms + delta_ms).value}
+    header = read_header(batch)
+    records = list(raw_records(batch))
+    assert {record.timestamp_ms for record in records} == told
+    for horizon_ms in (None, 0, 2**63 - 1):
+        kept, _ = filtered(header, records[1:], horizon_ms)
+        assert [row[1] for row in decode_rows(kept)] == [one.timestamp_ms for one in records[1:]]
