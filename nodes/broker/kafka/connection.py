@@ -43,8 +43,12 @@ FRAME_BYTES_MAX = 100 * 1024 * 1024
 WRITES_MAX = 64
 WRITES_BYTES_MAX = 16 * 1024 * 1024
 """That go on beside each other; with more, the next one waits, however small."""
-BEGUN_A_TURN = 64
-"""A quarter of a megabyte can be ten thousand requests, each answered at once."""
+ELEMENTS_AS_A_REQUEST = 25
+"""To read so many elements of its lists, to ask for them and to answer them, takes as long as a request."""
+ELEMENT_BYTES = 128
+"""What one takes in memory, which may be of one byte on the wire, until it is answered."""
+ANSWER_BYTES_AS_A_REQUEST = 1024
+"""To make so much of an answer, too, but for records, which pass as they are."""
 WAITING_MAX = 64
 WAITING_BYTES_MAX = 4 * 1024 * 1024
 """Requests behind those; with more nothing is read."""
@@ -120,8 +124,7 @@ class Connection:
         self._let_go(came)
         if self._open and self.held_bytes > self._bytes_max + SIZE_BYTES and self._is_stranger:
             self.end("kafka_strangers_over_budget", "it holds too much for one that proved nothing")
-        if self._open and self.listener.is_over_budget:
-            self.end("kafka_connections_over_budget", "too much is held for all clients together")
+        self.listener.keep_to_budget()
 
     def _let_go(self, came: int) -> None:
         """Copy what has to wait of the frames that came last: a view keeps all that came with it."""
@@ -133,9 +136,7 @@ class Connection:
     def go_on(self, now: Now) -> None:
         """Begin the requests whose turn it is, so many that others have theirs."""
         self._beginning = True
-        for _ in range(BEGUN_A_TURN):
-            if not self._has_next:
-                break
+        while self._has_next and self.listener.room > 0:
             frame, since_ns = self._waiting.popleft()
             self._waiting_bytes -= len(frame)
             self._begin(frame, since_ns, now)
@@ -169,6 +170,7 @@ class Connection:
 
     def _begin(self, frame: memoryview, since_ns: int, now: Now) -> None:
         self.listener.context.count("kafka_requests")
+        self.listener.room -= 1
         if self.proof is not None and self.proof.is_raw:
             self._translate(read_token(frame), since_ns, len(frame), now)
             return
@@ -185,10 +187,12 @@ class Connection:
         except MalformedFrame as fault:
             self.end("kafka_requests_malformed", str(fault))
             return
+        self.listener.room -= asked.elements // ELEMENTS_AS_A_REQUEST
         self._translate(asked, since_ns, len(frame), now)
 
     def _translate(self, asked: Asked | RawToken, since_ns: int, size_bytes: int, now: Now) -> None:
         exchange = Exchange(self, asked, now, since_ns, size_bytes)
+        exchange.kept_bytes += ELEMENT_BYTES * asked.elements
         self._begun.append(exchange)
         self._begun_bytes += exchange.size_bytes
         self._guard(exchange, lambda: translator(asked.header.api_key)(exchange))
@@ -234,8 +238,12 @@ class Connection:
             exchange = self._begun.popleft()
             self._begun_bytes -= exchange.size_bytes
             if exchange.frame:
+                made_bytes = sum(map(len, exchange.frame)) - exchange.passed_bytes
+                self.listener.room -= made_bytes // ANSWER_BYTES_AS_A_REQUEST
                 self._send(exchange.frame)
             self.listener.times.took(ApiKey(exchange.header.api_key).name, exchange.since_ns)
+        if self._open:
+            self._count_held()
         if self._has_next and not self._beginning:
             self.listener.hold_up(self)
 
@@ -288,7 +296,8 @@ class Connection:
             assert all(one.header.api_key == PRODUCE for one in self._begun), "D3"
 
     def _count_held(self) -> None:
-        held = self._waiting_bytes + self._frames.gathered_bytes
+        begun = sum(exchange.kept_bytes for exchange in self._begun)
+        held = self._waiting_bytes + self._frames.gathered_bytes + begun
         self.listener.held_bytes += held - self.held_bytes
         self.held_bytes = held
 

@@ -57,7 +57,9 @@ class Exchange:
         "context",
         "frame",
         "is_done",
+        "kept_bytes",
         "now",
+        "passed_bytes",
         "since_ns",
         "size_bytes",
     )
@@ -81,6 +83,10 @@ class Exchange:
         """When it came, by the clock of the listener's times."""
         self.size_bytes = size_bytes
         """Of its frame."""
+        self.kept_bytes = size_bytes
+        """Of that, what is in memory until the answer: a request may wait for minutes."""
+        self.passed_bytes = 0
+        """Of the answer: records, which are neither copied nor looked into."""
         self.frame: Sequence[Buffer] | None = None
         self.is_done = False
 

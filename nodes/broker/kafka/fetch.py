@@ -39,6 +39,7 @@ def fetch(exchange: Exchange) -> None:
         return
 
     def then(answer: Answer, payload: tuple[Buffer, ...]) -> None:
+        exchange.passed_bytes = sum(map(len, payload))
         held = getattr(answer, "session_id", native.NO_FETCH_SESSION)
         if held == native.NO_FETCH_SESSION:
             fetch_session.lose(exchange)

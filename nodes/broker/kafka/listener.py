@@ -27,7 +27,11 @@ CONNECTIONS_MAX = 4_096
 IDLE_MAX_MS = 600_000
 """As Kafka's connections.max.idle.ms."""
 HELD_BYTES_MAX = 256 * 1024 * 1024
-"""Of requests that are not yet whole, or wait for one before them, of all connections together."""
+"""Of requests that are not yet whole, or not answered, of all connections together; but for the records of
+those that are begun, which are in a log, or bounded where they wait for it."""
+ROOM_A_TURN = 64
+"""Requests of all connections that are begun in a turn, when they come; and again at its end, those that had
+to wait. In a quarter of a megabyte are ten thousand, and each may be about all the cluster's topics."""
 
 Ask = Callable[[Origin, Envelope, Now], None]
 """Hands a request to the broker's dispatch."""
@@ -58,7 +62,9 @@ class KafkaListener:
         self._held_up: dict[Connection, None] = {}
         """They have requests that may begin now."""
         self.held_bytes = 0
-        """What the connections hold of requests that have not begun."""
+        """What the connections hold of requests that are not answered."""
+        self.room = ROOM_A_TURN
+        """What may still be begun now; below zero: no more."""
         self.times = Times()
 
     def start(self, endpoint: str) -> None:
@@ -74,18 +80,13 @@ class KafkaListener:
     def measures(self) -> tuple[Measure, ...]:
         """Return what ``/metrics`` tells, beside the counters."""
         connected = gauge("kafka_clients", "Connected to the Kafka listener.", self.client_count)
-        held = gauge("kafka_held_bytes", "Of requests that have not begun.", self.held_bytes)
+        held = gauge("kafka_held_bytes", "Of requests not answered.", self.held_bytes)
         return connected, held, listened("kafka_request_seconds", self.times)
 
     @property
     def client_count(self) -> int:
         """How many clients are connected."""
         return len(self._connections)
-
-    @property
-    def is_over_budget(self) -> bool:
-        """More is held for all clients together than may be."""
-        return self.held_bytes > HELD_BYTES_MAX
 
     # The stream port's calls
 
@@ -117,6 +118,13 @@ class KafkaListener:
         """Have a question asked; its answer comes back to the origin."""
         self._questions.append((origin, envelope))
 
+    def keep_to_budget(self) -> None:
+        """End whoever holds most while more is held for all together than may be: not who came last."""
+        while self.held_bytes > HELD_BYTES_MAX:
+            heaviest = max(self._connections.values(), key=lambda one: one.held_bytes)
+            text = "it holds most, and too much is held for all clients together"
+            heaviest.end("kafka_connections_over_budget", text)
+
     def hold_up(self, connection: Connection) -> None:
         """Let a connection go on with its requests at the next turn."""
         self._held_up[connection] = None
@@ -141,11 +149,19 @@ class KafkaListener:
             self.doorkeeper.on_gap(gap_ms)
 
     def end_turn(self, now: Now) -> None:
-        """Go on with what answers have made room for."""
+        """Go on with what answers have made room for; who finds none is the first in the next turn."""
         held_up, self._held_up = self._held_up, {}
+        self.room = ROOM_A_TURN
+        left: dict[Connection, None] = {}
         for connection in held_up:
-            connection.go_on(now)
+            if self.room > 0:
+                connection.go_on(now)
+                self._ask_all(now)  # what that costs counts before the next one begins
+            elif connection.is_open:
+                left[connection] = None
+        self._held_up = {**left, **self._held_up}
         self._ask_all(now)
+        self.room = ROOM_A_TURN
         if self.doorkeeper is not None:
             self.doorkeeper.end_turn(now)
 

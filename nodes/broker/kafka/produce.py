@@ -49,6 +49,7 @@ def produce(exchange: Exchange) -> None:
         one.records = (
             None  # It is in the log while the answer waits, and need not be in memory too.
         )
+    exchange.kept_bytes -= sum(map(len, payload))
     wants_none = asked.acks == native.ACKS_NONE
     # Who wants no answer is not answered, but what came of it has to be known here.
     acks = native.ACKS_LEADER if wants_none else asked.acks

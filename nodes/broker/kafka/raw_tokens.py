@@ -21,6 +21,7 @@ class RawToken(NamedTuple):
 
     body: SaslAuthenticateRequest
     header: RequestHeader = RequestHeader(ApiKey.SASL_AUTHENTICATE, 0, 0)
+    elements: int = 0
 
     def answer(self, response: Struct) -> Sequence[Buffer]:
         """Return the mechanism's answer; nothing where there is none: the end says that it failed."""

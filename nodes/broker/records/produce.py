@@ -54,6 +54,8 @@ WAITING_MAX = 20_000
 """Requests that may wait at once, of a kilobyte or two each: what they brought is in the log."""
 BACKLOG_BYTES_MAX = 256 * 1024 * 1024
 """Of requests that were not taken apart yet; who wants no answer (acks=0) could send them without end."""
+PART_BYTES = 256
+"""What a partition takes in memory in such a request, beside its batch, which may be missing."""
 _TOO_LARGE = frozenset({ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.RECORD_LIST_TOO_LARGE})
 UNVERIFIED_BYTES_MAX = 64 * 1024 * 1024
 """Of batches that are not in the log yet, as a transaction's coordinator is asked about them."""
@@ -191,6 +193,7 @@ class Produces:
         due_ms = request.due_ms(now, min(body.timeout_ms, TIMEOUT_MAX_MS))
         # Behind those that are not through: a producer's batches keep their order.
         places = iter(range(len(body.partitions)))
+        size_bytes += PART_BYTES * len(body.partitions)
         self._backlog.append(_Work(waiting, due_ms, places, size_bytes))
         self._backlog_bytes += size_bytes
         self._go_on(now)

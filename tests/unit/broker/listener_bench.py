@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from nodes.broker.kafka.listener import KafkaListener
+from nodes.broker.kafka.listener import ROOM_A_TURN, KafkaListener
 from nodes.core.controller.image import ClusterImage
 from nodes.runtime.strangers import Strangers
 from transport.driver.calls import response
@@ -150,8 +150,9 @@ class Bench:
         return None
 
     def send(self, key: ApiKey, version: int, body: Struct, client_id: str = "me") -> int:
-        """Send a request; returns its number."""
+        """Send a request, in a turn of its own; returns its number."""
         data = self.encode(key, version, body, client_id)
+        self.listener.room = ROOM_A_TURN
         self.listener.on_bytes(LAST, data, NOW)
         self.listener.check()
         return self._correlation

@@ -8,22 +8,26 @@ from typing import Any
 import pytest
 
 from nodes.broker.kafka import connection, listener, table
-from tests.unit.broker.listener_bench import LAST, NOW, Bench
-from transport.driver.ports import Stranger
+from tests.unit.broker.listener_bench import LAST, NOW, ORDERS, Bench
+from transport.driver.calls import response
+from transport.driver.ports import Origin, Stranger, StreamId
 from transport.gateway.kafka import apis
 from transport.gateway.kafka.apis import APIS, ApiKey
 from transport.gateway.kafka.messages.api_versions import ApiVersionsRequest
 from transport.gateway.kafka.messages.coordinators import FindCoordinatorRequest
-from transport.gateway.kafka.messages.metadata import MetadataRequest
+from transport.gateway.kafka.messages.fetch import FetchPartition, FetchRequest, FetchTopic
+from transport.gateway.kafka.messages.metadata import MetadataRequest, MetadataRequestTopic
 from transport.gateway.kafka.messages.produce import (
     ProducePartition,
     ProduceRequest,
     ProduceTopic,
 )
+from transport.kernel import Now
 from transport.wire.codec import Envelope, Kind
 from transport.wire.errors import ErrorCode
 from transport.wire.messages import Refusal
-from transport.wire.messages.coordinators import FindCoordinatorResponse
+from transport.wire.messages.coordinators import FindCoordinatorResponse, FoundCoordinator
+from transport.wire.messages.fetch import FetchedPartition, FetchResponse
 from transport.wire.messages.produce import ProduceResponse
 
 METADATA = MetadataRequest(topics=None)
@@ -219,18 +223,144 @@ def test_what_waits_is_bounded_and_nothing_more_is_read_until_it_has_begun() -> 
 
 def test_who_asks_much_at_once_lets_others_have_their_turns() -> None:
     bench = Bench()
-    many = 3 * connection.BEGUN_A_TURN
+    many = 3 * listener.ROOM_A_TURN
     request = ApiVersionsRequest()
     data = b"".join(bench.encode(ApiKey.API_VERSIONS, 0, request) for _ in range(many))
     bench.listener.on_bytes(LAST, data, NOW)
-    assert len(numbers(bench)) == connection.BEGUN_A_TURN
+    assert len(numbers(bench)) == listener.ROOM_A_TURN
     assert bench.streams.calls == ["pause"]
     for _ in range(2):
         assert bench.listener.next_deadline_ms() == 0
         bench.end_turn()
-        assert len(numbers(bench)) == connection.BEGUN_A_TURN
+        assert len(numbers(bench)) == listener.ROOM_A_TURN
     assert bench.listener.next_deadline_ms() is None
     assert bench.streams.calls == ["pause", "resume"]
+
+
+def connect(bench: Bench, count: int) -> list[StreamId]:
+    streams = [StreamId(number) for number in range(100, 100 + count)]
+    for stream in streams:
+        bench.listener.on_stream(stream, Stranger("10.9.9.9"), NOW)
+    return streams
+
+
+def come_twice(bench: Bench, count: int, data: bytes) -> list[StreamId]:
+    """So many clients send this twice; the first is answered, so that the second may begin."""
+    streams = connect(bench, count)
+    for stream in streams:
+        bench.listener.room = listener.ROOM_A_TURN
+        bench.listener.on_bytes(stream, data + data, NOW)
+    while bench.asked:
+        bench.reply(Refusal(ErrorCode.COORDINATOR_NOT_AVAILABLE, "no"))
+    bench.streams.sent.clear()
+    return streams
+
+
+def test_all_clients_together_begin_so_much_a_turn_and_each_has_its_turn() -> None:
+    """Thousands may have something that waits, and a turn with all of it would be one of minutes."""
+    bench = Bench()
+    many = 3 * listener.ROOM_A_TURN
+    streams = come_twice(bench, many, bench.encode(ApiKey.FIND_COORDINATOR, 0, FIND))
+    begun: list[Any] = []
+    for _ in range(3):
+        assert bench.listener.next_deadline_ms() == 0
+        bench.end_turn()
+        assert len(bench.asked) == len(begun) + listener.ROOM_A_TURN
+        begun = [origin for origin, _ in bench.asked]
+    assert bench.listener.next_deadline_ms() is None
+    assert len(set(begun)) == len(streams)
+
+
+def test_a_long_list_leaves_room_for_no_other_request_in_its_turn() -> None:
+    bench = Bench()
+    names = tuple(MetadataRequestTopic(name=f"t{number}") for number in range(2_000))
+    come_twice(bench, 3, bench.encode(ApiKey.METADATA, 8, MetadataRequest(topics=names)))
+    for turns in (1, 2, 3):
+        bench.end_turn()
+        assert len(bench.asked) == turns
+    assert bench.listener.next_deadline_ms() is None
+
+
+def test_a_long_answer_leaves_room_for_no_other_request_in_its_turn() -> None:
+    """Who asks for all topics of a cluster asks with a few bytes."""
+    bench = Bench()
+    come_twice(bench, 3, bench.encode(ApiKey.FIND_COORDINATOR, 3, FIND))
+    long = FoundCoordinator("group", ErrorCode.COORDINATOR_NOT_AVAILABLE, text="x" * 70_000)
+    answer = FindCoordinatorResponse(ErrorCode.NONE, (long,))
+
+    def ask_at_once(origin: Origin, question: Envelope, _now: Now) -> None:
+        bench.strangers.reply(origin, response(question, answer))
+
+    bench.listener._ask = ask_at_once
+    for _ in range(3):
+        assert bench.listener.next_deadline_ms() == 0
+        bench.end_turn()
+        assert len(bench.streams.sent) == 1
+        bench.streams.sent.clear()
+    assert bench.listener.next_deadline_ms() is None
+
+
+def test_records_leave_room_for_others() -> None:
+    bench = Bench()
+    fetch = FetchRequest(
+        max_wait_ms=500,
+        min_bytes=1,
+        topics=(
+            FetchTopic(
+                topic="orders",
+                partitions=(FetchPartition(partition=0, fetch_offset=0, partition_max_bytes=1),),
+            ),
+        ),
+        session_epoch=-1,
+    )
+    come_twice(bench, 3, bench.encode(ApiKey.FETCH, 12, fetch))
+    part = FetchedPartition(ORDERS, 0, ErrorCode.NONE, frame=0)
+    answer = FetchResponse(ErrorCode.NONE, (part,))
+
+    def ask_at_once(origin: Origin, question: Envelope, _now: Now) -> None:
+        bench.strangers.reply(origin, response(question, answer, (bytes(1_000_000),)))
+
+    bench.listener._ask = ask_at_once
+    bench.end_turn()
+    assert len(bench.streams.sent) == 3
+
+
+def test_what_is_begun_is_held_until_it_is_answered_but_for_records() -> None:
+    """A fetch that names nothing, and says so in a hundred megabytes, waits for half a minute."""
+    bench = Bench()
+    fetch = FetchRequest(
+        max_wait_ms=30_000, min_bytes=1, topics=(), rack_id="r" * 100_000, session_epoch=-1
+    )
+    bench.send(ApiKey.FETCH, 12, fetch)
+    assert len(bench.asked) == 1
+    assert bench.listener.held_bytes > 100_000
+    bench.reply(Refusal(ErrorCode.OVERLOADED, "no"))
+    assert bench.listener.held_bytes == 0
+    bench.send(ApiKey.PRODUCE, 9, write(records=bytes(100_000)))
+    assert 0 < bench.listener.held_bytes < 1_000
+
+
+def test_what_is_begun_counts_as_what_it_takes_in_memory() -> None:
+    """Empty names are of a byte each, and take a hundred times of that."""
+    bench = Bench()
+    names = (MetadataRequestTopic(name=""),) * 10_000
+    bench.send(ApiKey.METADATA, 9, MetadataRequest(topics=names))
+    assert len(bench.asked) == 1
+    assert bench.listener.held_bytes > 1_000_000
+
+
+def test_who_holds_most_is_ended_and_not_who_came_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "HELD_BYTES_MAX", 10_000)
+    bench = Bench()
+    large = bench.encode(ApiKey.PRODUCE, 7, write(records=bytes(20_000)))
+    small = bench.encode(ApiKey.FIND_COORDINATOR, 0, FIND)
+    greedy, modest = connect(bench, 2)
+    bench.listener.on_bytes(greedy, large[:9_990], NOW)
+    bench.listener.on_bytes(modest, small, NOW)
+    assert bench.streams.calls == ["close"]
+    assert greedy not in bench.listener._connections
+    assert modest in bench.listener._connections
+    bench.listener.check()
 
 
 def test_all_clients_together_hold_no_more_than_so_much(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -379,20 +379,22 @@ def test_batches_that_take_long_to_open_have_a_turn_each(
     assert len(opened) == len(set(opened)) == 3, "one in a turn"
 
 
+@pytest.mark.parametrize(("records", "parts"), [(40, 1), (1, 2)])
 def test_what_waits_for_its_turn_to_be_written_is_bounded_in_bytes(
-    monkeypatch: pytest.MonkeyPatch,
+    records: int, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Those of its batches, and what partitions take that have none."""
     fleet = make_fleet()
     key = fleet.create(configs=COMPACT)
     leader = fleet.leader(key)
     fleet.produce(leader, key, many(1))
-    monkeypatch.setattr(produce, "BACKLOG_BYTES_MAX", 100)
+    monkeypatch.setattr(produce, "BACKLOG_BYTES_MAX", 400)
     monkeypatch.setattr(produce, "LOGS_BEGUN_A_TURN", 0)
     fleet.world.run_for(100)
     part = ProducePartition(key.topic_id, key.partition, LeaderEpoch(-1), 0)
-    request = ProduceRequest(-1, 5_000, (part,))
+    request = ProduceRequest(-1, 5_000, (part,) * parts)
     waits: list[Any] = []
-    fleet.post(leader, request, waits.append, payload=(many(30),))
+    fleet.post(leader, request, waits.append, payload=(many(records),))
     fleet.world.run_for(100)
     assert fleet.ask(leader, request, payload=(many(1),)).error == ErrorCode.OVERLOADED
     monkeypatch.setattr(produce, "LOGS_BEGUN_A_TURN", 20)

@@ -9,7 +9,12 @@ from typing import NamedTuple
 from transport.gateway.greeting import greeting
 from transport.gateway.kafka.apis import ApiKey, Conversation, conversation
 from transport.gateway.kafka.fields import Struct
-from transport.gateway.kafka.reader import TAGGED_BYTES_MIN, MalformedFrame, Reader
+from transport.gateway.kafka.reader import (
+    ELEMENTS_MAX,
+    TAGGED_BYTES_MIN,
+    MalformedFrame,
+    Reader,
+)
 from transport.gateway.kafka.writer import Buffer, Writer
 
 SIZE_BYTES = 4
@@ -104,6 +109,8 @@ class Asked(NamedTuple):
     header: RequestHeader
     body: Struct
     spoken: Conversation
+    elements: int
+    """In all its lists together."""
 
     def answer(self, response: Struct) -> Sequence[Buffer]:
         """Return the frame of its answer."""
@@ -123,7 +130,8 @@ def read_request(frame: memoryview) -> Asked:
     except MalformedFrame as fault:
         raise MalformedFrame(f"{ApiKey(key).name} version {version}: {fault}") from None
     # What is left is passed over, as by Kafka: librdkafka leaves bytes behind a null array of topics.
-    return Asked(RequestHeader(key, version, correlation_id, client_id), body, spoken)
+    header = RequestHeader(key, version, correlation_id, client_id)
+    return Asked(header, body, spoken, ELEMENTS_MAX - reader.elements_left)
 
 
 def _rest_of_header(reader: Reader, *, flexible: bool) -> str:
