@@ -241,6 +241,27 @@ def test_an_error_is_a_header_alone_in_numbers_that_zookeeper_has() -> None:
     assert encode_error(7, 5, int(ErrorCode.OVERLOADED)) == encode_error(7, 5, -7)
 
 
+def test_what_a_transaction_makes_is_told_of_as_what_clients_can_read() -> None:
+    """Java's, whose connection a type of a result ends that it does not know, and what Curator makes so."""
+    steps: list[tuple[int, bytes]] = []
+    for opcode, written, _ in BY_HAND[:2]:
+        steps.append((opcode, jute.int32(opcode) + b"\0" + jute.int32(-1) + written))
+    end = jute.int32(-1) + b"\1" + jute.int32(-1)
+    request = decode_request(asked(OpCode.MULTI, *(step for _, step in steps), end))
+    assert [opcode for opcode, _ in steps] == [OpCode.CREATE_TTL, OpCode.CREATE_CONTAINER]
+    made = tuple(Result(0, path=path, stat=STAT) for path in ("/a", "/b"))
+    reader = JuteReader(
+        encode_result(request, Result(0, Zxid(5), results=made))[4 + HEADER_BYTES :]
+    )
+    for path in ("/a", "/b"):
+        assert (reader.int32(), reader.boolean(), reader.int32()) == (OpCode.CREATE2, False, 0)
+        assert reader.string() == path
+        assert (reader.int64(), reader.left >= 60) == (STAT.czxid, True)
+        for _ in range(15):
+            reader.int32()
+    assert (reader.int32(), reader.boolean(), reader.int32(), reader.left) == (-1, True, -1, 0)
+
+
 def test_kazoo_reads_what_became_of_a_transaction() -> None:
     steps = [kazoo.Create("/a", b"", [OPEN], 0), kazoo.SetData("/b", b"", 1), kazoo.Delete("/c", 1)]
     done = Result(0, Zxid(5), results=(Result(0, path="/a"), Result(0, stat=STAT), Result(0)))

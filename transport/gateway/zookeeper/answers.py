@@ -31,6 +31,12 @@ FOREIGN_ERRORS: dict[int, int] = {
 }
 """Codes of our own that can be an operation's result -> what comes nearest of ZooKeeper's."""
 
+_TOLD_AS: dict[int, int] = {
+    OpCode.CREATE_CONTAINER: OpCode.CREATE2,
+    OpCode.CREATE_TTL: OpCode.CREATE2,
+}
+"""Types of steps of a multi that its answer has under another one: clients know no result of theirs."""
+
 _STAT = struct.Struct(">qqqqiiiqiiq")
 _HEADER = struct.Struct(">iqi")
 _STEP = struct.Struct(">i?i")
@@ -93,7 +99,7 @@ def _steps_of(request: ClientRequest, result: Result) -> list[bytes]:
             written += [_STEP.pack(OpCode.ERROR, False, error), jute.int32(error)]
         else:
             encode = _RESULTS.get(opcode, _nothing)
-            written += [_STEP.pack(opcode, False, 0), encode(each)]
+            written += [_STEP.pack(_TOLD_AS.get(opcode, opcode), False, 0), encode(each)]
     return [*written, _END_OF_STEPS]
 
 
