@@ -16,9 +16,12 @@ from transport.gateway.kafka.messages.offsets import (
     OffsetForLeaderEpochRequest,
     OffsetForLeaderEpochResponse,
 )
+from transport.wire.errors import ErrorCode
 from transport.wire.ids import NO_NODE, LeaderEpoch, NodeId
 from transport.wire.messages import fetch as native
 
+NOT_AVAILABLE_FROM = 5
+"""Older clients have no OFFSET_NOT_AVAILABLE: what they ask again after is an election (KIP-207)."""
 EARLIEST_LOCAL = -4
 """KIP-405: the earliest on the broker's own disk, which here is all there is."""
 
@@ -58,9 +61,12 @@ def list_offsets(exchange: Exchange) -> None:
 def _listed(exchange: Exchange, index: int, found: Any) -> ListedPartition:
     if not isinstance(found, native.ListedOffset):
         return ListedPartition(partition_index=index, error_code=exchange.code(found.error))
+    error = found.error
+    if error == ErrorCode.OFFSET_NOT_AVAILABLE and exchange.version < NOT_AVAILABLE_FROM:
+        error = ErrorCode.LEADER_NOT_AVAILABLE
     return ListedPartition(
         partition_index=index,
-        error_code=exchange.code(found.error),
+        error_code=exchange.code(error),
         timestamp=found.timestamp_ms,
         offset=found.offset,
         leader_epoch=found.leader_epoch,
