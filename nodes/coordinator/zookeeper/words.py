@@ -89,7 +89,7 @@ def _mntr(listener: Listener, now: Now) -> str:
         "zk_outstanding_requests": sum(each.outstanding for each in connections),
         "zk_znode_count": len(core.tree),
         "zk_watch_count": len(context.watches),
-        "zk_ephemerals_count": sum(len(core.tree.ephemerals(each.id)) for each in core.sessions),
+        "zk_ephemerals_count": core.tree.ephemerals_count,
         "zk_global_sessions": len(core.sessions),
     }
     return _lines(f"{name}\t{value}" for name, value in rows.items())

@@ -30,6 +30,8 @@ OPEN: tuple[Acl, ...] = ()
 """How the ACL that allows everything to everybody is kept."""
 OPEN_AS_SHOWN = (Acl(ALL_PERMISSIONS, WORLD, ANYONE),)
 ACL_ENTRIES_MAX = 1_000
+NETWORKS_KNOWN = 65_536
+"""Whether an address is within one is remembered: to read a network takes as long as a hundred entries."""
 CREDENTIAL_BYTES_MAX = 1_024
 """Each write of a connection carries the names that it proved through the log."""
 
@@ -80,28 +82,28 @@ def _is_legal(entry: Acl) -> bool:
 
 
 def allows(acl: Acls, permissions: int, identities: Identities) -> bool:
-    """Tell whether any of ``permissions`` is given to anybody of these identities."""
+    """Tell whether any of ``permissions`` is given to anybody of these identities.
+
+    Both may be many, and are gone through once: not each entry for each identity.
+    """
     if not acl:
         return True
-    for identity in identities:
-        if identity.scheme == SUPER:
+    proved = {(each.scheme, each.id) for each in identities}
+    if (SUPER, "") in proved:
+        return True
+    addresses = [each.id for each in identities if each.scheme == IP]
+    for entry in acl:
+        if not entry.permissions & permissions:
+            continue
+        scheme = entry.scheme
+        if scheme == WORLD or (scheme, entry.id) in proved:
             return True
-    return any(
-        entry.permissions & permissions
-        and (entry.scheme == WORLD or any(_matches(entry, each) for each in identities))
-        for entry in acl
-    )
+        if scheme == IP and any(_is_within(address, entry.id) for address in addresses):
+            return True
+    return False
 
 
-def _matches(entry: Acl, identity: Identity) -> bool:
-    if entry.scheme != identity.scheme:
-        return False
-    if entry.scheme == IP:
-        return _is_within(identity.id, entry.id)
-    return entry.id == identity.id
-
-
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=NETWORKS_KNOWN)
 def _is_within(address: str, network: str) -> bool:
     return ip_address(address) in ip_network(network, strict=False)
 

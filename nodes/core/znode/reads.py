@@ -101,8 +101,10 @@ def _read_ephemerals(tree: Tree, operation: GetEphemerals, zxid: Zxid, reader: R
     prefix = operation.prefix
     if not is_valid_prefix(prefix):
         return Result(int(ErrorCode.BAD_ARGUMENTS), zxid)
-    paths = [path for path in tree.ephemerals(reader.session_id) if path.startswith(prefix)]
-    return Result(NONE, zxid, children=tuple(paths))
+    owned = tree.ephemerals_of(reader.session_id)
+    paths = sorted(path for path in owned if path.startswith(prefix))
+    # All were looked at, however few are told.
+    return Result(NONE, zxid, children=tuple(paths), count=len(owned))
 
 
 def _count_children(tree: Tree, operation: CountChildren, zxid: Zxid, reader: Reader) -> Result:

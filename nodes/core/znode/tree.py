@@ -7,7 +7,7 @@ nothing of operations, sessions' lives, or watches; it never judges.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -175,7 +175,16 @@ class Tree:
 
     def ephemerals(self, session_id: SessionId) -> list[str]:
         """Return the sorted paths of the ephemerals of a session."""
-        return sorted(self._ephemerals.get(session_id, ()))
+        return sorted(self.ephemerals_of(session_id))
+
+    def ephemerals_of(self, session_id: SessionId) -> Collection[str]:
+        """Return the same in no order that counts; to be read only."""
+        return self._ephemerals.get(session_id, frozenset())
+
+    @property
+    def ephemerals_count(self) -> int:
+        """How many there are of all sessions."""
+        return sum(map(len, self._ephemerals.values()))
 
     def passing(self) -> list[str]:
         """Return the paths of all containers and znodes with a TTL, in order of creation."""

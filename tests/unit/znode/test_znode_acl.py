@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nodes.core.znode import operations
 from nodes.core.znode.acl import OPEN, allows, digest_of, identify, normalized, shown
 from nodes.core.znode.reads import Reader
 from tests.unit.znode.machine import ONE, Machine
@@ -287,3 +288,47 @@ def test_what_is_the_brokers_is_closed_to_others_who_prove_who_they_are(
     for operation in (GetData("/brokers"), Exists("/brokers/acls"), GetChildren("/brokers")):
         assert machine.core.read(operation, Reader(ONE, who)).error == error
     assert machine.core.read(GetChildren("/"), Reader(ONE, who)).error == 0
+
+
+class CountedIdentity:
+    """Somebody, and how often was looked who that is."""
+
+    looks = 0
+
+    def __init__(self, name: str) -> None:
+        self.id = name
+
+    @property
+    def scheme(self) -> str:
+        CountedIdentity.looks += 1
+        return "digest"
+
+
+def test_a_long_acl_is_not_gone_through_for_each_of_many_identities() -> None:
+    """Sixty names against a thousand took as long as a hundred reads."""
+    acl: tuple[Acl, ...] = tuple(Acl(READ, "digest", f"u{number}:h") for number in range(1_000))
+    many: Any = tuple(CountedIdentity(f"v{number}:h") for number in range(60))
+    assert not allows(acl, READ, many)
+    assert CountedIdentity.looks <= 3 * len(many)
+    assert allows((*acl, Acl(READ, "digest", "v59:h")), READ, many)
+
+
+def test_a_multi_asks_a_long_acl_once_whatever_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All members apply it, at once, and with ten thousand steps they would stand still for seconds."""
+    machine = Machine()
+    long = (*only(ALICE), *(Acl(1, "digest", f"u{number}:h") for number in range(100)))
+    machine.write(Create("/guarded", b"", 0, long), identities=(ALICE,))
+    asked: list[int] = []
+
+    def counted(acl: tuple[Acl, ...], permission: int, identities: tuple[Identity, ...]) -> bool:
+        asked.append(permission)
+        return allows(acl, permission, identities)
+
+    monkeypatch.setattr(operations, "allows", counted)
+    checks = [Check("/guarded")] * 500
+    made = [Create(f"/guarded/{number}", b"", 0) for number in range(500)]
+    done = machine.write(Multi((*checks, *made)), identities=(ALICE,))
+    assert (done.error, asked) == (E.NONE, [READ, CREATE])
+    bobs = Create("/bobs", b"", 0, (*long[1:], *only(BOB)))
+    refused = machine.write(Multi((Check("/guarded"), bobs, Check("/bobs"))), identities=(ALICE,))
+    assert [one.error for one in refused.results] == [0, 0, E.NO_AUTH]

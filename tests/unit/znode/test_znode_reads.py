@@ -39,6 +39,8 @@ def test_ephemerals_of_the_session_that_asks() -> None:
     assert ask("/gone") == ()
     assert machine.core.read(GetEphemerals("/")).children == ()
     assert machine.core.read(GetEphemerals("a")).error == E.BAD_ARGUMENTS
+    few = machine.core.read(GetEphemerals("/gone"), Reader(ONE))
+    assert few.count == 4, "what was looked at counts, not what is told"
 
 
 def test_all_descendants_are_counted() -> None:
