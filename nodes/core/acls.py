@@ -102,11 +102,13 @@ class AclJudge:
         self._above_all = frozenset(above_all)
         self._acls: Acls = {}
         self._verdicts: dict[tuple[Actor, Demand], bool] = {}
+        self._anywhere: dict[tuple[Actor, AclOperation, ResourceType], bool] = {}
 
     def use(self, acls: Acls) -> None:
         """Judge by these from now on; to be called again when they have changed."""
         self._acls = acls
         self._verdicts.clear()
+        self._anywhere.clear()
 
     def allows(self, actor: Actor, demand: Demand) -> bool:
         """Tell whether ``actor`` may do that."""
@@ -127,11 +129,17 @@ class AclJudge:
         """Tell whether there is any resource, of those that could be, on which ``actor`` may do that."""
         if actor.principal in self._above_all:
             return True
-        return any(
-            pattern.resource_type == resource_type
-            and self._judge(actor, Demand(operation, resource_type, _example(pattern)))
-            for pattern in self._acls
-        )
+        asked = actor, operation, resource_type
+        known = self._anywhere.get(asked)
+        if known is None:
+            if len(self._anywhere) >= VERDICTS_MAX:
+                self._anywhere.clear()
+            known = self._anywhere[asked] = any(
+                pattern.resource_type == resource_type
+                and self._judge(actor, Demand(operation, resource_type, _example(pattern)))
+                for pattern in self._acls
+            )
+        return known
 
     def _judge(self, actor: Actor, demand: Demand) -> bool:
         allowed = False

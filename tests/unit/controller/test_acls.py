@@ -116,6 +116,24 @@ def test_whether_anything_of_a_kind_is_allowed() -> None:
     assert not judge(*both).allows_anywhere(ALICE, WRITE, TOPIC)
 
 
+def test_all_acls_are_gone_through_once_for_each_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each producer that begins asks whether it may write anywhere: of thousands of ACLs, half a second."""
+    made = judge(*((PREFIXED, f"t{number}", entry(READ)) for number in range(100)))
+    looked_at: list[Demand] = []
+
+    def counted(_actor: Actor, demand: Demand) -> bool:
+        looked_at.append(demand)
+        return False
+
+    monkeypatch.setattr(made, "_judge", counted)
+    for _ in range(10):
+        assert not made.allows_anywhere(ALICE, WRITE, TOPIC)
+    assert len(looked_at) == 100
+    monkeypatch.undo()
+    made.use(judge((PREFIXED, "x", entry(WRITE)))._acls)
+    assert made.allows_anywhere(ALICE, WRITE, TOPIC)
+
+
 def test_a_name_of_any_length_is_judged() -> None:
     name = "t" * 1_000_000
     assert judge((PREFIXED, "t", entry(READ))).allows(ALICE, Demand(READ, TOPIC, name))
