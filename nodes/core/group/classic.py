@@ -33,6 +33,8 @@ JOINING = "joining"
 SYNCING = "syncing"
 STABLE = "stable"
 PROMISED_MAX = 1_000
+PROTOCOL_BYTES = 16
+"""What a protocol takes beside its name and what is told with it: members can offer very many of them."""
 WAIT_MAX_MS = 30_000
 
 
@@ -132,8 +134,8 @@ def _refusal(step: Step, group: Group, body: JoinGroupRequest) -> JoinGroupRespo
     if present is None and len(step.facts.rounds) >= settings.groups_max:
         return JoinGroupResponse(ErrorCode.OVERLOADED, "this coordinator keeps no more groups")
     offered = {protocol.name for protocol in body.protocols}
-    size_bytes = sum(len(protocol.metadata) for protocol in body.protocols)
-    size_bytes += sum(len(metadata) for one in rest for _, metadata in one.value.protocols)
+    size_bytes = sum(_told_bytes(one.name, one.metadata) for one in body.protocols)
+    size_bytes += sum(_told_bytes(*told) for one in rest for told in one.value.protocols)
     if size_bytes > settings.classic_bytes_max:
         text = f"the group's members tell each other more than {settings.classic_bytes_max} bytes"
         return JoinGroupResponse(ErrorCode.GROUP_MAX_SIZE_REACHED, text)
@@ -143,6 +145,11 @@ def _refusal(step: Step, group: Group, body: JoinGroupRequest) -> JoinGroupRespo
     if group.members or not offered or other_type:
         return _refuse_join(ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
     return None
+
+
+def _told_bytes(name: str, metadata: bytes) -> int:
+    """Return what one protocol of a member takes, in memory and in the group's record."""
+    return PROTOCOL_BYTES + len(name.encode()) + len(metadata)
 
 
 def _place_of(present: Round | None, body: JoinGroupRequest) -> MemberId | None:

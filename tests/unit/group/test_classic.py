@@ -265,8 +265,8 @@ def test_a_static_member_that_is_back_before_the_division_is_not_fenced_by_the_n
 
 def test_a_static_member_that_comes_back_counts_once() -> None:
     """Its successor may be all that the group has room for, and speak of other protocols."""
-    bench = Bench(topic("t", 4), members_max=1, classic_bytes_max=20)
-    first = Classic(bench, "range", "sticky", "own", instance_id="one").join()  # 18 bytes.
+    bench = Bench(topic("t", 4), members_max=1, classic_bytes_max=100)
+    first = Classic(bench, "range", "sticky", "own", instance_id="one").join()  # 80 bytes.
     first.joined()
     divide(first)
     back = Classic(bench, "cooperative", "a", "b", instance_id="one").join()
@@ -346,17 +346,26 @@ def test_who_was_only_given_an_id_hides_no_members_of_the_other_protocol(bench: 
 
 
 def test_what_members_tell_each_other_has_a_bound() -> None:
-    bench = Bench(topic("t", 4), classic_bytes_max=10, name_characters_max=20)
+    bench = Bench(topic("t", 4), classic_bytes_max=30, name_characters_max=20)
     first = Classic(bench).join()
     first.joined()
-    second = Classic(bench).join()  # Six bytes more.
+    second = Classic(bench).join()  # 27 bytes more.
     refused = bench.answers[second.token]
     assert isinstance(refused, JoinGroupResponse)
     assert refused.error == ErrorCode.GROUP_MAX_SIZE_REACHED
-    parts = (MemberAssignment(first.member_id, b"eleven byte"),)
+    parts = (MemberAssignment(first.member_id, bytes(31)),)
     request = SyncGroupRequest("g", first.member_id, first.generation, parts)
     assert bench.ask(request).error == ErrorCode.INVALID_REQUEST
     named = Classic(bench, "range" * 5).join()
     refused = bench.answers[named.token]
     assert isinstance(refused, JoinGroupResponse)
     assert refused.error == ErrorCode.INVALID_REQUEST
+
+
+def test_protocols_with_nothing_but_a_name_count_too() -> None:
+    """Fifty thousand of a thousand characters were fifty megabytes of the group's one record."""
+    bench = Bench(topic("t", 4))
+    offered = tuple(Protocol(f"{number}".ljust(1_000, "."), b"") for number in range(5_000))
+    asked = JoinGroupRequest("g", MemberId(""), 60_000, 60_000, offered, instance_id="one")
+    assert bench.ask(asked).error == ErrorCode.GROUP_MAX_SIZE_REACHED
+    assert bench.ask(replace(asked, protocols=offered[:4_000])).error == ErrorCode.NONE
