@@ -32,6 +32,9 @@ from transport.wire.messages.users import AlterUserScramCredentialsRequest
 
 Refused = dict[int, Any]
 """Place among the parts -> its outcome, or None where it is left out."""
+Verdict = tuple[ErrorCode, str]
+Verdicts = dict[Demand, Verdict]
+"""Of one request, by what is not allowed."""
 
 ABOUT_ACLS = (CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest)
 EVERYTHING = Demand(AclOperation.CLUSTER_ACTION, ResourceType.CLUSTER, CLUSTER_NAME)
@@ -107,9 +110,10 @@ class Authorizer:
         parts = row.parts
         given = () if parts is None else getattr(body, parts.field) or ()
         refused: Refused = {}
+        verdicts: Verdicts = {}
         if parts is not None:
             for place, part in enumerate(given):
-                told = self._judge_part(request, parts, part, may)
+                told = self._judge_part(request, parts, part, may, verdicts)
                 if told is not None:
                     refused[place] = parts.refused(part, *told) if parts.refused else None
         amend = self._amend(row, len(given), refused, may)
@@ -146,19 +150,24 @@ class Authorizer:
         return amend
 
     def _judge_part(
-        self, request: Request, parts: Parts, part: Any, may: May
-    ) -> tuple[ErrorCode, str] | None:
+        self, request: Request, parts: Parts, part: Any, may: May, verdicts: Verdicts
+    ) -> Verdict | None:
         demands = parts.demands(request.envelope.body, part, self._context.image)
         if demands is None:  # it may be known before the request is done, and then by its name
             return ErrorCode.UNKNOWN_TOPIC_ID, meaning(ErrorCode.UNKNOWN_TOPIC_ID).text
         missing = self._missing(demands, may)
-        return None if missing is None else self._verdict(request, missing, may)
+        if missing is None:
+            return None
+        told = verdicts.get(missing)
+        if told is None:  # a topic may be refused for each of ten thousands of its partitions
+            told = verdicts[missing] = self._verdict(request, missing, may)
+        return told
 
     @staticmethod
     def _missing(demands: Iterable[Demand], may: May) -> Demand | None:
         return next((demand for demand in demands if not may(demand)), None)
 
-    def _verdict(self, request: Request, demand: Demand, may: May) -> tuple[ErrorCode, str]:
+    def _verdict(self, request: Request, demand: Demand, may: May) -> Verdict:
         who, what = request.origin.principal, demand.resource_type.name
         called, name = repr(demand.name[:80]), demand.name
         describe = Demand(AclOperation.DESCRIBE, demand.resource_type, name)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from nodes.broker import authorization
 from nodes.broker.access import CODES, ROWS
+from nodes.core.acls import Demand
 from tests.unit.broker.partition_fleet import PartitionFleet, fetch_request, make_batch
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import (
@@ -279,6 +281,28 @@ def test_of_a_request_about_several_topics_what_is_allowed_is_done() -> None:
     assert fleet.world.now_us - began_us < 1_000_000, "an error is told at once"
     found = {one.topic_id: one.error for one in answer.partitions}
     assert found == {key.topic_id: [refused, 0, refused][n] for n, key in enumerate(keys)}
+
+
+def test_what_is_refused_for_many_parts_is_put_into_words_once(
+    fleet: PartitionFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request may name tens of thousands of partitions of one topic, and each took as long as a record."""
+    key = create(fleet, "t")
+    number = fleet.leader(key)
+    put: list[str] = []
+    remedy = authorization._remedy
+
+    def counted(who: str, demand: Demand, name: str) -> str:
+        put.append(name)
+        return remedy(who, demand, name)
+
+    monkeypatch.setattr(authorization, "_remedy", counted)
+    parts = (produce.ProducePartition(*key, LeaderEpoch(-1), 0),) * 5
+    request = produce.ProduceRequest(-1, 2_000, parts)
+    answer = ask(fleet, "alice", number, request, payload=(make_batch(),))
+    refused = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+    assert [one.error for one in answer.partitions] == [refused] * 5
+    assert len({one.text for one in answer.partitions}) == len(put) == 1
 
 
 def test_a_grant_that_is_gone_counts_no_more_and_a_denial_wins(fleet: PartitionFleet) -> None:
