@@ -54,6 +54,9 @@ WAITING_BYTES_MAX = 4 * 1024 * 1024
 """Requests behind those; with more nothing is read."""
 REPORTED_MAX = 100
 """Connections ended for one reason are named in the log so often; then they are only counted."""
+ABSENT = (ErrorCode.STOPPING, ErrorCode.BROKER_NOT_AVAILABLE)
+"""As a broker of Kafka's that stops, or does not listen yet: no client takes the end of its connection for an
+answer, but some give up what they are told so about."""
 PRODUCE = int(ApiKey.PRODUCE)
 FAILED = "kafka_translations_failed"
 
@@ -224,8 +227,7 @@ class Connection:
         if not self._open:
             return False
         body, then = envelope.body, self._asked.pop(envelope.correlation_id, None)
-        if isinstance(body, Refusal) and body.error == ErrorCode.STOPPING:
-            # As a broker of Kafka's that stops.
+        if isinstance(body, Refusal) and body.error in ABSENT:
             self.listener.context.count("kafka_connections_ended")
             self.listener.close(self)
         elif then is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodes.broker.kafka.coordination import code_of
 from nodes.broker.kafka.exchange import Exchange
-from transport.gateway.kafka.codes import foreign_code
 from transport.gateway.kafka.messages.coordinators import (
     Coordinator,
     FindCoordinatorRequest,
@@ -57,7 +57,7 @@ def _told(exchange: Exchange, found: native.FoundCoordinator) -> Coordinator:
             node_id=-1,
             host="",
             port=-1,
-            error_code=foreign_code(error),
+            error_code=code_of(error),
             error_message=text or None,
         )
     return Coordinator(

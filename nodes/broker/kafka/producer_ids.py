@@ -15,6 +15,16 @@ from transport.wire.ids import ProducerEpoch, ProducerId
 from transport.wire.messages import Refusal
 from transport.wire.messages import produce as native
 
+LOADING: dict[int, int] = dict.fromkeys(
+    (
+        ErrorCode.REQUEST_TIMED_OUT,
+        ErrorCode.OVERLOADED,
+        ErrorCode.NO_QUORUM,
+        ErrorCode.DISCONNECTED,
+    ),
+    ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+)
+"""There is no id at present: Kafka's brokers say it so, and there are producers that end at any other word."""
 FENCED_FROM = 4
 """Older producers have no PRODUCER_FENCED: what they know of is the loss of their epoch."""
 
@@ -24,7 +34,7 @@ def init_producer_id(exchange: Exchange) -> None:
     asked: InitProducerIdRequest = exchange.body
 
     def then(answer: native.InitProducerIdResponse | Refusal, _payload: Any) -> None:
-        error = answer.error
+        error = LOADING.get(answer.error, answer.error)
         if error == ErrorCode.PRODUCER_FENCED and exchange.version < FENCED_FROM:
             error = ErrorCode.INVALID_PRODUCER_EPOCH
         exchange.answer(

@@ -438,10 +438,12 @@ def test_a_translation_that_fails_ends_its_connection_and_is_counted(
     assert bench.context.figures["kafka_translations_failed"] == 1
 
 
-def test_a_broker_that_stops_ends_its_connections() -> None:
+@pytest.mark.parametrize("error", [ErrorCode.STOPPING, ErrorCode.BROKER_NOT_AVAILABLE])
+def test_a_broker_that_stops_or_knows_no_acls_yet_ends_its_connections(error: ErrorCode) -> None:
+    """Kafka's producer for Java gives up what it is told BROKER_NOT_AVAILABLE about."""
     bench = Bench()
     bench.send(ApiKey.METADATA, 1, METADATA)
-    assert not bench.reply(Refusal(ErrorCode.STOPPING, "broker-1 is stopping"))
+    assert not bench.reply(Refusal(error, "broker-1 is not there"))
     assert bench.streams.calls == ["close"]
     assert bench.answers() == []
 

@@ -189,6 +189,16 @@ def test_a_producers_id_is_asked_for_as_it_stands(version: int, told: int) -> No
     assert (answer.error_code, answer.producer_id, answer.producer_epoch) == (told, -1, -1)
 
 
+@pytest.mark.parametrize("error", [ErrorCode.REQUEST_TIMED_OUT, ErrorCode.OVERLOADED])
+def test_that_there_is_no_producers_id_now_is_told_in_kafkas_word(error: ErrorCode) -> None:
+    """Aiokafka's producer is over at any other: while there is no controller, say."""
+    bench = Bench()
+    asked = InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=5)
+    bench.send(ApiKey.INIT_PRODUCER_ID, 0, asked)
+    bench.reply(Refusal(error, "no block of producer ids in time"))
+    assert only(bench).error_code == ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+
+
 # Fetch and offsets
 
 
