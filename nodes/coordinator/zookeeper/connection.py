@@ -169,10 +169,7 @@ class Connection:
         if self.state is not State.CLOSED:
             self._throttle()
             self._count_held()
-            if self._listener.is_over_budget:
-                self._context.count("zookeeper_connections_over_budget")
-                self._listener.note(f"{self.address}: too much is held for all clients together")
-                self.close()
+            self._listener.keep_to_budget()
 
     def _take_frames(self, now: Now) -> None:
         while self.state in (State.FRESH, State.SERVED) and not self._pipeline.is_full:

@@ -110,11 +110,6 @@ class Listener:
         """Of those."""
         return self._gone_answered + sum(each.answered for each in self.connections)
 
-    @property
-    def is_over_budget(self) -> bool:
-        """More is held for all clients together than may be."""
-        return self.held_bytes > HELD_BYTES_MAX
-
     @staticmethod
     def is_unread(unsent_bytes: int, *, at_worst: bool) -> bool:
         """So much of what was answered has not left that its client has to read first."""
@@ -154,6 +149,14 @@ class Listener:
         self._by_session[connection.session_id] = connection
         if before is not None:
             before.close()
+
+    def keep_to_budget(self) -> None:
+        """End whoever holds most while more is held for all together than may be: not who came last."""
+        while self.held_bytes > HELD_BYTES_MAX:
+            heaviest = max(self.connections, key=lambda one: one.held_bytes)
+            self.context.count("zookeeper_connections_over_budget")
+            self.note(f"{heaviest.address} holds most, and all clients together too much")
+            heaviest.close()
 
     def wake(self, connection: Connection) -> None:
         """It may be able to go on: at the end of the turn."""

@@ -701,16 +701,17 @@ def test_all_connections_together_hold_only_so_much(
 ) -> None:
     monkeypatch.setattr(zookeeper_listener, "HELD_BYTES_MAX", 100_000)
     first, second, third = (client(ensemble).connect() for _ in range(3))
-    for one in (first, second):
-        one.write(jute.int32(90_000) + bytes(45_000))
+    first.write(jute.int32(90_000) + bytes(48_000))
+    second.write(jute.int32(90_000) + bytes(45_000))
     assert third.ask(EXISTS, *watching("/")).error == 0
     assert [one.is_closed for one in (first, second, third)] == [False] * 3
-    third.write(jute.int32(90_000) + bytes(45_000))
+    third.write(jute.int32(90_000) + bytes(10_000))
     ensemble.settle()
-    assert [one.is_closed for one in (first, second, third)] == [False, False, True]
-    first.end()
+    told = [one.is_closed for one in (first, second, third)]
+    assert told == [True, False, False], "who holds most, and not who came last"
     assert client(ensemble).connect().ask(CREATE, *create("/n", bytes(40_000))).error == 0
     second.end()
+    third.end()
     listener = second.process.server._listener
     assert listener is not None
     assert listener.held_bytes == 0
