@@ -84,7 +84,8 @@ class Exchange:
         self.size_bytes = size_bytes
         """Of its frame."""
         self.kept_bytes = size_bytes
-        """Of that, what is in memory until the answer: a request may wait for minutes."""
+        """What is in memory of it until the answer, for which it may wait for minutes: what of the frame is
+        kept, and what it was made into."""
         self.passed_bytes = 0
         """Of the answer: records, which are neither copied nor looked into."""
         self.frame: Sequence[Buffer] | None = None

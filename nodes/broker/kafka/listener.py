@@ -156,6 +156,7 @@ class KafkaListener:
         for connection in held_up:
             if self.room > 0:
                 connection.go_on(now)
+                self.keep_to_budget()  # what is begun takes more than what waits
                 self._ask_all(now)  # what that costs counts before the next one begins
             elif connection.is_open:
                 left[connection] = None

@@ -363,6 +363,20 @@ def test_who_holds_most_is_ended_and_not_who_came_last(monkeypatch: pytest.Monke
     bench.listener.check()
 
 
+def test_what_is_begun_later_is_kept_to_the_budget_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes more in memory than when it came, and nothing more may come that would be counted."""
+    bench = Bench()
+    names = (MetadataRequestTopic(name=""),) * 1_000
+    come_twice(bench, 3, bench.encode(ApiKey.METADATA, 9, MetadataRequest(topics=names)))
+    monkeypatch.setattr(listener, "HELD_BYTES_MAX", 300_000)
+    while bench.listener.next_deadline_ms() is not None:
+        bench.end_turn()
+        assert bench.listener.held_bytes <= 300_000
+    assert len(bench.asked) == 3
+    assert bench.streams.calls == ["close"]
+    bench.listener.check()
+
+
 def test_all_clients_together_hold_no_more_than_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "HELD_BYTES_MAX", 10_000)
     bench = Bench()
