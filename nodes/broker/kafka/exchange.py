@@ -136,6 +136,10 @@ class Exchange:
         for place, body in enumerate(bodies):
             self.ask(body, taking(place))
 
+    def have_the_turn(self) -> None:
+        """Let no other request of Kafka's clients begin in this turn: this one may take long."""
+        self.connection.listener.room = 0
+
     # The answer
 
     def answer(self, response: Struct) -> None:

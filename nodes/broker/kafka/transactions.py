@@ -12,7 +12,7 @@ from typing import Any
 
 from nodes.broker.kafka.coordination import ask_each_once, code_of
 from nodes.broker.kafka.exchange import Exchange
-from nodes.core.group.patterns import Patterns
+from nodes.core.group.patterns import ROOM, Patterns
 from transport.gateway.kafka.messages.transactions import (
     AddOffsetsToTxnRequest,
     AddOffsetsToTxnResponse,
@@ -50,6 +50,8 @@ ABORTABLE_FROM = 4
 """Older producers have no TRANSACTION_ABORTABLE; of AddPartitionsToTxn clients have no such version."""
 OPERATION_NOT_ATTEMPTED = 55
 """Kafka's for partitions that are refused because another one of the request is."""
+SEARCH_ROOM = 5 * ROOM
+"""What a search for transactional ids may take: it is done at once, and refused where that is too much."""
 STATES = frozenset(
     {"Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort"}
 )
@@ -167,17 +169,23 @@ def list_transactions(exchange: Exchange) -> None:
     """What this broker coordinates; its ids are searched here, for none is told who may not know it."""
     asked: ListTransactionsRequest = exchange.body
     unknown = tuple(state for state in asked.state_filters if state not in STATES)
-    pattern, patterns = asked.transactional_id_pattern or "", Patterns()
-    if pattern and patterns.fault(pattern):
-        error = ErrorCode.INVALID_REGULAR_EXPRESSION
+    pattern, patterns = asked.transactional_id_pattern or "", Patterns(SEARCH_ROOM)
+
+    def refuse(error: ErrorCode) -> None:
         exchange.answer(
             ListTransactionsResponse(error_code=code_of(error), unknown_state_filters=unknown)
         )
+
+    if pattern and patterns.fault(pattern):
+        refuse(ErrorCode.INVALID_REGULAR_EXPRESSION)
         return
 
     def then(answer: Any, _payload: object) -> None:
         told = getattr(answer, "transactions", ())
         patterns.take([one.transactional_id for one in told])
+        if pattern and not patterns.is_through(pattern):
+            refuse(ErrorCode.INVALID_REGULAR_EXPRESSION)
+            return
         listed = tuple(
             ListTransactionsState(
                 transactional_id=one.transactional_id,
@@ -196,6 +204,8 @@ def list_transactions(exchange: Exchange) -> None:
         )
 
     producer_ids = tuple(map(ProducerId, asked.producer_id_filters))
+    if pattern:
+        exchange.have_the_turn()
     question = transactions.ListTransactionsRequest(
         asked.state_filters, producer_ids, asked.duration_filter
     )

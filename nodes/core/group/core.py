@@ -113,10 +113,12 @@ class GroupCore:
         }
         # What a pattern has found is known by the topics there were.
         read = {one for one in self._by_pattern() if self._reads(self._groups.by_id[one], changed)}
-        self._facts.take(catalogue)
+        self._facts.take(catalogue, self._groups.patterns)
         for group_id, group in self._groups.by_id.items():
             self._to_forget[offsets.forget_topics, group_id] = None
-            if group_id in read or self._reads(group, changed):
+            # Where it is not found yet, what comes of it is judged once it is.
+            may_read = group_id in read or not self._facts.knows_all_read_by(group)
+            if may_read or self._reads(group, changed):
                 reconciliation.unsettle(step, group, "topics have changed")
 
     def _forget(self, step: Step) -> None:
@@ -161,9 +163,7 @@ class GroupCore:
                 classic.look_at(step, group, member_id)
         for group_id, reasons in ending.items():
             reconciliation.remove(step, self._groups.by_id[group_id], reasons)
-        for group_id in list(self._facts.unsettled):
-            reconciliation.settle(step, self._groups.find(group_id))
-            self._prune(group_id)
+        self._settle(step)
         for group_id, one in list(self._facts.rounds.items()):
             if one.due_ms is not None and one.due_ms <= now_ms:
                 classic.go_on_without(step, self._groups.find(group_id))
@@ -172,6 +172,15 @@ class GroupCore:
             for group_id in self._groups.by_id:
                 self._to_forget[offsets.forget_old, group_id] = None
         self._forget(step)
+
+    def _settle(self, step: Step) -> None:
+        """Divide anew what is known: where members find topics by patterns, once all are looked at."""
+        self._facts.patterns.go_on(self._groups.patterns)
+        for group_id in list(self._facts.unsettled):
+            group = self._groups.find(group_id)
+            if self._facts.knows_all_read_by(group):
+                reconciliation.settle(step, group)
+                self._prune(group_id)
 
     def check(self) -> None:
         """Assert N1 to N6."""

@@ -45,6 +45,8 @@ from transport.wire.messages.groups import (
 Heartbeat = ConsumerGroupHeartbeatRequest
 WAIT_MAX_MS = 30_000
 TOPICS_MAX = 10_000
+PATTERNS_MAX = 1_000
+"""By which the members of all groups of a coordinator find topics."""
 
 
 def on_heartbeat(step: Step, token: object, body: Heartbeat) -> None:
@@ -84,9 +86,9 @@ def _refusal(step: Step, group: Group, body: Heartbeat) -> ConsumerGroupHeartbea
     too_long = first_too_long(settings, names)
     if too_long is not None:
         return _refuse(ErrorCode.INVALID_REQUEST, too_long)
-    fault = step.facts.patterns.fault(body.pattern) if body.pattern else ""
-    if fault:
-        return _refuse(ErrorCode.INVALID_REGULAR_EXPRESSION, fault)
+    refusal = _refusal_of_pattern(step, body.pattern or "")
+    if refusal is not None:
+        return refusal
     timeout_ms = body.session_timeout_ms
     low, high = settings.session_timeout_min_ms, settings.session_timeout_max_ms
     if timeout_ms >= 0 and not low <= timeout_ms <= high:
@@ -101,6 +103,15 @@ def _refusal(step: Step, group: Group, body: Heartbeat) -> ConsumerGroupHeartbea
         if group.value is None and len(step.groups.by_id) >= settings.groups_max:
             return _refuse(ErrorCode.OVERLOADED, "this coordinator keeps no more groups")
     return None
+
+
+def _refusal_of_pattern(step: Step, pattern: str) -> ConsumerGroupHeartbeatResponse | None:
+    if not pattern or pattern in step.groups.patterns:
+        return None
+    if len(step.groups.patterns) >= PATTERNS_MAX:
+        return _refuse(ErrorCode.OVERLOADED, "this coordinator searches by no more patterns")
+    fault = step.facts.patterns.fault(pattern)
+    return _refuse(ErrorCode.INVALID_REGULAR_EXPRESSION, fault) if fault else None
 
 
 # Coming

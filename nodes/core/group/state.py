@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
@@ -140,6 +140,8 @@ class Groups:
         """By producer: the groups with offsets of its present transaction."""
         self.pending_bytes: dict[ProducerId, int] = {}
         """By producer: what these offsets weigh."""
+        self.patterns: Counter[str] = Counter()
+        """By pattern: how many members find their topics by it."""
 
     def find(self, group_id: str) -> Group:
         """Return a group, made if there is none; see ``prune``."""
@@ -168,8 +170,17 @@ class Groups:
         if kind is Kind.PENDING:
             self._apply_pending(group, rest, cast("PendingValue | None", value))
         else:
+            if kind is Kind.MEMBER:
+                self._count_pattern(group.members.get(rest[0]), -1)
+                self._count_pattern(cast("MemberValue | None", value), 1)
             _APPLY[kind](group, rest, value)
         return group_id
+
+    def _count_pattern(self, member: MemberValue | None, more: int) -> None:
+        if member is not None and member.pattern:
+            self.patterns[member.pattern] += more
+            if not self.patterns[member.pattern]:
+                del self.patterns[member.pattern]
 
     def _apply_pending(self, group: Group, rest: list[Any], value: PendingValue | None) -> None:
         producer_id, key = rest[0], PartitionKey(rest[1], rest[2])

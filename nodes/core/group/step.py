@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
@@ -104,16 +104,21 @@ class Facts:
         self._wakes: list[tuple[int, int, str, MemberId]] = []
         self._order = count()
 
-    def take(self, catalogue: Catalogue) -> None:
-        """Take over which topics there are."""
+    def take(self, catalogue: Catalogue, patterns: Container[str]) -> None:
+        """Take over which topics there are, and the patterns by which members find some of them."""
         self.catalogue = catalogue
-        self.patterns.take(catalogue.by_name)
+        self.patterns.take(catalogue.by_name, patterns)
 
     def topics_of(self, member: MemberValue) -> Collection[str]:
         """Return what a member of the consumer protocol reads, of those there are at least."""
         if not member.pattern:
             return member.topics
-        return self.patterns.found(member.pattern).union(member.topics)
+        return self.patterns.found(member.pattern) | set(member.topics)
+
+    def knows_all_read_by(self, group: Group) -> bool:
+        """Tell whether the search by patterns of its members is through; it goes on if there is room."""
+        patterns = dict.fromkeys(one.pattern for one in group.members.values() if one.pattern)
+        return all(self.patterns.is_through(pattern) for pattern in patterns)
 
     def read_by(self, group: Group) -> set[str]:
         """Return what the members of the consumer protocol read, of those there are at least."""

@@ -72,6 +72,9 @@ class Exchanged:
     def may(self, *_what: object) -> bool:
         return True
 
+    def have_the_turn(self) -> None:
+        pass
+
     def unknown(self, _name: str) -> ErrorCode:
         return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
@@ -590,6 +593,25 @@ def test_what_is_no_pattern_lists_nothing() -> None:
     told = exchanged(transactions.list_transactions, 2, body, coordinator).told
     assert told.error_code == ErrorCode.INVALID_REGULAR_EXPRESSION
     assert (told.unknown_state_filters, told.transaction_states) == (("Odd",), ())
+
+
+def test_a_search_that_would_take_long_lists_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found until then is not told as all that there is."""
+    monkeypatch.setattr(transactions, "SEARCH_ROOM", 2_000)
+
+    def coordinator(_asked: object) -> Message:
+        listed = (
+            native_transactions.ListedTransaction(f"shop-{number}", ProducerId(7), "Ongoing")
+            for number in range(10)
+        )
+        return native_transactions.ListTransactionsResponse(0, tuple(listed))
+
+    body = foreign.ListTransactionsRequest(
+        state_filters=(), producer_id_filters=(), transactional_id_pattern="shop-.*"
+    )
+    told = exchanged(transactions.list_transactions, 2, body, coordinator).told
+    assert told.error_code == ErrorCode.INVALID_REGULAR_EXPRESSION
+    assert told.transaction_states == ()
 
 
 def test_who_writes_is_told_by_partition() -> None:

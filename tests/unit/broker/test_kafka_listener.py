@@ -22,6 +22,7 @@ from transport.gateway.kafka.messages.produce import (
     ProduceRequest,
     ProduceTopic,
 )
+from transport.gateway.kafka.messages.transactions import ListTransactionsRequest
 from transport.kernel import Now
 from transport.wire.codec import Envelope, Kind
 from transport.wire.errors import ErrorCode
@@ -297,6 +298,18 @@ def test_a_long_answer_leaves_room_for_no_other_request_in_its_turn() -> None:
         bench.end_turn()
         assert len(bench.streams.sent) == 1
         bench.streams.sent.clear()
+    assert bench.listener.next_deadline_ms() is None
+
+
+def test_a_search_leaves_room_for_no_other_request_in_its_turn() -> None:
+    bench = Bench()
+    search = ListTransactionsRequest(
+        state_filters=(), producer_id_filters=(), transactional_id_pattern="t.*"
+    )
+    come_twice(bench, 3, bench.encode(ApiKey.LIST_TRANSACTIONS, 2, search))
+    for turns in (1, 2, 3):
+        bench.end_turn()
+        assert len(bench.asked) == turns
     assert bench.listener.next_deadline_ms() is None
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from copy import copy
 
-from nodes.core.group.patterns import KEPT_MAX, Patterns
+import pytest
+from msgspec.structs import replace
+
+from nodes.core.group import patterns, reconciliation
 from tests.unit.group.bench import Bench, Reader, settle, topic, topic_id
 from transport.wire.errors import ErrorCode
+from transport.wire.ids import MemberEpoch
 from transport.wire.messages.groups import DescribeGroupRequest
 
 
@@ -82,9 +86,147 @@ def test_a_member_may_join_by_a_pattern_alone() -> None:
     assert (answer.error, len(answer.assignment)) == (0, 1)
 
 
-def test_patterns_that_are_known_have_a_bound() -> None:
-    patterns = Patterns()
-    patterns.take({"t5"})
-    for number in range(KEPT_MAX + 1):
-        assert patterns.found(f"t{number}") == ({"t5"} if number == 5 else set())
-    assert max(map(len, (patterns._compiled, patterns._found))) <= KEPT_MAX
+NAMES = [f"t{number:03}" for number in range(40)]
+
+
+def through(bench: Bench) -> int:
+    """Let the coordinator have its turns until nothing is due; return how many it took."""
+    for turns in range(1_000):
+        if bench.core.next_deadline_ms() != 0:
+            return turns
+        bench._decide()
+    raise AssertionError("it never ends")
+
+
+def work_of(monkeypatch: pytest.MonkeyPatch, names: int) -> None:
+    """Let so many names be looked at a turn."""
+    monkeypatch.setattr(patterns, "NAME_WORK", 1_000_000)
+    monkeypatch.setattr(patterns, "ROOM", names * 1_000_000)
+
+
+def test_a_search_takes_so_many_turns_that_none_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are patterns for which each name takes a millisecond, and names by the ten thousand."""
+    work_of(monkeypatch, 5)
+    bench = Bench(*[topic(name, 1) for name in NAMES])
+    reader = Reader(bench, "a", pattern="t.*1").join()
+    assert reader.token is not None, "not all that it reads is known yet"
+    assert through(bench) >= 5
+    assert reader.take()
+    assert len(reader.owned) == 4
+    assert reader.epoch == 1, "it is not told bit by bit"
+
+
+def test_what_others_search_for_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    work_of(monkeypatch, 5)
+    bench = Bench(*[topic(name, 1) for name in NAMES])
+    Reader(bench, "a", pattern="t.*1").join()
+    other = Reader(bench, "b", "t000")
+    bench.core._facts.patterns.go_on({})
+    token = bench.post(replace(other.request(topics=("t000",)), group_id="another"))
+    bench.wait(0)
+    assert token in bench.answers
+
+
+def test_nothing_is_lost_while_the_next_coordinator_searches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(*[topic(name, 1) for name in NAMES])
+    reader = Reader(bench, "a", pattern="t.*").join()
+    assert len(reader.owned) == len(NAMES)
+    work_of(monkeypatch, 5)
+    bench.crash()
+    reader.how = {}
+    named = Reader(bench, "b", "t000").join()
+    reader.beat()
+    assert through(bench) >= 5
+    assert reader.take(), (
+        "it is asked to let go of what the other one is to read, and of nothing else"
+    )
+    assert len(reader.owned) == len(NAMES) - 1
+    settle(reader, named)
+    assert named.has("t000") == (0,)
+
+
+def test_what_comes_and_goes_while_it_is_searched_is_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work_of(monkeypatch, 5)
+    bench = Bench(*[topic(name, 1) for name in NAMES])
+    reader = Reader(bench, "a", pattern="t.*").join()
+    bench.tell(*[topic(name, 1) for name in [*NAMES[1:-1], "t-new", "u-new"]])
+    through(bench)
+    assert reader.take()
+    expected = {topic_id(name) for name in [*NAMES[1:-1], "t-new"]}
+    assert set(reader.owned) == expected
+    reader.beat()
+    bench.tell(*[topic(name, 1) for name in NAMES])
+    assert through(bench) == 0, "what was looked at is not looked at again"
+    settle(reader)
+    assert set(reader.owned) == {topic_id(name) for name in NAMES}
+
+
+def test_what_comes_to_who_has_all_there_was_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(topic("t000", 1))
+    reader = Reader(bench, "a", pattern="t.*").join()
+    reader.beat()
+    work_of(monkeypatch, 5)
+    others = [topic(f"u{name}", 1) for name in NAMES]
+    bench.tell(topic("t000", 1), *others, topic("t001", 1))
+    assert through(bench) >= 5
+    assert reader.take()
+    assert set(reader.owned) == {topic_id("t000"), topic_id("t001")}
+
+
+def test_what_has_gone_is_found_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    work_of(monkeypatch, 5)
+    found = patterns.Patterns()
+    found.take(NAMES)
+    assert found.found("t.*") == set(NAMES[:5])
+    found.take(NAMES[3:8], ["t.*"])
+    assert found.found("t.*") == set(NAMES[3:5])
+    while found._unfinished:
+        found.go_on(["t.*"])
+    assert found.found("t.*") == set(NAMES[3:8])
+
+
+def test_every_search_gets_on_whatever_others_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    work_of(monkeypatch, 4)
+    found = patterns.Patterns()
+    found.take(NAMES)
+    wanted = ["t.*1", "t.*2", "t.*3", "t.*4"]
+    for pattern in wanted:
+        assert not found.is_through(pattern)
+    turns = 0
+    while found._unfinished:
+        found.go_on(wanted)
+        lefts = [len(list(copy(it))) for one in found._searches.values() for it in one.left]
+        assert max(lefts, default=0) - min(lefts, default=0) <= 8
+        turns += 1
+    assert turns >= len(NAMES) - 4
+
+
+def test_members_may_find_topics_by_so_many_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciliation, "PATTERNS_MAX", 2)
+    bench = Bench(topic("t", 4))
+    first = Reader(bench, "a", pattern="t").join()
+    Reader(bench, "b", pattern="t.*").join()
+    third = Reader(bench, "c", pattern="t.?")
+    assert bench.ask(third.request(topics=())).error == ErrorCode.OVERLOADED
+    assert not bench.ask(Reader(bench, "d", pattern="t").request(topics=())).error
+    first.leave()
+    assert bench.ask(third.request(topics=())).error == ErrorCode.OVERLOADED, "d has it still"
+    bench.ask(Reader(bench, "d").request(member_epoch=MemberEpoch(-1)))
+    assert not bench.ask(third.request(topics=())).error
+
+
+def test_patterns_that_are_known_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "KEPT_MAX", 10)
+    found = patterns.Patterns()
+    found.take({"t5"})
+    for number in range(30):
+        assert found.found(f"t{number}") == ({"t5"} if number == 5 else set())
+        found.go_on(["t5"])
+    assert max(len(found._compiled), len(found._searches)) <= 10
+    assert found.found("t5") == {"t5"}
+    found.take({"t5", "t6"}, ["t5"])
+    assert list(found._searches) == ["t5"]
