@@ -158,7 +158,7 @@ def _alter(
 
 def list_config_resources(exchange: Exchange) -> None:
     """Tell the topics and the brokers. Before version 1 only client metrics are meant; there are none."""
-    types = exchange.body.resource_types or (RESOURCE_TOPIC, RESOURCE_BROKER)
+    types = dict.fromkeys(exchange.body.resource_types or (RESOURCE_TOPIC, RESOURCE_BROKER))
     if not exchange.may(AclOperation.DESCRIBE_CONFIGS, ResourceType.CLUSTER, CLUSTER_NAME):
         refused = ErrorCode.CLUSTER_AUTHORIZATION_FAILED
         exchange.answer(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Any
 
 from nodes.broker.kafka.exchange import Exchange
@@ -15,16 +17,20 @@ from transport.wire.messages.ensemble import (
 )
 
 METADATA_TOPIC = "__cluster_metadata"
+NAMED_TWICE = foreign.DescribedQuorum(partition_index=0, error_code=ErrorCode.INVALID_REQUEST)
 
 
 def describe_quorum(exchange: Exchange) -> None:
-    """Tell how far every member of the quorum is. An offset there is an index of the log here."""
+    """Tell how far every member of the quorum is, once: in a large cluster that is long.
+
+    An offset there is an index of the log here.
+    """
 
     def told(answer: Any, _payload: object) -> None:
         code, text = verdict(answer)
-        topics = (
-            () if code else tuple(_topic(exchange, one, answer) for one in exchange.body.topics)
-        )
+        asked = () if code else exchange.body.topics
+        quorum = chain(() if code else [_quorum(exchange, answer)], repeat(NAMED_TWICE))
+        topics = tuple(_topic(one, quorum) for one in asked)
         exchange.answer(
             foreign.DescribeQuorumResponse(error_code=code, error_message=text, topics=topics)
         )
@@ -33,12 +39,12 @@ def describe_quorum(exchange: Exchange) -> None:
 
 
 def _topic(
-    exchange: Exchange, asked: foreign.QuorumTopic, answer: DescribeQuorumResponse
+    asked: foreign.QuorumTopic, quorum: Iterator[foreign.DescribedQuorum]
 ) -> foreign.DescribedQuorumTopic:
     partitions = []
     for part in asked.partitions:
         if (asked.topic_name, part.partition_index) == (METADATA_TOPIC, 0):
-            partitions.append(_quorum(exchange, answer))
+            partitions.append(next(quorum))
         else:
             error = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
             partitions.append(

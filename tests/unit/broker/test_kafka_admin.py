@@ -388,6 +388,9 @@ def test_resources_that_may_have_configs(fleet: PartitionFleet) -> None:
 
     assert listed() == [(2, "t"), (4, "1"), (4, "2")]
     assert listed(2, 16) == [(2, "t")]
+    assert listed(4, 2, 4, 2) == [(4, "1"), (4, "2"), (2, "t")], (
+        "each once, however often it is named"
+    )
     assert listed(version=0) == []
 
 
@@ -710,6 +713,10 @@ def test_the_quorum_is_described(fleet: PartitionFleet, monkeypatch: pytest.Monk
         for one in found.current_voters
     ]
     assert heard == [(1, 9, WALL_MS, WALL_MS), (2, 7, WALL_MS - 40, -1)]
+    request = foreign_cluster.DescribeQuorumRequest(topics=(parts[0], parts[1], parts[0]))
+    *_, again = answered(fleet, quorum.describe_quorum, request).topics
+    assert codes(again.partitions) == [ErrorCode.INVALID_REQUEST], "every member is told of once"
+    assert again.partitions[0].current_voters == ()
 
 
 def test_nobody_proves_who_they_are(fleet: PartitionFleet) -> None:
