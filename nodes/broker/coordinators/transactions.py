@@ -176,13 +176,14 @@ class Transactions:
     def _on_list(self, request: Request, now: Now) -> None:
         body = request.envelope.body
         assert isinstance(body, ListTransactionsRequest), "by the dispatch table"
+        states, producer_ids = frozenset(body.states), frozenset(body.producer_ids)
         listed = [
             ListedTransaction(transactional_id, value.producer_id, value.state.title)
             for core in self._shards.cores()
             if isinstance(core, TransactionCore)
             for transactional_id, value in core.values().items()
-            if not body.states or value.state.title in body.states
-            if not body.producer_ids or value.producer_id in body.producer_ids
+            if not states or value.state.title in states
+            if not producer_ids or value.producer_id in producer_ids
             if body.open_for_ms < 0 or _is_open_for(value, body.open_for_ms, now)
         ]
         loading = self._shards.is_loading()

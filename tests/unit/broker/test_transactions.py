@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from odradek.consumer.isolation import aborted_batches
 from tests.unit.broker.partition_fleet import PartitionFleet, make_batch
+from transport.kernel import Now
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import LeaderEpoch, PartitionKey, ProducerEpoch, ProducerId
 from transport.wire.messages import Message, Refusal
@@ -271,6 +273,36 @@ def test_transactions_are_listed_by_how_long_they_are_open(fleet: PartitionFleet
     assert (listed(-1), listed(900), listed(60_000)) == (["txn"], ["txn"], [])
     assert producer.end(committed=True) is ErrorCode.NONE
     assert (listed(-1), listed(0)) == (["txn"], [])
+
+
+class Compared(int):
+    """A number that counts how often it is compared."""
+
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return int(self) == other
+
+    __hash__ = int.__hash__
+
+
+def test_transactions_are_listed_by_many_producers_as_fast_as_by_few(
+    fleet: PartitionFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request may name fifty thousand, and a coordinator know as many transactional ids."""
+    producer = Transactional(fleet)
+    producer.init()
+    coordinator = fleet.server(producer.coordinator()).transactions
+    answers: list[Any] = []
+    context = SimpleNamespace(reply=lambda _request, answer: answers.append(answer))
+    monkeypatch.setattr(coordinator, "_context", context)
+    many = tuple(ProducerId(Compared(number)) for number in range(10_000, 20_000))
+    body = ListTransactionsRequest(producer_ids=(*many, ProducerId(producer.who[0])))
+    request: Any = SimpleNamespace(envelope=SimpleNamespace(body=body))
+    coordinator.clients[ListTransactionsRequest](request, Now(0, 0))
+    assert [one.transactional_id for one in answers[0].transactions] == ["txn"]
+    assert Compared.times < 100
 
 
 def test_when_a_producer_has_written_last_is_known_to_the_next_leader_too(
