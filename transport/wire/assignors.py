@@ -62,10 +62,7 @@ def _keep(division: Division[TopicT]) -> Targets[TopicT]:
 def _place(division: Division[TopicT], targets: Targets[TopicT]) -> None:
     """Give what nobody has to the least loaded reader of its topic; the pickiest topics first."""
     taken = {key for owned in targets.values() for key in owned}
-    readers: dict[TopicT, list[MemberId]] = {}
-    for member, topics in sorted(division.readers.items()):
-        for topic in topics:
-            readers.setdefault(topic, []).append(member)
+    readers = _by_topic(division)
     for topic in sorted(readers, key=lambda one: (len(readers[one]), one)):
         loads = [(len(targets[member]), member) for member in readers[topic]]
         heapq.heapify(loads)
@@ -77,25 +74,70 @@ def _place(division: Division[TopicT], targets: Targets[TopicT]) -> None:
                 heapq.heapreplace(loads, (load + 1, member))
 
 
+def _by_topic(division: Division[TopicT]) -> dict[TopicT, list[MemberId]]:
+    """Return who reads each topic, in order."""
+    readers: dict[TopicT, list[MemberId]] = {}
+    for member, topics in sorted(division.readers.items()):
+        for topic in topics:
+            readers.setdefault(topic, []).append(member)
+    return readers
+
+
+class _Loads(Generic[TopicT]):
+    """Which reader of a topic has least.
+
+    To look through all readers for each partition takes seconds where a thousand members do not all
+    read the same ten thousand.  Topics with the same readers share a heap; what it says of a member
+    is made true when that comes first, which is late for nobody but who has less by then.
+    """
+
+    def __init__(self, division: Division[TopicT], targets: Targets[TopicT]) -> None:
+        self._targets: Targets[TopicT] = targets
+        self._of_topic: dict[TopicT, list[tuple[int, MemberId]]] = {}
+        self._of_member: dict[MemberId, list[list[tuple[int, MemberId]]]] = {}
+        heaps: dict[tuple[MemberId, ...], list[tuple[int, MemberId]]] = {}
+        for topic, readers in _by_topic(division).items():
+            heap = heaps.get(tuple(readers))
+            if heap is None:
+                heap = heaps[tuple(readers)] = [(len(targets[one]), one) for one in readers]
+                heapq.heapify(heap)
+                for one in readers:
+                    self._of_member.setdefault(one, []).append(heap)
+            self._of_topic[topic] = heap
+
+    def least_loaded(self, topic: TopicT) -> MemberId:
+        """Return the reader that has least, the first by its id."""
+        heap = self._of_topic[topic]
+        while (load := len(self._targets[heap[0][1]])) != heap[0][0]:
+            heapq.heapreplace(heap, (load, heap[0][1]))
+        return heap[0][1]
+
+    def has_less(self, member: MemberId) -> None:
+        """Take over that a member has given something away."""
+        for heap in self._of_member[member]:
+            heapq.heappush(heap, (len(self._targets[member]), member))
+
+
 def _even_out(division: Division[TopicT], targets: Targets[TopicT]) -> None:
     """Move single partitions from the loaded to the less loaded, while that makes loads more even."""
     if len(set(division.readers.values())) <= 1:
         _even_out_equals(division, targets)
         return
+    loads = _Loads(division, targets)
     moved = True
     while moved:
         moved = False
         for giver in sorted(targets, key=lambda one: (-len(targets[one]), one)):
-            owned = division.owned.get(giver, ())
+            owned, had = division.owned.get(giver, ()), len(targets[giver])
             for key in sorted(targets[giver], key=lambda one: (one in owned, one)):
-                taker = min(
-                    (one for one in targets if key[0] in division.readers[one]),
-                    key=lambda one: (len(targets[one]), one),
-                )
+                # Where it is the giver itself that has least by now, whoever is found has not less.
+                taker = loads.least_loaded(key[0])
                 if len(targets[giver]) - len(targets[taker]) >= 2:
                     targets[giver].remove(key)
                     targets[taker].add(key)
-                    moved = True
+            if len(targets[giver]) < had:
+                loads.has_less(giver)
+                moved = True
 
 
 def _even_out_equals(division: Division[TopicT], targets: Targets[TopicT]) -> None:

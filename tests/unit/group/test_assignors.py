@@ -162,3 +162,28 @@ def test_ranges_are_runs_and_alike_for_topics_that_are_alike() -> None:
     for name in NAMES[:2]:
         runs = [sorted(k[1] for k in targets[m] if k[0] == name) for m in members]
         assert runs == [[0, 1, 2], [3, 4], [5, 6]]
+
+
+class Asked(frozenset[TopicId]):
+    """Topics that count how often it is asked for one of them."""
+
+    times = 0
+
+    def __contains__(self, topic: object) -> bool:
+        Asked.times += 1
+        return super().__contains__(topic)
+
+
+def test_who_could_take_a_partition_is_not_looked_for_among_all_members() -> None:
+    """A deployment gives members one after the other more to read; they were divided for seconds each."""
+    members = [MemberId(f"m{number:03}") for number in range(100)]
+    partitions = dict.fromkeys(NAMES, 100)
+    readers = dict.fromkeys(members, Asked(NAMES[:5]))
+    before = uniform(Division[TopicId](readers, partitions, {}))
+    readers[members[0]] = Asked(NAMES)
+    division = Division[TopicId](readers, partitions, before, before)
+    Asked.times = 0
+    targets = uniform(division)
+    check_whole(division, targets)
+    assert sum(1 for name, _ in targets[members[0]] if name == NAMES[5]) == 100
+    assert Asked.times < 2_000, "of 600 partitions and 100 members"
