@@ -101,12 +101,19 @@ class AclJudge:
         """``above_all``: the principals to whom everything is allowed."""
         self._above_all = frozenset(above_all)
         self._acls: Acls = {}
+        self._prefixes: dict[int, list[int]] = {}
+        """By resource type: of how many characters there are prefixes, in order."""
         self._verdicts: dict[tuple[Actor, Demand], bool] = {}
         self._anywhere: dict[tuple[Actor, AclOperation, ResourceType], bool] = {}
 
     def use(self, acls: Acls) -> None:
         """Judge by these from now on; to be called again when they have changed."""
         self._acls = acls
+        lengths: dict[int, set[int]] = {}
+        for pattern in acls:
+            if pattern.pattern_type == PatternType.PREFIXED:
+                lengths.setdefault(pattern.resource_type, set()).add(len(pattern.name))
+        self._prefixes = {kind: sorted(found) for kind, found in lengths.items()}
         self._verdicts.clear()
         self._anywhere.clear()
 
@@ -160,7 +167,9 @@ class AclJudge:
         kind, name = demand.resource_type, demand.name
         for literal in (name, WILDCARD):
             yield from self._acls.get(Pattern(kind, PatternType.LITERAL, literal), ())
-        for end in range(1, min(len(name), NAME_CHARACTERS_MAX) + 1):
+        for end in self._prefixes.get(kind, ()):
+            if end > len(name):
+                break
             yield from self._acls.get(Pattern(kind, PatternType.PREFIXED, name[:end]), ())
 
 
