@@ -7,7 +7,7 @@ somebody; never told locks somebody out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from nodes.core.znode.history import History
 from nodes.core.znode.paths import ROOT, child_of
@@ -73,8 +73,9 @@ def missed_by_lasting(
     """
     changes = history.after(seen)
     if changes is None:
+        roots = {path for kind, path in watches if kind == RECURSIVE}
         for kind, path in watches:
-            for type_, where in _presumed(tree, kind, path, seen):
+            for type_, where in _presumed(tree, kind, path, seen, roots):
                 yield WatchEvent(session_id, type_, where, newest), None
         return
     heard = Watches()
@@ -85,14 +86,32 @@ def missed_by_lasting(
             yield event, change
 
 
-def _presumed(tree: Tree, kind: str, path: str, seen: Zxid) -> Iterable[tuple[int, str]]:
+def _presumed(
+    tree: Tree, kind: str, path: str, seen: Zxid, roots: Set[str]
+) -> Iterable[tuple[int, str]]:
     own = missed(tree, EXISTS, path, seen)
     if own:
         yield own, path
     if kind == RECURSIVE:
-        yield from _presumed_below(tree, path, seen, told=bool(own))
+        if not _is_below(tree, path, roots):
+            yield from _presumed_below(tree, path, seen, told=bool(own))
     elif own != NODE_DELETED and missed(tree, CHILDREN, path, seen) == NODE_CHILDREN_CHANGED:
         yield NODE_CHILDREN_CHANGED, path
+
+
+def _is_below(tree: Tree, path: str, roots: Set[str]) -> bool:
+    """Tell whether what is at a path, and below it, is looked at for one of these as well.
+
+    From the root on, as above; below what is not there, nothing is.
+    """
+    if ROOT in roots and path != ROOT:
+        return True
+    end = path.find("/", 1)
+    while end > 0 and tree.get(path[:end]) is not None:
+        if path[:end] in roots:
+            return True
+        end = path.find("/", end + 1)
+    return False
 
 
 def _presumed_below(tree: Tree, path: str, seen: Zxid, *, told: bool) -> Iterable[tuple[int, str]]:

@@ -320,3 +320,29 @@ def test_a_history_keeps_to_its_bounds_and_knows_where_it_begins() -> None:
     small.add([TreeChange(NODE_CREATED, "/x", Zxid(9), new_znode(b"x" * 400, (), Zxid(9), 0))])
     small.check(Zxid(9))
     assert (len(small), small.begins_at) == (0, 9)
+
+
+def test_what_is_below_many_watches_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that names each of a thousand ancestors had all below looked through a thousand times."""
+    tree = Tree()
+    paths = [f"{'/d' * depth}" for depth in range(1, 41)]
+    for number, path in enumerate(paths, 1):
+        tree.create(path, new_znode(b"", (), Zxid(number), 0), path[:-2] or "/")
+    gone, beside = f"{paths[-2]}/gone", "/dd"
+    tree.create(beside, new_znode(b"", (), Zxid(50), 0), "/")
+    history = History(100, 10_000)
+    history.begin(Zxid(99))
+    watches = [(RECURSIVE, path) for path in [*reversed(paths), gone, f"{gone}/x", beside]]
+
+    def told(some: list[tuple[str, str]]) -> set[tuple[int, str]]:
+        events = missed_by_lasting(tree, history, A, some, Zxid(20), Zxid(99))
+        return {(event.type, event.path) for event, _ in events}
+
+    each = set().union(*[told([one]) for one in watches])
+    assert (NODE_DELETED, f"{gone}/x") in each
+    looked = count()
+    children = tree.children
+    monkeypatch.setattr(tree, "children", lambda path: (next(looked), children(path))[1])
+    assert told(watches) == each
+    assert next(looked) == len(paths) + 1
+    assert told([(RECURSIVE, "/"), *watches]) == each | told([(RECURSIVE, "/")])
