@@ -74,6 +74,8 @@ ZNODES_AS_A_REQUEST = 1_000
 WATCHES_AT_ONCE = 1_000
 WATCHES_AS_REQUESTS = 64
 """To set so many anew takes as long as so many requests."""
+EVENTS_AS_A_REQUEST = 16
+"""To tell what they missed takes as long: of a recursive watch that may be all znodes that there are."""
 
 
 class State(Enum):
@@ -393,6 +395,7 @@ class Connection:
         if missed is None:
             self._listener.note(f"{self.address}: no room for all the watches that it had")
             return self.close()
+        self._listener.room -= len(missed) // EVENTS_AS_A_REQUEST
         for event, change in missed.items():
             self._listener.lanes.tell((event,), change)
         return True

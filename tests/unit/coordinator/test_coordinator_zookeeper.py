@@ -33,7 +33,7 @@ from transport.gateway.zookeeper.requests import OpCode
 from transport.kernel import Now
 from transport.wire.codec import Envelope
 from transport.wire.errors import ErrorCode as E
-from transport.wire.ids import NodeId, RequestId
+from transport.wire.ids import NodeId, RequestId, SessionId, Zxid
 from transport.wire.messages.coordination import (
     Check,
     ForwardWrites,
@@ -41,6 +41,7 @@ from transport.wire.messages.coordination import (
     Operation,
     Result,
     SessionOperation,
+    WatchEvent,
 )
 from transport.wire.messages.ensemble import ChangeVotersRequest
 
@@ -328,6 +329,28 @@ def test_a_watch_that_one_request_names_often_is_looked_after_once(
     assert one.ask(OpCode.SET_WATCHES2, *asked).error == 0
     assert looked == [[("recursive", "/")]]
     assert one.ask(OpCode.CHECK_WATCHES, jute.string("/"), jute.int32(5)).error == 0
+
+
+def test_what_watches_missed_leaves_room_for_no_other_request_in_its_turn(
+    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a recursive watch that is new it is all that there is: an event for each znode."""
+    set_anew: list[SessionId] = []
+
+    def missed(_context: Any, session_id: SessionId, *_told: Any) -> dict[WatchEvent, None]:
+        set_anew.append(session_id)
+        paths = (f"/{number}" for number in range(5_000))
+        return dict.fromkeys(WatchEvent(session_id, 1, path, Zxid(9)) for path in paths)
+
+    clients = [client(ensemble).connect() for _ in range(4)]
+    monkeypatch.setattr(zookeeper_connection, "set_watches", missed)
+    none, root = jute.vector([]), jute.vector([jute.string("/")])
+    for one in clients:
+        one.send(-8, OpCode.SET_WATCHES2, jute.int64(0), none, none, none, none, root)
+    clients[0].process.turn()
+    assert len(set_anew) == 2, "one as they came, and one at the end of the turn"
+    for one in clients:
+        assert [answer.xid for answer in one.answers()] == [*[-1] * 5_000, -8]
 
 
 def test_a_client_that_has_more_watches_than_there_is_room_for_is_let_go(
