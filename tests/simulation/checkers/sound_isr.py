@@ -45,23 +45,34 @@ class SoundIsr:
             self._alive = {broker.id for broker in image.live_brokers()}
 
     def _go_on(self, host: str, delta: MetadataDelta) -> None:
-        """A delta holds the last word of each thing, in the order of the first: it is true as a whole."""
+        """A delta holds the last word of each thing, in the order of the first.
+
+        What was decided before a broker came back is sound by who was there then; what stands before
+        the last of the dead, by the whole.
+        """
         self._version = delta.version
+        doubtful: list[PartitionRecord] = []
         for record in delta.records:
             if isinstance(record, BrokerRecord):
                 (self._alive.add if record.alive else self._alive.discard)(record.id)
             elif isinstance(record, RemoveBrokerRecord):
                 self._alive.discard(record.id)
-        for record in delta.records:
-            if isinstance(record, PartitionRecord):
-                story = f"decided at version {delta.version}, as {host} has it, {record}"
-                check_alive(record, self._alive, story)
+            elif isinstance(record, PartitionRecord) and not _is_sound(record, self._alive):
+                doubtful.append(record)
+        for record in doubtful:
+            story = f"decided at version {delta.version}, as {host} has it, {record}"
+            check_alive(record, self._alive, story)
+
+
+def _is_sound(record: PartitionRecord, alive: set[NodeId]) -> bool:
+    dead = [node for node in record.isr if node not in alive]
+    return not dead or len(dead) == len(record.isr)
 
 
 def check_alive(record: PartitionRecord, alive: set[NodeId], story: str) -> None:
     """Judge one record by who is alive."""
     dead = [node for node in record.isr if node not in alive]
-    require(not dead or len(dead) == len(record.isr), NUMBER, story, f"dead: {dead}")
+    require(_is_sound(record, alive), NUMBER, story, f"dead: {dead}")
 
 
 def check_settled(host: str, image: ClusterImage) -> None:
