@@ -15,7 +15,7 @@ from supervisor import commands
 from supervisor.arguments import data_dir_of
 from supervisor.control import NoSupervisor, ask
 from supervisor.data_dir import Cluster, DataDir
-from supervisor.member import BROKER, number_in
+from supervisor.member import BROKER, JOINED_ID_MIN, number_in
 from supervisor.settings import broker_id
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import NodeName
@@ -159,7 +159,11 @@ def left_behind(cluster: Cluster | None) -> list[str]:
 
 def _cannot_end(cluster: Cluster | None, name: NodeName, number: int) -> str:
     """Return why a broker cannot be ended for good by a command here; empty: it can."""
-    here = {node.name: node for node in cluster.nodes} if cluster is not None else {}
+    if cluster is None or (
+        number < JOINED_ID_MIN and all(one.name != name for one in cluster.everywhere)
+    ):
+        return ""  # that there is none is told by who knows all of them
+    here = {node.name: node for node in cluster.nodes}
     emptied = f"`odradek broker drain {number}` moves everything away from it"
     if name not in here:
         return (

@@ -246,9 +246,11 @@ def rebuild(data_dir: DataDir, name: str) -> int:
 
 
 def _votes(member: NodeEndpoints, word: HealthResponse | None) -> bool:
-    """Tell whether a member votes: by its own word, or by its settings where it says nothing."""
+    """Tell whether a member votes: by its own word, or by its settings where it says nothing, or does
+    not serve yet and may have forgotten."""
     named = int("observer" not in member.roles)
-    return bool(named if word is None else word.figures.get("raft_voter", named))
+    serves = word is not None and word.state == "ready"
+    return bool(word.figures.get("raft_voter", named) if word is not None and serves else named)
 
 
 def members_in(data_dir: DataDir) -> list[NodeEndpoints]:

@@ -235,7 +235,7 @@ def _check_none_is_left_out(before: Cluster, names: set[NodeName], remedy: str) 
     unnamed = [name for name in observers if name not in names]
     if unnamed:  # nobody but the quorum's log knows whether they do
         raise ConfigError(
-            f"the cluster has observers = {len(observers)}, and {', '.join(unnamed)} may vote by now: end "
+            f"the cluster has observers = {max(map(number_in, observers))}, and {', '.join(unnamed)} may vote by now: end "
             f"it by `odradek ensemble remove {unnamed[0]}` first; {remedy}"
         )
     brokers = [node.name for node in settled if BROKER in node.roles]

@@ -85,7 +85,7 @@ class Node:
     def heard(self, health: HealthResponse, now_ms: int) -> None:
         """Note the node's own word."""
         self.health, self.heard_ms = health, now_ms
-        if "raft_voter" in health.figures:
+        if health.state == READY and "raft_voter" in health.figures:  # else it may have forgotten
             self.votes_by_word = bool(health.figures["raft_voter"])
 
     def state(self, now_ms: int) -> str:

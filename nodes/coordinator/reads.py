@@ -113,7 +113,7 @@ class Reads:
         too_large = pending.answer_bytes + size_bytes > FRAME_BYTES_MAX
         if too_large and not is_stranger(pending.request.origin):
             return self._said(ErrorCode.OVERLOADED)
-        pending.answer_bytes += size_bytes
+        pending.answer_bytes += size_bytes + LOOKED_AT_BYTES * result.count
         return result
 
     def _multi(
@@ -172,10 +172,8 @@ class Reads:
 
 
 def _size_bytes(result: Result) -> int:
-    """Return roughly what a result takes in its answer, or costs."""
-    size_bytes = LOOKED_AT_BYTES * result.count
-    if result.data:
-        size_bytes += len(result.data)
+    """Return roughly what a result takes in its answer."""
+    size_bytes = len(result.data) if result.data else 0
     if result.children:
         size_bytes += NAME_BYTES * len(result.children) + sum(map(_length_bytes, result.children))
     for entry in result.acl:

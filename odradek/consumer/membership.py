@@ -41,6 +41,8 @@ short, and no answer is heard in a millisecond."""
 RELEASED_WITHIN_SESSIONS = 2
 """An instance id whose holder was killed is free after one session; a second one is for a coordinator
 that took the group over and counts anew."""
+RELEASED_WITHIN_MS = 90_000
+"""At least: the holder's session may be another one, as the 45 s of Kafka's consumers."""
 REJOIN = frozenset({ErrorCode.UNKNOWN_MEMBER_ID, ErrorCode.FENCED_MEMBER_EPOCH})
 GROUP_PROTOCOLS = ("consumer", "classic")
 
@@ -340,13 +342,13 @@ class ConsumerMembership:
             self._part.on_failed(self._error(code, text))
 
     def _is_held(self, code: int, now: Now) -> bool:
-        """Tell whether our instance id is a live member's: nobody who was killed has it for so long."""
+        """Tell whether our instance id is a live member's: hardly anybody who was killed has it for so long."""
         if code != ErrorCode.UNRELEASED_INSTANCE_ID:
             return False
         if self._unreleased_ms is None:
             self._unreleased_ms = now.mono_ms
-        released_ms = RELEASED_WITHIN_SESSIONS * self._settings.session_timeout_ms
-        return now.mono_ms >= self._unreleased_ms + released_ms
+        sessions_ms = RELEASED_WITHIN_SESSIONS * self._settings.session_timeout_ms
+        return now.mono_ms >= self._unreleased_ms + max(sessions_ms, RELEASED_WITHIN_MS)
 
     def _error(self, code: int, text: str) -> OdradekError:
         group_id, instance_id = self._settings.group_id, self._settings.instance_id

@@ -138,7 +138,7 @@ class UnsupportedForMessageFormatError(LogError, code=ErrorCode.UNSUPPORTED_FOR_
 
 
 class PolicyViolationError(LogError, code=ErrorCode.POLICY_VIOLATION):
-    """A rule of the topic, or of the cluster, does not allow it."""
+    """The topic's cleanup.policy does not allow it; or topics have as many names as they may."""
 
 
 class OutOfOrderSequenceNumberError(LogError, code=ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER):

@@ -219,9 +219,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.INVALID_REPLICA_ASSIGNMENT: Meaning("The replica assignment is not possible."),
     ErrorCode.INVALID_CONFIG: Meaning("Unknown or impossible configuration."),
     ErrorCode.INVALID_TIMESTAMP: Meaning("A record's time is too far from the broker's clock."),
-    ErrorCode.POLICY_VIOLATION: Meaning(
-        "A rule of the topic, or of the cluster, does not allow it."
-    ),
+    ErrorCode.POLICY_VIOLATION: Meaning("The topic's cleanup.policy does not allow it."),
     ErrorCode.NOT_CONTROLLER: Meaning("This broker is not the active controller.", **_REFRESH),
     ErrorCode.INVALID_REQUEST: Meaning("The request contradicts itself."),
     ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT: Meaning("Only record batches of magic 2 are taken."),

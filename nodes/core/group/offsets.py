@@ -213,6 +213,8 @@ def on_delete(step: Step, token: object, body: OffsetDeleteRequest) -> None:
         error = ErrorCode.GROUP_ID_NOT_FOUND
     elif step.facts.is_classic(group.group_id):
         error = ErrorCode.NON_EMPTY_GROUP  # What its members read is written in their own language.
+    elif not step.facts.knows_all_read_by(group):
+        error = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
     if error is not ErrorCode.NONE:
         step.reply(token, OffsetDeleteResponse(error, meaning(error).text))
         return

@@ -25,6 +25,8 @@ NAME_WORK = 500
 instructions: there are patterns for which RE2 goes through all of these, at some ten nanoseconds."""
 ROOM = 4_000_000
 """Of that, at a time: names by the thousand for most patterns, a twentieth of a second for any."""
+SHARES = 8
+"""So many patterns have a part of it, where so many wait: an expensive one holds up no cheap one for long."""
 
 
 class _Compiled(NamedTuple):
@@ -108,14 +110,14 @@ class Patterns:
         self._room = ROOM
         while self._unfinished and self._room > 0:
             pattern = next(iter(self._unfinished))
-            self._look(pattern, self._searches[pattern])
+            self._look(pattern, self._searches[pattern], max(0, self._room - ROOM // SHARES))
             if pattern in self._unfinished:
                 del self._unfinished[pattern]
                 self._unfinished[pattern] = None  # behind the others
 
-    def _look(self, pattern: str, search: _Search) -> None:
+    def _look(self, pattern: str, search: _Search, leaving: int = 0) -> None:
         compiled, left = self._compile(pattern), search.left
-        while left and self._room > 0:
+        while left and self._room > leaving:
             name = next(left[0], None)
             if name is None:
                 left.popleft()

@@ -46,7 +46,7 @@ Heartbeat = ConsumerGroupHeartbeatRequest
 WAIT_MAX_MS = 30_000
 TOPICS_MAX = 10_000
 PATTERNS_MAX = 1_000
-"""By which the members of all groups of a coordinator find topics."""
+"""By which the members of all groups of a shard find topics."""
 
 
 def on_heartbeat(step: Step, token: object, body: Heartbeat) -> None:

@@ -73,9 +73,9 @@ def missed_by_lasting(
     """
     changes = history.after(seen)
     if changes is None:
-        roots = {path for kind, path in watches if kind == RECURSIVE}
+        topmost = _topmost(tree, (path for kind, path in watches if kind == RECURSIVE))
         for kind, path in watches:
-            for type_, where in _presumed(tree, kind, path, seen, roots):
+            for type_, where in _presumed(tree, kind, path, seen, topmost):
                 yield WatchEvent(session_id, type_, where, newest), None
         return
     heard = Watches()
@@ -87,31 +87,31 @@ def missed_by_lasting(
 
 
 def _presumed(
-    tree: Tree, kind: str, path: str, seen: Zxid, roots: Set[str]
+    tree: Tree, kind: str, path: str, seen: Zxid, topmost: Set[str]
 ) -> Iterable[tuple[int, str]]:
     own = missed(tree, EXISTS, path, seen)
     if own:
         yield own, path
     if kind == RECURSIVE:
-        if not _is_below(tree, path, roots):
+        if path in topmost:
             yield from _presumed_below(tree, path, seen, told=bool(own))
     elif own != NODE_DELETED and missed(tree, CHILDREN, path, seen) == NODE_CHILDREN_CHANGED:
         yield NODE_CHILDREN_CHANGED, path
 
 
-def _is_below(tree: Tree, path: str, roots: Set[str]) -> bool:
-    """Tell whether what is at a path, and below it, is looked at for one of these as well.
+def _topmost(tree: Tree, paths: Iterable[str]) -> Set[str]:
+    """Return which of these are there and below no other one: what is below all of them is looked at once.
 
-    From the root on, as above; below what is not there, nothing is.
+    Sorted as folders: whatever is below a path comes right behind it.
     """
-    if ROOT in roots and path != ROOT:
-        return True
-    end = path.find("/", 1)
-    while end > 0 and tree.get(path[:end]) is not None:
-        if path[:end] in roots:
-            return True
-        end = path.find("/", end + 1)
-    return False
+    there = (path for path in paths if tree.get(path) is not None)
+    found: set[str] = set()
+    last: str | None = None
+    for folder in sorted(path if path == ROOT else f"{path}/" for path in there):
+        if last is None or not folder.startswith(last):
+            found.add(folder[:-1] or ROOT)
+            last = folder
+    return found
 
 
 def _presumed_below(tree: Tree, path: str, seen: Zxid, *, told: bool) -> Iterable[tuple[int, str]]:

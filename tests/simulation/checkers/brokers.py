@@ -26,7 +26,7 @@ from tests.simulation.checkers.log_history import Partition
 from tests.simulation.checkers.one_controller import OneController
 from tests.simulation.checkers.one_leader_per_epoch import OneLeaderPerEpoch
 from tests.simulation.checkers.replicas_equal import check_replicas_equal
-from tests.simulation.checkers.sound_isr import SoundIsr, check_settled
+from tests.simulation.checkers.sound_isr import SoundIsr, check_decided, check_settled
 from tests.simulation.checkers.sound_reassignment import Reassigned
 from tests.simulation.checkers.survivors import Survivors
 from tests.simulation.checkers.truly_synced import TrulySynced
@@ -196,6 +196,7 @@ class BrokerWatch:
         self._images.look(host, image)
         self.survivors.take_image(image)
         self._sound_isr.look(host, image, server.metadata._history)
+        check_decided(host, server.controller._core)
         self._reassigned.look(host, image)
         incarnations = {broker.id: int(broker.incarnation) for broker in image.live_brokers()}
         for topic_id, partitions in image.partitions.items():

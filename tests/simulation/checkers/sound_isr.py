@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from nodes.core.controller.core import ControllerCore
+from nodes.core.controller.events import LiveBrokers
 from nodes.core.controller.image import ClusterImage
 from tests.simulation.checkers.violation import require
 from transport.wire.ids import NodeId
@@ -47,10 +49,12 @@ class SoundIsr:
     def _go_on(self, host: str, delta: MetadataDelta) -> None:
         """A delta holds the last word of each thing, in the order of the first.
 
-        What was decided before a broker came back is sound by who was there then; what stands before
-        the last of the dead, by the whole.
+        So what stands before the return of brokers may have been decided after it: where none of the ISR
+        has lived all along.  It is then judged by the whole.
         """
         self._version = delta.version
+        brokers = (BrokerRecord, RemoveBrokerRecord)
+        stayed = self._alive - {one.id for one in delta.records if isinstance(one, brokers)}
         doubtful: list[PartitionRecord] = []
         for record in delta.records:
             if isinstance(record, BrokerRecord):
@@ -58,10 +62,14 @@ class SoundIsr:
             elif isinstance(record, RemoveBrokerRecord):
                 self._alive.discard(record.id)
             elif isinstance(record, PartitionRecord) and not _is_sound(record, self._alive):
+                require(stayed.isdisjoint(record.isr), NUMBER, _story(host, delta, record))
                 doubtful.append(record)
         for record in doubtful:
-            story = f"decided at version {delta.version}, as {host} has it, {record}"
-            check_alive(record, self._alive, story)
+            check_alive(record, self._alive, _story(host, delta, record))
+
+
+def _story(host: str, delta: MetadataDelta, record: PartitionRecord) -> str:
+    return f"decided at version {delta.version}, as {host} has it, {record}"
 
 
 def _is_sound(record: PartitionRecord, alive: set[NodeId]) -> bool:
@@ -75,9 +83,21 @@ def check_alive(record: PartitionRecord, alive: set[NodeId], story: str) -> None
     require(_is_sound(record, alive), NUMBER, story, f"dead: {dead}")
 
 
+def check_decided(host: str, controller: ControllerCore | None) -> None:
+    """Judge what a controller has decided, once nothing is left of any death."""
+    if controller is None or not controller._taken_over or controller._in_flight is not None:
+        return
+    if LiveBrokers not in controller._unasked:
+        check_settled(host, controller._image)
+
+
 def check_settled(host: str, image: ClusterImage) -> None:
     """Judge every partition of an image after which nothing is left to decide."""
     alive = {broker.id for broker in image.live_brokers()}
     for partitions in image.partitions.values():
         for record in partitions.values():
-            check_alive(record, alive, f"by {host}'s image {image.position} in the end {record}")
+            check_alive(
+                record,
+                alive,
+                f"by {host}'s image {image.position}, with nothing left to decide, {record}",
+            )

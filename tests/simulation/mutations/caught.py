@@ -26,7 +26,7 @@ CAUGHT: dict[str, int] = {
     "conflicting-entries-kept": 15,
     "controller-epoch-reused": 1,
     "cut-to-the-watermark": 1,
-    "dead-kept-in-sync": 12,
+    "dead-kept-in-sync": 1,
     "death-ends-any-incarnation": 24,
     "declared-epoch-not-kept": 1,
     "deleted-by-the-leader-alone": 1,

@@ -11,6 +11,7 @@ from nodes.core.group import patterns, reconciliation
 from tests.unit.group.bench import Bench, Reader, settle, topic, topic_id
 from transport.wire.errors import ErrorCode
 from transport.wire.ids import MemberEpoch
+from transport.wire.messages.group_offsets import GroupPartition, OffsetDeleteRequest
 from transport.wire.messages.groups import DescribeGroupRequest
 
 
@@ -145,6 +146,22 @@ def test_nothing_is_lost_while_the_next_coordinator_searches(
     assert len(reader.owned) == len(NAMES) - 1
     settle(reader, named)
     assert named.has("t000") == (0,)
+
+
+def test_offsets_are_not_deleted_before_it_is_known_who_reads_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(*[topic(name, 1) for name in NAMES])
+    bench.commit({(NAMES[-1], 0): 5})
+    Reader(bench, "a", pattern="t.*").join()
+    work_of(monkeypatch, 5)
+    bench.crash()
+    request = OffsetDeleteRequest("g", (GroupPartition(topic_id(NAMES[-1]), 0),))
+    assert bench.ask(request).error == ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+    through(bench)
+    (one,) = bench.ask(request).outcomes
+    assert one.error == ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC
+    assert bench.committed((NAMES[-1], 0)) == [5]
 
 
 def test_what_comes_and_goes_while_it_is_searched_is_judged(

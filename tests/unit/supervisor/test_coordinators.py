@@ -224,7 +224,7 @@ def test_who_could_fill_one_anew_is_counted_on_other_hosts_too(
     def health(_: DataDir, members: list[NodeEndpoints]) -> list[HealthResponse | None]:
         assert [one.name for one in members] == ["coordinator-2", "coordinator-3", ADDED]
         ready = HealthResponse(0, members[2].name, Incarnation(1), "ready", False, False)
-        return [None, word(raft_voter=0), msgspec.structs.replace(ready, figures={"raft_voter": 1})]
+        return [None, *(msgspec.structs.replace(ready, figures={"raft_voter": n}) for n in (0, 1))]
 
     orders: list[object] = []
 

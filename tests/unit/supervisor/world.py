@@ -268,10 +268,10 @@ class World:
                 word = HealthResponse(0, name, incarnation, state, leads, controls, 5)
                 self.answer(endpoint, question, word)
 
-    def say_vote(self, name: str, *, votes: bool) -> None:
-        """Let a member of the quorum that serves say whether it votes."""
+    def say_vote(self, name: str, *, votes: bool, state: str = "ready") -> None:
+        """Let a member of the quorum say whether it votes."""
         node = self.engine.roster[NodeName(name)]
-        word = HealthResponse(0, node.name, node.incarnation, "ready", False, False)
+        word = HealthResponse(0, node.name, node.incarnation, state, False, False)
         figures = {"raft_voter": int(votes)}
         node.heard(msgspec.structs.replace(word, figures=figures), self.now.mono_ms)
 

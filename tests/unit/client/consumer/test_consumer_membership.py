@@ -6,7 +6,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from odradek.consumer.membership import PAUSE_MS, ConsumerMembership, GroupSettings
+from odradek.consumer.membership import (
+    PAUSE_MS,
+    RELEASED_WITHIN_MS,
+    ConsumerMembership,
+    GroupSettings,
+)
 from odradek.errors import OdradekError, UnreleasedInstanceIdError
 from transport.kernel import Now
 from transport.wire.errors import ErrorCode
@@ -96,17 +101,17 @@ def test_what_an_answer_gives_that_was_long_under_way_may_be_anothers() -> None:
 
 def test_a_static_member_waits_for_the_end_of_who_was_killed() -> None:
     around = joining("one")
-    for at_ms in range(0, 2 * SESSION_MS, PAUSE_MS):
+    for at_ms in range(0, RELEASED_WITHIN_MS, PAUSE_MS):
         around.refuse(ErrorCode.UNRELEASED_INSTANCE_ID, at_ms)
     assert not around.failed
-    around.answer(2 * SESSION_MS)
+    around.answer(RELEASED_WITHIN_MS)
     assert around.told == [[TopicPartition("t", 0)]]
 
 
 def test_a_static_member_is_told_that_another_lives_by_its_name() -> None:
-    """Who was killed would be gone after two sessions: to wait on would be to wait for ever."""
+    """Who was killed would be gone by then: to wait on would be to wait for ever."""
     around = joining("one")
-    for at_ms in range(0, 2 * SESSION_MS + 1, PAUSE_MS):
+    for at_ms in range(0, RELEASED_WITHIN_MS + 1, PAUSE_MS):
         around.refuse(ErrorCode.UNRELEASED_INSTANCE_ID, at_ms)
     (error,) = around.failed
     assert isinstance(error, UnreleasedInstanceIdError)
@@ -118,7 +123,7 @@ def test_the_wait_for_a_name_counts_anew_after_each_membership() -> None:
     around = joining("one")
     around.refuse(ErrorCode.UNRELEASED_INSTANCE_ID, 0)
     around.answer(PAUSE_MS)
-    around.refuse(ErrorCode.UNKNOWN_MEMBER_ID, 2 * SESSION_MS)
-    around.member.end_turn(at(2 * SESSION_MS))
-    around.refuse(ErrorCode.UNRELEASED_INSTANCE_ID, 2 * SESSION_MS)
+    around.refuse(ErrorCode.UNKNOWN_MEMBER_ID, RELEASED_WITHIN_MS)
+    around.member.end_turn(at(RELEASED_WITHIN_MS))
+    around.refuse(ErrorCode.UNRELEASED_INSTANCE_ID, RELEASED_WITHIN_MS)
     assert not around.failed
