@@ -138,7 +138,7 @@ class UnsupportedForMessageFormatError(LogError, code=ErrorCode.UNSUPPORTED_FOR_
 
 
 class PolicyViolationError(LogError, code=ErrorCode.POLICY_VIOLATION):
-    """The topic's cleanup.policy does not allow it; or topics have as many names as they may."""
+    """The topic's cleanup.policy does not allow it."""
 
 
 class OutOfOrderSequenceNumberError(LogError, code=ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER):
