@@ -248,9 +248,10 @@ def rebuild(data_dir: DataDir, name: str) -> int:
 def _votes(member: NodeEndpoints, word: HealthResponse | None) -> bool:
     """Tell whether a member votes: by its own word, or by its settings where it says nothing, or does
     not serve yet and may have forgotten."""
-    named = int("observer" not in member.roles)
-    serves = word is not None and word.state == "ready"
-    return bool(word.figures.get("raft_voter", named) if word is not None and serves else named)
+    named = "observer" not in member.roles
+    if word is None or word.state != "ready":
+        return named
+    return bool(word.figures.get("raft_voter", named))
 
 
 def members_in(data_dir: DataDir) -> list[NodeEndpoints]:

@@ -87,10 +87,7 @@ def _records(tree: Tree) -> Iterator[MetadataRecord]:
     yield znodes.decode_record(ProducerIdsRecord, _data(tree, znodes.PRODUCER_IDS))
     known: set[TopicId] = set()
     for name in _topics(tree, removed=False):
-        topic = znodes.read_topic(name, _data(tree, znodes.topic_path(name)))
-        if topic.topic_id in known:
-            raise UnreadableZnode(f"{znodes.topic_path(name)} has the id of another topic")
-        known.add(topic.topic_id)
+        topic = znodes.read_topic(name, _data(tree, znodes.topic_path(name)), known)
         yield topic
         for number in tree.children(znodes.topic_path(name)):
             path = f"{znodes.topic_path(name)}/{number}"

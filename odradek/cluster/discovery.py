@@ -1,6 +1,6 @@
 """Asking nodes who else is there: DESCRIBE_NODE to the seeds until one answers.
 
-Pure: sees the world through ports and ``now``.  Owns the links to seeds while it asks, and closes
+Pure but for a warning in the log: sees the world through ports and ``now``.  Owns the links to seeds while it asks, and closes
 them when it is done.  It must not know what the caller wants of the cluster.
 """
 

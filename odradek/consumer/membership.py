@@ -332,6 +332,8 @@ class ConsumerMembership:
         return assignment
 
     def _refused(self, code: int, text: str, now: Now) -> None:
+        if code == ErrorCode.UNRELEASED_INSTANCE_ID and self._unreleased_ms is None:
+            self._unreleased_ms = now.mono_ms
         if code in REJOIN:
             self._lose(now)
         elif meaning(code).retriable and not self._is_held(code, now):
@@ -343,10 +345,8 @@ class ConsumerMembership:
 
     def _is_held(self, code: int, now: Now) -> bool:
         """Tell whether our instance id is a live member's: hardly anybody who was killed has it for so long."""
-        if code != ErrorCode.UNRELEASED_INSTANCE_ID:
+        if code != ErrorCode.UNRELEASED_INSTANCE_ID or self._unreleased_ms is None:
             return False
-        if self._unreleased_ms is None:
-            self._unreleased_ms = now.mono_ms
         sessions_ms = RELEASED_WITHIN_SESSIONS * self._settings.session_timeout_ms
         return now.mono_ms >= self._unreleased_ms + max(sessions_ms, RELEASED_WITHIN_MS)
 

@@ -87,18 +87,11 @@ class MetadataStore(Protocol):
         ...
 
 
-def _nobody_told(_text: str) -> None:
-    pass
-
-
 class ZnodeMetadataStore:
     """The store of zookeeper mode, on the session under which this broker became controller."""
 
     def __init__(
-        self,
-        session: Session,
-        reign: Reign,
-        on_unreadable: Callable[[str], None] = _nobody_told,
+        self, session: Session, reign: Reign, on_unreadable: Callable[[str], None]
     ) -> None:
         """``on_unreadable``: told, for people, of a znode for whose sake nothing could be loaded."""
         self._session = session
@@ -183,12 +176,7 @@ class ZnodeMetadataStore:
             if topic.data == znodes.REMOVED_TOPIC:
                 self._left[name] = self._removals(name, sorted(map(int, under.children)))
                 continue
-            record = znodes.read_topic(name, topic.data)
-            if record.topic_id in known:
-                raise znodes.UnreadableZnode(
-                    f"{znodes.topic_path(name)} has the id of another topic"
-                )
-            known.add(record.topic_id)
+            record = znodes.read_topic(name, topic.data, known)
             records.append(record)
             partitions += [(record, number) for number in sorted(under.children, key=int)]
         paths = [f"{znodes.topic_path(topic.name)}/{number}" for topic, number in partitions]

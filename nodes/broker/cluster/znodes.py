@@ -22,6 +22,7 @@ from transport.wire.ids import (
     NodeId,
     NodeName,
     ProducerId,
+    TopicId,
 )
 from transport.wire.messages.acls import PatternType, ResourceType
 from transport.wire.messages.cluster import NodeEndpoints
@@ -215,14 +216,18 @@ def read_broker(name: str, data: bytes | None) -> BrokerRecord:
     return record
 
 
-def read_topic(name: str, data: bytes | None) -> TopicRecord:
+def read_topic(name: str, data: bytes | None, known: set[TopicId]) -> TopicRecord:
     """Read what stands in :data:`TOPICS` under this name; raises :class:`UnreadableZnode`.
 
     One that was copied there by hand would be another's twice, and the one it replaces deleted.
+    ``known``: the ids of the topics that were read before; this one's is added.
     """
     record = decode_record(TopicRecord, data)
     if record.name != name:
         raise UnreadableZnode(f"{topic_path(name)} is of the topic {record.name[:80]!r}")
+    if record.topic_id in known:
+        raise UnreadableZnode(f"{topic_path(name)} has the id of another topic")
+    known.add(record.topic_id)
     return record
 
 

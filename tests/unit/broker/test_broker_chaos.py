@@ -93,7 +93,7 @@ class Chaos:
 def stored(fleet: Fleet) -> ClusterImage:
     """Read the tree as the next controller would."""
     session = next(s for s in fleet.tree.sessions.values() if not s.ended)
-    store = ZnodeMetadataStore(session, Reign(ControllerEpoch(0), 0))
+    store = ZnodeMetadataStore(session, Reign(ControllerEpoch(0), 0), lambda _text: None)
     found: list[Loaded | None] = []
     nothing = ClusterImage()
     nothing.position = MetadataPosition(ControllerEpoch(-1), MetadataVersion(-1))

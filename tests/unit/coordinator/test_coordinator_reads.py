@@ -111,6 +111,15 @@ def test_names_are_counted_by_their_bytes(
     assert client.operate(GetChildren("/a"))[0].error == E.OVERLOADED
 
 
+def test_what_was_only_looked_at_takes_no_room_in_the_frame(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "FRAME_BYTES_MAX", 100)
+    client.operate(*[Create(f"/n{n}") for n in range(10)])
+    (counted,) = client.operate(CountChildren("/"))
+    assert (counted.error, counted.count >= 10) == (0, True)
+
+
 def test_a_create_answers_with_its_stat(client: SessionClient) -> None:
     made, read = client.operate(Create("/a", b"123"), Exists("/a"))
     assert made.stat == read.stat

@@ -222,6 +222,17 @@ def test_every_search_gets_on_whatever_others_cost(monkeypatch: pytest.MonkeyPat
     assert turns >= len(NAMES) - 4
 
 
+def test_a_pattern_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    work_of(monkeypatch, 8)
+    searched = patterns.Patterns(0)
+    searched.take(NAMES)
+    wanted = ("t.*", "t0.*")
+    for pattern in wanted:
+        searched.found(pattern)
+    searched.go_on(wanted)
+    assert [len(searched.found(pattern)) for pattern in wanted] == [4, 4]
+
+
 def test_members_may_find_topics_by_so_many_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconciliation, "PATTERNS_MAX", 2)
     bench = Bench(topic("t", 4))

@@ -128,3 +128,12 @@ def test_nothing_is_moved_away_from_a_broker_that_cannot_be_ended_here(
     monkeypatch.setattr(administration, "run", asked)
     assert brokers.remove(argparse.Namespace(id=number, no_wait=False), data_dir) == 2
     assert text in capsys.readouterr().err
+
+
+def test_that_there_is_no_such_broker_is_told_by_who_knows_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir = DataDir(tmp_path)
+    data_dir.write_cluster(cluster(node("broker-1", "broker")))
+    monkeypatch.setattr(administration, "run", lambda *_: 5)
+    assert brokers.remove(argparse.Namespace(id=77, no_wait=False), data_dir) == 5

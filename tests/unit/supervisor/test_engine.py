@@ -26,7 +26,6 @@ from transport.wire.messages.cluster import (
 )
 from transport.wire.messages.reassignments import HandOverRequest
 from transport.wire.messages.supervision import (
-    AddNodeRequest,
     MoveRequest,
     MoveResponse,
     RebuildNodeRequest,
@@ -419,9 +418,7 @@ def test_two_voters_are_not_restarted_together() -> None:
 def test_what_one_says_of_its_vote_before_it_serves_is_not_its_word(tmp_path: Path) -> None:
     """It is being filled anew, and has forgotten that it votes: another one could be restarted beside it."""
     world = World(growth=tmp_path, coordinators=2)
-    world.become_ready()
-    world.command(AddNodeRequest(KEY, coordinator=True))
-    added = world.engine.roster[NodeName("coordinator-3")]
+    added = world.engine.roster[world.add_coordinator("coordinator-3")]
     world.say_vote(added.name, votes=True)
     world.say_vote(added.name, votes=False, state="starting")
     assert added.votes
@@ -431,9 +428,7 @@ def test_what_one_says_of_its_vote_before_it_serves_is_not_its_word(tmp_path: Pa
 
 def test_one_that_was_let_vote_later_is_a_voter_while_it_is_down(tmp_path: Path) -> None:
     world = World(growth=tmp_path, coordinators=2)
-    world.become_ready()
-    world.command(AddNodeRequest(KEY, coordinator=True))
-    added = NodeName("coordinator-3")
+    added = world.add_coordinator("coordinator-3")
     world.say_vote(added, votes=True)
     world.command(RestartNodeRequest(KEY, added))
     world.die(added, 0)

@@ -128,9 +128,7 @@ def test_a_coordinator_of_another_host_is_forgotten_when_the_leader_says_that_it
 
 def test_all_others_are_told_of_a_removal_until_they_have_forgotten(tmp_path: Path) -> None:
     world = World(growth=tmp_path)
-    world.become_ready()
-    world.command(AddNodeRequest(KEY, coordinator=True))
-    gone = NodeName("coordinator-3")
+    gone = world.add_coordinator("coordinator-3")
     world.say_vote(gone, votes=False)
     world.command(RemoveNodeRequest(KEY, gone))
     world.die(gone, 0)

@@ -32,6 +32,7 @@ from transport.wire.messages.cluster import (
 )
 from transport.wire.messages.reassignments import HandOverRequest, HandOverResponse
 from transport.wire.messages.supervision import (
+    AddNodeRequest,
     SupervisorStatusResponse,
 )
 
@@ -267,6 +268,13 @@ class World:
                 leads, controls = first and "coord" in name, "broker" in name
                 word = HealthResponse(0, name, incarnation, state, leads, controls, 5)
                 self.answer(endpoint, question, word)
+
+    def add_coordinator(self, name: str) -> NodeName:
+        """Have one more started, which gets this name."""
+        self.become_ready()
+        self.command(AddNodeRequest(KEY, coordinator=True))
+        assert NodeName(name) in self.engine.roster.nodes
+        return NodeName(name)
 
     def say_vote(self, name: str, *, votes: bool, state: str = "ready") -> None:
         """Let a member of the quorum say whether it votes."""
